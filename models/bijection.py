@@ -1,0 +1,195 @@
+"""The contract every layer of a flow keeps, and the two ways of combining layers."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+Cost = Literal["parallel", "iterative", "sequential"]
+"""What one direction costs: one pass, a bounded number of passes, or one pass per dimension."""
+
+_COSTS: tuple[Cost, ...] = ("parallel", "iterative", "sequential")
+
+
+class Bijection(nn.Module, ABC):
+    """An invertible map between data x and latents z that knows its own log-determinants.
+
+    Subclasses implement `_encode` and `_decode`; callers use `encode` and `decode`, which check
+    shapes once for every subclass.
+
+    Args:
+        event_shape: shape of one data row, without the batch dimension.
+        latent_shape: shape of one latent row; `event_shape` unless given.
+        context_shape: shape of the conditioning vector of one row, or None.
+
+    Raises:
+        ValueError: the two shapes hold different numbers of elements.
+    """
+
+    encode_cost: Cost = "parallel"
+    decode_cost: Cost = "parallel"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        latent_shape: Sequence[int] | None = None,
+        context_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape: Shape = tuple(event_shape)
+        self.latent_shape: Shape = self.event_shape if latent_shape is None else tuple(latent_shape)
+        self.context_shape: Shape | None = None if context_shape is None else tuple(context_shape)
+        if math.prod(self.event_shape) != math.prod(self.latent_shape):
+            raise ValueError(
+                f"a bijection keeps the number of dimensions: event shape {self.event_shape} has "
+                f"{math.prod(self.event_shape)}, latent shape {self.latent_shape} has "
+                f"{math.prod(self.latent_shape)}"
+            )
+
+    @property
+    def support(self) -> tuple[Tensor, Tensor] | None:
+        """The open box (low, high) of accepted x, each of event shape; None where every x is."""
+        return None
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data to latents.
+
+        Args:
+            x: batch × event shape.
+            context: batch × context shape, exactly when the bijection has one.
+
+        Returns:
+            z: batch × latent shape; log|det ∂z/∂x|: batch, in nats.
+
+        Raises:
+            ValueError: a shape is not the stated one; both are named.
+        """
+        self._check(x, self.event_shape, "x", context)
+        return self._encode(x, context)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map latents to data.
+
+        Args:
+            z: batch × latent shape.
+            context: batch × context shape, exactly when the bijection has one.
+
+        Returns:
+            x: batch × event shape; log|det ∂x/∂z|: batch, in nats.
+
+        Raises:
+            ValueError: a shape is not the stated one; both are named.
+        """
+        self._check(z, self.latent_shape, "z", context)
+        return self._decode(z, context)
+
+    @abstractmethod
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]: ...
+
+    @abstractmethod
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]: ...
+
+    def _check(self, value: Tensor, shape: Shape, name: str, context: Tensor | None) -> None:
+        if value.shape[1:] != shape:
+            raise ValueError(
+                f"{type(self).__name__} expected {name} of shape (batch, {_inner(shape)}), "
+                f"got {tuple(value.shape)}"
+            )
+        given = None if context is None else tuple(context.shape[1:])
+        if given != self.context_shape:
+            raise ValueError(
+                f"{type(self).__name__} expected a context of row shape {self.context_shape}, "
+                f"got {given}"
+            )
+
+
+def _inner(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
+
+
+class Compose(Bijection):
+    """Bijections applied in order when encoding, in reverse order when decoding.
+
+    Layers whose `context_shape` is None are not given the context.
+
+    Raises:
+        ValueError: no layer, neighbours whose shapes do not meet, layers that want different
+            contexts, or a layer after the first that accepts only a box.
+    """
+
+    def __init__(self, layers: Sequence[Bijection]) -> None:
+        if not layers:
+            raise ValueError("Compose needs at least one bijection")
+        for i, (before, after) in enumerate(zip(layers, layers[1:], strict=False)):
+            if before.latent_shape != after.event_shape:
+                raise ValueError(
+                    f"layer {i} gives {before.latent_shape}, layer {i + 1} takes {after.event_shape}"
+                )
+            if after.support is not None:
+                raise ValueError(f"layer {i + 1} accepts only a box of values: put it first")
+        contexts = {layer.context_shape for layer in layers} - {None}
+        if len(contexts) > 1:
+            raise ValueError(f"layers want different contexts: {sorted(map(str, contexts))}")
+        super().__init__(layers[0].event_shape, layers[-1].latent_shape, next(iter(contexts), None))
+        self.layers = nn.ModuleList(layers)
+        self.encode_cost = max((b.encode_cost for b in layers), key=_COSTS.index)
+        self.decode_cost = max((b.decode_cost for b in layers), key=_COSTS.index)
+
+    @property
+    def support(self) -> tuple[Tensor, Tensor] | None:
+        """The support of the first layer."""
+        return self._layer(0).support
+
+    def _layer(self, i: int) -> Bijection:
+        layer = self.layers[i]
+        assert isinstance(layer, Bijection)
+        return layer
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        layer = self._layer(0)
+        x, total = layer.encode(x, context if layer.context_shape is not None else None)
+        for i in range(1, len(self.layers)):
+            layer = self._layer(i)
+            x, log_det = layer.encode(x, context if layer.context_shape is not None else None)
+            total = total + log_det
+        return x, total
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        layer = self._layer(-1)
+        z, total = layer.decode(z, context if layer.context_shape is not None else None)
+        for i in reversed(range(len(self.layers) - 1)):
+            layer = self._layer(i)
+            z, log_det = layer.decode(z, context if layer.context_shape is not None else None)
+            total = total + log_det
+        return z, total
+
+
+class Inverted(Bijection):
+    """The same bijection with its two directions, shapes and costs swapped.
+
+    Raises:
+        ValueError: the bijection accepts only a box, which would become a box of latents.
+    """
+
+    def __init__(self, bijection: Bijection) -> None:
+        if bijection.support is not None:
+            raise ValueError("a bijection of bounded support cannot be inverted: its latents end")
+        super().__init__(bijection.latent_shape, bijection.event_shape, bijection.context_shape)
+        self.bijection = bijection
+        self.encode_cost, self.decode_cost = bijection.decode_cost, bijection.encode_cost
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.bijection.decode(x, context)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.bijection.encode(z, context)
+
+
+def sum_event(values: Tensor) -> Tensor:
+    """Sum everything but the batch dimension: batch × event shape → batch, in float32 at least."""
+    dtype = values.dtype if values.dtype == torch.float64 else torch.float32
+    return values.flatten(1).sum(1, dtype=dtype)

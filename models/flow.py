@@ -1,0 +1,87 @@
+"""A normalizing flow: a base distribution seen through a bijection."""
+
+import torch
+from torch import Tensor, nn
+
+from models.bijection import Bijection
+from models.distributions import Base
+
+
+class Flow(nn.Module):
+    """Exact density and sampler: log p(x) = log p_Z(encode(x)) + log|det ∂z/∂x|.
+
+    Args:
+        base: density of the latents.
+        bijection: the map between data and latents.
+
+    Raises:
+        ValueError: the base and the bijection disagree on the latent shape.
+    """
+
+    def __init__(self, base: Base, bijection: Bijection) -> None:
+        super().__init__()
+        if base.event_shape != bijection.latent_shape:
+            raise ValueError(
+                f"the base has shape {base.event_shape}, the latents {bijection.latent_shape}"
+            )
+        self.base = base
+        self.bijection = bijection
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data to latents.
+
+        Args:
+            x: batch × event shape.
+            context: batch × context shape, exactly when the flow has one.
+
+        Returns:
+            z: batch × latent shape; log p(x): batch, in nats. A row outside a bounded support
+            has log p(x) = −inf and z = NaN.
+        """
+        support = self.bijection.support
+        if support is None:
+            z, log_det = self.bijection.encode(x, context)
+            return z, self.base.log_prob(z) + log_det
+        low, high = support
+        inside = (x > low) & (x < high)
+        # outside values are moved to the middle first, so that no NaN is ever computed with
+        z, log_det = self.bijection.encode(torch.where(inside, x, 0.5 * (low + high)), context)
+        row_inside = inside.flatten(1).all(1)
+        log_prob = torch.where(row_inside, self.base.log_prob(z) + log_det, -torch.inf)
+        return torch.where(row_inside.view(-1, *[1] * (z.ndim - 1)), z, torch.nan), log_prob
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map latents to data.
+
+        Args:
+            z: batch × latent shape.
+            context: batch × context shape, exactly when the flow has one.
+
+        Returns:
+            x: batch × event shape; log p(x): batch, in nats.
+        """
+        x, log_det = self.bijection.decode(z, context)
+        return x, self.base.log_prob(z) - log_det
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density of data in nats: batch × event shape → batch; −inf outside the support."""
+        return self.encode(x, context)[1]
+
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n rows.
+
+        Args:
+            n: number of rows.
+            context: n × context shape, exactly when the flow has one.
+            generator: source of the noise, on the CPU; torch's own unless given.
+
+        Returns:
+            x: n × event shape; log p(x): n, in nats.
+        """
+        like = next(self.parameters())
+        return self.decode(self.base.sample(n, generator).to(like), context)

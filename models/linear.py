@@ -1,0 +1,61 @@
+"""Linear bijections."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.bijection import Bijection
+
+
+class Permutation(Bijection):
+    """A fixed reordering of the coordinates; its log-determinant is exactly zero.
+
+    Args:
+        event_shape: shape of one row; D is its number of elements.
+        order: z[i] = x[order[i]], a permutation of 0 … D−1.
+
+    Raises:
+        ValueError: `order` is not a permutation of the coordinates.
+    """
+
+    order: Tensor
+    inverse: Tensor
+
+    def __init__(self, event_shape: Sequence[int], order: Sequence[int]) -> None:
+        super().__init__(event_shape)
+        n = math.prod(self.event_shape)
+        if sorted(order) != list(range(n)):
+            raise ValueError(f"order must be a permutation of 0 … {n - 1}, got {list(order)}")
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("inverse", torch.tensor(order).argsort(), persistent=False)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._reorder(x, self.order)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._reorder(z, self.inverse)
+
+    @staticmethod
+    def _reorder(x: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.flatten(1)[:, order]
+        return flat.view_as(x), torch.zeros_like(flat[:, 0])
+
+
+class Rescale(Bijection):
+    """z = x · exp(log_scale), one learned factor a coordinate (NICE, Dinh et al. 2014, §3.3).
+
+    Args:
+        event_shape: shape of one row.
+    """
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__(event_shape)
+        self.log_scale = nn.Parameter(torch.zeros(self.event_shape))
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return x * torch.exp(self.log_scale), self.log_scale.sum().expand(x.shape[0])
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return z * torch.exp(-self.log_scale), (-self.log_scale.sum()).expand(z.shape[0])

@@ -1,0 +1,99 @@
+"""Fixed maps from raw data to a space that flows learn well in, each with its log-determinant."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.bijection import Bijection, sum_event
+
+Values = float | Sequence[float]
+
+
+class Standardize(Bijection):
+    """z = (x − mean) / scale.
+
+    Args:
+        event_shape: shape of one row.
+        mean, scale: one number, or one a coordinate in row-major order.
+
+    Raises:
+        ValueError: the wrong number of values, or a scale that is not positive.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, event_shape: Sequence[int], mean: Values, scale: Values) -> None:
+        super().__init__(event_shape)
+        self.register_buffer("mean", _coordinates(mean, event_shape, "mean"), persistent=False)
+        self.register_buffer("scale", _coordinates(scale, event_shape, "scale"), persistent=False)
+        if not bool((self.scale > 0).all()):
+            raise ValueError("scale must be positive in every coordinate")
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return (x - self.mean) / self.scale, (-self.scale.log().sum()).expand(x.shape[0])
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return z * self.scale + self.mean, self.scale.log().sum().expand(z.shape[0])
+
+
+class Logit(Bijection):
+    """z = log((x − low) / (high − x)): a box onto all of space.
+
+    Args:
+        event_shape: shape of one row.
+        low, high: the open box, one number or one a coordinate in row-major order.
+
+    Raises:
+        ValueError: the wrong number of values, or low ≥ high somewhere.
+    """
+
+    low: Tensor
+    high: Tensor
+    first: Tensor
+    last: Tensor
+
+    def __init__(self, event_shape: Sequence[int], low: Values, high: Values) -> None:
+        super().__init__(event_shape)
+        self.register_buffer("low", _coordinates(low, event_shape, "low"), persistent=False)
+        self.register_buffer("high", _coordinates(high, event_shape, "high"), persistent=False)
+        if not bool((self.low < self.high).all()):
+            raise ValueError("low must be below high in every coordinate")
+        # the outermost float32 values inside the box
+        for name, edge, towards in (("first", self.low, self.high), ("last", self.high, self.low)):
+            self.register_buffer(name, torch.nextafter(edge, towards), persistent=False)
+
+    @property
+    def support(self) -> tuple[Tensor, Tensor]:
+        """The open box."""
+        return self.low, self.high
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        # one logarithm for each side: x − low and high − x are exact near the side they measure,
+        # where (x − low) / (high − low) has lost the digits of 1 − u
+        below, above = torch.log(x - self.low), torch.log(self.high - x)
+        log_width = torch.log(self.high - self.low)
+        return below - above, sum_event(log_width - below - above)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        width = self.high - self.low
+        log_det = torch.log(width) + F.logsigmoid(z) + F.logsigmoid(-z)
+        # measured from the nearer side; held inside the box where rounding would reach its edge
+        shorter = width * torch.sigmoid(-z.abs())
+        x = torch.where(z < 0, self.low + shorter, self.high - shorter)
+        return torch.clamp(x, self.first, self.last), sum_event(log_det)
+
+
+def _coordinates(values: Values, event_shape: Sequence[int], name: str) -> Tensor:
+    """One value a coordinate, in event shape."""
+    if isinstance(values, int | float):
+        return torch.full(tuple(event_shape), float(values))
+    if len(values) != math.prod(event_shape):
+        raise ValueError(
+            f"{name} has {len(values)} values for the {math.prod(event_shape)} coordinates of "
+            f"event shape {tuple(event_shape)}"
+        )
+    return torch.tensor([float(v) for v in values]).view(tuple(event_shape))

@@ -1,0 +1,1 @@
+"""Bundles over HTTP: onnxruntime and numpy, never torch."""

@@ -1,0 +1,200 @@
+"""The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
+
+    store/<name>/<version>/encode.onnx     x → z, log_prob
+    store/<name>/<version>/decode.onnx     z → x, log_prob
+    store/<name>/<version>/manifest.json
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+FORMAT_VERSION = 1
+ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+VERSION = re.compile(r"[1-9][0-9]*")
+
+Cost = Literal["parallel", "iterative", "sequential"]
+PerCoordinate = float | list[float]
+"""One number, or one for each coordinate in row-major order."""
+
+
+class BundleError(Exception):
+    """A bundle that cannot be trusted or read; the text says what was expected and what came."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Support(_Part):
+    """The open box outside which the density is zero."""
+
+    low: PerCoordinate
+    high: PerCoordinate
+
+
+class Dequantization(_Part):
+    """Which coordinates are whole numbers, and their range, both ends included."""
+
+    columns: list[int] | None = Field(description="coordinates in row-major order; null for all")
+    low: PerCoordinate
+    high: PerCoordinate
+
+
+class DataSource(_Part):
+    """What the flow was trained on."""
+
+    name: str
+    sha256: str
+
+
+class HeldOut(_Part):
+    """Score on rows that training never saw, in nats per row, with dequantisation noise if any."""
+
+    log_prob: float
+    se: float
+    rows: int
+    noise_copies: int
+    bits_per_dim: float | None
+    bits_per_dim_se: float | None
+
+
+class Calibration(_Part):
+    """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
+
+    rows: int
+    levels: list[float]
+    log_prob: list[float | None]
+
+
+class Tolerances(_Part):
+    """Largest differences between the graphs and the float64 reference, measured at export."""
+
+    log_prob_per_dim_p99: float
+    log_prob_per_dim_max: float
+    z_relative: float
+    x_relative: float
+    batch_sizes: list[int]
+
+
+class Manifest(_Part):
+    """Everything a server or a reader needs to know about a bundle."""
+
+    format_version: Literal[1]
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    version: Annotated[int, Field(ge=1)]
+    family: str
+    event_shape: list[Annotated[int, Field(ge=1)]]
+    latent_shape: list[Annotated[int, Field(ge=1)]]
+    dtype: Literal["float32"]
+    base: Literal["normal", "logistic"]
+    context_shape: list[int] | None
+    cost: dict[Literal["encode", "decode"], Cost]
+    preprocessing: list[dict[str, Any]]
+    support: Support | None
+    dequantization: Dequantization | None
+    data: DataSource
+    held_out: HeldOut
+    calibration: Calibration
+    tolerances: Tolerances
+    files: dict[str, str]
+    made_with: dict[str, str]
+    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
+
+    @property
+    def dimensions(self) -> int:
+        """Number of coordinates of one row."""
+        return math.prod(self.event_shape)
+
+    @property
+    def spherical(self) -> bool:
+        """Whether the base density depends on |z| alone."""
+        return self.base == "normal"
+
+    @property
+    def has_bits_per_dim(self) -> bool:
+        """Whether every coordinate is a whole number, so that bits per dimension mean something."""
+        return self.dequantization is not None and self.dequantization.columns is None
+
+
+def read(folder: Path) -> Manifest:
+    """Read a bundle's manifest and check every file against it.
+
+    Args:
+        folder: store/<name>/<version>.
+
+    Raises:
+        BundleError: a file is missing or altered, the manifest is damaged or of another format
+            version, or its name and version are not those of its folder.
+    """
+    manifest = _read_manifest(folder / MANIFEST)
+    place = (folder.parent.name, folder.name)
+    if (manifest.name, str(manifest.version)) != place:
+        raise BundleError(
+            f"{folder} holds the manifest of {manifest.name} version {manifest.version}"
+        )
+    for name in (ENCODE, DECODE):
+        if name not in manifest.files:
+            raise BundleError(f"{folder / MANIFEST} lists no checksum for {name}")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing")
+        if (found := sha256(path)) != expected:
+            raise BundleError(f"{path} is altered: expected sha256 {expected}, found {found}")
+    return manifest
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing") from None
+    try:
+        header = _Header.model_validate_json(content)
+        if header.format_version != FORMAT_VERSION:
+            raise BundleError(
+                f"{path} has format_version {header.format_version}; this program reads "
+                f"{FORMAT_VERSION}: export the model again, or use a matching Bijecta"
+            )
+        manifest = Manifest.model_validate_json(content)
+        if (found := checksum(json.loads(content))) != manifest.checksum:
+            raise BundleError(
+                f"{path} is altered: expected checksum {manifest.checksum}, found {found}"
+            )
+        return manifest
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise BundleError(f"{path} is damaged: {where}: {first['msg']}") from None
+
+
+class _Header(BaseModel):
+    format_version: int
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """Sha256, in hexadecimal, of a manifest's JSON object without its key `checksum`."""
+    rest = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions(folder: Path) -> list[int]:
+    """Version numbers under store/<name>, ascending; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if VERSION.fullmatch(path.name))

@@ -1,0 +1,1 @@
+"""From data to a verified bundle: recipes, data, maximum likelihood, checkpoints, export."""

@@ -1,0 +1,163 @@
+"""Run folders: what training leaves behind, as safetensors and JSON, never pickle.
+
+    RUN/run.json             name, recipe, flow and data, written once at the start
+    RUN/weights.safetensors  the best weights so far
+    RUN/state.safetensors    what is needed to continue exactly where training stood
+    RUN/log.jsonl            one line an epoch
+    RUN/evaluation.json      the figures of the last `bijecta evaluate`
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from models import zoo
+from models.flow import Flow
+from training.errors import RunError
+from training.recipe import Recipe
+
+
+class RunFile(BaseModel):
+    """Contents of run.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    recipe: Recipe
+    flow: dict[str, Any]
+    data_sha256: str
+
+
+@dataclass
+class Progress:
+    """Where training stands after a whole number of epochs; scores in nats per row."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    seconds: float = 0.0
+    finished: bool = False
+
+
+@dataclass
+class Run:
+    """One run folder."""
+
+    folder: Path
+    file: RunFile
+
+    @classmethod
+    def create(cls, folder: Path, file: RunFile) -> "Run":
+        """Start a run in a new or empty folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "run.json", file.model_dump_json(indent=2).encode())
+        return cls(folder, file)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            RunError: there is none, or its run.json cannot be read.
+        """
+        path = folder / "run.json"
+        if not path.is_file():
+            raise RunError(f"no run at {folder}: `bijecta train` makes one")
+        try:
+            return cls(folder, RunFile.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+
+    def new_flow(self) -> Flow:
+        """The run's flow with fresh weights, reproducible from the recipe's seed."""
+        torch.manual_seed(self.file.recipe.fit.seed)
+        return zoo.build(**self.file.flow)
+
+    def best_flow(self) -> Flow:
+        """The run's flow with the best weights so far, in evaluation mode.
+
+        Raises:
+            RunError: there are no weights yet, or they do not fit the flow.
+        """
+        flow = self.new_flow()
+        path = self.folder / "weights.safetensors"
+        if not path.is_file():
+            raise RunError(f"{self.folder} has no weights yet: let `bijecta train` go on")
+        try:
+            flow.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+        return flow.eval()
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Keep these weights as the best so far."""
+        write_atomically(self.folder / "weights.safetensors", save(dict(weights)))
+
+    def save_state(
+        self, flow: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        """Keep everything that the next epoch depends on."""
+        tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
+        for i, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
+        metadata = {"progress": json.dumps(asdict(progress))}
+        write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
+
+    def load_state(self, flow: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Restore what `save_state` kept; a fresh Progress where nothing was kept yet.
+
+        Raises:
+            RunError: the file is damaged or of another flow.
+        """
+        path = self.folder / "state.safetensors"
+        if not path.is_file():
+            return Progress()
+        try:
+            with safe_open(path, "pt") as file:
+                progress = Progress(**json.loads(file.metadata()["progress"]))
+            tensors = load_file(path)
+            prefix = "flow."
+            flow.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+        except (SafetensorError, RuntimeError, KeyError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if not key.startswith(prefix):
+                _, i, name = key.split(".")
+                state.setdefault(int(i), {})[name] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        return progress
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def rewind_log(self, epoch: int) -> None:
+        """Forget lines after an epoch: those of epochs that will now be run again."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        # a killed process may leave the last line cut off, and always one after the saved epoch
+        kept = lines[:epoch]
+        write_atomically(path, "".join(line + "\n" for line in kept).encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it holds either all of the new content or the old."""
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

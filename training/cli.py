@@ -1,0 +1,63 @@
+"""The subcommands that training adds to `bijecta`; torch is imported only when one of them runs."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Handler = Callable[[argparse.Namespace], int]
+
+INTERRUPTED = 130
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `train`, `evaluate` and `export`: the entry point of group `bijecta.commands`."""
+    train = commands.add_parser("train", help="fit a flow by maximum likelihood")
+    train.add_argument("recipe", help="a TOML file, or the name of a recipe that comes along")
+    train.add_argument("--data", type=Path, help="file to use in place of the recipe's source")
+    train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
+    train.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    train.set_defaults(handler=_handler("train"))
+
+    evaluate = commands.add_parser("evaluate", help="score a run on its held-out rows")
+    evaluate.add_argument("run", type=Path, metavar="RUN")
+    evaluate.add_argument("--data", type=Path, help="the run's data, where it has moved")
+    evaluate.set_defaults(handler=_handler("evaluate"))
+
+    export = commands.add_parser("export", help="write a run as a verified bundle in a store")
+    export.add_argument("run", type=Path, metavar="RUN")
+    export.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    export.add_argument("--name", help="name of the bundle (the run's)")
+    export.add_argument("--data", type=Path, help="the run's data, where it has moved")
+    export.set_defaults(handler=_handler("export"))
+
+
+def _handler(name: str) -> Handler:
+    """A function of `training.commands`, imported late, its errors made one line on stderr."""
+
+    def handle(arguments: argparse.Namespace) -> int:
+        from training.errors import TrainingError
+
+        try:
+            run = getattr(importlib.import_module("training.commands"), name)
+        except ModuleNotFoundError as error:
+            return _fail(
+                f"`bijecta {name}` needs {error.name}, which a serving install leaves out: "
+                "pip install 'bijecta[train]'"
+            )
+        try:
+            run(arguments)
+        except TrainingError as error:
+            return _fail(str(error))
+        except KeyboardInterrupt:
+            print("\ninterrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
+            return INTERRUPTED
+        return 0
+
+    return handle
+
+
+def _fail(message: str) -> int:
+    print(f"bijecta: {message}", file=sys.stderr)  # noqa: T201
+    return 1

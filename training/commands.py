@@ -1,0 +1,108 @@
+"""What `bijecta train`, `evaluate` and `export` do."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+
+from training import data, recipe
+from training.checkpoint import Run, RunFile
+from training.data import Dataset
+from training.errors import RunError, TrainingError
+from training.evaluate import Evaluation
+from training.evaluate import evaluate as evaluate_run
+from training.export import export as export_run
+from training.fit import fit
+
+
+def train(arguments: Namespace) -> None:
+    """Fit a recipe, or go on with a run of the same recipe, and score the result."""
+    chosen = recipe.load(arguments.recipe, arguments.data)
+    name = Path(arguments.recipe).stem
+    folder = arguments.out or Path("runs") / name
+    device = _device(arguments.device)
+    dataset = data.load(chosen.data)
+    run = _open_or_create(folder, name, chosen, dataset)
+    progress = fit(run, dataset, device)
+    _say(
+        f"{name}: best of {progress.epoch} epochs is {progress.best_epoch}, "
+        f"{progress.seconds:.0f} s; run in {folder}"
+    )
+    _say_score(run, evaluate_run(run, dataset))
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Score a run's best weights."""
+    run = Run.open(arguments.run)
+    _say_score(run, evaluate_run(run, _dataset(run, arguments.data)))
+
+
+def export(arguments: Namespace) -> None:
+    """Score a run's best weights and write them as a bundle."""
+    run = Run.open(arguments.run)
+    dataset = _dataset(run, arguments.data)
+    folder, manifest = export_run(
+        run, dataset, evaluate_run(run, dataset), arguments.store, arguments.name or run.file.name
+    )
+    differences = manifest.tolerances
+    _say(
+        f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
+        f"float64, z within {differences.z_relative:.1e} and x within "
+        f"{differences.x_relative:.1e} of their range"
+    )
+
+
+def _open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dataset) -> Run:
+    if (folder / "run.json").exists():
+        run = Run.open(folder)
+        if (run.file.recipe, run.file.data_sha256) != (chosen, dataset.sha256):
+            raise RunError(
+                f"{folder} holds a run of another recipe or other data: choose another --out, "
+                "or remove it"
+            )
+        return run
+    flow = {
+        "family": chosen.flow.family,
+        "event_shape": list(dataset.event_shape),
+        "preprocessing": data.preprocessing(dataset, chosen.flow),
+        "options": chosen.flow.options,
+    }
+    return Run.create(
+        folder, RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
+    )
+
+
+def _dataset(run: Run, moved_to: Path | None) -> Dataset:
+    source = run.file.recipe.data
+    if moved_to is not None:
+        source = source.model_copy(update={"source": str(moved_to)})
+    dataset = data.load(source)
+    if dataset.sha256 != run.file.data_sha256:
+        raise RunError(
+            f"{source.source} is not the data of {run.folder}: expected sha256 "
+            f"{run.file.data_sha256}, found {dataset.sha256}"
+        )
+    return dataset
+
+
+def _device(name: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise TrainingError("--device cuda was asked for, and torch finds no CUDA device here")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def _say_score(run: Run, score: Evaluation) -> None:
+    bits = (
+        f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
+        if score.bits_per_dim is not None
+        else ""
+    )
+    _say(
+        f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
+        f"on {score.rows} held-out rows"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201

@@ -1,0 +1,188 @@
+"""From a run to a verified bundle in a store."""
+
+import copy
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.flow import Flow
+from service import bundle
+from training.checkpoint import Run
+from training.data import Dataset
+from training.errors import ExportError
+from training.evaluate import Evaluation, log_prob
+from training.verify import verify
+
+OPSET = 20
+CALIBRATION_LEVELS = [i / 200 for i in range(201)]
+
+
+def export(
+    run: Run, dataset: Dataset, evaluation: Evaluation, store: Path, name: str
+) -> tuple[Path, bundle.Manifest]:
+    """Write a run's best flow as a new version of a bundle.
+
+    Args:
+        run: the run.
+        dataset: its data; the graphs are verified on its test rows.
+        evaluation: the held-out figures to state.
+        store: folder of bundles, made if need be.
+        name: the bundle's name.
+
+    Returns:
+        The folder store/<name>/<version> and the manifest in it.
+
+    Raises:
+        ExportError: a name that is not allowed, or graphs that miss the tolerances.
+    """
+    if not bundle.NAME.fullmatch(name):
+        raise ExportError(f"a bundle's name matches {bundle.NAME.pattern}, {name!r} does not")
+    flow = run.best_flow()
+    graphs = {bundle.ENCODE: _graph(flow, "x", "z"), bundle.DECODE: _graph(flow, "z", "x")}
+    tolerances = verify(flow, graphs[bundle.ENCODE], graphs[bundle.DECODE], dataset)
+    parent = store / name
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+    partial.chmod(0o755)
+    try:
+        for file_name, content in graphs.items():
+            _write(partial / file_name, content)
+        files = {file_name: bundle.sha256(partial / file_name) for file_name in graphs}
+        while True:
+            version = max(bundle.versions(parent), default=0) + 1
+            manifest = _manifest(run, flow, dataset, evaluation)
+            manifest |= {"name": name, "version": version, "files": files}
+            manifest |= {"tolerances": tolerances.model_dump()}
+            manifest["checksum"] = bundle.checksum(manifest)
+            _write(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
+            try:
+                partial.rename(parent / str(version))
+            except OSError:
+                if not (parent / str(version)).exists():
+                    raise
+                continue  # another export took this number first
+            return parent / str(version), bundle.read(parent / str(version))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Direction(nn.Module):
+    """One direction of a flow as a module whose call is a graph."""
+
+    def __init__(self, flow: Flow, encodes: bool) -> None:
+        super().__init__()
+        self.flow, self.encodes = flow, encodes
+
+    def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        return self.flow.encode(value) if self.encodes else self.flow.decode(value)
+
+
+def _graph(flow: Flow, source: str, target: str) -> bytes:
+    """One direction of a flow as an ONNX file of any batch size."""
+    # parameters that want gradients would make the exporter trace a backward pass of each loop
+    folded = copy.deepcopy(flow).eval().requires_grad_(False)
+    for module in folded.modules():
+        if hasattr(module, "fold"):
+            module.fold()
+    encodes = source == "x"
+    shape = flow.bijection.event_shape if encodes else flow.bijection.latent_shape
+    # what the exporter says to its own developers
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _Direction(folded, encodes),
+            # a batch of 1 would be taken for a constant
+            (torch.zeros(3, *shape),),
+            dynamo=True,
+            input_names=[source],
+            output_names=[target, "log_prob"],
+            dynamic_shapes={"value": {0: torch.export.Dim("batch")}},
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model.graph)
+    return model.SerializeToString()
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Forget the exporter's notes: they are larger than small flows, and name local paths."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+
+
+def _manifest(
+    run: Run, flow: Flow, dataset: Dataset, evaluation: Evaluation
+) -> dict[str, Any]:
+    """What a manifest says beside name, version, files, tolerances and checksum."""
+    bijection = flow.bijection
+    integer = dataset.integer
+    scores = np.sort(log_prob(flow, dataset.test[None]))
+    return {
+        "format_version": bundle.FORMAT_VERSION,
+        "family": run.file.flow["family"],
+        "event_shape": list(bijection.event_shape),
+        "latent_shape": list(bijection.latent_shape),
+        "dtype": "float32",
+        "base": flow.base.name,
+        "context_shape": None,
+        "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
+        "preprocessing": run.file.flow["preprocessing"],
+        "support": None
+        if bijection.support is None
+        else dict(zip(("low", "high"), map(_per_coordinate, bijection.support), strict=True)),
+        "dequantization": {
+            "columns": None if integer.all() else np.flatnonzero(integer).tolist(),
+            "low": _per_coordinate(dataset.low[integer]),
+            "high": _per_coordinate(dataset.high[integer]),
+        }
+        if integer.any()
+        else None,
+        "data": {"name": dataset.name, "sha256": dataset.sha256},
+        "held_out": asdict(evaluation),
+        "calibration": {
+            "rows": len(scores),
+            "levels": CALIBRATION_LEVELS,
+            "log_prob": [_finite(q) for q in np.quantile(scores, CALIBRATION_LEVELS)],
+        },
+        "made_with": {
+            **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
+            "opset": str(OPSET),
+        },
+    }
+
+
+def _per_coordinate(values: Tensor | NDArray[np.float64]) -> float | list[float]:
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    return float(flat[0]) if np.ptp(flat) == 0 else flat.tolist()
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,159 @@
+"""Recipes: TOML files that say which data, which flow and how to fit it."""
+
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from models import zoo
+from training.errors import RecipeError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataRecipe(_Section):
+    """Where rows come from and how they are divided.
+
+    Args:
+        source: `digits`, a name from `densities.DENSITIES`, or a file's path; `--data` overrides.
+        key: array name, for an `.npz` that holds several.
+        drop: columns to leave out, by name.
+        integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
+            column has no bound, or `dequantize` them with noise U(−½, ½).
+        bounds: the closed range of the values; needed for `logit` where not all are integers.
+        rows: how many to draw, for densities.
+        validation, test: shares held out for early stopping and for the reported figure.
+        seed: of the draw and of the division.
+    """
+
+    source: str | None = None
+    key: str | None = None
+    drop: list[str] = []
+    integers: Literal["refuse", "dequantize"] = "refuse"
+    bounds: tuple[float, float] | None = None
+    rows: Annotated[int, Field(ge=10)] = 50_000
+    validation: Share = 0.1
+    test: Share = 0.1
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> "DataRecipe":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave rows to train on")
+        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
+            raise ValueError("bounds are [low, high] with low < high")
+        return self
+
+
+class FlowRecipe(BaseModel):
+    """The flow: a family of the zoo, and the family's options beside it.
+
+    Args:
+        family: a key of `zoo.FAMILIES`.
+        preprocessing: `standardize`, `logit` (then standardize) or `none`.
+        margin: by how much of the range `logit` widens the box on each side, so that values at
+            its very edge stay well conditioned.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    family: str
+    preprocessing: Literal["standardize", "logit", "none"] = "standardize"
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _known_family_and_options(self) -> "FlowRecipe":
+        if self.family not in zoo.FAMILIES:
+            raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {self.family!r}")
+        # the options as the family reads them, defaults included, so that a checkpoint built
+        # from this recipe does not change when a default does
+        read = TypeAdapter(zoo.FAMILIES[self.family]).validate_python(self.model_extra)
+        self.__pydantic_extra__ = asdict(read)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The family's options, complete."""
+        return dict(self.model_extra or {})
+
+
+class FitRecipe(_Section):
+    """Maximum likelihood.
+
+    Args:
+        epochs: at most this many passes over the training rows.
+        patience: stop after so many epochs without a better validation score.
+        batch_size: rows a step.
+        learning_rate: of AdamW; with `schedule = "cosine"` it falls to zero over `epochs`.
+        schedule: `constant` or `cosine`.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient.
+        noise_copies: noisy copies of each held-out row that a score is averaged over.
+        seed: of the initial weights, the order of rows, the noise and dropout.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 200
+    patience: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    noise_copies: Annotated[int, Field(ge=1)] = 10
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Recipe(_Section):
+    """A whole recipe."""
+
+    data: DataRecipe = DataRecipe()
+    flow: FlowRecipe
+    fit: FitRecipe = FitRecipe()
+
+
+def load(name_or_path: str, data: Path | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_path: a TOML file, or the name of one that comes with Bijecta.
+        data: a file to use in place of the recipe's own source.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        path = RECIPES / f"{name_or_path}.toml"
+    if not path.is_file():
+        raise RecipeError(
+            f"no recipe file {name_or_path!r}; the recipes that come with Bijecta are: "
+            + ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_readable(error)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a TOML file: {error}") from None
+    if data is not None:
+        recipe.data.source = str(data.resolve())
+    if recipe.data.source is None:
+        raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
+    return recipe
+
+
+def _readable(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+        + (f" (got {detail['input']!r})" if detail["type"] != "value_error" else "")
+        for detail in error.errors()
+    )
