@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -124,10 +125,11 @@ class Compose(Bijection):
     def __init__(self, layers: Sequence[Bijection]) -> None:
         if not layers:
             raise ValueError("Compose needs at least one bijection")
-        for i, (before, after) in enumerate(zip(layers, layers[1:], strict=False)):
+        for i, (before, after) in enumerate(pairwise(layers)):
             if before.latent_shape != after.event_shape:
                 raise ValueError(
-                    f"layer {i} gives {before.latent_shape}, layer {i + 1} takes {after.event_shape}"
+                    f"layer {i} gives {before.latent_shape}, "
+                    f"layer {i + 1} takes {after.event_shape}"
                 )
             if after.support is not None:
                 raise ValueError(f"layer {i + 1} accepts only a box of values: put it first")

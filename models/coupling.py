@@ -47,13 +47,9 @@ class Coupling(Bijection):
         self.univariate = univariate
         self.register_buffer("passed", torch.tensor(passed, dtype=torch.long), persistent=False)
         self.register_buffer("mapped", torch.tensor(mapped), persistent=False)
-        self.register_buffer(
-            "merge", torch.tensor([*passed, *mapped]).argsort(), persistent=False
-        )
+        self.register_buffer("merge", torch.tensor([*passed, *mapped]).argsort(), persistent=False)
         features = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.network = MLP(
-            len(passed) + features, len(mapped) * univariate.size, conditioner
-        )
+        self.network = MLP(len(passed) + features, len(mapped) * univariate.size, conditioner)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat, theta = self._split(x, context)

@@ -10,17 +10,15 @@ from torch import Tensor
 
 
 class UnivariateMap(Protocol):
-    """A monotone map of each element, steered by `size` unconstrained parameters an element.
-
-    `encode(x, theta)` takes x of any shape and theta of that shape × size, and returns z and
-    log|dz/dx|, elementwise; `decode` is its inverse with log|dx/dz|.
-    """
+    """A monotone map of each element, steered by `size` unconstrained parameters an element."""
 
     size: int
 
-    def encode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]: ...
+    def encode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """X of any shape, theta of that shape × size → z and log|dz/dx|, elementwise."""
 
-    def decode(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]: ...
+    def decode(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse: z and theta → x and log|dx/dz|, elementwise."""
 
 
 class Additive:
@@ -38,7 +36,9 @@ class Additive:
 
 
 class Affine:
-    """z = (x − shift) · exp(−log_scale): Gaussian conditionals (MAF, Papamakarios et al. 2017, eq. 4).
+    """z = (x − shift) · exp(−log_scale): Gaussian conditionals.
+
+    Papamakarios et al. 2017, eqs. 3–5 (MAF); Dinh et al. 2017, eq. 5 (RealNVP).
 
     Args:
         bound: |log_scale| stays below it, by bound · tanh(raw / bound), so that no layer can
@@ -51,7 +51,7 @@ class Affine:
         self.bound = bound
 
     def shift_and_log_scale(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """theta (…, 2) → mean and log standard deviation of the conditional Gaussian."""
+        """Theta (…, 2) → mean and log standard deviation of the conditional Gaussian."""
         return theta[..., 0], self.bound * torch.tanh(theta[..., 1] / self.bound)
 
     def encode(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 try:
     from torch._higher_order_ops.scan import scan
 except ImportError:  # a private name: without it the loop is exported unrolled, which is exact too
-    scan = None
+    scan = None  # type: ignore[assignment]
 
 
 def loop(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, rows: Tensor) -> Tensor:

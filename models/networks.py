@@ -1,13 +1,18 @@
 """Conditioner networks: they read one part of a row and steer the map of another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS = {"relu": F.relu, "silu": F.silu, "gelu": F.gelu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class MLP(nn.Module):
         zero_(self.linears[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """batch × inputs → batch × outputs."""
+        """Batch × inputs → batch × outputs."""
         *hidden, last = self.linears
         for linear in hidden:
             x = self.conditioner.activate(linear(x), self.training)
@@ -126,7 +131,7 @@ class MaskedMLP(nn.Module):
         return [linear.masked_weight() for linear in self.linears]  # type: ignore[operator]
 
     def forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
-        """batch × D (and batch × context) → batch × D × size, with `weights` from `weights()`."""
+        """Batch × D (and batch × context) → batch × D × size, with `weights` from `weights()`."""
         n = x.shape[1]
         h = x if context is None else torch.cat([context, x], 1)
         last = len(weights) - 1

@@ -1,8 +1,8 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
 
-    store/<name>/<version>/encode.onnx     x → z, log_prob
-    store/<name>/<version>/decode.onnx     z → x, log_prob
-    store/<name>/<version>/manifest.json
+store/<name>/<version>/encode.onnx     x → z, log_prob
+store/<name>/<version>/decode.onnx     z → x, log_prob
+store/<name>/<version>/manifest.json
 """
 
 import hashlib

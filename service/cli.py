@@ -1,10 +1,11 @@
 """The one command, `bijecta`. Each subcommand imports what it needs when it runs."""
 
 import argparse
+import logging
 import sys
 from importlib.metadata import entry_points, version
-from pathlib import Path
 
+from service import settings
 from service.settings import Settings, SettingsError
 
 
@@ -21,3 +22,45 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     code: int = parsed.handler(parsed)
     return code
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="answer HTTP requests for the bundles of a store",
+        description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
+    )
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f" ({field.default})"
+        serve.add_argument(f"--{name.replace('_', '-')}", help=f"{field.description}{default}")
+    serve.set_defaults(handler=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from service.app import create_app
+    from service.bundle import BundleError
+    from service.engine import DeviceError
+    from service.server import Server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        chosen = settings.load({name: getattr(arguments, name) for name in Settings.model_fields})
+        server = Server(chosen)
+    except (SettingsError, BundleError, DeviceError) as error:
+        print(f"bijecta: {error}", file=sys.stderr)
+        return 1
+    uvicorn.run(
+        create_app(server),
+        host=chosen.host,
+        port=chosen.port,
+        access_log=False,
+        timeout_keep_alive=65,  # longer than proxies keep theirs, so that they close first
+        timeout_graceful_shutdown=30,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,10 +1,10 @@
 """Run folders: what training leaves behind, as safetensors and JSON, never pickle.
 
-    RUN/run.json             name, recipe, flow and data, written once at the start
-    RUN/weights.safetensors  the best weights so far
-    RUN/state.safetensors    what is needed to continue exactly where training stood
-    RUN/log.jsonl            one line an epoch
-    RUN/evaluation.json      the figures of the last `bijecta evaluate`
+RUN/run.json             name, recipe, flow and data, written once at the start
+RUN/weights.safetensors  the best weights so far
+RUN/state.safetensors    what is needed to continue exactly where training stood
+RUN/log.jsonl            one line an epoch
+RUN/evaluation.json      the figures of the last `bijecta evaluate`
 """
 
 import json

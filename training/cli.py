@@ -51,7 +51,7 @@ def _handler(name: str) -> Handler:
         except TrainingError as error:
             return _fail(str(error))
         except KeyboardInterrupt:
-            print("\ninterrupted: the same command goes on from here", file=sys.stderr)  # noqa: T201
+            print("\ninterrupted: the same command goes on from here", file=sys.stderr)
             return INTERRUPTED
         return 0
 
@@ -59,5 +59,5 @@ def _handler(name: str) -> Handler:
 
 
 def _fail(message: str) -> int:
-    print(f"bijecta: {message}", file=sys.stderr)  # noqa: T201
+    print(f"bijecta: {message}", file=sys.stderr)
     return 1

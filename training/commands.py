@@ -105,4 +105,4 @@ def _say_score(run: Run, score: Evaluation) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)

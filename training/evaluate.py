@@ -41,7 +41,7 @@ def log_prob(flow: Flow, noisy: Float32) -> NDArray[np.float64]:
     like = next(flow.parameters())
     flat = torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))
     with torch.no_grad():
-        scores = [flow.log_prob(rows.to(like)).cpu() for rows in flat.split(ROWS_AT_ONCE)]
+        scores = [flow.log_prob(rows.to(like)).cpu() for rows in torch.split(flat, ROWS_AT_ONCE)]
     mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
     return mean
 

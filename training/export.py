@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.flow import Flow
+from models.networks import MaskedLinear
 from service import bundle
 from training.checkpoint import Run
 from training.data import Dataset
@@ -95,7 +96,7 @@ def _graph(flow: Flow, source: str, target: str) -> bytes:
     # parameters that want gradients would make the exporter trace a backward pass of each loop
     folded = copy.deepcopy(flow).eval().requires_grad_(False)
     for module in folded.modules():
-        if hasattr(module, "fold"):
+        if isinstance(module, MaskedLinear):
             module.fold()
     encodes = source == "x"
     shape = flow.bijection.event_shape if encodes else flow.bijection.latent_shape
@@ -117,7 +118,8 @@ def _graph(flow: Flow, source: str, target: str) -> bytes:
     assert program is not None
     model = program.model_proto
     _strip(model.graph)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _strip(graph: onnx.GraphProto) -> None:
@@ -131,9 +133,7 @@ def _strip(graph: onnx.GraphProto) -> None:
                 _strip(attribute.g)
 
 
-def _manifest(
-    run: Run, flow: Flow, dataset: Dataset, evaluation: Evaluation
-) -> dict[str, Any]:
+def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:
     """What a manifest says beside name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer

@@ -42,14 +42,12 @@ def read(path: Path, key: str | None = None) -> Table:
     """
     if not path.is_file():
         raise DataError(f"no data file at {path}")
-    for endings, reader in READERS.items():
-        if path.name.endswith(endings):
-            break
-    else:
+    endings = next((endings for endings in READERS if path.name.endswith(endings)), None)
+    if endings is None:
         known = ", ".join(ending for endings in READERS for ending in endings)
         raise DataError(f"{path}: cannot tell the format; file names end in {known}")
     try:
-        return reader(path, key)
+        return READERS[endings](path, key)
     except (ValueError, OSError, EOFError, KeyError, pa.ArrowException) as error:
         raise DataError(f"{path} is not a readable {endings[0]} file: {error}") from error
 

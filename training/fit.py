@@ -90,7 +90,7 @@ def _epoch(
     torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
     flow.train()
     order = torch.randperm(len(train)).to(train.device)
-    batches = order.split(recipe.batch_size)
+    batches = torch.split(order, recipe.batch_size)
     total = 0.0
     for i, chosen in enumerate(batches):
         if recipe.schedule == "cosine":

@@ -1,0 +1,43 @@
+"""The HTTP application: routes, errors and metrics around one `Server`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from service.failures import add_handlers
+from service.middleware import Measured
+from service.routes import flow, health, models
+from service.server import Server
+
+DESCRIPTION = """\
+Exact log-likelihoods, samples, encodings and interpolations of normalizing flows.
+
+Arrays travel as JSON (`application/json`) or as one npy array (`application/x-npy`); with npy
+the other fields go in the query string. log_prob is in nats per row; `null` in JSON is −∞, the
+log-density of a row outside the model's support. Errors are `application/problem+json`.
+"""
+
+
+def create_app(server: Server) -> FastAPI:
+    """The application that answers for a server; closes it at shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        server.close()
+
+    app = FastAPI(
+        title="Bijecta",
+        version=version("bijecta"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.server = server
+    app.add_middleware(Measured, metrics=server.metrics)
+    add_handlers(app)
+    for router in (flow.router, models.router, health.router):
+        app.include_router(router)
+    return app

@@ -1,0 +1,136 @@
+"""Bodies to arrays and back, JSON and npy. Every array is checked here before it is used."""
+
+import io
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+import pydantic_core
+from numpy.typing import NDArray
+from pydantic import PlainValidator, WithJsonSchema
+
+from service.errors import InvalidInputError, MalformedBodyError
+
+Float32 = NDArray[np.float32]
+
+JSON, NPY, PROBLEM = "application/json", "application/x-npy", "application/problem+json"
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        MalformedBodyError: the body is not JSON, or not an object.
+        InvalidInputError: `true` or `false` among the numbers of an array.
+    """
+    try:
+        content = pydantic_core.from_json(body)
+    except ValueError as error:
+        raise MalformedBodyError(f"the body is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise MalformedBodyError(f"expected a JSON object, got {_name(content)}")
+    if b"true" in body or b"false" in body:  # numpy would take them for 1 and 0
+        for name, value in content.items():
+            if isinstance(value, list) and (wrong := _first_wrong(value)):
+                raise InvalidInputError(f"{name}: expected an array of numbers; {wrong}")
+    return content
+
+
+def parse_npy(body: bytes) -> NDArray[np.generic]:
+    """An array in npy format; nothing is ever unpickled.
+
+    Raises:
+        MalformedBodyError: the body is not one whole npy array.
+    """
+    file = io.BytesIO(body)
+    try:
+        array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, TypeError, OverflowError, EOFError, MemoryError, SyntaxError) as error:
+        raise MalformedBodyError(f"the body is not an npy array: {error}") from None
+    if rest := len(body) - file.tell():
+        raise MalformedBodyError(
+            f"{rest} bytes follow the npy array: expected one array and no more"
+        )
+    return array
+
+
+def dump_json(content: Mapping[str, Any]) -> bytes:
+    """JSON in which each float32 has its shortest exact digits, and −inf is null."""
+    arrays = {
+        k: np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for k, v in content.items()
+    }
+    return orjson.dumps(arrays, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def dump_npy(array: Float32) -> bytes:
+    """One array in npy format."""
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def to_float32(value: Any) -> Float32:
+    """Nested lists or an array of numbers as float32, all finite.
+
+    Raises:
+        ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        if isinstance(value, np.ndarray):
+            wrong = f"its dtype is {value.dtype}"
+        elif isinstance(value, list):
+            wrong = _first_wrong(value) or "a number in it is beyond float32"
+        else:
+            wrong = f"this is {_name(value)}"
+        raise ValueError(f"expected an array of numbers; {wrong}")
+    # float32 holds every number up to LARGEST; beyond it the cast would say inf
+    bad = np.flatnonzero(~(np.abs(array) <= LARGEST))
+    if len(bad):
+        place = np.unravel_index(int(bad[0]), array.shape)
+        where = "".join(f"[{i}]" for i in place)
+        raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _first_wrong(value: list[Any], path: str = "") -> str:
+    """Where nested lists stop being a rectangle of numbers. Slow: only errors come here."""
+    for i, item in enumerate(value):
+        here = f"{path}[{i}]"
+        if isinstance(item, list) != isinstance(value[0], list):
+            return f"{here} is {_name(item)} where {path}[0] is {_name(value[0])}"
+        if isinstance(item, list):
+            if len(item) != len(value[0]):
+                return f"{here} has {len(item)} values where {path}[0] has {len(value[0])}"
+            if deeper := _first_wrong(item, here):
+                return deeper
+        elif isinstance(item, bool) or not isinstance(item, int | float):
+            return f"{here} is {_name(item)}"
+    return ""
+
+
+def _name(value: Any) -> str:
+    """What a JSON value is called, with the value where it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the string {value[:40]!r}"
+    if isinstance(value, list):
+        return "an array"
+    return "an object" if isinstance(value, dict) else f"the number {value}"
+
+
+Array = Annotated[
+    Float32,
+    PlainValidator(to_float32),
+    WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
+]
+"""A field that takes nested lists of numbers and holds a checked float32 array."""

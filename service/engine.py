@@ -1,0 +1,130 @@
+"""Running a bundle's two graphs on a device."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from service.bundle import DECODE, ENCODE
+
+Float32 = NDArray[np.float32]
+Device = Literal["auto", "cuda", "cpu"]
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+# Enough for full speed, few enough that a request of any size needs bounded memory.
+ROWS_AT_ONCE = 4096
+
+CUDA_OPTIONS = {
+    # TF32 keeps 10 bits of mantissa: log-densities need all 23
+    "use_tf32": "0",
+    # the default tries every algorithm anew for each batch size
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+
+
+class DeviceError(Exception):
+    """The device asked for cannot be used here."""
+
+
+class Engine:
+    """One loaded bundle: its two sessions and the one thread that runs them.
+
+    Args:
+        folder: the bundle.
+        device: where to run.
+        threads: CPU threads within one run.
+
+    Raises:
+        DeviceError: `cuda` was asked for and onnxruntime did not take it.
+    """
+
+    def __init__(self, folder: Path, device: Device, threads: int) -> None:
+        self._encode = _session(folder / ENCODE, device, threads)
+        self._decode = _session(folder / DECODE, device, threads)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=folder.parent.name)
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, in onnxruntime's words."""
+        provider: str = self._encode.get_providers()[0]
+        return provider
+
+    async def encode(self, x: Float32) -> tuple[Float32, Float32]:
+        """X (N × event shape) → z, log_prob (N, in nats)."""
+        return await self._run(self._encode, "x", x)
+
+    async def decode(self, z: Float32) -> tuple[Float32, Float32]:
+        """Z (N × latent shape) → x, log_prob (N, in nats)."""
+        return await self._run(self._decode, "z", z)
+
+    def warm_up(self, latent_shape: tuple[int, ...]) -> None:
+        """Run both graphs once: what cannot run fails now, and the first request finds it ready."""
+        x, _ = self._decode.run(None, {"z": np.zeros((1, *latent_shape), np.float32)})
+        self._encode.run(None, {"x": x})
+
+    def close(self) -> None:
+        """Wait for the run in progress and let the thread go."""
+        self._executor.shutdown()
+
+    async def _run(
+        self, session: onnxruntime.InferenceSession, name: str, rows: Float32
+    ) -> tuple[Float32, Float32]:
+        loop = asyncio.get_running_loop()
+        parts = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            feed = {name: rows[start : start + ROWS_AT_ONCE]}
+            run: Callable[[], list[Float32]] = partial(session.run, None, feed)
+            parts.append(await loop.run_in_executor(self._executor, run))
+        if len(parts) == 1:
+            return parts[0][0], parts[0][1]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def granted_cpus() -> int:
+    """CPUs this process may use: its affinity, cut down by the container's quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cpus = min(cpus, int(quota) // int(period))
+    except (OSError, ValueError):
+        pass  # no cgroup v2: nothing is cut
+    return max(cpus, 1)
+
+
+def _session(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # a number, or onnxruntime pins threads to CPUs that a container may not have
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if device == "cpu" or (device == "auto" and not _has_nvidia_device()):
+        return onnxruntime.InferenceSession(path, options, providers=[CPU])
+    if CUDA not in onnxruntime.get_available_providers():
+        if device == "auto":
+            return onnxruntime.InferenceSession(path, options, providers=[CPU])
+        raise DeviceError("device cuda was asked for, and this onnxruntime is a build without CUDA")
+    onnxruntime.preload_dlls()
+    session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
+    # onnxruntime falls back to the CPU with no more than a line in its log
+    if device == "cuda" and session.get_providers()[0] != CUDA:
+        raise DeviceError(
+            "device cuda was asked for, and onnxruntime could not use it: it needs an NVIDIA "
+            "driver, CUDA 13 and cuDNN 9 (pip install 'bijecta[cuda]' brings the last two); "
+            "device auto or cpu starts without"
+        )
+    return session
+
+
+def _has_nvidia_device() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

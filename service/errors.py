@@ -1,0 +1,73 @@
+"""Errors that callers see: each knows its HTTP status and says what was expected and what came."""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        detail: for people: what was expected and what came.
+        extra: for programs: further members of the problem document, such as `row`.
+    """
+
+    status: ClassVar[int] = 500
+    reason: ClassVar[str] = "internal"
+    """A word of a closed set: the problem type's name and the label of the failure metric."""
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+    def problem(self) -> dict[str, Any]:
+        """The problem document (RFC 9457)."""
+        return {
+            "type": f"urn:bijecta:{self.reason}",
+            "title": self.reason.replace("-", " "),
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+class MalformedBodyError(ServiceError):
+    """A body that is not of its content type."""
+
+    status, reason = 400, "malformed-body"
+
+
+class UnknownModelError(ServiceError):
+    """No model or version of that name."""
+
+    status, reason = 404, "unknown-model"
+
+
+class TooLargeError(ServiceError):
+    """More bytes or rows than the limits allow."""
+
+    status, reason = 413, "too-large"
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """A content type that is not read."""
+
+    status, reason = 415, "unsupported-media-type"
+
+
+class InvalidInputError(ServiceError):
+    """A body of the right type with values that make no sense."""
+
+    status, reason = 422, "invalid-input"
+
+
+class NonFiniteOutputError(ServiceError):
+    """A row whose answer is not a number."""
+
+    status, reason = 422, "non-finite-output"
+
+
+class ModelRefusedError(ServiceError):
+    """A model that is in the store and could not be loaded."""
+
+    status, reason = 503, "model-refused"

@@ -1,0 +1,56 @@
+"""Randomness of requests, drawn on the host as a pure function of the seed; and rounding."""
+
+import secrets
+
+import numpy as np
+
+from service.bundle import Manifest
+from service.engine import Float32
+
+
+def choose_seed() -> int:
+    """A fresh seed, small enough for every JSON reader."""
+    return secrets.randbits(32)
+
+
+def latents(manifest: Manifest, n: int, seed: int, temperature: float) -> Float32:
+    """Draw n latents of a model's base; those of a smaller n are their head.
+
+    Args:
+        manifest: says the base density and the latent shape.
+        n: rows.
+        seed: of a Philox generator, which makes the same numbers on every machine.
+        temperature: factor on the noise.
+    """
+    generator = np.random.Generator(np.random.Philox(seed))
+    shape = (n, *manifest.latent_shape)
+    if manifest.base == "logistic":
+        noise = generator.logistic(size=shape)
+    else:
+        noise = generator.standard_normal(shape)
+    return (temperature * noise).astype(np.float32)
+
+
+def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) -> Float32:
+    """Noisy copies of rows, copies × N × event shape: U(−½, ½) on integer columns."""
+    assert manifest.dequantization is not None
+    generator = np.random.Generator(np.random.Philox(seed))
+    flat = np.repeat(rows.reshape(1, len(rows), -1), copies, axis=0)
+    columns = manifest.dequantization.columns
+    chosen = slice(None) if columns is None else columns
+    flat[..., chosen] += generator.uniform(-0.5, 0.5, flat[..., chosen].shape).astype(np.float32)
+    return flat.reshape(copies, *rows.shape)
+
+
+def quantized(manifest: Manifest, rows: Float32) -> Float32:
+    """Rows with their integer columns rounded into the range of the data."""
+    assert manifest.dequantization is not None
+    low, high = (
+        np.asarray(edge, np.float32)
+        for edge in (manifest.dequantization.low, manifest.dequantization.high)
+    )
+    flat = rows.reshape(len(rows), -1).copy()
+    columns = manifest.dequantization.columns
+    chosen = slice(None) if columns is None else columns
+    flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high)
+    return flat.reshape(rows.shape)

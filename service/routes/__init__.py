@@ -1,0 +1,1 @@
+"""HTTP routes, one module a group; each only translates between HTTP and `operations`."""

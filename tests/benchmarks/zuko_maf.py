@@ -1,0 +1,208 @@
+"""Held-out likelihood of our `digits-maf` recipe against zuko 1.6's MAF, trained side by side.
+
+Three flows are fitted to scikit-learn's digits: (a) the recipe as it is, (b) zuko's MAF of the
+same depth and widths, (c) the recipe without dropout, which zuko's MAF does not have. All go
+through `training.fit.fit` on the same rows behind the same fixed preprocessing, so that
+dequantisation, optimiser, batches, clipping and early stopping are shared by construction; each
+flow keeps its own library's initial weights, masks and bound on the scale.
+
+Every row of the test set is scored in nats, averaged over its noisy copies, for three seeds of
+the fit (initial weights, order, noise). A ± is a standard error over test rows; that of a
+difference is of the per-row differences to zuko. "Mean" averages each row over the seeds first,
+so its ± says nothing about further seeds: compare the seeds for that. Seconds are those of
+training alone, and depend on what else the machine does.
+
+    pip install zuko==1.6.0
+    python -m tests.benchmarks.zuko_maf
+
+It takes some minutes, prints a table, writes `results/zuko_maf.json` beside this file, and exits
+with 1 where the recipe is worse than zuko, on the mean over seeds, by more than one standard
+error of the paired difference.
+"""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zuko  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models import zoo
+from models.bijection import Compose
+from models.distributions import Normal
+from models.flow import Flow
+from training import data, recipe
+from training.checkpoint import Run, RunFile
+from training.data import Dataset
+from training.evaluate import log_prob
+from training.fit import fit
+from training.recipe import FlowRecipe, Recipe
+
+RECIPE = "digits-maf"
+SEEDS = [0, 1, 2]
+THREADS = 1  # the weights of a fit depend on it
+RESULT = Path(__file__).parent / "results" / "zuko_maf.json"
+TITLES = {
+    "ours": f"(a) Bijecta `{RECIPE}`",
+    "zuko": "(b) zuko `MAF`",
+    "ours_without_dropout": "(c) Bijecta, dropout 0",
+}
+
+
+class ZukoFlow(Flow):
+    """A zuko flow behind our fixed preprocessing: all of Flow that `fit` and scoring call."""
+
+    def __init__(self, preprocessing: Compose, maf: nn.Module) -> None:
+        super().__init__(Normal(preprocessing.latent_shape), preprocessing)
+        self.maf = maf
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        assert context is None
+        z, log_det = self.bijection.encode(x)
+        total: Tensor = self.maf().log_prob(z) + log_det
+        return total
+
+
+class ZukoRun(Run):
+    """A run that trains zuko's MAF of the recipe's depth and widths in place of ours."""
+
+    def new_flow(self) -> Flow:
+        torch.manual_seed(self.file.recipe.fit.seed)
+        shape, options = self.file.flow["event_shape"], self.file.flow["options"]
+        steps = [dict(step) for step in self.file.flow["preprocessing"]]
+        fixed = [zoo.PREPROCESSING[step.pop("kind")](shape, **step) for step in steps]
+        assert options["activation"] == "relu"  # which is zuko's default
+        maf = zuko.flows.MAF(
+            features=math.prod(shape),
+            transforms=options["transforms"],
+            hidden_features=tuple(options["hidden"]),
+        )
+        return ZukoFlow(Compose(fixed), maf)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained flow's score of each test row, and what the training took."""
+
+    scores: NDArray[np.float64]
+    seconds: float
+    epochs: float
+    parameters: int
+
+
+def train(kind: type[Run], name: str, chosen: Recipe, dataset: Dataset) -> Fitted:
+    """Fit one flow in a temporary run folder, and score its best weights."""
+    flow = {
+        "family": chosen.flow.family,
+        "event_shape": list(dataset.event_shape),
+        "preprocessing": data.preprocessing(dataset, chosen.flow),
+        "options": chosen.flow.options,
+    }
+    file = RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
+    noisy = dataset.noisy(dataset.test, chosen.fit.noise_copies, chosen.fit.seed + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        run = kind.create(Path(folder), file)
+        progress = fit(run, dataset, torch.device("cpu"))
+        best = run.best_flow()
+    return Fitted(
+        scores=log_prob(best, noisy),
+        seconds=progress.seconds,
+        epochs=progress.epoch,
+        parameters=sum(p.numel() for p in best.parameters()),
+    )
+
+
+def mean_and_se(values: NDArray[np.float64]) -> dict[str, float]:
+    return {
+        "mean": round(float(values.mean()), 4),
+        "se": round(float(values.std(ddof=1) / math.sqrt(len(values))), 4),
+    }
+
+
+def averaged(fits: Sequence[Fitted]) -> Fitted:
+    """One flow over the seeds: each row's mean score, and the mean of the rest."""
+    assert len({fitted.parameters for fitted in fits}) == 1
+    return Fitted(
+        scores=np.mean([fitted.scores for fitted in fits], axis=0),
+        seconds=float(np.mean([fitted.seconds for fitted in fits])),
+        epochs=float(np.mean([fitted.epochs for fitted in fits])),
+        parameters=fits[0].parameters,
+    )
+
+
+def figures(flows: dict[str, Fitted]) -> dict[str, dict[str, Any]]:
+    """What the table and the JSON say of the flows of one seed, or of their mean."""
+    return {
+        name: {
+            "log_prob": mean_and_se(fitted.scores),
+            "minus_zuko": mean_and_se(fitted.scores - flows["zuko"].scores),
+            "seconds": round(fitted.seconds, 1),
+            "epochs": round(fitted.epochs, 1),
+            "parameters": fitted.parameters,
+        }
+        for name, fitted in flows.items()
+    }
+
+
+def table(blocks: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Figures as Markdown."""
+    lines = [
+        "| seed | flow | nats per test row | minus zuko, paired | seconds | epochs | parameters |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for seed, block in blocks.items():
+        for name, row in block.items():
+            nats = "{mean:.3f} ± {se:.3f}".format(**row["log_prob"])
+            gap = "" if name == "zuko" else "{mean:+.3f} ± {se:.3f}".format(**row["minus_zuko"])
+            took = f"{row['seconds']:.0f} | {row['epochs']:.0f} | {row['parameters']}"
+            lines.append(f"| {seed} | {TITLES[name]} | {nats} | {gap} | {took} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    torch.set_num_threads(THREADS)
+    chosen = recipe.load(RECIPE)
+    dataset = data.load(chosen.data)
+    dry = FlowRecipe.model_validate(chosen.flow.model_dump() | {"dropout": 0.0})
+    fits: dict[str, list[Fitted]] = {name: [] for name in TITLES}
+    for seed in SEEDS:
+        seeded = chosen.model_copy(update={"fit": chosen.fit.model_copy(update={"seed": seed})})
+        without = seeded.model_copy(update={"flow": dry})
+        fits["ours"].append(train(Run, f"ours, seed {seed}", seeded, dataset))
+        fits["zuko"].append(train(ZukoRun, f"zuko, seed {seed}", seeded, dataset))
+        fits["ours_without_dropout"].append(train(Run, f"dry, seed {seed}", without, dataset))
+    blocks = {
+        str(seed): figures({name: fitted[i] for name, fitted in fits.items()})
+        for i, seed in enumerate(SEEDS)
+    }
+    mean = figures({name: averaged(fitted) for name, fitted in fits.items()})
+    gap = mean["ours"]["minus_zuko"]
+    passed = gap["mean"] >= -gap["se"]  # written so that NaN fails
+    result = {
+        "recipe": chosen.model_dump(mode="json"),
+        "data_sha256": dataset.sha256,
+        "test_rows": len(dataset.test),
+        "torch": torch.__version__,
+        "zuko": version("zuko"),
+        "cpu_threads": torch.get_num_threads(),
+        "seeds": blocks,
+        "mean": mean,
+        "passed": passed,
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(blocks | {"mean": mean}))
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
