@@ -8,6 +8,8 @@ from importlib.metadata import entry_points, version
 from service import settings
 from service.settings import Settings, SettingsError
 
+TRAINING = ("train", "evaluate", "export")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `bijecta`; returns the exit code."""
@@ -18,10 +20,22 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     for entry_point in entry_points(group="bijecta.commands"):
-        entry_point.load()(commands)
-    parsed = parser.parse_args(arguments)
+        try:
+            entry_point.load()(commands)
+        except ModuleNotFoundError:  # an image that holds the service and nothing else
+            for name in TRAINING:
+                commands.add_parser(name, help="not in this install").set_defaults(handler=_absent)
+    # what follows a command that is absent is of no interest
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown and parsed.handler is not _absent:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     code: int = parsed.handler(parsed)
     return code
+
+
+def _absent(_: argparse.Namespace) -> int:
+    print("bijecta: training is not in this install: pip install 'bijecta[train]'", file=sys.stderr)
+    return 1
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

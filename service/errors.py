@@ -71,3 +71,15 @@ class ModelRefusedError(ServiceError):
     """A model that is in the store and could not be loaded."""
 
     status, reason = 503, "model-refused"
+
+
+def readable(error: Any) -> str:
+    """One error of a pydantic validation: where, what was expected, and what came."""
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"{where} is not known here"
+    if error["type"] == "value_error":
+        return f"{where}: {error['ctx']['error']}"
+    return f"{where}: {error['msg']}, got {error['input']!r:.100}"

@@ -6,11 +6,12 @@ from http import HTTPStatus
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from service.codec import PROBLEM
-from service.errors import ServiceError
+from service.errors import InvalidInputError, ServiceError, readable
 from service.metrics import endpoint_label
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,11 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
     async def _service_error(request: Request, error: ServiceError) -> Response:
         return answer(request, error.reason, error.problem())
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        invalid = InvalidInputError("; ".join(map(readable, error.errors())))
+        return answer(request, invalid.reason, invalid.problem())
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

@@ -52,5 +52,5 @@ def quantized(manifest: Manifest, rows: Float32) -> Float32:
     flat = rows.reshape(len(rows), -1).copy()
     columns = manifest.dequantization.columns
     chosen = slice(None) if columns is None else columns
-    flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high)
+    flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high) + 0.0  # no −0
     return flat.reshape(rows.shape)

@@ -32,8 +32,8 @@ class Answer:
 class Operations:
     """The five questions, with the limits and metrics of one server.
 
-    Each raises `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too many of them, and
-    `NonFiniteOutputError` for a row whose answer is not a number.
+    Each raises `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too many of
+    them, and `NonFiniteOutputError` for a row whose answer is not a number.
     """
 
     max_rows: int
@@ -154,8 +154,9 @@ def _check_inside(x: Float32, model: Model, name: str) -> None:
     """Refuse rows outside the support: they have no latents."""
     outside = np.argwhere(_outside(x, model))
     if len(outside):
-        row, *column = (int(i) for i in outside[0])
-        low, high = (float(edge[tuple(column)]) for edge in model.support or ())
+        row, *place = (int(i) for i in outside[0])
+        low, high = (float(edge[tuple(place)]) for edge in model.support or ())
+        column = place[0] if len(place) == 1 else place
         raise InvalidInputError(
             f"{name}: row {row}, column {column} is {x[tuple(outside[0])]}, outside the model's "
             f"support: more than {low:g} and less than {high:g}",

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.errors import readable
+
 PREFIX = "BIJECTA_"
 
 
@@ -55,9 +57,4 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        raise SettingsError(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            )
-        ) from None
+        raise SettingsError("; ".join(map(readable, error.errors()))) from None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from models import zoo
+from service.errors import readable
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -141,7 +142,7 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_readable(error)}") from None
+        raise RecipeError(f"{path}: {'; '.join(map(readable, error.errors()))}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
     if data is not None:
@@ -149,11 +150,3 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
     if recipe.data.source is None:
         raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
     return recipe
-
-
-def _readable(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-        + (f" (got {detail['input']!r})" if detail["type"] != "value_error" else "")
-        for detail in error.errors()
-    )

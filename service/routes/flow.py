@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from service.codec import JSON, NPY, PROBLEM, dump_json, dump_npy, parse_json, parse_npy
-from service.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
+from service.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError, readable
+from service.metrics import endpoint_label
 from service.operations import Answer
 from service.routes.dependencies import ServerDependency
 from service.schemas import (
@@ -85,8 +86,8 @@ async def _answer(
     model = server.store.get(asked.model, asked.version)
     answer = await operation(model, asked)
     own = next(iter(answer.arrays))
-    name = request.url.path.strip("/")
-    server.metrics.rows.labels(name, model.manifest.name).observe(len(answer.arrays[own]))
+    endpoint = endpoint_label(request.url.path)
+    server.metrics.rows.labels(endpoint, model.manifest.name).observe(len(answer.arrays[own]))
     if _wants_npy(request, content_type):
         return _npy(model, answer, output or own)
     content = {
@@ -127,18 +128,7 @@ def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str
     try:
         return schema.model_validate(content, strict=strict)
     except ValidationError as error:
-        raise InvalidInputError("; ".join(map(_readable, error.errors()))) from None
-
-
-def _readable(error: Any) -> str:
-    where = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return f"{where} is missing"
-    if error["type"] == "extra_forbidden":
-        return f"{where} is not known here"
-    if error["type"] == "value_error":
-        return f"{where}: {error['ctx']['error']}"
-    return f"{where}: {error['msg']}, got {error['input']!r:.100}"
+        raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
 
 
 def _npy_fields(schema: type[FlowRequest], body: bytes) -> dict[str, Any]:

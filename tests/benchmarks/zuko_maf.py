@@ -1,16 +1,15 @@
 """Held-out likelihood of our `digits-maf` recipe against zuko 1.6's MAF, trained side by side.
 
 Three flows are fitted to scikit-learn's digits: (a) the recipe as it is, (b) zuko's MAF of the
-same depth and widths, (c) the recipe without dropout, which zuko's MAF does not have. All go
+same depth and widths, (c) the recipe without dropout, which zuko's MAF has no option for. All go
 through `training.fit.fit` on the same rows behind the same fixed preprocessing, so that
 dequantisation, optimiser, batches, clipping and early stopping are shared by construction; each
-flow keeps its own library's initial weights, masks and bound on the scale.
+keeps its own library's initial weights, masks and bound on the scale.
 
-Every row of the test set is scored in nats, averaged over its noisy copies, for three seeds of
-the fit (initial weights, order, noise). A ± is a standard error over test rows; that of a
-difference is of the per-row differences to zuko. "Mean" averages each row over the seeds first,
-so its ± says nothing about further seeds: compare the seeds for that. Seconds are those of
-training alone, and depend on what else the machine does.
+Every test row is scored in nats, averaged over its noisy copies, for three seeds of the fit. A ±
+is a standard error over test rows; that of a difference is of the per-row differences to zuko.
+"mean" averages each row over the seeds first: its ± does not hold the spread between seeds.
+Seconds are those of training alone, and depend on what else the machine does.
 
     pip install zuko==1.6.0
     python -m tests.benchmarks.zuko_maf
@@ -113,12 +112,8 @@ def train(kind: type[Run], name: str, chosen: Recipe, dataset: Dataset) -> Fitte
         run = kind.create(Path(folder), file)
         progress = fit(run, dataset, torch.device("cpu"))
         best = run.best_flow()
-    return Fitted(
-        scores=log_prob(best, noisy),
-        seconds=progress.seconds,
-        epochs=progress.epoch,
-        parameters=sum(p.numel() for p in best.parameters()),
-    )
+    parameters = sum(p.numel() for p in best.parameters())
+    return Fitted(log_prob(best, noisy), progress.seconds, progress.epoch, parameters)
 
 
 def mean_and_se(values: NDArray[np.float64]) -> dict[str, float]:
@@ -130,13 +125,9 @@ def mean_and_se(values: NDArray[np.float64]) -> dict[str, float]:
 
 def averaged(fits: Sequence[Fitted]) -> Fitted:
     """One flow over the seeds: each row's mean score, and the mean of the rest."""
-    assert len({fitted.parameters for fitted in fits}) == 1
-    return Fitted(
-        scores=np.mean([fitted.scores for fitted in fits], axis=0),
-        seconds=float(np.mean([fitted.seconds for fitted in fits])),
-        epochs=float(np.mean([fitted.epochs for fitted in fits])),
-        parameters=fits[0].parameters,
-    )
+    scores = np.mean([fitted.scores for fitted in fits], axis=0)
+    seconds, epochs = np.mean([(fitted.seconds, fitted.epochs) for fitted in fits], axis=0)
+    return Fitted(scores, float(seconds), float(epochs), fits[0].parameters)
 
 
 def figures(flows: dict[str, Fitted]) -> dict[str, dict[str, Any]]:
