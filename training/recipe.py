@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from models import zoo
-from service.errors import readable
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -142,7 +141,8 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {'; '.join(map(readable, error.errors()))}") from None
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RecipeError(f"{path}: {'; '.join(wrong)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
     if data is not None:
