@@ -52,7 +52,7 @@ def export(
     if not bundle.NAME.fullmatch(name):
         raise ExportError(f"a bundle's name matches {bundle.NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
-    graphs = {bundle.ENCODE: _graph(flow, "x", "z"), bundle.DECODE: _graph(flow, "z", "x")}
+    graphs = {bundle.ENCODE: graph(flow, "x", "z"), bundle.DECODE: graph(flow, "z", "x")}
     tolerances = verify(flow, graphs[bundle.ENCODE], graphs[bundle.DECODE], dataset)
     parent = store / name
     parent.mkdir(parents=True, exist_ok=True)
@@ -87,19 +87,29 @@ class _Direction(nn.Module):
         super().__init__()
         self.flow, self.encodes = flow, encodes
 
-    def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        return self.flow.encode(value) if self.encodes else self.flow.decode(value)
+    def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        go = self.flow.encode if self.encodes else self.flow.decode
+        return go(value, context)
 
 
-def _graph(flow: Flow, source: str, target: str) -> bytes:
-    """One direction of a flow as an ONNX file of any batch size."""
+def graph(flow: Flow, source: str, target: str) -> bytes:
+    """One direction of a flow as an ONNX file of any batch size.
+
+    Args:
+        flow: the flow, in float32.
+        source, target: names of the graph's input and first output: x and z to encode, z and x
+            to decode. The second output is log_prob; a conditional flow has the input context.
+    """
     # parameters that want gradients would make the exporter trace a backward pass of each loop
     folded = copy.deepcopy(flow).eval().requires_grad_(False)
     for module in folded.modules():
         if isinstance(module, MaskedLinear):
             module.fold()
-    encodes = source == "x"
-    shape = flow.bijection.event_shape if encodes else flow.bijection.latent_shape
+    bijection, encodes = flow.bijection, source == "x"
+    inputs = {source: bijection.event_shape if encodes else bijection.latent_shape}
+    if bijection.context_shape is not None:
+        inputs["context"] = bijection.context_shape
+    batch = torch.export.Dim("batch")
     # what the exporter says to its own developers
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -107,11 +117,11 @@ def _graph(flow: Flow, source: str, target: str) -> bytes:
         program = torch.onnx.export(
             _Direction(folded, encodes),
             # a batch of 1 would be taken for a constant
-            (torch.zeros(3, *shape),),
+            tuple(torch.zeros(3, *shape) for shape in inputs.values()),
             dynamo=True,
-            input_names=[source],
+            input_names=list(inputs),
             output_names=[target, "log_prob"],
-            dynamic_shapes={"value": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             opset_version=OPSET,
             verbose=False,
         )
@@ -122,12 +132,12 @@ def _graph(flow: Flow, source: str, target: str) -> bytes:
     return content
 
 
-def _strip(graph: onnx.GraphProto) -> None:
+def _strip(part_of: onnx.GraphProto) -> None:
     """Forget the exporter's notes: they are larger than small flows, and name local paths."""
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+    for part in (part_of, *part_of.node, *part_of.value_info, *part_of.input, *part_of.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    for node in graph.node:
+    for node in part_of.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _strip(attribute.g)

@@ -1,0 +1,44 @@
+# The two commands are `make serve` and `make test`; `make help` lists all.
+
+PYTHON ?= python3
+PORT ?= 8000
+STORE ?= ./store
+MODELS = digits-nice digits-realnvp digits-maf moons-maf moons-iaf
+
+BIN = .venv/bin
+INSTALLED = .venv/installed
+
+.PHONY: help serve store test test-slow lint format
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
+	$(BIN)/bijecta serve --store $(STORE) --port $(PORT)
+
+store: $(INSTALLED) ## Train what the store lacks
+	@set -e; for model in $(MODELS); do \
+	    ls $(STORE)/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
+	    $(BIN)/bijecta train $$model; \
+	    $(BIN)/bijecta export runs/$$model --store $(STORE); \
+	done
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/pytest -m "not slow"
+
+test-slow: store ## Check the trained models of STORE against their bars (minutes)
+	STORE=$(STORE) $(BIN)/pytest -m slow
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Put the style right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	touch $@
