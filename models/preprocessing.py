@@ -80,11 +80,63 @@ class Logit(Bijection):
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         width = self.high - self.low
-        log_det = torch.log(width) + F.logsigmoid(z) + F.logsigmoid(-z)
+        # log(s(z) s(−z)), without a sigmoid to underflow before its logarithm is taken
+        log_det = torch.log(width) - z.abs() - 2 * F.softplus(-z.abs())
         # measured from the nearer side; held inside the box where rounding would reach its edge
         shorter = width * torch.sigmoid(-z.abs())
         x = torch.where(z < 0, self.low + shorter, self.high - shorter)
         return torch.clamp(x, self.first, self.last), sum_event(log_det)
+
+
+class SoftLogit(Bijection):
+    """The logit between two edges, continued beyond them by its tangents: all of space onto itself.
+
+    Where `Logit` is so steep near the ends of its box that a float32 x cannot say which z it
+    came from, this map is no steeper than at the edges. It learns as well from data between the
+    edges, and gives every row a density.
+
+    Args:
+        event_shape: shape of one row.
+        low, high: the edges, one number or one a coordinate in row-major order.
+        margin: how far the ends of the logit's box lie beyond the edges, in parts of their
+            distance; the slope at the edges is about 1 / margin of that of a straight line.
+
+    Raises:
+        ValueError: the wrong number of values, low ≥ high somewhere, or a margin not above zero.
+    """
+
+    low: Tensor
+    high: Tensor
+    pad: Tensor
+
+    def __init__(
+        self, event_shape: Sequence[int], low: Values, high: Values, margin: float
+    ) -> None:
+        super().__init__(event_shape)
+        if not margin > 0:
+            raise ValueError(f"margin must be above zero, got {margin}")
+        self.register_buffer("low", _coordinates(low, event_shape, "low"), persistent=False)
+        self.register_buffer("high", _coordinates(high, event_shape, "high"), persistent=False)
+        if not bool((self.low < self.high).all()):
+            raise ValueError("low must be below high in every coordinate")
+        pad = margin * (self.high - self.low)
+        self.register_buffer("pad", pad, persistent=False)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        inside = torch.clamp(x, self.low, self.high)
+        below, above = inside - self.low + self.pad, self.high - inside + self.pad
+        slope = 1 / below + 1 / above
+        z = torch.log(below) - torch.log(above) + (x - inside) * slope
+        return z, sum_event(torch.log(slope))
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        width = self.high - self.low + 2 * self.pad
+        edge = torch.log(width - self.pad) - torch.log(self.pad)
+        inside = torch.clamp(z, -edge, edge)
+        below, above = width * torch.sigmoid(inside), width * torch.sigmoid(-inside)
+        slope = 1 / below + 1 / above
+        x = self.low - self.pad + below + (z - inside) / slope
+        return x, -sum_event(torch.log(slope))
 
 
 def _coordinates(values: Values, event_shape: Sequence[int], name: str) -> Tensor:

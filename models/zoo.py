@@ -18,7 +18,7 @@ from models.elementwise import Additive, Affine, UnivariateMap
 from models.flow import Flow
 from models.linear import Rescale
 from models.networks import Conditioner
-from models.preprocessing import Logit, Standardize
+from models.preprocessing import Logit, SoftLogit, Standardize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,11 @@ class Iaf(Maf):
 
 FAMILIES: dict[str, type[Family]] = {"nice": Nice, "realnvp": RealNVP, "maf": Maf, "iaf": Iaf}
 
-PREPROCESSING: dict[str, Callable[..., Bijection]] = {"standardize": Standardize, "logit": Logit}
+PREPROCESSING: dict[str, Callable[..., Bijection]] = {
+    "standardize": Standardize,
+    "logit": Logit,
+    "soft-logit": SoftLogit,
+}
 
 
 def build(

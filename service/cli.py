@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from importlib.metadata import entry_points, version
 
@@ -58,6 +59,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     from service.engine import DeviceError
     from service.server import Server
 
+    # until uvicorn takes over: in a container, process 1 ignores what it has no handler for
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         chosen = settings.load({name: getattr(arguments, name) for name in Settings.model_fields})

@@ -96,7 +96,7 @@ def to_float32(value: Any) -> Float32:
         place = np.unravel_index(int(bad[0]), array.shape)
         where = "".join(f"[{i}]" for i in place)
         raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.asarray(array, dtype=np.float32, order="C")
 
 
 def _first_wrong(value: list[Any], path: str = "") -> str:

@@ -120,8 +120,8 @@ def _session(path: Path, device: Device, threads: int) -> onnxruntime.InferenceS
     if device == "cuda" and session.get_providers()[0] != CUDA:
         raise DeviceError(
             "device cuda was asked for, and onnxruntime could not use it: it needs an NVIDIA "
-            "driver, CUDA 13 and cuDNN 9 (pip install 'bijecta[cuda]' brings the last two); "
-            "device auto or cpu starts without"
+            "driver (in a container: --gpus all), CUDA 13 and cuDNN 9 (pip install 'bijecta[cuda]' "
+            "brings these two); device auto or cpu starts without"
         )
     return session
 

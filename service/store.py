@@ -134,5 +134,8 @@ def _bundles(folder: Path) -> list[Path]:
     """The folders store/<name>/<version>, sorted."""
     if not folder.is_dir():
         raise BundleError(f"there is no store at {folder}")
-    names = sorted(p for p in folder.iterdir() if p.is_dir() and bundle.NAME.fullmatch(p.name))
-    return [path / str(version) for path in names for version in bundle.versions(path)]
+    try:
+        names = sorted(p for p in folder.iterdir() if p.is_dir() and bundle.NAME.fullmatch(p.name))
+        return [path / str(version) for path in names for version in bundle.versions(path)]
+    except OSError as error:
+        raise BundleError(f"the store cannot be read: {error}") from None

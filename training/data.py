@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from models import zoo
 from service.bundle import sha256
 from training import files
 from training.densities import DENSITIES
@@ -89,26 +91,35 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
     """The fixed first layers of a flow, as `zoo.build` takes them, fitted to the training rows.
 
     Raises:
-        DataError: `logit` was asked for and the data has no bounds.
+        DataError: a logit was asked for and the data has no bounds.
     """
     if recipe.preprocessing == "none":
         return []
-    rows = dataset.noisy(dataset.train, copies=1, seed=0)[0].astype(np.float64)
+    rows = dataset.noisy(dataset.train, copies=1, seed=0)[0]
     steps: list[dict[str, Any]] = []
-    if recipe.preprocessing == "logit":
+    if recipe.preprocessing != "standardize":
         if not np.isfinite([dataset.low, dataset.high]).all():
             raise DataError(
-                "preprocessing = 'logit' needs the range of the values: set bounds = [low, high] "
-                "in [data]"
+                f"preprocessing = '{recipe.preprocessing}' needs the range of the values: set "
+                "bounds = [low, high] in [data]"
             )
         # an integer is the centre of its cell, so the cells end half a step further out
         low, high = dataset.low - 0.5 * dataset.integer, dataset.high + 0.5 * dataset.integer
-        margin = recipe.margin * (high - low)
-        low, high = low - margin, high + margin
-        steps.append({"kind": "logit", "low": _values(low), "high": _values(high)})
-        rows = np.log(rows - low) - np.log(high - rows)
-    scale = np.maximum(rows.std(0), 1e-12)
-    steps.append({"kind": "standardize", "mean": _values(rows.mean(0)), "scale": _values(scale)})
+        step: dict[str, Any] = {"kind": recipe.preprocessing}
+        if recipe.preprocessing == "soft-logit":
+            step["margin"] = recipe.margin
+        else:
+            pad = recipe.margin * (high - low)
+            low, high = low - pad, high + pad
+        steps.append(step | {"low": _values(low), "high": _values(high)})
+        kind, arguments = zoo.PREPROCESSING[recipe.preprocessing], dict(steps[0])
+        del arguments["kind"]
+        with torch.no_grad():
+            rows = kind(dataset.event_shape, **arguments).encode(torch.from_numpy(rows))[0].numpy()
+    mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
+    steps.append(
+        {"kind": "standardize", "mean": _values(mean), "scale": _values(np.maximum(scale, 1e-12))}
+    )
     return steps
 
 

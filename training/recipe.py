@@ -58,15 +58,16 @@ class FlowRecipe(BaseModel):
 
     Args:
         family: a key of `zoo.FAMILIES`.
-        preprocessing: `standardize`, `logit` (then standardize) or `none`.
-        margin: by how much of the range `logit` widens the box on each side, so that values at
-            its very edge stay well conditioned.
+        preprocessing: `standardize`; `logit` or `soft-logit`, either then standardized; or `none`.
+            `logit` ends in a box outside which there is no density, `soft-logit` goes on.
+        margin: by what part of the range the logit's box is wider than it on each side, so that
+            values at its very edge stay well conditioned.
     """
 
     model_config = ConfigDict(extra="allow")
 
     family: str
-    preprocessing: Literal["standardize", "logit", "none"] = "standardize"
+    preprocessing: Literal["standardize", "logit", "soft-logit", "none"] = "standardize"
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
     @model_validator(mode="after")

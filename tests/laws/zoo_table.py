@@ -14,7 +14,7 @@ from models.elementwise import Additive, Affine
 from models.flow import Flow
 from models.linear import Permutation, Rescale
 from models.networks import Conditioner
-from models.preprocessing import Logit, Standardize
+from models.preprocessing import Logit, SoftLogit, Standardize
 
 SMALL = {"transforms": 3, "hidden": (24, 16)}
 LOGIT = [
@@ -22,6 +22,7 @@ LOGIT = [
     {"kind": "standardize", "mean": 0.3, "scale": 2.0},
 ]
 SCALED = [{"kind": "standardize", "mean": [0.5, -1, 2, 0, 3], "scale": [1, 2, 0.5, 3, 1]}]
+SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
 
 FLOWS: dict[str, Callable[[], Flow]] = {
@@ -34,6 +35,7 @@ FLOWS: dict[str, Callable[[], Flow]] = {
     "maf 1-D": lambda: zoo.build("maf", (1,), options=SMALL),
     "maf 2-D": lambda: zoo.build("maf", (2,), options=SMALL),
     "maf logit": lambda: zoo.build("maf", (5,), preprocessing=LOGIT, options=SMALL),
+    "maf soft-logit": lambda: zoo.build("maf", (5,), preprocessing=SOFT, options=SMALL),
     "maf image": lambda: zoo.build("maf", (2, 3), options=SMALL),
     "maf context": lambda: zoo.build("maf", (4,), context_shape=(3,), options=SMALL),
     "maf gelu": lambda: zoo.build("maf", (5,), options=SMALL | {"activation": "gelu"}),
@@ -46,6 +48,7 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "rescale": lambda: Rescale((5,)),
     "standardize": lambda: Standardize((5,), [0, 1, 2, 3, 4], [1, 2, 3, 4, 5]),
     "logit": lambda: Logit((5,), [-0.5, 0, 1, 2, 3], 16.5),
+    "soft-logit": lambda: SoftLogit((5,), -0.5, [0.5, 0, 1, 2, 3], 0.05),
     "coupling additive": lambda: Coupling((5,), Additive(), [0, 3], NET),
     "coupling affine": lambda: Coupling((5,), Affine(), [1, 2, 4], NET),
     "maf layer": lambda: MaskedAutoregressive((5,), Affine(), [2, 0, 4, 1, 3], NET),

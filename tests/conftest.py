@@ -1,0 +1,114 @@
+"""Small flows trained for seconds, exported once a session, and served."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
+
+# Enough epochs for a flow that is no longer the identity; quality is for `make test-slow`.
+RECIPES = {
+    "digits-maf": ('source = "digits"', 'family = "maf"\npreprocessing = "soft-logit"'),
+    "digits-nice": ('source = "digits"', 'family = "nice"\npreprocessing = "logit"'),
+    "moons-maf": ('source = "moons"\nrows = 4000', 'family = "maf"'),
+    "moons-iaf": ('source = "moons"\nrows = 4000', 'family = "iaf"'),
+}
+
+
+def recipe_text(name: str, epochs: int = 3) -> str:
+    data, flow = RECIPES[name]
+    return f"""
+[data]
+{data}
+[flow]
+{flow}
+transforms = 3
+hidden = [32, 32]
+[fit]
+epochs = {epochs}
+learning_rate = 3e-3
+"""
+
+
+def run_bijecta(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs, one for each recipe."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in RECIPES:
+        recipe = folder / f"{name}.toml"
+        recipe.write_text(recipe_text(name))
+        done = run_bijecta("train", recipe, "--out", folder / name, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one bundle for each recipe. Not to be written to: copy it."""
+    folder = tmp_path_factory.mktemp("store")
+    for name in RECIPES:
+        done = run_bijecta("export", runs / name, "--store", folder, cwd=runs)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@dataclass
+class Served:
+    """A server in a process of its own, and a client of it."""
+
+    client: httpx.Client
+    process: subprocess.Popen[str]
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Serve]:
+    """Start `bijecta serve` with options; ended when the session ends."""
+    started: list[Served] = []
+
+    def start(*options: str | Path) -> Served:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", "--port", "0", *map(str, options)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if match := re.search(r"running on (http://127\.0\.0\.1:\d+)", line):
+                client = httpx.Client(base_url=match[1], timeout=60)
+                started.append(Served(client, process))
+                return started[-1]
+        raise AssertionError(f"the server did not start:\n{''.join(lines)}")
+
+    yield start
+    for served in started:
+        served.client.close()
+        served.process.terminate()
+        served.process.wait(timeout=40)
+
+
+@pytest.fixture(scope="session")
+def client(store: Path, serve: Serve) -> httpx.Client:
+    """A client of a server of the session's store."""
+    return serve("--store", store).client
