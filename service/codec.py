@@ -16,8 +16,6 @@ Float32 = NDArray[np.float32]
 
 JSON, NPY, PROBLEM = "application/json", "application/x-npy", "application/problem+json"
 
-LARGEST = float(np.finfo(np.float32).max)
-
 
 def parse_json(body: bytes) -> dict[str, Any]:
     """A JSON object.
@@ -90,13 +88,14 @@ def to_float32(value: Any) -> Float32:
         else:
             wrong = f"this is {_name(value)}"
         raise ValueError(f"expected an array of numbers; {wrong}")
-    # float32 holds every number up to LARGEST; beyond it the cast would say inf
-    bad = np.flatnonzero(~(np.abs(array) <= LARGEST))
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(array, dtype=np.float32, order="C")
+    bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         place = np.unravel_index(int(bad[0]), array.shape)
         where = "".join(f"[{i}]" for i in place)
         raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
-    return np.asarray(array, dtype=np.float32, order="C")
+    return numbers
 
 
 def _first_wrong(value: list[Any], path: str = "") -> str:

@@ -89,12 +89,15 @@ def test_same_seed_same_rows_also_as_the_head_of_more(client: httpx.Client, mode
 def test_log_prob_of_a_sample_is_what_sample_said(client: httpx.Client, model: str) -> None:
     drawn = ask(client, "/sample", model=model, n=500, seed=3)
     scored = ask(client, "/log_prob", model=model, x=drawn["x"].tolist())
-    # at the edges of a box a float32 x cannot say which z it came from: soft-logit has none
-    edge = 0.05 if model == "digits-nice" else -np.inf
-    far = ((drawn["x"] > -0.67 + edge) & (drawn["x"] < 16.67 - edge)).all(1)
-    assert far.mean() > (0.2 if model == "digits-nice" else 0.99)
-    difference = np.abs(scored["log_prob"] - drawn["log_prob"])
-    assert difference[far].max() <= 1e-3
+    tolerance = np.full(500, 1e-3)
+    if model == "digits-nice":
+        # at the edges of its box a float32 x cannot say exactly which z it came from: what
+        # rounding x by one unit in the last place may change is allowed there, anything at it
+        edge = np.minimum(drawn["x"] + 0.67, 16.67 - drawn["x"])
+        tolerance += (4e-6 / edge).sum(1)
+        tolerance[edge.min(1) < 1e-5] = np.inf
+        assert np.isfinite(tolerance).mean() > 0.9
+    assert (np.abs(scored["log_prob"] - drawn["log_prob"]) <= tolerance).all()
 
 
 def test_temperature_narrows_the_samples(client: httpx.Client) -> None:

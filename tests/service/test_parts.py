@@ -1,0 +1,147 @@
+"""Laws of the service's parts, without HTTP."""
+
+import json
+import math
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from service import interpolation, noise, settings
+from service.codec import dump_json, dump_npy, parse_json, parse_npy, to_float32
+from service.engine import Float32
+from service.errors import InvalidInputError, ServiceError
+from service.metrics import endpoint_label
+from service.schemas import Path
+from service.settings import SettingsError
+
+FLOAT32 = arrays.arrays(
+    np.float32,
+    arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
+    elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=8,
+)
+
+
+@given(FLOAT32)
+def test_arrays_survive_json_and_npy_bit_for_bit(array: Float32) -> None:
+    text = dump_json({"x": array})
+    if array.size:  # an array of none has lost its other sides in JSON
+        assert np.array_equal(to_float32(parse_json(text)["x"]), array)
+    assert np.array_equal(to_float32(parse_npy(dump_npy(array))), array)
+
+
+@given(JSON)
+def test_anything_but_finite_numbers_is_refused_as_such(value: Any) -> None:
+    with suppress(ValueError):  # and nothing else
+        array = to_float32(value)
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+
+
+@given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
+def test_no_body_breaks_the_parsers(body: bytes) -> None:
+    for parse in (parse_json, parse_npy, lambda b: parse_npy(b"\x93NUMPY\x01\x00" + b)):
+        with suppress(ServiceError):  # and nothing else
+            parse(body)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (0,), }",
+        "__import__('os').getcwd()",
+    ],
+)
+def test_npy_headers_that_lie(header: str) -> None:
+    text = header.encode().ljust(117) + b"\n"
+    body = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\0" * 8
+    with pytest.raises((ServiceError, ValueError)):
+        to_float32(parse_npy(body))
+
+
+def test_json_floats_have_their_shortest_digits_and_infinities_are_null() -> None:
+    array = np.array([0.1, -np.inf, 3.0000002], np.float32)
+    assert json.loads(dump_json({"x": array})) == {"x": [0.1, None, 3.0000002]}
+    assert b"0.1," in dump_json({"x": array})
+
+
+@given(
+    st.sampled_from(["linear", "normalized", "geodesic"]),
+    st.integers(2, 9),
+    arrays.arrays(np.float32, (2, 4), elements=st.floats(-3, 3, width=32)),
+)
+def test_paths_keep_their_laws(kind: Path, steps: int, ends: Float32) -> None:
+    a, b = ends
+    assume(min(np.linalg.norm(a), np.linalg.norm(b)) > 1e-3)
+    try:
+        z = interpolation.path(a, b, steps, kind)
+    except InvalidInputError:
+        assert kind != "linear"
+        return
+    np.testing.assert_allclose(z[[0, -1]], ends, rtol=0, atol=1e-5)
+    norms = np.linalg.norm(z, axis=1)
+    wanted = np.linspace(np.linalg.norm(a), np.linalg.norm(b), steps)
+    if kind == "linear":
+        step = np.tile((b - a) / (steps - 1), (steps - 1, 1))
+        np.testing.assert_allclose(np.diff(z, axis=0), step, atol=1e-5)
+    else:
+        np.testing.assert_allclose(norms, wanted, rtol=1e-5, atol=1e-6)
+    if kind == "geodesic":
+        # equal angles from step to step, all in the plane of the ends
+        unit = z.astype(np.float64) / norms[:, None]
+        angles = np.arccos(np.clip((unit[1:] * unit[:-1]).sum(1), -1, 1))
+        assert np.ptp(angles) < 2e-3
+        assert np.linalg.matrix_rank(z.astype(np.float64), tol=1e-4) <= 2
+
+
+def test_opposite_ends_have_no_great_circle() -> None:
+    a = np.array([1.0, 2.0], np.float32)
+    for kind in ("normalized", "geodesic"):
+        with pytest.raises(InvalidInputError, match="opposite"):
+            interpolation.path(a, -a, 5, kind)
+
+
+class Base:
+    """As much of a manifest as noise needs."""
+
+    def __init__(self, base: str) -> None:
+        self.base, self.latent_shape = base, [3]
+
+
+@pytest.mark.parametrize(("base", "deviation"), [("normal", 1.0), ("logistic", math.pi / 3**0.5)])
+def test_noise_is_a_function_of_the_seed_and_has_the_bases_moments(
+    base: str, deviation: float
+) -> None:
+    manifest: Any = Base(base)
+    z = noise.latents(manifest, 50_000, 7, 1.0)
+    assert np.array_equal(noise.latents(manifest, 10, 7, 1.0), z[:10])
+    assert not np.array_equal(noise.latents(manifest, 10, 8, 1.0), z[:10])
+    np.testing.assert_allclose(noise.latents(manifest, 10, 7, 0.5), 0.5 * z[:10], rtol=1e-6)
+    assert abs(z.mean()) < 0.03
+    assert abs(z.std() - deviation) < 0.03
+
+
+def test_settings_come_from_flags_then_environment_then_defaults() -> None:
+    environ = {"BIJECTA_PORT": "9000", "BIJECTA_MAX_ROWS": "5", "PORT": "1", "BIJECTA_ELSE": "x"}
+    loaded = settings.load({"port": "9001", "host": None}, environ)
+    assert (loaded.port, loaded.max_rows, loaded.host) == (9001, 5, "127.0.0.1")
+    assert loaded.max_body == 64 * 2**20
+    with pytest.raises(SettingsError, match=r"port: .* got 'many'"):
+        settings.load({}, {"BIJECTA_PORT": "many"})
+
+
+def test_metric_labels_are_of_a_closed_set() -> None:
+    assert endpoint_label("/sample/") == "sample"
+    assert endpoint_label("/anything/else") == "other"
