@@ -1,0 +1,134 @@
+"""Data sets: what is refused, how rows are divided, what preprocessing makes of them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import zoo
+from training import data
+from training.densities import DENSITIES
+from training.errors import DataError
+from training.recipe import DataRecipe, FlowRecipe
+
+SHARED = Path(os.environ.get("BIJECTA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def recipe(tmp_path: Path, rows: np.ndarray, **fields: object) -> DataRecipe:
+    np.save(tmp_path / "rows.npy", rows)
+    return DataRecipe.model_validate({"source": str(tmp_path / "rows.npy"), **fields})
+
+
+def table(**columns: np.ndarray) -> np.ndarray:
+    return np.column_stack(list(columns.values()))
+
+
+RNG = np.random.default_rng(0)
+SMOOTH = RNG.normal(size=400)
+
+REFUSED: dict[str, tuple[np.ndarray, str]] = {
+    "text": (np.array([["a", "b"]] * 20), "the data holds <U1"),
+    "complex": (np.ones((20, 2), complex), "the data holds complex128"),
+    "truth values": (np.ones((20, 2), bool), "the data holds bool"),
+    "few rows": (RNG.normal(size=(5, 2)), "at least 10 rows of 1 column, got 5 × 2"),
+    "nan": (table(a=SMOOTH, b=np.where(SMOOTH > 2, np.nan, SMOOTH)), "column '1' .nan"),
+    "inf": (table(a=np.where(SMOOTH > 2, np.inf, SMOOTH)), "no finite number in column '0' .inf"),
+    "labels": (table(a=SMOOTH, b=RNG.integers(0, 3, 400)), "'1' holds only whole numbers .3 diff"),
+    "halves": (table(a=SMOOTH, b=RNG.integers(0, 3, 400) / 2), "'1' holds only 3 different"),
+    "constant": (table(a=SMOOTH, b=np.full(400, 0.5)), "'1' holds only 1 different values"),
+    "huge offset": (table(a=1.6e9 + SMOOTH), "float32 can tell only"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_columns_without_a_density_are_refused_by_name(tmp_path: Path, case: str) -> None:
+    rows, words = REFUSED[case]
+    with pytest.raises(DataError, match=words):
+        data.load(recipe(tmp_path, rows))
+
+
+def test_columns_can_be_dropped_and_integers_dequantised(tmp_path: Path) -> None:
+    rows = table(a=SMOOTH, b=RNG.integers(0, 3, 400))
+    dropped = data.load(recipe(tmp_path, rows, drop=["1"]))
+    assert dropped.event_shape == (1,)
+    kept = data.load(recipe(tmp_path, rows, integers="dequantize"))
+    assert kept.integer.tolist() == [False, True]
+    noise = kept.noisy(kept.train, copies=3, seed=1) - kept.train
+    assert noise.shape == (3, *kept.train.shape)
+    assert (noise[..., 0] == 0).all()
+    assert np.abs(noise[..., 1]).max() <= 0.5
+    assert noise[..., 1].std() == pytest.approx(12**-0.5, rel=0.1)
+    with pytest.raises(DataError, match="cannot drop .'2'.: the columns are"):
+        data.load(recipe(tmp_path, rows, drop=["2"]))
+
+
+def test_rows_are_divided_by_the_seed_and_none_is_lost(tmp_path: Path) -> None:
+    rows = RNG.normal(size=(100, 2)).astype(np.float32)
+    one = data.load(recipe(tmp_path, rows, seed=3))
+    assert [len(part) for part in (one.train, one.validation, one.test)] == [80, 10, 10]
+    everything = np.concatenate([one.train, one.validation, one.test])
+    assert np.array_equal(np.sort(everything, 0), np.sort(rows, 0))
+    again, other = (data.load(recipe(tmp_path, rows, seed=s)) for s in (3, 4))
+    assert np.array_equal(one.test, again.test)
+    assert not np.array_equal(one.test, other.test)
+    assert one.sha256 == again.sha256
+
+
+def test_digits_are_integers_that_share_their_range() -> None:
+    digits = data.load(DataRecipe(source="digits"))
+    assert digits.event_shape == (64,)
+    assert len(digits.train) + len(digits.validation) + len(digits.test) == 1797
+    assert digits.integer.all()
+    assert (digits.low.min(), digits.high.max()) == (0, 16)
+    assert np.ptp(digits.low) == np.ptp(digits.high) == 0
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_densities_are_a_function_of_the_seed(name: str) -> None:
+    rows = DENSITIES[name](500, 1)
+    assert rows.shape == (500, 2)
+    assert np.isfinite(rows).all()
+    assert np.array_equal(rows, DENSITIES[name](500, 1))
+    assert not np.array_equal(rows, DENSITIES[name](500, 2))
+
+
+@pytest.mark.parametrize("kind", ["standardize", "logit", "soft-logit"])
+def test_preprocessing_leaves_training_rows_standard(kind: str) -> None:
+    digits = data.load(DataRecipe(source="digits"))
+    steps = data.preprocessing(digits, FlowRecipe(family="nice", preprocessing=kind))  # type: ignore[arg-type]
+    flow = zoo.build("nice", (64,), preprocessing=steps, options={"transforms": 1})
+    noisy = torch.from_numpy(digits.noisy(digits.train, 1, 5)[0])
+    with torch.no_grad():
+        z, log_det = flow.bijection.encode(noisy)
+    assert torch.isfinite(log_det).all()
+    assert z.mean(0).abs().max() < 0.2
+    assert (z.std(0) - 1).abs().max() < 0.2
+
+
+def test_a_logit_needs_bounds_that_hold(tmp_path: Path) -> None:
+    flow = FlowRecipe(family="maf", preprocessing="logit")
+    unit = RNG.random((200, 2))
+    with pytest.raises(DataError, match="set bounds"):
+        data.preprocessing(data.load(recipe(tmp_path, unit)), flow)
+    steps = data.preprocessing(data.load(recipe(tmp_path, unit, bounds=[0, 1])), flow)
+    assert (steps[0]["low"], steps[0]["high"]) == (-0.01, 1.01)
+    with pytest.raises(DataError, match="outside the bounds"):
+        data.load(recipe(tmp_path, unit, bounds=[0, 0.5]))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")
+def test_real_files_load() -> None:
+    mnist = DataRecipe(
+        source=str(SHARED / "mnist" / "t10k-images-idx3-ubyte.gz"), integers="dequantize"
+    )
+    images = data.load(mnist)
+    assert images.event_shape == (784,)
+    assert images.high.max() == 255
+    wine = str(SHARED / "wine_quality" / "winequality-red.csv")
+    with pytest.raises(DataError, match="'quality' holds only whole numbers"):
+        data.load(DataRecipe(source=wine))
+    assert data.load(DataRecipe(source=wine, drop=["quality"])).event_shape == (11,)
+    cardio = str(SHARED / "adbench" / "38_thyroid.npz")
+    assert data.load(DataRecipe(source=cardio, key="X")).event_shape == (6,)

@@ -1,0 +1,160 @@
+"""Training: exact resumption, early stopping, guards; and the commands around it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import recipe_text, run_bijecta
+from training import data, evaluate, fit, recipe
+from training.checkpoint import Progress, Run, RunFile
+from training.data import Dataset
+from training.errors import NonFiniteError, RunError
+from training.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[Recipe, Dataset]:
+    path = tmp_path / "small.toml"
+    path.write_text(recipe_text(name))
+    loaded = recipe.load(str(path))
+    loaded.fit = loaded.fit.model_copy(update=changes)
+    return loaded, data.load(loaded.data)
+
+
+def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
+    flow = {
+        "family": chosen.flow.family,
+        "event_shape": list(dataset.event_shape),
+        "preprocessing": data.preprocessing(dataset, chosen.flow),
+        "options": chosen.flow.options | {"dropout": 0.1},
+    }
+    file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
+    return Run.create(folder, file)
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("name", ["digits-maf", "moons-iaf"])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    chosen, dataset = small(tmp_path, name, epochs=5, schedule="cosine")
+    whole, broken = (start(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
+    fit.fit(whole, dataset, CPU)
+
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0.0)
+    steps, real_step = 0, torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == int(2.5 * len(dataset.train) / chosen.fit.batch_size):
+            raise KilledError  # in the middle of the third epoch
+        real_step(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KilledError):
+        fit.fit(broken, dataset, CPU)
+    assert len((broken.folder / "log.jsonl").read_text().splitlines()) == 2
+    (broken.folder / "log.jsonl").open("a").write('{"epoch": 3, "tr')  # cut off by the kill
+    progress = fit.fit(Run.open(broken.folder), dataset, CPU)
+
+    assert progress.finished
+    for file in ("weights.safetensors", "state.safetensors"):
+        one, other = (load_file(run.folder / file) for run in (whole, broken))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    one_log, other_log = ((r.folder / "log.jsonl").read_text() for r in (whole, broken))
+    assert one_log == other_log
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, epochs=50, patience=3, learning_rate=0.05)
+    run = start(tmp_path / "run", chosen, dataset)
+    progress = fit.fit(run, dataset, CPU)
+    scores = [
+        json.loads(line)["validation"]
+        for line in (run.folder / "log.jsonl").read_text().splitlines()
+    ]
+    assert progress.epoch < 50
+    assert progress.epoch == len(scores) == progress.best_epoch + 3
+    assert max(scores) == scores[progress.best_epoch - 1] == progress.best_score
+    validation = dataset.noisy(dataset.validation, chosen.fit.noise_copies, chosen.fit.seed)
+    score = evaluate.log_prob(run.best_flow(), validation).mean()
+    assert score == pytest.approx(progress.best_score, abs=1e-4)
+
+
+def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, "moons-maf")
+    run = start(tmp_path / "run", chosen, dataset)
+    dataset.train[7] = np.nan
+    with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d+: training rows \[7\] of 1"):
+        fit.fit(run, dataset, CPU)
+
+
+def test_damaged_runs_are_refused(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, "moons-maf", epochs=1)
+    with pytest.raises(RunError, match="no run at"):
+        Run.open(tmp_path / "none")
+    run = start(tmp_path / "run", chosen, dataset)
+    with pytest.raises(RunError, match="no weights yet"):
+        run.best_flow()
+    fit.fit(run, dataset, CPU)
+    for name in ("weights", "state"):
+        path = run.folder / f"{name}.safetensors"
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"weights.safetensors is damaged"):
+        run.best_flow()
+    with pytest.raises(RunError, match=r"state.safetensors is damaged"):
+        fit.fit(run, dataset, CPU)
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run.json is damaged"):
+        Run.open(run.folder)
+
+
+def test_progress_is_zero_before_the_first_save(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, "moons-maf")
+    run = start(tmp_path / "run", chosen, dataset)
+    flow = run.new_flow()
+    assert run.load_state(flow, torch.optim.AdamW(flow.parameters())) == Progress()
+
+
+def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
+    recipe_path = runs / "moons-maf.toml"
+    before = (runs / "moons-maf" / "weights.safetensors").read_bytes()
+    again = run_bijecta("train", recipe_path, "--out", runs / "moons-maf", cwd=runs)
+    assert again.returncode == 0, again.stderr
+    assert "best of 3 epochs" in again.stdout
+    assert (runs / "moons-maf" / "weights.safetensors").read_bytes() == before
+    other = run_bijecta("train", runs / "moons-iaf.toml", "--out", runs / "moons-maf", cwd=runs)
+    assert other.returncode == 1
+    assert "another recipe" in other.stderr
+    score = run_bijecta("evaluate", runs / "digits-maf", cwd=runs)
+    assert score.returncode == 0
+    assert "nats per row" in score.stdout
+    assert "bits/dim on 180 held-out rows" in score.stdout
+    assert "bits/dim" not in run_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "no-such"], "no recipe file 'no-such'"),
+        (["train", "digits-maf", "--data", "absent.npy"], "no data file at"),
+        (["evaluate", "nowhere"], "no run at nowhere"),
+        (["export", "nowhere", "--store", "s"], "no run at nowhere"),
+    ],
+)
+def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run_bijecta(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bijecta: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,55 @@
+"""Recipes: what comes along is sound, and what is wrong is named."""
+
+from pathlib import Path
+
+import pytest
+
+from training import recipe
+from training.errors import RecipeError
+
+GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in recipe.RECIPES.glob("*.toml")))
+def test_recipes_that_come_along_are_sound(name: str) -> None:
+    loaded = recipe.load(name)
+    assert recipe.Recipe.model_validate_json(loaded.model_dump_json()) == loaded
+    assert loaded.flow.options["transforms"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[flow", "is not a TOML file"),
+        ("\xff", "is not a TOML file"),
+        ("", "flow: Field required"),
+        (GOOD + "depth = 3", "flow"),
+        (GOOD + 'transforms = "five"', "transforms: Input should be a valid integer"),
+        (GOOD + "transforms = 0", "transforms is at least 1"),
+        (GOOD.replace("maf", "mof"), "family is one of nice, realnvp, maf, iaf, not 'mof'"),
+        (GOOD + "[fit]\nepoch = 3", "fit.epoch: Extra inputs"),
+        (GOOD + "[fit]\nepochs = 0", "fit.epochs: Input should be greater"),
+        (GOOD + "[fit]\nlearning_rate = -1", "fit.learning_rate"),
+        (GOOD + "[extra]\na = 1", "extra: Extra inputs"),
+        (GOOD.replace('source = "moons"', "validation = 0.5\ntest = 0.5"), "leave rows to train"),
+        (GOOD.replace('source = "moons"', "bounds = [1, 0]"), "low < high"),
+        (GOOD.replace('source = "moons"', ""), "names no data"),
+    ],
+)
+def test_wrong_recipes_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(RecipeError) as refusal:
+        recipe.load(str(path))
+    assert words in str(refusal.value)
+    assert "wrong.toml" in str(refusal.value)
+
+
+def test_unknown_recipes_are_told_from_those_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"no recipe file 'digit-maf'; .*digits-maf"):
+        recipe.load("digit-maf")
+
+
+def test_data_overrides_the_source(tmp_path: Path) -> None:
+    loaded = recipe.load("digits-maf", tmp_path / "x.npy")
+    assert loaded.data.source == str((tmp_path / "x.npy").resolve())
