@@ -34,6 +34,7 @@ hidden = [32, 32]
 [fit]
 epochs = {epochs}
 learning_rate = 3e-3
+threads = 1
 """
 
 

@@ -35,6 +35,8 @@ def fit(run: Run, dataset: Dataset, device: torch.device) -> Progress:
         NonFiniteError: a loss is not a number; says the epoch, the batch and the rows.
     """
     recipe = run.file.recipe.fit
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
     flow = run.new_flow().to(device)
     optimizer = torch.optim.AdamW(
         flow.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay

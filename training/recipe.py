@@ -98,6 +98,8 @@ class FitRecipe(_Section):
         weight_decay: of AdamW.
         clip_norm: largest norm of the gradient.
         noise_copies: noisy copies of each held-out row that a score is averaged over.
+        threads: CPU threads; what the machine has where left out. One is nearly as fast for small
+            flows, bears other work beside it, and makes the weights independent of the cores.
         seed: of the initial weights, the order of rows, the noise and dropout.
     """
 
@@ -109,6 +111,7 @@ class FitRecipe(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     noise_copies: Annotated[int, Field(ge=1)] = 10
+    threads: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
 

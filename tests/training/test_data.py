@@ -60,7 +60,7 @@ def test_columns_can_be_dropped_and_integers_dequantised(tmp_path: Path) -> None
     assert (noise[..., 0] == 0).all()
     assert np.abs(noise[..., 1]).max() <= 0.5
     assert noise[..., 1].std() == pytest.approx(12**-0.5, rel=0.1)
-    with pytest.raises(DataError, match="cannot drop .'2'.: the columns are"):
+    with pytest.raises(DataError, match=r"cannot drop .'2'.: the columns are"):
         data.load(recipe(tmp_path, rows, drop=["2"]))
 
 
