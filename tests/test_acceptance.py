@@ -1,0 +1,106 @@
+"""What the trained models of a store must reach; `make test-slow` trains them first."""
+
+import math
+import os
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.datasets import make_moons
+
+from tests.conftest import Serve
+from tests.service.test_questions import ask, ask_npy
+from training import data, recipe
+
+pytestmark = pytest.mark.slow
+
+DIGITS = ("digits-nice", "digits-realnvp", "digits-maf")
+MOONS = ("moons-maf", "moons-iaf")
+
+
+@pytest.fixture(scope="module")
+def served(serve: Serve) -> httpx.Client:
+    store = Path(os.environ.get("STORE", "store"))
+    assert store.is_dir(), "run `make store` first"
+    return serve("--store", store).client
+
+
+def gaussian_log_prob(train: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Full-covariance Gaussian fitted by maximum likelihood, in nats per row."""
+    centred = rows - train.mean(0)
+    covariance = np.cov(train.T, bias=True)
+    distance = (centred @ np.linalg.inv(covariance) * centred).sum(1)
+    _, log_det = np.linalg.slogdet(2 * math.pi * covariance)
+    score: NDArray[np.float64] = -0.5 * (distance + log_det)
+    return score
+
+
+@pytest.mark.parametrize("model", [*DIGITS, *MOONS])
+def test_beats_a_gaussian_on_held_out_rows(served: httpx.Client, model: str) -> None:
+    dataset = data.load(recipe.load(model).data)
+    train = dataset.noisy(dataset.train, 5, 0).astype(float).reshape(-1, *dataset.event_shape)
+    held_out = dataset.noisy(dataset.test, 1, 1)[0]
+    scores, _ = ask_npy(served, "/log_prob", held_out, model=model)
+    difference = scores - gaussian_log_prob(train, held_out.astype(float))
+    assert difference.mean() > 5 * difference.std() / math.sqrt(len(difference))
+
+
+@pytest.mark.parametrize("model", MOONS)
+def test_moons_are_learned(served: httpx.Client, model: str) -> None:
+    fresh = make_moons(20_000, noise=0.1, random_state=20_261_123)[0]
+    scores, _ = ask_npy(served, "/log_prob", fresh.astype(np.float32), model=model)
+    print(f"{model}: {scores.mean():.4f} ± {scores.std() / math.sqrt(len(scores)):.4f}")
+    assert scores.mean() >= -1.15
+
+
+@pytest.mark.parametrize("model", MOONS)
+def test_density_integrates_to_one(served: httpx.Client, model: str) -> None:
+    drawn, _ = ask_npy(served, "/sample", None, model=model, n=65_000, seed=1)
+    low, high = drawn.min(0) - 3, drawn.max(0) + 3
+    totals = []
+    for n in (1000, 2000):
+        axes = [lo + (np.arange(n) + 0.5) * (hi - lo) / n for lo, hi in zip(low, high, strict=True)]
+        total = 0.0
+        for part in np.array_split(axes[0], n // 25):
+            grid = np.stack(np.meshgrid(part, axes[1], indexing="ij"), -1).reshape(-1, 2)
+            scores, _ = ask_npy(served, "/log_prob", grid.astype(np.float32), model=model)
+            total += np.exp(scores.astype(float)).sum()
+        totals.append(total * float(np.prod((high - low) / n)))
+    print(f"{model}: {totals}")
+    assert abs(totals[1] - 1) < 1e-3
+    assert abs(totals[1] - totals[0]) < 1e-3  # the grid is fine enough
+
+
+@pytest.mark.parametrize("model", DIGITS)
+def test_digits_come_back_to_a_thousandth_of_a_grey_level(served: httpx.Client, model: str) -> None:
+    rows = data.load(recipe.load(model).data).test
+    z, _ = ask_npy(served, "/encode", rows, model=model)
+    back, _ = ask_npy(served, "/decode", z, model=model)
+    print(f"{model}: {np.abs(back - rows).max():.2e} grey levels")
+    assert np.abs(back - rows).max() <= 1e-3
+
+
+@pytest.mark.parametrize("model", [*DIGITS, *MOONS])
+def test_samples_score_what_sample_said_and_repeat(served: httpx.Client, model: str) -> None:
+    query = {"model": model, "n": 20_000, "seed": 4}
+    x, _ = ask_npy(served, "/sample", None, **query)
+    said, _ = ask_npy(served, "/sample", None, **query, output="log_prob")
+    scored, _ = ask_npy(served, "/log_prob", x, model=model)
+    print(f"{model}: {np.abs(scored - said).max():.2e} nats")
+    assert np.abs(scored - said).max() <= 1e-3
+    few, _ = ask_npy(served, "/sample", None, **query | {"n": 10})
+    assert np.abs(few - x[:10]).max() <= 1e-5 * np.ptp(x)
+
+
+@pytest.mark.parametrize("model", DIGITS)
+def test_bits_per_dim_is_what_the_manifest_says(served: httpx.Client, model: str) -> None:
+    held_out = served.get(f"/models/{model}").json()["held_out"]
+    rows = data.load(recipe.load(model).data).test
+    answer = ask(served, "/log_prob", model=model, x=rows.tolist(), dequantize=100, seed=0)
+    # the mean of densities is at least the mean of their logs (Jensen)
+    assert (
+        answer["bits_per_dim"].mean() <= held_out["bits_per_dim"] + 3 * held_out["bits_per_dim_se"]
+    )
+    assert answer["bits_per_dim"].mean() >= 0.7 * held_out["bits_per_dim"]
