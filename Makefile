@@ -16,12 +16,13 @@ help: ## List the targets
 serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
 	$(BIN)/bijecta serve --store $(STORE) --port $(PORT)
 
+# an export runs beside the training of the next model
 store: $(INSTALLED) ## Train what the store lacks
-	@set -e; for model in $(MODELS); do \
+	@set -e; exports=; for model in $(MODELS); do \
 	    ls $(STORE)/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
 	    $(BIN)/bijecta train $$model; \
-	    $(BIN)/bijecta export runs/$$model --store $(STORE); \
-	done
+	    $(BIN)/bijecta export runs/$$model --store $(STORE) & exports="$$exports $$!"; \
+	done; for export in $$exports; do wait $$export; done
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow"
