@@ -152,11 +152,12 @@ def _checked(
     if len(rows) < 10 or not columns:
         raise DataError(f"expected at least 10 rows of 1 column, got {len(rows)} × {len(columns)}")
     flat = rows.reshape(len(rows), -1).astype(np.float64)
-    bad = np.argwhere(~np.isfinite(flat))
+    with np.errstate(over="ignore"):
+        bad = np.argwhere(~np.isfinite(flat.astype(np.float32)))
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"row {row} has no finite number in column {columns[column]!r} ({flat[row, column]}); "
+            f"row {row} has no finite float32 number in column {columns[column]!r} ({flat[row, column]}); "
             f"{len(bad)} such values in all"
         )
     integer = np.zeros(flat.shape[1], dtype=bool)

@@ -34,7 +34,11 @@ REFUSED: dict[str, tuple[np.ndarray, str]] = {
     "truth values": (np.ones((20, 2), bool), "the data holds bool"),
     "few rows": (RNG.normal(size=(5, 2)), "at least 10 rows of 1 column, got 5 × 2"),
     "nan": (table(a=SMOOTH, b=np.where(SMOOTH > 2, np.nan, SMOOTH)), "column '1' .nan"),
-    "inf": (table(a=np.where(SMOOTH > 2, np.inf, SMOOTH)), "no finite number in column '0' .inf"),
+    "inf": (
+        table(a=np.where(SMOOTH > 2, np.inf, SMOOTH)),
+        "no finite float32 number in column '0' .inf",
+    ),
+    "1e300": (table(a=np.where(SMOOTH > 2, 1e300, SMOOTH)), "column '0' .1e.300"),
     "labels": (table(a=SMOOTH, b=RNG.integers(0, 3, 400)), "'1' holds only whole numbers .3 diff"),
     "halves": (table(a=SMOOTH, b=RNG.integers(0, 3, 400) / 2), "'1' holds only 3 different"),
     "constant": (table(a=SMOOTH, b=np.full(400, 0.5)), "'1' holds only 1 different values"),
