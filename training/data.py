@@ -157,8 +157,8 @@ def _checked(
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"row {row} has no finite float32 number in column {columns[column]!r} ({flat[row, column]}); "
-            f"{len(bad)} such values in all"
+            f"row {row} has no finite float32 number in column {columns[column]!r} "
+            f"({flat[row, column]}); {len(bad)} such values in all"
         )
     integer = np.zeros(flat.shape[1], dtype=bool)
     for i, name in enumerate(columns):
