@@ -57,7 +57,14 @@ class DataSource(_Part):
 
 
 class HeldOut(_Part):
-    """Score on rows that training never saw, in nats per row, with dequantisation noise if any."""
+    """Score on rows that training never saw.
+
+    Args:
+        log_prob, se: mean nats per row, and its standard error over rows.
+        rows: how many.
+        noise_copies: noisy copies that each row's figure is averaged over; 1 without noise.
+        bits_per_dim, bits_per_dim_se: the same where every column is a whole number, else null.
+    """
 
     log_prob: float
     se: float

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
+from service.bundle import HeldOut
 from training import data, recipe
 from training.checkpoint import Run, RunFile
 from training.data import Dataset
 from training.errors import RunError, TrainingError
-from training.evaluate import Evaluation
 from training.evaluate import evaluate as evaluate_run
 from training.export import export as export_run
 from training.fit import fit
@@ -92,7 +92,7 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def _say_score(run: Run, score: Evaluation) -> None:
+def _say_score(run: Run, score: HeldOut) -> None:
     bits = (
         f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
         if score.bits_per_dim is not None

@@ -1,37 +1,17 @@
 """Scores of a trained flow on rows it has not seen."""
 
-import json
 import math
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.flow import Flow
+from service.bundle import HeldOut
 from training.checkpoint import Run, write_atomically
 from training.data import Dataset, Float32
 
 ROWS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Held-out figures.
-
-    Args:
-        log_prob, se: mean nats per row and its standard error over rows.
-        rows: held-out rows.
-        noise_copies: noisy copies that each row's figure is averaged over; 1 without noise.
-        bits_per_dim, bits_per_dim_se: defined where every column is a whole number; None elsewhere.
-    """
-
-    log_prob: float
-    se: float
-    rows: int
-    noise_copies: int
-    bits_per_dim: float | None
-    bits_per_dim_se: float | None
 
 
 def log_prob(flow: Flow, noisy: Float32) -> NDArray[np.float64]:
@@ -46,23 +26,23 @@ def log_prob(flow: Flow, noisy: Float32) -> NDArray[np.float64]:
     return mean
 
 
-def evaluate(run: Run, dataset: Dataset) -> Evaluation:
+def evaluate(run: Run, dataset: Dataset) -> HeldOut:
     """Score the run's best weights on the test rows and keep the figures in the run folder."""
     copies = run.file.recipe.fit.noise_copies
     # another seed than the validation noise that stopped the training
     noisy = dataset.noisy(dataset.test, copies, run.file.recipe.fit.seed + 1)
     evaluation = summary(log_prob(run.best_flow(), noisy), dataset, len(noisy))
-    content = json.dumps(asdict(evaluation), indent=2)
+    content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
     return evaluation
 
 
-def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) -> Evaluation:
+def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) -> HeldOut:
     """Mean and standard error of rows' scores, and the same in bits per dimension."""
     mean, se = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
     bits = math.log(2) * math.prod(dataset.event_shape)
     defined = bool(dataset.integer.all())
-    return Evaluation(
+    return HeldOut(
         log_prob=mean,
         se=se,
         rows=len(scores),

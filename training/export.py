@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import warnings
-from dataclasses import asdict
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from service import bundle
 from training.checkpoint import Run
 from training.data import Dataset
 from training.errors import ExportError
-from training.evaluate import Evaluation, log_prob
+from training.evaluate import log_prob
 from training.verify import verify
 
 OPSET = 20
@@ -32,7 +31,7 @@ CALIBRATION_LEVELS = [i / 200 for i in range(201)]
 
 
 def export(
-    run: Run, dataset: Dataset, evaluation: Evaluation, store: Path, name: str
+    run: Run, dataset: Dataset, evaluation: bundle.HeldOut, store: Path, name: str
 ) -> tuple[Path, bundle.Manifest]:
     """Write a run's best flow as a new version of a bundle.
 
@@ -143,7 +142,7 @@ def _strip(part_of: onnx.GraphProto) -> None:
                 _strip(attribute.g)
 
 
-def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: Evaluation) -> dict[str, Any]:
+def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: bundle.HeldOut) -> dict[str, Any]:
     """What a manifest says beside name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer
@@ -169,7 +168,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: Evaluation) ->
         if integer.any()
         else None,
         "data": {"name": dataset.name, "sha256": dataset.sha256},
-        "held_out": asdict(evaluation),
+        "held_out": evaluation.model_dump(),
         "calibration": {
             "rows": len(scores),
             "levels": CALIBRATION_LEVELS,

@@ -27,4 +27,4 @@ def test_cuda_is_used_and_agrees_with_the_cpu(store: Path, serve: Serve) -> None
         drawn, expected = (
             ask_npy(c, "/sample", None, model=model, n=100, seed=1)[0] for c in (gpu, cpu)
         )
-        np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-4 * np.ptp(expected))
+        np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-4 * float(np.ptp(expected)))
