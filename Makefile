@@ -14,21 +14,21 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
-	$(BIN)/bijecta serve --store $(STORE) --port $(PORT)
+	$(BIN)/bijecta serve --store "$(STORE)" --port $(PORT)
 
 # an export runs beside the training of the next model
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
-	    ls $(STORE)/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
-	    $(BIN)/bijecta train $$model; \
-	    $(BIN)/bijecta export runs/$$model --store $(STORE) & exports="$$exports $$!"; \
+	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
+	    $(BIN)/bijecta train $$model --device cpu; \
+	    $(BIN)/bijecta export runs/$$model --store "$(STORE)" & exports="$$exports $$!"; \
 	done; for export in $$exports; do wait $$export; done
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow"
 
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
-	STORE=$(STORE) $(BIN)/pytest -m slow
+	STORE="$(STORE)" $(BIN)/pytest -m slow
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff format --check .

@@ -19,8 +19,6 @@ class Base(ABC):
     """
 
     name: str
-    spherical: bool
-    """True where the density depends on |z| alone, so that great circles make sense."""
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         self.event_shape: Shape = tuple(event_shape)
@@ -44,7 +42,6 @@ class Normal(Base):
     """Standard normal coordinates."""
 
     name = "normal"
-    spherical = True
 
     def _log_density(self, z: Tensor) -> Tensor:
         return -0.5 * (z * z + math.log(2 * math.pi))
@@ -57,7 +54,6 @@ class Logistic(Base):
     """Standard logistic coordinates, the prior of NICE (Dinh et al. 2014, eq. 4)."""
 
     name = "logistic"
-    spherical = False
 
     def _log_density(self, z: Tensor) -> Tensor:
         # -z - 2 log(1 + e^-z) written symmetrically: neither tail cancels

@@ -58,10 +58,9 @@ class Logit(Bijection):
 
     def __init__(self, event_shape: Sequence[int], low: Values, high: Values) -> None:
         super().__init__(event_shape)
-        self.register_buffer("low", _coordinates(low, event_shape, "low"), persistent=False)
-        self.register_buffer("high", _coordinates(high, event_shape, "high"), persistent=False)
-        if not bool((self.low < self.high).all()):
-            raise ValueError("low must be below high in every coordinate")
+        box = _box(event_shape, low, high)
+        self.register_buffer("low", box[0], persistent=False)
+        self.register_buffer("high", box[1], persistent=False)
         # the outermost float32 values inside the box
         for name, edge, towards in (("first", self.low, self.high), ("last", self.high, self.low)):
             self.register_buffer(name, torch.nextafter(edge, towards), persistent=False)
@@ -115,10 +114,9 @@ class SoftLogit(Bijection):
         super().__init__(event_shape)
         if not margin > 0:
             raise ValueError(f"margin must be above zero, got {margin}")
-        self.register_buffer("low", _coordinates(low, event_shape, "low"), persistent=False)
-        self.register_buffer("high", _coordinates(high, event_shape, "high"), persistent=False)
-        if not bool((self.low < self.high).all()):
-            raise ValueError("low must be below high in every coordinate")
+        box = _box(event_shape, low, high)
+        self.register_buffer("low", box[0], persistent=False)
+        self.register_buffer("high", box[1], persistent=False)
         pad = margin * (self.high - self.low)
         self.register_buffer("pad", pad, persistent=False)
 
@@ -137,6 +135,14 @@ class SoftLogit(Bijection):
         slope = 1 / below + 1 / above
         x = self.low - self.pad + below + (z - inside) / slope
         return x, -sum_event(torch.log(slope))
+
+
+def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:
+    """Both ends, each in event shape."""
+    box = _coordinates(low, event_shape, "low"), _coordinates(high, event_shape, "high")
+    if not bool((box[0] < box[1]).all()):
+        raise ValueError("low must be below high in every coordinate")
+    return box
 
 
 def _coordinates(values: Values, event_shape: Sequence[int], name: str) -> Tensor:

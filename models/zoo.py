@@ -41,6 +41,7 @@ class Family(ABC):
     def __post_init__(self) -> None:
         if self.transforms < 1:
             raise ValueError(f"transforms is at least 1, got {self.transforms}")
+        _ = self.conditioner  # which checks its own
 
     @property
     def conditioner(self) -> Conditioner:
@@ -111,6 +112,12 @@ class Maf(Family):
 @dataclass(frozen=True, kw_only=True)
 class Iaf(Maf):
     """MAF with every layer inverted: decoding is the parallel direction (Kingma et al. 2016)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dropout:
+            # each pass of the sequential encode would drop other units: no one function is left
+            raise ValueError("iaf takes no dropout: its encode runs the network many times")
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` inverted masked autoregressive layers."""

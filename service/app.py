@@ -21,12 +21,12 @@ log-density of a row outside the model's support. Errors are `application/proble
 
 
 def create_app(server: Server) -> FastAPI:
-    """The application that answers for a server; closes it at shutdown."""
+    """The application that answers for a server; lets its models go at shutdown."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        server.close()
+        server.store.close()
 
     app = FastAPI(
         title="Bijecta",

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FORMAT_VERSION = 1
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
@@ -115,6 +115,24 @@ class Manifest(_Part):
     files: dict[str, str]
     made_with: dict[str, str]
     checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Manifest":
+        n = self.dimensions
+        if math.prod(self.latent_shape) != n:
+            raise ValueError(f"event shape {self.event_shape}, latent shape {self.latent_shape}")
+        lengths = {"support": n}
+        if self.dequantization is not None:
+            columns = self.dequantization.columns
+            lengths["dequantization"] = n if columns is None else len(columns)
+            if not all(0 <= column < n for column in columns or ()):
+                raise ValueError(f"dequantization names columns beyond the {n} there are")
+        for name, length in lengths.items():
+            box = getattr(self, name)
+            for edge in () if box is None else (box.low, box.high):
+                if isinstance(edge, list) and len(edge) != length:
+                    raise ValueError(f"{name} has {len(edge)} values for {length} coordinates")
+        return self
 
     @property
     def dimensions(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from service.bundle import DECODE, ENCODE
+from service.bundle import DECODE, ENCODE, BundleError
 
 Float32 = NDArray[np.float32]
 Device = Literal["auto", "cuda", "cpu"]
@@ -66,10 +66,20 @@ class Engine:
         """Z (N × latent shape) → x, log_prob (N, in nats)."""
         return await self._run(self._decode, "z", z)
 
-    def warm_up(self, latent_shape: tuple[int, ...]) -> None:
-        """Run both graphs once: what cannot run fails now, and the first request finds it ready."""
-        x, _ = self._decode.run(None, {"z": np.zeros((1, *latent_shape), np.float32)})
-        self._encode.run(None, {"x": x})
+    def warm_up(self, event_shape: tuple[int, ...], latent_shape: tuple[int, ...]) -> None:
+        """Run both graphs once: what cannot run fails now, and the first request finds it ready.
+
+        Raises:
+            BundleError: the graphs are not of these shapes.
+        """
+        x, log_prob = self._decode.run(None, {"z": np.zeros((1, *latent_shape), np.float32)})
+        z, _ = self._encode.run(None, {"x": x})
+        found = (x.shape, z.shape, log_prob.shape)
+        if found != ((1, *event_shape), (1, *latent_shape), (1,)):
+            raise BundleError(
+                f"the graphs' x, z and log_prob have shapes {found} where the manifest says event "
+                f"shape {event_shape} and latent shape {latent_shape}"
+            )
 
     def close(self) -> None:
         """Wait for the run in progress and let the thread go."""

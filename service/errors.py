@@ -43,6 +43,12 @@ class UnknownModelError(ServiceError):
     status, reason = 404, "unknown-model"
 
 
+class TooSlowError(ServiceError):
+    """A body that does not come to its end."""
+
+    status, reason = 408, "too-slow"
+
+
 class TooLargeError(ServiceError):
     """More bytes or rows than the limits allow."""
 

@@ -56,8 +56,8 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, _: ClientDisconnect) -> Response:
-        # nobody reads this; it is counted
-        return answer(request, "cancelled", {"status": 400})
+        # nobody reads this; it is counted, under nginx's code for it
+        return answer(request, "cancelled", {"status": 499})
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

@@ -34,7 +34,9 @@ def path(start: Float32, end: Float32, steps: int, kind: Path) -> Float32:
         norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
         angle = _angle(a, b)
         if angle > np.pi - SMALLEST_ANGLE or min(norm_a, norm_b) == 0:
-            raise InvalidInputError(f"path {kind}: the two latents are opposite; use linear")
+            raise InvalidInputError(
+                f"path {kind}: the two latents are opposite, or one is zero; use linear"
+            )
         if kind == "geodesic" and angle > SMALLEST_ANGLE:
             line = np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b
         line *= ((1 - t) * norm_a + t * norm_b) / np.linalg.norm(line, axis=1, keepdims=True)

@@ -37,6 +37,9 @@ class Measured:
         with self.metrics.in_flight.track_inprogress():
             try:
                 await self.app(scope, receive, counted_send)
+            except Exception:
+                code = "500"  # answered outside of this middleware
+                raise
             finally:
                 self.metrics.requests.labels(endpoint, code).inc()
                 self.metrics.duration.labels(endpoint).observe(time.perf_counter() - started)

@@ -48,7 +48,7 @@ class Operations:
                 raise InvalidInputError(
                     "a seed without dequantize has no use: nothing here is random"
                 )
-            return Answer(_scores(model, await self._log_prob(model, x)))
+            return Answer(_scores(model, (await self._log_prob(model, x[None]))[0]))
         if model.manifest.dequantization is None:
             raise InvalidInputError("dequantize: this model's columns are not whole numbers")
         if copies * len(x) > self.max_rows:
@@ -57,9 +57,8 @@ class Operations:
             )
         seed = noise.choose_seed() if request.seed is None else request.seed
         noisy = noise.dequantization(model.manifest, x, copies, seed)
-        log_prob = await self._log_prob(model, noisy.reshape(-1, *model.event_shape))
-        densities = log_prob.reshape(copies, -1).astype(np.float64)
-        mean = np.logaddexp.reduce(densities, axis=0) - math.log(copies)
+        log_prob = (await self._log_prob(model, noisy)).astype(np.float64)
+        mean = np.logaddexp.reduce(log_prob, axis=0) - math.log(copies)
         return Answer(_scores(model, mean.astype(np.float32)), seed)
 
     async def encode(self, model: Model, request: EncodeRequest) -> Answer:
@@ -118,12 +117,14 @@ class Operations:
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
             )
 
-    async def _log_prob(self, model: Model, x: Float32) -> Float32:
-        """log_prob of rows, some of which may lie outside the support."""
+    async def _log_prob(self, model: Model, copies: Float32) -> Float32:
+        """log_prob of copies × N rows, some of which may lie outside the support: copies × N."""
+        x = copies.reshape(-1, *model.event_shape)
         _, log_prob = await model.engine.encode(x)
         outside = _outside(x, model).reshape(len(x), -1).any(1)
-        self._check_finite(model, np.where(outside, 0, log_prob))
-        return log_prob
+        finite = np.where(outside, 0, log_prob).reshape(len(copies), -1)
+        self._check_finite(model, finite.T)
+        return log_prob.reshape(finite.shape)
 
     async def _decode(self, model: Model, z: Float32) -> dict[str, Float32]:
         x, log_prob = await model.engine.decode(z)

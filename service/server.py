@@ -21,7 +21,3 @@ class Server:
         self.store = Store(settings.store, settings.device, threads, settings.default_model)
         self.metrics.describe(self.store)
         self.operations = Operations(settings.max_rows, self.metrics)
-
-    def close(self) -> None:
-        """Let every model go."""
-        self.store.close()

@@ -21,7 +21,6 @@ class Model:
 
     manifest: Manifest
     engine: Engine
-    load_seconds: float
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -69,9 +68,10 @@ class Store:
                 + "".join(f"\n  {r}" for rs in self.refused.values() for r in rs.values())
                 + "\n`bijecta export RUN --store STORE` writes one; `make serve` makes five"
             )
-        self.default = default or (next(iter(self.models)) if len(self.models) == 1 else None)
-        if self.default is not None and self.default not in self.models:
-            raise BundleError(f"the default model {default!r} is none of {', '.join(self.models)}")
+        names = sorted({*self.models, *self.refused})
+        self.default = default or (names[0] if len(names) == 1 else None)
+        if self.default is not None and self.default not in names:
+            raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
 
     def get(self, name: str | None, version: int | None) -> Model:
         """The model that a request means; the newest version where it names none.
@@ -112,7 +112,7 @@ class Store:
         try:
             manifest = bundle.read(path)
             engine = Engine(path, device, threads)
-            engine.warm_up(tuple(manifest.latent_shape))
+            engine.warm_up(tuple(manifest.event_shape), tuple(manifest.latent_shape))
         except DeviceError:
             raise
         except BundleError as error:
@@ -122,9 +122,9 @@ class Store:
             log.exception("could not load %s", path)
             reason = f"{path} could not be loaded: {error}"
         else:
+            self.models.setdefault(name, {})[version] = Model(manifest, engine)
             seconds = time.perf_counter() - started
-            self.models.setdefault(name, {})[version] = Model(manifest, engine, seconds)
-            log.info("loaded %s version %d on %s", name, version, engine.provider)
+            log.info("loaded %s version %d on %s, %.2f s", name, version, engine.provider, seconds)
             return
         log.error("refused %s version %d: %s", name, version, reason)
         self.refused.setdefault(name, {})[version] = reason
@@ -134,8 +134,16 @@ def _bundles(folder: Path) -> list[Path]:
     """The folders store/<name>/<version>, sorted."""
     if not folder.is_dir():
         raise BundleError(f"there is no store at {folder}")
+    found = []
     try:
-        names = sorted(p for p in folder.iterdir() if p.is_dir() and bundle.NAME.fullmatch(p.name))
-        return [path / str(version) for path in names for version in bundle.versions(path)]
+        for path in sorted(p for p in folder.iterdir() if p.is_dir()):
+            if not bundle.NAME.fullmatch(path.name):
+                log.warning("skipped %s: names match %s", path, bundle.NAME.pattern)
+                continue
+            try:
+                found += [path / str(version) for version in bundle.versions(path)]
+            except OSError as error:
+                log.warning("skipped %s: %s", path, error)
     except OSError as error:
         raise BundleError(f"the store cannot be read: {error}") from None
+    return found

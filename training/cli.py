@@ -48,7 +48,7 @@ def _handler(name: str) -> Handler:
             )
         try:
             run(arguments)
-        except TrainingError as error:
+        except (TrainingError, OSError) as error:
             return _fail(str(error))
         except KeyboardInterrupt:
             print("\ninterrupted: the same command goes on from here", file=sys.stderr)

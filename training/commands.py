@@ -2,9 +2,11 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from models import zoo
 from service.bundle import HeldOut
 from training import data, recipe
 from training.checkpoint import Run, RunFile
@@ -55,18 +57,22 @@ def export(arguments: Namespace) -> None:
 def _open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dataset) -> Run:
     if (folder / "run.json").exists():
         run = Run.open(folder)
-        if (run.file.recipe, run.file.data_sha256) != (chosen, dataset.sha256):
+        # the same data may have moved
+        moved = run.file.recipe.data.model_copy(update={"source": chosen.data.source})
+        before = run.file.recipe.model_copy(update={"data": moved})
+        if (before, run.file.data_sha256) != (chosen, dataset.sha256):
             raise RunError(
                 f"{folder} holds a run of another recipe or other data: choose another --out, "
                 "or remove it"
             )
         return run
-    flow = {
+    flow: dict[str, Any] = {
         "family": chosen.flow.family,
         "event_shape": list(dataset.event_shape),
         "preprocessing": data.preprocessing(dataset, chosen.flow),
         "options": chosen.flow.options,
     }
+    zoo.build(**flow)  # what makes no flow is refused before there is a run of it
     return Run.create(
         folder, RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 
 from models import zoo
@@ -21,6 +21,12 @@ Float32 = NDArray[np.float32]
 
 # A column of fewer distinct values than this, among many rows, is a set of labels.
 FEWEST_DISTINCT = 20
+
+# A value in more than this part of the rows is no draw from a density.
+LARGEST_SHARE = 0.2
+
+# Above it float32 has less than two binary digits for noise of half a step.
+LARGEST_WHOLE = 2**22
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,8 @@ def load(recipe: DataRecipe) -> Dataset:
         columns, digest, integers = ["x", "y"], _digest(rows), recipe.integers
     else:
         path = Path(recipe.source)
-        table = files.read(path, recipe.key)
-        name, columns, digest = path.name, table.columns, sha256(path)
-        rows, columns = _drop(table, recipe.drop)
+        table = files.read(path, recipe.key, recipe.drop)
+        name, rows, columns, digest = path.name, table.rows, table.columns, sha256(path)
         integers = recipe.integers
     rows, integer = _checked(rows, columns, integers)
     low, high = _range(rows, integer, columns, recipe.bounds)
@@ -111,36 +116,30 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
         else:
             pad = recipe.margin * (high - low)
             low, high = low - pad, high + pad
-        steps.append(step | {"low": _values(low), "high": _values(high)})
+        steps.append(step | {"low": per_coordinate(low), "high": per_coordinate(high)})
         kind, arguments = zoo.PREPROCESSING[recipe.preprocessing], dict(steps[0])
         del arguments["kind"]
         with torch.no_grad():
             rows = kind(dataset.event_shape, **arguments).encode(torch.from_numpy(rows))[0].numpy()
     mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     steps.append(
-        {"kind": "standardize", "mean": _values(mean), "scale": _values(np.maximum(scale, 1e-12))}
+        {
+            "kind": "standardize",
+            "mean": per_coordinate(mean),
+            "scale": per_coordinate(np.maximum(scale, 1e-12)),
+        }
     )
     return steps
 
 
-def _values(values: NDArray[np.float64]) -> float | list[float]:
-    """One number where all coordinates agree, else one a coordinate."""
-    return float(values.flat[0]) if np.ptp(values) == 0 else values.ravel().tolist()
+def per_coordinate(values: ArrayLike) -> float | list[float]:
+    """One number where all coordinates agree, else one a coordinate in row-major order."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    return float(flat[0]) if np.ptp(flat) == 0 else flat.tolist()
 
 
 def _digest(rows: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest()
-
-
-def _drop(table: files.Table, drop: list[str]) -> tuple[NDArray[np.generic], list[str]]:
-    unknown = sorted(set(drop) - set(table.columns))
-    if unknown:
-        raise DataError(f"cannot drop {unknown}: the columns are {table.columns}")
-    if not drop:
-        return table.rows, table.columns
-    kept = [i for i, name in enumerate(table.columns) if name not in drop]
-    flat = table.rows.reshape(len(table.rows), -1)
-    return flat[:, kept], [table.columns[i] for i in kept]
 
 
 def _checked(
@@ -167,22 +166,32 @@ def _checked(
 
 
 def _column_is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
-    distinct = np.unique(values)
+    leave_out = f'leave it out with drop = ["{name}"] in [data]'
+    distinct, counts = np.unique(values, return_counts=True)
     whole = bool((distinct == np.round(distinct)).all())
     if whole and integers == "dequantize":
+        if np.abs(distinct).max() >= LARGEST_WHOLE:
+            raise DataError(
+                f"column {name!r} holds whole numbers up to {np.abs(distinct).max():g}, to which "
+                f"float32 cannot add noise of half a step: subtract an offset, or {leave_out}"
+            )
         return True
-    leave_out = f'leave it out with drop = ["{name}"] in [data]'
     if whole:
         raise DataError(
             f"column {name!r} holds only whole numbers ({len(distinct)} different ones): the "
             "density of a discrete column has no bound. If they are rounded measurements or "
             f'counts, set integers = "dequantize"; if they are categories, {leave_out}'
         )
-    if len(distinct) < min(FEWEST_DISTINCT, len(values)):
+    if len(distinct) < min(FEWEST_DISTINCT, len(values)) or len(distinct) < 0.01 * len(values):
         raise DataError(
             f"column {name!r} holds only {len(distinct)} different values "
             f"({', '.join(f'{v:g}' for v in distinct[:5])}…) in {len(values)} rows: it is "
-            f"discrete, and its density has no bound; {leave_out}"
+            f"discrete or rounded, and its density has no bound; {leave_out}"
+        )
+    if counts.max() > max(LARGEST_SHARE * len(values), 2):
+        raise DataError(
+            f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
+            f"rows: a density has no bound at a value of such weight; {leave_out}"
         )
     kept = len(np.unique(distinct.astype(np.float32)))
     if kept < 0.9 * len(distinct):
@@ -222,4 +231,9 @@ def _divide(rows: Float32, recipe: DataRecipe) -> tuple[Float32, Float32, Float3
     order = np.random.default_rng(recipe.seed).permutation(len(rows))
     n_test, n_validation = (max(1, round(s * len(rows))) for s in (recipe.test, recipe.validation))
     test, validation, train = np.split(rows[order], [n_test, n_test + n_validation])
+    if min(len(test), len(train)) < 2:
+        raise DataError(
+            f"{len(rows)} rows divide into {len(train)} to train on, {len(validation)} to validate "
+            f"and {len(test)} to test: at least 2, 1 and 2 are needed; change [data] or add rows"
+        )
     return train, validation, test

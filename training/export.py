@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.flow import Flow
 from models.networks import MaskedLinear
 from service import bundle
-from training.checkpoint import Run
-from training.data import Dataset
+from training.checkpoint import Run, write_atomically
+from training.data import Dataset, per_coordinate
 from training.errors import ExportError
 from training.evaluate import log_prob
 from training.verify import verify
@@ -59,7 +57,7 @@ def export(
     partial.chmod(0o755)
     try:
         for file_name, content in graphs.items():
-            _write(partial / file_name, content)
+            write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in graphs}
         while True:
             version = max(bundle.versions(parent), default=0) + 1
@@ -67,7 +65,7 @@ def export(
             manifest |= {"name": name, "version": version, "files": files}
             manifest |= {"tolerances": tolerances.model_dump()}
             manifest["checksum"] = bundle.checksum(manifest)
-            _write(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
+            write_atomically(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
             try:
                 partial.rename(parent / str(version))
             except OSError:
@@ -159,11 +157,11 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: bundle.HeldOut
         "preprocessing": run.file.flow["preprocessing"],
         "support": None
         if bijection.support is None
-        else dict(zip(("low", "high"), map(_per_coordinate, bijection.support), strict=True)),
+        else dict(zip(("low", "high"), map(per_coordinate, bijection.support), strict=True)),
         "dequantization": {
             "columns": None if integer.all() else np.flatnonzero(integer).tolist(),
-            "low": _per_coordinate(dataset.low[integer]),
-            "high": _per_coordinate(dataset.high[integer]),
+            "low": per_coordinate(dataset.low[integer]),
+            "high": per_coordinate(dataset.high[integer]),
         }
         if integer.any()
         else None,
@@ -181,17 +179,5 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: bundle.HeldOut
     }
 
 
-def _per_coordinate(values: Tensor | NDArray[np.float64]) -> float | list[float]:
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    return float(flat[0]) if np.ptp(flat) == 0 else flat.tolist()
-
-
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Table:
     """Rows of numbers as a file holds them.
 
     Args:
-        rows: N × event shape, of the file's own number type.
+        rows: N × D, of the file's own number type; images are flat rows of pixels.
         columns: a name for each coordinate, in row-major order.
     """
 
@@ -30,15 +30,17 @@ class Table:
     columns: list[str]
 
 
-def read(path: Path, key: str | None = None) -> Table:
+def read(path: Path, key: str | None = None, drop: Collection[str] = ()) -> Table:
     """Read `.npy`, `.npz`, `.csv`, `.parquet` or IDX (`.idx`, `-ubyte`, either with `.gz`).
 
     Args:
         path: the file.
         key: name of the array in an `.npz` that holds several.
+        drop: names of columns to leave out, of any type.
 
     Raises:
-        DataError: no such file, a format that is not read, or a file that is not of its format.
+        DataError: no such file or column, a format that is not read, or a file that is not of
+            its format.
     """
     if not path.is_file():
         raise DataError(f"no data file at {path}")
@@ -47,16 +49,18 @@ def read(path: Path, key: str | None = None) -> Table:
         known = ", ".join(ending for endings in READERS for ending in endings)
         raise DataError(f"{path}: cannot tell the format; file names end in {known}")
     try:
-        return READERS[endings](path, key)
-    except (ValueError, OSError, EOFError, KeyError, pa.ArrowException) as error:
+        return READERS[endings](path, key, drop)
+    except DataError:
+        raise
+    except Exception as error:  # parsers of untrusted bytes fail in every way there is
         raise DataError(f"{path} is not a readable {endings[0]} file: {error}") from error
 
 
-def _read_npy(path: Path, _key: str | None) -> Table:
-    return _array_table(np.load(path, allow_pickle=False), path)
+def _read_npy(path: Path, _key: str | None, drop: Collection[str]) -> Table:
+    return _array_table(np.load(path, allow_pickle=False), path, drop)
 
 
-def _read_npz(path: Path, key: str | None) -> Table:
+def _read_npz(path: Path, key: str | None, drop: Collection[str]) -> Table:
     with np.load(path, allow_pickle=False) as arrays:
         names = list(arrays)
         if key is None and len(names) > 1:
@@ -64,18 +68,27 @@ def _read_npz(path: Path, key: str | None) -> Table:
         name = key or names[0]
         if name not in names:
             raise DataError(f"{path} holds no array {name!r}, only {names}")
-        return _array_table(arrays[name], path)
+        return _array_table(arrays[name], path, drop)
 
 
-def _array_table(rows: NDArray[np.generic], path: Path) -> Table:
+def _array_table(rows: NDArray[np.generic], path: Path, drop: Collection[str]) -> Table:
     if rows.ndim < 2:
         raise DataError(
             f"{path}: expected an array of rows (two or more dimensions), got shape {rows.shape}"
         )
-    return Table(rows, [str(i) for i in range(int(np.prod(rows.shape[1:])))])
+    names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
+    kept = _kept(names, drop, path)
+    return Table(rows.reshape(len(rows), -1)[:, kept], [names[i] for i in kept])
 
 
-def _read_idx(path: Path, _key: str | None) -> Table:
+def _kept(names: list[str], drop: Collection[str], path: Path) -> list[int]:
+    """Which columns stay."""
+    if unknown := sorted(set(drop) - set(names)):
+        raise DataError(f"{path}: cannot drop {unknown}: the columns are {names}")
+    return [i for i, name in enumerate(names) if name not in drop]
+
+
+def _read_idx(path: Path, _key: str | None, drop: Collection[str]) -> Table:
     content = path.read_bytes()
     if path.suffix == ".gz":
         content = gzip.decompress(content)
@@ -87,11 +100,10 @@ def _read_idx(path: Path, _key: str | None) -> Table:
     if values.size != np.prod(shape):
         raise ValueError(f"its header promises shape {shape.tolist()}, it holds {values.size}")
     values = values.reshape(shape).astype(values.dtype.newbyteorder("="))
-    # images are kept as flat rows of pixels
-    return _array_table(values.reshape(len(values), -1) if ndim > 2 else values, path)
+    return _array_table(values, path, drop)
 
 
-def _read_csv(path: Path, _key: str | None) -> Table:
+def _read_csv(path: Path, _key: str | None, drop: Collection[str]) -> Table:
     with path.open(newline="", encoding="utf-8") as file:
         head = file.readline()
     if not head.strip():
@@ -104,14 +116,15 @@ def _read_csv(path: Path, _key: str | None) -> Table:
         read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=not has_header),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
     )
-    return _arrow_table(table, path)
+    return _arrow_table(table, path, drop)
 
 
-def _read_parquet(path: Path, _key: str | None) -> Table:
-    return _arrow_table(pyarrow.parquet.read_table(path), path)
+def _read_parquet(path: Path, _key: str | None, drop: Collection[str]) -> Table:
+    return _arrow_table(pyarrow.parquet.read_table(path), path, drop)
 
 
-def _arrow_table(table: pa.Table, path: Path) -> Table:
+def _arrow_table(table: pa.Table, path: Path, drop: Collection[str]) -> Table:
+    table = table.select(_kept(table.column_names, drop, path))
     for field in table.schema:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
             first = table[field.name].drop_null()[:1].to_pylist()
@@ -134,7 +147,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-READERS: dict[tuple[str, ...], Callable[[Path, str | None], Table]] = {
+READERS: dict[tuple[str, ...], Callable[[Path, str | None, Collection[str]], Table]] = {
     (".npy",): _read_npy,
     (".npz",): _read_npz,
     (".csv", ".tsv"): _read_csv,

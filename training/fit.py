@@ -76,6 +76,10 @@ def fit(run: Run, dataset: Dataset, device: torch.device) -> Progress:
                     run.save_best(best)
                 run.save_state(flow, optimizer, progress)
                 best, saved = {}, progress.seconds
+    if progress.best_epoch == 0:
+        raise NonFiniteError(
+            f"{run.folder}: in {progress.epoch} epochs no score of the validation rows was finite"
+        )
     return progress
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from models import zoo
+from training.densities import DENSITIES
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -23,7 +24,8 @@ class DataRecipe(_Section):
     """Where rows come from and how they are divided.
 
     Args:
-        source: `digits`, a name from `densities.DENSITIES`, or a file's path; `--data` overrides.
+        source: `digits`, a name from `densities.DENSITIES`, or a file's path, from the recipe's
+            folder; `--data` overrides.
         key: array name, for an `.npz` that holds several.
         drop: columns to leave out, by name.
         integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
@@ -153,4 +155,6 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         recipe.data.source = str(data.resolve())
     if recipe.data.source is None:
         raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
+    if recipe.data.source not in ("digits", *DENSITIES):
+        recipe.data.source = str((path.parent / recipe.data.source).resolve())
     return recipe

@@ -1,13 +1,21 @@
 """The five questions to a flow, in JSON and npy."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from service.codec import JSON, NPY, PROBLEM, dump_json, dump_npy, parse_json, parse_npy
-from service.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError, readable
+from service.errors import (
+    InvalidInputError,
+    TooLargeError,
+    TooSlowError,
+    UnsupportedMediaTypeError,
+    readable,
+)
 from service.metrics import endpoint_label
 from service.operations import Answer
 from service.routes.dependencies import ServerDependency
@@ -25,7 +33,14 @@ from service.store import Model
 router = APIRouter(tags=["flow"])
 
 R = TypeVar("R", bound=FlowRequest)
+W = TypeVar("W")
 Operation = Callable[[Model, R], Awaitable[Answer]]
+
+# A thread is worth its while above so many bytes.
+LARGE = 2**18
+
+# Slower bodies than this are from callers that are gone, or mean harm.
+BODY_SECONDS = 300
 
 # curl -d says urlencoded unless told otherwise, and means JSON
 JSON_TYPES = ("", JSON, "application/x-www-form-urlencoded")
@@ -79,15 +94,21 @@ async def _answer(
     request: Request, server: Server, schema: type[R], operation: Operation[R]
 ) -> Response:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await _read(request, server.settings.max_body)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(request, server.settings.max_body)
+    except TimeoutError:
+        raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
     query = dict(request.query_params)
     output = query.pop("output", None)
-    asked = _parse(schema, content_type, body, query)
+    asked = await _off_loop(len(body), partial(_parse, schema, content_type, body, query))
     model = server.store.get(asked.model, asked.version)
     answer = await operation(model, asked)
     own = next(iter(answer.arrays))
     endpoint = endpoint_label(request.url.path)
     server.metrics.rows.labels(endpoint, model.manifest.name).observe(len(answer.arrays[own]))
+    if output is not None and output not in answer.arrays:
+        raise InvalidInputError(f"output: there is no {output!r}, only {', '.join(answer.arrays)}")
     if _wants_npy(request, content_type):
         return _npy(model, answer, output or own)
     content = {
@@ -96,7 +117,13 @@ async def _answer(
         **answer.arrays,
         **({} if answer.seed is None else {"seed": answer.seed}),
     }
-    return Response(dump_json(content), media_type=JSON)
+    size = sum(array.nbytes for array in answer.arrays.values())
+    return Response(await _off_loop(size, partial(dump_json, content)), media_type=JSON)
+
+
+async def _off_loop(size: int, work: Callable[[], W]) -> W:
+    """Do work on many bytes in a thread, so that other requests do not wait for it."""
+    return await asyncio.to_thread(work) if size > LARGE else work()
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -154,8 +181,6 @@ def _wants_npy(request: Request, content_type: str) -> bool:
 
 
 def _npy(model: Model, answer: Answer, output: str) -> Response:
-    if output not in answer.arrays:
-        raise InvalidInputError(f"output: there is no {output!r}, only {', '.join(answer.arrays)}")
     headers = {
         "X-Bijecta-Model": model.manifest.name,
         "X-Bijecta-Version": str(model.manifest.version),

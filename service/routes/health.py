@@ -8,13 +8,13 @@ from service.routes.dependencies import ServerDependency
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/health/live")
+@router.api_route("/health/live", methods=["GET", "HEAD"])
 async def live() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.get("/health/ready")
+@router.api_route("/health/ready", methods=["GET", "HEAD"])
 async def ready() -> dict[str, bool]:
     """The models are loaded: nothing is listened to before they are."""
     return {"ready": True}

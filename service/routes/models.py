@@ -12,7 +12,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 @router.get("")
 async def models(server: ServerDependency) -> dict[str, Any]:
-    """Every model, its newest version first among equals; and what was refused, with the reason."""
+    """Every model, described by its newest version; and what was refused, with the reason."""
     store = server.store
     return {
         "default": store.default,

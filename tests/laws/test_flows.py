@@ -155,7 +155,7 @@ def test_maf_log_prob_is_the_sum_of_its_gaussian_conditionals() -> None:
     randomise(layer, 0.4)
     layer.double()
     x = torch.randn(30, 5, dtype=torch.float64)
-    mean, log_deviation = affine.shift_and_log_scale(layer.theta(x))
+    mean, log_deviation = affine.mean_and_log_deviation(layer.theta(x))
     conditionals = torch.distributions.Normal(mean, log_deviation.exp()).log_prob(x)
     log_prob = Flow(Normal((5,)), layer).log_prob(x)
     torch.testing.assert_close(log_prob, conditionals.sum(1), rtol=0, atol=1e-12)
@@ -169,7 +169,7 @@ def test_maf_decode_is_ancestral_sampling() -> None:
     z = torch.randn(30, 5, dtype=torch.float64)
     x = torch.full_like(z, 1e3)  # what is not drawn yet must not matter
     for i in order:
-        mean, log_deviation = affine.shift_and_log_scale(layer.theta(x))
+        mean, log_deviation = affine.mean_and_log_deviation(layer.theta(x))
         x[:, i] = mean[:, i] + log_deviation[:, i].exp() * z[:, i]
     torch.testing.assert_close(layer.decode(z)[0], x, rtol=0, atol=1e-12)
 

@@ -42,7 +42,10 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/log_prob", f'{{{M}, "x": [[1, NaN]]}}', 422, "[0][1] is nan"),
     ("/log_prob", f'{{{M}, "x": [[1, 1e999]]}}', 422, "[0][1] is inf"),
     ("/log_prob", f'{{{M}, "x": [[1, -1e39]]}}', 422, "[0][1] is -1e+39"),
-    ("/log_prob", f'{{{M}, "x": [[1, {"9" * 400}]]}}', 422, "beyond float32"),
+    ("/log_prob", f'{{{M}, "x": [[1, {"9" * 400}]]}}', 422, "one has hundreds of digits"),
+    ("/log_prob", f'{{{M}, "x": {"[" * 70}1{"]" * 70}}}', 422, "nested too deeply"),
+    ("/log_prob", f'{{{M}, "x": ["{"a" * 100_000}", {",".join(["1"] * 100_000)}]}}', 422, "string"),
+    ("/log_prob", f'{{{M}, "x": [[1, 1{"0" * 20}]]}}', 422, "no finite answer"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "dequantize": 2}}', 422, "not whole numbers"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": 2}}', 422, "nothing here is random"),
     ("/log_prob", f"{{{M}", 400, "not JSON"),
@@ -135,6 +138,8 @@ def test_other_wrong_requests(limited: httpx.Client) -> None:
     npy = {"accept": NPY}
     answer = limited.post("/log_prob?output=w", content=body, headers=npy)
     assert_problem(answer, 422, "there is no 'w', only log_prob")
+    answer = limited.post("/log_prob?output=w", content=body)
+    assert_problem(answer, 422, "there is no 'w', only log_prob")
 
 
 def flip_a_byte(path: Path) -> None:
@@ -173,6 +178,14 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unlisted graph": (edit_manifest({"files": {}}), "lists no checksum for encode.onnx"),
     "another name": (edit_manifest({"name": "other"}), "holds the manifest of other"),
     "changed figure": (replace_in_manifest('"rows": 180', '"rows": 181'), "is altered"),
+    "support of another length": (
+        edit_manifest({"support": {"low": [0, 0], "high": 1}}),
+        "support has 2 values for 64 coordinates",
+    ),
+    "columns that are not there": (
+        edit_manifest({"dequantization": {"columns": [64], "low": 0, "high": 1}}),
+        "columns beyond the 64",
+    ),
     "unknown key": (edit_manifest({"surprise": 1}), "surprise"),
 }
 
@@ -204,8 +217,20 @@ def test_a_server_goes_on_with_the_models_that_are_sound(
     assert_problem(refused, 503, "manifest of moons-maf version 1")
     digits = client.post("/log_prob", json={"model": "digits-maf", "x": x})
     assert_problem(digits, 503, "encode.onnx is altered")
+    assert client.head("/health/ready").status_code == 200
     reasons = {(r["name"], r["version"]) for r in client.get("/models").json()["refused"]}
     assert reasons == {("digits-maf", 1), ("moons-maf", 2)}
+
+
+def test_graphs_of_another_shape_and_a_refused_default_answer_503(
+    store: Path, tmp_path: Path, serve: Serve
+) -> None:
+    shutil.copytree(store, tmp_path, dirs_exist_ok=True)
+    edit_manifest({"event_shape": [3], "latent_shape": [3]})(tmp_path / "moons-maf" / "1")
+    (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
+    client = serve("--store", tmp_path, "--default-model", "moons-maf").client
+    assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
+    assert client.post("/sample", json={"model": "moons-iaf"}).status_code == 200
 
 
 def test_serve_refuses_what_it_cannot_start_with(store: Path, tmp_path: Path) -> None:

@@ -62,6 +62,10 @@ def test_no_body_breaks_the_parsers(body: bytes) -> None:
         "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
         "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (0,), }",
         "__import__('os').getcwd()",
+        "{'descr': (",
+        "{'descr': (), 'fortran_order': False, 'shape': (1,), }",
+        '{"descr": """abc',
+        "(" * 100,
     ],
 )
 def test_npy_headers_that_lie(header: str) -> None:

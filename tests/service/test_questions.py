@@ -131,6 +131,15 @@ def test_dequantize_is_the_log_of_the_mean_density(client: httpx.Client) -> None
     np.testing.assert_allclose(many["bits_per_dim"], bits, atol=1e-5)
 
 
+def test_a_row_of_many_noisy_copies_is_named_once(client: httpx.Client) -> None:
+    rows = DIGITS[:3].copy()
+    rows[1, 0] = 1e38
+    body = {"model": "digits-maf", "x": rows.tolist(), "dequantize": 4}
+    problem = client.post("/log_prob", json=body).json()
+    assert problem["row"] == 1
+    assert "(1 such rows)" in problem["detail"]
+
+
 def test_bits_per_dim_only_where_defined(client: httpx.Client) -> None:
     assert "bits_per_dim" in ask(client, "/log_prob", model="digits-maf", x=DIGITS[:1].tolist())
     assert "bits_per_dim" not in ask(client, "/log_prob", model="moons-maf", x=[[0, 0]])

@@ -42,6 +42,8 @@ REFUSED: dict[str, tuple[np.ndarray, str]] = {
     "labels": (table(a=SMOOTH, b=RNG.integers(0, 3, 400)), "'1' holds only whole numbers .3 diff"),
     "halves": (table(a=SMOOTH, b=RNG.integers(0, 3, 400) / 2), "'1' holds only 3 different"),
     "constant": (table(a=SMOOTH, b=np.full(400, 0.5)), "'1' holds only 1 different values"),
+    "many halves": (table(a=RNG.integers(0, 40, 10_000) / 2), "'0' holds only 40 different"),
+    "zero-inflated": (table(a=np.where(SMOOTH > 0, SMOOTH, 0.0)), "'0' is 0 in"),
     "huge offset": (table(a=1.6e9 + SMOOTH), "float32 can tell only"),
 }
 
@@ -64,6 +66,9 @@ def test_columns_can_be_dropped_and_integers_dequantised(tmp_path: Path) -> None
     assert (noise[..., 0] == 0).all()
     assert np.abs(noise[..., 1]).max() <= 0.5
     assert noise[..., 1].std() == pytest.approx(12**-0.5, rel=0.1)
+    huge = table(a=SMOOTH, b=2**25 + RNG.integers(0, 300, 400))
+    with pytest.raises(DataError, match="cannot add noise"):
+        data.load(recipe(tmp_path, huge, integers="dequantize"))
     with pytest.raises(DataError, match=r"cannot drop .'2'.: the columns are"):
         data.load(recipe(tmp_path, rows, drop=["2"]))
 
@@ -87,6 +92,12 @@ def test_digits_are_integers_that_share_their_range() -> None:
     assert digits.integer.all()
     assert (digits.low.min(), digits.high.max()) == (0, 16)
     assert np.ptp(digits.low) == np.ptp(digits.high) == 0
+
+
+def test_a_division_that_leaves_too_few_is_refused(tmp_path: Path) -> None:
+    for fields in ({}, {"test": 0.5, "validation": 0.49}):
+        with pytest.raises(DataError, match="at least 2, 1 and 2 are needed"):
+            data.load(recipe(tmp_path, RNG.normal(size=(10, 1)), **fields))
 
 
 @pytest.mark.parametrize("name", DENSITIES)

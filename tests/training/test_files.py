@@ -61,6 +61,17 @@ NOT_DATA: dict[str, tuple[str, bytes, str]] = {
     "npy that is text": ("rows.npy", b"hello", "not a readable .npy file"),
     "npy cut off": ("rows.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "not a readable .npy file"),
     "npz that is not a zip": ("rows.npz", b"hello", "not a readable .npz file"),
+    "npz of a broken zip": ("rows.npz", b"PK\x03\x04garbage", "not a readable .npz file"),
+    "npy with a broken header": (
+        "rows.npy",
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': ()    \n",
+        "not a readable .npy file",
+    ),
+    "gz that breaks off": (
+        "rows-ubyte.gz",
+        gzip.compress(idx(np.zeros((4, 4), ">f4"), 13))[:-12],
+        "not a readable .idx file",
+    ),
     "parquet that is text": ("rows.parquet", b"hello there", "not a readable .parquet file"),
     "idx that is text": ("rows.idx", b"hello there", "not those of an IDX file"),
     "idx cut off": ("r.idx", idx(np.zeros((4, 4), ">f4"), 13)[:-1], "not a readable .idx file"),
@@ -82,6 +93,13 @@ def test_what_is_not_data_is_refused_by_name(tmp_path: Path, case: str) -> None:
     with pytest.raises(DataError, match=words) as refusal:
         files.read(tmp_path / name)
     assert name in str(refusal.value)
+
+
+def test_text_columns_can_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "mixed.csv").write_text("a,kind,b\n1.5,x,2\n2.5,y,3\n")
+    table = files.read(tmp_path / "mixed.csv", drop=["kind"])
+    assert table.columns == ["a", "b"]
+    assert np.array_equal(table.rows, [[1.5, 2], [2.5, 3]])
 
 
 def test_no_file_and_no_rows(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
         "family": chosen.flow.family,
         "event_shape": list(dataset.event_shape),
         "preprocessing": data.preprocessing(dataset, chosen.flow),
-        "options": chosen.flow.options | {"dropout": 0.1},
+        "options": chosen.flow.options | ({"dropout": 0.1} if chosen.flow.family == "maf" else {}),
     }
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
@@ -149,6 +149,7 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
         (["train", "no-such"], "no recipe file 'no-such'"),
         (["train", "digits-maf", "--data", "absent.npy"], "no data file at"),
         (["evaluate", "nowhere"], "no run at nowhere"),
+        (["train", "moons-maf", "--out", "/proc/nope"], "No such file or directory"),
         (["export", "nowhere", "--store", "s"], "no run at nowhere"),
     ],
 )

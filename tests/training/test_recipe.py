@@ -27,6 +27,10 @@ def test_recipes_that_come_along_are_sound(name: str) -> None:
         (GOOD + 'transforms = "five"', "transforms: Input should be a valid integer"),
         (GOOD + "transforms = 0", "transforms is at least 1"),
         (GOOD.replace("maf", "mof"), "family is one of nice, realnvp, maf, iaf, not 'mof'"),
+        (GOOD + 'activation = "swash"', "activation is one of"),
+        (GOOD + "hidden = [0]", "hidden widths are at least 1"),
+        (GOOD + "dropout = 1.5", "dropout is in"),
+        (GOOD.replace("maf", "iaf") + "dropout = 0.1", "iaf takes no dropout"),
         (GOOD + "[fit]\nepoch = 3", "fit.epoch: Extra inputs"),
         (GOOD + "[fit]\nepochs = 0", "fit.epochs: Input should be greater"),
         (GOOD + "[fit]\nlearning_rate = -1", "fit.learning_rate"),
@@ -48,6 +52,11 @@ def test_wrong_recipes_are_refused(tmp_path: Path, text: str, words: str) -> Non
 def test_unknown_recipes_are_told_from_those_there_are() -> None:
     with pytest.raises(RecipeError, match=r"no recipe file 'digit-maf'; .*digits-maf"):
         recipe.load("digit-maf")
+
+
+def test_a_relative_source_is_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(GOOD.replace("moons", "rows.csv"))
+    assert recipe.load(str(tmp_path / "mine.toml")).data.source == str(tmp_path / "rows.csv")
 
 
 def test_data_overrides_the_source(tmp_path: Path) -> None:
