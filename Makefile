@@ -16,13 +16,16 @@ help: ## List the targets
 serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
 	$(BIN)/bijecta serve --store "$(STORE)" --port $(PORT)
 
-# an export runs beside the training of the next model
+# each export runs beside the training of the next model, and has its say at the end
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
 	    $(BIN)/bijecta train $$model --device cpu; \
-	    $(BIN)/bijecta export runs/$$model --store "$(STORE)" & exports="$$exports $$!"; \
-	done; for export in $$exports; do wait $$export; done
+	    $(BIN)/bijecta export runs/$$model --store "$(STORE)" >runs/$$model/export.log 2>&1 & \
+	    exports="$$exports $$!:$$model"; \
+	done; for export in $$exports; do \
+	    wait $${export%:*} || failed=yes; cat runs/$${export#*:}/export.log; \
+	done; test -z "$$failed"
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow"
