@@ -1,6 +1,10 @@
 """Training: exact resumption, early stopping, guards; and the commands around it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +163,18 @@ def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: 
     assert done.stderr.startswith("bijecta: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
+    command = [sys.executable, "-m", "service.cli", "train", "long.toml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "runs" / "long" / "log.jsonl").exists():
+            assert time.monotonic() < deadline, "training did not start"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in stderr
+    assert "Traceback" not in stderr
