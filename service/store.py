@@ -87,7 +87,7 @@ class Store:
         versions, refused = self.models.get(name, {}), self.refused.get(name, {})
         if not versions and not refused:
             raise UnknownModelError(
-                f"no model {name!r}: there are {', '.join(sorted(self.models))}"
+                f"no model {name!r:.80}: there are {', '.join(sorted(self.models))}"
             )
         if version is None and versions:
             return versions[max(versions)]
