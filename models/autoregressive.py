@@ -1,6 +1,5 @@
 """Masked autoregressive flows; the inverse autoregressive flow is the same class, `Inverted`."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from models.bijection import Bijection, sum_event
 from models.elementwise import UnivariateMap
+from models.linear import permutation
 from models.loops import loop
 from models.networks import Conditioner, MaskedMLP
 
@@ -41,14 +41,10 @@ class MaskedAutoregressive(Bijection):
         context_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(event_shape, context_shape=context_shape)
-        n = math.prod(self.event_shape)
-        if sorted(order) != list(range(n)):
-            raise ValueError(f"order must be a permutation of 0 … {n - 1}, got {list(order)}")
         self.univariate = univariate
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-        position = torch.tensor(order).argsort().tolist()
-        features = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.network = MaskedMLP(position, univariate.size, features, conditioner)
+        self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
+        position = self.order.argsort().tolist()
+        self.network = MaskedMLP(position, univariate.size, self.context_features, conditioner)
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each coordinate's map: batch × D → batch × D × univariate.size."""

@@ -52,6 +52,11 @@ class Bijection(nn.Module, ABC):
             )
 
     @property
+    def context_features(self) -> int:
+        """Number of elements of one row's context; 0 where there is none."""
+        return 0 if self.context_shape is None else math.prod(self.context_shape)
+
+    @property
     def support(self) -> tuple[Tensor, Tensor] | None:
         """The open box (low, high) of accepted x, each of event shape; None where every x is."""
         return None

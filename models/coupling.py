@@ -48,8 +48,8 @@ class Coupling(Bijection):
         self.register_buffer("passed", torch.tensor(passed, dtype=torch.long), persistent=False)
         self.register_buffer("mapped", torch.tensor(mapped), persistent=False)
         self.register_buffer("merge", torch.tensor([*passed, *mapped]).argsort(), persistent=False)
-        features = 0 if self.context_shape is None else math.prod(self.context_shape)
-        self.network = MLP(len(passed) + features, len(mapped) * univariate.size, conditioner)
+        inputs = len(passed) + self.context_features
+        self.network = MLP(inputs, len(mapped) * univariate.size, conditioner)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat, theta = self._split(x, context)

@@ -25,11 +25,8 @@ class Permutation(Bijection):
 
     def __init__(self, event_shape: Sequence[int], order: Sequence[int]) -> None:
         super().__init__(event_shape)
-        n = math.prod(self.event_shape)
-        if sorted(order) != list(range(n)):
-            raise ValueError(f"order must be a permutation of 0 … {n - 1}, got {list(order)}")
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-        self.register_buffer("inverse", torch.tensor(order).argsort(), persistent=False)
+        self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
+        self.register_buffer("inverse", self.order.argsort(), persistent=False)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return self._reorder(x, self.order)
@@ -41,6 +38,18 @@ class Permutation(Bijection):
     def _reorder(x: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         flat = x.flatten(1)[:, order]
         return flat.view_as(x), torch.zeros_like(flat[:, 0])
+
+
+def permutation(order: Sequence[int], event_shape: Sequence[int]) -> Tensor:
+    """The order as a tensor, D.
+
+    Raises:
+        ValueError: it is not a permutation of the D coordinates.
+    """
+    n = math.prod(event_shape)
+    if sorted(order) != list(range(n)):
+        raise ValueError(f"order must be a permutation of 0 … {n - 1}, got {list(order)}")
+    return torch.tensor(order)
 
 
 class Rescale(Bijection):

@@ -159,14 +159,19 @@ def build(
     context = None if context_shape is None else tuple(context_shape)
     try:
         chosen = FAMILIES[family](**(options or {}))
-        fixed = [_preprocessing(event, **step) for step in preprocessing]
+        fixed = [fixed_layer(event, **step) for step in preprocessing]
     except TypeError as error:  # an argument that is not there, or one left out
         raise ValueError(f"{family}: {error}") from None
     bijection = Compose([*fixed, *chosen.layers(event, context)])
     return Flow(chosen.base(bijection.latent_shape), bijection)
 
 
-def _preprocessing(event_shape: Shape, kind: str, **arguments: Any) -> Bijection:
+def fixed_layer(event_shape: Sequence[int], kind: str, **arguments: Any) -> Bijection:
+    """Build one step of a flow's `preprocessing`.
+
+    Raises:
+        ValueError: an unknown kind, or values that make no layer.
+    """
     if kind not in PREPROCESSING:
         raise ValueError(f"unknown preprocessing {kind!r}: one of {', '.join(PREPROCESSING)}")
     return PREPROCESSING[kind](event_shape, **arguments)

@@ -48,6 +48,11 @@ class Dequantization(_Part):
     low: PerCoordinate
     high: PerCoordinate
 
+    @property
+    def index(self) -> slice | list[int]:
+        """What picks the whole-number coordinates out of flat rows."""
+        return slice(None) if self.columns is None else self.columns
+
 
 class DataSource(_Part):
     """What the flow was trained on."""

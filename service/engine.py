@@ -118,12 +118,11 @@ def _session(path: Path, device: Device, threads: int) -> onnxruntime.InferenceS
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    if device == "cpu" or (device == "auto" and not _has_nvidia_device()):
-        return onnxruntime.InferenceSession(path, options, providers=[CPU])
-    if CUDA not in onnxruntime.get_available_providers():
-        if device == "auto":
-            return onnxruntime.InferenceSession(path, options, providers=[CPU])
+    built = CUDA in onnxruntime.get_available_providers()
+    if device == "cuda" and not built:
         raise DeviceError("device cuda was asked for, and this onnxruntime is a build without CUDA")
+    if device == "cpu" or (device == "auto" and not (built and _has_nvidia_device())):
+        return onnxruntime.InferenceSession(path, options, providers=[CPU])
     onnxruntime.preload_dlls()
     session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
     # onnxruntime falls back to the CPU with no more than a line in its log

@@ -8,9 +8,9 @@ from service.bundle import Manifest
 from service.engine import Float32
 
 
-def choose_seed() -> int:
-    """A fresh seed, small enough for every JSON reader."""
-    return secrets.randbits(32)
+def chosen_seed(given: int | None) -> int:
+    """The seed of a request, or a fresh one, small enough for every JSON reader."""
+    return secrets.randbits(32) if given is None else given
 
 
 def latents(manifest: Manifest, n: int, seed: int, temperature: float) -> Float32:
@@ -36,8 +36,7 @@ def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) ->
     assert manifest.dequantization is not None
     generator = np.random.Generator(np.random.Philox(seed))
     flat = np.repeat(rows.reshape(1, len(rows), -1), copies, axis=0)
-    columns = manifest.dequantization.columns
-    chosen = slice(None) if columns is None else columns
+    chosen = manifest.dequantization.index
     flat[..., chosen] += generator.uniform(-0.5, 0.5, flat[..., chosen].shape).astype(np.float32)
     return flat.reshape(copies, *rows.shape)
 
@@ -50,7 +49,6 @@ def quantized(manifest: Manifest, rows: Float32) -> Float32:
         for edge in (manifest.dequantization.low, manifest.dequantization.high)
     )
     flat = rows.reshape(len(rows), -1).copy()
-    columns = manifest.dequantization.columns
-    chosen = slice(None) if columns is None else columns
+    chosen = manifest.dequantization.index
     flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high) + 0.0  # no −0
     return flat.reshape(rows.shape)

@@ -55,7 +55,7 @@ class Operations:
             raise TooLargeError(
                 f"{copies} copies of {len(x)} rows are more than the {self.max_rows} allowed"
             )
-        seed = noise.choose_seed() if request.seed is None else request.seed
+        seed = noise.chosen_seed(request.seed)
         noisy = noise.dequantization(model.manifest, x, copies, seed)
         log_prob = (await self._log_prob(model, noisy)).astype(np.float64)
         mean = np.logaddexp.reduce(log_prob, axis=0) - math.log(copies)
@@ -81,7 +81,7 @@ class Operations:
             raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
         if request.quantize and model.manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
-        seed = noise.choose_seed() if request.seed is None else request.seed
+        seed = noise.chosen_seed(request.seed)
         z = noise.latents(model.manifest, request.n, seed, request.temperature)
         arrays = await self._decode(model, z)
         if request.quantize:

@@ -124,7 +124,7 @@ class Run:
         try:
             with safe_open(path, "pt") as file:
                 progress = Progress(**json.loads(file.metadata()["progress"]))
-            tensors = load_file(path)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             prefix = "flow."
             flow.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -36,14 +36,12 @@ class Dataset:
     Args:
         name: where they come from, for people.
         sha256: checksum of the file, or of the rows where there is no file.
-        columns: a name for each coordinate.
         integer: for each coordinate, whether it is a whole number to be dequantised.
         low, high: for each coordinate, the range of its values, both ends included.
     """
 
     name: str
     sha256: str
-    columns: list[str]
     integer: NDArray[np.bool_]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -89,7 +87,7 @@ def load(recipe: DataRecipe) -> Dataset:
     rows, integer = _checked(rows, columns, integers)
     low, high = _range(rows, integer, columns, recipe.bounds)
     train, validation, test = _divide(rows.astype(np.float32), recipe)
-    return Dataset(name, digest, columns, integer, low, high, train, validation, test)
+    return Dataset(name, digest, integer, low, high, train, validation, test)
 
 
 def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
@@ -117,10 +115,9 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
             pad = recipe.margin * (high - low)
             low, high = low - pad, high + pad
         steps.append(step | {"low": per_coordinate(low), "high": per_coordinate(high)})
-        kind, arguments = zoo.PREPROCESSING[recipe.preprocessing], dict(steps[0])
-        del arguments["kind"]
+        layer = zoo.fixed_layer(dataset.event_shape, **steps[0])
         with torch.no_grad():
-            rows = kind(dataset.event_shape, **arguments).encode(torch.from_numpy(rows))[0].numpy()
+            rows = layer.encode(torch.from_numpy(rows))[0].numpy()
     mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     steps.append(
         {

@@ -59,11 +59,11 @@ def export(
         for file_name, content in graphs.items():
             write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in graphs}
+        manifest = _manifest(run, flow, dataset, evaluation)
+        manifest |= {"name": name, "files": files, "tolerances": tolerances.model_dump()}
         while True:
             version = max(bundle.versions(parent), default=0) + 1
-            manifest = _manifest(run, flow, dataset, evaluation)
-            manifest |= {"name": name, "version": version, "files": files}
-            manifest |= {"tolerances": tolerances.model_dump()}
+            manifest["version"] = version
             manifest["checksum"] = bundle.checksum(manifest)
             write_atomically(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
             try:

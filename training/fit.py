@@ -44,7 +44,7 @@ def fit(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     progress = run.load_state(flow, optimizer)
     run.rewind_log(progress.epoch)
     train = torch.from_numpy(dataset.train).to(device)
-    integer = torch.from_numpy(dataset.integer).to(device)
+    integer = torch.from_numpy(dataset.integer).to(device) if dataset.integer.any() else None
     validation = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
     best: dict[str, Tensor] = {}  # weights better than those on disk
     saved = progress.seconds
@@ -87,7 +87,7 @@ def _epoch(
     flow: Flow,
     optimizer: torch.optim.Optimizer,
     train: Tensor,
-    integer: Tensor,
+    integer: Tensor | None,
     recipe: FitRecipe,
     epoch: int,
 ) -> float:
@@ -104,7 +104,7 @@ def _epoch(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         rows = train[chosen]
-        if bool(integer.any()):
+        if integer is not None:
             rows = rows + (torch.rand_like(rows) - 0.5) * integer
         row_loss = -flow.log_prob(rows)
         loss = row_loss.mean()

@@ -80,8 +80,7 @@ class ZukoRun(Run):
     def new_flow(self) -> Flow:
         torch.manual_seed(self.file.recipe.fit.seed)
         shape, options = self.file.flow["event_shape"], self.file.flow["options"]
-        steps = [dict(step) for step in self.file.flow["preprocessing"]]
-        fixed = [zoo.PREPROCESSING[step.pop("kind")](shape, **step) for step in steps]
+        fixed = [zoo.fixed_layer(shape, **step) for step in self.file.flow["preprocessing"]]
         assert options["activation"] == "relu"
         maf = zuko.flows.MAF(
             features=math.prod(shape),

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -257,11 +255,6 @@ def test_cuda_refuses_to_start_where_there_is_none(store: Path, tmp_path: Path) 
 
 
 def test_an_unknown_command_or_option_is_named(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli", "serve", "--colour", "red"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_bijecta("serve", "--colour", "red", cwd=tmp_path)
     assert done.returncode == 2
     assert "--colour red" in done.stderr

@@ -53,9 +53,9 @@ def test_arrows_go_one_way(room: str, forbidden: tuple[str, ...]) -> None:
             assert package not in forbidden or name.startswith(allowed), f"{path}: {name}"
 
 
-def run(code: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(code: str, *, cwd: Path, before: str = WITHOUT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT + textwrap.dedent(code)],
+        [sys.executable, "-c", before + textwrap.dedent(code)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -109,13 +109,6 @@ def test_help_and_serve_do_not_load_torch(tmp_path: Path) -> None:
     main(["serve", "--store", "nowhere"])
     assert "torch" not in sys.modules
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(code, cwd=tmp_path, before="")
     assert done.returncode == 0, done.stderr
     assert "train" in done.stdout
