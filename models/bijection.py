@@ -93,6 +93,14 @@ class Bijection(nn.Module, ABC):
         self._check(z, self.latent_shape, "z", context)
         return self._decode(z, context)
 
+    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Take first values of parameters from data, where a layer has such; once, untrained.
+
+        Args:
+            x: batch × event shape, as it arrives at this bijection.
+            context: batch × context shape, exactly when the bijection has one.
+        """
+
     @abstractmethod
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
@@ -149,29 +157,32 @@ class Compose(Bijection):
     @property
     def support(self) -> tuple[Tensor, Tensor] | None:
         """The support of the first layer."""
-        return self._layer(0).support
+        return self._layers()[0].support
 
-    def _layer(self, i: int) -> Bijection:
-        layer = self.layers[i]
-        assert isinstance(layer, Bijection)
-        return layer
+    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Each layer takes its first values from what the layers before it make of the data."""
+        for layer in self._layers():
+            seen = context if layer.context_shape is not None else None
+            layer.start(x, seen)
+            x, _ = layer.encode(x, seen)
+
+    def _layers(self) -> list[Bijection]:
+        return [layer for layer in self.layers if isinstance(layer, Bijection)]
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        layer = self._layer(0)
-        x, total = layer.encode(x, context if layer.context_shape is not None else None)
-        for i in range(1, len(self.layers)):
-            layer = self._layer(i)
+        total: Tensor | None = None
+        for layer in self._layers():
             x, log_det = layer.encode(x, context if layer.context_shape is not None else None)
-            total = total + log_det
+            total = log_det if total is None else total + log_det
+        assert total is not None
         return x, total
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        layer = self._layer(-1)
-        z, total = layer.decode(z, context if layer.context_shape is not None else None)
-        for i in reversed(range(len(self.layers) - 1)):
-            layer = self._layer(i)
+        total: Tensor | None = None
+        for layer in reversed(self._layers()):
             z, log_det = layer.decode(z, context if layer.context_shape is not None else None)
-            total = total + log_det
+            total = log_det if total is None else total + log_det
+        assert total is not None
         return z, total
 
 

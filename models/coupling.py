@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.bijection import Bijection, sum_event
 from models.elementwise import UnivariateMap
-from models.networks import MLP, Conditioner
+from models.networks import MLP, Conditioner, ConvNet
 
 
 class Coupling(Bijection):
@@ -70,3 +70,65 @@ class Coupling(Bijection):
 
     def _merge(self, flat: Tensor, mapped: Tensor) -> Tensor:
         return torch.cat([flat[:, self.passed], mapped], 1)[:, self.merge]
+
+
+class ImageCoupling(Bijection):
+    """Coupling layer of an image, steered by a convolutional network.
+
+    Dinh et al. 2017, §3.4: z = b ⊙ x + (1 − b) ⊙ map(x; network(b ⊙ x)), with b a checkerboard or
+    a part of the channels (`images.checkerboard`, `images.half_of_channels`).
+
+    Args:
+        event_shape: C × H × W.
+        univariate: the map of each steered element.
+        mask: C × H × W, True where an element passes through.
+        conditioner: hidden channels of the network.
+        context_shape: shape of the conditioning vector, or None; the network reads it as constant
+            channels.
+
+    Raises:
+        ValueError: a mask of another shape, or one that leaves nothing to be mapped.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        univariate: UnivariateMap,
+        mask: Tensor,
+        conditioner: Conditioner,
+        context_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(event_shape, context_shape=context_shape)
+        if mask.ndim != 3 or mask.shape != self.event_shape:
+            raise ValueError(f"a mask of shape {tuple(mask.shape)} for images {self.event_shape}")
+        if bool(mask.all()):
+            raise ValueError(f"the mask of images {self.event_shape} passes every element through")
+        self.univariate = univariate
+        self.register_buffer("mask", mask.clone(), persistent=False)
+        channels = self.event_shape[0]
+        inputs = channels + self.context_features
+        self.network = ConvNet(inputs, channels * univariate.size, conditioner)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = self.univariate.encode(x, self._theta(x, context))
+        return self._merge(x, z), self._sum_mapped(log_det)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_det = self.univariate.decode(z, self._theta(z, context))
+        return self._merge(z, x), self._sum_mapped(log_det)
+
+    def _theta(self, x: Tensor, context: Tensor | None) -> Tensor:
+        seen = torch.where(self.mask, x, 0)
+        if context is not None:
+            constant = context.flatten(1)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            seen = torch.cat([seen, constant], 1)
+        theta: Tensor = self.network(seen)
+        return theta.view(-1, self.univariate.size, *self.event_shape).movedim(1, -1)
+
+    def _merge(self, passed: Tensor, mapped: Tensor) -> Tensor:
+        return torch.where(self.mask, passed, mapped)
+
+    def _sum_mapped(self, log_det: Tensor) -> Tensor:
+        return sum_event(torch.where(self.mask, 0, log_det))

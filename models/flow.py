@@ -1,9 +1,12 @@
 """A normalizing flow: a base distribution seen through a bijection."""
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
-from models.bijection import Bijection
+from models.bijection import Bijection, Shape
+from models.context import ContextFeatures
 from models.distributions import Base
 
 
@@ -13,19 +16,47 @@ class Flow(nn.Module):
     Args:
         base: density of the latents.
         bijection: the map between data and latents.
+        context: what makes raw context into the features that the bijection reads; None where
+            there is no context, or the bijection reads it as it is.
 
     Raises:
-        ValueError: the base and the bijection disagree on the latent shape.
+        ValueError: the base and the bijection disagree on the latent shape, or the bijection
+            and the context on the number of features.
     """
 
-    def __init__(self, base: Base, bijection: Bijection) -> None:
+    def __init__(
+        self, base: Base, bijection: Bijection, context: ContextFeatures | None = None
+    ) -> None:
         super().__init__()
         if base.event_shape != bijection.latent_shape:
             raise ValueError(
                 f"the base has shape {base.event_shape}, the latents {bijection.latent_shape}"
             )
+        if context is not None and bijection.context_shape != (context.size,):
+            raise ValueError(
+                f"the context has {context.size} features, the bijection takes a context of shape "
+                f"{bijection.context_shape}"
+            )
         self.base = base
         self.bijection = bijection
+        self.features = context
+
+    @property
+    def context_shape(self) -> Shape | None:
+        """Shape of one row's context as callers give it; None where there is none."""
+        if self.features is None:
+            return self.bijection.context_shape
+        return self.features.context_shape
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Take first values of parameters from data (`Bijection.start`); once, untrained.
+
+        Args:
+            x: batch × event shape, inside the support.
+            context: batch × context shape, exactly when the flow has one.
+        """
+        with torch.no_grad():
+            self.bijection.start(x, self.featured(context))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents.
@@ -38,6 +69,7 @@ class Flow(nn.Module):
             z: batch × latent shape; log p(x): batch, in nats. A row outside a bounded support
             has log p(x) = −inf and z = NaN.
         """
+        context = self.featured(context)
         support = self.bijection.support
         if support is None:
             z, log_det = self.bijection.encode(x, context)
@@ -60,7 +92,7 @@ class Flow(nn.Module):
         Returns:
             x: batch × event shape; log p(x): batch, in nats.
         """
-        x, log_det = self.bijection.decode(z, context)
+        x, log_det = self.bijection.decode(z, self.featured(context))
         return x, self.base.log_prob(z) - log_det
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -83,5 +115,13 @@ class Flow(nn.Module):
         Returns:
             x: n × event shape; log p(x): n, in nats.
         """
-        like = next(self.parameters())
-        return self.decode(self.base.sample(n, generator).to(like), context)
+        return self.decode(self.base.sample(n, generator).to(self.like), context)
+
+    @property
+    def like(self) -> Tensor:
+        """Any tensor of the flow, of its number type and on its device."""
+        return next(t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
+
+    def featured(self, context: Tensor | None) -> Tensor | None:
+        """The context as the bijection reads it: batch × context shape → batch × features."""
+        return context if self.features is None else self.features(context)

@@ -7,12 +7,16 @@ from torch import Tensor
 
 try:
     from torch._higher_order_ops.scan import scan
-except ImportError:  # a private name: without it the loop is exported unrolled, which is exact too
-    scan = None  # type: ignore[assignment]
+    from torch._higher_order_ops.while_loop import while_loop
+except ImportError:  # private names: without them loops are exported unrolled, which is exact too
+    scan = while_loop = None  # type: ignore[assignment]
 
 
 def loop(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, rows: Tensor) -> Tensor:
-    """Fold `state = step(state, row)` over the rows; under export this is one ONNX Scan."""
+    """Fold `state = step(state, row)` over the rows; under export this is one ONNX Scan.
+
+    The state must be a fresh tensor, not one that `step` reads too: the exporter refuses that.
+    """
     if scan is not None and torch.compiler.is_exporting():
         # Scan wants an output for each row: an empty one costs nothing
         final, _ = scan(lambda s, row: (step(s, row), row[:0].clone()), state, rows)
@@ -20,4 +24,38 @@ def loop(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, rows: Tensor) 
         return final
     for row in rows:
         state = step(state, row)
+    return state
+
+
+def fixed_point(
+    step: Callable[[Tensor], Tensor], state: Tensor, tolerance: float, most: int
+) -> Tensor:
+    """Repeat `state = step(state)` until it stands still; under export this is one ONNX Loop.
+
+    Args:
+        step: the map whose fixed point is looked for.
+        state: where to start, a fresh tensor that `step` does not read otherwise.
+        tolerance: stop when no element changes by more than tolerance · max(1, |element|).
+        most: stop after so many steps in any case; the caller checks what it got.
+    """
+
+    def moving(state: Tensor, before: Tensor) -> Tensor:
+        # an element that is no longer a number has stopped: comparisons with NaN are false
+        return ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
+
+    def unfinished(i: Tensor, now: Tensor, before: Tensor) -> Tensor:
+        return (i < most) & ((i == 0) | moving(now, before))
+
+    def once_more(i: Tensor, now: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return i + 1, step(now), now.clone()
+
+    if while_loop is not None and torch.compiler.is_exporting():
+        count = torch.zeros((), dtype=torch.int64, device=state.device)
+        carried = (count, state, torch.zeros_like(state))
+        final: Tensor = while_loop(unfinished, once_more, carried)[1]  # type: ignore[no-untyped-call]
+        return final
+    for _ in range(most):
+        before, state = state, step(state)
+        if not torch.compiler.is_exporting() and not moving(state, before):
+            break
     return state

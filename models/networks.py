@@ -1,7 +1,9 @@
 """Conditioner networks: they read one part of a row and steer the map of another."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +47,35 @@ class Conditioner:
         return F.dropout(ACTIVATIONS[self.activation](h), self.dropout, training)
 
 
-class MLP(nn.Module):
+class Network(nn.Module, ABC):
+    """A conditioner network; in training it may compute in a narrower number type.
+
+    Only what runs inside the network is narrowed: it takes and gives the flow's own type, and
+    the maps that it steers, log-determinants and sums never see another (`set_precision`).
+    """
+
+    precision: torch.dtype | None = None
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """What `_forward` computes, in the type of the first input."""
+        if self.precision is None or not self.training:
+            return self._forward(*inputs)
+        first: Tensor = inputs[0]
+        with torch.autocast(first.device.type, self.precision):
+            return self._forward(*inputs).to(first.dtype)
+
+    @abstractmethod
+    def _forward(self, *inputs: Any) -> Tensor: ...
+
+
+def set_precision(module: nn.Module, precision: torch.dtype | None) -> None:
+    """Let a flow's conditioner networks train in bfloat16 or float16; None for their own type."""
+    for part in module.modules():
+        if isinstance(part, Network):
+            part.precision = precision
+
+
+class MLP(Network):
     """A fully connected network whose last layer starts at zero.
 
     Args:
@@ -60,11 +90,42 @@ class MLP(nn.Module):
         self.conditioner = conditioner
         zero_(self.linears[-1])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs → batch × outputs."""
         *hidden, last = self.linears
         for linear in hidden:
             x = self.conditioner.activate(linear(x), self.training)
+        output: Tensor = last(x)
+        return output
+
+
+class ConvNet(Network):
+    """Convolutions over an image, 3 × 3 first and last and 1 × 1 between; the last starts at zero.
+
+    Kingma & Dhariwal 2018, §3.3. Pixels at a border can be told from others: there the last
+    convolution reads padding of zeros, elsewhere hidden units with their biases.
+
+    Args:
+        inputs, outputs: channels in and out.
+        conditioner: channels of the hidden layers, activation, dropout.
+    """
+
+    def __init__(self, inputs: int, outputs: int, conditioner: Conditioner) -> None:
+        super().__init__()
+        widths = [inputs, *conditioner.hidden, outputs]
+        last = len(widths) - 2
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 3 if i in (0, last) else 1, padding="same")
+            for i in range(last + 1)
+        )
+        self.conditioner = conditioner
+        zero_(self.convolutions[-1])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """Batch × inputs × H × W → batch × outputs × H × W."""
+        *hidden, last = self.convolutions
+        for convolution in hidden:
+            x = self.conditioner.activate(convolution(x), self.training)
         output: Tensor = last(x)
         return output
 
@@ -87,13 +148,13 @@ class MaskedLinear(nn.Linear):
         return self.weight if self.mask is None else self.weight * self.mask
 
     def fold(self) -> None:
-        """Write the mask into the weights and forget it: what export does before tracing."""
+        """Write the mask into the weights and forget it (`folding.Foldable`)."""
         with torch.no_grad():
             self.weight.copy_(self.masked_weight())
         self.mask = None
 
 
-class MaskedMLP(nn.Module):
+class MaskedMLP(Network):
     """MADE: a network whose k-th group of outputs sees only inputs that come before k.
 
     Germain et al. 2015, eqs. 12–13; hidden units are kept sorted by degree.
@@ -130,7 +191,7 @@ class MaskedMLP(nn.Module):
         """The masked weights, to be computed once where the network runs many times."""
         return [linear.masked_weight() for linear in self.linears]  # type: ignore[operator]
 
-    def forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+    def _forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
         """Batch × D (and batch × context) → batch × D × size, with `weights` from `weights()`."""
         n = x.shape[1]
         h = x if context is None else torch.cat([context, x], 1)
@@ -142,8 +203,31 @@ class MaskedMLP(nn.Module):
         return h.view(-1, n, self.size)
 
 
+class Parameters(nn.Module):
+    """Parameters of a layer; where there is a context, a network of it moves them row by row.
+
+    Args:
+        size: how many.
+        context: features of the context, or 0.
+        conditioner: shape of the network.
+    """
+
+    def __init__(self, size: int, context: int, conditioner: Conditioner) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(size))
+        self.network = MLP(context, size, conditioner) if context else None
+
+    def forward(self, context: Tensor | None) -> Tensor:
+        """Batch × context features, or None → batch × size, or 1 × size."""
+        if self.network is None or context is None:
+            return self.value[None]
+        moved: Tensor = self.network(context.flatten(1))
+        return self.value + moved
+
+
 def zero_(linear: nn.Module) -> None:
-    """Set a linear layer to zero, so that the map it steers starts as the identity."""
-    assert isinstance(linear, nn.Linear)
+    """Set a layer to zero, so that the map it steers starts as the identity."""
+    assert isinstance(linear, nn.Linear | nn.Conv2d)
+    assert linear.bias is not None
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

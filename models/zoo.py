@@ -3,128 +3,42 @@
 Recipes, checkpoints, export and the law tests all build flows here and nowhere else.
 """
 
-import math
-import random
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from models.autoregressive import MaskedAutoregressive
-from models.bijection import Bijection, Compose, Inverted, Shape
-from models.coupling import Coupling
-from models.distributions import Base, Logistic, Normal
-from models.elementwise import Additive, Affine, UnivariateMap
+from models.bijection import Bijection, Compose, Shape
+from models.context import ContextFeatures
+from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
+from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
+from models.families.coupling import Nice, RealNVP
+from models.families.family import Family
+from models.families.gaussianization import Gaussianization, IterativelyGaussianized
+from models.families.images import Glow, MintNet, Nsf
+from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
 from models.flow import Flow
-from models.linear import Rescale
-from models.networks import Conditioner
 from models.preprocessing import Logit, SoftLogit, Standardize
 
+FAMILIES: dict[str, type[Family]] = {
+    "nice": Nice,
+    "realnvp": RealNVP,
+    "glow": Glow,
+    "nsf": Nsf,
+    "maf": Maf,
+    "maf-mog": MafMog,
+    "maf-logistic": MafLogistic,
+    "nsf-ar": NsfAutoregressive,
+    "iaf": Iaf,
+    "mintnet": MintNet,
+    "planar": PlanarFlow,
+    "radial": RadialFlow,
+    "sylvester": SylvesterFlow,
+    "gaussianization": Gaussianization,
+    "iterative-gaussianization": IterativelyGaussianized,
+}
 
-@dataclass(frozen=True, kw_only=True)
-class Family(ABC):
-    """Options of a family, and the layers that they make.
-
-    Args:
-        transforms: number of learned layers.
-        hidden, activation, dropout: of the conditioner networks (`networks.Conditioner`).
-    """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-    base: ClassVar[type[Base]] = Normal
-
-    transforms: int = 5
-    hidden: tuple[int, ...] = (256, 256)
-    activation: str = "relu"
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.transforms < 1:
-            raise ValueError(f"transforms is at least 1, got {self.transforms}")
-        _ = self.conditioner  # which checks its own
-
-    @property
-    def conditioner(self) -> Conditioner:
-        """The shape of each layer's network."""
-        return Conditioner(tuple(self.hidden), self.activation, self.dropout)
-
-    @abstractmethod
-    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """The learned layers, in the order of encoding."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RealNVP(Family):
-    """Affine couplings of bounded scale (Dinh et al. 2017).
-
-    Args:
-        seed: of the random halves; every second layer maps what the one before it passed on.
-    """
-
-    seed: int = 0
-    univariate: ClassVar[UnivariateMap] = Affine()
-
-    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` couplings."""
-        n = math.prod(event_shape)
-        shuffler = random.Random(self.seed)
-        halves: list[list[int]] = []
-        while len(halves) < self.transforms:
-            order = shuffler.sample(range(n), n)
-            halves += [sorted(order[: n // 2]), sorted(order[n // 2 :]) if n > 1 else []]
-        return [
-            Coupling(event_shape, self.univariate, half, self.conditioner, context_shape)
-            for half in halves[: self.transforms]
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nice(RealNVP):
-    """Additive couplings, one learned rescaling, logistic base (Dinh et al. 2014)."""
-
-    base = Logistic
-    univariate = Additive()
-
-    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` couplings and the rescaling."""
-        return [*super().layers(event_shape, context_shape), Rescale(event_shape)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Maf(Family):
-    """Gaussian conditionals, the order reversed from layer to layer (Papamakarios et al. 2017)."""
-
-    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` masked autoregressive layers."""
-        order = list(range(math.prod(event_shape)))
-        return [
-            MaskedAutoregressive(
-                event_shape,
-                Affine(),
-                order if i % 2 == 0 else order[::-1],
-                self.conditioner,
-                context_shape,
-            )
-            for i in range(self.transforms)
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Iaf(Maf):
-    """MAF with every layer inverted: decoding is the parallel direction (Kingma et al. 2016)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dropout:
-            # each pass of the sequential encode would drop other units: no one function is left
-            raise ValueError("iaf takes no dropout: its encode runs the network many times")
-
-    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` inverted masked autoregressive layers."""
-        return [Inverted(layer) for layer in super().layers(event_shape, context_shape)]
-
-
-FAMILIES: dict[str, type[Family]] = {"nice": Nice, "realnvp": RealNVP, "maf": Maf, "iaf": Iaf}
+BASES: dict[str, Callable[..., Base]] = {
+    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
+}
 
 PREPROCESSING: dict[str, Callable[..., Bijection]] = {
     "standardize": Standardize,
@@ -138,6 +52,7 @@ def build(
     event_shape: Sequence[int],
     *,
     context_shape: Sequence[int] | None = None,
+    context: Mapping[str, Any] | None = None,
     preprocessing: Sequence[Mapping[str, Any]] = (),
     options: Mapping[str, Any] | None = None,
 ) -> Flow:
@@ -147,6 +62,8 @@ def build(
         family: a key of `FAMILIES`.
         event_shape: shape of one data row.
         context_shape: shape of the conditioning vector of one row, or None.
+        context: arguments of `ContextFeatures`, in place of `context_shape`, where raw columns
+            are to be made into that vector.
         preprocessing: fixed first layers, each {"kind": a key of `PREPROCESSING`, …its arguments}.
         options: fields of the family's class; its defaults where left out.
 
@@ -156,14 +73,28 @@ def build(
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}: the zoo has {', '.join(sorted(FAMILIES))}")
     event = tuple(event_shape)
-    context = None if context_shape is None else tuple(context_shape)
+    if context is not None and context_shape is not None:
+        raise ValueError("give context or context_shape, not both")
+    shape = None if context_shape is None else tuple(context_shape)
     try:
+        features = None if context is None else ContextFeatures(**context)
         chosen = FAMILIES[family](**(options or {}))
         fixed = [fixed_layer(event, **step) for step in preprocessing]
     except TypeError as error:  # an argument that is not there, or one left out
         raise ValueError(f"{family}: {error}") from None
-    bijection = Compose([*fixed, *chosen.layers(event, context)])
-    return Flow(chosen.base(bijection.latent_shape), bijection)
+    if features is not None:
+        shape = (features.size,)
+    bijection = Compose([*fixed, *chosen.layers(event, shape)])
+    return Flow(_base(chosen, bijection.latent_shape), bijection, features)
+
+
+def _base(family: Family, latent_shape: Shape) -> Base:
+    if family.base not in BASES:
+        raise ValueError(f"unknown base {family.base!r}: one of {', '.join(BASES)}")
+    try:
+        return BASES[family.base](latent_shape, **family.base_options)
+    except TypeError as error:
+        raise ValueError(f"base {family.base}: {error}") from None
 
 
 def fixed_layer(event_shape: Sequence[int], kind: str, **arguments: Any) -> Bijection:

@@ -1,0 +1,1 @@
+"""The families of the zoo: options, and the layers that they make."""

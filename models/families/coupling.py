@@ -1,0 +1,76 @@
+"""Families of coupling layers."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from models.bijection import Bijection, Shape
+from models.coupling import Coupling, ImageCoupling
+from models.elementwise import Additive, Affine, UnivariateMap
+from models.families.multi_scale import MultiScale
+from models.images import Layers, checkerboard, half_of_channels
+from models.linear import Rescale
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealNVP(MultiScale):
+    """Affine couplings of bounded scale (Dinh et al. 2017).
+
+    Images, C × H × W, have `transforms` couplings by a checkerboard before each squeeze and as
+    many by halves of the channels after it; `hidden` are channels there.
+
+    Args:
+        seed: of the random halves; every second layer maps what the one before it passed on.
+    """
+
+    seed: int = 0
+    univariate: ClassVar[UnivariateMap] = Affine()
+    # an image goes through many more couplings, whose scales multiply: at e^±4 each, random
+    # parameters lost twenty times as much of a 4 × 4 image as at e^±2
+    image_univariate: ClassVar[UnivariateMap] = Affine(bound=2.0)
+
+    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
+        """`transforms` couplings, or for images as many of each kind at each level."""
+        if self.takes_image(event_shape):
+            by_squares = self._image_couplings(checkerboard, context_shape)
+            by_channels = self._image_couplings(half_of_channels, context_shape)
+            return self.image_layers(event_shape, by_squares, by_channels)
+        n = math.prod(event_shape)
+        shuffler = random.Random(self.seed)
+        halves: list[list[int]] = []
+        while len(halves) < self.transforms:
+            order = shuffler.sample(range(n), n)
+            halves += [sorted(order[: n // 2]), sorted(order[n // 2 :]) if n > 1 else []]
+        return [
+            Coupling(event_shape, self.univariate, half, self.conditioner, context_shape)
+            for half in halves[: self.transforms]
+        ]
+
+    def _image_couplings(
+        self, mask: Callable[[Shape, int], Tensor], context_shape: Shape | None
+    ) -> Layers:
+        univariate, conditioner = self.image_univariate, self.conditioner
+
+        def couplings(shape: Shape) -> list[Bijection]:
+            return [
+                ImageCoupling(shape, univariate, mask(shape, i % 2), conditioner, context_shape)
+                for i in range(self.transforms)
+            ]
+
+        return couplings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nice(RealNVP):
+    """Additive couplings, one learned rescaling, logistic base (Dinh et al. 2014)."""
+
+    base: str = "logistic"
+    univariate = image_univariate = Additive()
+
+    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
+        """`transforms` couplings and the rescaling."""
+        return [*super().layers(event_shape, context_shape), Rescale(event_shape)]

@@ -1,0 +1,64 @@
+"""Families that make each coordinate normal, then mix them."""
+
+from dataclasses import dataclass
+
+from models.bijection import Bijection, Shape
+from models.families.family import Family
+from models.gaussianization import IterativeGaussianization, MarginalMixture
+from models.matrices import Householder
+
+ROTATIONS = ("mixed", "random", "pca", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussianization(Family):
+    """Marginal mixtures of logistics made normal, and rotations, in turn (Meng et al. 2020).
+
+    Args:
+        components: of each coordinate's mixture.
+        reflections: Householder reflections in a rotation; one a coordinate where left out.
+    """
+
+    components: int = 8
+    reflections: int | None = None
+
+    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
+        """`transforms` rotations, each before its marginals, and marginals to begin with."""
+        layers: list[Bijection] = []
+        for i in range(self.transforms):
+            if i > 0:
+                layers.append(Householder(event_shape, self.reflections))
+            layers.append(
+                MarginalMixture(event_shape, self.components, self.conditioner, context_shape)
+            )
+        return layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterativelyGaussianized(Family):
+    """Gaussianization fitted step by step, without gradients (Laparra et al. 2011, RBIG).
+
+    With `transforms = 1` and `rotation = "none"` it is the Gaussian copula. The fit stops at the
+    step after which held-out rows score no better.
+
+    Args:
+        transforms: the most steps.
+        knots: of each coordinate's splines.
+        rotation: what follows the marginals of a step: `pca`, `random`, the two in turn (`mixed`),
+            or `none`, which only whitens.
+    """
+
+    without_gradients = True
+
+    transforms: int = 100
+    knots: int = 32
+    rotation: str = "mixed"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rotation not in ROTATIONS:
+            raise ValueError(f"rotation is one of {', '.join(ROTATIONS)}, not {self.rotation!r}")
+
+    def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
+        """The layer that holds the steps; none before they are fitted."""
+        return [IterativeGaussianization(event_shape, self.knots, context_shape)]

@@ -1,0 +1,55 @@
+"""Which univariate map a family's layers use, chosen by name."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from models.elementwise import Additive, Affine, UnivariateMap
+from models.families.family import Family
+from models.mixtures import GaussianMixture, LogisticMixture
+from models.splines import RationalQuadratic
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnivariateFamily(Family):
+    """A family whose layers map each coordinate by a univariate map.
+
+    Args:
+        univariate: one of `UNIVARIATE`.
+        bins, bound: of `spline`: pieces, and the half-width of the interval that they divide.
+        components: of the mixtures.
+    """
+
+    UNIVARIATE: ClassVar[tuple[str, ...]] = (
+        "additive",
+        "affine",
+        "spline",
+        "logistic-mixture",
+        "gaussian-mixture",
+    )
+
+    univariate: str = "affine"
+    bins: int = 8
+    bound: float = 5.0
+    components: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.univariate_map(self.univariate)  # which checks its options
+
+    def univariate_map(self, name: str) -> UnivariateMap:
+        """The map of that name, with this family's options.
+
+        Raises:
+            ValueError: no such map.
+        """
+        if name == "additive":
+            return Additive()
+        if name == "affine":
+            return Affine()
+        if name == "spline":
+            return RationalQuadratic(self.bins, self.bound)
+        if name == "logistic-mixture":
+            return LogisticMixture(self.components)
+        if name == "gaussian-mixture":
+            return GaussianMixture(self.components)
+        raise ValueError(f"univariate is one of {', '.join(self.UNIVARIATE)}, not {name!r}")

@@ -1,0 +1,143 @@
+"""Images, C × H × W: squeezing, masks, and multi-scale flows that keep every latent."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from models.bijection import Bijection, Compose, Inverted, Shape
+
+Layers = Callable[[Shape], list[Bijection]]
+
+
+class Squeeze(Bijection):
+    """Space to depth: C × H × W → 4C × H/2 × W/2, with a log-determinant of exactly zero.
+
+    Dinh et al. 2017, §3.6. Channels are sorted by their place in the 2 × 2 block first, so that
+    the halves of the channels are whole images of half the rows. `Inverted(Squeeze(…))` goes back.
+
+    Args:
+        event_shape: C × H × W.
+
+    Raises:
+        ValueError: another number of axes, or an odd height or width.
+    """
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        channels, height, width = _image(event_shape)
+        if height % 2 or width % 2:
+            raise ValueError(f"only even sides can be squeezed, got {height} × {width}")
+        super().__init__(event_shape, (4 * channels, height // 2, width // 2))
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        channels, height, width = self.event_shape
+        blocks = x.reshape(-1, channels, height // 2, 2, width // 2, 2)
+        z = blocks.permute(0, 3, 5, 1, 2, 4).reshape(-1, *self.latent_shape)
+        return z, torch.zeros_like(x[:, 0, 0, 0])
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        channels, height, width = self.event_shape
+        blocks = z.reshape(-1, 2, 2, channels, height // 2, width // 2)
+        x = blocks.permute(0, 3, 4, 1, 5, 2).reshape(-1, *self.event_shape)
+        return x, torch.zeros_like(z[:, 0, 0, 0])
+
+
+class Partial(Bijection):
+    """A bijection of the last channels; the first ones pass through.
+
+    In a multi-scale flow these are the latents that are finished (Dinh et al. 2017, §3.6).
+
+    Args:
+        event_shape: shape of one row, of any number of axes.
+        bijection: the map of the last k entries of the first axis, where k is its own first axis.
+
+    Raises:
+        ValueError: the bijection changes the shape, does not fit, or accepts only a box.
+    """
+
+    def __init__(self, event_shape: Sequence[int], bijection: Bijection) -> None:
+        super().__init__(event_shape, context_shape=bijection.context_shape)
+        inner = bijection.event_shape
+        if inner != bijection.latent_shape:
+            raise ValueError(f"latents of shape {bijection.latent_shape} for x of shape {inner}")
+        if inner[1:] != self.event_shape[1:] or inner[0] > self.event_shape[0]:
+            raise ValueError(f"a bijection of {inner} is no part of {self.event_shape}")
+        if bijection.support is not None:
+            raise ValueError("a bijection that accepts only a box of values must come first")
+        self.bijection = bijection
+        self.passed = self.event_shape[0] - inner[0]
+        self.encode_cost, self.decode_cost = bijection.encode_cost, bijection.decode_cost
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+        """The bijection takes its first values from its own part of the data."""
+        self.bijection.start(x[:, self.passed :], context)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = self.bijection.encode(x[:, self.passed :], context)
+        return torch.cat([x[:, : self.passed], z], 1), log_det
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_det = self.bijection.decode(z[:, self.passed :], context)
+        return torch.cat([z[:, : self.passed], x], 1), log_det
+
+
+def multi_scale(event_shape: Shape, levels: int, before: Layers, after: Layers) -> list[Bijection]:
+    """Layers of a multi-scale flow whose latents have the event's shape: none is dropped.
+
+    Dinh et al. 2017, §3.6: layers, a squeeze, layers, then the same again on half the channels.
+
+    Args:
+        event_shape: C × H × W.
+        levels: number of squeezes. With 0 there are the layers that go before one; where these
+            are none, those that go after it.
+        before, after: shape → layers that go before and after a squeeze.
+
+    Raises:
+        ValueError: the shape allows fewer levels.
+    """
+    if levels > levels_allowed(event_shape):
+        raise ValueError(
+            f"images of shape {event_shape} can be halved {levels_allowed(event_shape)} times, "
+            f"not {levels}"
+        )
+    if levels == 0:
+        return before(event_shape) or after(event_shape)
+    squeeze = Squeeze(event_shape)
+    channels, *sides = squeeze.latent_shape
+    layers = [*before(event_shape), squeeze, *after(squeeze.latent_shape)]
+    if levels > 1:
+        deeper = multi_scale((channels // 2, *sides), levels - 1, before, after)
+        layers.append(Partial(squeeze.latent_shape, Compose(deeper)))
+    return [*layers, Inverted(Squeeze(event_shape))]
+
+
+def levels_allowed(event_shape: Sequence[int]) -> int:
+    """How many times both sides of an image can be halved."""
+    _, height, width = _image(event_shape)
+    return (math.gcd(height, width) & -math.gcd(height, width)).bit_length() - 1
+
+
+def is_image(event_shape: Sequence[int]) -> bool:
+    """Whether rows have channels of more than one pixel."""
+    return len(event_shape) == 3 and math.prod(event_shape[1:]) > 1
+
+
+def checkerboard(event_shape: Sequence[int], parity: int) -> Tensor:
+    """True where row + column + parity is even: C × H × W (Dinh et al. 2017, §3.4)."""
+    _, height, width = _image(event_shape)
+    squares = torch.arange(height)[:, None] + torch.arange(width)[None, :] + parity
+    return (squares % 2 == 0).expand(tuple(event_shape)).clone()
+
+
+def half_of_channels(event_shape: Sequence[int], parity: int) -> Tensor:
+    """True in the first half of the channels, or with parity 1 in the second: C × H × W."""
+    channels = torch.arange(event_shape[0]) < event_shape[0] // 2
+    chosen = channels if parity == 0 else ~channels
+    return chosen[:, None, None].expand(tuple(event_shape)).clone()
+
+
+def _image(event_shape: Sequence[int]) -> Shape:
+    if len(event_shape) != 3:
+        raise ValueError(f"an image has the shape C × H × W, got {tuple(event_shape)}")
+    return tuple(event_shape)
