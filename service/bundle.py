@@ -1,7 +1,7 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
 
-store/<name>/<version>/encode.onnx     x → z, log_prob
-store/<name>/<version>/decode.onnx     z → x, log_prob
+store/<name>/<version>/encode.onnx     x[, context] → z, log_prob
+store/<name>/<version>/decode.onnx     z[, context] → x, log_prob
 store/<name>/<version>/manifest.json
 """
 
@@ -54,6 +54,34 @@ class Dequantization(_Part):
         return slice(None) if self.columns is None else self.columns
 
 
+class ContextColumn(_Part):
+    """One column of the context: a number, or a label that is one of some classes.
+
+    Args:
+        name: the column's name in the data.
+        classes: the labels there are; null for a number.
+        labels: their names, in that order, where the data has text.
+        mean, scale, low, high: of a number among the training rows; null for a label.
+    """
+
+    name: str
+    classes: list[int] | None = None
+    labels: list[str] | None = None
+    mean: float | None = None
+    scale: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_number_or_a_label(self) -> "ContextColumn":
+        figures = [self.mean, self.scale, self.low, self.high]
+        if figures.count(None) != (4 if self.classes else 0):
+            raise ValueError(f"context column {self.name!r} is neither a number nor a label")
+        if self.labels is not None and len(self.labels) != len(self.classes or ()):
+            raise ValueError(f"context column {self.name!r} has not one name for each class")
+        return self
+
+
 class DataSource(_Part):
     """What the flow was trained on."""
 
@@ -97,6 +125,15 @@ class Tolerances(_Part):
     batch_sizes: list[int]
 
 
+BASE_PARAMETERS = {
+    "normal": set[str](),
+    "logistic": set[str](),
+    "uniform": {"low", "high"},
+    "student-t": {"df"},
+    "mixture": {"log_weights", "means", "log_scales"},
+}
+
+
 class Manifest(_Part):
     """Everything a server or a reader needs to know about a bundle."""
 
@@ -107,8 +144,14 @@ class Manifest(_Part):
     event_shape: list[Annotated[int, Field(ge=1)]]
     latent_shape: list[Annotated[int, Field(ge=1)]]
     dtype: Literal["float32"]
-    base: Literal["normal", "logistic"]
+    base: Literal["normal", "logistic", "uniform", "student-t", "mixture"]
+    base_parameters: dict[str, float | list[float] | list[list[float]]] = Field(
+        {},
+        description="uniform: low, high; student-t: df; mixture, of K components on D "
+        "coordinates: log_weights (K), means and log_scales (K × D)",
+    )
     context_shape: list[int] | None
+    context: list[ContextColumn] | None = None
     cost: dict[Literal["encode", "decode"], Cost]
     preprocessing: list[dict[str, Any]]
     support: Support | None
@@ -126,6 +169,10 @@ class Manifest(_Part):
         n = self.dimensions
         if math.prod(self.latent_shape) != n:
             raise ValueError(f"event shape {self.event_shape}, latent shape {self.latent_shape}")
+        if set(self.base_parameters) != BASE_PARAMETERS[self.base]:
+            raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
+        if self.context_shape != (None if self.context is None else [len(self.context)]):
+            raise ValueError(f"context shape {self.context_shape} is not that of its columns")
         lengths = {"support": n}
         if self.dequantization is not None:
             columns = self.dequantization.columns
@@ -148,6 +195,12 @@ class Manifest(_Part):
     def spherical(self) -> bool:
         """Whether the base density depends on |z| alone."""
         return self.base == "normal"
+
+    @property
+    def base_box(self) -> tuple[float, float] | None:
+        """The box that latents lie in, the same in every coordinate; None where all of space is."""
+        low, high = self.base_parameters.get("low"), self.base_parameters.get("high")
+        return (low, high) if isinstance(low, float) and isinstance(high, float) else None
 
     @property
     def has_bits_per_dim(self) -> bool:

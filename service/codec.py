@@ -70,11 +70,7 @@ def to_float32(value: Any) -> Float32:
     Raises:
         ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
     """
-    # as objects first: numpy would take true for 1, and make a list with one long string in it
-    # into an array of strings all as long
-    array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
-    if array.dtype.kind not in "fiu" and not set(map(type, array.ravel())) <= {int, float}:
-        raise ValueError(f"expected an array of numbers; {_wrong(value)}")
+    array = _array(value, (int, float))
     try:
         with np.errstate(over="ignore"):
             numbers = np.asarray(array, dtype=np.float32, order="C")
@@ -88,17 +84,39 @@ def to_float32(value: Any) -> Float32:
     return numbers
 
 
-def _wrong(value: Any) -> str:
-    """What keeps a value from being an array of numbers."""
+def to_context(value: Any) -> NDArray[Any]:
+    """Nested lists or an array of numbers as float32; with text among them, as they are.
+
+    Raises:
+        ValueError: neither numbers nor text, ragged, or a number that float32 cannot hold.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+        return value
+    array = _array(value, (int, float, str))
+    return array if str in set(map(type, array.ravel())) else to_float32(value)
+
+
+def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
+    """An array, or nested lists as one of objects, of these kinds alone."""
+    # as objects first: numpy would take true for 1, and make a list with one long string in it
+    # into an array of strings all as long
+    array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
+    if array.dtype.kind not in "fiu" and not set(map(type, array.ravel())) <= {*kinds}:
+        raise ValueError(f"expected an array of numbers; {_wrong(value, kinds)}")
+    return array
+
+
+def _wrong(value: Any, kinds: tuple[type, ...]) -> str:
+    """What keeps a value from being an array of these kinds."""
     if isinstance(value, np.ndarray):
         return f"its dtype is {value.dtype}"
     if isinstance(value, list):
-        return _first_wrong(value) or "it is nested too deeply"
+        return _first_wrong(value, kinds) or "it is nested too deeply"
     return f"this is {_name(value)}"
 
 
-def _first_wrong(value: list[Any], path: str = "") -> str:
-    """Where nested lists stop being a rectangle of numbers. Slow: only errors come here."""
+def _first_wrong(value: list[Any], kinds: tuple[type, ...], path: str = "") -> str:
+    """Where nested lists stop being a rectangle of these kinds. Slow: only errors come here."""
     for i, item in enumerate(value):
         here = f"{path}[{i}]"
         if isinstance(item, list) != isinstance(value[0], list):
@@ -106,9 +124,9 @@ def _first_wrong(value: list[Any], path: str = "") -> str:
         if isinstance(item, list):
             if len(item) != len(value[0]):
                 return f"{here} has {len(item)} values where {path}[0] has {len(value[0])}"
-            if deeper := _first_wrong(item, here):
+            if deeper := _first_wrong(item, kinds, here):
                 return deeper
-        elif isinstance(item, bool) or not isinstance(item, int | float):
+        elif type(item) not in kinds:
             return f"{here} is {_name(item)}"
     return ""
 
@@ -132,3 +150,10 @@ Array = Annotated[
     WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
 ]
 """A field that takes nested lists of numbers and holds a checked float32 array."""
+
+ContextArray = Annotated[
+    NDArray[Any],
+    PlainValidator(to_context),
+    WithJsonSchema({"type": "array", "items": {}, "description": "numbers, or names of classes"}),
+]
+"""A field that takes numbers and names, and leaves to the model what they mean."""

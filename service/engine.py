@@ -58,27 +58,32 @@ class Engine:
         provider: str = self._encode.get_providers()[0]
         return provider
 
-    async def encode(self, x: Float32) -> tuple[Float32, Float32]:
-        """X (N × event shape) → z, log_prob (N, in nats)."""
-        return await self._run(self._encode, "x", x)
+    async def encode(self, x: Float32, context: Float32 | None) -> tuple[Float32, Float32]:
+        """X (N × event shape) and context (N × columns) → z, log_prob (N, in nats)."""
+        return await self._run(self._encode, _inputs("x", x, context))
 
-    async def decode(self, z: Float32) -> tuple[Float32, Float32]:
-        """Z (N × latent shape) → x, log_prob (N, in nats)."""
-        return await self._run(self._decode, "z", z)
+    async def decode(self, z: Float32, context: Float32 | None) -> tuple[Float32, Float32]:
+        """Z (N × latent shape) and context (N × columns) → x, log_prob (N, in nats)."""
+        return await self._run(self._decode, _inputs("z", z, context))
 
-    def warm_up(self, event_shape: tuple[int, ...], latent_shape: tuple[int, ...]) -> None:
+    def warm_up(self, event_shape: tuple[int, ...], z: Float32, context: Float32 | None) -> None:
         """Run both graphs once: what cannot run fails now, and the first request finds it ready.
+
+        Args:
+            event_shape: shape of one data row.
+            z: one latent, 1 × latent shape.
+            context: its context, where the graphs take one.
 
         Raises:
             BundleError: the graphs are not of these shapes.
         """
-        x, log_prob = self._decode.run(None, {"z": np.zeros((1, *latent_shape), np.float32)})
-        z, _ = self._encode.run(None, {"x": x})
-        found = (x.shape, z.shape, log_prob.shape)
-        if found != ((1, *event_shape), (1, *latent_shape), (1,)):
+        x, log_prob = self._decode.run(None, _inputs("z", z, context))
+        again, _ = self._encode.run(None, _inputs("x", x, context))
+        found = (x.shape, again.shape, log_prob.shape)
+        if found != ((1, *event_shape), z.shape, (1,)):
             raise BundleError(
                 f"the graphs' x, z and log_prob have shapes {found} where the manifest says event "
-                f"shape {event_shape} and latent shape {latent_shape}"
+                f"shape {event_shape} and latent shape {z.shape[1:]}"
             )
 
     def close(self) -> None:
@@ -86,17 +91,23 @@ class Engine:
         self._executor.shutdown()
 
     async def _run(
-        self, session: onnxruntime.InferenceSession, name: str, rows: Float32
+        self, session: onnxruntime.InferenceSession, inputs: dict[str, Float32]
     ) -> tuple[Float32, Float32]:
         loop = asyncio.get_running_loop()
         parts = []
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            feed = {name: rows[start : start + ROWS_AT_ONCE]}
+        for start in range(0, len(next(iter(inputs.values()))), ROWS_AT_ONCE):
+            chosen = slice(start, start + ROWS_AT_ONCE)
+            feed = {name: rows[chosen] for name, rows in inputs.items()}
             run: Callable[[], list[Float32]] = partial(session.run, None, feed)
             parts.append(await loop.run_in_executor(self._executor, run))
         if len(parts) == 1:
             return parts[0][0], parts[0][1]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _inputs(name: str, rows: Float32, context: Float32 | None) -> dict[str, Float32]:
+    """What a graph is fed with, by name."""
+    return {name: rows} if context is None else {name: rows, "context": context}
 
 
 def granted_cpus() -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from service.bundle import Manifest
 from service.engine import Float32
+from service.errors import InvalidInputError
 
 
 def chosen_seed(given: int | None) -> int:
@@ -20,15 +21,41 @@ def latents(manifest: Manifest, n: int, seed: int, temperature: float) -> Float3
         manifest: says the base density and the latent shape.
         n: rows.
         seed: of a Philox generator, which makes the same numbers on every machine.
-        temperature: factor on the noise.
+        temperature: factor on the deviation from the base's centre; of a mixture, from the mean
+            of each row's component.
+
+    Raises:
+        InvalidInputError: a temperature above one, which would leave the box of a uniform base.
     """
-    generator = np.random.Generator(np.random.Philox(seed))
+    philox = np.random.Philox(seed)
+    generator = np.random.Generator(philox)
     shape = (n, *manifest.latent_shape)
-    if manifest.base == "logistic":
-        noise = generator.logistic(size=shape)
-    else:
-        noise = generator.standard_normal(shape)
-    return (temperature * noise).astype(np.float32)
+    parameters = {k: np.array(v) for k, v in manifest.base_parameters.items()}
+    match manifest.base:
+        case "mixture":
+            # components from a stream of their own, or they would push the noise along
+            uniform = np.random.Generator(philox.jumped()).random(n)
+            steps = np.exp(parameters["log_weights"]).cumsum()
+            chosen = np.searchsorted(steps[:-1], uniform * steps[-1], side="right")
+            deviation = np.exp(parameters["log_scales"])[chosen].reshape(shape)
+            centre = parameters["means"][chosen].reshape(shape)
+            z = centre + temperature * deviation * generator.standard_normal(shape)
+        case "uniform":
+            if temperature > 1:
+                raise InvalidInputError(
+                    f"temperature: expected at most 1, got {temperature:g}: this model's base is "
+                    "uniform, and has no density beyond its box"
+                )
+            low, high = parameters["low"], parameters["high"]
+            z = (low + high) / 2 + temperature * generator.uniform(-0.5, 0.5, shape) * (high - low)
+        case "student-t":
+            z = temperature * generator.standard_t(parameters["df"], shape)
+        case "logistic":
+            z = temperature * generator.logistic(size=shape)
+        case "normal":
+            z = temperature * generator.standard_normal(shape)
+    latents: Float32 = z.astype(np.float32)
+    return latents
 
 
 def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) -> Float32:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service import interpolation, noise
+from service import context, interpolation, noise
 from service.engine import Float32
 from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeError
 from service.metrics import Metrics
@@ -43,12 +43,13 @@ class Operations:
         """Log-density of each row in nats; −inf outside a bounded support."""
         x, copies = request.x, request.dequantize
         self._check_rows(x, model.event_shape, "x")
+        given = context.rows(model.manifest, request.context, len(x))
         if copies is None:
             if request.seed is not None:
                 raise InvalidInputError(
                     "a seed without dequantize has no use: nothing here is random"
                 )
-            return Answer(_scores(model, (await self._log_prob(model, x[None]))[0]))
+            return Answer(_scores(model, (await self._log_prob(model, x[None], given))[0]))
         if model.manifest.dequantization is None:
             raise InvalidInputError("dequantize: this model's columns are not whole numbers")
         if copies * len(x) > self.max_rows:
@@ -57,7 +58,7 @@ class Operations:
             )
         seed = noise.chosen_seed(request.seed)
         noisy = noise.dequantization(model.manifest, x, copies, seed)
-        log_prob = (await self._log_prob(model, noisy)).astype(np.float64)
+        log_prob = (await self._log_prob(model, noisy, given)).astype(np.float64)
         mean = np.logaddexp.reduce(log_prob, axis=0) - math.log(copies)
         return Answer(_scores(model, mean.astype(np.float32)), seed)
 
@@ -65,15 +66,19 @@ class Operations:
         """Latents and log-density of each row."""
         x = request.x
         self._check_rows(x, model.event_shape, "x")
+        given = context.rows(model.manifest, request.context, len(x))
         _check_inside(x, model, "x")
-        z, log_prob = await model.engine.encode(x)
+        z, log_prob = await model.engine.encode(x, given)
+        _check_has_density(z, model, "x")
         self._check_finite(model, z, log_prob)
         return Answer({"z": z, "log_prob": log_prob})
 
     async def decode(self, model: Model, request: DecodeRequest) -> Answer:
         """Data and log-density of each latent."""
         self._check_rows(request.z, model.latent_shape, "z")
-        return Answer(await self._decode(model, request.z))
+        given = context.rows(model.manifest, request.context, len(request.z))
+        _check_has_density(request.z, model, "z")
+        return Answer(await self._decode(model, request.z, given))
 
     async def sample(self, model: Model, request: SampleRequest) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
@@ -81,9 +86,10 @@ class Operations:
             raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
         if request.quantize and model.manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
+        given = context.rows(model.manifest, request.context, request.n)
         seed = noise.chosen_seed(request.seed)
         z = noise.latents(model.manifest, request.n, seed, request.temperature)
-        arrays = await self._decode(model, z)
+        arrays = await self._decode(model, z, given)
         if request.quantize:
             arrays["x"] = noise.quantized(model.manifest, arrays["x"])
         return Answer(arrays, seed)
@@ -103,10 +109,15 @@ class Operations:
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
-        ends, log_prob = await model.engine.encode(np.stack([request.start, request.end]))
+        given = context.rows(model.manifest, request.context, 1)  # of the whole path
+        both, all_steps = (
+            None if given is None else given.repeat(k, 0) for k in (2, request.steps)
+        )
+        ends, log_prob = await model.engine.encode(np.stack([request.start, request.end]), both)
+        _check_has_density(ends, model, "start and end")
         self._check_finite(model, ends, log_prob)
         z = interpolation.path(ends[0], ends[1], request.steps, request.path)
-        return Answer(await self._decode(model, z) | {"z": z})
+        return Answer(await self._decode(model, z, all_steps) | {"z": z})
 
     def _check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
         if rows.shape[1:] != shape or len(rows) == 0:
@@ -117,17 +128,19 @@ class Operations:
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
             )
 
-    async def _log_prob(self, model: Model, copies: Float32) -> Float32:
-        """log_prob of copies × N rows, some of which may lie outside the support: copies × N."""
+    async def _log_prob(self, model: Model, copies: Float32, given: Float32 | None) -> Float32:
+        """log_prob of copies × N rows, some of which may have no density: copies × N."""
         x = copies.reshape(-1, *model.event_shape)
-        _, log_prob = await model.engine.encode(x)
-        outside = _outside(x, model).reshape(len(x), -1).any(1)
-        finite = np.where(outside, 0, log_prob).reshape(len(copies), -1)
-        self._check_finite(model, finite.T)
-        return log_prob.reshape(finite.shape)
+        repeated = None if given is None else np.tile(given, (len(copies), 1))
+        z, log_prob = await model.engine.encode(x, repeated)
+        beyond = _outside(x, model) | _beyond_base(z, model).reshape(x.shape)
+        without = beyond.reshape(len(copies), len(copies[0]), -1).any(2)
+        log_prob = log_prob.reshape(without.shape)
+        self._check_finite(model, np.where(without, 0, log_prob).T)
+        return np.where(without, np.float32(-np.inf), log_prob)
 
-    async def _decode(self, model: Model, z: Float32) -> dict[str, Float32]:
-        x, log_prob = await model.engine.decode(z)
+    async def _decode(self, model: Model, z: Float32, given: Float32 | None) -> dict[str, Float32]:
+        x, log_prob = await model.engine.decode(z, given)
         self._check_finite(model, x, log_prob)
         return {"x": x, "log_prob": log_prob}
 
@@ -149,6 +162,28 @@ def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
         return np.zeros(x.shape, dtype=bool)
     low, high = model.support
     return (x <= low) | (x >= high)
+
+
+def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
+    """Which latents lie outside the box of a uniform base: N × latent shape."""
+    if model.manifest.base_box is None:
+        return np.zeros(z.shape, dtype=bool)
+    low, high = map(np.float32, model.manifest.base_box)
+    beyond: NDArray[np.bool_] = (z < low) | (z > high)
+    return beyond
+
+
+def _check_has_density(z: Float32, model: Model, name: str) -> None:
+    """Refuse rows whose latents lie outside the base's box: they have no density."""
+    beyond = np.argwhere(_beyond_base(z, model))
+    if len(beyond):
+        row = int(beyond[0][0])
+        low, high = model.manifest.base_box or (-math.inf, math.inf)
+        raise InvalidInputError(
+            f"{name}: row {row} has no density: its latent holds {z[tuple(beyond[0])]}, outside "
+            f"the model's {model.manifest.base} base, {low:g} to {high:g}",
+            row=row,
+        )
 
 
 def _check_inside(x: Float32, model: Model, name: str) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.codec import Array
+from service.codec import Array, ContextArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
 Path = Literal["linear", "normalized", "geodesic"]
@@ -14,12 +14,19 @@ class FlowRequest(BaseModel):
     """What every question names."""
 
     npy_fields: ClassVar[tuple[str, ...]]
-    """The fields that an npy body fills: one, a stack of two, or none."""
+    """The fields that an npy body fills: one, or a stack of two."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     model: Annotated[str | None, Field(description="may be left out where there is one")] = None
     version: Annotated[int | None, Field(ge=1, description="the newest where left out")] = None
+    context: Annotated[
+        ContextArray | None,
+        Field(
+            description="of a conditional model: N × columns, or one row (columns) for all rows; "
+            "a number or a class for each column that /models/{name} lists under context"
+        ),
+    ] = None
 
 
 class LogProbRequest(FlowRequest):
@@ -54,7 +61,7 @@ class DecodeRequest(FlowRequest):
 class SampleRequest(FlowRequest):
     """How many rows to draw."""
 
-    npy_fields = ()
+    npy_fields = ("context",)
 
     n: Annotated[int, Field(ge=1)] = 1
     seed: Seed | None = None

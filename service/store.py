@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service import bundle
+from service import bundle, context, noise
 from service.bundle import BundleError, Manifest, PerCoordinate
 from service.engine import Device, DeviceError, Engine, Float32
 from service.errors import InvalidInputError, ModelRefusedError, UnknownModelError
@@ -112,7 +112,8 @@ class Store:
         try:
             manifest = bundle.read(path)
             engine = Engine(path, device, threads)
-            engine.warm_up(tuple(manifest.event_shape), tuple(manifest.latent_shape))
+            z = noise.latents(manifest, 1, seed=0, temperature=1.0)
+            engine.warm_up(tuple(manifest.event_shape), z, context.example(manifest))
         except DeviceError:
             raise
         except BundleError as error:

@@ -10,7 +10,7 @@ RUN/evaluation.json      the figures of the last `bijecta evaluate`
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,17 @@ class RunFile(BaseModel):
 
 @dataclass
 class Progress:
-    """Where training stands after a whole number of epochs; scores in nats per row."""
+    """Where training stands after a whole number of epochs; scores in nats per row.
+
+    `scaler` is the state of the gradient scaler, where there is one.
+    """
 
     epoch: int = 0
     best_epoch: int = 0
     best_score: float = float("-inf")
     seconds: float = 0.0
     finished: bool = False
+    scaler: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,16 +107,17 @@ class Run:
         write_atomically(self.folder / "weights.safetensors", save(dict(weights)))
 
     def save_state(
-        self, flow: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+        self, flow: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress
     ) -> None:
-        """Keep everything that the next epoch depends on."""
+        """Keep everything that the next epoch depends on; None where there are no gradients."""
         tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
-        for i, values in optimizer.state_dict()["state"].items():
+        state = {} if optimizer is None else optimizer.state_dict()["state"]
+        for i, values in state.items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
         metadata = {"progress": json.dumps(asdict(progress))}
         write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
 
-    def load_state(self, flow: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    def load_state(self, flow: nn.Module, optimizer: torch.optim.Optimizer | None) -> Progress:
         """Restore what `save_state` kept; a fresh Progress where nothing was kept yet.
 
         Raises:
@@ -136,7 +141,8 @@ class Run:
             if not key.startswith(prefix):
                 _, i, name = key.split(".")
                 state.setdefault(int(i), {})[name] = value
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        if optimizer is not None:
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         return progress
 
     def log(self, line: Mapping[str, Any]) -> None:

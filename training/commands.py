@@ -2,19 +2,19 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from models import zoo
 from service.bundle import HeldOut
 from training import data, recipe
-from training.checkpoint import Run, RunFile
+from training.checkpoint import Progress, Run, RunFile
 from training.data import Dataset
 from training.errors import RunError, TrainingError
 from training.evaluate import evaluate as evaluate_run
 from training.export import export as export_run
 from training.fit import fit
+from training.gaussianize import gaussianize
 
 
 def train(arguments: Namespace) -> None:
@@ -24,10 +24,11 @@ def train(arguments: Namespace) -> None:
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
     dataset = data.load(chosen.data)
-    run = _open_or_create(folder, name, chosen, dataset)
-    progress = fit(run, dataset, device)
+    run = open_or_create(folder, name, chosen, dataset)
+    progress = fit_run(run, dataset, device)
+    passes = "steps" if _without_gradients(run) else "epochs"
     _say(
-        f"{name}: best of {progress.epoch} epochs is {progress.best_epoch}, "
+        f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
     _say_score(run, evaluate_run(run, dataset))
@@ -54,7 +55,22 @@ def export(arguments: Namespace) -> None:
     )
 
 
-def _open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dataset) -> Run:
+def fit_run(run: Run, dataset: Dataset, device: torch.device) -> Progress:
+    """Fit a run's flow in its family's way: by gradients, or step by step without."""
+    return (gaussianize if _without_gradients(run) else fit)(run, dataset, device)
+
+
+def _without_gradients(run: Run) -> bool:
+    return zoo.FAMILIES[run.file.flow["family"]].without_gradients
+
+
+def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dataset) -> Run:
+    """The run in a folder, or a new one.
+
+    Raises:
+        RunError: the folder holds a run of another recipe or of other data.
+        TrainingError: the recipe makes no flow for this data.
+    """
     if (folder / "run.json").exists():
         run = Run.open(folder)
         # the same data may have moved
@@ -66,13 +82,11 @@ def _open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dat
                 "or remove it"
             )
         return run
-    flow: dict[str, Any] = {
-        "family": chosen.flow.family,
-        "event_shape": list(dataset.event_shape),
-        "preprocessing": data.preprocessing(dataset, chosen.flow),
-        "options": chosen.flow.options,
-    }
-    zoo.build(**flow)  # what makes no flow is refused before there is a run of it
+    flow = data.flow_arguments(dataset, chosen.flow)
+    try:
+        zoo.build(**flow)
+    except ValueError as error:  # refused before there is a run of it
+        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
     return Run.create(
         folder, RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     )

@@ -1,6 +1,8 @@
 """Data sets: rows from real sources, checked, divided, and ready for maximum likelihood."""
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,33 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 
 from models import zoo
-from service.bundle import sha256
+from service.bundle import ContextColumn, sha256
 from training import files
+from training.columns import is_integer, numbers
+from training.context import Float32, context
 from training.densities import DENSITIES
 from training.errors import DataError
 from training.recipe import DataRecipe, FlowRecipe
 
-Float32 = NDArray[np.float32]
-
-# A column of fewer distinct values than this, among many rows, is a set of labels.
-FEWEST_DISTINCT = 20
-
-# A value in more than this part of the rows is no draw from a density.
-LARGEST_SHARE = 0.2
-
-# Above it float32 has less than two binary digits for noise of half a step.
-LARGEST_WHOLE = 2**22
-
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows divided into three, each N × D in float32, raw as clients will send them.
+    """Rows divided into three, each N × event shape in float32, raw as clients will send them.
 
     Args:
         name: where they come from, for people.
         sha256: checksum of the file, or of the rows where there is no file.
-        integer: for each coordinate, whether it is a whole number to be dequantised.
-        low, high: for each coordinate, the range of its values, both ends included.
+        integer: for each coordinate, whether it is a whole number to be dequantised: event shape.
+        low, high: for each coordinate, the range of its values, both ends included: event shape.
+        train, validation, test: the rows.
+        context: the columns that the rows are conditioned on; none where there is no context.
+        train_context, validation_context, test_context: their values, N × columns, or None.
     """
 
     name: str
@@ -48,6 +44,10 @@ class Dataset:
     train: Float32
     validation: Float32
     test: Float32
+    context: Sequence[ContextColumn] = ()
+    train_context: Float32 | None = None
+    validation_context: Float32 | None = None
+    test_context: Float32 | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ class Dataset:
         return self.train.shape[1:]
 
     def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
-        """Copies of the rows with dequantisation noise, copies × N × D; one where none is due."""
+        """Copies of the rows with dequantisation noise, copies first; one where none is due."""
         if not self.integer.any():
             return rows[None]
         rng = np.random.default_rng(seed)
@@ -68,26 +68,62 @@ def load(recipe: DataRecipe) -> Dataset:
     """Load, check and divide the rows that a recipe names.
 
     Raises:
-        DataError: the source cannot be read, or holds columns that no density fits; the column
-            is named.
+        DataError: the source cannot be read, holds columns that no density fits or that cannot
+            be a context, or rows that have not the shape asked for; the column is named.
     """
-    assert recipe.source is not None
-    if recipe.source == "digits":
-        name, rows = "scikit-learn digits", load_digits().data
-        columns = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
-        digest, integers = _digest(rows), "dequantize"
-    elif recipe.source in DENSITIES:
-        name, rows = recipe.source, DENSITIES[recipe.source](recipe.rows, recipe.seed)
-        columns, digest, integers = ["x", "y"], _digest(rows), recipe.integers
-    else:
-        path = Path(recipe.source)
-        table = files.read(path, recipe.key, recipe.drop)
-        name, rows, columns, digest = path.name, table.rows, table.columns, sha256(path)
-        integers = recipe.integers
-    rows, integer = _checked(rows, columns, integers)
+    source, digest, table, integers = _table(recipe)
+    values = numbers(table)
+    if unknown := sorted(set(recipe.context) - set(table.columns)):
+        raise DataError(f"no columns {unknown} for the context: the columns are {table.columns}")
+    given = [table.columns.index(column) for column in recipe.context]
+    kept = [i for i, column in enumerate(table.columns) if column not in recipe.context]
+    rows, columns = values[:, kept], [table.columns[i] for i in kept]
+    if len(rows) < 10 or not columns:
+        raise DataError(f"expected at least 10 rows of 1 column, got {len(rows)} × {len(columns)}")
+    integer = np.array([is_integer(rows[:, i], name, integers) for i, name in enumerate(columns)])
     low, high = _range(rows, integer, columns, recipe.bounds)
-    train, validation, test = _divide(rows.astype(np.float32), recipe)
-    return Dataset(name, digest, integer, low, high, train, validation, test)
+    shape = recipe.shape or [len(columns)]
+    if math.prod(shape) != len(columns):
+        raise DataError(
+            f"shape {shape} has {math.prod(shape)} elements, the rows have {len(columns)} columns"
+        )
+    train, validation, test = _divide(len(rows), recipe)
+    labelled = None if table.labels is None else (str(recipe.labels), table.labels)
+    beside = context(recipe.context, values[:, given], labelled, train)
+    shaped = rows.astype(np.float32).reshape(-1, *shape)
+    return Dataset(
+        name=source,
+        sha256=digest,
+        integer=integer.reshape(shape),
+        low=low.reshape(shape),
+        high=high.reshape(shape),
+        train=shaped[train],
+        validation=shaped[validation],
+        test=shaped[test],
+        context=beside.columns,
+        train_context=beside.of(train),
+        validation_context=beside.of(validation),
+        test_context=beside.of(test),
+    )
+
+
+def flow_arguments(dataset: Dataset, recipe: FlowRecipe) -> dict[str, Any]:
+    """What `zoo.build` takes to build a recipe's flow for a data set.
+
+    Raises:
+        DataError: a logit was asked for and the data has no bounds.
+    """
+    arguments = {
+        "family": recipe.family,
+        "event_shape": list(dataset.event_shape),
+        "preprocessing": preprocessing(dataset, recipe),
+        "options": recipe.options,
+    }
+    if dataset.context:
+        fields = {"classes", "mean", "scale"}
+        columns = [c.model_dump(include=fields, exclude_none=True) for c in dataset.context]
+        arguments["context"] = {"columns": columns, "embedding": recipe.embedding}
+    return arguments
 
 
 def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
@@ -139,65 +175,27 @@ def _digest(rows: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest()
 
 
-def _checked(
-    rows: NDArray[np.generic], columns: list[str], integers: str
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Rows as N × D float64, and which columns hold whole numbers; refuses what has no density."""
-    if rows.dtype.kind not in "fiu":
-        raise DataError(f"expected numbers, the data holds {rows.dtype}: a flow models numbers")
-    if len(rows) < 10 or not columns:
-        raise DataError(f"expected at least 10 rows of 1 column, got {len(rows)} × {len(columns)}")
-    flat = rows.reshape(len(rows), -1).astype(np.float64)
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(flat.astype(np.float32)))
-    if len(bad):
-        row, column = bad[0]
-        raise DataError(
-            f"row {row} has no finite float32 number in column {columns[column]!r} "
-            f"({flat[row, column]}); {len(bad)} such values in all"
-        )
-    integer = np.zeros(flat.shape[1], dtype=bool)
-    for i, name in enumerate(columns):
-        integer[i] = _column_is_integer(flat[:, i], name, integers)
-    return flat, integer
-
-
-def _column_is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
-    leave_out = f'leave it out with drop = ["{name}"] in [data]'
-    distinct, counts = np.unique(values, return_counts=True)
-    whole = bool((distinct == np.round(distinct)).all())
-    if whole and integers == "dequantize":
-        if np.abs(distinct).max() >= LARGEST_WHOLE:
-            raise DataError(
-                f"column {name!r} holds whole numbers up to {np.abs(distinct).max():g}, to which "
-                f"float32 cannot add noise of half a step: subtract an offset, or {leave_out}"
-            )
-        return True
-    if whole:
-        raise DataError(
-            f"column {name!r} holds only whole numbers ({len(distinct)} different ones): the "
-            "density of a discrete column has no bound. If they are rounded measurements or "
-            f'counts, set integers = "dequantize"; if they are categories, {leave_out}'
-        )
-    if len(distinct) < min(FEWEST_DISTINCT, len(values)) or len(distinct) < 0.01 * len(values):
-        raise DataError(
-            f"column {name!r} holds only {len(distinct)} different values "
-            f"({', '.join(f'{v:g}' for v in distinct[:5])}…) in {len(values)} rows: it is "
-            f"discrete or rounded, and its density has no bound; {leave_out}"
-        )
-    if counts.max() > max(LARGEST_SHARE * len(values), 2):
-        raise DataError(
-            f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
-            f"rows: a density has no bound at a value of such weight; {leave_out}"
-        )
-    kept = len(np.unique(distinct.astype(np.float32)))
-    if kept < 0.9 * len(distinct):
-        raise DataError(
-            f"column {name!r} has {len(distinct)} different values, of which float32 can tell "
-            f"only {kept} apart (they lie between {distinct[0]:g} and {distinct[-1]:g}): subtract "
-            "an offset first"
-        )
-    return False
+def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str]:
+    """Name and checksum of a source, what it holds, and what to do with its whole numbers."""
+    assert recipe.source is not None
+    if recipe.source == "digits":
+        digits = load_digits()
+        columns = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
+        labels = digits.target if recipe.labels == "digit" else None
+        table = files.Table(digits.data, columns, labels)
+        name, digest, integers = "scikit-learn digits", _digest(digits.data), "dequantize"
+    elif recipe.source in DENSITIES:
+        rows = DENSITIES[recipe.source](recipe.rows, recipe.seed)
+        table = files.Table(rows, ["x", "y"])
+        name, digest, integers = recipe.source, _digest(rows), recipe.integers
+    else:
+        path = Path(recipe.source)
+        table = files.read(path, recipe.key, recipe.drop, recipe.labels)
+        name, digest, integers = path.name, sha256(path), recipe.integers
+    if recipe.labels is not None and table.labels is None:
+        known = "'digit'" if recipe.source == "digits" else "none"
+        raise DataError(f"{name} has no labels {recipe.labels!r}: labels there are: {known}")
+    return name, digest, table, integers
 
 
 def _range(
@@ -224,13 +222,14 @@ def _range(
     return low, high
 
 
-def _divide(rows: Float32, recipe: DataRecipe) -> tuple[Float32, Float32, Float32]:
-    order = np.random.default_rng(recipe.seed).permutation(len(rows))
-    n_test, n_validation = (max(1, round(s * len(rows))) for s in (recipe.test, recipe.validation))
-    test, validation, train = np.split(rows[order], [n_test, n_test + n_validation])
+def _divide(n: int, recipe: DataRecipe) -> list[NDArray[np.intp]]:
+    """Which of n rows are trained on, which validate, and which test."""
+    order = np.random.default_rng(recipe.seed).permutation(n)
+    n_test, n_validation = (max(1, round(s * n)) for s in (recipe.test, recipe.validation))
+    test, validation, train = np.split(order, [n_test, n_test + n_validation])
     if min(len(test), len(train)) < 2:
         raise DataError(
-            f"{len(rows)} rows divide into {len(train)} to train on, {len(validation)} to validate "
+            f"{n} rows divide into {len(train)} to train on, {len(validation)} to validate "
             f"and {len(test)} to test: at least 2, 1 and 2 are needed; change [data] or add rows"
         )
-    return train, validation, test
+    return [train, validation, test]

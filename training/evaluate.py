@@ -9,29 +9,52 @@ from numpy.typing import NDArray
 from models.flow import Flow
 from service.bundle import HeldOut
 from training.checkpoint import Run, write_atomically
-from training.data import Dataset, Float32
+from training.context import Float32
+from training.data import Dataset
+from training.errors import NonFiniteError
 
 ROWS_AT_ONCE = 4096
 
 
-def log_prob(flow: Flow, noisy: Float32) -> NDArray[np.float64]:
-    """Score rows in nats, averaged over their noisy copies: copies × N × D → N."""
+def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDArray[np.float64]:
+    """Score rows in nats, averaged over their noisy copies: copies × N × event shape → N.
+
+    Args:
+        flow: the flow, which is put in evaluation mode.
+        noisy: copies × N × event shape.
+        context: N × columns, exactly when the flow has one.
+    """
     flow.eval()
     copies, n = noisy.shape[:2]
-    like = next(flow.parameters())
-    flat = torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))
+    inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
+    if context is not None:
+        inputs.append(torch.from_numpy(context).repeat(copies, 1))
     with torch.no_grad():
-        scores = [flow.log_prob(rows.to(like)).cpu() for rows in torch.split(flat, ROWS_AT_ONCE)]
+        scores = [
+            flow.log_prob(*(part.to(flow.like) for part in parts)).cpu()
+            for parts in zip(*(torch.split(rows, ROWS_AT_ONCE) for rows in inputs), strict=True)
+        ]
     mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
     return mean
 
 
 def evaluate(run: Run, dataset: Dataset) -> HeldOut:
-    """Score the run's best weights on the test rows and keep the figures in the run folder."""
+    """Score the run's best weights on the test rows and keep the figures in the run folder.
+
+    Raises:
+        NonFiniteError: a test row has no finite log-density.
+    """
     copies = run.file.recipe.fit.noise_copies
     # another seed than the validation noise that stopped the training
     noisy = dataset.noisy(dataset.test, copies, run.file.recipe.fit.seed + 1)
-    evaluation = summary(log_prob(run.best_flow(), noisy), dataset, len(noisy))
+    scores = log_prob(run.best_flow(), noisy, dataset.test_context)
+    if not np.isfinite(scores).all():
+        rows = np.flatnonzero(~np.isfinite(scores)).tolist()
+        raise NonFiniteError(
+            f"{run.folder}: held-out rows {rows[:10]} of {len(scores)} have no finite log-density: "
+            "they lie outside what the flow can reach, such as the box of a uniform base"
+        )
+    evaluation = summary(scores, dataset, len(noisy))
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
     return evaluation

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.flow import Flow
-from models.networks import MaskedLinear
+from models.folding import fold
 from service import bundle
 from training.checkpoint import Run, write_atomically
 from training.data import Dataset, per_coordinate
@@ -99,13 +99,11 @@ def graph(flow: Flow, source: str, target: str) -> bytes:
     """
     # parameters that want gradients would make the exporter trace a backward pass of each loop
     folded = copy.deepcopy(flow).eval().requires_grad_(False)
-    for module in folded.modules():
-        if isinstance(module, MaskedLinear):
-            module.fold()
+    fold(folded)
     bijection, encodes = flow.bijection, source == "x"
     inputs = {source: bijection.event_shape if encodes else bijection.latent_shape}
-    if bijection.context_shape is not None:
-        inputs["context"] = bijection.context_shape
+    if flow.context_shape is not None:
+        inputs["context"] = flow.context_shape
     batch = torch.export.Dim("batch")
     # what the exporter says to its own developers
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -144,7 +142,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: bundle.HeldOut
     """What a manifest says beside name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = np.sort(log_prob(flow, dataset.test[None]))
+    scores = np.sort(log_prob(flow, dataset.test[None], dataset.test_context))
     return {
         "format_version": bundle.FORMAT_VERSION,
         "family": run.file.flow["family"],
@@ -152,7 +150,9 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: bundle.HeldOut
         "latent_shape": list(bijection.latent_shape),
         "dtype": "float32",
         "base": flow.base.name,
-        "context_shape": None,
+        "base_parameters": flow.base.describe(),
+        "context_shape": None if flow.context_shape is None else list(flow.context_shape),
+        "context": [column.model_dump() for column in dataset.context] or None,
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
         "preprocessing": run.file.flow["preprocessing"],
         "support": None

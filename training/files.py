@@ -3,7 +3,7 @@
 import csv
 import gzip
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +24,40 @@ class Table:
     Args:
         rows: N × D, of the file's own number type; images are flat rows of pixels.
         columns: a name for each coordinate, in row-major order.
+        labels: N, the column of labels, numbers or text, where one was asked for.
     """
 
     rows: NDArray[np.generic]
     columns: list[str]
+    labels: NDArray[np.generic] | None = None
 
 
-def read(path: Path, key: str | None = None, drop: Collection[str] = ()) -> Table:
+@dataclass(frozen=True)
+class Wanted:
+    """What of a file is wanted; see `read`."""
+
+    key: str | None
+    drop: Collection[str]
+    labels: str | None
+
+    def kept(self, names: list[str], path: Path) -> list[int]:
+        """Which columns hold numbers of rows: neither dropped nor labels."""
+        if unknown := sorted(set(self.drop) - set(names)):
+            raise DataError(f"{path}: cannot drop {unknown}: the columns are {names}")
+        return [i for i, n in enumerate(names) if n not in self.drop and n != self.labels]
+
+
+def read(
+    path: Path, key: str | None = None, drop: Collection[str] = (), labels: str | None = None
+) -> Table:
     """Read `.npy`, `.npz`, `.csv`, `.parquet` or IDX (`.idx`, `-ubyte`, either with `.gz`).
 
     Args:
         path: the file.
         key: name of the array in an `.npz` that holds several.
         drop: names of columns to leave out, of any type.
+        labels: name of a column to be kept apart, of any type; in an `.npz`, of a column or of
+            another array.
 
     Raises:
         DataError: no such file or column, a format that is not read, or a file that is not of
@@ -49,46 +70,52 @@ def read(path: Path, key: str | None = None, drop: Collection[str] = ()) -> Tabl
         known = ", ".join(ending for endings in READERS for ending in endings)
         raise DataError(f"{path}: cannot tell the format; file names end in {known}")
     try:
-        return READERS[endings](path, key, drop)
+        table = READERS[endings](path, Wanted(key, drop, labels))
     except DataError:
         raise
     except Exception as error:  # parsers of untrusted bytes fail in every way there is
         raise DataError(f"{path} is not a readable {endings[0]} file: {error}") from error
+    if labels is not None and table.labels is None:
+        raise DataError(f"{path}: no column {labels!r} of labels: the columns are {table.columns}")
+    return table
 
 
-def _read_npy(path: Path, _key: str | None, drop: Collection[str]) -> Table:
-    return _array_table(np.load(path, allow_pickle=False), path, drop)
+def _read_npy(path: Path, wanted: Wanted) -> Table:
+    return _array_table(np.load(path, allow_pickle=False), path, wanted)
 
 
-def _read_npz(path: Path, key: str | None, drop: Collection[str]) -> Table:
+def _read_npz(path: Path, wanted: Wanted) -> Table:
     with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays)
-        if key is None and len(names) > 1:
+        names = [name for name in arrays if name != wanted.labels]
+        if wanted.key is None and len(names) > 1:
             raise DataError(f'{path} holds several arrays: choose one with key = "…": {names}')
-        name = key or names[0]
+        name = wanted.key or (names or ["nothing"])[0]
         if name not in names:
             raise DataError(f"{path} holds no array {name!r}, only {names}")
-        return _array_table(arrays[name], path, drop)
+        table = _array_table(arrays[name], path, wanted)
+        if wanted.labels not in arrays:
+            return table
+        labels = arrays[wanted.labels]
+        if labels.size != len(table.rows):
+            raise DataError(
+                f"{path}: {len(table.rows)} rows need a label each, array {wanted.labels!r} has "
+                f"shape {labels.shape}"
+            )
+        return replace(table, labels=labels.ravel())
 
 
-def _array_table(rows: NDArray[np.generic], path: Path, drop: Collection[str]) -> Table:
+def _array_table(rows: NDArray[np.generic], path: Path, wanted: Wanted) -> Table:
     if rows.ndim < 2:
         raise DataError(
             f"{path}: expected an array of rows (two or more dimensions), got shape {rows.shape}"
         )
     names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
-    kept = _kept(names, drop, path)
-    return Table(rows.reshape(len(rows), -1)[:, kept], [names[i] for i in kept])
+    kept, flat = wanted.kept(names, path), rows.reshape(len(rows), -1)
+    labels = flat[:, names.index(wanted.labels)] if wanted.labels in names else None
+    return Table(flat[:, kept], [names[i] for i in kept], labels)
 
 
-def _kept(names: list[str], drop: Collection[str], path: Path) -> list[int]:
-    """Which columns stay."""
-    if unknown := sorted(set(drop) - set(names)):
-        raise DataError(f"{path}: cannot drop {unknown}: the columns are {names}")
-    return [i for i, name in enumerate(names) if name not in drop]
-
-
-def _read_idx(path: Path, _key: str | None, drop: Collection[str]) -> Table:
+def _read_idx(path: Path, wanted: Wanted) -> Table:
     content = path.read_bytes()
     if path.suffix == ".gz":
         content = gzip.decompress(content)
@@ -100,10 +127,10 @@ def _read_idx(path: Path, _key: str | None, drop: Collection[str]) -> Table:
     if values.size != np.prod(shape):
         raise ValueError(f"its header promises shape {shape.tolist()}, it holds {values.size}")
     values = values.reshape(shape).astype(values.dtype.newbyteorder("="))
-    return _array_table(values, path, drop)
+    return _array_table(values, path, wanted)
 
 
-def _read_csv(path: Path, _key: str | None, drop: Collection[str]) -> Table:
+def _read_csv(path: Path, wanted: Wanted) -> Table:
     with path.open(newline="", encoding="utf-8") as file:
         head = file.readline()
     if not head.strip():
@@ -116,27 +143,31 @@ def _read_csv(path: Path, _key: str | None, drop: Collection[str]) -> Table:
         read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=not has_header),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
     )
-    return _arrow_table(table, path, drop)
+    return _arrow_table(table, path, wanted)
 
 
-def _read_parquet(path: Path, _key: str | None, drop: Collection[str]) -> Table:
-    return _arrow_table(pyarrow.parquet.read_table(path), path, drop)
+def _read_parquet(path: Path, wanted: Wanted) -> Table:
+    return _arrow_table(pyarrow.parquet.read_table(path), path, wanted)
 
 
-def _arrow_table(table: pa.Table, path: Path, drop: Collection[str]) -> Table:
-    table = table.select(_kept(table.column_names, drop, path))
+def _arrow_table(table: pa.Table, path: Path, wanted: Wanted) -> Table:
+    labels = None
+    if wanted.labels in table.column_names:
+        labels = np.array(table[wanted.labels].to_pylist())  # a null stays None
+    table = table.select(wanted.kept(table.column_names, path))
     for field in table.schema:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
             first = table[field.name].drop_null()[:1].to_pylist()
             raise DataError(
                 f"{path}: column {field.name!r} holds {field.type}"
                 f"{f' (such as {first[0]!r})' if first else ''}, and a flow models numbers: "
-                f'leave it out with drop = ["{field.name}"] in [data]'
+                f'leave it out with drop = ["{field.name}"] in [data], or condition the flow on '
+                f'it as a class with labels = "{field.name}"'
             )
     if table.num_columns == 0 or table.num_rows == 0:
         raise ValueError(f"it holds {table.num_rows} rows of {table.num_columns} columns")
     columns = [column.to_numpy() for column in table.columns]  # a null becomes NaN
-    return Table(np.column_stack(columns), list(table.column_names))
+    return Table(np.column_stack(columns), list(table.column_names), labels)
 
 
 def _is_number(text: str) -> bool:
@@ -147,7 +178,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-READERS: dict[tuple[str, ...], Callable[[Path, str | None, Collection[str]], Table]] = {
+READERS: dict[tuple[str, ...], Callable[[Path, Wanted], Table]] = {
     (".npy",): _read_npy,
     (".npz",): _read_npz,
     (".csv", ".tsv"): _read_csv,

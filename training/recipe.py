@@ -28,6 +28,10 @@ class DataRecipe(_Section):
             folder; `--data` overrides.
         key: array name, for an `.npz` that holds several.
         drop: columns to leave out, by name.
+        context: columns of numbers that the flow is conditioned on instead of modelling them.
+        labels: a column of class labels, whole numbers or text, that it is conditioned on; for
+            `digits`, `digit`; for an `.npz`, a column or another of its arrays.
+        shape: of one row for the flow, such as [channels, height, width]; flat where left out.
         integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
             column has no bound, or `dequantize` them with noise U(−½, ½).
         bounds: the closed range of the values; needed for `logit` where not all are integers.
@@ -39,6 +43,9 @@ class DataRecipe(_Section):
     source: str | None = None
     key: str | None = None
     drop: list[str] = []
+    context: list[str] = []
+    labels: str | None = None
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
     integers: Literal["refuse", "dequantize"] = "refuse"
     bounds: tuple[float, float] | None = None
     rows: Annotated[int, Field(ge=10)] = 50_000
@@ -54,6 +61,13 @@ class DataRecipe(_Section):
             raise ValueError("bounds are [low, high] with low < high")
         return self
 
+    @model_validator(mode="after")
+    def _gives_each_column_one_part(self) -> "DataRecipe":
+        named = [*self.drop, *self.context, *([] if self.labels is None else [self.labels])]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"drop, context and labels name {twice} more than once")
+        return self
+
 
 class FlowRecipe(BaseModel):
     """The flow: a family of the zoo, and the family's options beside it.
@@ -64,6 +78,7 @@ class FlowRecipe(BaseModel):
             `logit` ends in a box outside which there is no density, `soft-logit` goes on.
         margin: by what part of the range the logit's box is wider than it on each side, so that
             values at its very edge stay well conditioned.
+        embedding: learned features that stand for the class labels; one-hot where left out.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -71,6 +86,7 @@ class FlowRecipe(BaseModel):
     family: str
     preprocessing: Literal["standardize", "logit", "soft-logit", "none"] = "standardize"
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    embedding: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _known_family_and_options(self) -> "FlowRecipe":
@@ -99,6 +115,8 @@ class FitRecipe(_Section):
         schedule: `constant` or `cosine`.
         weight_decay: of AdamW.
         clip_norm: largest norm of the gradient.
+        precision: number type of the conditioner networks in training; `bfloat16` and `float16`
+            are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
         noise_copies: noisy copies of each held-out row that a score is averaged over.
         threads: CPU threads; what the machine has where left out. One is nearly as fast for small
             flows, bears other work beside it, and makes the weights independent of the cores.
@@ -112,6 +130,7 @@ class FitRecipe(_Section):
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     noise_copies: Annotated[int, Field(ge=1)] = 10
     threads: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -123,6 +142,12 @@ class Recipe(_Section):
     data: DataRecipe = DataRecipe()
     flow: FlowRecipe
     fit: FitRecipe = FitRecipe()
+
+    @model_validator(mode="after")
+    def _embeds_what_there_is(self) -> "Recipe":
+        if self.flow.embedding is not None and self.data.labels is None:
+            raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
+        return self
 
 
 def load(name_or_path: str, data: Path | None = None) -> Recipe:

@@ -1,6 +1,7 @@
 """Exported graphs against the float64 flow that they were made from."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from models.flow import Flow
 from service.bundle import Tolerances
-from training.data import Dataset, Float32
+from training.context import Float32
+from training.data import Dataset
 from training.errors import ExportError
 
 BATCH_SIZES = [1, 17, 256]
@@ -39,22 +41,25 @@ def verify(flow: Flow, encode: bytes, decode: bytes, dataset: Dataset) -> Tolera
     """
     reference = copy.deepcopy(flow).double().eval()
     largest = BATCH_SIZES[-1]
-    copies = -(-largest // len(dataset.test))  # few rows are taken more than once
-    rows = dataset.noisy(np.tile(dataset.test, (copies, 1))[:largest], copies=1, seed=0)[0]
+    chosen = np.arange(largest) % len(dataset.test)  # few rows are taken more than once
+    rows = dataset.noisy(dataset.test[chosen], copies=1, seed=0)[0]
+    encoded = _Inputs("x", rows, None if (c := dataset.test_context) is None else c[chosen])
+    noise = flow.base.sample(largest, torch.Generator().manual_seed(0)).numpy()
     with torch.no_grad():
-        z, log_prob = reference.encode(_double(rows))
-        noise = flow.base.sample(len(rows), torch.Generator().manual_seed(0)).numpy()
-        latents = np.concatenate([z.numpy().astype(np.float32), noise])
-        x, decoded_log_prob = reference.decode(_double(latents))
-    z_error, encode_error = _differences(encode, rows, z.numpy(), log_prob.numpy())
-    x_error, decode_error = _differences(decode, latents, x.numpy(), decoded_log_prob.numpy())
+        z, log_prob = (t.numpy() for t in reference.encode(*encoded.double()))
+        latents = np.concatenate([z.astype(np.float32), noise])
+        twice = None if encoded.context is None else np.tile(encoded.context, (2, 1))
+        decoded = _Inputs("z", latents, twice)
+        x, decoded_log_prob = (t.numpy() for t in reference.decode(*decoded.double()))
+    z_error, encode_error = _differences(encode, encoded, z, log_prob)
+    x_error, decode_error = _differences(decode, decoded, x, decoded_log_prob)
     per_dim = np.concatenate([encode_error, decode_error]) / rows[0].size
     measured = {
         "log_prob_per_dim_p99": float(np.quantile(per_dim, 0.99)),
         "log_prob_per_dim_max": float(per_dim.max()),
         # coordinate by coordinate; the base's own scale is 1
-        "z_relative": float((z_error.max(0) / np.maximum(np.ptp(z.numpy(), axis=0), 1)).max()),
-        "x_relative": float((x_error.max(0) / np.ptp(x.numpy(), axis=0)).max()),
+        "z_relative": float((z_error.max(0) / np.maximum(np.ptp(z, axis=0), 1)).max()),
+        "x_relative": float((x_error.max(0) / np.ptp(x, axis=0)).max()),
     }
     # written so that NaN is a miss
     missed = [f"{k} {v:.2g} (bar {BARS[k]:.0e})" for k, v in measured.items() if not v <= BARS[k]]
@@ -66,21 +71,35 @@ def verify(flow: Flow, encode: bytes, decode: bytes, dataset: Dataset) -> Tolera
     return Tolerances(**measured, batch_sizes=BATCH_SIZES)
 
 
-def _double(rows: Float32) -> torch.Tensor:
-    return torch.from_numpy(rows).double()
+@dataclass(frozen=True)
+class _Inputs:
+    """What a graph is run on: its first input by name, and the context where there is one."""
+
+    name: str
+    rows: Float32
+    context: Float32 | None
+
+    def double(self) -> tuple[torch.Tensor, ...]:
+        """The same for the reference."""
+        arrays = [self.rows] if self.context is None else [self.rows, self.context]
+        return tuple(torch.from_numpy(array).double() for array in arrays)
+
+    def feed(self, chosen: slice) -> dict[str, Float32]:
+        """Some of the rows for a session."""
+        beside = {} if self.context is None else {"context": self.context[chosen]}
+        return {self.name: self.rows[chosen], **beside}
 
 
 def _differences(
-    graph: bytes, rows: Float32, value: Float64, log_prob: Float64
+    graph: bytes, inputs: _Inputs, value: Float64, log_prob: Float64
 ) -> tuple[Float64, Float64]:
     """Absolute differences of a graph's two outputs from their references, at every batch size."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0].name
     value_errors, log_prob_errors = [], []
     for size in BATCH_SIZES:
-        for start in range(0, len(rows), size):
+        for start in range(0, len(inputs.rows), size):
             chosen = slice(start, start + size)
-            got, got_log_prob = session.run(None, {source: rows[chosen]})
+            got, got_log_prob = session.run(None, inputs.feed(chosen))
             value_errors.append(np.abs(got - value[chosen]))
             log_prob_errors.append(np.abs(got_log_prob - log_prob[chosen]))
     return np.concatenate(value_errors), np.concatenate(log_prob_errors)

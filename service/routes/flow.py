@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
@@ -142,7 +143,13 @@ async def _read(request: Request, limit: int) -> bytes:
 
 def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str]) -> R:
     if content_type == NPY or not body:
-        content: dict[str, Any] = query | (_npy_fields(schema, body) if body else {})
+        content: dict[str, Any] = dict(query)
+        if "context" in query:
+            content["context"] = np.array(query["context"].split(","))
+        fields = _npy_fields(schema, body) if body else {}
+        if twice := sorted(content.keys() & fields.keys()):
+            raise InvalidInputError(f"{', '.join(twice)}: in the body, and in the URL as well")
+        content |= fields
         strict = False  # a query string holds only strings
     elif content_type in JSON_TYPES:
         if query:
@@ -160,8 +167,6 @@ def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str
 
 def _npy_fields(schema: type[FlowRequest], body: bytes) -> dict[str, Any]:
     array, names = parse_npy(body), schema.npy_fields
-    if not names:
-        raise InvalidInputError("this endpoint takes no array: send an empty body")
     if len(names) == 1:
         return {names[0]: array}
     if array.ndim == 0 or len(array) != len(names):
