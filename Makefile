@@ -4,14 +4,17 @@ PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
 MODELS = digits-nice digits-realnvp digits-maf moons-maf moons-iaf
+FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
+    gaussianization iterative-gaussianization) \
+    $(addprefix digits-,realnvp-images glow mintnet maf-label)
 
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store test test-slow lint format
+.PHONY: help serve store family-store family-table test test-slow lint format
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
 	$(BIN)/bijecta serve --store "$(STORE)" --port $(PORT)
@@ -26,6 +29,13 @@ store: $(INSTALLED) ## Train what the store lacks
 	done; for export in $$exports; do \
 	    wait $${export%:*} || failed=yes; cat runs/$${export#*:}/export.log; \
 	done; test -z "$$failed"
+
+family-store: ## Train a small model of each other family into STORE
+	$(MAKE) store MODELS="$(FAMILIES)"
+
+family-table: $(INSTALLED) ## Train and measure every family (an hour or more; goes on where it was)
+	$(BIN)/pip install --quiet zuko==1.6.0
+	$(BIN)/python -m tests.benchmarks.family_table
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from sklearn.datasets import make_moons
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
 
@@ -19,7 +21,27 @@ RECIPES = {
     "digits-nice": ('source = "digits"', 'family = "nice"\npreprocessing = "logit"'),
     "moons-maf": ('source = "moons"\nrows = 4000', 'family = "maf"'),
     "moons-iaf": ('source = "moons"\nrows = 4000', 'family = "iaf"'),
+    "moons-context": (
+        'source = "moons.csv"\ncontext = ["lift"]\nlabels = "half"',
+        'family = "realnvp"',
+    ),
+    "digits-image": (
+        'source = "digits"\nlabels = "digit"\nshape = [1, 8, 8]',
+        'family = "maf"\npreprocessing = "soft-logit"\nembedding = 4',
+    ),
 }
+
+
+def write_lifted_moons(folder: Path) -> None:
+    """Two moons, each lifted by a random height that stands beside it, as moons.csv."""
+    rows, half = make_moons(4000, noise=0.1, random_state=0)
+    lift = np.random.default_rng(0).uniform(-2, 2, len(rows))
+    names = np.array(["upper", "lower"])[half]
+    lines = [
+        f"{x:.6f},{y + h:.6f},{h:.6f},{name}"
+        for (x, y), h, name in zip(rows, lift, names, strict=True)
+    ]
+    (folder / "moons.csv").write_text("\n".join(["x,y,lift,half", *lines]) + "\n")
 
 
 def recipe_text(name: str, epochs: int = 3) -> str:
@@ -52,6 +74,7 @@ def run_bijecta(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProces
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs, one for each recipe."""
     folder = tmp_path_factory.mktemp("runs")
+    write_lifted_moons(folder)
     for name in RECIPES:
         recipe = folder / f"{name}.toml"
         recipe.write_text(recipe_text(name))

@@ -60,6 +60,8 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
-def test_the_recipe_example_is_sound() -> None:
-    (example,) = printed("toml")
-    assert recipe.Recipe.model_validate(tomllib.loads(example)).flow.family == "maf"
+def test_the_recipe_examples_are_sound() -> None:
+    examples = printed("toml")
+    assert len(examples) == 2
+    for example in examples:
+        assert recipe.Recipe.model_validate(tomllib.loads(example)).flow.family == "maf"

@@ -33,14 +33,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import zuko  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from models import zoo
-from models.bijection import Compose
-from models.distributions import Normal
-from models.flow import Flow
+from tests.benchmarks.zuko_flows import zuko_run
 from training import data, recipe
 from training.checkpoint import Run, RunFile
 from training.data import Dataset
@@ -58,37 +53,6 @@ TITLES = {
     "zuko_dry": "(d) zuko `MAF`, dropout 0",
 }
 PEER = {"ours": "zuko", "ours_dry": "zuko_dry"}
-
-
-class ZukoFlow(Flow):
-    """A zuko flow behind our fixed preprocessing: all of Flow that `fit` and scoring call."""
-
-    def __init__(self, preprocessing: Compose, maf: nn.Module) -> None:
-        super().__init__(Normal(preprocessing.latent_shape), preprocessing)
-        self.maf = maf
-
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        assert context is None
-        z, log_det = self.bijection.encode(x)
-        total: Tensor = self.maf().log_prob(z) + log_det
-        return total
-
-
-class ZukoRun(Run):
-    """A run that trains zuko's MAF of the recipe's depth and widths in place of ours."""
-
-    def new_flow(self) -> Flow:
-        torch.manual_seed(self.file.recipe.fit.seed)
-        shape, options = self.file.flow["event_shape"], self.file.flow["options"]
-        fixed = [zoo.fixed_layer(shape, **step) for step in self.file.flow["preprocessing"]]
-        assert options["activation"] == "relu"
-        maf = zuko.flows.MAF(
-            features=math.prod(shape),
-            transforms=options["transforms"],
-            hidden_features=tuple(options["hidden"]),
-            activation=lambda: nn.Sequential(nn.ReLU(), nn.Dropout(options["dropout"])),
-        )
-        return ZukoFlow(Compose(fixed), maf)
 
 
 @dataclass(frozen=True)
@@ -171,7 +135,7 @@ def main() -> int:
         seeded = chosen.model_copy(update={"fit": chosen.fit.model_copy(update={"seed": seed})})
         without = seeded.model_copy(update={"flow": dry})
         for name in TITLES:
-            kind = ZukoRun if name.startswith("zuko") else Run
+            kind = zuko_run("MAF") if name.startswith("zuko") else Run
             recipe_of = without if name.endswith("dry") else seeded
             fits[name].append(train(kind, f"{name}, seed {seed}", recipe_of, dataset))
     blocks = {

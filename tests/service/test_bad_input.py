@@ -18,7 +18,7 @@ M = '"model": "moons-maf"'
 
 # endpoint, body, status, words of the detail
 BAD: list[tuple[str, str, int, str]] = [
-    ("/log_prob", '{"x": [[1, 2]]}', 422, "say which model: one of digits-maf"),
+    ("/log_prob", '{"x": [[1, 2]]}', 422, "say which model: one of digits-image, digits-maf"),
     ("/log_prob", '{"model": "nope", "x": [[1, 2]]}', 404, "no model 'nope': there are digits"),
     ("/log_prob", f'{{{M}, "version": 7, "x": [[1, 2]]}}', 404, "no version 7: there are 1"),
     ("/log_prob", f'{{{M}, "version": 0, "x": [[1, 2]]}}', 422, "version: Input should be"),
@@ -100,7 +100,7 @@ BAD_NPY: list[tuple[str, bytes, int, str]] = [
     ("/log_prob", to_npy(np.array([[np.inf, 0]])), 422, "[0][0] is inf"),
     ("/log_prob", to_npy(np.array([[1e300, 0]])), 422, "[0][0] is 1e+300"),
     ("/log_prob", to_npy(np.zeros((1001, 2), np.float32)), 413, "1001 rows are more than the 1000"),
-    ("/sample", to_npy(np.zeros(3)), 422, "takes no array"),
+    ("/sample", to_npy(np.zeros(3)), 422, "conditional on nothing"),
     ("/interpolate", to_npy(np.zeros((3, 2))), 422, "expected 2 × event shape"),
 ]
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from service import interpolation, noise, settings
 from service.codec import dump_json, dump_npy, parse_json, parse_npy, to_float32
@@ -120,21 +121,64 @@ def test_opposite_ends_have_no_great_circle() -> None:
 class Base:
     """As much of a manifest as noise needs."""
 
-    def __init__(self, base: str) -> None:
-        self.base, self.latent_shape = base, [3]
+    def __init__(self, base: str, **parameters: Any) -> None:
+        self.base, self.latent_shape, self.base_parameters = base, [1, 3], parameters
 
 
-@pytest.mark.parametrize(("base", "deviation"), [("normal", 1.0), ("logistic", math.pi / 3**0.5)])
-def test_noise_is_a_function_of_the_seed_and_has_the_bases_moments(
-    base: str, deviation: float
-) -> None:
-    manifest: Any = Base(base)
+MIXTURE = {
+    "log_weights": np.log([0.3, 0.7]).tolist(),
+    "means": [[-4.0, 0.0, 1.0], [4.0, 0.0, 1.0]],
+    "log_scales": np.log([[0.5, 1.0, 2.0], [1.5, 1.0, 2.0]]).tolist(),
+}
+BASES: dict[str, tuple[Any, list[float], list[float]]] = {
+    "normal": (Base("normal"), [0, 0, 0], [1, 1, 1]),
+    "logistic": (Base("logistic"), [0, 0, 0], [math.pi / 3**0.5] * 3),
+    "uniform": (Base("uniform", low=-1.0, high=3.0), [1, 1, 1], [4 / 12**0.5] * 3),
+    "student-t": (Base("student-t", df=8.0), [0, 0, 0], [(8 / 6) ** 0.5] * 3),
+    "mixture": (
+        Base("mixture", **MIXTURE),
+        [1.6, 0, 1],
+        [(0.3 * (0.25 + 16) + 0.7 * (2.25 + 16) - 1.6**2) ** 0.5, 1, 2],
+    ),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_noise_is_a_function_of_the_seed_and_has_the_bases_moments(base: str) -> None:
+    manifest, mean, deviation = BASES[base]
     z = noise.latents(manifest, 50_000, 7, 1.0)
+    assert z.shape == (50_000, 1, 3)
+    assert z.dtype == np.float32
     assert np.array_equal(noise.latents(manifest, 10, 7, 1.0), z[:10])
     assert not np.array_equal(noise.latents(manifest, 10, 8, 1.0), z[:10])
-    np.testing.assert_allclose(noise.latents(manifest, 10, 7, 0.5), 0.5 * z[:10], rtol=1e-6)
-    assert abs(z.mean()) < 0.03
-    assert abs(z.std() - deviation) < 0.03
+    flat = z.reshape(-1, 3)
+    np.testing.assert_allclose(flat.mean(0), mean, atol=0.05)
+    np.testing.assert_allclose(flat.std(0), deviation, rtol=0.02)
+    centre = np.array(mean) if base != "mixture" else _means(manifest, flat[:10])
+    cool = noise.latents(manifest, 10, 7, 0.5).reshape(-1, 3)
+    np.testing.assert_allclose(cool, centre + 0.5 * (flat[:10] - centre), rtol=1e-5, atol=1e-6)
+
+
+def _means(manifest: Any, z: Float32) -> NDArray[np.float64]:
+    """The mean of the component that each row is of, told by its first coordinate."""
+    means: NDArray[np.float64] = np.take(
+        manifest.base_parameters["means"], (z[:, 0] > -1).astype(int), axis=0
+    )
+    return means
+
+
+def test_mixture_noise_is_of_each_component_as_often_as_its_weight() -> None:
+    z = noise.latents(BASES["mixture"][0], 50_000, 3, 0.1).reshape(-1, 3)
+    share = (z[:, 0] > 0).mean()
+    assert abs(share - 0.7) < 5 * math.sqrt(0.21 / 50_000)
+    # the noise is the same in both components but for their scales
+    assert z[z[:, 0] > 0, 0].std() == pytest.approx(0.15, rel=0.02)
+    assert z[z[:, 0] < 0, 0].std() == pytest.approx(0.05, rel=0.02)
+
+
+def test_a_uniform_base_takes_no_temperature_above_one() -> None:
+    with pytest.raises(InvalidInputError, match=r"at most 1, got 1.01"):
+        noise.latents(BASES["uniform"][0], 10, 7, 1.01)
 
 
 def test_settings_come_from_flags_then_environment_then_defaults() -> None:

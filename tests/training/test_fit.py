@@ -1,5 +1,6 @@
 """Training: exact resumption, early stopping, guards; and the commands around it."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.flow import Flow
+from models.networks import set_precision
 from tests.conftest import recipe_text, run_bijecta
 from training import data, evaluate, fit, recipe
 from training.checkpoint import Progress, Run, RunFile
@@ -31,12 +34,9 @@ def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[
 
 
 def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = {
-        "family": chosen.flow.family,
-        "event_shape": list(dataset.event_shape),
-        "preprocessing": data.preprocessing(dataset, chosen.flow),
-        "options": chosen.flow.options | ({"dropout": 0.1} if chosen.flow.family == "maf" else {}),
-    }
+    flow = data.flow_arguments(dataset, chosen.flow)
+    if chosen.flow.family == "maf":
+        flow["options"]["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
 
@@ -45,11 +45,19 @@ class KilledError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("name", ["digits-maf", "moons-iaf"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("digits-maf", "float32"),
+        ("moons-iaf", "float32"),
+        ("digits-image", "bfloat16"),
+        ("digits-image", "float16"),
+    ],
+)
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, precision: str
 ) -> None:
-    chosen, dataset = small(tmp_path, name, epochs=5, schedule="cosine")
+    chosen, dataset = small(tmp_path, name, epochs=5, schedule="cosine", precision=precision)
     whole, broken = (start(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
     fit.fit(whole, dataset, CPU)
 
@@ -77,6 +85,106 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         assert all(torch.equal(one[key], other[key]) for key in one)
     one_log, other_log = ((r.folder / "log.jsonl").read_text() for r in (whole, broken))
     assert one_log == other_log
+    scales = [
+        run.load_state(flow := run.new_flow(), torch.optim.AdamW(flow.parameters())).scaler
+        for run in (whole, broken)
+    ]
+    assert scales[0] == scales[1]
+    assert bool(scales[0]) == (precision == "float16")
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_narrow_networks_train_and_nothing_else_is_narrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    chosen, dataset = small(tmp_path, "digits-image", epochs=4, precision=precision)
+    run = start(tmp_path / "run", chosen, dataset)
+    seen: set[tuple[bool, torch.dtype]] = set()
+    encode = Flow.encode
+
+    def watched(
+        self: Flow, x: torch.Tensor, context: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        z, log_prob = encode(self, x, context)
+        seen.update((self.training, value.dtype) for value in (z, log_prob))
+        return z, log_prob
+
+    linear = torch.nn.functional.linear
+    computed: set[tuple[bool, torch.dtype]] = set()
+
+    def watched_linear(*inputs: torch.Tensor) -> torch.Tensor:
+        output = linear(*inputs)
+        computed.add((torch.is_grad_enabled(), output.dtype))
+        return output
+
+    monkeypatch.setattr(Flow, "encode", watched)
+    monkeypatch.setattr(torch.nn.functional, "linear", watched_linear)
+    fit.fit(run, dataset, CPU)
+    narrow = getattr(torch, precision)
+    # networks in training, and nothing in evaluation
+    assert (True, narrow) in computed
+    assert (False, narrow) not in computed
+    assert seen == {(True, torch.float32), (False, torch.float32)}
+    weights = load_file(run.folder / "weights.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    lines = (run.folder / "log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["train"] for line in lines]
+    assert losses == sorted(losses)
+    whole = start(tmp_path / "whole", *small(tmp_path, "digits-image", epochs=4))
+    fit.fit(whole, dataset, CPU)
+    wide = [json.loads(line)["train"] for line in (whole.folder / "log.jsonl").open()]
+    assert losses != wide
+    np.testing.assert_allclose(losses, wide, rtol=0.02)
+
+
+def test_scores_do_not_depend_on_the_precision_of_training(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, "digits-maf", epochs=1)
+    run = start(tmp_path / "run", chosen, dataset)
+    fit.fit(run, dataset, CPU)
+    flow, rows = run.best_flow(), dataset.test[None]
+    expected = evaluate.log_prob(flow, rows)
+    for precision in (torch.bfloat16, torch.float16):
+        set_precision(flow, precision)
+        assert np.array_equal(evaluate.log_prob(flow, rows), expected)
+
+
+def test_a_scale_that_is_too_large_costs_a_step_and_no_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, dataset = small(tmp_path, "digits-image", epochs=2, precision="float16")
+    run = start(tmp_path / "run", chosen, dataset)
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**40)
+    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
+    progress = fit.fit(run, dataset, CPU)
+    assert 1 < progress.scaler["scale"] < 2.0**40
+    assert all(
+        torch.isfinite(w).all() for w in load_file(run.folder / "weights.safetensors").values()
+    )
+
+
+def test_layers_start_from_the_first_rows_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[torch.Tensor, ...]] = []
+    monkeypatch.setattr(Flow, "start", lambda _, *rows: started.append(rows))
+    chosen, dataset = small(tmp_path, "digits-image", epochs=2)
+    run = start(tmp_path / "run", chosen, dataset)
+    fit.fit(run, dataset, CPU)
+    ((x, context),) = started
+    assert dataset.train_context is not None
+    assert x.shape == (1024, 1, 8, 8)
+    assert np.array_equal(context.numpy(), dataset.train_context[:1024])
+    noise = x.numpy() - dataset.train[:1024]
+    assert 0.45 < np.abs(noise).max() <= 0.5
+    run.file.recipe.fit.epochs = 3
+    longer = run.load_state(flow := run.new_flow(), torch.optim.AdamW(flow.parameters()))
+    longer.finished = False
+    run.save_state(flow, torch.optim.AdamW(flow.parameters()), longer)
+    fit.fit(run, dataset, CPU)
+    assert len(started) == 1
+    again = start(tmp_path / "again", chosen, dataset)
+    fit.fit(again, dataset, CPU)
+    assert torch.equal(started[1][0], x)
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:

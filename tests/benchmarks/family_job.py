@@ -1,0 +1,102 @@
+"""One cell of the table of families: a family trained on one source, exported and measured.
+
+    python -m tests.benchmarks.family_job FOLDER TITLE SOURCE
+
+Runs in a process of its own; what it measured goes to FOLDER/<slug>/measured.json.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from service import bundle
+from tests.benchmarks import family_measure as measure
+from tests.benchmarks.families import ENTRIES, recipe
+from tests.benchmarks.zuko_flows import zuko_run
+from training import commands, data
+from training.checkpoint import Run, RunFile
+from training.data import Dataset
+from training.evaluate import evaluate, log_prob
+from training.export import export
+from training.fit import fit
+
+ROWS = 256
+
+
+def slug(title: str, source: str) -> str:
+    """A name of the cell that files and bundles may have."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{title} {source}".lower()).strip("-")
+
+
+def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
+    """Train, export and measure one family on one source."""
+    torch.set_num_threads(1)
+    name = slug(title, source)
+    chosen = recipe(ENTRIES[title], source)
+    dataset = data.load(chosen.data)
+    run = commands.open_or_create(folder / name, name, chosen, dataset)
+    progress = commands.fit_run(run, dataset, torch.device("cpu"))
+    held_out = evaluate(run, dataset)
+    path, manifest = export(run, dataset, held_out, folder / "store", name)
+    start, trained = run.new_flow(), run.best_flow()
+    start.bijection.start(*_first_rows(dataset))
+    shape = trained.bijection.latent_shape
+    x = torch.from_numpy(dataset.noisy(dataset.test, 1, seed=0)[0][:ROWS])
+    noise = trained.base.sample(ROWS, torch.Generator().manual_seed(0))
+    cell: dict[str, Any] = {
+        "title": title,
+        "source": source,
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "cost": manifest.cost,
+        "seconds": progress.seconds,
+        "held_out": held_out.model_dump(),
+        "start": measure.errors(start, x, noise),
+        "trained": measure.errors(trained, x, noise),
+        "onnx": manifest.tolerances.model_dump(),
+        "encode": measure.graph(path / bundle.ENCODE, trained.bijection.event_shape),
+        "decode": measure.graph(path / bundle.DECODE, shape),
+    }
+    if shape == (2,):
+        many = trained.base.sample(200_000, torch.Generator().manual_seed(1)).numpy()
+        cell |= measure.integral(path / bundle.ENCODE, path / bundle.DECODE, many)
+    if (kind := ENTRIES[title].zuko) is not None:
+        cell["zuko"] = _beside_zuko(kind, run, dataset)
+    return cell
+
+
+def _first_rows(dataset: Dataset) -> tuple[torch.Tensor, None]:
+    return torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]), None
+
+
+def _beside_zuko(kind: str, run: Run, dataset: Dataset) -> dict[str, float]:
+    """Train zuko's flow of the same size on the same rows: its score, and ours minus it, paired."""
+    file: RunFile = run.file
+    peer = zuko_run(kind).create(run.folder / "zuko", file)
+    progress = fit(peer, dataset, torch.device("cpu"))
+    noisy = dataset.noisy(dataset.test, file.recipe.fit.noise_copies, file.recipe.fit.seed + 1)
+    theirs = log_prob(peer.best_flow(), noisy)
+    gap = log_prob(run.best_flow(), noisy) - theirs
+    return {
+        "log_prob": float(theirs.mean()),
+        "ahead": float(gap.mean()),
+        "se": float(gap.std(ddof=1) / np.sqrt(len(gap))),
+        "parameters": sum(p.numel() for p in peer.new_flow().parameters()),
+        "seconds": progress.seconds,
+    }
+
+
+def main() -> int:
+    folder, title, source = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    cell = measure_cell(folder, title, source)
+    path = folder / slug(title, source) / "measured.json"
+    path.write_text(json.dumps(cell, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

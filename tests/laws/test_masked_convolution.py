@@ -1,0 +1,142 @@
+"""Laws of masked convolutions: triangular Jacobians, bounded diagonals, decoding that ends."""
+
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from models import masked_convolution
+from models.bijection import Compose
+from models.distributions import Normal
+from models.flow import Flow
+from models.masked_convolution import MaskedConvolution
+from tests.laws.test_images import jacobian
+from tests.laws.zoo_table import NET, randomise
+from training.export import graph
+
+
+def masked(shape: tuple[int, ...], scale: float, reverse: bool = False) -> MaskedConvolution:
+    torch.manual_seed(0)
+    layer = MaskedConvolution(shape, NET, reverse)
+    randomise(layer, scale)
+    return layer.double().eval()
+
+
+def reachable(shape: tuple[int, int, int], reverse: bool) -> Tensor:
+    """Which inputs an output may depend on, through three layers of 3 × 3 taps."""
+    channels, height, width = shape
+    places = [(y, x, c) for y in range(height) for x in range(width) for c in range(channels)]
+    one = torch.tensor(
+        [
+            [
+                (b >= a if reverse else b <= a) and max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= 1
+                for b in places
+            ]
+            for a in places
+        ]
+    ).double()
+    return (one @ one @ one) > 0
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_masked_convolution_depends_on_all_that_comes_before_and_on_nothing_else(
+    reverse: bool,
+) -> None:
+    shape = (2, 3, 4)
+    layer = masked(shape, 0.3, reverse)
+    derivatives = jacobian(layer, torch.randn(shape, dtype=torch.float64))
+    raster = torch.arange(24).view(shape).permute(1, 2, 0).flatten()
+    in_order = derivatives[raster][:, raster]
+    assert torch.equal(in_order != 0, reachable(shape, reverse))
+    ahead = in_order.tril(-1) if reverse else in_order.triu(1)
+    assert not bool(ahead.any())
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_diagonal_of_a_masked_convolution_comes_up_to_its_bounds_and_no_further(sign: int) -> None:
+    layer = masked((2, 3, 3), 0.0)
+    hidden_taps, middle_taps, last_taps = layer._masked()
+    with torch.no_grad():
+        for taps, size in ((hidden_taps, 1e-2), (middle_taps, 1e-2), (last_taps, sign * 1e9)):
+            taps.weight.copy_(torch.where(taps.own, size, 0))
+            taps.bias.zero_()
+    x = torch.randn(2, 3, 3, dtype=torch.float64)
+    slopes = jacobian(layer, x).diagonal()
+    torch.testing.assert_close(slopes, torch.full_like(slopes, 1 + 0.9 * sign), rtol=0, atol=1e-2)
+    assert bool(((slopes - 1).abs() <= 0.9).all())
+    # where decoding is slowest
+    with torch.no_grad():
+        torch.testing.assert_close(layer.decode(layer.encode(x[None])[0])[0], x[None])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1,), (3,), (1, 8, 8), (4, 4, 4)])
+@pytest.mark.parametrize("scale", [0.15, 1.5, 5.0])
+def test_decode_ends_at_the_last_digit_whatever_the_parameters_and_inputs(
+    shape: tuple[int, ...], scale: float, dtype: torch.dtype
+) -> None:
+    layer = masked(shape, scale).to(dtype)
+    z = torch.randn(64, *shape, dtype=dtype)
+    z[1] *= 1e6
+    z[2].view(-1)[::3] = -1e6
+    z[3] *= 1e3
+    with torch.no_grad():
+        x, log_det = layer.decode(z)
+        again, back = layer.encode(x)
+    assert bool(torch.isfinite(x).all())
+    # f(x) is z to a few digits of its terms: x and last weights times units within ± 1
+    terms = x.abs().clamp(min=1) + layer._kernels()[-1].full.flatten(1).norm(dim=1).max()
+    digits = 16 * torch.finfo(dtype).eps * terms.view(64, *layer.image) * torch.exp(layer._log_t())
+    assert bool(((again - z).abs() <= digits.view_as(z)).all())
+    torch.testing.assert_close(back, -log_det)
+
+
+def test_a_row_that_decoding_does_not_finish_is_nan_and_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = masked((1, 4, 4), 0.5)
+    z = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    z[1] = 1e6  # saturates: right after one step
+    assert bool(torch.isfinite(layer.decode(z)[0]).all())
+    monkeypatch.setattr(masked_convolution, "MOST_STEPS", 3 - 4 * 16)
+    x, log_det = layer.decode(z)
+    assert torch.isnan(x).flatten(1).all(1).tolist() == [True, False]
+    assert torch.isnan(log_det).tolist() == [True, False]
+
+
+def test_gradients_of_decode_undo_those_of_encode() -> None:
+    torch.manual_seed(0)
+    layer = MaskedConvolution((2, 3, 3), NET, context_shape=(2,))
+    randomise(layer, 0.3)
+    layer.double()
+    x = torch.randn(5, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    context = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn_like(x)
+    z, forth = layer.encode(x, context)
+    again, back = layer.decode(z, context)
+    # decode(encode(x)) is x and the log-determinants cancel, whatever the parameters
+    loss = (again * weight).sum() + (forth + back).sum()
+    loss.backward()
+    torch.testing.assert_close(x.grad, weight, rtol=0, atol=1e-10)
+    for name, parameter in [*layer.named_parameters(), ("context", context)]:
+        assert parameter.grad is not None
+        assert parameter.grad.abs().max() < 1e-10, name
+
+
+def test_small_gradients_through_decode_are_as_exact_as_large_ones() -> None:
+    layer = masked((1, 3, 3), 0.3).float()
+    z = torch.randn(2, 1, 3, 3, requires_grad=True)
+    large, small = (
+        torch.autograd.grad((layer.decode(z)[0] * size).sum(), z)[0] for size in (1.0, 1e-20)
+    )
+    torch.testing.assert_close(small / 1e-20, large, rtol=1e-5, atol=1e-6)
+
+
+def test_mintnet_decodes_by_one_loop_a_layer() -> None:
+    layers = [MaskedConvolution((1, 2, 2), NET, reverse) for reverse in (False, True)]
+    flow = Flow(Normal((1, 2, 2)), Compose(layers)).eval()
+    operators = [
+        [node.op_type for node in onnx.load_from_string(graph(flow, *names)).graph.node]
+        for names in (("x", "z"), ("z", "x"))
+    ]
+    assert [part.count("Loop") for part in operators] == [0, 2]

@@ -1,0 +1,161 @@
+"""The root finder: to the last digit for any increasing function, with exact gradients."""
+
+import math
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import roots
+
+ROWS = 500
+
+
+class Increasing:
+    """Random functions, one a row: a line and six ramps or steps, of slopes in [1e-3, 1e3]."""
+
+    def __init__(self, seed: int, ramps: bool) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.ramps = ramps
+        self.places = 10 * torch.randn(ROWS, 6, generator=self.generator, dtype=torch.float64)
+        self.sharpness = self.powers(-1, 3, 6)
+        self.slopes = self.powers(-3, 3, 6) / 6
+        self.line = self.powers(-3, -1, 1)[:, 0]
+
+    def powers(self, low: float, high: float, size: int) -> Tensor:
+        return 10 ** (low + (high - low) * self.uniform(size))
+
+    def uniform(self, size: int) -> Tensor:
+        return torch.rand(ROWS, size, generator=self.generator, dtype=torch.float64)
+
+    def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Summands of f(x), and of its slope: rows × 7."""
+        places, sharpness, slopes, line = (
+            t.to(x.dtype) for t in (self.places, self.sharpness, self.slopes, self.line)
+        )
+        u = (x[:, None] - places) * sharpness
+        values = F.softplus(u) if self.ramps else torch.tanh(u)
+        rates = torch.sigmoid(u) if self.ramps else 1 - torch.tanh(u) ** 2
+        return (
+            torch.cat([values / sharpness * slopes, (line * x)[:, None]], 1),
+            torch.cat([rates * slopes, line[:, None]], 1),
+        )
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, slopes = self.terms(x)
+        return values.sum(1), slopes.sum(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(
+    seed=st.integers(0, 2**32), ramps=st.booleans(), width=st.sampled_from([1e-3, 1.0, 1e2, 1e6])
+)
+@settings(deadline=None, max_examples=60)
+def test_root_is_right_to_the_last_digit(
+    dtype: torch.dtype, seed: int, ramps: bool, width: float
+) -> None:
+    function = Increasing(seed, ramps)
+    expected = 10 * torch.randn(ROWS, generator=function.generator, dtype=torch.float64)
+    target = function(expected)[0].to(dtype)
+    # on a grid of the number type, so that the bracket holds the root
+    low = (expected - width * (0.01 + function.uniform(1)[:, 0])).to(dtype)
+    high = (expected + width * (0.01 + function.uniform(1)[:, 0])).to(dtype)
+
+    def guarded(x: Tensor) -> tuple[Tensor, Tensor]:
+        assert bool(((low <= x) & (x <= high)).all())
+        return function(x)
+
+    x = roots.solve(guarded, target, low, high).double()
+    values, slopes = function.terms(x)
+    # what rounding x, and f's summands, may do to f
+    digit = torch.finfo(dtype).eps * (values.abs().sum(1) + slopes.sum(1) * x.abs())
+    assert bool(((values.sum(1) - target).abs() <= 20 * digit).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "at_root"), [("flat", 0.0), ("flat", 2.0), ("vertical", 2.0)])
+def test_slopes_of_zero_and_infinity_on_the_way_do_no_harm(
+    name: str, at_root: float, dtype: torch.dtype
+) -> None:
+    def cube(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x**3, 3 * x**2
+
+    def square_root(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.sign() * x.abs().sqrt(), 0.5 / x.abs().sqrt()
+
+    function = cube if name == "flat" else square_root
+    target, _ = function(torch.full((2,), at_root, dtype=dtype))
+    # the first bracket's middle is the place itself
+    ends = torch.tensor([3.0, 10.0], dtype=dtype)
+    x = roots.solve(function, target, -ends, ends)
+    residual = (function(x)[0] - target).abs()
+    assert bool((residual <= 8 * torch.finfo(dtype).eps).all())
+
+
+def test_gradients_are_those_of_the_explicit_inverse() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(50, generator=generator, dtype=torch.float64).requires_grad_()
+    scale = torch.rand(50, generator=generator, dtype=torch.float64).add(0.1).requires_grad_()
+    shift = torch.randn(50, generator=generator, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(50, generator=generator, dtype=torch.float64)
+
+    def function(x: Tensor) -> tuple[Tensor, Tensor]:
+        return scale * torch.sinh(x) + shift, scale * torch.cosh(x)
+
+    ends = torch.full_like(target, 20.0).detach()
+    found = roots.solve(function, target, -ends, ends)
+    explicit = torch.asinh((target - shift) / scale)
+    torch.testing.assert_close(found, explicit)
+    wanted = (target, scale, shift)
+    for got, expected in zip(
+        torch.autograd.grad((weight * found).sum(), wanted),
+        torch.autograd.grad((weight * explicit).sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_target_that_is_no_number_has_no_root_and_leaves_the_others_alone() -> None:
+    def function(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x + torch.tanh(x), 2 - torch.tanh(x) ** 2
+
+    target = torch.tensor([0.5, math.nan, -3.0])
+    x = roots.solve(function, target, target.nan_to_num() - 1, target.nan_to_num() + 1)
+    assert torch.isnan(x).tolist() == [False, True, False]
+    clean = target[[0, 2]]
+    torch.testing.assert_close(x[[0, 2]], roots.solve(function, clean, clean - 1, clean + 1))
+    assert roots.solve(function, target[:0], target[:0], target[:0]).shape == (0,)
+
+
+def test_exported_it_is_one_scan_and_finds_the_same_roots() -> None:
+    class Inverse(nn.Module):
+        def forward(self, target: Tensor) -> Tensor:
+            def function(x: Tensor) -> tuple[Tensor, Tensor]:
+                h = torch.tanh(x)
+                return x + 19 * h, 1 + 19 * (1 - h * h)
+
+            return roots.solve(function, target, target - 19, target + 19)
+
+    inverse = Inverse().eval()
+    program = torch.onnx.export(
+        inverse,
+        (torch.zeros(3, 2),),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        opset_version=20,
+        verbose=False,
+    )
+    assert program is not None
+    content = program.model_proto.SerializeToString()
+    operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
+    assert operators.count("Scan") == 1
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    target = 30 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+    (x,) = session.run(None, {session.get_inputs()[0].name: target.numpy()})
+    np.testing.assert_allclose(x, inverse(target.double()).numpy(), rtol=1e-5, atol=1e-5)
