@@ -29,32 +29,40 @@ def solve(
     Returns:
         x, differentiable in the target and in what `function` reads (implicit differentiation).
     """
-    with torch.no_grad():
-        middle = 0.5 * (low + high)
-        state = torch.stack([low, high, middle, high - low])
-
-        def step(state: Tensor, _: Tensor) -> Tensor:
-            low, high, x, last = state.unbind()
-            value, slope = function(x)
-            excess = value - target
-            low, high = torch.where(excess < 0, x, low), torch.where(excess < 0, high, x)
-            newton = x - excess / slope
-            good = (newton >= low) & (newton <= high) & ((newton - x).abs() <= 0.5 * last.abs())
-            # an infinite slope would stop the search where it stands
-            good = good & (slope < torch.inf)
-            after = torch.where(good, newton, 0.5 * (low + high))
-            return torch.stack([low, high, after, after - x])
-
-        times = state.new_zeros(STEPS[state.dtype], 1)
-        if torch.compiler.is_exporting():
-            state = loop(step, state, times)
-        else:
-            for _ in times:
-                before = state[2]
-                state = step(state, before)
-                if torch.equal(state[2], before):
-                    break
-        x = state[2]
+    if torch.compiler.is_exporting():  # a graph has no gradients, nor a loop's body a switch of them
+        x = _search(function, target, low, high)
+    else:
+        with torch.no_grad():
+            x = _search(function, target, low, high)
     value, slope = function(x)
     # worth nothing at the root, and the root's derivative in all that f reads
     return x - (value - target) / slope.detach()
+
+
+def _search(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], target: Tensor, low: Tensor, high: Tensor
+) -> Tensor:
+    """Give the root without its derivative."""
+
+    def step(state: Tensor, _: Tensor) -> Tensor:
+        low, high, x, last = state.unbind()
+        value, slope = function(x)
+        excess = value - target
+        low, high = torch.where(excess < 0, x, low), torch.where(excess < 0, high, x)
+        newton = x - excess / slope
+        good = (newton >= low) & (newton <= high) & ((newton - x).abs() <= 0.5 * last.abs())
+        # an infinite slope would stop the search where it stands
+        good = good & (slope < torch.inf)
+        after = torch.where(good, newton, 0.5 * (low + high))
+        return torch.stack([low, high, after, after - x])
+
+    state = torch.stack([low, high, 0.5 * (low + high), high - low])
+    times = state.new_zeros(STEPS[state.dtype], 1)
+    if torch.compiler.is_exporting():
+        return loop(step, state, times)[2]
+    for _ in times:
+        before = state[2]
+        state = step(state, before)
+        if torch.equal(state[2], before):
+            break
+    return state[2]
