@@ -38,7 +38,7 @@ family-table: $(INSTALLED) ## Train and measure every family (an hour or more; g
 	$(BIN)/python -m tests.benchmarks.family_table
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
 
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
 	STORE="$(STORE)" $(BIN)/pytest -m slow

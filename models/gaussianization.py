@@ -58,7 +58,7 @@ class MarginalMixture(Bijection):
     def _theta(self, context: Tensor | None) -> Tensor:
         """Batch, or 1, × D × size."""
         theta: Tensor = self.mixtures(context)
-        return theta.view(len(theta), math.prod(self.event_shape), self.univariate.size)
+        return theta.view(-1, math.prod(self.event_shape), self.univariate.size)
 
 
 class Step(NamedTuple):

@@ -155,53 +155,6 @@ class Householder(LinearMap):
         return self.vectors.new_zeros(())
 
 
-class FixedLinear(LinearMap):
-    """z = W (x − mean) over all coordinates, with W and the mean set from outside.
-
-    For whitening and the like: it has no parameters, is the identity until it is set, and a
-    checkpoint holds it.
-
-    Args:
-        event_shape: shape of one row; n is its number of elements.
-    """
-
-    w: Tensor
-    mean: Tensor
-
-    def __init__(self, event_shape: Sequence[int]) -> None:
-        super().__init__(event_shape)
-        self.n, self.places = math.prod(self.event_shape), 1
-        self.register_buffer("w", torch.eye(self.n))
-        self.register_buffer("mean", torch.zeros(self.n))
-
-    def set(self, matrix: Tensor, mean: Tensor) -> None:
-        """Take a matrix, n × n and invertible, and a mean, n."""
-        self.w.copy_(matrix)
-        self.mean.copy_(mean)
-
-    def matrix(self) -> Tensor:
-        """W, n × n."""
-        return self.w
-
-    def inverse_matrix(self) -> Tensor:
-        """The inverse of W, n × n; of W as it is stored, so that both directions agree."""
-        inverse: Tensor = torch.linalg.inv(self.w)
-        return inverse
-
-    def log_abs_det(self) -> Tensor:
-        """log|det W|, in nats."""
-        log_abs_det: Tensor = torch.linalg.slogdet(self.w).logabsdet
-        return log_abs_det
-
-    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, log_det = super()._encode(x.flatten(1) - self.mean, context)
-        return z.view_as(x), log_det
-
-    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, log_det = super()._decode(z.flatten(1), context)
-        return (x + self.mean).view_as(z), log_det
-
-
 def rotation(vectors: Tensor) -> Tensor:
     """The product of the reflections I − 2 v vᵀ / |v|² of K vectors: K × n → n × n."""
     unit = F.normalize(vectors, dim=1)

@@ -29,7 +29,9 @@ def solve(
     Returns:
         x, differentiable in the target and in what `function` reads (implicit differentiation).
     """
-    if torch.compiler.is_exporting():  # a graph has no gradients, nor a loop's body a switch of them
+    if (
+        torch.compiler.is_exporting()
+    ):  # a graph has no gradients, nor a loop's body a switch of them
         x = _search(function, target, low, high)
     else:
         with torch.no_grad():

@@ -11,8 +11,15 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
+from filelock import FileLock
 from sklearn.datasets import make_moons
 
+from tests.bundles import slug, write_bundle
+
+# the processes of a test run share the cores: more threads would wait for each other
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
 
 # Enough epochs for a flow that is no longer the identity; quality is for `make test-slow`.
@@ -71,26 +78,60 @@ def run_bijecta(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProces
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs, one for each recipe."""
-    folder = tmp_path_factory.mktemp("runs")
-    write_lifted_moons(folder)
-    for name in RECIPES:
-        recipe = folder / f"{name}.toml"
-        recipe.write_text(recipe_text(name))
-        done = run_bijecta("train", recipe, "--out", folder / name, cwd=folder)
-        assert done.returncode == 0, done.stderr
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Folders that the first of the test processes to ask for them makes, for all of them."""
+    top = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        top = top.parent  # each process has a folder of its own in it
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        path, done = top / name, top / f"{name}.done"
+        with FileLock(top / f"{name}.lock"):
+            if not done.exists():
+                path.mkdir(exist_ok=True)
+                make(path)
+                done.touch()
+        return path
+
     return folder
 
 
 @pytest.fixture(scope="session")
-def store(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(made_once: Callable[..., Path]) -> Path:
+    """A folder of runs, one for each recipe."""
+
+    def train(folder: Path) -> None:
+        write_lifted_moons(folder)
+        for name in RECIPES:
+            recipe = folder / f"{name}.toml"
+            recipe.write_text(recipe_text(name))
+            done = run_bijecta("train", recipe, "--out", folder / name, cwd=folder)
+            assert done.returncode == 0, done.stderr
+
+    return made_once("runs", train)
+
+
+@pytest.fixture(scope="session")
+def store(runs: Path, made_once: Callable[..., Path]) -> Path:
     """A store of one bundle for each recipe. Not to be written to: copy it."""
-    folder = tmp_path_factory.mktemp("store")
-    for name in RECIPES:
-        done = run_bijecta("export", runs / name, "--store", folder, cwd=runs)
-        assert done.returncode == 0, done.stderr
-    return folder
+
+    def export(folder: Path) -> None:
+        for name in RECIPES:
+            done = run_bijecta("export", runs / name, "--store", folder, cwd=runs)
+            assert done.returncode == 0, done.stderr
+
+    return made_once("store", export)
+
+
+@pytest.fixture(scope="session")
+def line_bundle(made_once: Callable[..., Path]) -> Callable[[str], Path]:
+    """The bundle of a line of the law table: its name → store/<slug>/1."""
+
+    def path(name: str) -> Path:
+        folder = made_once(f"line-{slug(name)}", lambda folder: write_bundle(name, folder))
+        return folder / "store" / slug(name) / "1"
+
+    return path
 
 
 @dataclass

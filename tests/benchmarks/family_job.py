@@ -44,7 +44,7 @@ def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
     held_out = evaluate(run, dataset)
     path, manifest = export(run, dataset, held_out, folder / "store", name)
     start, trained = run.new_flow(), run.best_flow()
-    start.bijection.start(*_first_rows(dataset))
+    start.start(torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]))
     shape = trained.bijection.latent_shape
     x = torch.from_numpy(dataset.noisy(dataset.test, 1, seed=0)[0][:ROWS])
     noise = trained.base.sample(ROWS, torch.Generator().manual_seed(0))
@@ -67,10 +67,6 @@ def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
     if (kind := ENTRIES[title].zuko) is not None:
         cell["zuko"] = _beside_zuko(kind, run, dataset)
     return cell
-
-
-def _first_rows(dataset: Dataset) -> tuple[torch.Tensor, None]:
-    return torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]), None
 
 
 def _beside_zuko(kind: str, run: Run, dataset: Dataset) -> dict[str, float]:

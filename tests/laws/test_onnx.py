@@ -1,5 +1,8 @@
 """Exported graphs agree with their flows, at any batch size, for every line of the law table."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,18 +10,14 @@ import pytest
 import torch
 
 import models.loops
+from models import zoo
 from models.flow import Flow
-from tests.laws.zoo_table import FLOWS, case, randomise
+from tests.bundles import line_flow
+from tests.laws.zoo_table import FLOWS, case
 from training.export import graph
 
 BATCHES = (1, 5, 64)
-
-
-def exported(name: str) -> tuple[Flow, dict[str, bytes]]:
-    torch.manual_seed(0)
-    flow = FLOWS[name]().eval()
-    randomise(flow, 0.15)
-    return flow, {"x": graph(flow, "x", "z"), "z": graph(flow, "z", "x")}
+GRAPHS = {"x": "encode.onnx", "z": "decode.onnx"}
 
 
 def assert_agrees(flow: Flow, name: str, source: str, content: bytes) -> None:
@@ -39,36 +38,45 @@ def assert_agrees(flow: Flow, name: str, source: str, content: bytes) -> None:
         assert got.shape == value.shape
         assert np.abs(got - value).max() <= 1e-4 * max(1, np.ptp(value))
         assert np.abs(got_log_prob - log_prob).max() <= 1e-4 * value[0].size
-    flow.float()
+
+
+def test_every_family_has_a_line() -> None:
+    assert {line.family for line in FLOWS.values()} == set(zoo.FAMILIES)
+    assert {line.family for line in FLOWS.values() if line.context} == set(zoo.FAMILIES)
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_graphs_agree_with_the_float64_flow(name: str) -> None:
-    flow, graphs = exported(name)
-    for source, content in graphs.items():
-        assert_agrees(flow, name, source, content)
+def test_graphs_agree_with_the_float64_flow(name: str, line_bundle: Callable[[str], Path]) -> None:
+    path = line_bundle(name)
+    for source, file in GRAPHS.items():
+        assert_agrees(line_flow(name), name, source, (path / file).read_bytes())
 
 
-def test_sequential_directions_are_one_scan_a_layer_and_leave_no_trace_of_this_machine() -> None:
-    _, graphs = exported("maf")
-    operators = [node.op_type for node in onnx.load_from_string(graphs["z"]).graph.node]
+def test_sequential_directions_are_one_scan_a_layer_and_leave_no_trace_of_this_machine(
+    line_bundle: Callable[[str], Path],
+) -> None:
+    contents = {source: (line_bundle("maf") / file).read_bytes() for source, file in GRAPHS.items()}
+    operators = [node.op_type for node in onnx.load_from_string(contents["z"]).graph.node]
     assert operators.count("Scan") == 3
-    assert "Scan" not in [node.op_type for node in onnx.load_from_string(graphs["x"]).graph.node]
-    assert not any(b".py" in content for content in graphs.values())
+    assert "Scan" not in [node.op_type for node in onnx.load_from_string(contents["x"]).graph.node]
+    assert not any(b".py" in content for content in contents.values())
 
 
 def test_without_the_private_scan_the_loop_is_unrolled_and_agrees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(models.loops, "scan", None)
-    flow, graphs = exported("maf 2-D")
-    assert b"Scan" not in graphs["z"]
-    assert_agrees(flow, "maf 2-D", "z", graphs["z"])
+    flow = line_flow("maf image")
+    content = graph(flow, "z", "x")
+    assert b"Scan" not in content
+    assert_agrees(flow, "maf image", "z", content)
 
 
-def test_rows_outside_the_support_score_minus_infinity_in_the_graph() -> None:
-    _, graphs = exported("maf logit")
-    session = onnxruntime.InferenceSession(graphs["x"], providers=["CPUExecutionProvider"])
+def test_rows_outside_the_support_score_minus_infinity_in_the_graph(
+    line_bundle: Callable[[str], Path],
+) -> None:
+    path = line_bundle("nice logit") / GRAPHS["x"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     rows = np.full((3, 5), 3, np.float32)
     rows[1, 4] = 17
     _, log_prob = session.run(None, {"x": rows})

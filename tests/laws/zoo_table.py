@@ -1,7 +1,8 @@
 """The law table: one line for each flow and layer that the laws are checked on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,17 +13,21 @@ from models.bijection import Bijection, Compose, Inverted
 from models.coupling import Coupling, ImageCoupling
 from models.elementwise import Additive, Affine
 from models.flow import Flow
+from models.gaussianization import IterativeGaussianization, Step
 from models.images import Partial, Squeeze, checkerboard, half_of_channels
 from models.linear import ActNorm, Permutation, Rescale
 from models.low_rank import Planar, Radial, Sylvester
 from models.masked_convolution import MaskedConvolution
-from models.matrices import LU, FixedLinear, Householder
+from models.matrices import LU, Householder
 from models.networks import Conditioner
 from models.preprocessing import Logit, SoftLogit, Standardize
+from models.splines import RationalQuadratic
 
 SMALL = {"transforms": 3, "hidden": (24, 16)}
 IMAGES = SMALL | {"transforms": 1, "levels": 2}
-MINT = {"transforms": 2, "hidden": (24, 16)}
+TWO = SMALL | {"transforms": 2}
+GELU = SMALL | {"activation": "gelu"}
+STEPS = {"transforms": 2, "knots": 8}
 LOGIT = [
     {"kind": "logit", "low": -0.5, "high": 16.5},
     {"kind": "standardize", "mean": 0.3, "scale": 2.0},
@@ -32,41 +37,69 @@ SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 
 NET = Conditioner((24, 16), "tanh")
 
 
-def whitening(event_shape: tuple[int, ...]) -> FixedLinear:
-    """A fixed linear map that is not the identity."""
-    layer = FixedLinear(event_shape)
-    generator = torch.Generator().manual_seed(5)
-    layer.set(
-        torch.eye(layer.n) + 0.3 * torch.randn(layer.n, layer.n, generator=generator),
-        torch.randn(layer.n, generator=generator),
-    )
-    return layer
+@dataclass(frozen=True)
+class Line:
+    """A flow of the zoo that the tests hold to every law, export and serve.
+
+    Args:
+        family, event_shape, options, preprocessing: of `zoo.build`.
+        context: how many numbers its rows are conditioned on; none where it is 0.
+    """
+
+    family: str
+    event_shape: tuple[int, ...]
+    options: dict[str, Any] = field(default_factory=lambda: SMALL)
+    preprocessing: list[dict[str, Any]] = field(default_factory=list)
+    context: int = 0
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `zoo.build`, as a run keeps them."""
+        columns = [{"mean": 0.0, "scale": 1.0}] * self.context
+        return {
+            "family": self.family,
+            "event_shape": list(self.event_shape),
+            "preprocessing": self.preprocessing,
+            "options": self.options,
+            "context": {"columns": columns} if columns else None,
+        }
+
+    def flow(self) -> Flow:
+        """The flow, freshly initialised, always the same."""
+        torch.manual_seed(0)
+        return zoo.build(**self.arguments)
 
 
-FLOWS: dict[str, Callable[[], Flow]] = {
-    "nice": lambda: zoo.build("nice", (5,), options=SMALL),
-    "nice images": lambda: zoo.build("nice", (1, 4, 4), options=IMAGES),
-    "nice logit": lambda: zoo.build("nice", (5,), preprocessing=LOGIT, options=SMALL),
-    "realnvp": lambda: zoo.build("realnvp", (5,), options=SMALL),
-    "realnvp 1-D": lambda: zoo.build("realnvp", (1,), options=SMALL),
-    "realnvp context": lambda: zoo.build("realnvp", (4,), context_shape=(3,), options=SMALL),
-    "realnvp images context": lambda: zoo.build(
-        "realnvp", (1, 4, 4), context_shape=(3,), options=IMAGES
+# Every family has a line. Names say what a line is about; with "context" in it, it is conditional.
+FLOWS: dict[str, Line] = {
+    "nice": Line("nice", (5,)),
+    "nice images context": Line("nice", (1, 4, 4), IMAGES, context=3),
+    "nice logit": Line("nice", (5,), preprocessing=LOGIT),
+    "realnvp 1-D": Line("realnvp", (1,)),
+    "realnvp context": Line("realnvp", (4,), context=3),
+    "realnvp images": Line("realnvp", (1, 4, 4), IMAGES),
+    "glow context": Line("glow", (5,), context=2),
+    "glow images": Line("glow", (1, 4, 4), IMAGES),
+    "nsf context": Line("nsf", (4,), TWO, context=1),
+    "maf": Line("maf", (5,), preprocessing=SCALED),
+    "maf 1-D": Line("maf", (1,)),
+    "maf image": Line("maf", (2, 3)),
+    "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
+    "maf-mog context": Line("maf-mog", (4,), TWO, context=3),
+    "maf-logistic context": Line("maf-logistic", (3,), TWO, context=2),
+    "nsf-ar context": Line("nsf-ar", (4,), TWO, context=3),
+    "iaf": Line("iaf", (5,)),
+    "iaf context": Line("iaf", (4,), context=3),
+    "mintnet": Line("mintnet", (5,), TWO),
+    "mintnet images context": Line("mintnet", (1, 4, 4), TWO, context=3),
+    "planar context": Line("planar", (4,), context=3),
+    "radial context": Line("radial", (4,), context=2),
+    "sylvester context": Line("sylvester", (4,), TWO, context=3),
+    "gaussianization context": Line("gaussianization", (4,), TWO, context=3),
+    "iterative gaussianization": Line("iterative-gaussianization", (5,), STEPS),
+    "iterative gaussianization context": Line(
+        "iterative-gaussianization", (2, 2), STEPS, context=2
     ),
-    "maf": lambda: zoo.build("maf", (5,), preprocessing=SCALED, options=SMALL),
-    "maf 1-D": lambda: zoo.build("maf", (1,), options=SMALL),
-    "maf 2-D": lambda: zoo.build("maf", (2,), options=SMALL),
-    "maf logit": lambda: zoo.build("maf", (5,), preprocessing=LOGIT, options=SMALL),
-    "maf soft-logit": lambda: zoo.build("maf", (5,), preprocessing=SOFT, options=SMALL),
-    "maf image": lambda: zoo.build("maf", (2, 3), options=SMALL),
-    "maf context": lambda: zoo.build("maf", (4,), context_shape=(3,), options=SMALL),
-    "maf gelu": lambda: zoo.build("maf", (5,), options=SMALL | {"activation": "gelu"}),
-    "mintnet images context": lambda: zoo.build(
-        "mintnet", (1, 4, 4), context_shape=(3,), options=MINT
-    ),
-    "mintnet": lambda: zoo.build("mintnet", (5,), options=MINT),
-    "iaf": lambda: zoo.build("iaf", (5,), options=SMALL),
-    "iaf context": lambda: zoo.build("iaf", (4,), context_shape=(3,), options=SMALL),
 }
 
 LAYERS: dict[str, Callable[[], Bijection]] = {
@@ -80,16 +113,15 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "lu of channels": lambda: LU((3, 4, 4), seed=1),
     "householder": lambda: Householder((5,)),
     "householder of channels": lambda: Householder((3, 4, 4), reflections=2),
-    "fixed linear": lambda: whitening((2, 3)),
-    "planar": lambda: Planar((5,), NET),
-    "planar 1-D": lambda: Planar((1,), NET),
-    "planar context": lambda: Planar((2, 3), NET, (2,)),
-    "radial": lambda: Radial((5,), NET),
-    "radial 1-D": lambda: Radial((1,), NET),
-    "radial context": lambda: Radial((2, 3), NET, (2,)),
-    "sylvester": lambda: Sylvester((5,), NET, rank=3),
-    "sylvester 1-D": lambda: Sylvester((1,), NET),
-    "sylvester context": lambda: Sylvester((2, 3), NET, context_shape=(2,)),
+    "planar layer": lambda: Planar((5,), NET),
+    "planar layer 1-D": lambda: Planar((1,), NET),
+    "planar layer context": lambda: Planar((2, 3), NET, (2,)),
+    "radial layer": lambda: Radial((5,), NET),
+    "radial layer 1-D": lambda: Radial((1,), NET),
+    "radial layer context": lambda: Radial((2, 3), NET, (2,)),
+    "sylvester layer": lambda: Sylvester((5,), NET, rank=3),
+    "sylvester layer 1-D": lambda: Sylvester((1,), NET),
+    "sylvester layer context": lambda: Sylvester((2, 3), NET, context_shape=(2,)),
     "standardize": lambda: Standardize((5,), [0, 1, 2, 3, 4], [1, 2, 3, 4, 5]),
     "logit": lambda: Logit((5,), [-0.5, 0, 1, 2, 3], 16.5),
     "soft-logit": lambda: SoftLogit((5,), -0.5, [0.5, 0, 1, 2, 3], 0.05),
@@ -104,42 +136,14 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "squeeze": lambda: Squeeze((2, 4, 6)),
     "unsqueeze": lambda: Inverted(Squeeze((1, 4, 2))),
     "partial": lambda: Partial((5,), Coupling((3,), Affine(), [1], NET)),
-    "glow": lambda: zoo.build("glow", (5,), options=SMALL).bijection,
-    "glow images context": lambda: (
-        zoo.build(
-            "glow", (1, 4, 4), context_shape=(3,), options=SMALL | {"transforms": 2}
-        ).bijection
-    ),
-    "nsf": lambda: zoo.build("nsf", (5,), options=SMALL).bijection,
     "nsf images context": lambda: (
         zoo.build("nsf", (1, 4, 4), context_shape=(3,), options=SMALL | {"transforms": 1}).bijection
-    ),
-    "nsf-ar context": lambda: (
-        zoo.build("nsf-ar", (4,), context_shape=(3,), options=SMALL).bijection
-    ),
-    "maf-mog context": lambda: (
-        zoo.build("maf-mog", (4,), context_shape=(3,), options=SMALL).bijection
-    ),
-    "maf-logistic context": lambda: (
-        zoo.build("maf-logistic", (4,), context_shape=(3,), options=SMALL).bijection
     ),
     "maf of random orders": lambda: (
         zoo.build("maf", (5,), options=SMALL | {"order": "random", "linear": True}).bijection
     ),
     "iaf spline": lambda: (
         zoo.build("iaf", (4,), options=SMALL | {"univariate": "spline"}).bijection
-    ),
-    "planar flow context": lambda: (
-        zoo.build("planar", (4,), context_shape=(3,), options=SMALL).bijection
-    ),
-    "radial flow context": lambda: (
-        zoo.build("radial", (4,), context_shape=(3,), options=SMALL).bijection
-    ),
-    "sylvester flow context": lambda: (
-        zoo.build("sylvester", (4,), context_shape=(3,), options=SMALL).bijection
-    ),
-    "gaussianization context": lambda: (
-        zoo.build("gaussianization", (4,), context_shape=(3,), options=SMALL).bijection
     ),
     "masked convolution": lambda: MaskedConvolution((2, 4, 4), NET),
     "masked convolution reversed": lambda: MaskedConvolution((1, 4, 6), NET, True),
@@ -167,6 +171,22 @@ def randomise(module: nn.Module, scale: float) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+        for part in module.modules():
+            if isinstance(part, IterativeGaussianization) and scale > 0:
+                for _ in range(2):
+                    part.append(_random_step(part, generator))
+
+
+def _random_step(layer: IterativeGaussianization, generator: torch.Generator) -> Step:
+    """A step as one is after fitting: any regression, splines, center and invertible matrix."""
+    regression, (_, n, knots), center, matrix = layer.shapes
+    splines = RationalQuadratic(knots - 1, 3.0, "linear")
+    return Step(
+        0.3 * torch.randn(regression, generator=generator),
+        torch.stack(splines.knots(0.5 * torch.randn(n, splines.size, generator=generator))),
+        torch.randn(center, generator=generator),
+        torch.eye(n) + 0.3 * torch.randn(matrix, generator=generator),
+    )
 
 
 def case(name: str, dtype: torch.dtype, rows: int = 6, scale: float = 0.15) -> Case:
@@ -176,7 +196,7 @@ def case(name: str, dtype: torch.dtype, rows: int = 6, scale: float = 0.15) -> C
         scale: how far its parameters are moved away from the identity.
     """
     torch.manual_seed(0)
-    bijection = LAYERS[name]() if name in LAYERS else FLOWS[name]().bijection
+    bijection = LAYERS[name]() if name in LAYERS else FLOWS[name].flow().bijection
     randomise(bijection, scale)
     generator = torch.Generator().manual_seed(7)
     support = bijection.support

@@ -1,0 +1,57 @@
+"""The flows of the law table as bundles in a store, by way of a run and the real export."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.flow import Flow
+from service.bundle import ContextColumn
+from tests.laws.zoo_table import FLOWS, case, randomise
+from training.checkpoint import Run, RunFile
+from training.data import Dataset
+from training.evaluate import evaluate
+from training.export import export
+from training.recipe import Recipe
+
+
+def slug(name: str) -> str:
+    """The name of a line's bundle."""
+    return name.lower().replace(" ", "-")
+
+
+def line_flow(name: str) -> Flow:
+    """A line's flow away from the identity, in float32."""
+    flow = FLOWS[name].flow().eval()
+    randomise(flow, 0.15)
+    return flow
+
+
+def write_bundle(name: str, folder: Path) -> None:
+    """Export `line_flow(name)` to folder/store/<slug>/1."""
+    line, dataset = FLOWS[name], _rows(name)
+    recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
+    file = RunFile(name=slug(name), recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
+    run = Run.create(folder / "runs" / slug(name), file)
+    run.save_best(line_flow(name).state_dict())
+    export(run, dataset, evaluate(run, dataset), folder / "store", slug(name))
+
+
+def _rows(name: str) -> Dataset:
+    """Rows that the line's flow accepts, as its training would have had them."""
+    one = case(name, torch.float32, rows=256)
+    x, context = one.x.numpy(), None if one.context is None else one.context.numpy()
+    columns = [
+        ContextColumn(name=f"c{i}", mean=0.0, scale=1.0, low=-3.0, high=3.0)
+        for i in range(FLOWS[name].context)
+    ]
+    return Dataset(
+        name="rows",
+        sha256="0" * 64,
+        integer=np.zeros(x.shape[1:], bool),
+        low=x.min(0).astype(np.float64),
+        high=x.max(0).astype(np.float64),
+        **dict.fromkeys(("train", "validation", "test"), x),
+        context=columns,
+        **dict.fromkeys(("train_context", "validation_context", "test_context"), context),
+    )
