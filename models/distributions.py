@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.bijection import Shape, sum_event
+from models.gaussian import log_sigmoid
 
 
 class Base(nn.Module, ABC):
@@ -71,7 +71,7 @@ class Logistic(Factorised):
 
     def _log_density(self, z: Tensor) -> Tensor:
         # -z - 2 log(1 + e^-z) written symmetrically: neither tail cancels
-        return -z.abs() - 2 * F.softplus(-z.abs())
+        return log_sigmoid(z) + log_sigmoid(-z)
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         u = _uniform(shape, generator)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.bijection import Bijection, sum_event
+from models.gaussian import log_sigmoid
 
 Values = float | Sequence[float]
 
@@ -80,7 +80,7 @@ class Logit(Bijection):
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         width = self.high - self.low
         # log(s(z) s(−z)), without a sigmoid to underflow before its logarithm is taken
-        log_det = torch.log(width) - z.abs() - 2 * F.softplus(-z.abs())
+        log_det = torch.log(width) + log_sigmoid(z) + log_sigmoid(-z)
         # measured from the nearer side; held inside the box where rounding would reach its edge
         shorter = width * torch.sigmoid(-z.abs())
         x = torch.where(z < 0, self.low + shorter, self.high - shorter)

@@ -22,6 +22,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 VERSION = re.compile(r"[1-9][0-9]*")
 
 Cost = Literal["parallel", "iterative", "sequential"]
+Arithmetic = Literal["float32", "float64"]
 PerCoordinate = float | list[float]
 """One number, or one for each coordinate in row-major order."""
 
@@ -144,6 +145,9 @@ class Manifest(_Part):
     event_shape: list[Annotated[int, Field(ge=1)]]
     latent_shape: list[Annotated[int, Field(ge=1)]]
     dtype: Literal["float32"]
+    arithmetic: Arithmetic = Field(
+        "float32", description="what the graphs compute in, between inputs and outputs of `dtype`"
+    )
     base: Literal["normal", "logistic", "uniform", "student-t", "mixture"]
     base_parameters: dict[str, float | list[float] | list[list[float]]] = Field(
         {},

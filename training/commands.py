@@ -51,7 +51,7 @@ def export(arguments: Namespace) -> None:
     _say(
         f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
         f"float64, z within {differences.z_relative:.1e} and x within "
-        f"{differences.x_relative:.1e} of their range"
+        f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
     )
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import tempfile
+import typing
 import warnings
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as RuntimeNotImplemented
 from torch import Tensor, nn
 
 from models.flow import Flow
@@ -44,13 +46,13 @@ def export(
         The folder store/<name>/<version> and the manifest in it.
 
     Raises:
-        ExportError: a name that is not allowed, or graphs that miss the tolerances.
+        ExportError: a name that is not allowed, or graphs that miss the tolerances in float32
+            arithmetic and in float64.
     """
     if not bundle.NAME.fullmatch(name):
         raise ExportError(f"a bundle's name matches {bundle.NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
-    graphs = {bundle.ENCODE: graph(flow, "x", "z"), bundle.DECODE: graph(flow, "z", "x")}
-    tolerances = verify(flow, graphs[bundle.ENCODE], graphs[bundle.DECODE], dataset)
+    arithmetic, graphs, tolerances = _verified(flow, dataset)
     parent = store / name
     parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
@@ -60,7 +62,8 @@ def export(
             write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in graphs}
         manifest = _manifest(run, flow, dataset, evaluation)
-        manifest |= {"name": name, "files": files, "tolerances": tolerances.model_dump()}
+        manifest |= {"name": name, "files": files}
+        manifest |= {"arithmetic": arithmetic, "tolerances": tolerances.model_dump()}
         while True:
             version = max(bundle.versions(parent), default=0) + 1
             manifest["version"] = version
@@ -77,8 +80,28 @@ def export(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _verified(
+    flow: Flow, dataset: Dataset
+) -> tuple[bundle.Arithmetic, dict[str, bytes], bundle.Tolerances]:
+    """Both graphs in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
+    missed: ExportError | None = None
+    for arithmetic in typing.get_args(bundle.Arithmetic):
+        made = copy.deepcopy(flow).double() if arithmetic == "float64" else flow
+        graphs = {bundle.ENCODE: graph(made, "x", "z"), bundle.DECODE: graph(made, "z", "x")}
+        try:
+            tolerances = verify(flow, graphs[bundle.ENCODE], graphs[bundle.DECODE], dataset)
+        except ExportError as error:
+            missed = missed or error
+        except RuntimeNotImplemented:  # onnxruntime has no convolution or erf in float64
+            break
+        else:
+            return arithmetic, graphs, tolerances
+    assert missed is not None
+    raise missed
+
+
 class _Direction(nn.Module):
-    """One direction of a flow as a module whose call is a graph."""
+    """One direction of a flow as a module whose call is a graph from float32 to float32."""
 
     def __init__(self, flow: Flow, encodes: bool) -> None:
         super().__init__()
@@ -86,14 +109,16 @@ class _Direction(nn.Module):
 
     def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         go = self.flow.encode if self.encodes else self.flow.decode
-        return go(value, context)
+        context = None if context is None else context.to(self.flow.like)
+        out, log_prob = go(value.to(self.flow.like), context)
+        return out.float(), log_prob.float()
 
 
 def graph(flow: Flow, source: str, target: str) -> bytes:
-    """One direction of a flow as an ONNX file of any batch size.
+    """One direction of a flow as an ONNX file of any batch size, float32 outside.
 
     Args:
-        flow: the flow, in float32.
+        flow: the flow; the graph computes in its number type.
         source, target: names of the graph's input and first output: x and z to encode, z and x
             to decode. The second output is log_prob; a conditional flow has the input context.
     """

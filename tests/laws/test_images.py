@@ -9,9 +9,7 @@ from torch import Tensor
 from models import zoo
 from models.bijection import Bijection, Compose, Inverted
 from models.coupling import ImageCoupling
-from models.distributions import Normal
 from models.elementwise import Additive, Affine
-from models.flow import Flow
 from models.images import (
     Partial,
     Squeeze,
@@ -22,11 +20,8 @@ from models.images import (
 )
 from models.linear import Permutation
 from models.networks import ConvNet
-from tests.laws.test_onnx import assert_agrees
-from tests.laws.zoo_table import LAYERS, NET, randomise
-from training.export import graph
+from tests.laws.zoo_table import NET, randomise
 
-GLOWS = ["glow", "glow images context"]
 TINY = {"transforms": 1, "hidden": (8,), "activation": "tanh"}
 
 
@@ -210,47 +205,3 @@ def _assert_normalised(bijection: Compose, x: Tensor) -> None:
             torch.testing.assert_close(channels.mean(1), torch.zeros(len(channels)))
             deviation = channels.std(1, correction=0)
             torch.testing.assert_close(deviation, torch.ones(len(channels)), rtol=0, atol=2e-3)
-
-
-def glow(name: str) -> Flow:
-    torch.manual_seed(0)
-    bijection = LAYERS[name]()
-    return Flow(Normal(bijection.latent_shape), bijection).eval()
-
-
-@pytest.mark.parametrize("name", GLOWS)
-def test_glow_starts_as_a_rotation_of_its_coordinates(name: str) -> None:
-    bijection = glow(name).double().bijection
-    x = torch.randn(8, *bijection.event_shape, dtype=torch.float64)
-    context = None if bijection.context_shape is None else torch.randn(8, 3).double()
-    z, log_det = bijection.encode(x, context)
-    # to the digits of the float32 numbers that the rotations are made of
-    torch.testing.assert_close(
-        (z**2).flatten(1).sum(1), (x**2).flatten(1).sum(1), rtol=1e-5, atol=0
-    )
-    torch.testing.assert_close(log_det, torch.zeros_like(log_det), rtol=0, atol=1e-5)
-    assert (z - x).abs().amax(0).min() > 1e-2
-
-
-@pytest.mark.parametrize("name", GLOWS)
-def test_gradients_reach_every_parameter_of_glow(name: str) -> None:
-    made = glow(name).double().train()
-    randomise(made, 0.15)
-    shape = made.context_shape
-    x = torch.randn(64, *made.bijection.event_shape, dtype=torch.float64)
-    context = None if shape is None else torch.randn(64, *shape, dtype=torch.float64)
-    for value in (made.encode(x, context)[1], made.decode(x, context)[0] ** 2):
-        made.zero_grad()
-        value.mean().backward()
-        for parameter_name, parameter in made.named_parameters():
-            assert parameter.grad is not None, parameter_name
-            assert torch.isfinite(parameter.grad).all(), parameter_name
-            assert parameter.grad.abs().max() > 0, parameter_name
-
-
-@pytest.mark.parametrize("name", GLOWS)
-def test_graphs_of_glow_agree_with_the_float64_flow(name: str) -> None:
-    made = glow(name)
-    randomise(made, 0.15)
-    assert_agrees(made, name, "x", graph(made, "x", "z"))
-    assert_agrees(made, name, "z", graph(made, "z", "x"))

@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,12 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models import roots
-from models.distributions import Normal
-from models.flow import Flow
 from models.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
 from models.networks import Conditioner
 from tests.laws.zoo_table import randomise
-from training.export import graph
 
 NET = Conditioner((24, 16), "tanh")
 Make = Callable[..., Any]
@@ -267,30 +262,3 @@ def test_each_row_has_the_parameters_of_its_own_context(make: Make) -> None:
         assert log_det.std() > 1e-3
         with pytest.raises(ValueError, match="context of row shape"):
             go(x)
-
-
-@pytest.mark.parametrize(
-    ("make", "context_shape"), [(Planar, None), (Radial, (2,)), (Sylvester, (2,))]
-)
-def test_graphs_agree_with_the_float64_map(
-    make: Make, context_shape: tuple[int, ...] | None
-) -> None:
-    torch.manual_seed(0)
-    layer = moved(make((2, 3), NET, context_shape=context_shape), 0.15, torch.float32)
-    flow = Flow(Normal((2, 3)), layer).eval()
-    graphs = {source: graph(flow, *names) for source, names in (("x", "xz"), ("z", "zx"))}
-    flow.double()
-    for source, content in graphs.items():
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        for batch in (1, 5, 64):
-            rows = 2 * torch.randn(batch, 2, 3)
-            feed, context = {source: rows.numpy()}, None
-            if context_shape is not None:
-                context = torch.randn(batch, *context_shape)
-                feed["context"] = context.numpy()
-                context = context.double()
-            go = flow.encode if source == "x" else flow.decode
-            with torch.no_grad():
-                expected = go(rows.double(), context)
-            for got, value in zip(session.run(None, feed), expected, strict=True):
-                np.testing.assert_allclose(got, value.numpy(), rtol=1e-5, atol=2e-5)
