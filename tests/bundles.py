@@ -20,20 +20,20 @@ def slug(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def line_flow(name: str) -> Flow:
-    """A line's flow away from the identity, in float32."""
+def line_flow(name: str, scale: float = 0.15) -> Flow:
+    """A line's flow that far from the identity, in float32."""
     flow = FLOWS[name].flow().eval()
-    randomise(flow, 0.15)
+    randomise(flow, scale)
     return flow
 
 
-def write_bundle(name: str, folder: Path) -> None:
-    """Export `line_flow(name)` to folder/store/<slug>/1."""
+def write_bundle(name: str, folder: Path, scale: float = 0.15) -> None:
+    """Export `line_flow(name, scale)` to folder/store/<slug>/1."""
     line, dataset = FLOWS[name], _rows(name)
     recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
     file = RunFile(name=slug(name), recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
     run = Run.create(folder / "runs" / slug(name), file)
-    run.save_best(line_flow(name).state_dict())
+    run.save_best(line_flow(name, scale).state_dict())
     export(run, dataset, evaluate(run, dataset), folder / "store", slug(name))
 
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
+from models import zoo
+from service import bundle
+from tests.bundles import write_bundle
 from tests.conftest import Serve
+from tests.laws import test_bijections
+from tests.laws.zoo_table import FLOWS, Line
 from training import recipe
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -53,7 +58,7 @@ def test_requests_answer_as_printed(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (example,) = printed("python")
+    example = printed("python")[0]
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -65,3 +70,19 @@ def test_the_recipe_examples_are_sound() -> None:
     assert len(examples) == 2
     for example in examples:
         assert recipe.Recipe.model_validate(tomllib.loads(example)).flow.family == "maf"
+
+
+def test_a_flow_of_your_own_keeps_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {"__name__": __name__}
+    exec(printed("python")[1], made)
+    entry, line = re.search(r"`(\"turned\": .*?)`", README), re.search(r"`(\"turned c.*?)`", README)
+    assert entry is not None
+    assert line is not None
+    for table, added in ((zoo.FAMILIES, entry[1]), (FLOWS, line[1])):
+        for name, value in eval(f"{{{added}}}", made | {"Line": Line}).items():
+            monkeypatch.setitem(table, name, value)
+    for bar in test_bijections.BARS:
+        test_bijections.test_round_trip_both_ways_and_log_dets_cancel("turned context", bar)
+    test_bijections.test_log_det_is_that_of_the_jacobian("turned context")
+    write_bundle("turned context", tmp_path)
+    assert bundle.read(tmp_path / "store" / "turned-context" / "1").family == "turned"

@@ -5,9 +5,11 @@ import json
 import math
 import shutil
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +17,7 @@ import torch
 from models import zoo
 from models.flow import Flow
 from service import bundle, noise
+from tests.bundles import write_bundle
 from tests.conftest import run_bijecta
 from training import data, evaluate, export, verify
 from training.checkpoint import Run
@@ -142,6 +145,25 @@ def test_a_graph_that_misses_its_flow_is_not_written(
     with pytest.raises(ExportError, match=r"log_prob_per_dim_p99 .* .bar 1e-05"):
         export.export(run, dataset, figures, tmp_path, "wrong")
     assert not list(tmp_path.rglob("*"))
+
+
+def test_a_flow_too_steep_for_float32_arithmetic_is_exported_in_float64(
+    line_bundle: Callable[[str], Path], tmp_path: Path
+) -> None:
+    write_bundle("maf image", tmp_path, scale=0.3)
+    kinds = []
+    for path in (line_bundle("maf image"), tmp_path / "store" / "maf-image" / "1"):
+        manifest = bundle.read(path)
+        graph = onnx.load(path / "decode.onnx").graph
+        assert {t.type.tensor_type.elem_type for t in (*graph.input, *graph.output)} == {
+            onnx.TensorProto.FLOAT
+        }
+        # what is computed in, as the numbers of the matrices tell
+        (weights,) = {w.data_type for w in graph.initializer if len(w.dims) == 2}
+        kinds.append((manifest.arithmetic, onnx.TensorProto.DataType.Name(weights)))
+        for name, bar in verify.BARS.items():
+            assert getattr(manifest.tolerances, name) <= bar
+    assert kinds == [("float32", "FLOAT"), ("float64", "DOUBLE")]
 
 
 def test_names_and_moved_data_are_checked(runs: Path, tmp_path: Path) -> None:
