@@ -16,6 +16,7 @@ from filelock import FileLock
 from sklearn.datasets import make_moons
 
 from tests.bundles import slug, write_bundle
+from tests.laws.zoo_table import FLOWS
 
 # the processes of a test run share the cores: more threads would wait for each other
 torch.set_num_threads(1)
@@ -177,3 +178,17 @@ def serve() -> Iterator[Serve]:
 def client(store: Path, serve: Serve) -> httpx.Client:
     """A client of a server of the session's store."""
     return serve("--store", store).client
+
+
+@pytest.fixture(scope="session")
+def families(
+    line_bundle: Callable[[str], Path], made_once: Callable[..., Path], serve: Serve
+) -> httpx.Client:
+    """A client of a server of every line of the law table."""
+
+    def gather(folder: Path) -> None:
+        # backwards, so as not to wait for a process that exports them one by one for test_onnx.py
+        for name in reversed(FLOWS):
+            (folder / slug(name)).symlink_to(line_bundle(name).parent)
+
+    return serve("--store", made_once("families", gather)).client

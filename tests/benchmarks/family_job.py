@@ -58,6 +58,7 @@ def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
         "start": measure.errors(start, x, noise),
         "trained": measure.errors(trained, x, noise),
         "onnx": manifest.tolerances.model_dump(),
+        "arithmetic": manifest.arithmetic,
         "encode": measure.graph(path / bundle.ENCODE, trained.bijection.event_shape),
         "decode": measure.graph(path / bundle.DECODE, shape),
     }
