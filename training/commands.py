@@ -31,6 +31,8 @@ def train(arguments: Namespace) -> None:
         f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
+    if progress.best_epoch == 1 and run.file.flow["options"].get("rotation") == "none":
+        _say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
     _say_score(run, evaluate_run(run, dataset))
 
 

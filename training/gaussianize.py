@@ -53,9 +53,14 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     run.rewind_log(progress.epoch)
     started = time.monotonic() - progress.seconds
     steps = next(part for part in flow.modules() if isinstance(part, IterativeGaussianization))
+    # one by one again, as they were fitted: rounding, and so every later step, is the same
+    resumed = [Step(*parts) for parts in zip(*steps.steps, strict=True)]
+    steps.truncate(0)
     train = _Rows(flow, dataset.noisy(dataset.train, 1, recipe.seed), dataset.train_context)
     held = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
     validation = _Rows(flow, held, dataset.validation_context)
+    for step in resumed:
+        _append(steps, step, train, validation)
     saved = progress.seconds
     with tqdm(
         desc=run.file.name,
@@ -67,13 +72,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
         while not progress.finished:
             seed = recipe.seed + progress.epoch
             step = _fit_step(train, options["knots"], options["rotation"], seed)
-            steps.append(step)
-            alone = IterativeGaussianization(
-                steps.event_shape, options["knots"], steps.context_shape
-            ).to(flow.like)
-            alone.append(step)
-            for rows in (train, validation):
-                rows.advance(alone)
+            _append(steps, step, train, validation)
             score = validation.score(flow.base)
             progress.epoch += 1
             progress.seconds = time.monotonic() - started
@@ -94,6 +93,15 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     steps.truncate(progress.best_epoch)
     run.save_best(flow.state_dict())
     return progress
+
+
+def _append(steps: IterativeGaussianization, step: Step, *moved: "_Rows") -> None:
+    """Add a step to those fitted, and send rows through it."""
+    alone = IterativeGaussianization(steps.event_shape, step.knots.shape[-1], steps.context_shape)
+    alone.to(steps.steps.matrix).append(step)
+    steps.append(step)
+    for rows in moved:
+        rows.advance(alone)
 
 
 def _fit_step(rows: "_Rows", knots: int, rotation: str, seed: int) -> Step:
@@ -177,7 +185,8 @@ class _Rows:
     """Rows on their way to the latents, with the log-determinants that they have met."""
 
     def __init__(self, flow: Flow, noisy: Float32, context: Float32 | None) -> None:
-        self.x = torch.from_numpy(noisy.reshape(-1, *noisy.shape[2:])).to(flow.like)
+        # a copy: the rows are moved in place, and the data set's own must stay
+        self.x = torch.tensor(noisy.reshape(-1, *noisy.shape[2:])).to(flow.like)
         self.log_det = self.x.new_zeros(len(self.x))
         self.context: Tensor | None = None
         if context is not None:

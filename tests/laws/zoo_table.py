@@ -1,5 +1,6 @@
 """The law table: one line for each flow and layer that the laws are checked on."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -185,7 +186,7 @@ def _random_step(layer: IterativeGaussianization, generator: torch.Generator) ->
         0.3 * torch.randn(regression, generator=generator),
         torch.stack(splines.knots(0.5 * torch.randn(n, splines.size, generator=generator))),
         torch.randn(center, generator=generator),
-        torch.eye(n) + 0.3 * torch.randn(matrix, generator=generator),
+        torch.eye(n) + 0.6 / math.sqrt(n) * torch.randn(matrix, generator=generator),
     )
 
 
