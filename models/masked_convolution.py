@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from models.bijection import Bijection, Shape, sum_event
 from models.loops import fixed_point
-from models.networks import Conditioner, zero_
+from models.networks import Conditioner
 
 # The slope of the residual in its own coordinate stays within ± OWN_SLOPE, so that each step of
 # decoding takes at least a tenth off the error of a coordinate once those before it are right. On
@@ -120,7 +120,7 @@ class MaskedConvolution(Bijection):
         self.layers = nn.ModuleList(
             MaskedConv(channels, before, after, size, reverse) for before, after in pairwise(units)
         )
-        zero_(self.layers[-1])
+        conditioner.start(self.layers[-1])
         self.log_t = nn.Parameter(torch.zeros(self.image))
         self.shifts = nn.ModuleList()
         if self.context_shape is not None:

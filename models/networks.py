@@ -25,6 +25,7 @@ class Conditioner:
         hidden: widths of the hidden layers.
         activation: a key of `ACTIVATIONS`.
         dropout: share of hidden units left out in training.
+        zero_start: whether the last layer starts at zero, and what it steers at its identity.
 
     Raises:
         ValueError: no such activation, a width below one, or a dropout outside [0, 1).
@@ -33,6 +34,7 @@ class Conditioner:
     hidden: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
+    zero_start: bool = True
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -41,6 +43,11 @@ class Conditioner:
             raise ValueError(f"hidden widths are at least 1, got {list(self.hidden)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is in [0, 1), got {self.dropout}")
+
+    def start(self, last: nn.Module) -> None:
+        """Set a network's last layer to zero, where it starts there."""
+        if self.zero_start:
+            zero_(last)
 
     def activate(self, h: Tensor, training: bool) -> Tensor:
         """What follows each hidden layer: the activation and, in training, dropout."""
@@ -76,7 +83,7 @@ def set_precision(module: nn.Module, precision: torch.dtype | None) -> None:
 
 
 class MLP(Network):
-    """A fully connected network whose last layer starts at zero.
+    """A fully connected network.
 
     Args:
         inputs, outputs: features in and out.
@@ -88,7 +95,7 @@ class MLP(Network):
         widths = [inputs, *conditioner.hidden, outputs]
         self.linears = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         self.conditioner = conditioner
-        zero_(self.linears[-1])
+        conditioner.start(self.linears[-1])
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs → batch × outputs."""
@@ -100,7 +107,7 @@ class MLP(Network):
 
 
 class ConvNet(Network):
-    """Convolutions over an image, 3 × 3 first and last and 1 × 1 between; the last starts at zero.
+    """Convolutions over an image, 3 × 3 first and last and 1 × 1 between.
 
     Kingma & Dhariwal 2018, §3.3. Pixels at a border can be told from others: there the last
     convolution reads padding of zeros, elsewhere hidden units with their biases.
@@ -119,7 +126,7 @@ class ConvNet(Network):
             for i in range(last + 1)
         )
         self.conditioner = conditioner
-        zero_(self.convolutions[-1])
+        conditioner.start(self.convolutions[-1])
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs × H × W → batch × outputs × H × W."""
@@ -185,7 +192,7 @@ class MaskedMLP(Network):
         outputs = places.repeat_interleave(size)
         self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
         self.conditioner = conditioner
-        zero_(self.linears[-1])
+        conditioner.start(self.linears[-1])
 
     def weights(self) -> list[Tensor]:
         """The masked weights, to be computed once where the network runs many times."""

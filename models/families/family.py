@@ -15,6 +15,7 @@ class Family(ABC):
     Args:
         transforms: number of learned layers.
         hidden, activation, dropout: of the conditioner networks (`networks.Conditioner`).
+        zero_start: whether those start at zero, and so the flow as (nearly) the identity.
         base: a key of `zoo.BASES`.
         base_options: arguments of the base distribution; its defaults where left out.
     """
@@ -27,6 +28,7 @@ class Family(ABC):
     hidden: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     dropout: float = 0.0
+    zero_start: bool = True
     base: str = "normal"
     base_options: dict[str, int | float] = field(default_factory=dict)
 
@@ -38,7 +40,7 @@ class Family(ABC):
     @property
     def conditioner(self) -> Conditioner:
         """The shape of each layer's network."""
-        return Conditioner(tuple(self.hidden), self.activation, self.dropout)
+        return Conditioner(tuple(self.hidden), self.activation, self.dropout, self.zero_start)
 
     @abstractmethod
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:

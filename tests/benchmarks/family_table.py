@@ -125,7 +125,8 @@ def page(cells: dict[tuple[str, str], Cell], missed: dict[str, list[str]]) -> st
             lines.append(f"| {title} | {score['log_prob']:.1f} | {score['bits_per_dim']:.3f} |")
     lines += [
         "",
-        "Beside zuko's flows of the same size, nats per held-out row (ours − zuko's ± SE):",
+        "Beside zuko's flows of the same size, nats per held-out row (ours − zuko's ± SE,",
+        "over three seeds and the rows):",
         "",
     ]
     lines += ["| family | " + " | ".join(s.replace("_", " ") for s in densities) + " |"]
