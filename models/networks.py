@@ -25,7 +25,8 @@ class Conditioner:
         hidden: widths of the hidden layers.
         activation: a key of `ACTIVATIONS`.
         dropout: share of hidden units left out in training.
-        zero_start: whether the last layer starts at zero, and what it steers at its identity.
+        start_scale: what the last layer's first values are scaled by; at zero, what it steers
+            starts as its identity.
 
     Raises:
         ValueError: no such activation, a width below one, or a dropout outside [0, 1).
@@ -34,7 +35,7 @@ class Conditioner:
     hidden: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
-    zero_start: bool = True
+    start_scale: float = 0.0
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -45,9 +46,10 @@ class Conditioner:
             raise ValueError(f"dropout is in [0, 1), got {self.dropout}")
 
     def start(self, last: nn.Module) -> None:
-        """Set a network's last layer to zero, where it starts there."""
-        if self.zero_start:
-            zero_(last)
+        """Scale the first values of a network's last layer."""
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.mul_(self.start_scale)
 
     def activate(self, h: Tensor, training: bool) -> Tensor:
         """What follows each hidden layer: the activation and, in training, dropout."""
@@ -230,11 +232,3 @@ class Parameters(nn.Module):
             return self.value[None]
         moved: Tensor = self.network(context.flatten(1))
         return self.value + moved
-
-
-def zero_(linear: nn.Module) -> None:
-    """Set a layer to zero, so that the map it steers starts as the identity."""
-    assert isinstance(linear, nn.Linear | nn.Conv2d)
-    assert linear.bias is not None
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)

@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 from models.bijection import Bijection, Shape
 from models.networks import Conditioner
 
+# So many layers may start at random: 64 were beyond inversion, even in float64.
+FREE_LAYERS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family(ABC):
@@ -15,7 +18,8 @@ class Family(ABC):
     Args:
         transforms: number of learned layers.
         hidden, activation, dropout: of the conditioner networks (`networks.Conditioner`).
-        zero_start: whether those start at zero, and so the flow as (nearly) the identity.
+        zero_start: whether those start at zero, and so the flow as (nearly) the identity; if not,
+            many layers start nearer to it than few.
         base: a key of `zoo.BASES`.
         base_options: arguments of the base distribution; its defaults where left out.
     """
@@ -40,7 +44,8 @@ class Family(ABC):
     @property
     def conditioner(self) -> Conditioner:
         """The shape of each layer's network."""
-        return Conditioner(tuple(self.hidden), self.activation, self.dropout, self.zero_start)
+        scale = 0.0 if self.zero_start else min(1.0, FREE_LAYERS / self.transforms)
+        return Conditioner(tuple(self.hidden), self.activation, self.dropout, scale)
 
     @abstractmethod
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
