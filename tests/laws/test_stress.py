@@ -78,6 +78,10 @@ def test_64_layers_are_still_inverted(family: str) -> None:
     assert_round_trips(build(family, (3,), 0.02, transforms=64).double(), 1e-8)
 
 
+def test_64_layers_that_start_at_random_are_still_inverted() -> None:
+    assert_round_trips(build("maf", (3,), 0.0, transforms=64, zero_start=False).double(), 1e-8)
+
+
 @every_family
 @pytest.mark.parametrize("scale", [0.2, 10.0])
 @pytest.mark.parametrize("size", [1.0, 1e6])
