@@ -87,57 +87,68 @@ def _run(cell: tuple[str, str]) -> subprocess.CompletedProcess[str]:
 def page(cells: dict[tuple[str, str], Cell], missed: dict[str, list[str]]) -> str:
     """The Markdown page."""
     titles = {title: [cells[title, s] for s in entry.sources] for title, entry in ENTRIES.items()}
-    densities = next(entry.sources for entry in ENTRIES.values() if not entry.image)
+    flat = {title: group for title, group in titles.items() if not ENTRIES[title].image}
+    images = {title: group[0] for title, group in titles.items() if ENTRIES[title].image}
+    beside = {title: group for title, group in titles.items() if ENTRIES[title].zuko}
+    densities = [cell["source"].replace("_", " ") for cell in next(iter(flat.values()))]
+    errors = [f"{kind} {when}" for kind in ("x, z", "log-det") for when in ("start", "trained")]
+    columns = ["encode", "decode", "parameters"]
+    columns += [f"{name}, {kind}" for name in errors for kind in ("float32", "float64")]
+    columns += ["ONNX KiB", "ONNX error", "in float64", "encode ms", "decode ms"]
     lines = [
         "# Families",
         "",
         "Made by `make family-table`; every figure is the worst over what the family was trained",
-        "on: six 2-D densities, or digits of 1 × 8 × 8. Round trips are of both directions, as a",
-        "part of the range; log-dets in nats per dimension against autograd's Jacobian in",
-        "float64; ONNX errors in nats per dimension against the float64 flow, with how many of the",
-        "exports needed float64 arithmetic to meet the bars; milliseconds are medians for 256 rows",
-        "on one thread of one noisy machine.",
+        "on: six 2-D densities, or digits of 1 × 8 × 8. Round trips (x, z) are of both directions,",
+        "as a part of the range. Log-dets are in nats per dimension: in float64 against autograd's",
+        "Jacobian, in float32 (with the base's log-density) against float64. ONNX errors are in",
+        "nats per dimension against the float64 flow, with how many of the exports needed float64",
+        "arithmetic to meet the bars; milliseconds are medians for 256 rows on one thread of one",
+        "noisy machine.",
         "",
-        "| family | encode | decode | parameters | float32 start | trained | float64 start |"
-        " trained | log-det start | trained | ONNX KiB | ONNX error | in float64 | encode ms |"
-        " decode ms |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for title, group in titles.items():
-        lines.append(f"| {title} | " + " | ".join(_line(group)) + " |")
-    lines += ["", "Held-out nats per row, and the integral of each density:", ""]
-    lines += ["| family | " + " | ".join(s.replace("_", " ") for s in densities) + " |"]
-    lines += ["|---" * (len(densities) + 1) + "|"]
-    for title, group in titles.items():
-        if not ENTRIES[title].image:
-            scores = [f"{c['held_out']['log_prob']:.3f} ({c['integral']:.5f})" for c in group]
-            lines.append(f"| {title} | " + " | ".join(scores) + " |")
-    lines += [
+        *_table(columns, {title: _line(group) for title, group in titles.items()}),
+        "Held-out nats per row, and the integral of each density:",
         "",
+        *_table(
+            densities,
+            {
+                title: [f"{c['held_out']['log_prob']:.3f} ({c['integral']:.5f})" for c in group]
+                for title, group in flat.items()
+            },
+        ),
         "Digits of 1 × 8 × 8, held-out:",
         "",
-        "| family | nats | bits/dim |",
-        "|---|--:|--:|",
-    ]
-    for title, group in titles.items():
-        if ENTRIES[title].image:
-            score = group[0]["held_out"]
-            lines.append(f"| {title} | {score['log_prob']:.1f} | {score['bits_per_dim']:.3f} |")
-    lines += [
-        "",
+        *_table(
+            ["nats", "bits/dim"],
+            {
+                title: [f"{c['held_out']['log_prob']:.1f}", f"{c['held_out']['bits_per_dim']:.3f}"]
+                for title, c in images.items()
+            },
+        ),
         "Beside zuko's flows of the same size, nats per held-out row (ours − zuko's ± SE,",
         "over three seeds and the rows):",
         "",
+        *_table(
+            densities,
+            {
+                title: [f"{c['zuko']['ahead']:+.3f} ± {c['zuko']['se']:.3f}" for c in group]
+                for title, group in beside.items()
+            },
+        ),
+        f"Bars missed: {'none' if not missed else ''}",
+        *(f"- {cell}: {'; '.join(what)}" for cell, what in missed.items()),
     ]
-    lines += ["| family | " + " | ".join(s.replace("_", " ") for s in densities) + " |"]
-    lines += ["|---" * (len(densities) + 1) + "|"]
-    for title, group in titles.items():
-        if ENTRIES[title].zuko:
-            gaps = [f"{c['zuko']['ahead']:+.3f} ± {c['zuko']['se']:.3f}" for c in group]
-            lines.append(f"| {title} | " + " | ".join(gaps) + " |")
-    lines += ["", f"Bars missed: {'none' if not missed else ''}"]
-    lines += [f"- {cell}: {'; '.join(what)}" for cell, what in missed.items()]
     return "\n".join(lines) + "\n"
+
+
+def _table(columns: list[str], rows: dict[str, list[str]]) -> list[str]:
+    """Lines of a Markdown table of families."""
+    return [
+        "| " + " | ".join(["family", *columns]) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *("| " + " | ".join([title, *row]) + " |" for title, row in rows.items()),
+        "",
+    ]
 
 
 def _line(group: list[Cell]) -> list[str]:
@@ -151,11 +162,10 @@ def _line(group: list[Cell]) -> list[str]:
         group[0]["cost"]["encode"],
         group[0]["cost"]["decode"],
         worst(lambda c: c["parameters"], ","),
-        trip("start", "32"),
-        trip("trained", "32"),
-        trip("start", "64"),
-        trip("trained", "64"),
+        *(trip(when, kind) for when in ("start", "trained") for kind in ("32", "64")),
+        worst(lambda c: c["start"]["log_prob_32_to_64"]),
         worst(lambda c: c["start"]["log_det_64"]),
+        worst(lambda c: c["trained"]["log_prob_32_to_64"]),
         worst(lambda c: c["trained"]["log_det_64"]),
         worst(lambda c: c["encode"]["kib"] + c["decode"]["kib"], ".0f"),
         worst(lambda c: c["onnx"]["log_prob_per_dim_max"]),
