@@ -61,12 +61,13 @@ class MaskedAutoregressive(Bijection):
         context = None if context is None else context.flatten(1)
         weights = self.network.weights()
 
-        def step(x: Tensor, chosen: Tensor) -> Tensor:
+        def step(x: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            (chosen,) = row
             # what the other coordinates get here is not yet right, and never looked at
             theta = self.network(x, context, weights)
-            return torch.where(chosen > 0, self.univariate.decode(flat, theta)[0], x)
+            return torch.where(chosen > 0, self.univariate.decode(flat, theta)[0], x), []
 
         one_hot = torch.eye(flat.shape[1], dtype=z.dtype, device=z.device)[self.order]
-        x = loop(step, torch.zeros_like(flat), one_hot)
+        x, _ = loop(step, torch.zeros_like(flat), [one_hot])
         _, log_det = self.univariate.decode(flat, self.network(x, context, weights))
         return x.view_as(z), sum_event(log_det)

@@ -164,7 +164,8 @@ class IterativeGaussianization(Bijection):
     ) -> tuple[Tensor, Tensor]:
         """Send rows and the log-determinant so far, as one state, through every step."""
         flat = value.flatten(1)
-        state = loop(step, torch.cat([flat, torch.zeros_like(flat[:, :1])], 1), rows)
+        start = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
+        state, _ = loop(lambda state, row: (step(state, row[0]), []), start, [rows])
         return state[:, :-1].view_as(value), state[:, -1]
 
     def _pack(self, matrix: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Loops that run as Python in torch and as one operator in an exported graph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,20 +11,35 @@ try:
 except ImportError:  # private names: without them loops are exported unrolled, which is exact too
     scan = while_loop = None  # type: ignore[assignment]
 
+Step = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
 
-def loop(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, rows: Tensor) -> Tensor:
-    """Fold `state = step(state, row)` over the rows; under export this is one ONNX Scan.
 
-    The state must be a fresh tensor, not one that `step` reads too: the exporter refuses that.
+def loop(step: Step, state: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Fold `state, outputs = step(state, row of each)`; under export this is one ONNX Scan.
+
+    Args:
+        step: the state and a row of each of `rows` → the new state and outputs.
+        state: where to start, a fresh tensor that `step` does not read otherwise: the exporter
+            refuses that.
+        rows: tensors whose rows the steps take one after another.
+
+    Returns:
+        The last state, and each output of all steps, stacked.
     """
     if scan is not None and torch.compiler.is_exporting():
-        # Scan wants an output for each row: an empty one costs nothing
-        final, _ = scan(lambda s, row: (step(s, row), row[:0].clone()), state, rows)
-        assert isinstance(final, Tensor)
-        return final
-    for row in rows:
-        state = step(state, row)
-    return state
+
+        def once(state: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            state, outputs = step(state, rows)
+            # Scan wants an output for each row: an empty one costs nothing
+            return state, [*outputs] or [rows[0][:0].clone()]
+
+        final, stacked = scan(once, state, list(rows))
+        return final, list(stacked)
+    collected = []
+    for row in zip(*rows, strict=True):
+        state, outputs = step(state, row)
+        collected.append(outputs)
+    return state, [torch.stack(output) for output in zip(*collected, strict=True)]
 
 
 def fixed_point(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.loops import loop
+from models.loops import fixed_point
 
 # Steps that end at the last digit from any bracket that the layers give (see test_roots.py).
 STEPS = {torch.float32: 40, torch.float64: 80}
@@ -17,8 +17,9 @@ def solve(
     """Find x with f(x) = target for an increasing f, each element by itself.
 
     Newton's step is taken where it stays inside the bracket and is at most half of the step
-    before it; elsewhere the bracket is halved (Press et al., Numerical Recipes, `rtsafe`). The
-    number of steps is fixed by the number type, so that it exports as one loop.
+    before it; elsewhere the bracket is halved (Press et al., Numerical Recipes, `rtsafe`). It ends
+    when no root moves any more, at most after a number of steps fixed by the number type, and
+    exports as one loop.
 
     Args:
         function: x → f(x) and f'(x), elementwise; of any parameters that want gradients. On the
@@ -46,7 +47,7 @@ def _search(
 ) -> Tensor:
     """Give the root without its derivative."""
 
-    def step(state: Tensor, _: Tensor) -> Tensor:
+    def step(state: Tensor) -> Tensor:
         low, high, x, last = state.unbind()
         value, slope = function(x)
         excess = value - target
@@ -59,12 +60,5 @@ def _search(
         return torch.stack([low, high, after, after - x])
 
     state = torch.stack([low, high, 0.5 * (low + high), high - low])
-    times = state.new_zeros(STEPS[state.dtype], 1)
-    if torch.compiler.is_exporting():
-        return loop(step, state, times)[2]
-    for _ in times:
-        before = state[2]
-        state = step(state, before)
-        if torch.equal(state[2], before):
-            break
-    return state[2]
+    # once a step moves nothing, every root is right to its last digit
+    return fixed_point(step, state, 0.0, STEPS[state.dtype])[2]

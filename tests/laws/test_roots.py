@@ -133,7 +133,7 @@ def test_a_target_that_is_no_number_has_no_root_and_leaves_the_others_alone() ->
     assert roots.solve(function, target[:0], target[:0], target[:0]).shape == (0,)
 
 
-def test_exported_it_is_one_scan_and_finds_the_same_roots() -> None:
+def test_exported_it_is_one_loop_and_finds_the_same_roots() -> None:
     class Inverse(nn.Module):
         def forward(self, target: Tensor) -> Tensor:
             def function(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ def test_exported_it_is_one_scan_and_finds_the_same_roots() -> None:
     assert program is not None
     content = program.model_proto.SerializeToString()
     operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
-    assert operators.count("Scan") == 1
+    assert operators.count("Loop") == 1
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     target = 30 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
     (x,) = session.run(None, {session.get_inputs()[0].name: target.numpy()})
