@@ -1,5 +1,6 @@
 """Masked autoregressive flows; the inverse autoregressive flow is the same class, `Inverted`."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,14 +9,16 @@ from torch import Tensor
 from models.bijection import Bijection, sum_event
 from models.elementwise import UnivariateMap
 from models.linear import permutation
-from models.loops import loop
-from models.networks import Conditioner, MaskedMLP
+from models.masked import MaskedMLP
+from models.networks import Conditioner
+from models.ordered import Inverse, invert
 
 
 class MaskedAutoregressive(Bijection):
     """MAF: each coordinate is mapped monotonically given those before it.
 
-    Papamakarios et al. 2017. Encoding costs one pass of the network, decoding D passes of it.
+    Papamakarios et al. 2017. Encoding costs one pass of the network, decoding little more, in as
+    many steps as there are coordinates or fewer (`ordered.invert`).
     `Inverted(MaskedAutoregressive(…))` is the inverse autoregressive flow (Kingma et al. 2016).
 
     Args:
@@ -31,6 +34,7 @@ class MaskedAutoregressive(Bijection):
 
     decode_cost = "sequential"
     order: Tensor
+    position: Tensor
 
     def __init__(
         self,
@@ -43,13 +47,16 @@ class MaskedAutoregressive(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         self.univariate = univariate
         self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
-        position = self.order.argsort().tolist()
-        self.network = MaskedMLP(position, univariate.size, self.context_features, conditioner)
+        self.register_buffer("position", self.order.argsort(), persistent=False)
+        self.network = MaskedMLP(
+            self.position.tolist(), univariate.size, self.context_features, conditioner
+        )
+        self.inverse = Inverse("jacobi", math.ceil(math.sqrt(len(self.order))))
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each coordinate's map: batch × D → batch × D × univariate.size."""
         context = None if context is None else context.flatten(1)
-        theta: Tensor = self.network(x.flatten(1), context, self.network.weights())
+        theta: Tensor = self.network(x.flatten(1), context)
         return theta
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -57,17 +64,11 @@ class MaskedAutoregressive(Bijection):
         return z.view_as(x), sum_event(log_det)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        flat = z.flatten(1)
+        inverse = self.inverse
+        if torch.is_grad_enabled():
+            # sweeps that have found x have not always found its derivatives
+            inverse = Inverse("ordered", inverse.width)
         context = None if context is None else context.flatten(1)
-        weights = self.network.weights()
-
-        def step(x: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            (chosen,) = row
-            # what the other coordinates get here is not yet right, and never looked at
-            theta = self.network(x, context, weights)
-            return torch.where(chosen > 0, self.univariate.decode(flat, theta)[0], x), []
-
-        one_hot = torch.eye(flat.shape[1], dtype=z.dtype, device=z.device)[self.order]
-        x, _ = loop(step, torch.zeros_like(flat), [one_hot])
-        _, log_det = self.univariate.decode(flat, self.network(x, context, weights))
-        return x.view_as(z), sum_event(log_det)
+        flat = z.flatten(1)[:, self.order]
+        x, log_slope = invert(self.network, self.univariate, flat, context, inverse)
+        return x[:, self.position].view_as(z), sum_event(log_slope)

@@ -95,7 +95,7 @@ class MaskedConvolution(Bijection):
         context_shape: shape of the conditioning vector, or None; all biases depend on it.
 
     Raises:
-        ValueError: another number of axes, another activation, or dropout.
+        ValueError: another number of axes, another activation, dropout, or residual layers.
     """
 
     decode_cost = "iterative"
@@ -110,9 +110,9 @@ class MaskedConvolution(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         if len(self.event_shape) not in (1, 3):
             raise ValueError(f"expected an event shape C × H × W or D, got {self.event_shape}")
-        if conditioner.activation != "tanh" or conditioner.dropout:
+        if conditioner.activation != "tanh" or conditioner.dropout or conditioner.residual:
             # the bound on slopes is that of tanh, and dropout would change f from step to step
-            raise ValueError("masked convolutions take the activation tanh and no dropout")
+            raise ValueError("masked convolutions take tanh, no dropout and no residual layers")
         channels, height, width = (*self.event_shape, 1, 1)[:3]
         self.image: Shape = (channels, height, width)
         size = 1 if height == width == 1 else 3

@@ -1,7 +1,7 @@
 """Conditioner networks: they read one part of a row and steer the map of another."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +25,20 @@ class Conditioner:
         hidden: widths of the hidden layers.
         activation: a key of `ACTIVATIONS`.
         dropout: share of hidden units left out in training.
+        residual: each hidden layer after the first adds what it computes to what it reads.
         start_scale: what the last layer's first values are scaled by; at zero, what it steers
             starts as its identity.
 
     Raises:
-        ValueError: no such activation, a width below one, or a dropout outside [0, 1).
+        ValueError: no such activation, a width below one, a dropout outside [0, 1), or residual
+            layers of unequal widths.
     """
 
     hidden: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
     start_scale: float = 0.0
+    residual: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -44,6 +47,8 @@ class Conditioner:
             raise ValueError(f"hidden widths are at least 1, got {list(self.hidden)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is in [0, 1), got {self.dropout}")
+        if self.residual and len(set(self.hidden)) > 1:
+            raise ValueError(f"residual layers are of equal widths, got {list(self.hidden)}")
 
     def start(self, last: nn.Module) -> None:
         """Scale the first values of a network's last layer."""
@@ -51,9 +56,28 @@ class Conditioner:
             for parameter in last.parameters():
                 parameter.mul_(self.start_scale)
 
-    def activate(self, h: Tensor, training: bool) -> Tensor:
-        """What follows each hidden layer: the activation and, in training, dropout."""
-        return F.dropout(ACTIVATIONS[self.activation](h), self.dropout, training)
+    def hidden_units(
+        self, preactivation: Tensor, before: Tensor | None, training: bool = False
+    ) -> Tensor:
+        """What a hidden layer gives: activation, dropout in training, and the skip connection.
+
+        Args:
+            preactivation: of the layer.
+            before: units of the hidden layer before it; None for the first.
+            training: whether units are dropped.
+        """
+        units = F.dropout(ACTIVATIONS[self.activation](preactivation), self.dropout, training)
+        return units + before if self.residual and before is not None else units
+
+    def run(
+        self, layers: Iterable[Callable[[Tensor], Tensor]], x: Tensor, training: bool
+    ) -> Tensor:
+        """A network of these layers, the last of which gives the output."""
+        *hidden, last = layers
+        units: Tensor | None = None
+        for layer in hidden:
+            units = self.hidden_units(layer(x if units is None else units), units, training)
+        return last(x if units is None else units)
 
 
 class Network(nn.Module, ABC):
@@ -101,11 +125,7 @@ class MLP(Network):
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs → batch × outputs."""
-        *hidden, last = self.linears
-        for linear in hidden:
-            x = self.conditioner.activate(linear(x), self.training)
-        output: Tensor = last(x)
-        return output
+        return self.conditioner.run(self.linears, x, self.training)
 
 
 class ConvNet(Network):
@@ -132,84 +152,7 @@ class ConvNet(Network):
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs × H × W → batch × outputs × H × W."""
-        *hidden, last = self.convolutions
-        for convolution in hidden:
-            x = self.conditioner.activate(convolution(x), self.training)
-        output: Tensor = last(x)
-        return output
-
-
-class MaskedLinear(nn.Linear):
-    """A linear layer some of whose weights are held at zero.
-
-    Args:
-        mask: outputs × inputs, True where a weight is free.
-    """
-
-    mask: Tensor | None
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask.shape[1], mask.shape[0])
-        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
-
-    def masked_weight(self) -> Tensor:
-        """The weights in force: outputs × inputs."""
-        return self.weight if self.mask is None else self.weight * self.mask
-
-    def fold(self) -> None:
-        """Write the mask into the weights and forget it (`folding.Foldable`)."""
-        with torch.no_grad():
-            self.weight.copy_(self.masked_weight())
-        self.mask = None
-
-
-class MaskedMLP(Network):
-    """MADE: a network whose k-th group of outputs sees only inputs that come before k.
-
-    Germain et al. 2015, eqs. 12–13; hidden units are kept sorted by degree.
-
-    Args:
-        position: for each of the D inputs, its place 0 … D−1 in the autoregressive order.
-        size: outputs for each input; the output is batch × D × size.
-        context: features that every output may see.
-        conditioner: hidden widths, activation, dropout.
-    """
-
-    def __init__(
-        self, position: Sequence[int], size: int, context: int, conditioner: Conditioner
-    ) -> None:
-        super().__init__()
-        n = len(position)
-        self.size = size
-        # A unit of degree d sees the first d inputs; an output at place k sees units of degree
-        # ≤ k. Degree 0 is of use only where there is a context for it to see.
-        places = torch.tensor(position)
-        lowest = 0 if context else min(1, n - 1)
-        degrees = torch.cat([torch.zeros(context, dtype=torch.long), places + 1])
-        self.linears = nn.ModuleList()
-        for width in conditioner.hidden:
-            spread = torch.arange(width) * (n - lowest) // width + lowest
-            self.linears.append(MaskedLinear(spread[:, None] >= degrees[None, :]))
-            degrees = spread
-        outputs = places.repeat_interleave(size)
-        self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
-        self.conditioner = conditioner
-        conditioner.start(self.linears[-1])
-
-    def weights(self) -> list[Tensor]:
-        """The masked weights, to be computed once where the network runs many times."""
-        return [linear.masked_weight() for linear in self.linears]  # type: ignore[operator]
-
-    def _forward(self, x: Tensor, context: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
-        """Batch × D (and batch × context) → batch × D × size, with `weights` from `weights()`."""
-        n = x.shape[1]
-        h = x if context is None else torch.cat([context, x], 1)
-        last = len(weights) - 1
-        for i, (linear, weight) in enumerate(zip(self.linears, weights, strict=True)):
-            h = F.linear(h, weight, linear.bias)  # type: ignore[arg-type]
-            if i < last:
-                h = self.conditioner.activate(h, self.training)
-        return h.view(-1, n, self.size)
+        return self.conditioner.run(self.convolutions, x, self.training)
 
 
 class Parameters(nn.Module):

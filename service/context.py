@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import ContextColumn, Manifest
 from service.engine import Float32
 from service.errors import InvalidInputError
+from service.manifest import ContextColumn, Manifest
 
 # Names of classes in an error, of up to a thousand.
 MOST_NAMED = 20

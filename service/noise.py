@@ -4,9 +4,9 @@ import secrets
 
 import numpy as np
 
-from service.bundle import Manifest
 from service.engine import Float32
 from service.errors import InvalidInputError
+from service.manifest import Manifest
 
 
 def chosen_seed(given: int | None) -> int:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from service import bundle, context, noise
-from service.bundle import BundleError, Manifest, PerCoordinate
+from service.bundle import BundleError
 from service.engine import Device, DeviceError, Engine, Float32
 from service.errors import InvalidInputError, ModelRefusedError, UnknownModelError
+from service.manifest import NAME, Manifest, PerCoordinate
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +139,8 @@ def _bundles(folder: Path) -> list[Path]:
     found = []
     try:
         for path in sorted(p for p in folder.iterdir() if p.is_dir()):
-            if not bundle.NAME.fullmatch(path.name):
-                log.warning("skipped %s: names match %s", path, bundle.NAME.pattern)
+            if not NAME.fullmatch(path.name):
+                log.warning("skipped %s: names match %s", path, NAME.pattern)
                 continue
             try:
                 found += [path / str(version) for version in bundle.versions(path)]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.flow import Flow
-from service.bundle import ContextColumn
+from service.manifest import ContextColumn
 from tests.laws.zoo_table import FLOWS, case, randomise
 from training.checkpoint import Run, RunFile
 from training.data import Dataset

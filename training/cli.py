@@ -30,6 +30,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--store", type=Path, required=True, help="folder of bundles")
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, where it has moved")
+    export.add_argument(
+        "--inverse",
+        choices=["auto", "ordered", "jacobi"],
+        default="auto",
+        help="how masked layers are inverted; auto: the fastest here, measured",
+    )
+    export.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        help="change below which sweeps of jacobi stop, relative to max(1, |x|) (0: exact)",
+    )
     export.set_defaults(handler=_handler("export"))
 
 

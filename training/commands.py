@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.bundle import HeldOut
+from service.manifest import HeldOut
 from training import data, recipe
 from training.checkpoint import Progress, Run, RunFile
+from training.choice import Wanted
 from training.data import Dataset
 from training.errors import RunError, TrainingError
 from training.evaluate import evaluate as evaluate_run
@@ -46,8 +47,17 @@ def export(arguments: Namespace) -> None:
     """Score a run's best weights and write them as a bundle."""
     run = Run.open(arguments.run)
     dataset = _dataset(run, arguments.data)
+    try:
+        wanted = Wanted(arguments.inverse, arguments.tolerance)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
     folder, manifest = export_run(
-        run, dataset, evaluate_run(run, dataset), arguments.store, arguments.name or run.file.name
+        run,
+        dataset,
+        evaluate_run(run, dataset),
+        arguments.store,
+        arguments.name or run.file.name,
+        wanted,
     )
     differences = manifest.tolerances
     _say(
@@ -55,6 +65,12 @@ def export(arguments: Namespace) -> None:
         f"float64, z within {differences.z_relative:.1e} and x within "
         f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
     )
+    for direction, how in manifest.inverse.items():
+        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in how.milliseconds.items())
+        _say(
+            f"{folder}: {direction} by {how.method} blocks of {how.width}, {times}; "
+            f"residual {how.residual:.1e} of the range"
+        )
 
 
 def fit_run(run: Run, dataset: Dataset, device: torch.device) -> Progress:

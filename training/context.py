@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import ContextColumn
+from service.manifest import ContextColumn
 from training.errors import DataError
 
 Float32 = NDArray[np.float32]

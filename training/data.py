@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 
 from models import zoo
-from service.bundle import ContextColumn, sha256
+from service.bundle import sha256
+from service.manifest import ContextColumn
 from training import files
 from training.columns import is_integer, numbers
 from training.context import Float32, context

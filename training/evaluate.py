@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.flow import Flow
-from service.bundle import HeldOut
+from service.manifest import HeldOut
 from training.checkpoint import Run, write_atomically
 from training.context import Float32
 from training.data import Dataset

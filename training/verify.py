@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.flow import Flow
-from service.bundle import Tolerances
+from service.manifest import Direction, Tolerances
 from training.context import Float32
 from training.data import Dataset
 from training.errors import ExportError
@@ -25,35 +26,86 @@ BARS = {
 Float64 = NDArray[np.float64]
 
 
-def verify(flow: Flow, encode: bytes, decode: bytes, dataset: Dataset) -> Tolerances:
-    """Measure how far two graphs are from their flow in float64, on held-out rows.
-
-    Each graph runs at every batch size of `BATCH_SIZES`. Encoding takes held-out rows, with
-    dequantisation noise where there is any; decoding takes their latents and fresh noise.
+@dataclass(frozen=True)
+class Expected:
+    """Inputs of one direction, and what the float64 flow makes of them.
 
     Args:
-        flow: the flow that the graphs were made from, in float32.
-        encode, decode: ONNX files.
+        feed: the inputs by name, x or z first.
+        value, log_prob: what a graph should give.
+    """
+
+    feed: dict[str, Float32]
+    value: Float64
+    log_prob: Float64
+
+    def part(self, chosen: slice) -> dict[str, Float32]:
+        """Some of the rows."""
+        return {name: rows[chosen] for name, rows in self.feed.items()}
+
+
+class Reference:
+    """A flow in float64, and what it gives on held-out rows.
+
+    Encoding takes held-out rows, with dequantisation noise where there is any; decoding takes
+    their latents and fresh noise.
+
+    Args:
+        flow: the flow, in float32.
         dataset: where the held-out rows are.
+    """
+
+    def __init__(self, flow: Flow, dataset: Dataset) -> None:
+        self.flow = copy.deepcopy(flow).double().eval()
+        largest = BATCH_SIZES[-1]
+        chosen = np.arange(largest) % len(dataset.test)  # few rows are taken more than once
+        feed = {"x": dataset.noisy(dataset.test[chosen], copies=1, seed=0)[0]}
+        if dataset.test_context is not None:
+            feed["context"] = dataset.test_context[chosen]
+        encode = Expected(feed, *self._run("encode", feed))
+        noise = flow.base.sample(largest, torch.Generator().manual_seed(0)).numpy()
+        latents = np.concatenate([encode.value.astype(np.float32), noise])
+        feed = {"z": latents} | {k: np.tile(v, (2, 1)) for k, v in feed.items() if k == "context"}
+        decode = Expected(feed, *self._run("decode", feed))
+        self.expected: dict[Direction, Expected] = {"encode": encode, "decode": decode}
+
+    def residual(self, direction: Direction, graph: bytes) -> float:
+        """How far what a graph was given is from what the way back makes of its answer.
+
+        Args:
+            direction: of the graph.
+            graph: ONNX file.
+
+        Returns:
+            The largest difference, as a part of the input's range (1 at least).
+        """
+        feed = self.expected[direction].feed
+        source, given = next(iter(feed.items()))
+        answer, _ = _session(graph).run(None, feed)
+        back, _ = self._run("decode" if source == "x" else "encode", feed | {source: answer})
+        return float(np.abs(back - given).max() / max(1.0, np.ptp(given)))
+
+    def _run(self, direction: Direction, feed: dict[str, Float32]) -> tuple[Float64, Float64]:
+        go = self.flow.encode if direction == "encode" else self.flow.decode
+        with torch.no_grad():
+            value, log_prob = go(*(torch.from_numpy(rows).double() for rows in feed.values()))
+        return value.numpy(), log_prob.numpy()
+
+
+def verify(reference: Reference, encode: bytes, decode: bytes) -> Tolerances:
+    """Measure how far two graphs are from their flow in float64, at each of `BATCH_SIZES`.
+
+    Args:
+        reference: of the flow that the graphs were made from.
+        encode, decode: ONNX files.
 
     Raises:
         ExportError: a difference is above its bar; all are named.
     """
-    reference = copy.deepcopy(flow).double().eval()
-    largest = BATCH_SIZES[-1]
-    chosen = np.arange(largest) % len(dataset.test)  # few rows are taken more than once
-    rows = dataset.noisy(dataset.test[chosen], copies=1, seed=0)[0]
-    encoded = _Inputs("x", rows, None if (c := dataset.test_context) is None else c[chosen])
-    noise = flow.base.sample(largest, torch.Generator().manual_seed(0)).numpy()
-    with torch.no_grad():
-        z, log_prob = (t.numpy() for t in reference.encode(*encoded.double()))
-        latents = np.concatenate([z.astype(np.float32), noise])
-        twice = None if encoded.context is None else np.tile(encoded.context, (2, 1))
-        decoded = _Inputs("z", latents, twice)
-        x, decoded_log_prob = (t.numpy() for t in reference.decode(*decoded.double()))
-    z_error, encode_error = _differences(encode, encoded, z, log_prob)
-    x_error, decode_error = _differences(decode, decoded, x, decoded_log_prob)
-    per_dim = np.concatenate([encode_error, decode_error]) / rows[0].size
+    x, z = reference.expected["decode"].value, reference.expected["encode"].value
+    z_error, encode_error = _differences(encode, reference.expected["encode"])
+    x_error, decode_error = _differences(decode, reference.expected["decode"])
+    per_dim = np.concatenate([encode_error, decode_error]) / x[0].size
     measured = {
         "log_prob_per_dim_p99": float(np.quantile(per_dim, 0.99)),
         "log_prob_per_dim_max": float(per_dim.max()),
@@ -71,35 +123,18 @@ def verify(flow: Flow, encode: bytes, decode: bytes, dataset: Dataset) -> Tolera
     return Tolerances(**measured, batch_sizes=BATCH_SIZES)
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """What a graph is run on: its first input by name, and the context where there is one."""
-
-    name: str
-    rows: Float32
-    context: Float32 | None
-
-    def double(self) -> tuple[torch.Tensor, ...]:
-        """The same for the reference."""
-        arrays = [self.rows] if self.context is None else [self.rows, self.context]
-        return tuple(torch.from_numpy(array).double() for array in arrays)
-
-    def feed(self, chosen: slice) -> dict[str, Float32]:
-        """Some of the rows for a session."""
-        beside = {} if self.context is None else {"context": self.context[chosen]}
-        return {self.name: self.rows[chosen], **beside}
+def _session(graph: bytes) -> Any:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
-def _differences(
-    graph: bytes, inputs: _Inputs, value: Float64, log_prob: Float64
-) -> tuple[Float64, Float64]:
+def _differences(graph: bytes, expected: Expected) -> tuple[Float64, Float64]:
     """Absolute differences of a graph's two outputs from their references, at every batch size."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = _session(graph)
     value_errors, log_prob_errors = [], []
     for size in BATCH_SIZES:
-        for start in range(0, len(inputs.rows), size):
+        for start in range(0, len(expected.value), size):
             chosen = slice(start, start + size)
-            got, got_log_prob = session.run(None, inputs.feed(chosen))
-            value_errors.append(np.abs(got - value[chosen]))
-            log_prob_errors.append(np.abs(got_log_prob - log_prob[chosen]))
+            got, got_log_prob = session.run(None, expected.part(chosen))
+            value_errors.append(np.abs(got - expected.value[chosen]))
+            log_prob_errors.append(np.abs(got_log_prob - expected.log_prob[chosen]))
     return np.concatenate(value_errors), np.concatenate(log_prob_errors)

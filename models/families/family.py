@@ -17,7 +17,8 @@ class Family(ABC):
 
     Args:
         transforms: number of learned layers.
-        hidden, activation, dropout: of the conditioner networks (`networks.Conditioner`).
+        hidden, activation, dropout, residual: of the conditioner networks
+            (`networks.Conditioner`).
         zero_start: whether those start at zero, and so the flow as (nearly) the identity; if not,
             many layers start nearer to it than few.
         base: a key of `zoo.BASES`.
@@ -32,6 +33,7 @@ class Family(ABC):
     hidden: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     dropout: float = 0.0
+    residual: bool = False
     zero_start: bool = True
     base: str = "normal"
     base_options: dict[str, int | float] = field(default_factory=dict)
@@ -45,7 +47,8 @@ class Family(ABC):
     def conditioner(self) -> Conditioner:
         """The shape of each layer's network."""
         scale = 0.0 if self.zero_start else min(1.0, FREE_LAYERS / self.transforms)
-        return Conditioner(tuple(self.hidden), self.activation, self.dropout, scale)
+        hidden = tuple(self.hidden)
+        return Conditioner(hidden, self.activation, self.dropout, scale, self.residual)
 
     @abstractmethod
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:

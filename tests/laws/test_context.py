@@ -13,8 +13,9 @@ from models.bijection import Bijection
 from models.context import ContextFeatures
 from models.distributions import Normal
 from models.flow import Flow
+from models.ordered import Inverse
 from tests.laws.zoo_table import randomise
-from training.export import graph
+from training.graph import draft
 
 COLUMNS: list[dict[str, Any]] = [
     {"classes": [3, 7, 8]},
@@ -102,7 +103,7 @@ def test_gradients_reach_the_embedding_both_ways() -> None:
 @pytest.mark.parametrize("source", ["x", "z"])
 def test_graphs_take_raw_context(source: str, embedding: int | None) -> None:
     made = flow(embedding)
-    content = graph(made, source, "z" if source == "x" else "x")
+    content = draft(made, source, "z" if source == "x" else "x").finish(Inverse("ordered", 4))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     made.double()
     go = made.encode if source == "x" else made.decode

@@ -1,6 +1,5 @@
 """Laws of masked convolutions: triangular Jacobians, bounded diagonals, decoding that ends."""
 
-import onnx
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from models.flow import Flow
 from models.masked_convolution import MaskedConvolution
 from tests.laws.test_images import jacobian
 from tests.laws.zoo_table import NET, randomise
-from training.export import graph
+from training.graph import draft
 
 
 def masked(shape: tuple[int, ...], scale: float, reverse: bool = False) -> MaskedConvolution:
@@ -136,7 +135,7 @@ def test_mintnet_decodes_by_one_loop_a_layer() -> None:
     layers = [MaskedConvolution((1, 2, 2), NET, reverse) for reverse in (False, True)]
     flow = Flow(Normal((1, 2, 2)), Compose(layers)).eval()
     operators = [
-        [node.op_type for node in onnx.load_from_string(graph(flow, *names)).graph.node]
+        [node.op_type for node in draft(flow, *names).model.graph.node]
         for names in (("x", "z"), ("z", "x"))
     ]
     assert [part.count("Loop") for part in operators] == [0, 2]

@@ -28,6 +28,7 @@ SMALL = {"transforms": 3, "hidden": (24, 16)}
 IMAGES = SMALL | {"transforms": 1, "levels": 2}
 TWO = SMALL | {"transforms": 2}
 GELU = SMALL | {"activation": "gelu"}
+RESIDUAL = {"transforms": 2, "hidden": (24, 24), "residual": True}
 STEPS = {"transforms": 2, "knots": 8}
 LOGIT = [
     {"kind": "logit", "low": -0.5, "high": 16.5},
@@ -84,6 +85,7 @@ FLOWS: dict[str, Line] = {
     "nsf context": Line("nsf", (4,), TWO, context=1),
     "maf": Line("maf", (5,), preprocessing=SCALED),
     "maf 1-D": Line("maf", (1,)),
+    "maf residual context": Line("maf", (9,), RESIDUAL, context=3),
     "maf image": Line("maf", (2, 3)),
     "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
     "maf-mog context": Line("maf-mog", (4,), TWO, context=3),

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from service.bundle import ContextColumn
+from service.manifest import ContextColumn
 from tests.conftest import recipe_text, write_lifted_moons
 from training import data, recipe
 from training.checkpoint import Run, RunFile

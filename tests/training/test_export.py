@@ -17,11 +17,13 @@ import torch
 from models import zoo
 from models.flow import Flow
 from service import bundle, noise
+from service.manifest import BASE_PARAMETERS, Manifest
 from tests.bundles import write_bundle
 from tests.conftest import run_bijecta
 from training import data, evaluate, export, verify
 from training.checkpoint import Run
 from training.errors import ExportError
+from training.graph import Draft, draft
 
 
 def test_the_manifest_says_what_was_measured(store: Path, runs: Path) -> None:
@@ -73,12 +75,12 @@ def test_the_service_draws_from_the_base_that_the_manifest_describes(name: str) 
     torch.manual_seed(0)
     base = zoo.BASES[name]((1, 3))
     parameters = json.loads(json.dumps(base.describe()))
-    assert set(parameters) == bundle.BASE_PARAMETERS[name]
+    assert set(parameters) == BASE_PARAMETERS[name]
 
     class Described:
         base, base_parameters, latent_shape = name, parameters, [1, 3]
 
-    n, described = 40_000, typing.cast(bundle.Manifest, Described())
+    n, described = 40_000, typing.cast(Manifest, Described())
     drawn = torch.from_numpy(noise.latents(described, n, seed=0, temperature=1.0))
     with torch.no_grad():
         found = base.log_prob(drawn)
@@ -95,7 +97,7 @@ def test_bundles_of_before_there_was_a_context_are_read(store: Path, tmp_path: P
     folder = tmp_path / "moons-maf" / "1"
     shutil.copytree(store / "moons-maf" / "1", folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["context"], manifest["base_parameters"]
+    del manifest["context"], manifest["base_parameters"], manifest["inverse"]
     manifest["checksum"] = bundle.checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert bundle.read(folder).context is None
@@ -132,16 +134,15 @@ def test_a_graph_that_misses_its_flow_is_not_written(
     run = Run.open(runs / "moons-maf")
     dataset = data.load(run.file.recipe.data)
     figures = evaluate.evaluate(run, dataset)
-    sound = export.graph
 
-    def slightly_wrong(flow: Flow, source: str, target: str) -> bytes:
+    def slightly_wrong(flow: Flow, source: str, target: str) -> Draft:
         changed = copy.deepcopy(flow)
         with torch.no_grad():
             for parameter in changed.parameters():
                 parameter.mul_(1.001)
-        return sound(changed, source, target)
+        return draft(changed, source, target)
 
-    monkeypatch.setattr(export, "graph", slightly_wrong)
+    monkeypatch.setattr("training.export.draft", slightly_wrong)
     with pytest.raises(ExportError, match=r"log_prob_per_dim_p99 .* .bar 1e-05"):
         export.export(run, dataset, figures, tmp_path, "wrong")
     assert not list(tmp_path.rglob("*"))

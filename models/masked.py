@@ -1,0 +1,161 @@
+"""Masked networks: outputs in an order, each of which sees only the inputs that come before it."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.networks import Conditioner, Network
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer some of whose weights are held at zero.
+
+    Args:
+        mask: outputs × inputs, True where a weight is free.
+    """
+
+    mask: Tensor | None
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+
+    def masked_weight(self) -> Tensor:
+        """The weights in force: outputs × inputs."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def fold(self) -> None:
+        """Write the mask into the weights and forget it (`folding.Foldable`)."""
+        with torch.no_grad():
+            self.weight.copy_(self.masked_weight())
+        self.mask = None
+
+
+class Block(NamedTuple):
+    """The part of a masked network that belongs to a run of consecutive places.
+
+    What a linear layer reads and gives is counted in levels: inputs (level 0), the units of each
+    hidden layer, outputs (the last level).
+    """
+
+    before: list[Tensor]
+    """For each linear layer, weights from earlier places (and the context): theirs × ours."""
+    within: list[Tensor]
+    """For each linear layer, weights from this block's own units: ours below × ours above."""
+    bias: list[Tensor]
+    """For each linear layer."""
+    ends: list[list[int]]
+    """For each place, and the end, how many of the block's units of each level come before it."""
+
+    def seen(self, place: int, layer: int) -> int:
+        """How many of the block's own units a linear layer reads for the units of a place.
+
+        They are those of the places so far, but of inputs only those before.
+        """
+        return self.ends[place + (layer > 0)][layer]
+
+
+class MaskedMLP(Network):
+    """MADE: a network whose k-th group of outputs sees only inputs that come before k.
+
+    Germain et al. 2015, eqs. 12–13; hidden units are kept sorted by degree.
+
+    Args:
+        position: for each of the D inputs, its place 0 … D−1 in the autoregressive order.
+        size: outputs for each input; the output is batch × D × size.
+        context: features that every output may see.
+        conditioner: hidden widths, activation, dropout, whether layers are residual.
+    """
+
+    order: Tensor
+
+    def __init__(
+        self, position: Sequence[int], size: int, context: int, conditioner: Conditioner
+    ) -> None:
+        super().__init__()
+        n = len(position)
+        self.size, self.context = size, context
+        # A unit of degree d sees the first d inputs; an output at place k sees units of degree
+        # ≤ k. Degree 0 is of use only where there is a context for it to see.
+        places = torch.tensor(position)
+        self.register_buffer("order", places.argsort(), persistent=False)
+        lowest = 0 if context else min(1, n - 1)
+        degrees = torch.cat([torch.zeros(context, dtype=torch.long), places + 1])
+        self.linears = nn.ModuleList()
+        self.degrees: list[list[int]] = []
+        for width in conditioner.hidden:
+            spread = torch.arange(width) * (n - lowest) // width + lowest
+            self.linears.append(MaskedLinear(spread[:, None] >= degrees[None, :]))
+            self.degrees.append(spread.tolist())
+            degrees = spread
+        outputs = places.repeat_interleave(size)
+        self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
+        self.conditioner = conditioner
+        conditioner.start(self.linears[-1])
+
+    def _forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Batch × D (and batch × context) → batch × D × size."""
+        n = x.shape[1]
+        layers = [
+            partial(F.linear, weight=linear.masked_weight(), bias=linear.bias)
+            for linear in self._masked()
+        ]
+        x = x if context is None else torch.cat([context, x], 1)
+        return self.conditioner.run(layers, x, self.training).view(-1, n, self.size)
+
+    def blocks(self, width: int) -> list[Block]:
+        """Cut the network into blocks of consecutive places, in the order of the inputs.
+
+        A hidden unit belongs to the first place whose output sees it. Then units of a block see
+        none of a later one, and those of the first hidden layer no input of a place after theirs.
+
+        Args:
+            width: places of a block, about: all are alike, and each has units in every layer.
+        """
+        linears = self._masked()
+        weights = [linear.masked_weight() for linear in linears]
+        biases: list[Tensor] = [linear.bias for linear in linears]
+        # inputs and outputs in the order of their places, as hidden units are
+        device = self.order.device
+        columns = torch.arange(self.context, device=device), self.context + self.order
+        weights[0] = weights[0][:, torch.cat(columns)]
+        rows = self.order[:, None] * self.size + torch.arange(self.size, device=device)
+        weights[-1], biases[-1] = weights[-1][rows.flatten()], biases[-1][rows.flatten()]
+        blocks = []
+        for first, last in pairwise(self._bounds(width)):
+            ends = [self._units_before(place) for place in range(first, last + 1)]
+            block = Block([], [], [], [[*map(int.__sub__, end, ends[0])] for end in ends])
+            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                ours = slice(ends[0][i + 1], ends[-1][i + 1])
+                block.before.append(weight[ours, : ends[0][i]].T)
+                block.within.append(weight[ours, ends[0][i] : ends[-1][i]].T)
+                block.bias.append(bias[ours])
+            blocks.append(block)
+        return blocks
+
+    def _masked(self) -> list[MaskedLinear]:
+        return [linear for linear in self.linears if isinstance(linear, MaskedLinear)]
+
+    def _units_before(self, place: int) -> list[int]:
+        """How many inputs, units of each hidden layer and outputs belong to earlier places."""
+        hidden = [bisect_left(degrees, place) for degrees in self.degrees]
+        return [self.context + place, *hidden, self.size * place]
+
+    def _bounds(self, width: int) -> list[int]:
+        """Places where blocks begin, and the last ends: about so wide, with units in every layer."""
+        n = len(self.order)
+        blocks = max(1, round(n / width))
+        bounds = [0]
+        for place in (n * (i + 1) // blocks for i in range(blocks)):
+            ends = map(self._units_before, (bounds[-1], place))
+            if all(low < high for low, high in zip(*ends, strict=True)):
+                bounds.append(place)
+        if bounds[-1] != n:  # what is left over has no units of its own
+            bounds[max(1, len(bounds) - 1) :] = [n]
+        return bounds

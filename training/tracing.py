@@ -1,0 +1,59 @@
+"""What torch's exporter makes of a module: an ONNX model free of the exporter's notes."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+OPSET = 20
+
+
+def trace(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic: Sequence[str] = ("batch",),
+) -> onnx.ModelProto:
+    """Export a module that takes and gives tensors.
+
+    Args:
+        module: without parameters that want gradients: for them the exporter would trace a
+            backward pass of each loop.
+        inputs: examples by name, in the order of the module's arguments. An axis of length 1
+            would be taken for a constant.
+        outputs: names of what it gives.
+        dynamic: names of the leading axes of every input that may have any length.
+    """
+    axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
+    # what the exporter says to its own developers
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(axes for _ in inputs),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _strip(model.graph)
+    return model
+
+
+def _strip(part_of: onnx.GraphProto) -> None:
+    """Forget the exporter's notes: they are larger than small flows, and name local paths."""
+    for part in (part_of, *part_of.node, *part_of.value_info, *part_of.input, *part_of.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for node in part_of.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
