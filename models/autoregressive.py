@@ -69,6 +69,6 @@ class MaskedAutoregressive(Bijection):
             # sweeps that have found x have not always found its derivatives
             inverse = Inverse("ordered", inverse.width)
         context = None if context is None else context.flatten(1)
-        flat = z.flatten(1)[:, self.order]
+        flat = z.flatten(1).index_select(1, self.order)
         x, log_slope = invert(self.network, self.univariate, flat, context, inverse)
-        return x[:, self.position].view_as(z), sum_event(log_slope)
+        return x.index_select(1, self.position).view_as(z), sum_event(log_slope)

@@ -38,15 +38,16 @@ class Functions:
         self._calls: dict[tuple[object, ...], Call] = {}
 
     def decode(self, univariate: UnivariateMap) -> Call:
-        """`univariate.decode`: z, batch × 1, and theta, batch × size → x and log|dx/dz|."""
-        # a batch of any length and one coordinate: loops inside a map export with one such axis
-        inputs = {"z": self._zeros(3, 1), "theta": self._zeros(3, univariate.size)}
+        """`univariate.decode`: z, points, and theta, points × size → x and log|dx/dz|, points."""
+        # Of one axis: loops inside a map export with a single axis of any length, and where the
+        # last axis is of length 1 onnxruntime is a hundred times slower with constants
+        inputs = {"z": self._zeros(3), "theta": self._zeros(3, univariate.size)}
         return self._function(
             (type(univariate), *sorted(vars(univariate).items())),
-            _Call(lambda z, theta: univariate.decode(z, theta[:, None])),
+            _Call(univariate.decode),
             inputs,
             ("x", "log_slope"),
-            ("batch",),
+            ("points",),
         )
 
     def hidden_units(self, conditioner: Conditioner, follows: bool) -> Call:

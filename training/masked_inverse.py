@@ -40,7 +40,7 @@ class Deferred(Bijection):
         return self.layer.encode(x, context)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        flat = z.flatten(1)[:, self.layer.order]
+        flat = z.flatten(1).index_select(1, self.layer.order)
         x, log_det = torch.onnx.ops.symbolic_multi_out(
             f"{DOMAIN}::{NODE}",
             [flat] if context is None else [flat, context.flatten(1)],
@@ -49,7 +49,7 @@ class Deferred(Bijection):
             shapes=(flat.shape, flat.shape[:1]),
             version=1,
         )
-        return x[:, self.layer.position].view_as(z), log_det
+        return x.index_select(1, self.layer.position).view_as(z), log_det
 
 
 def defer(flow: nn.Module) -> list[MaskedAutoregressive]:
@@ -182,7 +182,11 @@ class _Layer:
                 if i < last:
                     units = self._units(write, above, units)
                     levels[i + 1] = [write.join([*levels[i + 1], units])]
-            x, log_slope = write.call(self.decode, target, above)
+            flat = write.one("Squeeze", target, write.integers(1))
+            x, log_slope = (
+                write.one("Unsqueeze", value, write.integers(1))
+                for value in write.call(self.decode, flat, above)
+            )
             levels[0] = [write.join([*levels[0], x])]
             log_slopes.append(log_slope)
         return [levels[0][0], write.join(log_slopes), *(level[0] for level in levels[1:])]
@@ -211,7 +215,7 @@ class _Layer:
             for base, bias in zip(before, block.bias, strict=True)
         ]
         weights = [write.tensor(weight) for weight in block.within]
-        flat = write.one("Reshape", z, write.integers(-1, 1))
+        shape, flat = write.integers(-1, width), write.one("Reshape", z, write.integers(-1))
         body = Writer(write.prefix, write)
         last, units = body.name(), None
         levels = [last]
@@ -220,15 +224,13 @@ class _Layer:
             levels.append(units)
         theta = body.one("Gemm", levels[-1], weights[-1], bases[-1])
         theta = body.one("Reshape", theta, write.integers(-1, self.size))
-        shape = write.integers(-1, width)
-        x, log_slope = (
-            body.one("Reshape", value, shape) for value in body.call(self.decode, flat, theta)
-        )
-        zero = write.constant(self.dtype.type(0))
-        now = body.one("Where", self._known(body, x), x, zero)
+        x, log_slope = body.call(self.decode, flat, theta)
+        known = body.one("Where", self._known(body, x), x, write.constant(self.dtype.type(0)))
+        now = body.one("Reshape", known, shape)
         results = [now, x, log_slope, *levels[1:]]
         graph = body.loop_body(last, self._moving(body, now, last), results, self.dtype)
-        return write.loop(width + 1, graph, [self._zeros(write, z)] * len(results))[1:]
+        _, *flats = write.loop(width + 1, graph, [self._zeros(write, z)] * len(results))
+        return [*(write.one("Reshape", value, shape) for value in flats[:2]), *flats[2:]]
 
     def _zeros(self, write: Writer, like: str) -> str:
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)

@@ -98,10 +98,10 @@ class Writer:
             [
                 info(self.name(), onnx.TensorProto.INT64, []),
                 info(self.name(), onnx.TensorProto.BOOL, []),
-                *(info(name, kind, [None, None]) for name in taken),
+                *(info(name, kind, None) for name in taken),
             ],
             [
                 info(condition, onnx.TensorProto.BOOL, []),
-                *(info(name, kind, [None, None]) for name in results),
+                *(info(name, kind, None) for name in results),
             ],
         )
