@@ -6,7 +6,7 @@ STORE ?= ./store
 MODELS = digits-nice digits-realnvp digits-maf moons-maf moons-iaf
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
-    $(addprefix digits-,realnvp-images glow mintnet maf-label)
+    $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
 
 BIN = .venv/bin
 INSTALLED = .venv/installed

@@ -10,6 +10,7 @@ from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
 from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
 from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
+from models.families.causal import ParallelWaveNet, WaveNet
 from models.families.coupling import Nice, RealNVP
 from models.families.family import Family
 from models.families.gaussianization import Gaussianization, IterativelyGaussianized
@@ -28,6 +29,8 @@ FAMILIES: dict[str, type[Family]] = {
     "maf-logistic": MafLogistic,
     "nsf-ar": NsfAutoregressive,
     "iaf": Iaf,
+    "wavenet": WaveNet,
+    "parallel-wavenet": ParallelWaveNet,
     "mintnet": MintNet,
     "planar": PlanarFlow,
     "radial": RadialFlow,

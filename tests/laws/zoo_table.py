@@ -11,6 +11,7 @@ from torch import nn
 from models import zoo
 from models.autoregressive import MaskedAutoregressive
 from models.bijection import Bijection, Compose, Inverted
+from models.causal import CausalAutoregressive
 from models.coupling import Coupling, ImageCoupling
 from models.elementwise import Additive, Affine
 from models.flow import Flow
@@ -20,6 +21,7 @@ from models.linear import ActNorm, Permutation, Rescale
 from models.low_rank import Planar, Radial, Sylvester
 from models.masked_convolution import MaskedConvolution
 from models.matrices import LU, Householder
+from models.mixtures import GaussianMixture
 from models.networks import Conditioner
 from models.preprocessing import Logit, SoftLogit, Standardize
 from models.splines import RationalQuadratic
@@ -29,6 +31,7 @@ IMAGES = SMALL | {"transforms": 1, "levels": 2}
 TWO = SMALL | {"transforms": 2}
 GELU = SMALL | {"activation": "gelu"}
 RESIDUAL = {"transforms": 2, "hidden": (24, 24), "residual": True}
+CAUSAL = {"transforms": 2, "hidden": (8, 8, 6)}
 STEPS = {"transforms": 2, "knots": 8}
 LOGIT = [
     {"kind": "logit", "low": -0.5, "high": 16.5},
@@ -93,6 +96,10 @@ FLOWS: dict[str, Line] = {
     "nsf-ar context": Line("nsf-ar", (4,), TWO, context=3),
     "iaf": Line("iaf", (5,)),
     "iaf context": Line("iaf", (4,), context=3),
+    "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
+    "wavenet spline": Line("wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}),
+    "parallel wavenet": Line("parallel-wavenet", (6,), CAUSAL | {"cycle": 2}),
+    "parallel wavenet context": Line("parallel-wavenet", (4,), CAUSAL, context=2),
     "mintnet": Line("mintnet", (5,), TWO),
     "mintnet images context": Line("mintnet", (1, 4, 4), TWO, context=3),
     "planar context": Line("planar", (4,), context=3),
@@ -154,6 +161,10 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "masked convolution of a row": lambda: MaskedConvolution((5,), NET),
     "maf layer": lambda: MaskedAutoregressive((5,), Affine(), [2, 0, 4, 1, 3], NET),
     "nice-map autoregressive": lambda: MaskedAutoregressive((5,), Additive(), [0, 1, 2, 3, 4], NET),
+    "causal layer": lambda: CausalAutoregressive((5,), Affine(), NET, reverse=True),
+    "causal mixture context": lambda: CausalAutoregressive(
+        (4,), GaussianMixture(3), NET, context_shape=(2,)
+    ),
     "inverted": lambda: Inverted(Coupling((5,), Affine(), [0, 1], NET)),
     "composed": lambda: Compose([Logit((5,), 0, 1), Permutation((5,), [4, 3, 2, 1, 0])]),
 }

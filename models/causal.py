@@ -1,0 +1,187 @@
+"""Autoregressive flows over time whose conditioner is a causal convolutional network (WaveNet)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.bijection import Bijection, sum_event
+from models.elementwise import UnivariateMap
+from models.loops import loop
+from models.networks import Conditioner, Network
+
+Recall = Callable[[int, Tensor], Tensor]
+"""The number of a hidden layer and what it reads now → what it read `dilation` steps ago."""
+
+
+class CausalConvNet(Network):
+    """Dilated convolutions over time whose output at t sees the values before t and no other.
+
+    Van den Oord et al. 2016, "WaveNet", §2.1, with residual connections (§2.4) between hidden
+    layers of equal width and a context that moves every hidden layer's biases (§2.5). Hidden layer
+    i = 0, 1, … reads the layer before it now and 2^(i mod cycle) steps ago; the first one reads
+    the values, one step late. Before its start everything is zeros. An output sees the last
+    1 + Σ 2^(i mod cycle) values.
+
+    A layer is a linear map of what it reads, not `conv1d`: whole sequences and single steps then
+    run the same code, and onnxruntime has no convolutions in float64.
+
+    Args:
+        length: T, of the sequences.
+        size: outputs at each time.
+        context: features that every output may see, or 0.
+        conditioner: channels of the hidden layers, activation, dropout.
+        cycle: after so many layers dilations start from 1 again.
+
+    Raises:
+        ValueError: no hidden layer, a cycle of none, or a conditioner that is residual too.
+    """
+
+    def __init__(
+        self, length: int, size: int, context: int, conditioner: Conditioner, cycle: int
+    ) -> None:
+        super().__init__()
+        self.widths = list(conditioner.hidden)
+        if not self.widths:
+            raise ValueError("a causal network reads by its hidden layers: it has at least one")
+        if conditioner.residual:
+            raise ValueError("a causal network is residual anyway: leave `residual` out")
+        if cycle < 1:
+            raise ValueError(f"cycle is at least 1, got {cycle}")
+        # no value is longer ago than T steps, and no queue need be longer
+        self.dilations = [min(2 ** (i % cycle), length) for i in range(len(self.widths))]
+        read = [1, *self.widths[:-1]]
+        self.hidden = nn.ModuleList(
+            nn.Linear(2 * before, after) for before, after in zip(read, self.widths, strict=True)
+        )
+        self.context = nn.Linear(context, sum(self.widths), bias=False) if context else None
+        self.last = nn.Linear(self.widths[-1], size)
+        self.queues = [w * d for w, d in zip(read, self.dilations, strict=True)]
+        self.conditioner = conditioner
+        conditioner.start(self.last)
+
+    def moves(self, context: Tensor | None) -> Tensor | None:
+        """What a context adds to the biases of all hidden layers: batch × Σ channels."""
+        if self.context is None or context is None:
+            return None
+        moves: Tensor = self.context(context.flatten(1))
+        return moves
+
+    def sequence(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Outputs at all times at once: batch × T, and a context → batch × T × size."""
+        moves = self.moves(context)
+        theta: Tensor = self(
+            _delayed(x[..., None], 1),
+            None if moves is None else moves[:, None],
+            lambda i, h: _delayed(h, self.dilations[i]),
+        )
+        return theta
+
+    def _forward(self, before: Tensor, moves: Tensor | None, recall: Recall) -> Tensor:
+        """Value one step before, batch (× T) × 1 → outputs, batch (× T) × size."""
+        h = before
+        moved = None if moves is None else torch.split(moves, self.widths, -1)
+        for i, layer in enumerate(self.hidden):
+            sums = layer(torch.cat([recall(i, h), h], -1))
+            if moved is not None:
+                sums = sums + moved[i]
+            units = self.conditioner.hidden_units(sums, None, self.training)
+            h = h + units if i > 0 and h.shape[-1] == units.shape[-1] else units
+        theta: Tensor = self.last(h)
+        return theta
+
+
+def _delayed(h: Tensor, steps: int) -> Tensor:
+    delayed: Tensor = F.pad(h, (0, 0, steps, 0))[:, : h.shape[1]]
+    return delayed
+
+
+class Queues:
+    """What each hidden layer has read lately, oldest first (Le Paine et al. 2016, §2).
+
+    Args:
+        packed: batch × n, the layers' queues and the last value.
+        sizes: how many elements belong to each queue.
+    """
+
+    def __init__(self, packed: Tensor, sizes: Sequence[int]) -> None:
+        *self.queues, self.last = torch.split(packed, [*sizes, 1], 1)
+        self.read: list[Tensor] = []
+
+    def recall(self, i: int, h: Tensor) -> Tensor:
+        """The network's `Recall` for one step: batch × channels, both."""
+        self.read.append(h)
+        return self.queues[i][:, : h.shape[1]]
+
+    def after(self, x: Tensor) -> Tensor:
+        """The queues of the next step, packed, once every layer has read and x, batch, is known."""
+        moved: list[Tensor] = []
+        for queue, h in zip(self.queues, self.read, strict=True):
+            moved += [queue[:, h.shape[1] :], h]
+        return torch.cat([*moved, x[:, None]], 1)
+
+
+class CausalAutoregressive(Bijection):
+    """Each value of a sequence is mapped monotonically given those before it in time.
+
+    Encoding is one pass of a WaveNet (van den Oord et al. 2016). Decoding goes through time, with
+    queues of what will be read again (Le Paine et al. 2016): it computes each hidden unit once, so
+    that all its steps together cost the arithmetic of that one pass, and dropout is one function
+    in both directions. `Inverted(CausalAutoregressive(…))` is the student of Parallel WaveNet
+    (van den Oord et al. 2018).
+
+    Args:
+        event_shape: (T,), T values in the order of time.
+        univariate: the map of each value.
+        conditioner: shape of the causal network.
+        cycle: of its dilations (`CausalConvNet`).
+        reverse: time runs from the last value to the first.
+        context_shape: shape of the conditioning vector, or None.
+
+    Raises:
+        ValueError: an event shape of more axes than time, or of `CausalConvNet`.
+    """
+
+    decode_cost = "sequential"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        univariate: UnivariateMap,
+        conditioner: Conditioner,
+        cycle: int = 10,
+        reverse: bool = False,
+        context_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(event_shape, context_shape=context_shape)
+        if len(self.event_shape) != 1:
+            raise ValueError(f"expected an event shape of T values in time, got {self.event_shape}")
+        self.univariate = univariate
+        self.reverse = reverse
+        self.network = CausalConvNet(
+            self.event_shape[0], univariate.size, self.context_features, conditioner, cycle
+        )
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = self._turned(x)
+        z, log_det = self.univariate.encode(x, self.network.sequence(x, context))
+        return self._turned(z), sum_event(log_det)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        moves, sizes = self.network.moves(context), self.network.queues
+
+        def step(packed: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            (now,) = row
+            queues = Queues(packed, sizes)
+            theta = self.network(queues.last, moves, queues.recall)
+            x, log_det = self.univariate.decode(now, theta)
+            return queues.after(x), [x, log_det]
+
+        start = z.new_zeros(z.shape[0], sum(sizes) + 1)
+        _, (x, log_det) = loop(step, start, [self._turned(z).T])
+        return self._turned(x.T), sum_event(log_det.T)
+
+    def _turned(self, values: Tensor) -> Tensor:
+        """Between the order of the row and that of time."""
+        return values.flip(1) if self.reverse else values

@@ -1,0 +1,135 @@
+"""Laws of causal convolutions: what an output sees, and decoding that computes each unit once."""
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import zoo
+from models.bijection import Bijection
+from models.causal import CausalAutoregressive
+from models.elementwise import Affine
+from models.networks import Conditioner
+from tests.laws.test_images import jacobian
+from tests.laws.zoo_table import randomise
+from training.export import graph
+
+STEPS = 20
+NET = Conditioner((6, 6, 6, 5), "tanh")
+
+
+def causal(
+    cycle: int = 10, reverse: bool = False, context: int = 0, net: Conditioner = NET
+) -> CausalAutoregressive:
+    torch.manual_seed(0)
+    shape = (context,) if context else None
+    layer = CausalAutoregressive((STEPS,), Affine(), net, cycle, reverse, shape)
+    randomise(layer, 0.3)
+    return layer.double().eval()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("cycle", "seen"), [(10, 16), (3, 9), (2, 7), (1, 5)])
+def test_a_value_depends_on_all_that_its_dilations_reach_before_it_and_on_nothing_else(
+    cycle: int, seen: int, reverse: bool
+) -> None:
+    derivatives = jacobian(causal(cycle, reverse), torch.randn(STEPS, dtype=torch.float64))
+    time = torch.arange(STEPS)
+    lag = (time[:, None] - time[None, :]) * (-1 if reverse else 1)
+    assert torch.equal(derivatives != 0, (lag >= 0) & (lag <= seen))
+
+
+@pytest.mark.parametrize("cycle", [2, 10])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_decode_is_ancestral_sampling(cycle: int, reverse: bool) -> None:
+    layer = causal(cycle, reverse, context=2)
+    z, context = (torch.randn(7, n, dtype=torch.float64) for n in (STEPS, 2))
+    x = torch.full_like(z, 1e3)  # what is not drawn yet must not matter
+    in_time = z.flip(1) if reverse else z
+    for t in range(STEPS):
+        theta = layer.network.sequence(x, context)
+        x[:, t] = layer.univariate.decode(in_time, theta)[0][:, t]
+    decoded, _ = layer.decode(z, context)
+    assert (decoded - (x.flip(1) if reverse else x)).abs().max() <= 1e-12
+
+
+def multiplications(layer: Bijection, encode: bool, values: Tensor, context: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        (layer.encode if encode else layer.decode)(values, context)
+    return int(counter.get_total_flops()) // 2
+
+
+def test_decode_computes_each_hidden_unit_once() -> None:
+    layer, rows = causal(context=2), 3
+    values, context = (torch.randn(rows, n, dtype=torch.float64) for n in (STEPS, 2))
+    channels = (1, *NET.hidden)
+    a_step = sum(2 * a * b for a, b in zip(channels, NET.hidden, strict=False))
+    a_step += NET.hidden[-1] * layer.univariate.size
+    one_pass = rows * (STEPS * a_step + 2 * sum(NET.hidden))
+    assert multiplications(layer, True, values, context) == one_pass
+    assert multiplications(layer, False, values, context) == one_pass
+
+
+@pytest.mark.parametrize("encode", [False, True])
+def test_dropout_is_one_function_in_both_directions(encode: bool) -> None:
+    layer = causal(net=Conditioner(NET.hidden, "tanh", dropout=0.5)).train()
+    go = layer.encode if encode else layer.decode
+    values = torch.randn(1, STEPS, dtype=torch.float64)
+
+    def seeded(values: Tensor) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(1)
+        return go(values)
+
+    found = torch.autograd.functional.jacobian(lambda v: seeded(v)[0][0], values)
+    assert isinstance(found, Tensor)
+    expected = torch.linalg.slogdet(found[:, 0]).logabsdet
+    torch.testing.assert_close(seeded(values)[1][0], expected, rtol=0, atol=1e-12)
+    assert not torch.equal(go(values)[0], layer.eval().encode(values)[0])
+
+
+@pytest.mark.parametrize(("univariate", "layers"), [("affine", 2), ("logistic-mixture", 1)])
+def test_exported_decode_is_one_scan_a_layer_and_agrees(univariate: str, layers: int) -> None:
+    torch.manual_seed(0)
+    options = {"hidden": (8, 8, 8), "univariate": univariate, "transforms": layers}
+    flow = zoo.build("wavenet", (9,), options=options).eval()
+    randomise(flow, 0.15)
+    content = graph(flow, "z", "x")
+    operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
+    assert operators.count("Scan") == layers
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for batch in (1, 5):
+        z = torch.randn(batch, 9)
+        with torch.no_grad():
+            expected = flow.double().decode(z.double())
+        for got, value in zip(session.run(None, {"z": z.numpy()}), expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(got).double(), value, rtol=0, atol=1e-4)
+
+
+def test_parallel_wavenet_is_wavenet_with_the_directions_swapped() -> None:
+    bijections = [zoo.build(name, (4,)).bijection for name in ("wavenet", "parallel-wavenet")]
+    costs = [(one.encode_cost, one.decode_cost) for one in bijections]
+    assert costs == [("parallel", "sequential"), ("sequential", "parallel")]
+
+
+def test_time_runs_backwards_in_every_other_layer_unless_told_otherwise() -> None:
+    for alternate in (True, False):
+        flow = zoo.build("wavenet", (4,), options={"transforms": 3, "alternate": alternate})
+        layers = [part for part in flow.modules() if isinstance(part, CausalAutoregressive)]
+        assert [layer.reverse for layer in layers] == [False, alternate, False]
+
+
+@pytest.mark.parametrize(
+    ("shape", "hidden", "cycle", "message"),
+    [
+        ((2, 3), (8,), 10, r"T values in time, got \(2, 3\)"),
+        ((5,), (), 10, "at least one"),
+        ((5,), (8,), 0, "cycle is at least 1, got 0"),
+    ],
+)
+def test_what_is_no_sequence_or_reads_nothing_is_refused(
+    shape: tuple[int, ...], hidden: tuple[int, ...], cycle: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        CausalAutoregressive(shape, Affine(), Conditioner(hidden), cycle)
