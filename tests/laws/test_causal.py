@@ -14,7 +14,7 @@ from models.elementwise import Affine
 from models.networks import Conditioner
 from tests.laws.test_images import jacobian
 from tests.laws.zoo_table import randomise
-from training.export import graph
+from training.graph import draft
 
 STEPS = 20
 NET = Conditioner((6, 6, 6, 5), "tanh")
@@ -95,7 +95,7 @@ def test_exported_decode_is_one_scan_a_layer_and_agrees(univariate: str, layers:
     options = {"hidden": (8, 8, 8), "univariate": univariate, "transforms": layers}
     flow = zoo.build("wavenet", (9,), options=options).eval()
     randomise(flow, 0.15)
-    content = graph(flow, "z", "x")
+    content = draft(flow, "z", "x").finish(None)
     operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
     assert operators.count("Scan") == layers
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
