@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from models import masked
 from models.autoregressive import MaskedAutoregressive
 from models.elementwise import Additive, Affine, UnivariateMap
+from models.folding import fold
+from models.masked import MaskedLinear
 from models.mixtures import GaussianMixture, LogisticMixture
 from models.networks import Conditioner
 from models.ordered import Inverse
@@ -207,3 +211,29 @@ def test_what_is_no_inverse_is_refused(arguments: tuple[Any, ...], message: str)
 def test_residual_layers_of_unequal_widths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"equal widths, got \[8, 9\]"):
         Conditioner((8, 9), residual=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 12),
+    hidden=st.lists(st.integers(1, 20), max_size=3),
+    context=st.integers(0, 3),
+    folds=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_pass_in_blocks_is_the_pass_of_whole_matrices(
+    n: int, hidden: list[int], context: int, folds: bool, seed: int
+) -> None:
+    made = layer(n, "affine", tuple(hidden), context, seed=seed)
+    x, given_context = given_to(made)
+    weights = [
+        part.masked_weight() for part in made.network.linears if isinstance(part, MaskedLinear)
+    ]
+    h = x if given_context is None else torch.cat([given_context, x], 1)
+    for i, (weight, linear) in enumerate(zip(weights, made.network.linears, strict=True)):
+        h = h @ weight.T + linear.bias  # type: ignore[operator]
+        h = torch.tanh(h) if i + 1 < len(weights) else h
+    with patch.object(masked, "MANY_WEIGHTS", 0):
+        if folds:
+            fold(made)
+        torch.testing.assert_close(made.theta(x, given_context).flatten(1), h)
