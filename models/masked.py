@@ -15,7 +15,7 @@ from models.networks import Conditioner, Network
 # A network of at least so many weights is run in so many blocks, each without the weights that are
 # zero for all of it. With a million and more, a pass took 0.55 to 0.9 of the time of whole matrices
 # (D = 784, two layers of 1024, onnxruntime, 1 to 1024 rows); with a third of a million 0.8 to 1.1,
-# with fewer more.
+# with few more.
 MANY_WEIGHTS, BLOCKS = 2**19, 4
 
 
@@ -106,10 +106,13 @@ class MaskedMLP(Network):
         self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
         self.conditioner = conditioner
         conditioner.start(self.linears[-1])
+        self.in_blocks = sum(linear.weight.numel() for linear in self._masked()) >= MANY_WEIGHTS
         self._folded: list[list[tuple[Tensor, Tensor]]] | None = None
 
     def fold(self) -> None:
         """Keep the blocks that a pass takes (`folding.Foldable`)."""
+        if not self.in_blocks:
+            return
         with torch.no_grad():
             self._folded = [
                 [(weight.contiguous(), bias.contiguous()) for weight, bias in blocks]
@@ -118,19 +121,23 @@ class MaskedMLP(Network):
 
     def _forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Batch × D (and batch × context) → batch × D × size."""
-        n = x.shape[1]
-        x = x.index_select(1, self.order)
+        shape = (-1, x.shape[1], self.size)
+        if self.in_blocks:
+            layers = [partial(_in_blocks, blocks=blocks) for blocks in self._folded or self._pass()]
+            x = x.index_select(1, self.order)
+        else:
+            layers = [
+                partial(F.linear, weight=linear.masked_weight(), bias=linear.bias)
+                for linear in self._masked()
+            ]
         x = x if context is None else torch.cat([context, x], 1)
-        layers = [partial(_in_blocks, blocks=blocks) for blocks in self._folded or self._pass()]
-        theta = self.conditioner.run(layers, x, self.training)
-        return theta.view(-1, n, self.size).index_select(1, self.position)
+        theta = self.conditioner.run(layers, x, self.training).view(shape)
+        return theta.index_select(1, self.position) if self.in_blocks else theta
 
     def _pass(self) -> list[list[tuple[Tensor, Tensor]]]:
         """For each linear layer the weights and biases of blocks of its outputs, in order."""
         weights, biases = self._in_order()
-        many = sum(weight.numel() for weight in weights) >= MANY_WEIGHTS
-        n = len(self.order)
-        ends = [self._units_before(place) for place in self._bounds(n / BLOCKS if many else n)]
+        ends = [self._units_before(place) for place in self._bounds(len(self.order) / BLOCKS)]
         return [
             [
                 (weight[low[i + 1] : high[i + 1], : high[i]], bias[low[i + 1] : high[i + 1]])
@@ -141,9 +148,8 @@ class MaskedMLP(Network):
 
     def _in_order(self) -> tuple[list[Tensor], list[Tensor]]:
         """Masked weights and biases, with inputs and outputs in the order of their places."""
-        linears = [linear for linear in self.linears if isinstance(linear, MaskedLinear)]
-        weights = [linear.masked_weight() for linear in linears]
-        biases: list[Tensor] = [linear.bias for linear in linears]
+        weights = [linear.masked_weight() for linear in self._masked()]
+        biases: list[Tensor] = [linear.bias for linear in self._masked()]
         device = self.order.device
         columns = torch.arange(self.context, device=device), self.context + self.order
         weights[0] = weights[0][:, torch.cat(columns)]
@@ -172,6 +178,9 @@ class MaskedMLP(Network):
                 block.bias.append(bias[ours])
             blocks.append(block)
         return blocks
+
+    def _masked(self) -> list[MaskedLinear]:
+        return [linear for linear in self.linears if isinstance(linear, MaskedLinear)]
 
     def _units_before(self, place: int) -> list[int]:
         """How many inputs, units of each hidden layer and outputs belong to earlier places."""

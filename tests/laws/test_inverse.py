@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import masked
 from models.autoregressive import MaskedAutoregressive
 from models.elementwise import Additive, Affine, UnivariateMap
 from models.folding import fold
@@ -233,7 +231,8 @@ def test_a_pass_in_blocks_is_the_pass_of_whole_matrices(
     for i, (weight, linear) in enumerate(zip(weights, made.network.linears, strict=True)):
         h = h @ weight.T + linear.bias  # type: ignore[operator]
         h = torch.tanh(h) if i + 1 < len(weights) else h
-    with patch.object(masked, "MANY_WEIGHTS", 0):
-        if folds:
-            fold(made)
-        torch.testing.assert_close(made.theta(x, given_context).flatten(1), h)
+    assert not made.network.in_blocks
+    made.network.in_blocks = True
+    if folds:
+        fold(made)
+    torch.testing.assert_close(made.theta(x, given_context).flatten(1), h)
