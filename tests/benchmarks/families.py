@@ -51,6 +51,7 @@ IMAGE_FIT = {
 }
 
 SMALL = {"transforms": 6, "hidden": [64, 64]}
+CAUSAL = {"transforms": 6, "hidden": [32, 32]}
 CONVOLUTIONS = {"hidden": [32, 32], "dropout": 0.2}
 
 ENTRIES: dict[str, Entry] = {
@@ -64,6 +65,8 @@ ENTRIES: dict[str, Entry] = {
     "MAF, logistic mixtures": Entry("maf-logistic", SMALL | {"transforms": 3}),
     "MAF MoG": Entry("maf-mog", SMALL | {"transforms": 4}),
     "IAF": Entry("iaf", SMALL),
+    "WaveNet": Entry("wavenet", CAUSAL),
+    "Parallel WaveNet": Entry("parallel-wavenet", CAUSAL),
     "Planar": Entry("planar", {"transforms": 24}),
     "Radial": Entry("radial", {"transforms": 24}),
     "Sylvester": Entry("sylvester", {"transforms": 12}),

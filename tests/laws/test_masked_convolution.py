@@ -1,17 +1,25 @@
 """Laws of masked convolutions: triangular Jacobians, bounded diagonals, decoding that ends."""
 
+import typing
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from models import masked_convolution
+from models import convolution_inverse
 from models.bijection import Compose
 from models.distributions import Normal
 from models.flow import Flow
-from models.masked_convolution import MaskedConvolution
+from models.loops import fixed_point
+from models.masked_convolution import WIDE, InverseMethod, MaskedConvolution
+from models.networks import Conditioner
 from tests.laws.test_images import jacobian
 from tests.laws.zoo_table import NET, randomise
 from training.graph import draft
+
+METHODS: tuple[InverseMethod, ...] = typing.get_args(InverseMethod)
 
 
 def masked(shape: tuple[int, ...], scale: float, reverse: bool = False) -> MaskedConvolution:
@@ -90,22 +98,26 @@ def test_decode_ends_at_the_last_digit_whatever_the_parameters_and_inputs(
     torch.testing.assert_close(back, -log_det)
 
 
+@pytest.mark.parametrize(("method", "waiting"), [("jacobi", 16), ("rows", 4)])
 def test_a_row_that_decoding_does_not_finish_is_nan_and_others_are_not(
-    monkeypatch: pytest.MonkeyPatch,
+    method: InverseMethod, waiting: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = masked((1, 4, 4), 0.5)
+    layer.inverse_method = method
     z = torch.randn(2, 1, 4, 4, dtype=torch.float64)
     z[1] = 1e6  # saturates: right after one step
     assert bool(torch.isfinite(layer.decode(z)[0]).all())
-    monkeypatch.setattr(masked_convolution, "MOST_STEPS", 3 - 4 * 16)
+    monkeypatch.setattr(convolution_inverse, "MOST_STEPS", 3 - 4 * waiting)
     x, log_det = layer.decode(z)
     assert torch.isnan(x).flatten(1).all(1).tolist() == [True, False]
     assert torch.isnan(log_det).tolist() == [True, False]
 
 
-def test_gradients_of_decode_undo_those_of_encode() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_of_decode_undo_those_of_encode(method: InverseMethod) -> None:
     torch.manual_seed(0)
     layer = MaskedConvolution((2, 3, 3), NET, context_shape=(2,))
+    layer.inverse_method = method
     randomise(layer, 0.3)
     layer.double()
     x = torch.randn(5, 2, 3, 3, dtype=torch.float64, requires_grad=True)
@@ -131,11 +143,93 @@ def test_small_gradients_through_decode_are_as_exact_as_large_ones() -> None:
     torch.testing.assert_close(small / 1e-20, large, rtol=1e-5, atol=1e-6)
 
 
-def test_mintnet_decodes_by_one_loop_a_layer() -> None:
+def test_wide_networks_decode_by_rows_and_others_the_whole_image() -> None:
+    widths = {(): "jacobi", (8, WIDE - 1): "jacobi", (WIDE, 8): "rows"}
+    for hidden, method in widths.items():
+        layer = MaskedConvolution((1, 4, 4), Conditioner(hidden, "tanh"))
+        assert layer.inverse_method == method
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(3,), (1, 1, 1), (2, 1, 5), (3, 5, 1), (1, 8, 8), (4, 3, 5), (2, 7, 4)]
+)
+@pytest.mark.parametrize("context", [None, (2,)])
+def test_rows_and_the_whole_image_find_the_same_root(
+    shape: tuple[int, ...], reverse: bool, context: tuple[int] | None
+) -> None:
+    torch.manual_seed(0)
+    layer = MaskedConvolution(shape, NET, reverse, context)
+    randomise(layer, 0.15)
+    layer.double()
+    for batch in (0, 1, 7):
+        z = torch.randn(batch, *shape, dtype=torch.float64)
+        given = None if context is None else torch.randn(batch, *context, dtype=torch.float64)
+        layer.inverse_method = "jacobi"
+        x, log_det = layer.decode(z, given)
+        layer.inverse_method = "rows"
+        torch.testing.assert_close(layer.decode(z, given), (x, log_det), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (4, 4, 4)])
+@pytest.mark.parametrize("scale", [0.15, 1.5, 5.0])
+def test_rows_miss_z_by_hardly_more_than_the_whole_image_whatever_the_parameters(
+    shape: tuple[int, ...], scale: float
+) -> None:
+    layer = masked(shape, scale)
+    z = torch.randn(64, *shape)
+    z[1] *= 1e6
+    z[2].view(-1)[::3] = -1e6
+    missed: dict[InverseMethod, float] = {}
+    for method in METHODS:
+        layer.inverse_method = method
+        with torch.no_grad():
+            x, _ = layer.float().decode(z)
+            again, _ = layer.double().encode(x.double())
+            terms = x.abs().clamp(min=1) + layer._kernels()[-1].full.flatten(1).norm(dim=1).max()
+            missed[method] = float(((again - z).abs() / terms / torch.exp(layer._log_t())).max())
+    # the order of sums differs, and what they round away
+    assert missed["rows"] <= 2 * missed["jacobi"]
+
+
+def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    channels, height, width, batch = 2, 5, 4, 3
+    layer = masked((channels, height, width), 0.3)
+    weights = [kernel.full.detach() for kernel in layer._kernels()]
+    shifts = [shift.detach() for shift in layer._shifts(None)]
+    sweeps = 0
+
+    def counted(
+        step: Callable[[Tensor], Tensor], state: Tensor, tolerance: float, most: int
+    ) -> Tensor:
+        def once(state: Tensor) -> Tensor:
+            nonlocal sweeps
+            sweeps += 1
+            return step(state)
+
+        return fixed_point(once, state, tolerance, most)
+
+    monkeypatch.setattr(convolution_inverse, "fixed_point", counted)
+    target = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    with FlopCounterMode(display=False) as counter:
+        convolution_inverse.by_rows(target, shifts, weights, target.new_ones(channels, 1, 1))
+    *hidden, last = [2 * batch * width * weight[:, :, 0, 0].numel() for weight in weights]
+    # three taps on the row above, two on its own in each sweep, and its hidden units once more
+    once_a_row = 3 * (sum(hidden) + last) + 2 * sum(hidden)
+    assert sweeps >= 3 * height
+    assert counter.get_total_flops() == height * once_a_row + sweeps * 2 * (sum(hidden) + last)
+
+
+@pytest.mark.parametrize(("method", "loops"), [("jacobi", "Loop"), ("rows", "Scan")])
+def test_mintnet_decodes_by_one_loop_a_layer(method: InverseMethod, loops: str) -> None:
     layers = [MaskedConvolution((1, 2, 2), NET, reverse) for reverse in (False, True)]
+    for layer in layers:
+        layer.inverse_method = method
     flow = Flow(Normal((1, 2, 2)), Compose(layers)).eval()
     operators = [
         [node.op_type for node in draft(flow, *names).model.graph.node]
         for names in (("x", "z"), ("z", "x"))
     ]
-    assert [part.count("Loop") for part in operators] == [0, 2]
+    assert [part.count(loops) for part in operators] == [0, 2]

@@ -40,6 +40,7 @@ LOGIT = [
 SCALED = [{"kind": "standardize", "mean": [0.5, -1, 2, 0, 3], "scale": [1, 2, 0.5, 3, 1]}]
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
+WIDE = Conditioner((32, 8), "tanh")  # masked convolutions decode row by row
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ FLOWS: dict[str, Line] = {
     "parallel wavenet context": Line("parallel-wavenet", (4,), CAUSAL, context=2),
     "mintnet": Line("mintnet", (5,), TWO),
     "mintnet images context": Line("mintnet", (1, 4, 4), TWO, context=3),
+    "mintnet rows context": Line("mintnet", (1, 3, 4), TWO | {"hidden": (32, 8)}, context=2),
     "planar context": Line("planar", (4,), context=3),
     "radial context": Line("radial", (4,), context=2),
     "sylvester context": Line("sylvester", (4,), TWO, context=3),
@@ -159,6 +161,11 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "masked convolution reversed": lambda: MaskedConvolution((1, 4, 6), NET, True),
     "masked convolution context": lambda: MaskedConvolution((3, 2, 2), NET, context_shape=(2,)),
     "masked convolution of a row": lambda: MaskedConvolution((5,), NET),
+    "masked convolution by rows": lambda: MaskedConvolution((2, 3, 4), WIDE),
+    "masked convolution by rows reversed": lambda: MaskedConvolution((1, 4, 3), WIDE, True),
+    "masked convolution by rows context": lambda: MaskedConvolution(
+        (3, 2, 2), WIDE, True, context_shape=(2,)
+    ),
     "maf layer": lambda: MaskedAutoregressive((5,), Affine(), [2, 0, 4, 1, 3], NET),
     "nice-map autoregressive": lambda: MaskedAutoregressive((5,), Additive(), [0, 1, 2, 3, 4], NET),
     "causal layer": lambda: CausalAutoregressive((5,), Affine(), NET, reverse=True),
