@@ -1,6 +1,5 @@
 """Data sets: what is refused, how rows are divided, what preprocessing makes of them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,11 @@ import pytest
 import torch
 
 from models import zoo
+from tests.shared_data import SHARED
 from training import data
 from training.densities import DENSITIES
 from training.errors import DataError
 from training.recipe import DataRecipe, FlowRecipe
-
-SHARED = Path(os.environ.get("BIJECTA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def recipe(tmp_path: Path, rows: np.ndarray, **fields: object) -> DataRecipe:
