@@ -11,7 +11,7 @@ FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic ma
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table test test-slow lint format
+.PHONY: help serve store family-store family-table bench-inverse test test-slow lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,10 @@ family-store: ## Train a small model of each other family into STORE
 family-table: $(INSTALLED) ## Train and measure every family (an hour or more; goes on where it was)
 	$(BIN)/pip install --quiet zuko==1.6.0
 	$(BIN)/python -m tests.benchmarks.family_table
+
+bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
+	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
+	$(BIN)/python -m tests.benchmarks.inverse
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
