@@ -171,8 +171,8 @@ def test_latents_that_are_finished_pass_through_deeper_levels() -> None:
         ("realnvp", (4,), {"levels": 1}, r"not for rows of \(4,\)"),
         ("glow", (1, 4, 4), {"levels": -1}, "at least 0, got -1"),
         ("mintnet", (2, 3), {}, r"C × H × W or D, got \(2, 3\)"),
-        ("mintnet", (1, 4, 4), {"activation": "relu"}, "tanh and no dropout"),
-        ("mintnet", (1, 4, 4), {"dropout": 0.1}, "tanh and no dropout"),
+        ("mintnet", (1, 4, 4), {"activation": "relu"}, "tanh, no dropout and no residual"),
+        ("mintnet", (1, 4, 4), {"dropout": 0.1}, "tanh, no dropout and no residual"),
     ],
 )
 def test_families_refuse_what_makes_no_flow(

@@ -112,8 +112,8 @@ def test_narrow_networks_train_and_nothing_else_is_narrow(
     linear = torch.nn.functional.linear
     computed: set[tuple[bool, torch.dtype]] = set()
 
-    def watched_linear(*inputs: torch.Tensor) -> torch.Tensor:
-        output = linear(*inputs)
+    def watched_linear(*inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+        output = linear(*inputs, **named)
         computed.add((torch.is_grad_enabled(), output.dtype))
         return output
 
