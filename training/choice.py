@@ -51,7 +51,7 @@ FASTEST = Wanted()
 def candidates(n: int, wanted: Wanted) -> list[Inverse]:
     """The inverses worth measuring for layers of n coordinates."""
     root = math.ceil(math.sqrt(n))
-    ordered = [n] if n <= FEW else [root, root * 3 // 2]
+    ordered = [n if n <= FEW else root * 3 // 2]
     jacobi = sorted({min(n, k * root) for k in (1, 2, 4)})
     if wanted.method == "auto":
         ordered = ordered if n <= MOST_STEPS else []
