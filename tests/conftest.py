@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def run_bijecta(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProces
     )
 
 
+def run_for_each_recipe(arguments: Callable[[str], tuple[str | Path, ...]], cwd: Path) -> None:
+    """Two at a time: all processes of a test run soon wait for what comes of it."""
+    with ThreadPoolExecutor(2) as pool:
+        for done in pool.map(lambda name: run_bijecta(*arguments(name), cwd=cwd), RECIPES):
+            assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Folders that the first of the test processes to ask for them makes, for all of them."""
@@ -104,10 +112,8 @@ def runs(made_once: Callable[..., Path]) -> Path:
     def train(folder: Path) -> None:
         write_lifted_moons(folder)
         for name in RECIPES:
-            recipe = folder / f"{name}.toml"
-            recipe.write_text(recipe_text(name))
-            done = run_bijecta("train", recipe, "--out", folder / name, cwd=folder)
-            assert done.returncode == 0, done.stderr
+            (folder / f"{name}.toml").write_text(recipe_text(name))
+        run_for_each_recipe(lambda name: ("train", f"{name}.toml", "--out", name), folder)
 
     return made_once("runs", train)
 
@@ -117,9 +123,7 @@ def store(runs: Path, made_once: Callable[..., Path]) -> Path:
     """A store of one bundle for each recipe. Not to be written to: copy it."""
 
     def export(folder: Path) -> None:
-        for name in RECIPES:
-            done = run_bijecta("export", runs / name, "--store", folder, cwd=runs)
-            assert done.returncode == 0, done.stderr
+        run_for_each_recipe(lambda name: ("export", name, "--store", folder), runs)
 
     return made_once("store", export)
 
