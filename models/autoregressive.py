@@ -1,6 +1,5 @@
 """Masked autoregressive flows; the inverse autoregressive flow is the same class, `Inverted`."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +10,7 @@ from models.elementwise import UnivariateMap
 from models.linear import permutation
 from models.masked import MaskedMLP
 from models.networks import Conditioner
-from models.ordered import Inverse, invert
+from models.ordered import Inverse, invert, usual
 
 
 class MaskedAutoregressive(Bijection):
@@ -51,7 +50,7 @@ class MaskedAutoregressive(Bijection):
         self.network = MaskedMLP(
             self.position.tolist(), univariate.size, self.context_features, conditioner
         )
-        self.inverse = Inverse("jacobi", math.ceil(math.sqrt(len(self.order))))
+        self.inverse = usual(len(self.order))
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each coordinate's map: batch × D → batch × D × univariate.size."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.ordered import Inverse
+from models.ordered import FEW, Inverse
 from service import manifest
 from training.graph import Draft
 
@@ -21,8 +21,6 @@ BATCH_SIZES = (1, 256)
 REPEATS, SECONDS = 7, 2.0
 # One by one, graphs of more coordinates are large and slow to load, and sweeps were faster.
 MOST_STEPS = 64
-# So few coordinates are a single block, one by one, on every machine.
-FEW = 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ FASTEST = Wanted()
 
 
 def candidates(n: int, wanted: Wanted) -> list[Inverse]:
-    """The inverses worth measuring for layers of n coordinates."""
+    """The inverses worth measuring for layers of n coordinates; one alone where they are few."""
     root = math.ceil(math.sqrt(n))
     ordered = [n if n <= FEW else root * 3 // 2]
     jacobi = sorted({min(n, k * root) for k in (1, 2, 4)})
