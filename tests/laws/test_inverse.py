@@ -164,6 +164,25 @@ def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(inverse: Inverse) 
     assert x[5, rest].isnan().any()
 
 
+def chain() -> tuple[MaskedAutoregressive, Tensor]:
+    """A layer whose sweeps go beyond float32 on the way to x, which is ones; and its z."""
+    layer = MaskedAutoregressive((40,), Additive(), range(40), Conditioner(()))
+    (linear,) = layer.network.linears
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.zero_()
+        linear.weight.diagonal(-1).fill_(1024.0)  # type: ignore[operator]
+        return layer, layer.encode(torch.ones(5, 40))[0]
+
+
+@pytest.mark.parametrize("width", [40, 20])
+@torch.no_grad()
+def test_sweeps_may_go_beyond_all_numbers_on_their_way(width: int) -> None:
+    made, z = chain()
+    made.inverse = Inverse("jacobi", width)
+    assert torch.equal(made.decode(z)[0], torch.ones_like(z))
+
+
 @pytest.mark.parametrize("context", [0, 2])
 def test_its_derivatives_are_right(context: int) -> None:
     made = layer(4, context=context, residual=True)
@@ -216,21 +235,25 @@ def test_residual_layers_of_unequal_widths_are_refused() -> None:
     n=st.integers(1, 12),
     hidden=st.lists(st.integers(1, 20), max_size=3),
     context=st.integers(0, 3),
+    residual=st.booleans(),
     folds=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_a_pass_in_blocks_is_the_pass_of_whole_matrices(
-    n: int, hidden: list[int], context: int, folds: bool, seed: int
+    n: int, hidden: list[int], context: int, residual: bool, folds: bool, seed: int
 ) -> None:
-    made = layer(n, "affine", tuple(hidden), context, seed=seed)
+    if residual:
+        hidden = hidden[:1] * len(hidden)
+    made = layer(n, "affine", tuple(hidden), context, residual, seed)
     x, given_context = given_to(made)
     weights = [
         part.masked_weight() for part in made.network.linears if isinstance(part, MaskedLinear)
     ]
     h = x if given_context is None else torch.cat([given_context, x], 1)
     for i, (weight, linear) in enumerate(zip(weights, made.network.linears, strict=True)):
-        h = h @ weight.T + linear.bias  # type: ignore[operator]
-        h = torch.tanh(h) if i + 1 < len(weights) else h
+        before, h = h, h @ weight.T + linear.bias  # type: ignore[operator]
+        if i + 1 < len(weights):
+            h = torch.tanh(h) + (before if residual and i else 0)
     assert not made.network.in_blocks
     made.network.in_blocks = True
     if folds:

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from models import zoo
+from models.distributions import Normal
 from models.flow import Flow
 from models.ordered import Inverse
 from service import bundle
 from tests.conftest import run_bijecta
+from tests.laws.test_inverse import chain
 from tests.laws.zoo_table import randomise
 from training import choice
 from training.choice import Wanted, candidates, fastest
@@ -98,6 +100,13 @@ def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(
     np.testing.assert_allclose(log_prob[alone], expected_log_prob[alone], rtol=1e-5, atol=1e-4)
     assert np.isnan(x[[1, 2]]).any(1).all()
     assert np.isnan(x[4]).any()
+
+
+def test_sweeps_may_go_beyond_all_numbers_on_their_way() -> None:
+    layer, z = chain()
+    content = draft(Flow(Normal((40,)), layer), "z", "x").finish(Inverse("jacobi", 40))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(None, {"z": z.numpy()})[0], 1)
 
 
 def test_sweeps_stop_at_the_tolerance(drafts: Callable[[str], Draft]) -> None:
