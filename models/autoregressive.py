@@ -33,7 +33,6 @@ class MaskedAutoregressive(Bijection):
 
     decode_cost = "sequential"
     order: Tensor
-    position: Tensor
 
     def __init__(
         self,
@@ -46,10 +45,8 @@ class MaskedAutoregressive(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         self.univariate = univariate
         self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
-        self.register_buffer("position", self.order.argsort(), persistent=False)
-        self.network = MaskedMLP(
-            self.position.tolist(), univariate.size, self.context_features, conditioner
-        )
+        position = self.order.argsort().tolist()
+        self.network = MaskedMLP(position, univariate.size, self.context_features, conditioner)
         self.inverse = usual(len(self.order))
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -70,4 +67,4 @@ class MaskedAutoregressive(Bijection):
         context = None if context is None else context.flatten(1)
         flat = z.flatten(1).index_select(1, self.order)
         x, log_slope = invert(self.network, self.univariate, flat, context, inverse)
-        return x.index_select(1, self.position).view_as(z), sum_event(log_slope)
+        return x.index_select(1, self.network.position).view_as(z), sum_event(log_slope)

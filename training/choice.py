@@ -39,8 +39,8 @@ class Wanted:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < math.inf or (self.tolerance and self.method != "jacobi"):
-            raise ValueError(f"a tolerance is of jacobi and at least 0, got {self.tolerance}")
+        # which checks the tolerance: only of jacobi may it be another than 0
+        Inverse("jacobi" if self.method == "jacobi" else "ordered", 1, self.tolerance)
 
 
 FASTEST = Wanted()

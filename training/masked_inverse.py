@@ -49,7 +49,7 @@ class Deferred(Bijection):
             shapes=(flat.shape, flat.shape[:1]),
             version=1,
         )
-        return x.index_select(1, self.layer.position).view_as(z), log_det
+        return x.index_select(1, self.layer.network.position).view_as(z), log_det
 
 
 def defer(flow: nn.Module) -> list[MaskedAutoregressive]:

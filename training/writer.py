@@ -1,6 +1,7 @@
 """Writing ONNX nodes by hand."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,11 @@ class Writer:
     def __init__(self, prefix: str, outer: "Writer | None" = None) -> None:
         self.prefix, self.nodes = prefix, list[onnx.NodeProto]()
         self.constants: list[onnx.TensorProto] = [] if outer is None else outer.constants
-        self.names: list[str] = [] if outer is None else outer.names
+        self.numbers: Iterator[int] = itertools.count() if outer is None else outer.numbers
 
     def name(self) -> str:
         """A new one."""
-        self.names.append(f"{self.prefix}{len(self.names)}")
-        return self.names[-1]
+        return f"{self.prefix}{next(self.numbers)}"
 
     def constant(self, value: NDArray[Any] | np.generic) -> str:
         """Keep an array; gives its name."""

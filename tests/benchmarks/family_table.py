@@ -24,6 +24,7 @@ from tqdm import tqdm
 from service.engine import granted_cpus
 from tests.benchmarks.families import ENTRIES
 from tests.benchmarks.family_job import slug
+from tests.benchmarks.markdown import table
 
 FOLDER = Path("runs/family-table")
 RESULTS = Path(__file__).parent / "results"
@@ -142,13 +143,7 @@ def page(cells: dict[tuple[str, str], Cell], missed: dict[str, list[str]]) -> st
 
 
 def _table(columns: list[str], rows: dict[str, list[str]]) -> list[str]:
-    """Lines of a Markdown table of families."""
-    return [
-        "| " + " | ".join(["family", *columns]) + " |",
-        "|---" * (len(columns) + 1) + "|",
-        *("| " + " | ".join([title, *row]) + " |" for title, row in rows.items()),
-        "",
-    ]
+    return table(["family", *columns], ([title, *row] for title, row in rows.items()))
 
 
 def _line(group: list[Cell]) -> list[str]:

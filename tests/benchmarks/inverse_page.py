@@ -3,6 +3,7 @@
 from tests.benchmarks.inverse_exact import TIMED_ROWS, Trained
 from tests.benchmarks.inverse_measure import LARGE, ONNX, PARALLEL, TORCH, Cell
 from tests.benchmarks.inverse_result import PEERS, Bar, Result, figure
+from tests.benchmarks.markdown import table
 
 SIDES = (ONNX, TORCH, *PEERS, PARALLEL)
 
@@ -28,13 +29,13 @@ def page(result: Result, reached: list[Bar]) -> str:
         f"At D={LARGE} a call of the other libraries runs one of the five equal layers, and five",
         "times its time is what the table says. zuko computes no log-determinant, the others do.",
         "",
-        *_table(
+        *table(
             ["D", "H", "batch", *SIDES],
             [[*map(str, (c.features, c.hidden, c.batch)), *_times(c)] for c in result.cells],
         ),
         "Parameters of the five layers, masked weights included:",
         "",
-        *_table(
+        *table(
             ["D", *next(iter(result.parameters.values()))],
             [[str(d), *(f"{n:,}" for n in c.values())] for d, c in result.parameters.items()],
         ),
@@ -84,13 +85,3 @@ def _times(cell: Cell) -> list[str]:
         time = figure(1e3 * cell.seconds[side])
         found.append(time if side == ONNX else f"{time} ({figure(cell.ratios[side])}×)")
     return found
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [
-        "| " + " | ".join(columns) + " |",
-        "|---" + "|---:" * (len(columns) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
-    ]
