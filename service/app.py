@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -25,8 +26,8 @@ def create_app(server: Server) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        server.store.close()
+        async with server.running():
+            yield
 
     app = FastAPI(
         title="Bijecta",
@@ -37,7 +38,17 @@ def create_app(server: Server) -> FastAPI:
     )
     app.state.server = server
     app.add_middleware(Measured, metrics=server.metrics)
-    add_handlers(app)
-    for router in (flow.router, models.router, health.router):
+    add_handlers(app, server.metrics)
+    asked = flow.questions(server)
+    app.router.routes.extend(flow.routes(asked))
+    for router in (models.router, health.router):
         app.include_router(router)
+    paths = flow.documentation(asked)
+
+    def openapi() -> dict[str, Any]:
+        described = FastAPI.openapi(app)
+        described["paths"] |= paths
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -18,6 +18,9 @@ from service.manifest import FORMAT_VERSION, VERSION, Manifest
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 
 
+Fingerprint = tuple[tuple[int, int, int] | None, ...]
+
+
 class BundleError(Exception):
     """A bundle that cannot be trusted or read; the text says what was expected and what came."""
 
@@ -88,6 +91,19 @@ def sha256(path: Path) -> str:
     """Checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """What tells a bundle's files from others in their place, without reading them."""
+    found: list[tuple[int, int, int] | None] = []
+    for name in (ENCODE, DECODE, MANIFEST):
+        try:
+            status = (folder / name).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
 
 
 def versions(folder: Path) -> list[int]:

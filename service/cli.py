@@ -52,11 +52,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    import uvicorn
-
-    from service.app import create_app
-    from service.bundle import BundleError
-    from service.engine import DeviceError
+    from service.device import DeviceError
+    from service.lifecycle import Process
     from service.server import Server
 
     # until uvicorn takes over: in a container, process 1 ignores what it has no handler for
@@ -65,17 +62,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         chosen = settings.load({name: getattr(arguments, name) for name in Settings.model_fields})
         server = Server(chosen)
-    except (SettingsError, BundleError, DeviceError) as error:
+    except (SettingsError, DeviceError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
-    uvicorn.run(
-        create_app(server),
-        host=chosen.host,
-        port=chosen.port,
-        access_log=False,
-        timeout_keep_alive=65,  # longer than proxies keep theirs, so that they close first
-        timeout_graceful_shutdown=30,
-    )
+    Process(server).run()
+    if server.failure is not None:
+        print(f"bijecta: {server.failure}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Float32
+from service.arrays import Float32
 from service.errors import InvalidInputError
 from service.manifest import ContextColumn, Manifest
 

@@ -1,70 +1,69 @@
-"""Running a bundle's two graphs on a device."""
+"""Running a bundle's two graphs: each has a queue, and one batcher sees to both."""
 
-import asyncio
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-
+from service.arrays import Arrays, Float32
+from service.batcher import Batcher
 from service.bundle import DECODE, ENCODE, BundleError
+from service.device import Device
+from service.graph import OnnxGraph
+from service.metrics import Metrics
+from service.queue import Queue
+from service.settings import ModelSettings
 
-Float32 = NDArray[np.float32]
-Device = Literal["auto", "cuda", "cpu"]
-
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-# Enough for full speed, few enough that a request of any size needs bounded memory.
-ROWS_AT_ONCE = 4096
-
-CUDA_OPTIONS = {
-    # TF32 keeps 10 bits of mantissa: log-densities need all 23
-    "use_tf32": "0",
-    # the default tries every algorithm anew for each batch size
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "arena_extend_strategy": "kSameAsRequested",
-}
-
-
-class DeviceError(Exception):
-    """The device asked for cannot be used here."""
+# Rows of a batch. A CPU gains nothing from more; a GPU is busy with more.
+BATCH_ROWS = {"cpu": 256, "cuda": 4096}
 
 
 class Engine:
-    """One loaded bundle: its two sessions and the one thread that runs them.
+    """One loaded bundle.
 
     Args:
         folder: the bundle.
         device: where to run.
-        threads: CPU threads within one run.
+        metrics: are told of batches and queues.
+        settings: of this model.
 
     Raises:
-        DeviceError: `cuda` was asked for and onnxruntime did not take it.
+        DeviceError: see `Device.session`.
     """
 
-    def __init__(self, folder: Path, device: Device, threads: int) -> None:
-        self._encode = _session(folder / ENCODE, device, threads)
-        self._decode = _session(folder / DECODE, device, threads)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=folder.parent.name)
+    def __init__(
+        self, folder: Path, device: Device, metrics: Metrics, settings: ModelSettings
+    ) -> None:
+        self._graphs = {
+            "encode": OnnxGraph(folder / ENCODE, device),
+            "decode": OnnxGraph(folder / DECODE, device),
+        }
+        rows, limit = settings.batch_rows or BATCH_ROWS[device.kind], settings.queue_rows
+        name = folder.parent.name
+        queues = {
+            direction: Queue(graph, metrics.queue(name, direction), rows, max(rows, limit))
+            for direction, graph in self._graphs.items()
+        }
+        self._batcher = Batcher(name, queues, device.runs(settings.threads))
 
     @property
     def provider(self) -> str:
         """The execution provider in use, in onnxruntime's words."""
-        provider: str = self._encode.get_providers()[0]
-        return provider
+        return self._graphs["encode"].provider
 
-    async def encode(self, x: Float32, context: Float32 | None) -> tuple[Float32, Float32]:
-        """X (N × event shape) and context (N × columns) → z, log_prob (N, in nats)."""
-        return await self._run(self._encode, _inputs("x", x, context))
+    @property
+    def healthy(self) -> bool:
+        """Whether requests are still answered."""
+        return self._batcher.healthy
 
-    async def decode(self, z: Float32, context: Float32 | None) -> tuple[Float32, Float32]:
-        """Z (N × latent shape) and context (N × columns) → x, log_prob (N, in nats)."""
-        return await self._run(self._decode, _inputs("z", z, context))
+    async def encode(
+        self, x: Float32, context: Float32 | None, wanted: tuple[str, ...], deadline: float
+    ) -> Arrays:
+        """X (N × event shape) and context (N × columns) → `z`, `log_prob` (N, in nats)."""
+        return await self._batcher.run("encode", _inputs("x", x, context), wanted, deadline)
+
+    async def decode(
+        self, z: Float32, context: Float32 | None, wanted: tuple[str, ...], deadline: float
+    ) -> Arrays:
+        """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
+        return await self._batcher.run("decode", _inputs("z", z, context), wanted, deadline)
 
     def warm_up(self, event_shape: tuple[int, ...], z: Float32, context: Float32 | None) -> None:
         """Run both graphs once: what cannot run fails now, and the first request finds it ready.
@@ -77,74 +76,24 @@ class Engine:
         Raises:
             BundleError: the graphs are not of these shapes.
         """
-        x, log_prob = self._decode.run(None, _inputs("z", z, context))
-        again, _ = self._encode.run(None, _inputs("x", x, context))
-        found = (x.shape, again.shape, log_prob.shape)
+        decoded = self._graphs["decode"](_inputs("z", z, context), ("x", "log_prob"))
+        encoded = self.try_encode(decoded["x"], context)
+        found = (decoded["x"].shape, encoded["z"].shape, decoded["log_prob"].shape)
         if found != ((1, *event_shape), z.shape, (1,)):
             raise BundleError(
                 f"the graphs' x, z and log_prob have shapes {found} where the manifest says event "
                 f"shape {event_shape} and latent shape {z.shape[1:]}"
             )
 
+    def try_encode(self, x: Float32, context: Float32 | None) -> Arrays:
+        """`encode` before there are requests to wait for."""
+        return self._graphs["encode"](_inputs("x", x, context), ("z", "log_prob"))
+
     def close(self) -> None:
-        """Wait for the run in progress and let the thread go."""
-        self._executor.shutdown()
-
-    async def _run(
-        self, session: onnxruntime.InferenceSession, inputs: dict[str, Float32]
-    ) -> tuple[Float32, Float32]:
-        loop = asyncio.get_running_loop()
-        parts = []
-        for start in range(0, len(next(iter(inputs.values()))), ROWS_AT_ONCE):
-            chosen = slice(start, start + ROWS_AT_ONCE)
-            feed = {name: rows[chosen] for name, rows in inputs.items()}
-            run: Callable[[], list[Float32]] = partial(session.run, None, feed)
-            parts.append(await loop.run_in_executor(self._executor, run))
-        if len(parts) == 1:
-            return parts[0][0], parts[0][1]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        """Let the threads go once they have finished what waits."""
+        self._batcher.close()
 
 
-def _inputs(name: str, rows: Float32, context: Float32 | None) -> dict[str, Float32]:
+def _inputs(name: str, rows: Float32, context: Float32 | None) -> Arrays:
     """What a graph is fed with, by name."""
     return {name: rows} if context is None else {name: rows, "context": context}
-
-
-def granted_cpus() -> int:
-    """CPUs this process may use: its affinity, cut down by the container's quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cpus = min(cpus, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass  # no cgroup v2: nothing is cut
-    return max(cpus, 1)
-
-
-def _session(path: Path, device: Device, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # a number, or onnxruntime pins threads to CPUs that a container may not have
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    built = CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not built:
-        raise DeviceError("device cuda was asked for, and this onnxruntime is a build without CUDA")
-    if device == "cpu" or (device == "auto" and not (built and _has_nvidia_device())):
-        return onnxruntime.InferenceSession(path, options, providers=[CPU])
-    onnxruntime.preload_dlls()
-    session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
-    # onnxruntime falls back to the CPU with no more than a line in its log
-    if device == "cuda" and session.get_providers()[0] != CUDA:
-        raise DeviceError(
-            "device cuda was asked for, and onnxruntime could not use it: it needs an NVIDIA "
-            "driver (in a container: --gpus all), CUDA 13 and cuDNN 9 (pip install 'bijecta[cuda]' "
-            "brings these two); device auto or cpu starts without"
-        )
-    return session
-
-
-def _has_nvidia_device() -> bool:
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

@@ -19,6 +19,7 @@ class ServiceError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.extra = extra
+        self.headers: dict[str, str] = {}
 
     def problem(self) -> dict[str, Any]:
         """The problem document (RFC 9457)."""
@@ -71,6 +72,49 @@ class NonFiniteOutputError(ServiceError):
     """A row whose answer is not a number."""
 
     status, reason = 422, "non-finite-output"
+
+
+class InferenceError(ServiceError):
+    """A graph that failed on rows it should have taken."""
+
+    status, reason = 500, "inference-failed"
+
+
+class OverloadedError(ServiceError):
+    """More work than may wait.
+
+    Args:
+        detail: what waits, and how much may.
+        retry_after: seconds until it should be done.
+    """
+
+    status, reason = 429, "overloaded"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class DeadlineError(ServiceError):
+    """No answer before the deadline that the caller set."""
+
+    status, reason = 504, "deadline"
+
+
+class UnavailableError(ServiceError):
+    """A server that is starting or stopping."""
+
+    status, reason = 503, "unavailable"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class BatcherFailedError(ServiceError):
+    """A model whose threads have died."""
+
+    status, reason = 503, "out-of-order"
 
 
 class ModelRefusedError(ServiceError):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Float32
+from service.arrays import Float32
 from service.errors import InvalidInputError
 from service.schemas import Path
 

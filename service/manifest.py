@@ -113,6 +113,20 @@ class Tolerances(_Part):
     batch_sizes: list[int]
 
 
+class SelfTest(_Part):
+    """A held-out row, which a server asks the loaded graphs about before it answers with them.
+
+    Args:
+        x: its coordinates in row-major order, as float32 holds them.
+        context: its context, of a conditional flow.
+        log_prob: its log-density in nats, from the flow in float64.
+    """
+
+    x: list[float]
+    context: list[float] | None
+    log_prob: float
+
+
 class InverseMethod(_Part):
     """A way of finding coordinates one after another, and what it was measured to cost.
 
@@ -185,6 +199,9 @@ class Manifest(_Part):
     held_out: HeldOut
     calibration: Calibration
     tolerances: Tolerances
+    self_test: SelfTest | None = Field(
+        None, description="null in bundles from before there was one"
+    )
     files: dict[str, str]
     made_with: dict[str, str]
     checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
@@ -198,6 +215,10 @@ class Manifest(_Part):
             raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
         if self.context_shape != (None if self.context is None else [len(self.context)]):
             raise ValueError(f"context shape {self.context_shape} is not that of its columns")
+        if self.self_test is not None:
+            given = [self.self_test.x, self.self_test.context or []]
+            if list(map(len, given)) != [n, len(self.context or ())]:
+                raise ValueError("self_test holds no row of this model")
         lengths = {"support": n}
         if self.dequantization is not None:
             columns = self.dequantization.columns

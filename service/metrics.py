@@ -12,7 +12,7 @@ from prometheus_client import (
 )
 
 from service.errors import ServiceError
-from service.store import Store
+from service.manifest import Manifest
 
 ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -53,6 +53,33 @@ class Metrics:
             buckets=ROWS,
             registry=registry,
         )
+        self.batch_rows = Histogram(
+            "bijecta_batch_rows",
+            "Rows of a run of a graph.",
+            ["model", "graph"],
+            buckets=tuple(2**k for k in range(15)),
+            registry=registry,
+        )
+        self.batch_seconds = Histogram(
+            "bijecta_batch_duration_seconds",
+            "Time that a run of a graph takes.",
+            ["model", "graph"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "bijecta_queue_duration_seconds",
+            "Time that a request waits for its first run.",
+            ["model", "graph"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.queue_rows = Gauge(
+            "bijecta_queue_rows",
+            "Rows ahead of a new request.",
+            ["model", "graph"],
+            registry=registry,
+        )
         self.non_finite = Counter(
             "bijecta_nonfinite_outputs_total",
             "Rows whose answer was not a number.",
@@ -71,17 +98,58 @@ class Metrics:
             for kind in ServiceError.__subclasses__():
                 self.failures.labels(endpoint, kind.reason)
 
-    def describe(self, store: Store) -> None:
-        """State the models that a store has loaded."""
-        for name, versions in store.models.items():
-            self.non_finite.labels(name)
-            for version, model in versions.items():
-                labels = (name, str(version), model.manifest.family, model.engine.provider)
-                self.model_info.labels(*labels).set(1)
+    def queue(self, model: str, graph: str) -> "QueueMetrics":
+        """Where a model's queue for a graph is recorded."""
+        return QueueMetrics(self, model, graph)
+
+    def loaded(self, manifest: Manifest, provider: str) -> None:
+        """State that a model is loaded."""
+        self.non_finite.labels(manifest.name)
+        self.model_info.labels(*_info(manifest, provider)).set(1)
+
+    def unloaded(self, manifest: Manifest, provider: str) -> None:
+        """State it no more."""
+        self.model_info.remove(*_info(manifest, provider))
+
+    def request_rows(self, endpoint: str, model: str, rows: int) -> None:
+        """An answer of so many rows."""
+        self.rows.labels(endpoint, model).observe(rows)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
+
+
+class QueueMetrics:
+    """What becomes of one queue, see `service.queue.Observer`.
+
+    Args:
+        metrics: where it is recorded.
+        model, graph: its labels.
+    """
+
+    def __init__(self, metrics: Metrics, model: str, graph: str) -> None:
+        self._rows = metrics.batch_rows.labels(model, graph)
+        self._seconds = metrics.batch_seconds.labels(model, graph)
+        self._waited = metrics.queue_seconds.labels(model, graph)
+        self._depth = metrics.queue_rows.labels(model, graph)
+
+    def batch(self, rows: int, seconds: float) -> None:
+        """A batch of so many rows took the device so long."""
+        self._rows.observe(rows)
+        self._seconds.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A request waited so long until the device took its first rows."""
+        self._waited.observe(seconds)
+
+    def depth(self, rows: int) -> None:
+        """So many rows are ahead of a new request."""
+        self._depth.set(rows)
+
+
+def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
+    return manifest.name, str(manifest.version), manifest.family, provider
 
 
 def endpoint_label(path: str) -> str:

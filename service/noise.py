@@ -4,7 +4,7 @@ import secrets
 
 import numpy as np
 
-from service.engine import Float32
+from service.arrays import Float32
 from service.errors import InvalidInputError
 from service.manifest import Manifest
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import context, interpolation, noise
-from service.engine import Float32
+from service.arrays import Float32
 from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeError
 from service.metrics import Metrics
+from service.model import Model
 from service.schemas import (
     DecodeRequest,
     EncodeRequest,
@@ -17,7 +18,8 @@ from service.schemas import (
     LogProbRequest,
     SampleRequest,
 )
-from service.store import Model
+
+ENCODED = ("z", "log_prob")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,15 @@ class Answer:
 class Operations:
     """The five questions, with the limits and metrics of one server.
 
-    Each raises `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too many of
-    them, and `NonFiniteOutputError` for a row whose answer is not a number.
+    Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
+    `Batcher.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
+    many of them, and `NonFiniteOutputError` for a row whose answer is not a number.
     """
 
     max_rows: int
     metrics: Metrics
 
-    async def log_prob(self, model: Model, request: LogProbRequest) -> Answer:
+    async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
         """Log-density of each row in nats; −inf outside a bounded support."""
         x, copies = request.x, request.dequantize
         self._check_rows(x, model.event_shape, "x")
@@ -49,7 +52,8 @@ class Operations:
                 raise InvalidInputError(
                     "a seed without dequantize has no use: nothing here is random"
                 )
-            return Answer(_scores(model, (await self._log_prob(model, x[None], given))[0]))
+            log_prob = await self._log_prob(model, x, given, deadline)
+            return Answer(_scores(model, log_prob))
         if model.manifest.dequantization is None:
             raise InvalidInputError("dequantize: this model's columns are not whole numbers")
         if copies * len(x) > self.max_rows:
@@ -58,29 +62,32 @@ class Operations:
             )
         seed = noise.chosen_seed(request.seed)
         noisy = noise.dequantization(model.manifest, x, copies, seed)
-        log_prob = (await self._log_prob(model, noisy, given)).astype(np.float64)
-        mean = np.logaddexp.reduce(log_prob, axis=0) - math.log(copies)
+        repeated = None if given is None else np.tile(given, (copies, 1))
+        flat = noisy.reshape(-1, *model.event_shape)
+        log_prob = await self._log_prob(model, flat, repeated, deadline, copies)
+        each = log_prob.reshape(copies, -1).astype(np.float64)
+        mean = np.logaddexp.reduce(each, axis=0) - math.log(copies)
         return Answer(_scores(model, mean.astype(np.float32)), seed)
 
-    async def encode(self, model: Model, request: EncodeRequest) -> Answer:
+    async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:
         """Latents and log-density of each row."""
         x = request.x
         self._check_rows(x, model.event_shape, "x")
         given = context.rows(model.manifest, request.context, len(x))
         _check_inside(x, model, "x")
-        z, log_prob = await model.engine.encode(x, given)
-        _check_has_density(z, model, "x")
-        self._check_finite(model, z, log_prob)
-        return Answer({"z": z, "log_prob": log_prob})
+        encoded = await model.engine.encode(x, given, ENCODED, deadline)
+        _check_has_density(encoded["z"], model, "x")
+        self._check_finite(model, *encoded.values())
+        return Answer(encoded)
 
-    async def decode(self, model: Model, request: DecodeRequest) -> Answer:
+    async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
         self._check_rows(request.z, model.latent_shape, "z")
         given = context.rows(model.manifest, request.context, len(request.z))
         _check_has_density(request.z, model, "z")
-        return Answer(await self._decode(model, request.z, given))
+        return Answer(await self._decode(model, request.z, given, deadline))
 
-    async def sample(self, model: Model, request: SampleRequest) -> Answer:
+    async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
         if request.n > self.max_rows:
             raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
@@ -89,12 +96,14 @@ class Operations:
         given = context.rows(model.manifest, request.context, request.n)
         seed = noise.chosen_seed(request.seed)
         z = noise.latents(model.manifest, request.n, seed, request.temperature)
-        arrays = await self._decode(model, z, given)
+        arrays = await self._decode(model, z, given, deadline)
         if request.quantize:
             arrays["x"] = noise.quantized(model.manifest, arrays["x"])
         return Answer(arrays, seed)
 
-    async def interpolate(self, model: Model, request: InterpolateRequest) -> Answer:
+    async def interpolate(
+        self, model: Model, request: InterpolateRequest, deadline: float
+    ) -> Answer:
         """Data, latents and log-density along a path between two rows."""
         if request.steps > self.max_rows:
             raise TooLargeError(f"steps is {request.steps}, more than the {self.max_rows} allowed")
@@ -113,11 +122,12 @@ class Operations:
         both, all_steps = (
             None if given is None else given.repeat(k, 0) for k in (2, request.steps)
         )
-        ends, log_prob = await model.engine.encode(np.stack([request.start, request.end]), both)
-        _check_has_density(ends, model, "start and end")
-        self._check_finite(model, ends, log_prob)
-        z = interpolation.path(ends[0], ends[1], request.steps, request.path)
-        return Answer(await self._decode(model, z, all_steps) | {"z": z})
+        x = np.stack([request.start, request.end])
+        ends = await model.engine.encode(x, both, ENCODED, deadline)
+        _check_has_density(ends["z"], model, "start and end")
+        self._check_finite(model, *ends.values())
+        z = interpolation.path(ends["z"][0], ends["z"][1], request.steps, request.path)
+        return Answer(await self._decode(model, z, all_steps, deadline) | {"z": z})
 
     def _check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
         if rows.shape[1:] != shape or len(rows) == 0:
@@ -128,32 +138,41 @@ class Operations:
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
             )
 
-    async def _log_prob(self, model: Model, copies: Float32, given: Float32 | None) -> Float32:
-        """log_prob of copies × N rows, some of which may have no density: copies × N."""
-        x = copies.reshape(-1, *model.event_shape)
-        repeated = None if given is None else np.tile(given, (len(copies), 1))
-        z, log_prob = await model.engine.encode(x, repeated)
-        beyond = _outside(x, model) | _beyond_base(z, model).reshape(x.shape)
-        without = beyond.reshape(len(copies), len(copies[0]), -1).any(2)
-        log_prob = log_prob.reshape(without.shape)
-        self._check_finite(model, np.where(without, 0, log_prob).T)
-        return np.where(without, np.float32(-np.inf), log_prob)
+    async def _log_prob(
+        self, model: Model, x: Float32, given: Float32 | None, deadline: float, copies: int = 1
+    ) -> Float32:
+        """log_prob of rows, some of which may have no density; each may be there in copies."""
+        boxed = model.manifest.base_box is not None
+        wanted = ENCODED if boxed else ("log_prob",)
+        encoded = await model.engine.encode(x, given, wanted, deadline)
+        log_prob: Float32 = encoded["log_prob"]
+        if boxed or model.support is not None:
+            beyond = _outside(x, model).reshape(len(x), -1).any(1)
+            if boxed:
+                beyond |= _beyond_base(encoded["z"], model).reshape(len(x), -1).any(1)
+            self._check_finite(model, np.where(beyond, 0, log_prob).reshape(copies, -1).T)
+            return np.where(beyond, np.float32(-np.inf), log_prob)
+        self._check_finite(model, log_prob.reshape(copies, -1).T)
+        return log_prob
 
-    async def _decode(self, model: Model, z: Float32, given: Float32 | None) -> dict[str, Float32]:
-        x, log_prob = await model.engine.decode(z, given)
-        self._check_finite(model, x, log_prob)
-        return {"x": x, "log_prob": log_prob}
+    async def _decode(
+        self, model: Model, z: Float32, given: Float32 | None, deadline: float
+    ) -> dict[str, Float32]:
+        decoded = await model.engine.decode(z, given, ("x", "log_prob"), deadline)
+        self._check_finite(model, *decoded.values())
+        return decoded
 
     def _check_finite(self, model: Model, *outputs: Float32) -> None:
+        if all(np.isfinite(output).all() for output in outputs):
+            return
         bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
         rows = np.flatnonzero(np.logical_or.reduce(bad))
-        if len(rows):
-            self.metrics.non_finite.labels(model.manifest.name).inc(len(rows))
-            raise NonFiniteOutputError(
-                f"row {rows[0]} has no finite answer: it lies too far from anything this model "
-                f"has seen ({len(rows)} such rows)",
-                row=int(rows[0]),
-            )
+        self.metrics.non_finite.labels(model.manifest.name).inc(len(rows))
+        raise NonFiniteOutputError(
+            f"row {rows[0]} has no finite answer: it lies too far from anything this model has "
+            f"seen ({len(rows)} such rows)",
+            row=int(rows[0]),
+        )
 
 
 def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.codec import Array, ContextArray
+from service.codec.values import Array, ContextArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
 Path = Literal["linear", "normalized", "geodesic"]

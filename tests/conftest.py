@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -145,6 +147,14 @@ class Served:
 
     client: httpx.Client
     process: subprocess.Popen[str]
+    log: list[str]
+
+    def is_ready(self) -> bool:
+        """Whether its models are loaded."""
+        try:
+            return self.client.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 Serve = Callable[..., Served]
@@ -162,14 +172,18 @@ def serve() -> Iterator[Serve]:
             text=True,
         )
         assert process.stderr is not None
-        lines = []
+        lines: list[str] = []
         for line in process.stderr:
             lines.append(line)
             if match := re.search(r"running on (http://127\.0\.0\.1:\d+)", line):
-                client = httpx.Client(base_url=match[1], timeout=60)
-                started.append(Served(client, process))
-                return started[-1]
-        raise AssertionError(f"the server did not start:\n{''.join(lines)}")
+                break
+        else:
+            raise AssertionError(f"the server did not start:\n{''.join(lines)}")
+        threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True).start()
+        started.append(Served(httpx.Client(base_url=match[1], timeout=60), process, lines))
+        while process.poll() is None and not started[-1].is_ready():
+            time.sleep(0.02)
+        return started[-1]
 
     yield start
     for served in started:

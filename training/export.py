@@ -22,6 +22,7 @@ from service.manifest import (
     HeldOut,
     Inverse,
     Manifest,
+    SelfTest,
     Tolerances,
 )
 from training.checkpoint import Run, write_atomically
@@ -77,6 +78,7 @@ def export(
         manifest = _manifest(run, flow, dataset, evaluation)
         manifest |= {"name": name, "files": files, "arithmetic": graphs.arithmetic}
         manifest |= {"tolerances": graphs.tolerances.model_dump()}
+        manifest |= {"self_test": graphs.self_test.model_dump()}
         manifest |= {"inverse": {k: how.model_dump() for k, how in graphs.inverse.items()}}
         while True:
             version = max(bundle.versions(parent), default=0) + 1
@@ -101,6 +103,7 @@ class _Graphs(NamedTuple):
     arithmetic: Arithmetic
     tolerances: Tolerances
     inverse: dict[Direction, Inverse]
+    self_test: SelfTest
 
 
 def _verified(flow: Flow, dataset: Dataset, wanted: Wanted) -> _Graphs:
@@ -125,7 +128,7 @@ def _verified(flow: Flow, dataset: Dataset, wanted: Wanted) -> _Graphs:
         except RuntimeNotImplemented:  # onnxruntime has no convolution or erf in float64
             break
         else:
-            return _Graphs(files, arithmetic, tolerances, inverse)
+            return _Graphs(files, arithmetic, tolerances, inverse, reference.self_test())
     assert missed is not None
     raise missed
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.flow import Flow
-from service.manifest import Direction, Tolerances
+from service.manifest import Direction, SelfTest, Tolerances
 from training.context import Float32
 from training.data import Dataset
 from training.errors import ExportError
@@ -68,6 +68,15 @@ class Reference:
         feed = {"z": latents} | {k: np.tile(v, (2, 1)) for k, v in feed.items() if k == "context"}
         decode = Expected(feed, *self._run("decode", feed))
         self.expected: dict[Direction, Expected] = {"encode": encode, "decode": decode}
+
+    def self_test(self) -> SelfTest:
+        """The row of middling log_prob, which a server tries its graphs on."""
+        expected = self.expected["encode"]
+        middle = int(np.argsort(expected.log_prob)[len(expected.log_prob) // 2])
+        row = {name: rows[middle].ravel().tolist() for name, rows in expected.feed.items()}
+        return SelfTest(
+            x=row["x"], context=row.get("context"), log_prob=float(expected.log_prob[middle])
+        )
 
     def residual(self, direction: Direction, graph: bytes) -> float:
         """How far what a graph was given is from what the way back makes of its answer.

@@ -1,25 +1,34 @@
-"""The five questions to a flow, in JSON and npy."""
+"""The five questions to a flow, in JSON and npy.
+
+These routes are plain ASGI: what FastAPI does around a handler takes longer than a small flow.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from service.codec import JSON, NPY, PROBLEM, dump_json, dump_npy, parse_json, parse_npy
+from service import failures
+from service.codec import json, npy
 from service.errors import (
     InvalidInputError,
-    TooLargeError,
-    TooSlowError,
+    MalformedBodyError,
     UnsupportedMediaTypeError,
     readable,
 )
-from service.metrics import endpoint_label
-from service.operations import Answer
-from service.routes.dependencies import ServerDependency
+from service.model import Model
+from service.operations import Answer, Operations
+from service.receiving import Headers, body_of, unless_gone
 from service.schemas import (
     DecodeRequest,
     EncodeRequest,
@@ -29,97 +38,123 @@ from service.schemas import (
     SampleRequest,
 )
 from service.server import Server
-from service.store import Model
-
-router = APIRouter(tags=["flow"])
 
 R = TypeVar("R", bound=FlowRequest)
 W = TypeVar("W")
-Operation = Callable[[Model, R], Awaitable[Answer]]
+Operation = Callable[[Model, R, float], Awaitable[Answer]]
 
 # A thread is worth its while above so many bytes.
 LARGE = 2**18
 
-# Slower bodies than this are from callers that are gone, or mean harm.
-BODY_SECONDS = 300
-
 # curl -d says urlencoded unless told otherwise, and means JSON
-JSON_TYPES = ("", JSON, "application/x-www-form-urlencoded")
+JSON_TYPES = ("", json.TYPE, "application/x-www-form-urlencoded")
 
 
-def _documented(schema: type[FlowRequest]) -> dict[str, Any]:
-    """What /docs shows of a route whose body is read by hand."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
+@dataclass(frozen=True)
+class Question(Generic[R]):
+    """One route: an ASGI application that asks one operation.
+
+    Args:
+        server: which is asked.
+        name: of the route.
+        schema: of its requests.
+        operation: what answers them.
+    """
+
+    server: Server
+    name: str
+    schema: type[R]
+    operation: Operation[R]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever comes of it."""
+        try:
+            response = await self._answer(scope, receive)
+        except Exception as error:
+            metrics = self.server.metrics
+            response = failures.answer(metrics, scope["method"], scope["path"], error)
+        if self.server.draining:
+            response.headers["Connection"] = "close"  # the next request should go elsewhere
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        self.server.check_started()
+        headers = Headers(scope)
+        deadline = _deadline(headers)
+        body = await body_of(receive, headers, self.server.settings.max_body)
+        query_string = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(query_string, keep_blank_values=True)) if query_string else {}
+        output = query.pop("output", None)
+        content_type = headers["content-type"].partition(";")[0].strip().lower()
+        parse = partial(_parse, self.schema, content_type, body, query)
+        asked = await _off_loop(len(body), parse)
+        model = await self.server.store.get(asked.model, asked.version)
+        answer = await unless_gone(receive, self.operation(model, asked, deadline))
+        own = next(iter(answer.arrays))
+        self.server.metrics.request_rows(self.name, model.manifest.name, len(answer.arrays[own]))
+        if output is not None and output not in answer.arrays:
+            names = ", ".join(answer.arrays)
+            raise InvalidInputError(f"output: there is no {output!r}, only {names}")
+        size = sum(array.nbytes for array in answer.arrays.values())
+        if _wants_npy(headers["accept"], content_type):
+            return await _off_loop(size, partial(_npy, model, answer, output or own))
+        return await _off_loop(size, partial(_json, model, answer))
+
+
+def questions(server: Server) -> list[Question[Any]]:
+    """Every question of a server."""
+    ask: Operations = server.operations
+    return [
+        Question(server, "log_prob", LogProbRequest, ask.log_prob),
+        Question(server, "encode", EncodeRequest, ask.encode),
+        Question(server, "decode", DecodeRequest, ask.decode),
+        Question(server, "sample", SampleRequest, ask.sample),
+        Question(server, "interpolate", InterpolateRequest, ask.interpolate),
+    ]
+
+
+def routes(asked: Iterable[Question[Any]]) -> list[Route]:
+    """The questions as routes."""
+    return [Route(f"/{q.name}", q, methods=["POST"], name=q.name) for q in asked]
+
+
+def documentation(asked: Iterable[Question[Any]]) -> dict[str, Any]:
+    """What /docs shows of them: OpenAPI paths."""
+    responses = {
+        "200": {"description": "the answer", "content": _content({})},
+        "default": {"description": "a problem document", "content": {json.PROBLEM: {}}},
+    }
     return {
-        "requestBody": {
-            "content": {JSON: {"schema": schema.model_json_schema()}, NPY: binary},
-        },
-        "responses": {
-            "200": {"description": "the answer", "content": {JSON: {}, NPY: binary}},
-            "default": {"description": "a problem document", "content": {PROBLEM: {}}},
-        },
+        f"/{q.name}": {
+            "post": {
+                "tags": ["flow"],
+                "summary": (q.operation.__doc__ or "").partition("\n")[0],
+                "operationId": q.name,
+                "requestBody": {"content": _content({"schema": q.schema.model_json_schema()})},
+                "responses": responses,
+            }
+        }
+        for q in asked
     }
 
 
-@router.post("/log_prob", openapi_extra=_documented(LogProbRequest))
-async def log_prob(request: Request, server: ServerDependency) -> Response:
-    """Log-density of each row in nats; in bits per dimension too where that is defined."""
-    return await _answer(request, server, LogProbRequest, server.operations.log_prob)
+def _content(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a body may be."""
+    return {json.TYPE: schema, npy.TYPE: {"schema": {"type": "string", "format": "binary"}}}
 
 
-@router.post("/encode", openapi_extra=_documented(EncodeRequest))
-async def encode(request: Request, server: ServerDependency) -> Response:
-    """Latents of each row."""
-    return await _answer(request, server, EncodeRequest, server.operations.encode)
-
-
-@router.post("/decode", openapi_extra=_documented(DecodeRequest))
-async def decode(request: Request, server: ServerDependency) -> Response:
-    """The row that each latent stands for."""
-    return await _answer(request, server, DecodeRequest, server.operations.decode)
-
-
-@router.post("/sample", openapi_extra=_documented(SampleRequest))
-async def sample(request: Request, server: ServerDependency) -> Response:
-    """Rows drawn from the flow; the same seed gives the same rows."""
-    return await _answer(request, server, SampleRequest, server.operations.sample)
-
-
-@router.post("/interpolate", openapi_extra=_documented(InterpolateRequest))
-async def interpolate(request: Request, server: ServerDependency) -> Response:
-    """Rows along a path between the latents of two rows."""
-    return await _answer(request, server, InterpolateRequest, server.operations.interpolate)
-
-
-async def _answer(
-    request: Request, server: Server, schema: type[R], operation: Operation[R]
-) -> Response:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _deadline(headers: Headers) -> float:
+    """When an answer is of no more use, on `time.monotonic`'s clock."""
+    given = headers["x-request-timeout"]
+    if not given:
+        return math.inf
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await _read(request, server.settings.max_body)
-    except TimeoutError:
-        raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
-    query = dict(request.query_params)
-    output = query.pop("output", None)
-    asked = await _off_loop(len(body), partial(_parse, schema, content_type, body, query))
-    model = server.store.get(asked.model, asked.version)
-    answer = await operation(model, asked)
-    own = next(iter(answer.arrays))
-    endpoint = endpoint_label(request.url.path)
-    server.metrics.rows.labels(endpoint, model.manifest.name).observe(len(answer.arrays[own]))
-    if output is not None and output not in answer.arrays:
-        raise InvalidInputError(f"output: there is no {output!r}, only {', '.join(answer.arrays)}")
-    if _wants_npy(request, content_type):
-        return _npy(model, answer, output or own)
-    content = {
-        "model": model.manifest.name,
-        "version": model.manifest.version,
-        **answer.arrays,
-        **({} if answer.seed is None else {"seed": answer.seed}),
-    }
-    size = sum(array.nbytes for array in answer.arrays.values())
-    return Response(await _off_loop(size, partial(dump_json, content)), media_type=JSON)
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise MalformedBodyError(f"X-Request-Timeout: expected seconds, got {given!r:.40}")
+    return time.monotonic() + seconds
 
 
 async def _off_loop(size: int, work: Callable[[], W]) -> W:
@@ -127,22 +162,8 @@ async def _off_loop(size: int, work: Callable[[], W]) -> W:
     return await asyncio.to_thread(work) if size > LARGE else work()
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The body, no more of it than the limit."""
-    message = f"a request body may have {limit} bytes"
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise TooLargeError(f"{message}, this one has {request.headers['content-length']}")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError(f"{message}, this one has more")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str]) -> R:
-    if content_type == NPY or not body:
+    if content_type == npy.TYPE or not body:
         content: dict[str, Any] = dict(query)
         if "context" in query:
             content["context"] = np.array(query["context"].split(","))
@@ -156,9 +177,9 @@ def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str
             raise InvalidInputError(
                 f"with a JSON body, {sorted(query)} go in the body, not in the URL"
             )
-        content, strict = parse_json(body), True
+        content, strict = json.parse(body), True
     else:
-        raise UnsupportedMediaTypeError(f"expected {JSON} or {NPY}, got {content_type}")
+        raise UnsupportedMediaTypeError(f"expected {json.TYPE} or {npy.TYPE}, got {content_type}")
     try:
         return schema.model_validate(content, strict=strict)
     except ValidationError as error:
@@ -166,7 +187,7 @@ def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str
 
 
 def _npy_fields(schema: type[FlowRequest], body: bytes) -> dict[str, Any]:
-    array, names = parse_npy(body), schema.npy_fields
+    array, names = npy.parse(body), schema.npy_fields
     if len(names) == 1:
         return {names[0]: array}
     if array.ndim == 0 or len(array) != len(names):
@@ -177,12 +198,21 @@ def _npy_fields(schema: type[FlowRequest], body: bytes) -> dict[str, Any]:
     return dict(zip(names, array, strict=True))
 
 
-def _wants_npy(request: Request, content_type: str) -> bool:
+def _wants_npy(accept: str, content_type: str) -> bool:
     """Answer in the format accepted; where both or any are, in that of the request."""
-    accept = request.headers.get("accept", "")
-    if (NPY in accept) != (JSON in accept):
-        return NPY in accept
-    return content_type == NPY
+    if (npy.TYPE in accept) != (json.TYPE in accept):
+        return npy.TYPE in accept
+    return content_type == npy.TYPE
+
+
+def _json(model: Model, answer: Answer) -> Response:
+    content = {
+        "model": model.manifest.name,
+        "version": model.manifest.version,
+        **answer.arrays,
+        **({} if answer.seed is None else {"seed": answer.seed}),
+    }
+    return Response(json.dump(content), media_type=json.TYPE)
 
 
 def _npy(model: Model, answer: Answer, output: str) -> Response:
@@ -192,4 +222,4 @@ def _npy(model: Model, answer: Answer, output: str) -> Response:
     }
     if answer.seed is not None:
         headers["X-Bijecta-Seed"] = str(answer.seed)
-    return Response(dump_npy(answer.arrays[output]), media_type=NPY, headers=headers)
+    return Response(npy.dump(answer.arrays[output]), media_type=npy.TYPE, headers=headers)

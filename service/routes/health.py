@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.routes.dependencies import ServerDependency
@@ -15,9 +15,11 @@ async def live() -> dict[str, bool]:
 
 
 @router.api_route("/health/ready", methods=["GET", "HEAD"])
-async def ready() -> dict[str, bool]:
-    """The models are loaded: nothing is listened to before they are."""
-    return {"ready": True}
+async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
+    """Whether requests should be sent here: 503 while models are loaded, and before the end."""
+    if not server.ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"ready": server.ready}
 
 
 @router.get("/metrics", response_class=Response)

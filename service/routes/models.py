@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from service.model import Model
 from service.routes.dependencies import ServerDependency
-from service.store import Model
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -17,13 +17,15 @@ async def models(server: ServerDependency) -> dict[str, Any]:
     return {
         "default": store.default,
         "models": [
-            _summary(versions[max(versions)]) | {"versions": sorted(versions)}
-            for _, versions in sorted(store.models.items())
+            _summary(loaded[max(loaded)]) | {"versions": sorted(loaded)}
+            for _, versions in sorted(store.entries.items())
+            if (loaded := {v: entry.model for v, entry in versions.items() if entry.model})
         ],
         "refused": [
-            {"name": name, "version": version, "reason": reason}
-            for name, versions in sorted(store.refused.items())
-            for version, reason in sorted(versions.items())
+            {"name": name, "version": version, "reason": entry.refused}
+            for name, versions in sorted(store.entries.items())
+            for version, entry in sorted(versions.items())
+            if entry.refused
         ],
     }
 
@@ -31,7 +33,7 @@ async def models(server: ServerDependency) -> dict[str, Any]:
 @router.get("/{name}")
 async def model(server: ServerDependency, name: str, version: int | None = None) -> dict[str, Any]:
     """The manifest of one model, and the provider that runs it."""
-    found = server.store.get(name, version)
+    found = await server.store.get(name, version)
     return found.manifest.model_dump() | {"provider": found.engine.provider}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from service.engine import CPU, CUDA, CUDA_OPTIONS
+from service.device import CPU, CUDA, cuda_options
 
 THREADS = 2
 RUNS = 3
@@ -34,7 +34,7 @@ def open_graph(graph: Path | bytes, device: str) -> onnxruntime.InferenceSession
     if device == "cpu":
         return onnxruntime.InferenceSession(graph, options, providers=[CPU])
     onnxruntime.preload_dlls()
-    session = onnxruntime.InferenceSession(graph, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
+    session = onnxruntime.InferenceSession(graph, options, providers=[(CUDA, cuda_options(0)), CPU])
     if session.get_providers()[0] != CUDA:
         raise RuntimeError("onnxruntime could not use the GPU that torch can")
     return session

@@ -224,7 +224,9 @@ def test_graphs_of_another_shape_and_a_refused_default_answer_503(
     store: Path, tmp_path: Path, serve: Serve
 ) -> None:
     shutil.copytree(store, tmp_path, dirs_exist_ok=True)
-    edit_manifest({"event_shape": [3], "latent_shape": [3]})(tmp_path / "moons-maf" / "1")
+    edit_manifest({"event_shape": [3], "latent_shape": [3], "self_test": None})(
+        tmp_path / "moons-maf" / "1"
+    )
     (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
     client = serve("--store", tmp_path, "--default-model", "moons-maf").client
     assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
@@ -237,7 +239,10 @@ def test_serve_refuses_what_it_cannot_start_with(store: Path, tmp_path: Path) ->
         (["--store", tmp_path], "no bundle could be loaded"),
         (["--store", store, "--default-model", "nope"], "the default model 'nope' is none of"),
         (["--store", store, "--max-rows", "0"], "max_rows: Input should be greater"),
-        (["--store", store, "--device", "tpu"], "device: Input should be 'auto', 'cuda' or 'cpu'"),
+        (
+            ["--store", store, "--device", "tpu"],
+            "device: expected auto, cpu, cpu:n, cuda or cuda:n",
+        ),
     ]
     for options, words in refusals:
         done = run_bijecta("serve", *options, cwd=tmp_path)

@@ -67,6 +67,8 @@ def run(code: str, *, cwd: Path, before: str = WITHOUT) -> subprocess.CompletedP
 def test_the_service_runs_without_torch(store: Path, tmp_path: Path) -> None:
     done = run(
         f"""
+        import time
+
         from fastapi.testclient import TestClient
         from service.app import create_app
         from service.server import Server
@@ -74,6 +76,8 @@ def test_the_service_runs_without_torch(store: Path, tmp_path: Path) -> None:
 
         server = Server(settings.load({{"store": {str(store)!r}, "device": "cpu"}}, {{}}))
         with TestClient(create_app(server)) as client:
+            while client.get("/health/ready").status_code != 200:
+                time.sleep(0.02)
             x = client.post("/sample", json={{"model": "moons-maf", "n": 2}}).json()["x"]
             for endpoint, body in (
                 ("/log_prob", {{"x": x}}),

@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from service import interpolation, noise, settings
-from service.codec import dump_json, dump_npy, parse_json, parse_npy, to_float32
-from service.engine import Float32
+from service.arrays import Float32
+from service.codec import json as json_codec
+from service.codec import npy
+from service.codec.values import to_float32
 from service.errors import InvalidInputError, ServiceError
 from service.metrics import endpoint_label
 from service.schemas import Path
@@ -34,10 +36,10 @@ JSON = st.recursive(
 
 @given(FLOAT32)
 def test_arrays_survive_json_and_npy_bit_for_bit(array: Float32) -> None:
-    text = dump_json({"x": array})
+    text = json_codec.dump({"x": array})
     if array.size:  # an array of none has lost its other sides in JSON
-        assert np.array_equal(to_float32(parse_json(text)["x"]), array)
-    assert np.array_equal(to_float32(parse_npy(dump_npy(array))), array)
+        assert np.array_equal(to_float32(json_codec.parse(text)["x"]), array)
+    assert np.array_equal(to_float32(npy.parse(npy.dump(array))), array)
 
 
 @given(JSON)
@@ -50,7 +52,7 @@ def test_anything_but_finite_numbers_is_refused_as_such(value: Any) -> None:
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
 def test_no_body_breaks_the_parsers(body: bytes) -> None:
-    for parse in (parse_json, parse_npy, lambda b: parse_npy(b"\x93NUMPY\x01\x00" + b)):
+    for parse in (json_codec.parse, npy.parse, lambda b: npy.parse(b"\x93NUMPY\x01\x00" + b)):
         with suppress(ServiceError):  # and nothing else
             parse(body)
 
@@ -73,13 +75,13 @@ def test_npy_headers_that_lie(header: str) -> None:
     text = header.encode().ljust(117) + b"\n"
     body = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\0" * 8
     with pytest.raises((ServiceError, ValueError)):
-        to_float32(parse_npy(body))
+        to_float32(npy.parse(body))
 
 
 def test_json_floats_have_their_shortest_digits_and_infinities_are_null() -> None:
     array = np.array([0.1, -np.inf, 3.0000002], np.float32)
-    assert json.loads(dump_json({"x": array})) == {"x": [0.1, None, 3.0000002]}
-    assert b"0.1," in dump_json({"x": array})
+    assert json.loads(json_codec.dump({"x": array})) == {"x": [0.1, None, 3.0000002]}
+    assert b"0.1," in json_codec.dump({"x": array})
 
 
 @given(

@@ -1,0 +1,230 @@
+"""Many small requests in few runs of a device: the threads that empty a model's queues.
+
+There is no timer. While the device is busy the queues fill; a thread that is free takes what is
+there, up to a budget of rows. A request larger than the budget takes turns with the others, a
+part at a time. Of two queues that both wait, the one goes next that has had less of the device.
+
+Rows are checked before they are queued, so a batch that fails is the fault of the device, or of
+values that cannot be told beforehand: its requests are then run one by one, and only the guilty
+one fails.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+import numpy as np
+
+from service.arrays import Arrays
+from service.errors import BatcherFailedError, DeadlineError, InferenceError
+from service.queue import Job, Part, Queue
+
+log = logging.getLogger(__name__)
+
+# Less work than this, in seconds, is done sooner by one thread than shared with a second.
+WORTH_A_THREAD = 0.002
+# Fewer rows than this are not divided between threads.
+ROWS_WORTH_DIVIDING = 8
+
+OUT_OF_ORDER = "this model is out of order; the log says why"
+
+Outcome = Arrays | Exception
+T = TypeVar("T")
+
+
+class Batcher:
+    """The queues of one model, and the threads that run what waits in them.
+
+    Args:
+        name: of the model, for its threads.
+        queues: by the name of their graph.
+        threads: runs at a time.
+    """
+
+    def __init__(self, name: str, queues: Mapping[str, Queue], threads: int) -> None:
+        self._queues = dict(queues)
+        self._wake = threading.Condition()
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._running: dict[int, tuple[float, list[Part]]] = {}  # by thread: foreseen seconds
+        self._waiting = 0  # threads without work
+        for i in range(threads):
+            threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True).start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the threads are alive."""
+        return self._failure is None
+
+    async def run(
+        self, queue: str, feeds: Arrays, wanted: tuple[str, ...], deadline: float = math.inf
+    ) -> Arrays:
+        """The wanted outputs of some rows, at least one.
+
+        Args:
+            queue: which graph.
+            feeds: rows by input name.
+            wanted: names of outputs.
+            deadline: on `time.monotonic`'s clock.
+
+        Raises:
+            OverloadedError: too much is waiting.
+            DeadlineError: the deadline passed first.
+            InferenceError: the graph failed on these rows.
+            BatcherFailedError: this batcher is out of order.
+        """
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        rows = len(next(iter(feeds.values())))
+        job = Job(feeds, wanted, rows, loop.create_future(), now, deadline)
+        with self._wake:
+            self._check_in_order()
+            self._enter(self._queues[queue])
+            self._queues[queue].append(job)
+            if self._waiting and self._worth_another():
+                self._wake.notify()
+        try:
+            if math.isinf(deadline):
+                return await job.future
+            async with asyncio.timeout(deadline - now):
+                return await job.future
+        except TimeoutError:
+            raise DeadlineError("the deadline passed before there was an answer") from None
+        finally:
+            if job.answered < rows:
+                with self._wake:
+                    self._queues[queue].discard(job)
+
+    def close(self) -> None:
+        """Take nothing more, and let the threads go once they have finished what waits."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+
+    def _check_in_order(self) -> None:
+        if self._failure is not None:
+            raise BatcherFailedError(OUT_OF_ORDER)
+        if self._closed:
+            raise BatcherFailedError("this model has been unloaded")
+
+    def _enter(self, queue: Queue) -> None:
+        """Let a queue that was empty claim nothing for the time it had no use for the device."""
+        if not queue.jobs:
+            others = [q.used for q in self._queues.values() if q.jobs]
+            queue.used = max(queue.used, min(others, default=queue.used))
+
+    def _worth_another(self) -> bool:
+        """Whether a thread without work should see to the queues beside those that run."""
+        return all(seconds > WORTH_A_THREAD for seconds, _ in self._running.values())
+
+    def _work(self) -> None:
+        try:
+            while taken := self._next():
+                queue, parts = taken
+                started = time.perf_counter()
+                outcomes = _outcomes(queue, parts)
+                seconds = time.perf_counter() - started
+                with self._wake:
+                    queue.measured(sum(p.stop - p.start for p in parts), seconds)
+                    del self._running[threading.get_ident()]
+                _deliver(parts, outcomes)
+        except BaseException as failure:
+            log.critical("a batcher thread has failed", exc_info=True)
+            self._fail(failure)
+
+    def _next(self) -> tuple[Queue, list[Part]] | None:
+        """Wait for work and take it; None at the end."""
+        with self._wake:
+            while True:
+                if self._failure is not None:
+                    return None
+                waiting = [queue for queue in self._queues.values() if queue.jobs]
+                if waiting and self._worth_another():
+                    queue = min(waiting, key=lambda queue: queue.used)
+                    if parts := queue.take(self._limit(queue), time.monotonic()):
+                        break
+                    continue  # all of them had left
+                if self._closed and not waiting:
+                    return None
+                self._waiting += 1
+                self._wake.wait()
+                self._waiting -= 1
+            rows = sum(part.stop - part.start for part in parts)
+            self._running[threading.get_ident()] = (queue.seconds(rows), parts)
+            more = any(queue.jobs for queue in self._queues.values())
+            if more and self._waiting and self._worth_another():
+                self._wake.notify()
+            return queue, parts
+
+    def _limit(self, queue: Queue) -> int:
+        """Rows to take: a share of what waits, where that is worth the threads without work."""
+        if queue.seconds(min(queue.depth, queue.batch_rows)) <= WORTH_A_THREAD:
+            return queue.batch_rows
+        share = math.ceil(queue.depth / (self._waiting + 1))
+        return min(queue.batch_rows, max(share, ROWS_WORTH_DIVIDING))
+
+    def _fail(self, failure: BaseException) -> None:
+        """Answer every request that waits or runs, and take no more."""
+        with self._wake:
+            self._failure = failure
+            left = [job for queue in self._queues.values() for job in queue.jobs]
+            left += [part.job for _, parts in self._running.values() for part in parts]
+            for queue in self._queues.values():
+                queue.jobs.clear()
+                queue.depth = 0
+            self._wake.notify_all()
+        for job in left:
+            _on_loop(job, job.fail, BatcherFailedError(OUT_OF_ORDER))
+
+
+def _outcomes(queue: Queue, parts: list[Part]) -> list[Outcome]:
+    """The outputs of each part, or the error that it alone has caused."""
+    try:
+        return list(_together(queue, parts))
+    except Exception as error:
+        failure = error
+    if len(parts) > 1:
+        return [outcome for part in parts for outcome in _outcomes(queue, [part])]
+    log.error("a graph failed", exc_info=failure)
+    return [InferenceError(f"the model failed on these rows: {failure}")]
+
+
+def _together(queue: Queue, parts: list[Part]) -> Iterator[Arrays]:
+    wanted = tuple(dict.fromkeys(name for part in parts for name in part.job.wanted))
+    feeds = parts[0].feeds
+    if len(parts) > 1:
+        each = [part.feeds for part in parts]
+        feeds = {name: np.concatenate([feed[name] for feed in each]) for name in feeds}
+    outputs = queue.graph(feeds, wanted)
+    rows = sum(part.stop - part.start for part in parts)
+    for name in wanted:
+        if len(outputs[name]) != rows:
+            raise ValueError(f"{name}: {len(outputs[name])} rows came of {rows}")
+    start = 0
+    for part in parts:
+        stop = start + part.stop - part.start
+        yield {name: outputs[name][start:stop] for name in part.job.wanted}
+        start = stop
+
+
+def _deliver(parts: list[Part], outcomes: list[Outcome]) -> None:
+    """Hand outcomes to the loop that waits for them, all at once."""
+    _on_loop(parts[0].job, _finish, list(zip(parts, outcomes, strict=True)))
+
+
+def _finish(answers: list[tuple[Part, Outcome]]) -> None:
+    for part, outcome in answers:
+        if isinstance(outcome, Exception):
+            part.job.fail(outcome)
+        else:
+            part.job.collect(part.start, outcome)
+
+
+def _on_loop(job: Job, call: Callable[[T], None], argument: T) -> None:
+    # a loop that has been closed has nobody waiting
+    with suppress(RuntimeError):
+        job.future.get_loop().call_soon_threadsafe(call, argument)

@@ -1,0 +1,1 @@
+"""Bodies to arrays and back, one module a format."""
