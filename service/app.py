@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service.failures import add_handlers
 from service.middleware import Measured
-from service.routes import flow, health, models
+from service.routes import flow, health, models, open_inference, repository
 from service.server import Server
 
 DESCRIPTION = """\
@@ -40,8 +40,8 @@ def create_app(server: Server) -> FastAPI:
     app.add_middleware(Measured, metrics=server.metrics)
     add_handlers(app, server.metrics)
     asked = flow.questions(server)
-    app.router.routes.extend(flow.routes(asked))
-    for router in (models.router, health.router):
+    app.router.routes.extend([*flow.routes(asked), *open_inference.infer_routes(server)])
+    for router in (models.router, repository.router, health.router):
         app.include_router(router)
     paths = flow.documentation(asked)
 

@@ -8,7 +8,7 @@ from service.bundle import DECODE, ENCODE, BundleError
 from service.device import Device
 from service.graph import OnnxGraph
 from service.metrics import Metrics
-from service.queue import Queue
+from service.queue import Queue, Statistics
 from service.settings import ModelSettings
 
 # Rows of a batch. A CPU gains nothing from more; a GPU is busy with more.
@@ -41,12 +41,17 @@ class Engine:
             direction: Queue(graph, metrics.queue(name, direction), rows, max(rows, limit))
             for direction, graph in self._graphs.items()
         }
+        self._queues = queues
         self._batcher = Batcher(name, queues, device.runs(settings.threads))
 
     @property
     def provider(self) -> str:
         """The execution provider in use, in onnxruntime's words."""
         return self._graphs["encode"].provider
+
+    def statistics(self, graph: str) -> Statistics:
+        """What `encode` or `decode` has come to."""
+        return self._queues[graph].statistics
 
     @property
     def healthy(self) -> bool:

@@ -38,6 +38,12 @@ class MalformedBodyError(ServiceError):
     status, reason = 400, "malformed-body"
 
 
+class ForbiddenError(ServiceError):
+    """What this server does not do for callers."""
+
+    status, reason = 403, "forbidden"
+
+
 class UnknownModelError(ServiceError):
     """No model or version of that name."""
 

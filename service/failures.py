@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.codec.json import PROBLEM
+from service.codec import json
 from service.errors import InvalidInputError, ServiceError, readable
 from service.metrics import Metrics, endpoint_label
 
@@ -21,7 +21,7 @@ GONE = 499
 
 
 def answer(metrics: Metrics, method: str, path: str, error: Exception) -> Response:
-    """The answer to a request that failed, counted (RFC 9457)."""
+    """The answer to a request that failed, counted: a problem document (RFC 9457)."""
     headers: dict[str, str] = {}
     match error:
         case ServiceError():
@@ -44,7 +44,12 @@ def answer(metrics: Metrics, method: str, path: str, error: Exception) -> Respon
             internal = ServiceError("something went wrong here; the log says what")
             problem, reason = internal.problem() | {"instance": instance}, internal.reason
     metrics.failures.labels(endpoint_label(path), reason).inc()
-    return Response(orjson.dumps(problem), problem["status"], headers, PROBLEM)
+    if path.startswith("/v2"):
+        # Open Inference Protocol: another document, and no status beside 400 for wrong values
+        code = 400 if problem["status"] == 422 else problem["status"]
+        document = {"error": problem.get("detail", "")}
+        return Response(orjson.dumps(document), code, headers, json.TYPE)
+    return Response(orjson.dumps(problem), problem["status"], headers, json.PROBLEM)
 
 
 def add_handlers(app: FastAPI, metrics: Metrics) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import (
 from service.errors import ServiceError
 from service.manifest import Manifest
 
-ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate")
+ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate", "infer")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4**k for k in range(9))
 
@@ -154,5 +154,5 @@ def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
 
 def endpoint_label(path: str) -> str:
     """The label of a URL's path, of a closed set: unknown paths must not make new series."""
-    name = path.strip("/")
+    name = path.rpartition("/")[2] if path.startswith("/v2/models/") else path.strip("/")
     return name if name in ENDPOINTS else "other"

@@ -98,6 +98,23 @@ class Part:
         return {name: rows[self.start : self.stop] for name, rows in self.job.feeds.items()}
 
 
+@dataclass
+class Statistics:
+    """What a queue has come to since its start.
+
+    Args:
+        requests, rows, batches: how many were taken.
+        waited: seconds that requests waited for the device, in all.
+        ran: seconds of the device.
+    """
+
+    requests: int = 0
+    rows: int = 0
+    batches: int = 0
+    waited: float = 0.0
+    ran: float = 0.0
+
+
 class Queue:
     """The jobs that wait for one graph; whoever calls holds its batcher's lock.
 
@@ -116,6 +133,7 @@ class Queue:
         self.jobs: deque[Job] = deque()
         self.depth = 0
         self.used = 0.0
+        self.statistics = Statistics()
         self._seconds: dict[int, float] = {}
         self._rate = math.inf
 
@@ -155,6 +173,8 @@ class Queue:
                 continue  # it has been answered, or will be by the timer of its deadline
             if not job.taken:
                 self.observer.waited(now - job.queued)
+                self.statistics.requests += 1
+                self.statistics.waited += now - job.queued
             stop = job.taken + min(rows, room)
             parts.append(Part(job, job.taken, stop))
             room -= stop - job.taken
@@ -169,6 +189,9 @@ class Queue:
     def measured(self, rows: int, seconds: float) -> None:
         """Learn from a run how fast the device is."""
         self.used += seconds
+        self.statistics.batches += 1
+        self.statistics.rows += rows
+        self.statistics.ran += seconds
         size = rows.bit_length()
         self._seconds[size] = _smoothed(self._seconds.get(size, seconds), seconds)
         rate = rows / max(seconds, 1e-9)

@@ -62,6 +62,9 @@ class Settings(ModelSettings):
     poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="how often the store is looked through for changes; 0 for never"
     )
+    model_control: bool = Field(
+        False, description="whether callers may load and unload models, under /v2/repository"
+    )
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="after SIGTERM, time to go on answering while not ready"
     )

@@ -7,8 +7,9 @@ import torch
 
 from models.flow import Flow
 from service.manifest import ContextColumn
-from tests.laws.zoo_table import FLOWS, case, randomise
+from tests.laws.zoo_table import FLOWS, Line, case, randomise
 from training.checkpoint import Run, RunFile
+from training.context import Float32
 from training.data import Dataset
 from training.evaluate import evaluate
 from training.export import export
@@ -29,23 +30,26 @@ def line_flow(name: str, scale: float = 0.15) -> Flow:
 
 def write_bundle(name: str, folder: Path, scale: float = 0.15) -> None:
     """Export `line_flow(name, scale)` to folder/store/<slug>/1."""
-    line, dataset = FLOWS[name], _rows(name)
-    recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
-    file = RunFile(name=slug(name), recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
-    run = Run.create(folder / "runs" / slug(name), file)
-    run.save_best(line_flow(name, scale).state_dict())
-    export(run, dataset, evaluate(run, dataset), folder / "store", slug(name))
-
-
-def _rows(name: str) -> Dataset:
-    """Rows that the line's flow accepts, as its training would have had them."""
     one = case(name, torch.float32, rows=256)
-    x, context = one.x.numpy(), None if one.context is None else one.context.numpy()
+    context = None if one.context is None else one.context.numpy()
+    flow = line_flow(name, scale)
+    export_flow(flow, FLOWS[name], one.x.numpy(), context, folder / "store" / slug(name))
+
+
+def export_flow(flow: Flow, line: Line, x: Float32, context: Float32 | None, folder: Path) -> None:
+    """Export a flow made of a line to store/<name>, by way of a run in store/../runs.
+
+    Args:
+        flow: the flow.
+        line: how it was made.
+        x, context: rows that it accepts, as its training would have had them.
+        folder: store/<name>.
+    """
     columns = [
         ContextColumn(name=f"c{i}", mean=0.0, scale=1.0, low=-3.0, high=3.0)
-        for i in range(FLOWS[name].context)
+        for i in range(line.context)
     ]
-    return Dataset(
+    dataset = Dataset(
         name="rows",
         sha256="0" * 64,
         integer=np.zeros(x.shape[1:], bool),
@@ -55,3 +59,9 @@ def _rows(name: str) -> Dataset:
         context=columns,
         **dict.fromkeys(("train_context", "validation_context", "test_context"), context),
     )
+    store, name = folder.parent, folder.name
+    recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
+    file = RunFile(name=name, recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
+    run = Run.create(store.parent / "runs" / name, file)
+    run.save_best(flow.state_dict())
+    export(run, dataset, evaluate(run, dataset), store, name)

@@ -126,6 +126,29 @@ def parse(body: bytes, header: str) -> Request:
     return Request(asked.id, asked.parameters, inputs, outputs, binary)
 
 
+def raw(body: bytes, inputs: list[dict[str, Any]]) -> Request:
+    """Read a body that is nothing but the one input of a model, whose outputs are all binary.
+
+    Args:
+        body: the input's values, row for row.
+        inputs: name, datatype and shape of each input of the model, −1 for any number of rows.
+
+    Raises:
+        MalformedBodyError: the model has several inputs, or the body is not of whole rows.
+    """
+    if len(inputs) > 1:
+        names = ", ".join(described["name"] for described in inputs)
+        raise MalformedBodyError(f"a raw body is one input, and this model has {names}")
+    name, shape, dtype = inputs[0]["name"], inputs[0]["shape"], DTYPES[inputs[0]["datatype"]]
+    row = abs(prod(shape)) * dtype.itemsize
+    if len(body) == 0 or len(body) % row:
+        raise MalformedBodyError(
+            f"input {name!r}: expected a multiple of {row} bytes, {len(body)} came"
+        )
+    values = np.frombuffer(body, dtype).reshape(shape)
+    return Request("", {}, {name: values}, binary=True)
+
+
 def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
     """An answer, and how many of its bytes are JSON.
 

@@ -1,13 +1,6 @@
-"""The five questions to a flow, in JSON and npy.
+"""The five questions to a flow, in JSON and npy."""
 
-These routes are plain ASGI: what FastAPI does around a handler takes longer than a small flow.
-"""
-
-import asyncio
-import math
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -16,16 +9,11 @@ import numpy as np
 from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
-from service import failures
 from service.codec import json, npy
-from service.errors import (
-    InvalidInputError,
-    MalformedBodyError,
-    UnsupportedMediaTypeError,
-    readable,
-)
+from service.endpoint import Endpoint, deadline, off_loop
+from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
 from service.model import Model
 from service.operations import Answer, Operations
 from service.receiving import Headers, body_of, unless_gone
@@ -40,19 +28,14 @@ from service.schemas import (
 from service.server import Server
 
 R = TypeVar("R", bound=FlowRequest)
-W = TypeVar("W")
 Operation = Callable[[Model, R, float], Awaitable[Answer]]
-
-# A thread is worth its while above so many bytes.
-LARGE = 2**18
 
 # curl -d says urlencoded unless told otherwise, and means JSON
 JSON_TYPES = ("", json.TYPE, "application/x-www-form-urlencoded")
 
 
-@dataclass(frozen=True)
-class Question(Generic[R]):
-    """One route: an ASGI application that asks one operation.
+class Question(Endpoint, Generic[R]):
+    """The route of one operation.
 
     Args:
         server: which is asked.
@@ -61,35 +44,25 @@ class Question(Generic[R]):
         operation: what answers them.
     """
 
-    server: Server
-    name: str
-    schema: type[R]
-    operation: Operation[R]
+    def __init__(self, server: Server, name: str, schema: type[R], operation: Operation[R]) -> None:
+        super().__init__(server)
+        self.name = name
+        self.schema = schema
+        self.operation = operation
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever comes of it."""
-        try:
-            response = await self._answer(scope, receive)
-        except Exception as error:
-            metrics = self.server.metrics
-            response = failures.answer(metrics, scope["method"], scope["path"], error)
-        if self.server.draining:
-            response.headers["Connection"] = "close"  # the next request should go elsewhere
-        await response(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        self.server.check_started()
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The operation's arrays, in the format asked for."""
         headers = Headers(scope)
-        deadline = _deadline(headers)
+        due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
         query_string = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(query_string, keep_blank_values=True)) if query_string else {}
         output = query.pop("output", None)
         content_type = headers["content-type"].partition(";")[0].strip().lower()
         parse = partial(_parse, self.schema, content_type, body, query)
-        asked = await _off_loop(len(body), parse)
+        asked = await off_loop(len(body), parse)
         model = await self.server.store.get(asked.model, asked.version)
-        answer = await unless_gone(receive, self.operation(model, asked, deadline))
+        answer = await unless_gone(receive, self.operation(model, asked, due))
         own = next(iter(answer.arrays))
         self.server.metrics.request_rows(self.name, model.manifest.name, len(answer.arrays[own]))
         if output is not None and output not in answer.arrays:
@@ -97,8 +70,8 @@ class Question(Generic[R]):
             raise InvalidInputError(f"output: there is no {output!r}, only {names}")
         size = sum(array.nbytes for array in answer.arrays.values())
         if _wants_npy(headers["accept"], content_type):
-            return await _off_loop(size, partial(_npy, model, answer, output or own))
-        return await _off_loop(size, partial(_json, model, answer))
+            return await off_loop(size, partial(_npy, model, answer, output or own))
+        return await off_loop(size, partial(_json, model, answer))
 
 
 def questions(server: Server) -> list[Question[Any]]:
@@ -141,25 +114,6 @@ def documentation(asked: Iterable[Question[Any]]) -> dict[str, Any]:
 def _content(schema: dict[str, Any]) -> dict[str, Any]:
     """What a body may be."""
     return {json.TYPE: schema, npy.TYPE: {"schema": {"type": "string", "format": "binary"}}}
-
-
-def _deadline(headers: Headers) -> float:
-    """When an answer is of no more use, on `time.monotonic`'s clock."""
-    given = headers["x-request-timeout"]
-    if not given:
-        return math.inf
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise MalformedBodyError(f"X-Request-Timeout: expected seconds, got {given!r:.40}")
-    return time.monotonic() + seconds
-
-
-async def _off_loop(size: int, work: Callable[[], W]) -> W:
-    """Do work on many bytes in a thread, so that other requests do not wait for it."""
-    return await asyncio.to_thread(work) if size > LARGE else work()
 
 
 def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str]) -> R:
