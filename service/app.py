@@ -6,9 +6,10 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.failures import add_handlers
-from service.middleware import Measured
+from service.front import Front
 from service.routes import flow, health, models, open_inference, repository
 from service.server import Server
 
@@ -21,7 +22,7 @@ log-density of a row outside the model's support. Errors are `application/proble
 """
 
 
-def create_app(server: Server) -> FastAPI:
+def create_app(server: Server) -> ASGIApp:
     """The application that answers for a server; lets its models go at shutdown."""
 
     @asynccontextmanager
@@ -37,7 +38,6 @@ def create_app(server: Server) -> FastAPI:
         redoc_url=None,
     )
     app.state.server = server
-    app.add_middleware(Measured, metrics=server.metrics)
     add_handlers(app, server.metrics)
     asked = flow.questions(server)
     app.router.routes.extend([*flow.routes(asked), *open_inference.infer_routes(server)])
@@ -51,4 +51,4 @@ def create_app(server: Server) -> FastAPI:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return app
+    return Front(app, {f"/{question.name}": question for question in asked}, server.metrics)

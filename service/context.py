@@ -41,7 +41,7 @@ def rows(manifest: Manifest, given: NDArray[Any] | None, n: int) -> Float32 | No
         )
     table = given.reshape(-1, len(columns))
     values = np.stack([_numbers(table, i, column) for i, column in enumerate(columns)], 1)
-    return np.tile(values, (n // len(values), 1))
+    return np.broadcast_to(values, (n, len(columns)))
 
 
 def example(manifest: Manifest) -> Float32 | None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from service.arrays import Arrays, Float32
 from service.batcher import Batcher
 from service.bundle import DECODE, ENCODE, BundleError
@@ -101,4 +103,7 @@ class Engine:
 
 def _inputs(name: str, rows: Float32, context: Float32 | None) -> Arrays:
     """What a graph is fed with, by name."""
-    return {name: rows} if context is None else {name: rows, "context": context}
+    if context is None:
+        return {name: rows}
+    # one row for all is not copied before it is needed
+    return {name: rows, "context": np.ascontiguousarray(context)}

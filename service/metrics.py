@@ -15,6 +15,7 @@ from service.errors import ServiceError
 from service.manifest import Manifest
 
 ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate", "infer")
+OTHER = "other"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4**k for k in range(9))
 
@@ -92,8 +93,10 @@ class Metrics:
             ["model", "version", "family", "provider"],
             registry=registry,
         )
+        # looking a series up by its labels takes longer than counting
+        self._requests: dict[tuple[str, int], Counter] = {}
+        self._durations = {e: self.duration.labels(e) for e in (*ENDPOINTS, OTHER)}
         for endpoint in ENDPOINTS:  # every series is there from the start, at zero
-            self.duration.labels(endpoint)
             self.requests.labels(endpoint, "200")
             for kind in ServiceError.__subclasses__():
                 self.failures.labels(endpoint, kind.reason)
@@ -110,6 +113,14 @@ class Metrics:
     def unloaded(self, manifest: Manifest, provider: str) -> None:
         """State it no more."""
         self.model_info.remove(*_info(manifest, provider))
+
+    def answered(self, endpoint: str, code: int, seconds: float) -> None:
+        """A request was answered with a status, 0 for none, so long after its head came."""
+        if (requests := self._requests.get((endpoint, code))) is None:
+            requests = self.requests.labels(endpoint, str(code) if code else "none")
+            self._requests[endpoint, code] = requests
+        requests.inc()
+        self._durations[endpoint].observe(seconds)
 
     def request_rows(self, endpoint: str, model: str, rows: int) -> None:
         """An answer of so many rows."""
@@ -155,4 +166,4 @@ def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
 def endpoint_label(path: str) -> str:
     """The label of a URL's path, of a closed set: unknown paths must not make new series."""
     name = path.rpartition("/")[2] if path.startswith("/v2/models/") else path.strip("/")
-    return name if name in ENDPOINTS else "other"
+    return name if name in ENDPOINTS else OTHER

@@ -45,7 +45,7 @@ class Loader:
         manifest = bundle.read(folder)
         engine = Engine(folder, self.device, self.metrics, self.limits(manifest.name))
         try:
-            z = noise.latents(manifest, 1, seed=0, temperature=1.0)
+            z = noise.Latents(manifest, seed=0, temperature=1.0).draw(1)
             engine.warm_up(tuple(manifest.event_shape), z, context.example(manifest))
             _self_test(manifest, engine)
         except BaseException:

@@ -14,12 +14,11 @@ def chosen_seed(given: int | None) -> int:
     return secrets.randbits(32) if given is None else given
 
 
-def latents(manifest: Manifest, n: int, seed: int, temperature: float) -> Float32:
-    """Draw n latents of a model's base; those of a smaller n are their head.
+class Latents:
+    """The latents of a seed, drawn piece by piece: the pieces are those of one long draw.
 
     Args:
         manifest: says the base density and the latent shape.
-        n: rows.
         seed: of a Philox generator, which makes the same numbers on every machine.
         temperature: factor on the deviation from the base's centre; of a mixture, from the mean
             of each row's component.
@@ -27,35 +26,45 @@ def latents(manifest: Manifest, n: int, seed: int, temperature: float) -> Float3
     Raises:
         InvalidInputError: a temperature above one, which would leave the box of a uniform base.
     """
-    philox = np.random.Philox(seed)
-    generator = np.random.Generator(philox)
-    shape = (n, *manifest.latent_shape)
-    parameters = {k: np.array(v) for k, v in manifest.base_parameters.items()}
-    match manifest.base:
-        case "mixture":
-            # components from a stream of their own, or they would push the noise along
-            uniform = np.random.Generator(philox.jumped()).random(n)
-            steps = np.exp(parameters["log_weights"]).cumsum()
-            chosen = np.searchsorted(steps[:-1], uniform * steps[-1], side="right")
-            deviation = np.exp(parameters["log_scales"])[chosen].reshape(shape)
-            centre = parameters["means"][chosen].reshape(shape)
-            z = centre + temperature * deviation * generator.standard_normal(shape)
-        case "uniform":
-            if temperature > 1:
-                raise InvalidInputError(
-                    f"temperature: expected at most 1, got {temperature:g}: this model's base is "
-                    "uniform, and has no density beyond its box"
-                )
-            low, high = parameters["low"], parameters["high"]
-            z = (low + high) / 2 + temperature * generator.uniform(-0.5, 0.5, shape) * (high - low)
-        case "student-t":
-            z = temperature * generator.standard_t(parameters["df"], shape)
-        case "logistic":
-            z = temperature * generator.logistic(size=shape)
-        case "normal":
-            z = temperature * generator.standard_normal(shape)
-    latents: Float32 = z.astype(np.float32)
-    return latents
+
+    def __init__(self, manifest: Manifest, seed: int, temperature: float) -> None:
+        if manifest.base == "uniform" and temperature > 1:
+            raise InvalidInputError(
+                f"temperature: expected at most 1, got {temperature:g}: this model's base is "
+                "uniform, and has no density beyond its box"
+            )
+        philox = np.random.Philox(seed)
+        self._generator = np.random.Generator(philox)
+        # components from a stream of their own, or they would push the noise along
+        self._components = np.random.Generator(philox.jumped())
+        self._manifest = manifest
+        self._temperature = temperature
+
+    def draw(self, n: int) -> Float32:
+        """The next n latents, n × latent shape."""
+        manifest, temperature, generator = self._manifest, self._temperature, self._generator
+        shape = (n, *manifest.latent_shape)
+        parameters = {k: np.array(v) for k, v in manifest.base_parameters.items()}
+        match manifest.base:
+            case "mixture":
+                steps = np.exp(parameters["log_weights"]).cumsum()
+                uniform = self._components.random(n) * steps[-1]
+                chosen = np.searchsorted(steps[:-1], uniform, side="right")
+                deviation = np.exp(parameters["log_scales"])[chosen].reshape(shape)
+                centre = parameters["means"][chosen].reshape(shape)
+                z = centre + temperature * deviation * generator.standard_normal(shape)
+            case "uniform":
+                low, high = parameters["low"], parameters["high"]
+                part = temperature * generator.uniform(-0.5, 0.5, shape)
+                z = (low + high) / 2 + part * (high - low)
+            case "student-t":
+                z = temperature * generator.standard_t(parameters["df"], shape)
+            case "logistic":
+                z = temperature * generator.logistic(size=shape)
+            case "normal":
+                z = temperature * generator.standard_normal(shape)
+        latents: Float32 = z.astype(np.float32)
+        return latents
 
 
 def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) -> Float32:

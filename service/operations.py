@@ -1,14 +1,22 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
+import asyncio
 import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import context, interpolation, noise
-from service.arrays import Float32
-from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeError
+from service.arrays import Arrays, Float32
+from service.errors import (
+    InvalidInputError,
+    NonFiniteOutputError,
+    OverloadedError,
+    TooLargeError,
+)
 from service.metrics import Metrics
 from service.model import Model
 from service.schemas import (
@@ -20,6 +28,10 @@ from service.schemas import (
 )
 
 ENCODED = ("z", "log_prob")
+
+SAMPLES_AT_ONCE = 4096
+# Numbers whose drawing would keep the event loop for more than a moment.
+NOISE_WORTH_A_THREAD = 2**15
 
 
 @dataclass(frozen=True)
@@ -91,15 +103,39 @@ class Operations:
         """Rows drawn from the flow, with the log-density of each."""
         if request.n > self.max_rows:
             raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
+        seed, pieces = self.samples(model, request, deadline)
+        parts = [piece async for piece in pieces]
+        return Answer({k: np.concatenate([part[k] for part in parts]) for k in parts[0]}, seed)
+
+    def samples(
+        self, model: Model, request: SampleRequest, deadline: float
+    ) -> tuple[int, AsyncGenerator[Arrays, None]]:
+        """The seed of a sample, and its x and log_prob a piece at a time: any number of rows."""
         if request.quantize and model.manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
-        given = context.rows(model.manifest, request.context, request.n)
         seed = noise.chosen_seed(request.seed)
-        z = noise.latents(model.manifest, request.n, seed, request.temperature)
-        arrays = await self._decode(model, z, given, deadline)
-        if request.quantize:
-            arrays["x"] = noise.quantized(model.manifest, arrays["x"])
-        return Answer(arrays, seed)
+        latents = noise.Latents(model.manifest, seed, request.temperature)
+        given = context.rows(model.manifest, request.context, request.n)
+
+        async def piece(start: int) -> Arrays:
+            rows = min(SAMPLES_AT_ONCE, request.n - start)
+            draw = partial(latents.draw, rows)
+            many = rows * model.manifest.dimensions > NOISE_WORTH_A_THREAD
+            z = await asyncio.to_thread(draw) if many else draw()
+            part = None if given is None else given[start : start + rows]
+            while True:
+                try:
+                    arrays = await self._decode(model, z, part, deadline)
+                    break
+                except OverloadedError as full:
+                    if start == 0:
+                        raise
+                    await asyncio.sleep(full.retry_after)  # what has begun is not given up
+            if request.quantize:
+                arrays["x"] = noise.quantized(model.manifest, arrays["x"])
+            return arrays
+
+        return seed, _ahead(piece, range(0, request.n, SAMPLES_AT_ONCE))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
@@ -173,6 +209,21 @@ class Operations:
             f"seen ({len(rows)} such rows)",
             row=int(rows[0]),
         )
+
+
+async def _ahead(
+    piece: Callable[[int], Awaitable[Arrays]], starts: Sequence[int]
+) -> AsyncGenerator[Arrays, None]:
+    """Pieces in turn, each begun while the one before it is being used."""
+    following = asyncio.ensure_future(piece(starts[0]))
+    try:
+        for start in starts[1:]:
+            current = await following
+            following = asyncio.ensure_future(piece(start))
+            yield current
+        yield await following
+    finally:
+        following.cancel()
 
 
 def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:

@@ -53,6 +53,9 @@ class Settings(ModelSettings):
     )
     default_model: str | None = Field(None, description="the model of requests that name none")
     max_rows: Count = Field(65_536, description="rows a request")
+    max_sample_rows: Count = Field(
+        10_000_000, description="rows of a sample in npy or Arrow, which comes a piece at a time"
+    )
     max_body_mib: Count = Field(64, description="MiB a request body")
     max_models_mib: Count | None = Field(
         None,

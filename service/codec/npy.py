@@ -54,7 +54,12 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def dump(array: Float32) -> bytes:
     """One array in npy format."""
-    return _known_header(array.shape) + array.astype("<f4", copy=False).tobytes()
+    return _known_header(array.shape) + values(array)
+
+
+def values(array: Float32) -> bytes:
+    """The values of an array, which follow its header."""
+    return array.astype("<f4", copy=False).tobytes()
 
 
 _known_header = lru_cache(256)(header)

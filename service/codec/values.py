@@ -46,7 +46,7 @@ def numbers(value: list[Any]) -> NDArray[np.float64] | None:
             flat = list(chain.from_iterable(flat))
         # numpy's own constructor takes text for numbers, or all of them for text
         return np.array(array("d", flat)).reshape(shape)
-    except (TypeError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -1,21 +1,20 @@
-"""The five questions to a flow, in JSON and npy."""
+"""The five questions to a flow, in JSON, npy and Arrow."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
-import numpy as np
-from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope
 
-from service.codec import json, npy
+from service import formats
+from service.codec import json
 from service.endpoint import Endpoint, deadline, off_loop
-from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
+from service.errors import InvalidInputError, TooLargeError
 from service.model import Model
-from service.operations import Answer, Operations
+from service.operations import Answer
 from service.receiving import Headers, body_of, unless_gone
 from service.schemas import (
     DecodeRequest,
@@ -26,12 +25,28 @@ from service.schemas import (
     SampleRequest,
 )
 from service.server import Server
+from service.streaming import Sampling, Streamed
 
 R = TypeVar("R", bound=FlowRequest)
 Operation = Callable[[Model, R, float], Awaitable[Answer]]
 
-# curl -d says urlencoded unless told otherwise, and means JSON
-JSON_TYPES = ("", json.TYPE, "application/x-www-form-urlencoded")
+
+class Asked(NamedTuple, Generic[R]):
+    """A request, read.
+
+    Args:
+        request: its fields.
+        model: which it means.
+        kind: type of the answer.
+        output: the one array that is wanted, if it names one.
+        deadline: on `time.monotonic`'s clock.
+    """
+
+    request: R
+    model: Model
+    kind: str
+    output: str | None
+    deadline: float
 
 
 class Question(Endpoint, Generic[R]):
@@ -52,36 +67,74 @@ class Question(Endpoint, Generic[R]):
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The operation's arrays, in the format asked for."""
+        return await self.answer_to(await self.read(scope, receive), receive)
+
+    async def answer_to(self, asked: Asked[R], receive: Receive) -> Response:
+        """The answer to a request that has been read."""
+        work = self.operation(asked.model, asked.request, asked.deadline)
+        answer = await unless_gone(receive, work)
+        self.check_output(asked.output, answer.arrays)
+        size = sum(array.nbytes for array in answer.arrays.values())
+        self.count(asked.model, len(next(iter(answer.arrays.values()))))
+        return await off_loop(
+            size, partial(formats.respond, asked.kind, asked.model, answer, asked.output)
+        )
+
+    async def read(self, scope: Scope, receive: Receive) -> Asked[R]:
+        """A request, and the model that it means."""
         headers = Headers(scope)
         due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
-        query_string = scope["query_string"].decode("latin-1")
-        query = dict(parse_qsl(query_string, keep_blank_values=True)) if query_string else {}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         output = query.pop("output", None)
         content_type = headers["content-type"].partition(";")[0].strip().lower()
-        parse = partial(_parse, self.schema, content_type, body, query)
-        asked = await off_loop(len(body), parse)
-        model = await self.server.store.get(asked.model, asked.version)
-        answer = await unless_gone(receive, self.operation(model, asked, due))
-        own = next(iter(answer.arrays))
-        self.server.metrics.request_rows(self.name, model.manifest.name, len(answer.arrays[own]))
-        if output is not None and output not in answer.arrays:
-            names = ", ".join(answer.arrays)
-            raise InvalidInputError(f"output: there is no {output!r}, only {names}")
-        size = sum(array.nbytes for array in answer.arrays.values())
-        if _wants_npy(headers["accept"], content_type):
-            return await off_loop(size, partial(_npy, model, answer, output or own))
-        return await off_loop(size, partial(_json, model, answer))
+        parse = partial(formats.parse, self.schema, content_type, body, query)
+        request = await off_loop(len(body), parse)
+        model = await self.server.store.get(request.model, request.version)
+        kind = formats.accepted(headers["accept"], content_type)
+        return Asked(request, model, kind, output, due)
+
+    def check_output(self, output: str | None, names: Iterable[str]) -> None:
+        """See that an answer has the array that is wanted.
+
+        Raises:
+            InvalidInputError: it has none of that name.
+        """
+        if output is not None and output not in names:
+            raise InvalidInputError(f"output: there is no {output!r}, only {', '.join(names)}")
+
+    def count(self, model: Model, rows: int) -> None:
+        """Take an answer's rows into account."""
+        self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+class Sample(Question[SampleRequest]):
+    """`/sample`, which in binary answers with any number of rows, a piece at a time."""
+
+    async def answer_to(self, asked: Asked[SampleRequest], receive: Receive) -> Response:
+        """X and log_prob; in JSON all at once."""
+        if asked.kind == json.TYPE:
+            return await super().answer_to(asked, receive)
+        request, ask = asked.request, self.server.operations
+        if request.n > self.server.settings.max_sample_rows:
+            allowed = self.server.settings.max_sample_rows
+            raise TooLargeError(f"n is {request.n}, more than the {allowed} allowed")
+        self.check_output(asked.output, ("x", "log_prob"))
+        seed, pieces = ask.samples(asked.model, request, asked.deadline)
+        self.count(asked.model, request.n)
+        first = await unless_gone(receive, anext(pieces))
+        sampling = Sampling(asked.model, request.n, seed, pieces)
+        return Streamed(asked.kind, sampling, first, asked.output)
 
 
 def questions(server: Server) -> list[Question[Any]]:
     """Every question of a server."""
-    ask: Operations = server.operations
+    ask = server.operations
     return [
         Question(server, "log_prob", LogProbRequest, ask.log_prob),
         Question(server, "encode", EncodeRequest, ask.encode),
         Question(server, "decode", DecodeRequest, ask.decode),
-        Question(server, "sample", SampleRequest, ask.sample),
+        Sample(server, "sample", SampleRequest, ask.sample),
         Question(server, "interpolate", InterpolateRequest, ask.interpolate),
     ]
 
@@ -113,67 +166,5 @@ def documentation(asked: Iterable[Question[Any]]) -> dict[str, Any]:
 
 def _content(schema: dict[str, Any]) -> dict[str, Any]:
     """What a body may be."""
-    return {json.TYPE: schema, npy.TYPE: {"schema": {"type": "string", "format": "binary"}}}
-
-
-def _parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str]) -> R:
-    if content_type == npy.TYPE or not body:
-        content: dict[str, Any] = dict(query)
-        if "context" in query:
-            content["context"] = np.array(query["context"].split(","))
-        fields = _npy_fields(schema, body) if body else {}
-        if twice := sorted(content.keys() & fields.keys()):
-            raise InvalidInputError(f"{', '.join(twice)}: in the body, and in the URL as well")
-        content |= fields
-        strict = False  # a query string holds only strings
-    elif content_type in JSON_TYPES:
-        if query:
-            raise InvalidInputError(
-                f"with a JSON body, {sorted(query)} go in the body, not in the URL"
-            )
-        content, strict = json.parse(body), True
-    else:
-        raise UnsupportedMediaTypeError(f"expected {json.TYPE} or {npy.TYPE}, got {content_type}")
-    try:
-        return schema.model_validate(content, strict=strict)
-    except ValidationError as error:
-        raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
-
-
-def _npy_fields(schema: type[FlowRequest], body: bytes) -> dict[str, Any]:
-    array, names = npy.parse(body), schema.npy_fields
-    if len(names) == 1:
-        return {names[0]: array}
-    if array.ndim == 0 or len(array) != len(names):
-        raise InvalidInputError(
-            f"expected {len(names)} × event shape (the rows {', '.join(names)}), got shape "
-            f"{array.shape}"
-        )
-    return dict(zip(names, array, strict=True))
-
-
-def _wants_npy(accept: str, content_type: str) -> bool:
-    """Answer in the format accepted; where both or any are, in that of the request."""
-    if (npy.TYPE in accept) != (json.TYPE in accept):
-        return npy.TYPE in accept
-    return content_type == npy.TYPE
-
-
-def _json(model: Model, answer: Answer) -> Response:
-    content = {
-        "model": model.manifest.name,
-        "version": model.manifest.version,
-        **answer.arrays,
-        **({} if answer.seed is None else {"seed": answer.seed}),
-    }
-    return Response(json.dump(content), media_type=json.TYPE)
-
-
-def _npy(model: Model, answer: Answer, output: str) -> Response:
-    headers = {
-        "X-Bijecta-Model": model.manifest.name,
-        "X-Bijecta-Version": str(model.manifest.version),
-    }
-    if answer.seed is not None:
-        headers["X-Bijecta-Seed"] = str(answer.seed)
-    return Response(npy.dump(answer.arrays[output]), media_type=npy.TYPE, headers=headers)
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {json.TYPE: schema} | dict.fromkeys(formats.BINARY_TYPES, binary)

@@ -256,7 +256,7 @@ def test_cuda_refuses_to_start_where_there_is_none(store: Path, tmp_path: Path) 
         pytest.skip("this machine has a GPU")
     done = run_bijecta("serve", "--store", store, "--device", "cuda", cwd=tmp_path)
     assert done.returncode == 1
-    assert "bijecta: device cuda was asked for" in done.stderr
+    assert "bijecta: device cuda:0 was asked for" in done.stderr
 
 
 def test_an_unknown_command_or_option_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.codec.arrow import TYPE as ARROW
+from service.codec.npy import TYPE as NPY
 from tests.conftest import RECIPES, Serve
 
 
@@ -35,7 +37,7 @@ def test_health_and_documentation(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     for endpoint in ("/log_prob", "/encode", "/decode", "/sample", "/interpolate"):
         content = paths[endpoint]["post"]["requestBody"]["content"]
-        assert set(content) == {"application/json", "application/x-npy"}
+        assert set(content) == {"application/json", NPY, ARROW}
         assert content["application/json"]["schema"]["properties"]
 
 

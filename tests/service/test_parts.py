@@ -148,16 +148,16 @@ BASES: dict[str, tuple[Any, list[float], list[float]]] = {
 @pytest.mark.parametrize("base", BASES)
 def test_noise_is_a_function_of_the_seed_and_has_the_bases_moments(base: str) -> None:
     manifest, mean, deviation = BASES[base]
-    z = noise.latents(manifest, 50_000, 7, 1.0)
+    z = noise.Latents(manifest, 7, 1.0).draw(50_000)
     assert z.shape == (50_000, 1, 3)
     assert z.dtype == np.float32
-    assert np.array_equal(noise.latents(manifest, 10, 7, 1.0), z[:10])
-    assert not np.array_equal(noise.latents(manifest, 10, 8, 1.0), z[:10])
+    assert np.array_equal(noise.Latents(manifest, 7, 1.0).draw(10), z[:10])
+    assert not np.array_equal(noise.Latents(manifest, 8, 1.0).draw(10), z[:10])
     flat = z.reshape(-1, 3)
     np.testing.assert_allclose(flat.mean(0), mean, atol=0.05)
     np.testing.assert_allclose(flat.std(0), deviation, rtol=0.02)
     centre = np.array(mean) if base != "mixture" else _means(manifest, flat[:10])
-    cool = noise.latents(manifest, 10, 7, 0.5).reshape(-1, 3)
+    cool = noise.Latents(manifest, 7, 0.5).draw(10).reshape(-1, 3)
     np.testing.assert_allclose(cool, centre + 0.5 * (flat[:10] - centre), rtol=1e-5, atol=1e-6)
 
 
@@ -170,7 +170,7 @@ def _means(manifest: Any, z: Float32) -> NDArray[np.float64]:
 
 
 def test_mixture_noise_is_of_each_component_as_often_as_its_weight() -> None:
-    z = noise.latents(BASES["mixture"][0], 50_000, 3, 0.1).reshape(-1, 3)
+    z = noise.Latents(BASES["mixture"][0], 3, 0.1).draw(50_000).reshape(-1, 3)
     share = (z[:, 0] > 0).mean()
     assert abs(share - 0.7) < 5 * math.sqrt(0.21 / 50_000)
     # the noise is the same in both components but for their scales
@@ -180,7 +180,7 @@ def test_mixture_noise_is_of_each_component_as_often_as_its_weight() -> None:
 
 def test_a_uniform_base_takes_no_temperature_above_one() -> None:
     with pytest.raises(InvalidInputError, match=r"at most 1, got 1.01"):
-        noise.latents(BASES["uniform"][0], 10, 7, 1.01)
+        noise.Latents(BASES["uniform"][0], 7, 1.01).draw(10)
 
 
 def test_settings_come_from_flags_then_environment_then_defaults() -> None:

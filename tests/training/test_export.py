@@ -81,7 +81,7 @@ def test_the_service_draws_from_the_base_that_the_manifest_describes(name: str) 
         base, base_parameters, latent_shape = name, parameters, [1, 3]
 
     n, described = 40_000, typing.cast(Manifest, Described())
-    drawn = torch.from_numpy(noise.latents(described, n, seed=0, temperature=1.0))
+    drawn = torch.from_numpy(noise.Latents(described, seed=0, temperature=1.0).draw(n))
     with torch.no_grad():
         found = base.log_prob(drawn)
         expected = base.log_prob(base.sample(n, torch.Generator().manual_seed(0)))
