@@ -122,7 +122,7 @@ def tensor_bytes(datatype: str, shape: list[int]) -> int:
 
 def to_float32(values: NDArray[Any]) -> Float32:
     """An array as the protocol's FP32."""
-    return np.ascontiguousarray(values, "<f4")
+    return np.asarray(values, "<f4", order="C")
 
 
 def _typed(datatype: str, flat: list[Any], may_hold_truths: bool) -> NDArray[Any]:

@@ -14,11 +14,11 @@ from service.arrays import Float32
 MOST_SIDES = 64
 
 # The letters of `struct` for numpy's dtypes.
-FORMATS = {
-    **{"|i1": "b", "<i2": "h", "<i4": "i", "<i8": "q"},
-    **{"|u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q"},
-    **{"<f2": "e", "<f4": "f", "<f8": "d"},
-}
+FORMATS = (
+    {"|i1": "b", "<i2": "h", "<i4": "i", "<i8": "q"}
+    | {"|u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q"}
+    | {"<f2": "e", "<f4": "f", "<f8": "d"}
+)
 
 # More t or f than the names in a request have.
 MOST_LETTERS = 500
