@@ -24,13 +24,24 @@ DTYPES: dict[str, np.dtype[Any]] = {
     TEXT: np.dtypes.StringDType(),
 }
 
+# Far beyond any use: what is checked one by one must not be without end.
+MOST_PARAMETERS = 64
+MOST_SIDES = 32
+
 # By the first letter of a datatype: what its values are in JSON.
 KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,), "B": (str,)}
 
 
-def _scalar(value: Any) -> str | int | float | bool:
-    if not isinstance(value, str | int | float):
-        raise ValueError(f"expected a string, a number, true or false; this is {named(value)}")
+def _scalars(value: Any) -> dict[str, str | int | float | bool]:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object; this is {named(value)}")
+    if len(value) > MOST_PARAMETERS:
+        raise ValueError(f"expected at most {MOST_PARAMETERS}; these are {len(value)}")
+    for key, scalar in value.items():
+        if not isinstance(scalar, str | int | float):
+            raise ValueError(
+                f"{key:.40} is {named(scalar)}, expected a string, a number, true or false"
+            )
     return value
 
 
@@ -40,10 +51,7 @@ def _known(datatype: Any) -> str:
     return datatype
 
 
-# The bounds are far beyond any use; what is checked one by one must not be without end.
-Parameters = Annotated[
-    dict[str, Annotated[str | int | float | bool, PlainValidator(_scalar)]], Field(max_length=64)
-]
+Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scalars)]
 Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -59,7 +67,7 @@ class Part(BaseModel):
 class Input(Part):
     """A tensor of a request."""
 
-    shape: Annotated[list[Side], Field(max_length=32)]
+    shape: Annotated[list[Side], Field(max_length=MOST_SIDES)]
     datatype: Annotated[str, PlainValidator(_known)]
     data: Any = None  # a list, seen to without a look at each value by itself
 
