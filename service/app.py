@@ -17,7 +17,8 @@ DESCRIPTION = """\
 Exact log-likelihoods, samples, encodings and interpolations of normalizing flows.
 
 Arrays travel as JSON (`application/json`) or as one npy array (`application/x-npy`); with npy
-the other fields go in the query string. log_prob is in nats per row; `null` in JSON is −∞, the
+the other fields go in the query string. A body may be compressed (`Content-Encoding: gzip` or
+`deflate`). log_prob is in nats per row; `null` in JSON is −∞, the
 log-density of a row outside the model's support. Errors are `application/problem+json`.
 """
 

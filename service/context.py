@@ -19,7 +19,7 @@ def rows(manifest: Manifest, given: NDArray[Any] | None, n: int) -> Float32 | No
     Args:
         manifest: says which columns there are, and which classes.
         given: n × columns, or one row for all, of numbers, or with the names of classes that
-            have names, or of text alone (from a URL).
+            have names, or of text alone (from a URL or a tensor of text).
         n: how many rows.
 
     Raises:
@@ -57,8 +57,8 @@ def _numbers(table: NDArray[Any], i: int, column: ContextColumn) -> Float32:
     given = table[:, i]
     if given.dtype != np.float32:
         codes = dict(zip(column.labels or (), column.classes or (), strict=False))
-        # text from a URL may be a number, a string in JSON is a name or nothing
-        is_text = table.dtype.kind == "U" and column.labels is None
+        # text of a URL or a tensor may be a number, a string in JSON is a name or nothing
+        is_text = table.dtype.kind in "UT" and column.labels is None
         with np.errstate(over="ignore"):
             values = np.array([_number(v, codes, is_text) for v in given.tolist()], np.float32)
     else:

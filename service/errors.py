@@ -1,6 +1,11 @@
 """Errors that callers see: each knows its HTTP status and says what was expected and what came."""
 
+import reprlib
 from typing import Any, ClassVar
+
+# Of what came, so much is shown: it may be very long, and nested deeper than `repr` can follow.
+SHOWN = reprlib.Repr()
+SHOWN.maxstring = 100
 
 
 class ServiceError(Exception):
@@ -137,6 +142,7 @@ def readable(error: Any) -> str:
         return f"{where} is missing"
     if error["type"] == "extra_forbidden":
         return f"{where} is not known here"
+    prefix = f"{where}: " if where else ""
     if error["type"] == "value_error":
-        return f"{where}: {error['ctx']['error']}"
-    return f"{where}: {error['msg']}, got {error['input']!r:.100}"
+        return f"{prefix}{error['ctx']['error']}"
+    return f"{prefix}{error['msg']}, got {SHOWN.repr(error['input'])}"

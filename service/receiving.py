@@ -1,16 +1,25 @@
 """What comes from a caller over ASGI: headers, a body, and that it has left."""
 
 import asyncio
+import zlib
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from service.errors import TooLargeError, TooSlowError
+from service.errors import (
+    MalformedBodyError,
+    TooLargeError,
+    TooSlowError,
+    UnsupportedMediaTypeError,
+)
 
 # Slower bodies than this are from callers that are gone, or mean harm.
 BODY_SECONDS = 300
+
+# The formats that zlib reads, by Content-Encoding, as its `wbits`.
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 T = TypeVar("T")
 
@@ -30,18 +39,25 @@ class Headers:
 
 
 async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """The body of a request.
+    """The body of a request, decompressed.
 
     Args:
         receive: of the request.
         headers: of the request.
-        limit: most bytes.
+        limit: most bytes, compressed or not.
 
     Raises:
-        TooLargeError: more bytes, announced or not.
+        MalformedBodyError: it is not compressed as `Content-Encoding` says.
+        TooLargeError: more bytes, announced or not, or more when decompressed.
         TooSlowError: it does not come to its end.
+        UnsupportedMediaTypeError: a `Content-Encoding` that is not read.
         ClientDisconnect: the caller has left.
     """
+    encoding = headers["content-encoding"].strip().lower()
+    if encoding not in ("", "identity", *ENCODINGS):
+        raise UnsupportedMediaTypeError(
+            f"Content-Encoding: expected gzip, deflate or none, got {encoding:.40}"
+        )
     allowed = f"a request body may have {limit} bytes"
     announced = headers["content-length"]
     if announced and int(announced) > limit:
@@ -60,7 +76,41 @@ async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
                     raise TooLargeError(f"{allowed}, this one has more")
     except TimeoutError:
         raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if encoding not in ENCODINGS:
+        return body
+    # in a thread: a few bytes may hold very many
+    return await asyncio.to_thread(decompressed, body, encoding, limit)
+
+
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """What a compressed body holds.
+
+    Args:
+        body: compressed.
+        encoding: of `ENCODINGS`.
+        limit: most bytes; no more than that are ever made of it.
+
+    Raises:
+        MalformedBodyError: it is not of this encoding, or not whole.
+        TooLargeError: it holds more.
+    """
+    stream = zlib.decompressobj(ENCODINGS[encoding])
+    try:
+        content = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise MalformedBodyError(f"the body is not {encoding} data: {error}") from None
+    if len(content) > limit:
+        raise TooLargeError(
+            f"a request body may have {limit} bytes, this one has more when decompressed"
+        )
+    if not stream.eof:
+        raise MalformedBodyError(f"the body is not all of its {encoding} data: its end is missing")
+    if stream.unused_data:
+        raise MalformedBodyError(
+            f"{len(stream.unused_data)} bytes follow the {encoding} data of the body"
+        )
+    return content
 
 
 async def unless_gone(receive: Receive, work: Awaitable[T]) -> T:

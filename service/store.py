@@ -101,6 +101,8 @@ class Store:
         entry.used = time.monotonic()
         if entry.model is None:
             async with self._changing:
+                if entry.unloaded:  # while this waited
+                    raise UnavailableError(f"model {entry.folder.parent.name!r} has been unloaded")
                 if entry.model is None:
                     await self._load(entry)
         if entry.model is None:

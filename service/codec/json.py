@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pydantic_core
 
-from service.codec.values import named, numbers
+from service.codec.values import named, numbers, truths
 from service.errors import MalformedBodyError
 
 TYPE = "application/json"
@@ -26,7 +26,7 @@ def parse(body: bytes) -> dict[str, Any]:
         content = _parse_slowly(body)
     if not isinstance(content, dict):
         raise MalformedBodyError(f"expected a JSON object, got {named(content)}")
-    if b"true" not in body and b"false" not in body:
+    if truths(body, len(body)) == 0:
         for key, value in content.items():
             if type(value) is list and (array := numbers(value)) is not None:
                 content[key] = array

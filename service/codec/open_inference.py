@@ -1,54 +1,27 @@
 """Requests and answers of the Open Inference Protocol v2, with its binary tensor extension.
 
 A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors behind it, back to
-back in the order in which they are named: little-endian, row-major, without padding; text as a
-length of four bytes and UTF-8 for each.
+back in the order in which they are named.
 """
 
-import struct
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.arrays import Arrays
+from service.codec import tensors
+from service.codec.tensors import Input, Parameters, Part
+from service.codec.values import truths
 from service.errors import MalformedBodyError, readable
 
 HEADER = "inference-header-content-length"
 
-DTYPES = {
-    **{f"INT{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
-    **{f"UINT{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
-    **{f"FP{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
-}
-
-Parameters = dict[str, str | int | float | bool]
-Size = Annotated[int, Field(ge=0)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    name: str
-    parameters: Parameters = {}
-
-
-class Input(_Part):
-    """A tensor of a request."""
-
-    shape: list[Size]
-    datatype: Literal["BYTES", tuple(DTYPES)]  # type: ignore[valid-type]
-    data: list[Any] | None = None
-
-
-class Output(_Part):
-    """An output that a request asks for."""
+# Extensions of other servers that would change what an answer means.
+UNSUPPORTED = ("classification", "shared_memory_region")
 
 
 class Inference(BaseModel):
@@ -58,8 +31,14 @@ class Inference(BaseModel):
 
     id: str = ""
     parameters: Parameters = {}
-    inputs: Annotated[list[Input], Field(min_length=1)]
-    outputs: list[Output] = []
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
+    outputs: Annotated[list[Part], Field(max_length=16)] = []
+
+    @property
+    def truths(self) -> int:
+        """How many true and false there are beside the data."""
+        parts = [p.parameters for p in (*self.inputs, *self.outputs)]
+        return sum(type(v) is bool for part in (self.parameters, *parts) for v in part.values())
 
 
 @dataclass(frozen=True)
@@ -91,36 +70,15 @@ def parse(body: bytes, header: str) -> Request:
     Raises:
         MalformedBodyError: lengths that are not those of the body, or no request of the protocol.
     """
-    length = len(body)
-    if header:
-        if not header.isascii() or not header.isdigit() or int(header) > length:
-            raise MalformedBodyError(
-                f"Inference-Header-Content-Length: expected 0 to {length}, got {header!r:.40}"
-            )
-        length = int(header)
+    length = _json_length(body, header)
     try:
         asked = Inference.model_validate(orjson.loads(memoryview(body)[:length]))
     except ValidationError as error:
         raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
     except ValueError as error:
         raise MalformedBodyError(f"the body is not JSON: {error}") from None
-    inputs: Arrays = {}
-    for tensor in asked.inputs:
-        size = tensor.parameters.get("binary_data_size")
-        if size is None:
-            inputs[tensor.name] = _from_json(tensor)
-            continue
-        if tensor.data is not None:
-            raise MalformedBodyError(f"input {tensor.name!r} has both data and binary_data_size")
-        if not isinstance(size, int) or not 0 <= size <= len(body) - length:
-            raise MalformedBodyError(
-                f"input {tensor.name!r}: binary_data_size is {size}, and "
-                f"{len(body) - length} bytes are left"
-            )
-        inputs[tensor.name] = _from_binary(tensor, memoryview(body)[length : length + size])
-        length += size
-    if length != len(body):
-        raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")
+    _check_supported(asked)
+    inputs = _inputs(asked, body, length)
     binary = asked.parameters.get("binary_data_output") is True
     outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in asked.outputs}
     return Request(asked.id, asked.parameters, inputs, outputs, binary)
@@ -139,18 +97,19 @@ def raw(body: bytes, inputs: list[dict[str, Any]]) -> Request:
     if len(inputs) > 1:
         names = ", ".join(described["name"] for described in inputs)
         raise MalformedBodyError(f"a raw body is one input, and this model has {names}")
-    name, shape, dtype = inputs[0]["name"], inputs[0]["shape"], DTYPES[inputs[0]["datatype"]]
-    row = abs(prod(shape)) * dtype.itemsize
-    if len(body) == 0 or len(body) % row:
+    name, datatype, shape = (inputs[0][key] for key in ("name", "datatype", "shape"))
+    row = tensors.tensor_bytes(datatype, shape)
+    if len(body) == 0 or len(body) % row or (shape[0] > 0 and len(body) != row):
+        several = "a multiple of " if shape[0] < 0 else ""
         raise MalformedBodyError(
-            f"input {name!r}: expected a multiple of {row} bytes, {len(body)} came"
+            f"input {name!r}: a raw body is {several}{row} bytes, {len(body)} came"
         )
-    values = np.frombuffer(body, dtype).reshape(shape)
+    values = np.frombuffer(body, tensors.DTYPES[datatype]).reshape(shape)
     return Request("", {}, {name: values}, binary=True)
 
 
 def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
-    """An answer, and how many of its bytes are JSON.
+    """An answer, and how many of its bytes are JSON; in JSON, −inf is null.
 
     Args:
         head: what stands before the outputs.
@@ -158,8 +117,8 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
         binary: which of them follow the JSON.
     """
     described, tail = [], []
-    for name, values in outputs.items():
-        values = np.ascontiguousarray(values, "<f4")
+    for name, given in outputs.items():
+        values = tensors.to_float32(given)
         output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
         if binary[name]:
             output["parameters"] = {"binary_data_size": values.nbytes}
@@ -171,69 +130,48 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
     return b"".join([text, *tail]), len(text)
 
 
-def _from_json(tensor: Input) -> NDArray[Any]:
-    """Nested or flat data as an array of the shape and type stated."""
-    if tensor.data is None:
-        raise MalformedBodyError(f"input {tensor.name!r} has neither data nor binary_data_size")
-    flat = tensor.data
-    while flat and type(flat[0]) is list:
-        flat = [value for row in flat for value in (row if type(row) is list else [row])]
-    _check_count(tensor, len(flat))
-    try:
-        values = _typed(tensor.datatype, flat)
-    except (TypeError, ValueError, OverflowError) as error:
-        wrong = f"input {tensor.name!r}: its data is not {tensor.datatype}: {error}"
-        raise MalformedBodyError(wrong) from None
-    return values.reshape(tensor.shape)
+def _json_length(body: bytes, header: str) -> int:
+    if not header:
+        return len(body)
+    # more digits than that are no length, and Python refuses to count thousands of them
+    if header.isascii() and header.isdigit() and len(header) < 20 and int(header) <= len(body):
+        return int(header)
+    raise MalformedBodyError(
+        f"Inference-Header-Content-Length: expected 0 to {len(body)}, the bytes of the body, "
+        f"got {header!r:.40}"
+    )
 
 
-def _typed(datatype: str, flat: list[Any]) -> NDArray[Any]:
-    """Values of JSON as an array of a type; refuses what is not of that type."""
-    if datatype == "BYTES":
-        return np.array([str.__str__(text) for text in flat])
-    # numpy's own constructor takes text for numbers
-    wide = np.array(array({"F": "d", "I": "q", "U": "Q"}[datatype[0]], flat))
-    if bool in set(map(type, flat)):
-        raise TypeError("there are truths in it")
-    with np.errstate(over="ignore"):
-        values = wide.astype(DTYPES[datatype])
-    if datatype[0] != "F" and not np.array_equal(values, wide):
-        raise OverflowError("a value is out of its range")
-    return values
+def _check_supported(asked: Inference) -> None:
+    for part in (*asked.inputs, *asked.outputs):
+        if unsupported := [key for key in UNSUPPORTED if key in part.parameters]:
+            raise MalformedBodyError(f"{part.name!r:.80}: {unsupported[0]} is not supported here")
 
 
-def _from_binary(tensor: Input, data: memoryview) -> NDArray[Any]:
-    if tensor.datatype == "BYTES":
-        texts = _texts(tensor, data)
-        _check_count(tensor, len(texts))
-        return np.array(texts).reshape(tensor.shape)
-    dtype = DTYPES[tensor.datatype]
-    if len(data) != prod(tensor.shape) * dtype.itemsize:
-        raise MalformedBodyError(
-            f"input {tensor.name!r}: {tensor.datatype} of shape {tensor.shape} are "
-            f"{prod(tensor.shape) * dtype.itemsize} bytes, binary_data_size is {len(data)}"
-        )
-    return np.frombuffer(data, dtype).reshape(tensor.shape)
-
-
-def _texts(tensor: Input, data: memoryview) -> list[str]:
-    texts, place = [], 0
-    try:
-        while place < len(data):
-            (length,) = struct.unpack_from("<I", data, place)
-            place += 4
-            if place + length > len(data):
-                raise ValueError(f"a text of {length} bytes, where {len(data) - place} are left")
-            texts.append(bytes(data[place : place + length]).decode())
-            place += length
-    except (struct.error, ValueError) as error:
-        raise MalformedBodyError(f"input {tensor.name!r}: {error}") from None
-    return texts
-
-
-def _check_count(tensor: Input, count: int) -> None:
-    if count != prod(tensor.shape):
-        raise MalformedBodyError(
-            f"input {tensor.name!r}: shape {tensor.shape} holds {prod(tensor.shape)} values, "
-            f"{count} came"
-        )
+def _inputs(asked: Inference, body: bytes, length: int) -> Arrays:
+    """Every input as an array; their bytes, one after another, are those that follow the JSON."""
+    # no look at each value: where the text has as many truths as the parameters, the data has none
+    may_hold_truths = truths(body, length) != asked.truths
+    inputs: Arrays = {}
+    for tensor in asked.inputs:
+        which = f"input {tensor.name!r:.80}"
+        if tensor.name in inputs:
+            raise MalformedBodyError(f"{which} is there twice")
+        size = tensor.parameters.get("binary_data_size")
+        if size is None and tensor.data is None:
+            raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
+        if size is None:
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_truths)
+            continue
+        if tensor.data is not None:
+            raise MalformedBodyError(f"{which} has both data and binary_data_size")
+        left = len(body) - length
+        if type(size) is not int or not 0 <= size <= left:
+            raise MalformedBodyError(
+                f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
+            )
+        inputs[tensor.name] = tensors.from_binary(tensor, memoryview(body)[length : length + size])
+        length += size
+    if length != len(body):
+        raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")
+    return inputs

@@ -4,12 +4,13 @@ Each graph is a model of the protocol: `<flow>` (x → log_prob, z), `<flow>.dec
 log_prob) and `<flow>.sample` (n → x, log_prob); conditional ones also take `context`.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,13 +18,22 @@ from starlette.types import Receive, Scope
 
 from service.codec import json
 from service.codec import open_inference as protocol
+from service.codec.tensors import Parameters
 from service.endpoint import Endpoint, deadline, off_loop
-from service.errors import InvalidInputError, UnknownModelError, readable
+from service.errors import InvalidInputError, MalformedBodyError, UnknownModelError, readable
+from service.manifest import VERSION
 from service.model import Model
 from service.operations import Answer
 from service.receiving import Headers, body_of, unless_gone
 from service.schemas import DecodeRequest, EncodeRequest, FlowRequest, LogProbRequest, SampleRequest
 from service.server import Server
+
+# Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
+# protocol's own (priority, sequence_id, …) and those that proxies add.
+SETTINGS = frozenset({"dequantize", "seed", "temperature", "quantize"})
+
+# More digits make no version.
+MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,10 @@ class Graph:
     source: str
     outputs: tuple[str, ...]
     runs: Literal["encode", "decode"]
+
+    def name(self, flow: str) -> str:
+        """Its name for a flow."""
+        return f"{flow}.{self.suffix}" if self.suffix else flow
 
     def inputs(self, model: Model) -> list[dict[str, Any]]:
         """Name, datatype and shape of each input; −1 is any number of rows."""
@@ -87,17 +101,14 @@ class Infer(Endpoint):
             asked = protocol.raw(body, graph.inputs(model))
         else:
             asked = await off_loop(len(body), lambda: protocol.parse(body, length))
-        names = tuple(asked.outputs) or graph.outputs
-        if unknown := [name for name in names if name not in graph.outputs]:
-            raise InvalidInputError(f"there is no output {unknown[0]!r}, only {graph.outputs}")
-        if "timeout" in asked.parameters:
-            due = min(due, time.monotonic() + float(asked.parameters["timeout"]) / 1e6)
-        work = self._ask(model, graph, asked, names)
+        due = min(due, _timeout(asked.parameters))
+        names = _wanted(graph, asked)
+        work = self._operation(model, graph, asked, names)
         answer = await unless_gone(receive, work(due))
-        rows = len(next(iter(answer.arrays.values())))
+        rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows("infer", model.manifest.name, rows)
         head: dict[str, Any] = {
-            "model_name": scope["path_params"]["name"],
+            "model_name": graph.name(model.manifest.name),
             "model_version": str(model.manifest.version),
         }
         if asked.id:
@@ -113,30 +124,11 @@ class Infer(Endpoint):
         header = {"Inference-Header-Content-Length": str(text)}
         return Response(content, media_type="application/octet-stream", headers=header)
 
-    def _ask(
+    def _operation(
         self, model: Model, graph: Graph, asked: protocol.Request, names: tuple[str, ...]
     ) -> Callable[[float], Awaitable[Answer]]:
         """The operation that answers a request, but for its deadline."""
-        ask = self.server.operations
-        fields: dict[str, Any] = dict(asked.inputs)
-        schema: type[FlowRequest]
-        match graph.suffix:
-            case "sample":
-                schema = SampleRequest
-                if fields.get("n", np.empty(0)).shape != (1,):
-                    raise InvalidInputError("n: expected one number, of shape [1]")
-                fields["n"] = fields["n"].item()
-            case "decode":
-                schema = DecodeRequest
-            case _:
-                # without z, rows outside the support have an answer
-                schema = LogProbRequest if names == ("log_prob",) else EncodeRequest
-        known = schema.model_fields.keys() - fields.keys() - {"model", "version", "context"}
-        fields |= {k: v for k, v in asked.parameters.items() if k in known}
-        try:
-            request = schema.model_validate(fields)
-        except ValidationError as error:
-            raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
+        ask, request = self.server.operations, _request(graph, asked, names)
         match request:
             case SampleRequest():
                 return lambda due: ask.sample(model, request, due)
@@ -157,10 +149,84 @@ def infer_routes(server: Server) -> list[Route]:
 
 
 async def find(server: Server, name: str, version: str = "") -> tuple[Model, Graph]:
-    """The flow and the graph that a name of the protocol means."""
-    flow, _, suffix = name.partition(".")
-    if suffix not in GRAPHS or name.endswith("."):
-        raise UnknownModelError(f"no model {name!r:.80}: a flow's graphs are {list(GRAPHS)}")
-    if version and not version.isdecimal():
-        raise UnknownModelError(f"model {name!r:.80} has no version {version!r:.40}")
-    return await server.store.get(flow, int(version) if version else None), GRAPHS[suffix]
+    """The flow and the graph that a name of the protocol means.
+
+    Raises:
+        ServiceError: what `Store.get` does, or that there is no such graph or version.
+    """
+    server.check_started()
+    flow, graph = split(name)
+    if version and not (VERSION.fullmatch(version) and len(version) <= MOST_DIGITS):
+        raise UnknownModelError(
+            f"model {name!r:.80} has no version {version!r:.40}: expected a whole number from 1"
+        )
+    return await server.store.get(flow, int(version) if version else None), graph
+
+
+def split(name: str) -> tuple[str, Graph]:
+    """The flow's name and the graph that a name of the protocol is made of.
+
+    Raises:
+        UnknownModelError: there is no such graph.
+    """
+    flow, dot, suffix = name.partition(".")
+    if suffix not in GRAPHS or bool(dot) != bool(suffix):
+        names = ", ".join(graph.name(flow[:40]) for graph in GRAPHS.values())
+        raise UnknownModelError(f"no model {name!r:.80}: expected one of {names}")
+    return flow, GRAPHS[suffix]
+
+
+def _timeout(parameters: Parameters) -> float:
+    """When the caller wants an answer no more, on `time.monotonic`'s clock."""
+    given = parameters.get("timeout", 0)
+    if type(given) is not int or given < 0:
+        raise MalformedBodyError(f"timeout: expected microseconds, got {given!r:.40}")
+    return time.monotonic() + given / 1e6 if given else math.inf
+
+
+def _wanted(graph: Graph, asked: protocol.Request) -> tuple[str, ...]:
+    """Which outputs to answer with; all of them where none is named."""
+    names = tuple(asked.outputs) or graph.outputs
+    if unknown := [name for name in names if name not in graph.outputs]:
+        raise InvalidInputError(
+            f"there is no output {unknown[0]!r:.80}, only {', '.join(graph.outputs)}"
+        )
+    return names
+
+
+def _request(graph: Graph, asked: protocol.Request, names: tuple[str, ...]) -> FlowRequest:
+    """A request of the protocol as the operations take it."""
+    fields: dict[str, Any] = dict(asked.inputs)
+    if unknown := fields.keys() - {graph.source, "context"}:
+        raise InvalidInputError(
+            f"there is no input {sorted(unknown)[0]!r:.80}, only {graph.source}, and context of a "
+            "conditional model"
+        )
+    if graph.source not in fields:
+        raise InvalidInputError(f"input {graph.source!r} is missing")
+    schema: type[FlowRequest]
+    match graph.suffix:
+        case "sample":
+            schema, fields["n"] = SampleRequest, _count(fields["n"])
+        case "decode":
+            schema = DecodeRequest
+        case _:
+            # without z, rows outside the support have an answer
+            schema = LogProbRequest if names == ("log_prob",) else EncodeRequest
+    given = {key: value for key, value in asked.parameters.items() if key in SETTINGS}
+    if useless := sorted(given.keys() - schema.model_fields.keys()):
+        raise InvalidInputError(
+            f"parameter {useless[0]} has no use here: {graph.source} → {', '.join(names)}"
+        )
+    try:
+        return schema.model_validate(fields | given, strict=True)
+    except ValidationError as error:
+        raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
+
+
+def _count(n: NDArray[Any]) -> int:
+    if n.shape != (1,) or n.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"n: expected INT64 of shape [1], got {n.dtype} of shape {list(n.shape)}"
+        )
+    return int(n[0])

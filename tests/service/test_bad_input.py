@@ -15,6 +15,7 @@ from tests.conftest import Serve, run_bijecta
 from tests.service.test_questions import NPY, to_npy
 
 M = '"model": "moons-maf"'
+DEEP = "[" * 1000 + "]" * 1000
 
 # endpoint, body, status, words of the detail
 BAD: list[tuple[str, str, int, str]] = [
@@ -46,6 +47,8 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/log_prob", f'{{{M}, "x": [[1, 1{"0" * 20}]]}}', 422, "no finite answer"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "dequantize": 2}}', 422, "not whole numbers"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": 2}}', 422, "nothing here is random"),
+    ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": {DEEP}}}', 422, "seed: Input should be"),
+    ("/log_prob", f'{{{M}, "x": [[1, 2]], "context": {DEEP}}}', 422, "nested too deeply"),
     ("/log_prob", f"{{{M}", 400, "not JSON"),
     ("/log_prob", "[[1, 2]]", 400, "expected a JSON object, got an array"),
     ("/log_prob", "[" * 10_000, 400, "not JSON"),
