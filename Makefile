@@ -56,6 +56,8 @@ format: $(INSTALLED) ## Put the style right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+include tests/benchmarks/serving.mk
+
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[train,dev]'

@@ -14,7 +14,6 @@ is kept in runs/bench-inverse. Needs a machine that does nothing else: two cores
 
 import argparse
 import json
-import platform
 import re
 import sys
 import time
@@ -27,10 +26,12 @@ import torch
 from tqdm import tqdm
 
 from tests.benchmarks import inverse_exact as exact
+from tests.benchmarks.bar import Bar
 from tests.benchmarks.inverse_graph import THREADS, peak_memory
 from tests.benchmarks.inverse_measure import BATCHES, LARGE, SIZES, Cell, Size
 from tests.benchmarks.inverse_page import page
-from tests.benchmarks.inverse_result import PEERS, Bar, Result, bars
+from tests.benchmarks.inverse_result import PEERS, Result, bars
+from tests.benchmarks.machine import cpu_name
 
 FOLDER = Path("runs/bench-inverse")
 RESULTS = Path(__file__).parent / "results"
@@ -75,7 +76,7 @@ def run(device: str) -> Result:
             memory = peaks(size)
             clock.lap("memory")
     return Result(
-        device=device_name(device),
+        device=torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
         threads=THREADS,
         made_with={
             "torch": torch.__version__,
@@ -99,16 +100,6 @@ def peaks(size: Size) -> dict[str, int]:
         path.write_bytes(content)
         found[direction] = peak_memory(path, MEMORY_ROWS)
     return found
-
-
-def device_name(device: str) -> str:
-    """What the device calls itself."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def progress(cell: Cell) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 
 from service.device import CPU, CUDA, cuda_options
+from tests.benchmarks.machine import memory
 
 THREADS = 2
 RUNS = 3
@@ -50,22 +51,15 @@ def main() -> int:
     path, rows = Path(sys.argv[1]), int(sys.argv[2])
     # what came before, the imports, must not have the highest peak
     Path("/proc/self/clear_refs").write_text("5")
-    before = _memory("VmRSS")
+    before = memory("self")
     session = open_graph(path, "cpu")
     source = session.get_inputs()[0]
     shape = (rows, *source.shape[1:])
     values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     for _ in range(RUNS):
         session.run(None, {source.name: values})
-    print(_memory("VmHWM") - before)
+    print(memory("self", "VmHWM") - before)
     return 0
-
-
-def _memory(field: str) -> int:
-    """A field of this process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (kib,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return 1024 * int(kib)
 
 
 if __name__ == "__main__":

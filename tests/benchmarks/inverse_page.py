@@ -1,8 +1,9 @@
 """The Markdown page of the comparison of inverses."""
 
+from tests.benchmarks.bar import Bar, figure
 from tests.benchmarks.inverse_exact import TIMED_ROWS, Trained
 from tests.benchmarks.inverse_measure import LARGE, ONNX, PARALLEL, TORCH, Cell
-from tests.benchmarks.inverse_result import PEERS, Bar, Result, figure
+from tests.benchmarks.inverse_result import PEERS, Result
 from tests.benchmarks.markdown import table
 
 SIDES = (ONNX, TORCH, *PEERS, PARALLEL)

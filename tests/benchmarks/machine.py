@@ -1,0 +1,29 @@
+"""The machine and its processes, as Linux shows them in /proc."""
+
+import os
+import platform
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_name() -> str:
+    """What the CPU calls itself."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def cpu_seconds(process: int | str) -> float:
+    """CPU time that a process has used, in user and system mode, over all its threads."""
+    # the name, in brackets, may hold spaces
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(process: int | str, field: str = "VmRSS") -> int:
+    """A field of a process's status, in bytes."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return 1024 * int(kib)
