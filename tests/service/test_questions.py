@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits, make_moons
 
-NPY = "application/x-npy"
+NPY, ARROW = "application/x-npy", "application/vnd.apache.arrow.stream"
 DIGITS = load_digits().data[:50]
 MOONS = make_moons(200, noise=0.1, random_state=5)[0]
 MODELS = {"digits-maf": DIGITS, "digits-nice": DIGITS, "moons-maf": MOONS, "moons-iaf": MOONS}
