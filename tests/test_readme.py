@@ -26,6 +26,11 @@ def printed(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def python_example(words: str) -> str:
+    (example,) = (block for block in printed("python") if words in block)
+    return example
+
+
 def same(found: Any, expected: Any) -> bool:
     """Equal but for the last digits, which depend on the machine that trained the flow."""
     if isinstance(expected, dict):
@@ -57,8 +62,21 @@ def test_requests_answer_as_printed(serve: Serve, tmp_path: Path) -> None:
             assert found.strip() == expected.strip(), line
 
 
+@pytest.mark.slow
+def test_the_client_answers_as_printed(serve: Serve) -> None:
+    served = serve("--store", Path(os.environ.get("STORE", "store")))
+    example = python_example("service.client")
+    expected = re.findall(r"print\(.*\)  # (.*)", example)
+    assert len(expected) == 3
+    example = example.replace("localhost:8000", f"127.0.0.1:{served.client.base_url.port}")
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == expected, done.stderr
+
+
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    example = printed("python")[0]
+    example = python_example("models import zoo")
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -74,7 +92,7 @@ def test_the_recipe_examples_are_sound() -> None:
 
 def test_a_flow_of_your_own_keeps_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Any] = {"__name__": __name__}
-    exec(printed("python")[1], made)
+    exec(python_example("class Turned"), made)
     entry, line = re.search(r"`(\"turned\": .*?)`", README), re.search(r"`(\"turned c.*?)`", README)
     assert entry is not None
     assert line is not None
