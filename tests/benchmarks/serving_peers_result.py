@@ -103,7 +103,8 @@ class Result:
             float(line[figure])
             for (server, _), lines in self.of(case).items()
             for line in lines
-            if server in servers and line["round"] == round_
+            # a run too short for a single answer has no figures
+            if server in servers and line["round"] == round_ and line["req_s"]
         ]
         return (min if least else max)(found) if found else math.nan
 
