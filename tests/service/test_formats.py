@@ -166,7 +166,7 @@ def test_a_long_sample_comes_in_pieces_that_are_those_of_a_short_one(
         assert table.num_rows == n
         assert table.schema.metadata[b"seed"] == b"4"
     assert x.shape == (n, 2)
-    np.testing.assert_allclose(x[:10], few, rtol=0, atol=1e-5 * np.ptp(few))
+    np.testing.assert_allclose(x[:10], few, rtol=0, atol=1e-5 * float(np.ptp(few)))
     assert client.post("/sample", json={"model": "moons-iaf", "n": n}).status_code == 413
     assert (
         client.post("/sample?model=moons-iaf&n=10000001", headers={"accept": kind}).status_code
