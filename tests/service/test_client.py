@@ -157,7 +157,7 @@ def inference(request: httpx.Request) -> tuple[dict[str, Any], dict[str, NDArray
 
 
 def protocol(
-    outputs: Mapping[str, NDArray[Any]], cut: int | None = None, **head: Any
+    outputs: Mapping[str, NDArray[Any]], cut: int | None = None, more: bytes = b"", **head: Any
 ) -> httpx.Response:
     described = [
         {
@@ -170,7 +170,7 @@ def protocol(
     ]
     text = orjson.dumps({"outputs": described, **head})
     tail = b"".join(values.astype("<f4").tobytes() for values in outputs.values())
-    return httpx.Response(200, content=(text + tail)[:cut], headers={HEADER: str(len(text))})
+    return httpx.Response(200, content=(text + tail)[:cut] + more, headers={HEADER: str(len(text))})
 
 
 def refused(status: int, **headers: str) -> httpx.Response:
@@ -506,6 +506,7 @@ BAD_ANSWERS = {
     "too few rows": protocol({"log_prob": ONE}),
     "a number": protocol({"log_prob": np.ones(())}),
     "cut short": protocol({"log_prob": np.zeros(2)}, cut=-1),
+    "too long": protocol({"log_prob": np.zeros(2)}, more=b"\0"),
     "nothing": httpx.Response(200),
 }
 
