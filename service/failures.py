@@ -45,10 +45,10 @@ def answer(metrics: Metrics, method: str, path: str, error: Exception) -> Respon
             problem, reason = internal.problem() | {"instance": instance}, internal.reason
     metrics.failures.labels(endpoint_label(path), reason).inc()
     if path.startswith("/v2"):
-        # Open Inference Protocol: another document, and no status beside 400 for wrong values
-        code = 400 if problem["status"] == 422 else problem["status"]
-        document = {"error": problem.get("detail", "")}
-        return Response(orjson.dumps(document), code, headers, json.TYPE)
+        # Open Inference Protocol: the text has another name, and wrong values are 400 too
+        status = 400 if problem["status"] == 422 else problem["status"]
+        document = {"error": problem.pop("detail", ""), **problem, "status": status}
+        return Response(orjson.dumps(document), status, headers, json.TYPE)
     return Response(orjson.dumps(problem), problem["status"], headers, json.PROBLEM)
 
 
