@@ -37,8 +37,8 @@ TICK = 0.001
 CONNECTING = 256
 # The largest number of answers between two whose bodies are kept.
 KEEP_EVERY = 509
-# Seconds for what has been sent to be answered, after the end.
-GRACE = 5.0
+# Seconds after the end for what was due before it: left out, the slowest would be missing.
+GRACE = 10.0
 
 
 class Load:
@@ -59,6 +59,7 @@ class Load:
         self.ended = array("d", bytes(8 * len(intended)))
         self.status = array("H", bytes(2 * len(intended)))
         self.free: list[Connection] = []
+        self.waiting: deque[int] = deque()
         self.connections = 0
         self.connecting = 0
         self.over = False
@@ -119,13 +120,12 @@ class Open(Load):
 
     def __init__(self, plan: Plan, intended: "array[float]") -> None:
         super().__init__(plan, intended)
-        self.waiting: deque[int] = deque()
         self._next = 0
         self._loop = asyncio.get_running_loop()
 
     def ready(self, connection: "Connection") -> None:
         """Send what waits longest, or keep the connection for what is due next."""
-        if self.waiting and not self.over:
+        if self.waiting:
             connection.send(self.waiting.popleft())
         else:
             self.free.append(connection)
@@ -233,7 +233,7 @@ async def carry_out(plan: Plan) -> tuple[Load, Summary]:
     await asyncio.sleep(end - monotonic())
     after = monotonic(), process_time(), cpu_seconds(plan.server)
     load.over = True
-    while monotonic() < end + GRACE and len(load.free) < load.connections:
+    while monotonic() < end + GRACE and (load.waiting or len(load.free) < load.connections):
         await asyncio.sleep(0.05)
     seconds, own, server = (b - a for a, b in zip(before, after, strict=True))
     return load, Summary(

@@ -45,8 +45,8 @@ def page(results: Sequence[Result], reached: Sequence[Bar], made: str, seconds: 
         "with 200 and counts from the time at which a request was to be sent, so that it includes",
         "the time that one waits in the generator for a connection. Goodput is those answers a",
         "second. Refusals (429) are timed from sending. Never answered are requests that had no",
-        "answer seconds after the end; failed are those with a wrong one, with any other status,",
-        "or with a connection that broke.",
+        "answer ten seconds after the end; failed are those with a wrong one, any other status,",
+        "or a connection that broke.",
         "",
     ]
     for result in results:
