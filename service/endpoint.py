@@ -58,7 +58,7 @@ def deadline(headers: Headers) -> float:
     Raises:
         MalformedBodyError: `X-Request-Timeout` is not a number of seconds.
     """
-    given = headers["x-request-timeout"]
+    given = headers[b"x-request-timeout"]
     if not given:
         return math.inf
     try:

@@ -39,12 +39,12 @@ class Engine:
         }
         rows, limit = settings.batch_rows or BATCH_ROWS[device.kind], settings.queue_rows
         name = folder.parent.name
-        queues = {
-            direction: Queue(graph, metrics.queue(name, direction), rows, max(rows, limit))
-            for direction, graph in self._graphs.items()
-        }
-        self._queues = queues
-        self._batcher = Batcher(name, queues, device.runs(settings.threads))
+        self._queues = {}
+        for direction, graph in self._graphs.items():
+            observer = metrics.queue(name, direction)
+            self._queues[direction] = Queue(graph, observer, rows, max(rows, limit))
+            observer.watch(self._queues[direction])
+        self._batcher = Batcher(name, self._queues, device.runs(settings.threads))
 
     @property
     def provider(self) -> str:

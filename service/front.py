@@ -39,9 +39,9 @@ class Front:
                 code = message["status"]
             await send(message)
 
-        self.metrics.in_flight.inc()
+        self.metrics.in_flight += 1
         try:
             await app(scope, receive, counted_send)
         finally:
-            self.metrics.in_flight.dec()
+            self.metrics.in_flight -= 1
             self.metrics.answered(endpoint_label(path), code, time.perf_counter() - started)

@@ -1,18 +1,21 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
+from weakref import ref
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
 
 from service.errors import ServiceError
+from service.histogram import Histogram
 from service.manifest import Manifest
+from service.queue import Queue
 
 ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate", "infer")
 OTHER = "other"
@@ -41,39 +44,35 @@ class Metrics:
             "bijecta_request_duration_seconds",
             "From the head of a request to the end of its answer.",
             ["endpoint"],
-            buckets=SECONDS,
-            registry=registry,
+            SECONDS,
         )
-        self.in_flight = Gauge(
+        self.in_flight = 0
+        Gauge(
             "bijecta_inflight_requests", "Requests being answered now.", registry=registry
-        )
+        ).set_function(lambda: self.in_flight)
         self.rows = Histogram(
             "bijecta_request_rows",
             "Rows of an answer.",
             ["endpoint", "model"],
-            buckets=ROWS,
-            registry=registry,
+            ROWS,
         )
         self.batch_rows = Histogram(
             "bijecta_batch_rows",
             "Rows of a run of a graph.",
             ["model", "graph"],
-            buckets=tuple(2**k for k in range(15)),
-            registry=registry,
+            tuple(2**k for k in range(15)),
         )
         self.batch_seconds = Histogram(
             "bijecta_batch_duration_seconds",
             "Time that a run of a graph takes.",
             ["model", "graph"],
-            buckets=SECONDS,
-            registry=registry,
+            SECONDS,
         )
         self.queue_seconds = Histogram(
             "bijecta_queue_duration_seconds",
             "Time that a request waits for its first run.",
             ["model", "graph"],
-            buckets=SECONDS,
-            registry=registry,
+            SECONDS,
         )
         self.queue_rows = Gauge(
             "bijecta_queue_rows",
@@ -93,6 +92,15 @@ class Metrics:
             ["model", "version", "family", "provider"],
             registry=registry,
         )
+        for histogram in (
+            self.duration,
+            self.rows,
+            self.batch_rows,
+            self.batch_seconds,
+            self.queue_seconds,
+        ):
+            registry.register(histogram)
+        self.queues: dict[tuple[str, str], list[ref[Queue]]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
         self._durations = {e: self.duration.labels(e) for e in (*ENDPOINTS, OTHER)}
@@ -144,6 +152,7 @@ class QueueMetrics:
         self._seconds = metrics.batch_seconds.labels(model, graph)
         self._waited = metrics.queue_seconds.labels(model, graph)
         self._depth = metrics.queue_rows.labels(model, graph)
+        self._queues = metrics.queues.setdefault((model, graph), [])
 
     def batch(self, rows: int, seconds: float) -> None:
         """A batch of so many rows took the device so long."""
@@ -154,9 +163,11 @@ class QueueMetrics:
         """A request waited so long until the device took its first rows."""
         self._waited.observe(seconds)
 
-    def depth(self, rows: int) -> None:
-        """So many rows are ahead of a new request."""
-        self._depth.set(rows)
+    def watch(self, queue: Queue) -> None:
+        """State how many rows wait in a queue, and in those of the model's other versions."""
+        queues = self._queues
+        queues[:] = [known for known in queues if known() is not None] + [ref(queue)]
+        self._depth.set_function(lambda: sum(q.depth for known in queues if (q := known())))
 
 
 def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:

@@ -35,10 +35,6 @@ class Observer(Protocol):
         """A request waited so long until the device took its first rows."""
         ...
 
-    def depth(self, rows: int) -> None:
-        """So many rows are ahead of a new request."""
-        ...
-
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -183,7 +179,6 @@ class Queue:
                 # a large job takes turns; what idle threads share is first in line
                 (self.jobs.append if job.rows > self.batch_rows else self.jobs.appendleft)(job)
                 self.depth += self._turn(job)
-        self.observer.depth(self.depth)
         return parts
 
     def measured(self, rows: int, seconds: float) -> None:

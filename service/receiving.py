@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from service.errors import (
     MalformedBodyError,
@@ -34,8 +34,8 @@ class Headers:
     def __init__(self, scope: Scope) -> None:
         self._values: dict[bytes, bytes] = dict(scope["headers"])
 
-    def __getitem__(self, name: str) -> str:
-        return self._values.get(name.encode("latin-1"), b"").decode("latin-1")
+    def __getitem__(self, name: bytes) -> str:
+        return self._values.get(name, b"").decode("latin-1")
 
 
 async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
@@ -53,34 +53,56 @@ async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
         UnsupportedMediaTypeError: a `Content-Encoding` that is not read.
         ClientDisconnect: the caller has left.
     """
-    encoding = headers["content-encoding"].strip().lower()
+    encoding = headers[b"content-encoding"].strip().lower()
     if encoding not in ("", "identity", *ENCODINGS):
         raise UnsupportedMediaTypeError(
             f"Content-Encoding: expected gzip, deflate or none, got {encoding:.40}"
         )
-    allowed = f"a request body may have {limit} bytes"
-    announced = headers["content-length"]
+    announced = headers[b"content-length"]
     if announced and int(announced) > limit:
-        raise TooLargeError(f"{allowed}, this one has {announced}")
+        raise TooLargeError(f"a request body may have {limit} bytes, this one has {announced}")
+    # most bodies come with their head, and need no clock
+    message = _at_once(receive)
+    if message is not None and not message.get("more_body") and "body" in message:
+        body: bytes = message["body"]
+    else:
+        body = await _in_time(receive, message, limit)
+    if len(body) > limit:
+        raise TooLargeError(f"a request body may have {limit} bytes, this one has more")
+    if encoding not in ENCODINGS:
+        return body
+    # in a thread: a few bytes may hold very many
+    return await asyncio.to_thread(decompressed, body, encoding, limit)
+
+
+def _at_once(receive: Receive) -> Message | None:
+    """The next message, if it does not have to be waited for."""
+    pending: Any = receive()
+    try:
+        pending.send(None)
+    except StopIteration as done:
+        message: Message = done.value
+        return message
+    pending.close()
+    return None
+
+
+async def _in_time(receive: Receive, message: Message | None, limit: int) -> bytes:
+    """The body that begins with a message, or with the next one; a little more than the limit."""
     chunks, size, more = [], 0, True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while more:
-                message = await receive()
+            while more and size <= limit:
+                message = message or await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 chunks.append(message.get("body", b""))
                 more = message.get("more_body", False)
                 size += len(chunks[-1])
-                if size > limit:
-                    raise TooLargeError(f"{allowed}, this one has more")
+                message = None
     except TimeoutError:
         raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if encoding not in ENCODINGS:
-        return body
-    # in a thread: a few bytes may hold very many
-    return await asyncio.to_thread(decompressed, body, encoding, limit)
+    return b"".join(chunks)
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:

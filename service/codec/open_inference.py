@@ -18,7 +18,7 @@ from service.codec.tensors import Input, Parameters, Part
 from service.codec.values import truths
 from service.errors import MalformedBodyError, readable
 
-HEADER = "inference-header-content-length"
+HEADER = b"inference-header-content-length"
 
 # Extensions of other servers that would change what an answer means.
 UNSUPPORTED = ("classification", "shared_memory_region")

@@ -85,13 +85,14 @@ class Question(Endpoint, Generic[R]):
         headers = Headers(scope)
         due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        asked_for = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(asked_for, keep_blank_values=True)) if asked_for else {}
         output = query.pop("output", None)
-        content_type = headers["content-type"].partition(";")[0].strip().lower()
+        content_type = headers[b"content-type"].partition(";")[0].strip().lower()
         parse = partial(formats.parse, self.schema, content_type, body, query)
         request = await off_loop(len(body), parse)
         model = await self.server.store.get(request.model, request.version)
-        kind = formats.accepted(headers["accept"], content_type)
+        kind = formats.accepted(headers[b"accept"], content_type)
         return Asked(request, model, kind, output, due)
 
     def check_output(self, output: str | None, names: Iterable[str]) -> None:

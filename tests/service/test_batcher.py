@@ -30,16 +30,12 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.waits: list[float] = []
-        self.depths: list[int] = []
 
     def batch(self, rows: int, seconds: float) -> None:
         self.batches.append(rows)
 
     def waited(self, seconds: float) -> None:
         self.waits.append(seconds)
-
-    def depth(self, rows: int) -> None:
-        self.depths.append(rows)
 
 
 class Double:
