@@ -149,6 +149,12 @@ class Served:
     process: subprocess.Popen[str]
     log: list[str]
 
+    def end(self) -> None:
+        """Stop it, if it still runs."""
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(timeout=40)
+
     def is_ready(self) -> bool:
         """Whether its models are loaded."""
         try:
@@ -187,9 +193,7 @@ def serve() -> Iterator[Serve]:
 
     yield start
     for served in started:
-        served.client.close()
-        served.process.terminate()
-        served.process.wait(timeout=40)
+        served.end()
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,7 @@ def test_a_version_replaced_twenty_times_under_load_fails_nobody(
     assert load.lost == []
     assert set(load.answers) == {200}
     assert metric(served.client, "bijecta_model_info") <= 2
+    served.end()
 
 
 def test_model_settings_are_of_one_model(folder: Path, serve: Serve, tmp_path: Path) -> None:
