@@ -7,6 +7,7 @@ import numpy as np
 from service.arrays import Float32
 from service.errors import InvalidInputError
 from service.manifest import Manifest
+from service.truncation import truncated_normal
 
 
 def chosen_seed(given: int | None) -> int:
@@ -22,12 +23,20 @@ class Latents:
         seed: of a Philox generator, which makes the same numbers on every machine.
         temperature: factor on the deviation from the base's centre; of a mixture, from the mean
             of each row's component.
+        truncation: standard deviations beyond which a normal base is not drawn from.
 
     Raises:
-        InvalidInputError: a temperature above one, which would leave the box of a uniform base.
+        InvalidInputError: a temperature above one, which would leave the box of a uniform base;
+            or a truncation of another base than the normal one.
     """
 
-    def __init__(self, manifest: Manifest, seed: int, temperature: float) -> None:
+    def __init__(
+        self, manifest: Manifest, seed: int, temperature: float, truncation: float | None = None
+    ) -> None:
+        if truncation is not None and manifest.base != "normal":
+            raise InvalidInputError(
+                f"truncation: needs a normal base, this model's is {manifest.base}"
+            )
         if manifest.base == "uniform" and temperature > 1:
             raise InvalidInputError(
                 f"temperature: expected at most 1, got {temperature:g}: this model's base is "
@@ -39,6 +48,7 @@ class Latents:
         self._components = np.random.Generator(philox.jumped())
         self._manifest = manifest
         self._temperature = temperature
+        self._truncation = truncation
 
     def draw(self, n: int) -> Float32:
         """The next n latents, n × latent shape."""
@@ -61,6 +71,8 @@ class Latents:
                 z = temperature * generator.standard_t(parameters["df"], shape)
             case "logistic":
                 z = temperature * generator.logistic(size=shape)
+            case "normal" if self._truncation is not None:
+                z = temperature * truncated_normal(generator.random(shape), self._truncation)
             case "normal":
                 z = temperature * generator.standard_normal(shape)
         latents: Float32 = z.astype(np.float32)

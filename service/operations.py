@@ -114,7 +114,7 @@ class Operations:
         if request.quantize and model.manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
-        latents = noise.Latents(model.manifest, seed, request.temperature)
+        latents = noise.Latents(model.manifest, seed, request.temperature, request.truncation)
         given = context.rows(model.manifest, request.context, request.n)
 
         async def piece(start: int) -> Arrays:

@@ -69,6 +69,14 @@ class SampleRequest(FlowRequest):
         float,
         Field(gt=0, le=100, allow_inf_nan=False, description="the noise is multiplied by it"),
     ] = 1.0
+    truncation: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=8,
+            description="of a normal base: noise beyond so many standard deviations is not drawn",
+        ),
+    ] = None
     quantize: Annotated[
         bool, Field(description="round integer columns; log_prob is that of the unrounded row")
     ] = False

@@ -122,6 +122,7 @@ class Questions:
         n: int,
         seed: int | None = None,
         temperature: float = 1.0,
+        truncation: float | None = None,
         quantize: bool = False,
         context: ArrayLike | None = None,
         *,
@@ -136,6 +137,7 @@ class Questions:
             n: rows, as many as the server allows in a request.
             seed: the same one draws the same rows; chosen by the server where left out.
             temperature: the noise is multiplied by it.
+            truncation: of a normal base: no noise beyond so many standard deviations.
             quantize: round whole-number columns; log_prob is that of the row before rounding.
             context: of a conditional model: n × columns, or one row for all.
             model, version: others than the client's.
@@ -144,6 +146,7 @@ class Questions:
         path = yield from self._infer_path(".sample", model, version, due)
         inputs = bodies.inputs({"n": np.array([index(n)], np.int64), "context": context})
         options = {"seed": seed, "temperature": temperature, "quantize": quantize}
+        options |= {"truncation": truncation}
         names = ("x", "log_prob")
         head, answer = yield from self._infer(path, inputs, names, options, n, due)
         try:

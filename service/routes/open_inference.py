@@ -30,7 +30,7 @@ from service.server import Server
 
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
-SETTINGS = frozenset({"dequantize", "seed", "temperature", "quantize"})
+SETTINGS = frozenset({"dequantize", "seed", "temperature", "truncation", "quantize"})
 
 # More digits make no version.
 MOST_DIGITS = 18

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from scipy.stats import truncnorm
 
 from service import interpolation, noise, settings
 from service.arrays import Float32
@@ -21,6 +22,7 @@ from service.errors import InvalidInputError, ServiceError
 from service.metrics import endpoint_label
 from service.schemas import Path
 from service.settings import SettingsError
+from service.truncation import truncated_normal
 
 FLOAT32 = arrays.arrays(
     np.float32,
@@ -159,6 +161,31 @@ def test_noise_is_a_function_of_the_seed_and_has_the_bases_moments(base: str) ->
     centre = np.array(mean) if base != "mixture" else _means(manifest, flat[:10])
     cool = noise.Latents(manifest, 7, 0.5).draw(10).reshape(-1, 3)
     np.testing.assert_allclose(cool, centre + 0.5 * (flat[:10] - centre), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("truncation", [None, 1.5])
+def test_pieces_of_noise_are_those_of_one_long_draw(base: str, truncation: float | None) -> None:
+    manifest = BASES[base][0]
+    if truncation is not None and base != "normal":
+        with pytest.raises(InvalidInputError, match="needs a normal base"):
+            noise.Latents(manifest, 7, 1.0, truncation)
+        return
+    whole = noise.Latents(manifest, 7, 1.0, truncation).draw(100)
+    piecewise = noise.Latents(manifest, 7, 1.0, truncation)
+    assert np.array_equal(np.concatenate([piecewise.draw(n) for n in (1, 60, 39)]), whole)
+
+
+@given(
+    arrays.arrays(np.float64, 20, elements=st.floats(0, 1, exclude_max=True)),
+    st.floats(1e-3, 8),
+)
+def test_truncated_noise_has_the_quantiles_of_its_density(
+    uniform: NDArray[np.float64], bound: float
+) -> None:
+    found = truncated_normal(uniform, bound)
+    assert np.abs(found).max() <= bound
+    np.testing.assert_allclose(found, truncnorm.ppf(uniform, -bound, bound), rtol=1e-9, atol=1e-9)
 
 
 def _means(manifest: Any, z: Float32) -> NDArray[np.float64]:
