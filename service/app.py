@@ -41,7 +41,8 @@ def create_app(server: Server) -> ASGIApp:
     app.state.server = server
     add_handlers(app, server.metrics)
     asked = flow.questions(server)
-    app.router.routes.extend([*flow.routes(asked), *open_inference.infer_routes(server)])
+    often = [*flow.routes(asked), *open_inference.infer_routes(server)]
+    app.router.routes.extend(often)
     for router in (models.router, repository.router, health.router):
         app.include_router(router)
     paths = flow.documentation(asked)
@@ -52,4 +53,4 @@ def create_app(server: Server) -> ASGIApp:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Front(app, {f"/{question.name}": question for question in asked}, server.metrics)
+    return Front(app, often, server.metrics)

@@ -1,8 +1,9 @@
 """The outermost part of the application: every request passes it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics, endpoint_label
@@ -13,15 +14,16 @@ class Front:
 
     Args:
         app: the application inside.
-        direct: endpoints of POST requests by path; the application has the same ones, behind
-            layers that take longer than a small flow.
+        often: routes of POST requests; the application has them too, behind layers that take
+            longer than a small flow.
         metrics: where the figures go.
     """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, ASGIApp], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, often: Sequence[Route], metrics: Metrics) -> None:
         self.app = app
-        self.direct = direct
         self.metrics = metrics
+        self._exact = {route.path: route.app for route in often if not route.param_convertors}
+        self._patterns = [(r.path_regex, r.app) for r in often if r.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -29,7 +31,7 @@ class Front:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        app = self.direct.get(path, self.app) if scope["method"] == "POST" else self.app
+        app = self._endpoint(scope) if scope["method"] == "POST" else self.app
         started = time.perf_counter()
         code = 0  # the caller left before there was an answer
 
@@ -45,3 +47,13 @@ class Front:
         finally:
             self.metrics.in_flight -= 1
             self.metrics.answered(endpoint_label(path), code, time.perf_counter() - started)
+
+    def _endpoint(self, scope: Scope) -> ASGIApp:
+        path = scope["path"]
+        if found := self._exact.get(path):
+            return found
+        for pattern, app in self._patterns:
+            if match := pattern.match(path):
+                scope["path_params"] = match.groupdict()
+                return app
+        return self.app
