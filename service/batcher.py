@@ -149,6 +149,7 @@ class Batcher:
                         break
                     continue  # all of them had left
                 if self._closed and not waiting:
+                    self._wake.notify_all()  # others may wait for what this thread has taken
                     return None
                 self._waiting += 1
                 self._wake.wait()

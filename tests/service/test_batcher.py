@@ -371,3 +371,23 @@ def test_closing_finishes_what_waits(make: Make) -> None:
         await asyncio.gather(first, *tasks, closing)
 
     run(work)
+
+
+def test_closing_lets_every_thread_go(make: Make) -> None:
+    graph = Double()
+    batcher = make(graph, threads=2)
+    mine = [thread for thread in threading.enumerate() if thread.name.startswith("test-")]
+
+    async def work() -> None:
+        await batcher.run("graph", rows(1), ("y",))  # it is known to take a moment
+        first = await held(batcher, graph)
+        tasks = await queued(batcher, rows(2))  # which the thread that runs will see to
+        batcher.close()
+        await asyncio.sleep(0.05)
+        graph.open.set()
+        await asyncio.gather(first, *tasks)
+
+    run(work)
+    for thread in mine:
+        thread.join(5)
+        assert not thread.is_alive()
