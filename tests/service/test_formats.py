@@ -124,7 +124,7 @@ def test_arrow_carries_context_and_images(client: httpx.Client) -> None:
 BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "nulls": ({"a": [1.0, None], "b": [1.0, 2.0]}, 400, "has nulls"),
     "truth": ({"a": [True], "b": [False]}, 400, "is of bool"),
-    "ragged": ({"x": [[1.0], [1.0, 2.0]]}, 400, "is of list"),
+    "ragged": ({"x": [[1.0], [1.0, 2.0]]}, 400, "is of list<"),
     "too few": ({"a": [1.0]}, 422, "expected N × 2 numbers, got shape (1, 1)"),
     "text": ({"a": ["b"], "c": ["d"]}, 422, "its dtype is <U1"),
     "not finite": ({"a": [math.nan], "b": [0.0]}, 422, "[0][0] is nan"),
