@@ -301,7 +301,7 @@ def test_what_the_server_refuses_is_said_in_its_words(real: Make) -> None:
     for options in ({"model": "none"}, {"version": 9}):
         with pytest.raises(RefusedError) as refused:
             asker("encode", X, **options)
-        assert (refused.value.status, refused.value.reason) == (404, "not-found")
+        assert (refused.value.status, refused.value.reason) == (404, "unknown-model")
 
 
 def test_models_and_readiness(real: Make) -> None:
