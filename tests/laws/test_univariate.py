@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_ndtr, ndtri_exp  # type: ignore[import-untyped]
+from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 from torch.distributions import Normal
 from torch.nn import functional as F
