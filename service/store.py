@@ -98,13 +98,12 @@ class Store:
             UnavailableError: it has been unloaded.
         """
         entry = self._find(name, version)
-        entry.used = time.monotonic()
         if entry.model is None:
             async with self._changing:
-                if entry.unloaded:  # while this waited
-                    raise UnavailableError(f"model {entry.folder.parent.name!r} has been unloaded")
+                entry = self._find(name, version)  # it may have changed while this waited
                 if entry.model is None:
                     await self._load(entry)
+        entry.used = time.monotonic()
         if entry.model is None:
             raise ModelRefusedError(entry.refused)
         return entry.model

@@ -147,8 +147,7 @@ class Questions:
         inputs = bodies.inputs({"n": np.array([index(n)], np.int64), "context": context})
         options = {"seed": seed, "temperature": temperature, "quantize": quantize}
         options |= {"truncation": truncation}
-        names = ("x", "log_prob")
-        head, answer = yield from self._infer(path, inputs, names, options, n, due)
+        head, answer = yield from self._infer(path, inputs, ("x", "log_prob"), options, n, due)
         try:
             return Sampled(**answer, seed=head["parameters"]["seed"])
         except (KeyError, TypeError):

@@ -1,6 +1,11 @@
 """Figures that benchmarks must reach."""
 
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,28 @@ class Bar:
     def __str__(self) -> str:
         relation = "at least" if self.floor else "at most"
         return f"{self.what}: {figure(self.value)}, {relation} {self.limit:g} wanted"
+
+
+def publish(
+    folder: Path, stem: str, content: dict[str, Any], page: str, reached: Sequence[Bar]
+) -> int:
+    """Keep a benchmark's figures and its page, and say what was missed; returns the exit code.
+
+    Args:
+        folder: of the results.
+        stem: of the two files' names.
+        content: the figures; the bars are added.
+        page: in Markdown.
+        reached: the bars.
+    """
+    content = content | {"bars": [asdict(bar) | {"held": bar.held} for bar in reached]}
+    (folder / f"{stem}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{stem}.md").write_text(page, encoding="utf-8")
+    print(page)
+    missed = [bar for bar in reached if not bar.held]
+    for bar in missed:
+        print(f"missed: {bar}", file=sys.stderr)
+    return 1 if missed else 0
 
 
 def figure(value: float) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime
 from tqdm import tqdm
 
+from tests.benchmarks.bar import publish
 from tests.benchmarks.load_page import page
 from tests.benchmarks.load_plan import Plan, Summary
 from tests.benchmarks.load_requests import Oracle, Requests
@@ -153,15 +154,8 @@ def main() -> int:
         "made": made,
         "seconds": options.seconds,
         "models": [asdict(result) for result in results],
-        "bars": [asdict(bar) | {"held": bar.held} for bar in reached],
     }
-    (options.results / "serving_load.json").write_text(json.dumps(content, indent=1) + "\n")
-    (options.results / "serving_load.md").write_text(text, encoding="utf-8")
-    print(text)
-    missed = [bar for bar in reached if not bar.held]
-    for bar in missed:
-        print(f"missed: {bar}", file=sys.stderr)
-    return 1 if missed else 0
+    return publish(options.results, "serving_load", content, text, reached)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pathlib import Path
 import onnxruntime
 from tqdm import tqdm
 
+from tests.benchmarks.bar import publish
 from tests.benchmarks.machine import cpu_name
 from tests.benchmarks.serving_peers_page import page
 from tests.benchmarks.serving_peers_result import OURS, OURS_V2, PEERS, Line, Result, bars
@@ -145,15 +146,8 @@ def main() -> int:
     content = {
         "made": made,
         "models": [asdict(result) for result in results],
-        "bars": [asdict(bar) | {"held": bar.held} for bar in reached],
     }
-    (options.results / "serving_peers.json").write_text(json.dumps(content, indent=1) + "\n")
-    (options.results / "serving_peers.md").write_text(found, encoding="utf-8")
-    print(found)
-    missed = [bar for bar in reached if not bar.held]
-    for bar in missed:
-        print(f"missed: {bar}", file=sys.stderr)
-    return 1 if missed else 0
+    return publish(options.results, "serving_peers", content, found, reached)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
