@@ -3,6 +3,7 @@
 There is no timer. While the device is busy the queues fill; a thread that is free takes what is
 there, up to a budget of rows. A request larger than the budget takes turns with the others, a
 part at a time. Of two queues that both wait, the one goes next that has had less of the device.
+A small request that is alone is run on the loop: to wake a thread and be woken takes longer.
 
 Rows are checked before they are queued, so a batch that fails is the fault of the device, or of
 values that cannot be told beforehand: its requests are then run one by one, and only the guilty
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Less work than this, in seconds, is done sooner by one thread than shared with a second.
 WORTH_A_THREAD = 0.002
+# A lone request that takes no longer than this, in seconds, is run on the loop.
+WORTH_A_WAKE = 0.0005
 # Fewer rows than this are not divided between threads.
 ROWS_WORTH_DIVIDING = 8
 
@@ -52,7 +55,7 @@ class Batcher:
         self._closed = False
         self._failure: BaseException | None = None
         self._running: dict[int, tuple[float, list[Part]]] = {}  # by thread: foreseen seconds
-        self._waiting = 0  # threads without work
+        self._threads = threads
         for i in range(threads):
             threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True).start()
 
@@ -85,9 +88,13 @@ class Batcher:
             self._check_in_order()
             self._enter(self._queues[queue])
             self._queues[queue].append(job)
-            if self._waiting and self._worth_another():
+            lone = self._is_lone(queue, job)
+            if not lone and self._worth_another():
                 self._wake.notify()
         try:
+            if lone:
+                await asyncio.sleep(0)  # what else has come by now is queued in the meantime
+                self._run_lone(queue, job)
             if math.isinf(deadline):
                 return await job.future
             async with asyncio.timeout(deadline - now):
@@ -111,6 +118,25 @@ class Batcher:
         if self._closed:
             raise BatcherFailedError("this model has been unloaded")
 
+    def _is_lone(self, queue: str, job: Job) -> bool:
+        """Whether nothing waits or runs but a job that is soon done."""
+        if self._running or self._queues[queue].seconds(job.rows) > WORTH_A_WAKE:
+            return False
+        return sum(len(other.jobs) for other in self._queues.values()) == 1
+
+    def _run_lone(self, name: str, job: Job) -> None:
+        """Run a job here and now if it is still alone; else leave it to the threads."""
+        queue = self._queues[name]
+        with self._wake:
+            if self._failure is not None or job not in queue.jobs:
+                return
+            if not self._is_lone(name, job):
+                self._wake.notify()
+                return
+            parts = queue.take(job.rows, time.monotonic())
+        if parts:  # it has not become too late in the meantime
+            _finish(list(zip(parts, self._run(queue, parts), strict=True)))
+
     def _enter(self, queue: Queue) -> None:
         """Let a queue that was empty claim nothing for the time it had no use for the device."""
         if not queue.jobs:
@@ -125,16 +151,20 @@ class Batcher:
         try:
             while taken := self._next():
                 queue, parts = taken
-                started = time.perf_counter()
-                outcomes = _outcomes(queue, parts)
-                seconds = time.perf_counter() - started
-                with self._wake:
-                    queue.measured(sum(p.stop - p.start for p in parts), seconds)
-                    del self._running[threading.get_ident()]
+                outcomes = self._run(queue, parts)
                 _deliver(parts, outcomes)
         except BaseException as failure:
             log.critical("a batcher thread has failed", exc_info=True)
             self._fail(failure)
+
+    def _run(self, queue: Queue, parts: list[Part]) -> list[Outcome]:
+        started = time.perf_counter()
+        outcomes = _outcomes(queue, parts)
+        seconds = time.perf_counter() - started
+        with self._wake:
+            queue.measured(sum(part.stop - part.start for part in parts), seconds)
+            self._running.pop(threading.get_ident(), None)  # the loop is none of the threads
+        return outcomes
 
     def _next(self) -> tuple[Queue, list[Part]] | None:
         """Wait for work and take it; None at the end."""
@@ -151,21 +181,20 @@ class Batcher:
                 if self._closed and not waiting:
                     self._wake.notify_all()  # others may wait for what this thread has taken
                     return None
-                self._waiting += 1
                 self._wake.wait()
-                self._waiting -= 1
             rows = sum(part.stop - part.start for part in parts)
             self._running[threading.get_ident()] = (queue.seconds(rows), parts)
             more = any(queue.jobs for queue in self._queues.values())
-            if more and self._waiting and self._worth_another():
+            if more and self._worth_another():
                 self._wake.notify()
             return queue, parts
 
     def _limit(self, queue: Queue) -> int:
-        """Rows to take: a share of what waits, where that is worth the threads without work."""
+        """Rows to take: a share of what waits, where that is worth the other threads' while."""
         if queue.seconds(min(queue.depth, queue.batch_rows)) <= WORTH_A_THREAD:
             return queue.batch_rows
-        share = math.ceil(queue.depth / (self._waiting + 1))
+        # a thread that hands over its last answers is back in no time, so it counts as free
+        share = math.ceil(queue.depth / (self._threads - len(self._running)))
         return min(queue.batch_rows, max(share, ROWS_WORTH_DIVIDING))
 
     def _fail(self, failure: BaseException) -> None:

@@ -9,15 +9,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import convolution_inverse
-from models.bijection import Compose
-from models.distributions import Normal
-from models.flow import Flow
 from models.loops import fixed_point
 from models.masked_convolution import WIDE, InverseMethod, MaskedConvolution
 from models.networks import Conditioner
 from tests.laws.test_images import jacobian
 from tests.laws.zoo_table import NET, randomise
-from training.graph import draft
 
 METHODS: tuple[InverseMethod, ...] = typing.get_args(InverseMethod)
 
@@ -220,16 +216,3 @@ def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
     once_a_row = 3 * (sum(hidden) + last) + 2 * sum(hidden)
     assert sweeps >= 3 * height
     assert counter.get_total_flops() == height * once_a_row + sweeps * 2 * (sum(hidden) + last)
-
-
-@pytest.mark.parametrize(("method", "loops"), [("jacobi", "Loop"), ("rows", "Scan")])
-def test_mintnet_decodes_by_one_loop_a_layer(method: InverseMethod, loops: str) -> None:
-    layers = [MaskedConvolution((1, 2, 2), NET, reverse) for reverse in (False, True)]
-    for layer in layers:
-        layer.inverse_method = method
-    flow = Flow(Normal((1, 2, 2)), Compose(layers)).eval()
-    operators = [
-        [node.op_type for node in draft(flow, *names).model.graph.node]
-        for names in (("x", "z"), ("z", "x"))
-    ]
-    assert [part.count(loops) for part in operators] == [0, 2]

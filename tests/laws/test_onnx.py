@@ -1,5 +1,6 @@
 """Exported graphs agree with their flows, at any batch size, for every line of the law table."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def test_every_family_has_a_line() -> None:
     assert {line.family for line in FLOWS.values() if line.context} == set(zoo.FAMILIES)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * line.slow) for name, line in FLOWS.items()],
+)
 def test_graphs_agree_with_the_float64_flow(name: str, line_bundle: Callable[[str], Path]) -> None:
     path = line_bundle(name)
     for source, file in GRAPHS.items():
@@ -55,13 +59,28 @@ def test_graphs_agree_with_the_float64_flow(name: str, line_bundle: Callable[[st
 def test_sequential_directions_have_their_own_nodes_and_leave_no_trace_of_this_machine(
     line_bundle: Callable[[str], Path],
 ) -> None:
-    contents = {source: (line_bundle("maf") / file).read_bytes() for source, file in GRAPHS.items()}
+    contents = {
+        source: (line_bundle("maf image") / file).read_bytes() for source, file in GRAPHS.items()
+    }
     counts = []
     for content in contents.values():
         operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
         counts.append((operators.count("Loop"), operators.count("MaskedInverse")))
-    assert dict(zip(contents, counts, strict=True)) == {"x": (0, 0), "z": (3, 0)}
+    assert dict(zip(contents, counts, strict=True)) == {"x": (0, 0), "z": (2, 0)}
     assert not any(b".py" in content for content in contents.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "loops"),
+    [("mintnet images context", [("Loop", 2)]), ("mintnet rows context", [("Scan", 1)])],
+)
+def test_mintnet_decodes_by_one_loop_a_layer(
+    name: str, loops: list[tuple[str, int]], line_bundle: Callable[[str], Path]
+) -> None:
+    for file, expected in (("encode.onnx", []), ("decode.onnx", loops)):
+        nodes = onnx.load(line_bundle(name) / file).graph.node
+        counts = Counter(node.op_type for node in nodes)
+        assert [(kind, n) for kind, n in counts.items() if kind in ("Loop", "Scan")] == expected
 
 
 def test_without_the_private_scan_the_loop_is_unrolled_and_agrees(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.arrays import Arrays
-from service.batcher import Batcher
+from service.batcher import WORTH_A_WAKE, Batcher
 from service.errors import (
     BatcherFailedError,
     DeadlineError,
@@ -39,9 +39,12 @@ class Recorder:
 
 
 class Double:
-    """A graph that doubles x; it can be held, be slow, and fail on a number."""
+    """A graph that doubles x; it can be held, be slow, and fail on a number.
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    It takes too long to be run on the loop, which it would block while it is held.
+    """
+
+    def __init__(self, seconds: float = 2 * WORTH_A_WAKE) -> None:
         self.seconds = seconds
         self.open = threading.Event()
         self.open.set()
@@ -189,6 +192,39 @@ def test_threads_without_work_share_what_waits(make: Make) -> None:
 
     run(work)
     assert sorted(map(len, graph.seen)) == [32, 32, 32, 32]
+
+
+def test_a_lone_request_is_run_on_the_loop_and_company_by_a_thread(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.batcher.WORTH_A_WAKE", 10)
+    seen: list[tuple[bool, int]] = []
+    here = threading.get_ident()
+
+    def echo(feeds: Arrays, wanted: Sequence[str]) -> Arrays:
+        seen.append((threading.get_ident() == here, len(feeds["x"])))
+        if (feeds["x"] == -1).any():
+            raise RuntimeError("minus one")
+        return {"y": feeds["x"]}
+
+    batcher = make(echo)
+
+    async def work() -> None:
+        for i in range(3):  # nothing is known of its time before the first
+            assert (await batcher.run("graph", rows(i), ("y",)))["y"] == i
+            await asyncio.sleep(0.02)  # the thread has gone back to wait
+        with pytest.raises(InferenceError, match="minus one"):
+            await batcher.run("graph", rows(-1), ("y",))
+        await asyncio.gather(*(batcher.run("graph", rows(i), ("y",)) for i in range(2)))
+        leaves = asyncio.ensure_future(batcher.run("graph", rows(8), ("y",)))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        with pytest.raises(DeadlineError):
+            await batcher.run("graph", rows(9), ("y",), time.monotonic())
+
+    run(work)
+    assert seen == [(False, 1), (True, 1), (True, 1), (True, 1), (False, 2)]
 
 
 def test_a_poisoned_request_fails_alone(make: Make) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -180,12 +180,13 @@ def test_pieces_of_noise_are_those_of_one_long_draw(base: str, truncation: float
     arrays.arrays(np.float64, 20, elements=st.floats(0, 1, exclude_max=True)),
     st.floats(1e-3, 8),
 )
+@example(np.array([0.0, np.nextafter(1, 0)]), 6.0)
 def test_truncated_noise_has_the_quantiles_of_its_density(
     uniform: NDArray[np.float64], bound: float
 ) -> None:
     found = truncated_normal(uniform, bound)
     assert np.abs(found).max() <= bound
-    np.testing.assert_allclose(found, truncnorm.ppf(uniform, -bound, bound), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found, truncnorm.ppf(uniform, -bound, bound), rtol=1e-12, atol=1e-12)
 
 
 def _means(manifest: Any, z: Float32) -> NDArray[np.float64]:

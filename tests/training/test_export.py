@@ -19,7 +19,8 @@ from models.flow import Flow
 from service import bundle, noise
 from service.manifest import BASE_PARAMETERS, Manifest
 from tests.bundles import write_bundle
-from tests.conftest import run_bijecta
+from tests.conftest import call_bijecta
+from tests.laws.zoo_table import FLOWS, SMALL, Line
 from training import data, evaluate, export, verify
 from training.checkpoint import Run
 from training.errors import ExportError
@@ -117,7 +118,7 @@ def test_calibration_is_of_rows_as_clients_send_them(store: Path, runs: Path) ->
 
 def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path: Path) -> None:
     for expected in (1, 2):
-        done = run_bijecta(
+        done = call_bijecta(
             "export", runs / "moons-maf", "--store", tmp_path, "--name", "twice", cwd=runs
         )
         assert done.returncode == 0, done.stderr
@@ -149,11 +150,12 @@ def test_a_graph_that_misses_its_flow_is_not_written(
 
 
 def test_a_flow_too_steep_for_float32_arithmetic_is_exported_in_float64(
-    line_bundle: Callable[[str], Path], tmp_path: Path
+    line_bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_bundle("maf image", tmp_path, scale=0.3)
+    monkeypatch.setitem(FLOWS, "steep", Line("maf", (2, 3), SMALL | {"transforms": 3}))
+    write_bundle("steep", tmp_path, scale=0.3)
     kinds = []
-    for path in (line_bundle("maf image"), tmp_path / "store" / "maf-image" / "1"):
+    for path in (line_bundle("maf image"), tmp_path / "store" / "steep" / "1"):
         manifest = bundle.read(path)
         graph = onnx.load(path / "decode.onnx").graph
         assert {t.type.tensor_type.elem_type for t in (*graph.input, *graph.output)} == {
@@ -169,11 +171,11 @@ def test_a_flow_too_steep_for_float32_arithmetic_is_exported_in_float64(
 
 def test_names_and_moved_data_are_checked(runs: Path, tmp_path: Path) -> None:
     run = runs / "moons-maf"
-    named = run_bijecta("export", run, "--store", tmp_path, "--name", "Up/../per", cwd=runs)
+    named = call_bijecta("export", run, "--store", tmp_path, "--name", "Up/../per", cwd=runs)
     assert named.returncode == 1
     assert "a bundle's name matches" in named.stderr
     np.save(tmp_path / "other.npy", np.random.default_rng(0).normal(size=(50, 2)))
-    moved = run_bijecta(
+    moved = call_bijecta(
         "export", run, "--store", tmp_path, "--data", tmp_path / "other.npy", cwd=runs
     )
     assert moved.returncode == 1
@@ -193,14 +195,14 @@ def test_a_file_of_rows_goes_all_the_way(tmp_path: Path) -> None:
         ["evaluate", "runs/mine"],
         ["export", "runs/mine", "--store", "store"],
     ):
-        done = run_bijecta(*command, cwd=tmp_path)
+        done = call_bijecta(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     manifest = bundle.read(tmp_path / "store" / "mine" / "1")
     assert manifest.data.name == "rows.csv"
     assert manifest.dequantization is None
     shutil.move(tmp_path / "rows.csv", tmp_path / "moved.csv")
-    done = run_bijecta("evaluate", "runs/mine", cwd=tmp_path)
+    done = call_bijecta("evaluate", "runs/mine", cwd=tmp_path)
     assert done.returncode == 1
     assert "no data file at" in done.stderr
-    done = run_bijecta("evaluate", "runs/mine", "--data", "moved.csv", cwd=tmp_path)
+    done = call_bijecta("evaluate", "runs/mine", "--data", "moved.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

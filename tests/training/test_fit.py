@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from models.flow import Flow
 from models.networks import set_precision
-from tests.conftest import recipe_text, run_bijecta
+from tests.conftest import call_bijecta, recipe_text
 from training import data, evaluate, fit, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.data import Dataset
@@ -241,18 +241,18 @@ def test_progress_is_zero_before_the_first_save(tmp_path: Path) -> None:
 def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     recipe_path = runs / "moons-maf.toml"
     before = (runs / "moons-maf" / "weights.safetensors").read_bytes()
-    again = run_bijecta("train", recipe_path, "--out", runs / "moons-maf", cwd=runs)
+    again = call_bijecta("train", recipe_path, "--out", runs / "moons-maf", cwd=runs)
     assert again.returncode == 0, again.stderr
     assert "best of 3 epochs" in again.stdout
     assert (runs / "moons-maf" / "weights.safetensors").read_bytes() == before
-    other = run_bijecta("train", runs / "moons-iaf.toml", "--out", runs / "moons-maf", cwd=runs)
+    other = call_bijecta("train", runs / "moons-iaf.toml", "--out", runs / "moons-maf", cwd=runs)
     assert other.returncode == 1
     assert "another recipe" in other.stderr
-    score = run_bijecta("evaluate", runs / "digits-maf", cwd=runs)
+    score = call_bijecta("evaluate", runs / "digits-maf", cwd=runs)
     assert score.returncode == 0
     assert "nats per row" in score.stdout
     assert "bits/dim on 180 held-out rows" in score.stdout
-    assert "bits/dim" not in run_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
+    assert "bits/dim" not in call_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     ],
 )
 def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
-    done = run_bijecta(*arguments, cwd=tmp_path)
+    done = call_bijecta(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("bijecta: ")
     assert words in done.stderr

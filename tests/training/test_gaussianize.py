@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from models.flow import Flow
-from tests.conftest import run_bijecta
+from tests.conftest import call_bijecta
 from training import data, recipe
 from training import gaussianize as fitting
 from training.checkpoint import Run, RunFile
@@ -102,7 +102,7 @@ def test_train_says_when_it_fits_the_gaussian_copula(
         "[data]\nsource = 'moons'\nrows = 2000\n"
         f"[flow]\nfamily = 'iterative-gaussianization'\n{options}"
     )
-    done = run_bijecta("train", "wine.toml", cwd=tmp_path)
+    done = call_bijecta("train", "wine.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert ("Gaussian copula" in done.stdout) == is_copula
 

@@ -17,7 +17,7 @@ from models.distributions import Normal
 from models.flow import Flow
 from models.ordered import Inverse
 from service import bundle
-from tests.conftest import run_bijecta
+from tests.conftest import call_bijecta
 from tests.laws.test_inverse import chain
 from tests.laws.zoo_table import randomise
 from training import choice
@@ -171,7 +171,7 @@ def test_the_manifest_says_how_and_export_takes_orders(
     assert bundle.read(store / "digits-nice" / "1").inverse == {}
 
     def export(*options: str) -> tuple[int, str]:
-        done = run_bijecta("export", runs / "moons-maf", "--store", tmp_path, *options, cwd=runs)
+        done = call_bijecta("export", runs / "moons-maf", "--store", tmp_path, *options, cwd=runs)
         return done.returncode, done.stderr + done.stdout
 
     code, said = export("--inverse", "jacobi", "--tolerance", "1e-6")
