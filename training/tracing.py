@@ -4,11 +4,22 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
 import torch
+from onnx import helper, numpy_helper
+from onnxscript import opset20
 from torch import Tensor, nn
 
 OPSET = 20
+
+
+def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> object:
+    """`aten::scalar_tensor` with all digits of a float64: the exporter's own has a float32's."""
+    if isinstance(s, bool | int | float):
+        number = np.array(s, helper.tensor_dtype_to_np_dtype(dtype))
+        return opset20.Constant(value=numpy_helper.from_array(number))
+    return opset20.Cast(s, to=dtype)
 
 
 def trace(
@@ -40,6 +51,7 @@ def trace(
             output_names=list(outputs),
             dynamic_shapes=tuple(axes for _ in inputs),
             opset_version=OPSET,
+            custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
             verbose=False,
         )
     assert program is not None
