@@ -4,6 +4,9 @@ import copy
 import json
 import math
 import shutil
+import subprocess
+import sys
+import time
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +130,27 @@ def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path:
     for version in (1, 2):
         assert bundle.read(tmp_path / "twice" / str(version)).version == version
     assert sorted(p.name for p in (tmp_path / "twice").iterdir()) == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_an_export_killed_at_any_moment_leaves_a_store_that_loads(
+    runs: Path, tmp_path: Path
+) -> None:
+    parent = tmp_path / "moons-maf"
+    command = [sys.executable, "-m", "service.cli", "export", str(runs / "moons-maf")]
+    for milliseconds in (0, 1, 2, 4, 8, 16, 32, 64):
+        with subprocess.Popen([*command, "--store", str(tmp_path)], cwd=runs) as process:
+            while not list(parent.glob(".partial-*")) and process.poll() is None:
+                time.sleep(0.0005)
+            time.sleep(milliseconds / 1000)
+            process.kill()
+        for version in bundle.versions(parent):
+            assert bundle.read(parent / str(version)).version == version
+        for left in parent.glob(".partial-*"):
+            shutil.rmtree(left)
+    done = call_bijecta("export", runs / "moons-maf", "--store", tmp_path, cwd=runs)
+    assert done.returncode == 0, done.stderr
+    assert bundle.read(parent / str(max(bundle.versions(parent)))).name == "moons-maf"
 
 
 def test_a_graph_that_misses_its_flow_is_not_written(
