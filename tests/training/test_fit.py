@@ -276,7 +276,14 @@ def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: 
 def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
     command = [sys.executable, "-m", "service.cli", "train", "long.toml"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "runs" / "long" / "log.jsonl").exists():
             assert time.monotonic() < deadline, "training did not start"
