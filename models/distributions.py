@@ -105,7 +105,7 @@ class Uniform(Factorised):
         return {"low": -self.bound, "high": self.bound}
 
     def _log_density(self, z: Tensor) -> Tensor:
-        inside = torch.zeros_like(z) - math.log(2 * self.bound)
+        inside = torch.full_like(z, -math.log(2 * self.bound))
         return torch.where(z.abs() <= self.bound, inside, -torch.inf)
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:

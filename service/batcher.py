@@ -84,17 +84,18 @@ class Batcher:
         loop, now = asyncio.get_running_loop(), time.monotonic()
         rows = len(next(iter(feeds.values())))
         job = Job(feeds, wanted, rows, loop.create_future(), now, deadline)
+        waits = self._queues[queue]
         with self._wake:
             self._check_in_order()
-            self._enter(self._queues[queue])
-            self._queues[queue].append(job)
-            lone = self._is_lone(queue, job)
+            self._enter(waits)
+            waits.append(job)
+            lone = self._is_lone(waits, job)
             if not lone and self._worth_another():
                 self._wake.notify()
         try:
             if lone:
                 await asyncio.sleep(0)  # what else has come by now is queued in the meantime
-                self._run_lone(queue, job)
+                self._run_lone(waits, job)
             if math.isinf(deadline):
                 return await job.future
             async with asyncio.timeout(deadline - now):
@@ -104,7 +105,7 @@ class Batcher:
         finally:
             if job.answered < rows:
                 with self._wake:
-                    self._queues[queue].discard(job)
+                    waits.discard(job)
 
     def close(self) -> None:
         """Take nothing more, and let the threads go once they have finished what waits."""
@@ -118,24 +119,27 @@ class Batcher:
         if self._closed:
             raise BatcherFailedError("this model has been unloaded")
 
-    def _is_lone(self, queue: str, job: Job) -> bool:
+    def _is_lone(self, queue: Queue, job: Job) -> bool:
         """Whether nothing waits or runs but a job that is soon done."""
-        if self._running or self._queues[queue].seconds(job.rows) > WORTH_A_WAKE:
+        if self._running or queue.seconds(job.rows) > WORTH_A_WAKE:
             return False
         return sum(len(other.jobs) for other in self._queues.values()) == 1
 
-    def _run_lone(self, name: str, job: Job) -> None:
+    def _run_lone(self, queue: Queue, job: Job) -> None:
         """Run a job here and now if it is still alone; else leave it to the threads."""
-        queue = self._queues[name]
-        with self._wake:
-            if self._failure is not None or job not in queue.jobs:
-                return
-            if not self._is_lone(name, job):
-                self._wake.notify()
-                return
-            parts = queue.take(job.rows, time.monotonic())
-        if parts:  # it has not become too late in the meantime
+        try:
+            with self._wake:
+                if job not in queue.jobs:
+                    return
+                if not self._is_lone(queue, job):
+                    self._wake.notify()
+                    return
+                if not (parts := queue.take(job.rows, time.monotonic())):
+                    return  # it has become too late in the meantime
+                self._begin(queue, parts)
             _finish(list(zip(parts, self._run(queue, parts), strict=True)))
+        except BaseException as failure:
+            self._fail(failure)
 
     def _enter(self, queue: Queue) -> None:
         """Let a queue that was empty claim nothing for the time it had no use for the device."""
@@ -151,11 +155,14 @@ class Batcher:
         try:
             while taken := self._next():
                 queue, parts = taken
-                outcomes = self._run(queue, parts)
-                _deliver(parts, outcomes)
+                _deliver(parts, self._run(queue, parts))
         except BaseException as failure:
-            log.critical("a batcher thread has failed", exc_info=True)
             self._fail(failure)
+
+    def _begin(self, queue: Queue, parts: list[Part]) -> None:
+        """Let it be known that this thread has taken parts, which it will run."""
+        rows = sum(part.stop - part.start for part in parts)
+        self._running[threading.get_ident()] = (queue.seconds(rows), parts)
 
     def _run(self, queue: Queue, parts: list[Part]) -> list[Outcome]:
         started = time.perf_counter()
@@ -163,7 +170,7 @@ class Batcher:
         seconds = time.perf_counter() - started
         with self._wake:
             queue.measured(sum(part.stop - part.start for part in parts), seconds)
-            self._running.pop(threading.get_ident(), None)  # the loop is none of the threads
+            del self._running[threading.get_ident()]
         return outcomes
 
     def _next(self) -> tuple[Queue, list[Part]] | None:
@@ -182,8 +189,7 @@ class Batcher:
                     self._wake.notify_all()  # others may wait for what this thread has taken
                     return None
                 self._wake.wait()
-            rows = sum(part.stop - part.start for part in parts)
-            self._running[threading.get_ident()] = (queue.seconds(rows), parts)
+            self._begin(queue, parts)
             more = any(queue.jobs for queue in self._queues.values())
             if more and self._worth_another():
                 self._wake.notify()
@@ -199,6 +205,7 @@ class Batcher:
 
     def _fail(self, failure: BaseException) -> None:
         """Answer every request that waits or runs, and take no more."""
+        log.critical("a batcher has failed", exc_info=failure)
         with self._wake:
             self._failure = failure
             left = [job for queue in self._queues.values() for job in queue.jobs]

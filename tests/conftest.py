@@ -22,7 +22,6 @@ from sklearn.datasets import make_moons
 
 from service.cli import main
 from tests.bundles import slug, write_bundle
-from tests.laws.zoo_table import SERVED
 
 # the processes of a test run share the cores: more threads would wait for each other
 torch.set_num_threads(1)
@@ -219,13 +218,18 @@ def client(store: Path, serve: Serve) -> httpx.Client:
 
 @pytest.fixture(scope="session")
 def families(
-    line_bundle: Callable[[str], Path], made_once: Callable[..., Path], serve: Serve
+    line_bundle: Callable[[str], Path],
+    made_once: Callable[..., Path],
+    serve: Serve,
+    request: pytest.FixtureRequest,
 ) -> httpx.Client:
-    """A client of a server of the lines of the law table that are not slow."""
+    """A client of a server of each line of the law table that a selected test asks for."""
+    asking = [test for test in request.session.items if "families" in test.fixturenames]  # type: ignore[attr-defined]
+    names = dict.fromkeys(test.callspec.params["name"] for test in asking)  # type: ignore[attr-defined]
 
     def gather(folder: Path) -> None:
         # backwards, so as not to wait for a process that exports them one by one for test_onnx.py
-        for name in reversed(SERVED):
+        for name in reversed(names):
             (folder / slug(name)).symlink_to(line_bundle(name).parent)
 
     return serve("--store", made_once("families", gather)).client

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,12 +15,25 @@ from torch import Tensor, nn
 OPSET = 20
 
 
-def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> object:
-    """`aten::scalar_tensor` with all digits of a float64: the exporter's own has a float32's."""
+def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> Any:
+    """`aten::scalar_tensor`."""
     if isinstance(s, bool | int | float):
         number = np.array(s, helper.tensor_dtype_to_np_dtype(dtype))
         return opset20.Constant(value=numpy_helper.from_array(number))
     return opset20.Cast(s, to=dtype)
+
+
+def _full_like(like: Any, fill_value: float, dtype: int = -1, **_: object) -> Any:
+    """`aten::full_like`."""
+    number = _scalar(fill_value, like.dtype if dtype == -1 else dtype)
+    return opset20.Expand(number, opset20.Shape(like))
+
+
+# The exporter's own give a float64 the digits of a float32.
+EXACT: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.aten.scalar_tensor.default: _scalar,
+    torch.ops.aten.full_like.default: _full_like,
+}
 
 
 def trace(
@@ -51,7 +65,7 @@ def trace(
             output_names=list(outputs),
             dynamic_shapes=tuple(axes for _ in inputs),
             opset_version=OPSET,
-            custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
+            custom_translation_table=EXACT,
             verbose=False,
         )
     assert program is not None

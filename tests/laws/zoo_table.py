@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -50,7 +51,7 @@ class Line:
     Args:
         family, event_shape, options, preprocessing: of `zoo.build`.
         context: how many numbers its rows are conditioned on; none where it is 0.
-        slow: exported by `make test-slow` only, as what it adds to other lines is in the laws.
+        slow: exported and served by `make test-slow` only, as what it adds is in the laws.
     """
 
     family: str
@@ -118,7 +119,10 @@ FLOWS: dict[str, Line] = {
     ),
 }
 
-SERVED = [name for name, line in FLOWS.items() if not line.slow]
+every_line = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * line.slow) for name, line in FLOWS.items()],
+)
 
 LAYERS: dict[str, Callable[[], Bijection]] = {
     "permutation": lambda: Permutation((5,), [3, 0, 4, 1, 2]),

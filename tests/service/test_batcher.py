@@ -372,6 +372,30 @@ def test_a_crash_answers_everyone_and_is_known(make: Make) -> None:
     assert batcher.healthy
 
 
+def test_a_crash_on_the_loop_is_known_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.batcher.WORTH_A_WAKE", 10)
+    seen: list[int] = []
+
+    def crash(feeds: Arrays, wanted: Sequence[str]) -> Arrays:
+        seen.append(threading.get_ident())
+        if len(seen) > 1:
+            raise GeneratorExit
+        return {"y": feeds["x"]}
+
+    batcher = make(crash)
+
+    async def work() -> None:
+        await batcher.run("graph", rows(1), ("y",))
+        await asyncio.sleep(0.02)  # the thread has gone back to wait
+        for _ in range(2):
+            with pytest.raises(BatcherFailedError):
+                await batcher.run("graph", rows(1), ("y",))
+
+    run(work)
+    assert seen[1:] == [threading.get_ident()]
+    assert not batcher.healthy
+
+
 def test_two_graphs_share_the_device_by_time(make: Make) -> None:
     fast, slow = Double(0.002), Double(0.02)
     batcher = make(fast, batch_rows=1, slow=slow)

@@ -4,17 +4,15 @@ from typing import Any
 
 import httpx
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 
 from tests.bundles import line_flow, slug
-from tests.laws.zoo_table import FLOWS, SERVED, case
+from tests.laws.zoo_table import FLOWS, case, every_line
 from tests.service.test_bad_input import assert_problem
 from tests.service.test_questions import ask
 
 Float64 = NDArray[np.float64]
-every_line = pytest.mark.parametrize("name", SERVED)
 
 # what `assert_finite_or_refused` lets be null: log_prob −inf
 BOUNDED = [name for name, line in FLOWS.items() if line.preprocessing and "logit" in name]

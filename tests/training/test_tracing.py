@@ -14,7 +14,7 @@ class Scalars(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = torch.where(x > 0, 0.99 * x + 0.00125, 4.605170185988091)
-        return inside.clamp(min=0.123456789) / 1.1 + (0.7 - x) * 0.3
+        return inside.clamp(min=0.123456789) / 1.1 + (0.7 - x) * torch.full_like(x, 0.3)
 
 
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
