@@ -3,7 +3,8 @@
 There is no timer. While the device is busy the queues fill; a thread that is free takes what is
 there, up to a budget of rows. A request larger than the budget takes turns with the others, a
 part at a time. Of two queues that both wait, the one goes next that has had less of the device.
-A small request that is alone is run on the loop: to wake a thread and be woken takes longer.
+Where nothing runs, work that is soon done is done on the loop, after what else has come by then
+has been queued: to wake a thread and be woken takes longer.
 
 Rows are checked before they are queued, so a batch that fails is the fault of the device, or of
 values that cannot be told beforehand: its requests are then run one by one, and only the guilty
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # Less work than this, in seconds, is done sooner by one thread than shared with a second.
 WORTH_A_THREAD = 0.002
-# A lone request that takes no longer than this, in seconds, is run on the loop.
+# Work that takes no longer than this, in seconds, is done on the loop.
 WORTH_A_WAKE = 0.0005
 # Fewer rows than this are not divided between threads.
 ROWS_WORTH_DIVIDING = 8
@@ -53,6 +54,7 @@ class Batcher:
         self._queues = dict(queues)
         self._wake = threading.Condition()
         self._closed = False
+        self._loop_will_work = False
         self._failure: BaseException | None = None
         self._running: dict[int, tuple[float, list[Part]]] = {}  # by thread: foreseen seconds
         self._threads = threads
@@ -89,13 +91,8 @@ class Batcher:
             self._check_in_order()
             self._enter(waits)
             waits.append(job)
-            lone = self._is_lone(waits, job)
-            if not lone and self._worth_another():
-                self._wake.notify()
+            self._see_to(loop)
         try:
-            if lone:
-                await asyncio.sleep(0)  # what else has come by now is queued in the meantime
-                self._run_lone(waits, job)
             if math.isinf(deadline):
                 return await job.future
             async with asyncio.timeout(deadline - now):
@@ -119,25 +116,33 @@ class Batcher:
         if self._closed:
             raise BatcherFailedError("this model has been unloaded")
 
-    def _is_lone(self, queue: Queue, job: Job) -> bool:
-        """Whether nothing waits or runs but a job that is soon done."""
-        if self._running or queue.seconds(job.rows) > WORTH_A_WAKE:
-            return False
-        return sum(len(other.jobs) for other in self._queues.values()) == 1
+    def _see_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have somebody take what waits: the loop, or a thread, unless one is about to."""
+        if self._loop_will_work:
+            return
+        if not self._running and self._is_light():
+            self._loop_will_work = True
+            loop.call_soon(self._work_on_loop, loop)
+        elif self._worth_another():
+            self._wake.notify()
 
-    def _run_lone(self, queue: Queue, job: Job) -> None:
-        """Run a job here and now if it is still alone; else leave it to the threads."""
+    def _is_light(self) -> bool:
+        """Whether all that waits is soon done."""
+        seconds = sum(q.seconds(q.depth) for q in self._queues.values() if q.jobs)
+        return seconds <= WORTH_A_WAKE
+
+    def _work_on_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run one queue's jobs here and now, if they are still few and nobody else is at work."""
         try:
             with self._wake:
-                if job not in queue.jobs:
-                    return
-                if not self._is_lone(queue, job):
-                    self._wake.notify()
-                    return
-                if not (parts := queue.take(job.rows, time.monotonic())):
-                    return  # it has become too late in the meantime
-                self._begin(queue, parts)
-            _finish(list(zip(parts, self._run(queue, parts), strict=True)))
+                self._loop_will_work = False
+                taken = None if self._running or not self._is_light() else self._take()
+            if taken is not None:
+                queue, parts = taken
+                _finish(list(zip(parts, self._run(queue, parts), strict=True)))
+            with self._wake:
+                if any(queue.jobs for queue in self._queues.values()):
+                    self._see_to(loop)
         except BaseException as failure:
             self._fail(failure)
 
@@ -159,10 +164,15 @@ class Batcher:
         except BaseException as failure:
             self._fail(failure)
 
-    def _begin(self, queue: Queue, parts: list[Part]) -> None:
-        """Let it be known that this thread has taken parts, which it will run."""
-        rows = sum(part.stop - part.start for part in parts)
-        self._running[threading.get_ident()] = (queue.seconds(rows), parts)
+    def _take(self) -> tuple[Queue, list[Part]] | None:
+        """The next batch, which this thread will run; None where all who waited have left."""
+        while waiting := [queue for queue in self._queues.values() if queue.jobs]:
+            queue = min(waiting, key=lambda queue: queue.used)
+            if parts := queue.take(self._limit(queue), time.monotonic()):
+                rows = sum(part.stop - part.start for part in parts)
+                self._running[threading.get_ident()] = (queue.seconds(rows), parts)
+                return queue, parts
+        return None
 
     def _run(self, queue: Queue, parts: list[Part]) -> list[Outcome]:
         started = time.perf_counter()
@@ -176,24 +186,22 @@ class Batcher:
     def _next(self) -> tuple[Queue, list[Part]] | None:
         """Wait for work and take it; None at the end."""
         with self._wake:
-            while True:
-                if self._failure is not None:
-                    return None
-                waiting = [queue for queue in self._queues.values() if queue.jobs]
+            while self._failure is None:
+                waiting = any(queue.jobs for queue in self._queues.values())
                 if waiting and self._worth_another():
-                    queue = min(waiting, key=lambda queue: queue.used)
-                    if parts := queue.take(self._limit(queue), time.monotonic()):
+                    if taken := self._take():
                         break
                     continue  # all of them had left
                 if self._closed and not waiting:
                     self._wake.notify_all()  # others may wait for what this thread has taken
                     return None
                 self._wake.wait()
-            self._begin(queue, parts)
+            else:
+                return None
             more = any(queue.jobs for queue in self._queues.values())
             if more and self._worth_another():
                 self._wake.notify()
-            return queue, parts
+            return taken
 
     def _limit(self, queue: Queue) -> int:
         """Rows to take: a share of what waits, where that is worth the other threads' while."""

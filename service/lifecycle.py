@@ -31,6 +31,7 @@ class Process(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 access_log=False,
+                backlog=65535,  # the kernel's bound holds: what finds no place is broken off
                 timeout_keep_alive=65,  # longer than proxies keep theirs, so that they close first
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
@@ -38,7 +39,7 @@ class Process(uvicorn.Server):
         self._served = server
         self._end = float("inf")
         server.on_failure = self._stop
-        # what has been imported stays: to look through it for garbage halts all for 30 ms at a time
+        # what is here stays: to look through it for garbage would halt all, for 30 ms each time
         gc.collect()
         gc.freeze()
 

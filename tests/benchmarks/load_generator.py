@@ -132,8 +132,6 @@ class Open(Load):
 
     def run(self) -> None:
         """Send what is due, and come back for the next."""
-        if self.over:
-            return
         due, now, intended, free = self._next, monotonic(), self.intended, self.free
         end = len(intended)
         while due < end and intended[due] <= now:
@@ -233,6 +231,7 @@ async def carry_out(plan: Plan) -> tuple[Load, Summary]:
     await asyncio.sleep(end - monotonic())
     after = monotonic(), process_time(), cpu_seconds(plan.server)
     load.over = True
+    await asyncio.sleep(2 * TICK)  # by then what was due last is sent
     while monotonic() < end + GRACE and (load.waiting or len(load.free) < load.connections):
         await asyncio.sleep(0.05)
     seconds, own, server = (b - a for a, b in zip(before, after, strict=True))
