@@ -3,8 +3,10 @@
 There is no timer. While the device is busy the queues fill; a thread that is free takes what is
 there, up to a budget of rows. A request larger than the budget takes turns with the others, a
 part at a time. Of two queues that both wait, the one goes next that has had less of the device.
-Where nothing runs, work that is soon done is done on the loop, after what else has come by then
-has been queued: to wake a thread and be woken takes longer.
+
+Two things make much of small requests. Where nothing runs, a few that are soon done are run on
+the loop: to wake a thread and be woken takes longer. And a busy loop has a CPU to itself until a
+full batch waits: runs on every CPU would be small ones, and keep from the loop what comes next.
 
 Rows are checked before they are queued, so a batch that fails is the fault of the device, or of
 values that cannot be told beforehand: its requests are then run one by one, and only the guilty
@@ -23,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from service.arrays import Arrays
+from service.cpus import Runners
 from service.errors import BatcherFailedError, DeadlineError, InferenceError
 from service.queue import Job, Part, Queue
 
@@ -30,8 +33,8 @@ log = logging.getLogger(__name__)
 
 # Less work than this, in seconds, is done sooner by one thread than shared with a second.
 WORTH_A_THREAD = 0.002
-# Work that takes no longer than this, in seconds, is done on the loop.
-WORTH_A_WAKE = 0.0005
+# Work that takes no longer than this, in seconds, for no more requests, is done on the loop.
+WORTH_A_WAKE, FEW = 0.0005, 4
 # Fewer rows than this are not divided between threads.
 ROWS_WORTH_DIVIDING = 8
 
@@ -57,7 +60,7 @@ class Batcher:
         self._loop_will_work = False
         self._failure: BaseException | None = None
         self._running: dict[int, tuple[float, list[Part]]] = {}  # by thread: foreseen seconds
-        self._threads = threads
+        self._runners = Runners(threads)
         for i in range(threads):
             threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True).start()
 
@@ -127,9 +130,10 @@ class Batcher:
             self._wake.notify()
 
     def _is_light(self) -> bool:
-        """Whether all that waits is soon done."""
-        seconds = sum(q.seconds(q.depth) for q in self._queues.values() if q.jobs)
-        return seconds <= WORTH_A_WAKE
+        """Whether all that waits is little, and soon done."""
+        waiting = [queue for queue in self._queues.values() if queue.jobs]
+        few = sum(len(queue.jobs) for queue in waiting) <= FEW
+        return few and sum(queue.seconds(queue.depth) for queue in waiting) <= WORTH_A_WAKE
 
     def _work_on_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run one queue's jobs here and now, if they are still few and nobody else is at work."""
@@ -154,7 +158,12 @@ class Batcher:
 
     def _worth_another(self) -> bool:
         """Whether a thread without work should see to the queues beside those that run."""
-        return all(seconds > WORTH_A_THREAD for seconds, _ in self._running.values())
+        shortest = min((seconds for seconds, _ in self._running.values()), default=math.inf)
+        if shortest <= WORTH_A_THREAD:
+            return False
+        if len(self._running) < self._runners(shortest):
+            return True
+        return any(queue.depth >= queue.batch_rows for queue in self._queues.values())
 
     def _work(self) -> None:
         try:
@@ -205,11 +214,12 @@ class Batcher:
 
     def _limit(self, queue: Queue) -> int:
         """Rows to take: a share of what waits, where that is worth the other threads' while."""
-        if queue.seconds(min(queue.depth, queue.batch_rows)) <= WORTH_A_THREAD:
+        seconds = queue.seconds(min(queue.depth, queue.batch_rows))
+        if seconds <= WORTH_A_THREAD:
             return queue.batch_rows
         # a thread that hands over its last answers is back in no time, so it counts as free
-        share = math.ceil(queue.depth / (self._threads - len(self._running)))
-        return min(queue.batch_rows, max(share, ROWS_WORTH_DIVIDING))
+        free = max(1, self._runners(seconds) - len(self._running))
+        return min(queue.batch_rows, max(math.ceil(queue.depth / free), ROWS_WORTH_DIVIDING))
 
     def _fail(self, failure: BaseException) -> None:
         """Answer every request that waits or runs, and take no more."""
@@ -263,7 +273,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     loop is busy; bytes below a megabyte are copied under it.
     """
     first = parts[0]
-    joined = b"".join(map(np.ascontiguousarray, parts))
+    joined = b"".join([np.ascontiguousarray(part).data for part in parts])
     return np.frombuffer(joined, first.dtype).reshape(-1, *first.shape[1:])
 
 

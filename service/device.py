@@ -1,12 +1,13 @@
 """Where graphs run: the choice of a device, and onnxruntime's settings for it."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import onnxruntime
+
+from service.cpus import granted_cpus
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -100,18 +101,6 @@ def cuda_options(index: int) -> dict[str, str]:
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
     }
-
-
-def granted_cpus() -> int:
-    """CPUs this process may use: its affinity, cut down by the container's quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cpus = min(cpus, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass  # no cgroup v2: nothing is cut
-    return max(cpus, 1)
 
 
 def _has_nvidia_device() -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.device import granted_cpus
+from service.cpus import granted_cpus
 from tests.benchmarks.families import ENTRIES
 from tests.benchmarks.family_job import slug
 from tests.benchmarks.markdown import table
