@@ -1,6 +1,5 @@
 """From the start of the process to its end: uvicorn, made to stop in the right order."""
 
-import gc
 import signal
 import time
 from types import FrameType
@@ -8,6 +7,7 @@ from types import FrameType
 import uvicorn
 
 from service.app import create_app
+from service.garbage import Garbage
 from service.server import Server
 
 
@@ -39,9 +39,7 @@ class Process(uvicorn.Server):
         self._served = server
         self._end = float("inf")
         server.on_failure = self._stop
-        # what is here stays: to look through it for garbage would halt all, for 30 ms each time
-        gc.collect()
-        gc.freeze()
+        self._garbage = Garbage()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second time, or where nothing has to be waited for, stop."""
@@ -56,6 +54,7 @@ class Process(uvicorn.Server):
         """What uvicorn does ten times a second."""
         if time.monotonic() >= self._end:
             self._stop()
+        self._garbage.collect()
         return await super().on_tick(counter)
 
     def _stop(self) -> None:

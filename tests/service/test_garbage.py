@@ -1,0 +1,66 @@
+"""The collector of garbage, taken over from Python."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from service.garbage import MANY, Garbage
+
+
+class Circle:
+    """An object that only a collector frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def circles(count: int) -> weakref.ref[Circle]:
+    made = [Circle() for _ in range(count)]
+    return weakref.ref(made[0])
+
+
+@pytest.fixture
+def garbage() -> Iterator[Garbage]:
+    yield Garbage()
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_what_was_there_is_passed_over(garbage: Garbage) -> None:
+    assert gc.get_freeze_count() > 10_000
+    assert not gc.isenabled()
+
+
+def test_much_is_collected_and_little_is_not(garbage: Garbage) -> None:
+    little = circles(MANY // 10)
+    garbage.collect()
+    assert little() is not None
+    much = circles(MANY)
+    garbage.collect()
+    assert little() is None
+    assert much() is None
+
+
+def test_it_takes_a_small_part_of_all_time(
+    garbage: Garbage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("service.garbage.time.monotonic", lambda: now[0])
+    collect = gc.collect
+
+    def slow() -> int:
+        now[0] += 0.1
+        return collect()
+
+    monkeypatch.setattr("service.garbage.gc.collect", slow)
+    circles(MANY)
+    garbage.collect()
+    again = circles(MANY)
+    now[0] += 4.8  # 0.1 s is 2 % of 5 s
+    garbage.collect()
+    assert again() is not None
+    now[0] += 0.3
+    garbage.collect()
+    assert again() is None
