@@ -106,6 +106,7 @@ class Batcher:
             if job.answered < rows:
                 with self._wake:
                     waits.discard(job)
+            del job  # an error would hold this frame, the frame the job, and the job the error
 
     def close(self) -> None:
         """Take nothing more, and let the threads go once they have finished what waits."""
@@ -241,11 +242,12 @@ def _outcomes(queue: Queue, parts: list[Part]) -> list[Outcome]:
     try:
         return list(_together(queue, parts))
     except Exception as error:
-        failure = error
+        if len(parts) == 1:
+            log.exception("a graph failed")
+        reason = str(error)  # the error itself would hold this frame, and this frame the error
     if len(parts) > 1:
         return [outcome for part in parts for outcome in _outcomes(queue, [part])]
-    log.error("a graph failed", exc_info=failure)
-    return [InferenceError(f"the model failed on these rows: {failure}")]
+    return [InferenceError(f"the model failed on these rows: {reason}")]
 
 
 def _together(queue: Queue, parts: list[Part]) -> Iterator[Arrays]:

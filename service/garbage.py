@@ -1,10 +1,12 @@
-"""When Python looks for garbage that goes in circles: seldom, as requests leave none behind."""
+"""When Python looks for garbage that goes in circles: at times, as few requests leave any."""
 
 import gc
 import time
 
-# Objects more than at the last time, dead or alive, that are worth a look.
-MANY = 50_000
+# Objects more than at the last time, dead or alive, without which there is nothing to look for.
+FEW = 1000
+# Seconds between two times, at least: a failed request may leave large arrays behind.
+PAUSE = 1.0
 # The part of all time that may be spent on it.
 SHARE = 0.02
 
@@ -25,9 +27,9 @@ class Garbage:
 
     def collect(self) -> None:
         """Collect, if that is worth its while: to be called many times a second."""
-        if gc.get_count()[0] < MANY or time.monotonic() < self._next:
+        if gc.get_count()[0] < FEW or time.monotonic() < self._next:
             return
         started = time.monotonic()
         gc.collect()
         ended = time.monotonic()
-        self._next = ended + (ended - started) / SHARE
+        self._next = ended + max(PAUSE, (ended - started) / SHARE)

@@ -1,10 +1,13 @@
 """A test for each fault that batchers have had: see `service.batcher`."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from service.arrays import Arrays
@@ -35,6 +38,32 @@ def test_a_poisoned_request_fails_alone(make: Make) -> None:
     assert last["y"][0, 0] == 198
     assert isinstance(bad, InferenceError)
     assert "minus one" in bad.detail
+
+
+def test_what_has_failed_or_come_too_late_leaves_no_rows_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.batcher.log.exception", lambda _: None)  # pytest keeps records
+    batcher = make(Double())
+    left: list[weakref.ref[np.ndarray]] = []
+
+    def passing(feeds: Arrays) -> Arrays:
+        left.append(weakref.ref(feeds["x"]))
+        return feeds
+
+    async def work() -> None:
+        with pytest.raises(InferenceError):
+            await batcher.run("graph", passing(rows(-1)), ("y",))
+        with pytest.raises(DeadlineError):
+            await batcher.run("graph", passing(rows(1)), ("y",), time.monotonic())
+        await batcher.run("graph", rows(2), ("y",))  # a thread keeps what it ran last
+
+    gc.disable()
+    try:
+        run(work)
+        assert [there() for there in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_graph_that_loses_rows_answers_nobody_with_anothers(make: Make) -> None:

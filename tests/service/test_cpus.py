@@ -14,7 +14,7 @@ class Clocks:
     """The clocks that `service.cpus` reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = self.used = 1000.0
+        self.now, self.used = 1000.0, 0.0
         clocks = SimpleNamespace(
             monotonic=lambda: self.now,
             clock_gettime=lambda _: self.used,

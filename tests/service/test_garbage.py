@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.garbage import MANY, Garbage
+from service.garbage import FEW, PAUSE, SHARE, Garbage
 
 
 class Circle:
@@ -33,34 +33,35 @@ def test_what_was_there_is_passed_over(garbage: Garbage) -> None:
     assert not gc.isenabled()
 
 
-def test_much_is_collected_and_little_is_not(garbage: Garbage) -> None:
-    little = circles(MANY // 10)
+def test_something_is_collected_and_next_to_nothing_is_not(garbage: Garbage) -> None:
+    little = circles(FEW // 10)
     garbage.collect()
     assert little() is not None
-    much = circles(MANY)
+    more = circles(FEW)
     garbage.collect()
     assert little() is None
-    assert much() is None
+    assert more() is None
 
 
+@pytest.mark.parametrize(("took", "rests"), [(0.001, PAUSE), (0.1, 0.1 / SHARE)])
 def test_it_takes_a_small_part_of_all_time(
-    garbage: Garbage, monkeypatch: pytest.MonkeyPatch
+    garbage: Garbage, monkeypatch: pytest.MonkeyPatch, took: float, rests: float
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("service.garbage.time.monotonic", lambda: now[0])
     collect = gc.collect
 
     def slow() -> int:
-        now[0] += 0.1
+        now[0] += took
         return collect()
 
     monkeypatch.setattr("service.garbage.gc.collect", slow)
-    circles(MANY)
+    circles(FEW)
     garbage.collect()
-    again = circles(MANY)
-    now[0] += 4.8  # 0.1 s is 2 % of 5 s
+    again = circles(FEW)
+    now[0] += 0.9 * rests
     garbage.collect()
     assert again() is not None
-    now[0] += 0.3
+    now[0] += 0.2 * rests
     garbage.collect()
     assert again() is None
