@@ -18,15 +18,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-import numpy as np
-
 from service.arrays import Arrays
+from service.batch import Outcome, outcomes_of
 from service.cpus import Runners
-from service.errors import BatcherFailedError, DeadlineError, InferenceError
+from service.errors import BatcherFailedError, DeadlineError
 from service.queue import Job, Part, Queue
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,6 @@ ROWS_WORTH_DIVIDING = 8
 
 OUT_OF_ORDER = "this model is out of order; the log says why"
 
-Outcome = Arrays | Exception
 T = TypeVar("T")
 
 
@@ -94,8 +92,16 @@ class Batcher:
             self._check_in_order()
             self._enter(waits)
             waits.append(job)
-            self._see_to(loop)
+            here = self._see_to()
         try:
+            if here:
+                try:
+                    await asyncio.sleep(0)  # what else has come by now is queued in the meantime
+                except asyncio.CancelledError:
+                    job.future.cancel()
+                    raise
+                finally:
+                    self._work_on_loop(loop)
             if math.isinf(deadline):
                 return await job.future
             async with asyncio.timeout(deadline - now):
@@ -120,15 +126,15 @@ class Batcher:
         if self._closed:
             raise BatcherFailedError("this model has been unloaded")
 
-    def _see_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have somebody take what waits: the loop, or a thread, unless one is about to."""
+    def _see_to(self) -> bool:
+        """Have a thread take what waits, unless somebody is about to; True: the loop has to."""
         if self._loop_will_work:
-            return
+            return False
         if not self._running and self._is_light():
             self._loop_will_work = True
-            loop.call_soon(self._work_on_loop, loop)
         elif self._worth_another():
             self._wake.notify()
+        return self._loop_will_work
 
     def _is_light(self) -> bool:
         """Whether all that waits is little, and soon done."""
@@ -146,8 +152,9 @@ class Batcher:
                 queue, parts = taken
                 _finish(list(zip(parts, self._run(queue, parts), strict=True)))
             with self._wake:
-                if any(queue.jobs for queue in self._queues.values()):
-                    self._see_to(loop)
+                waiting = any(queue.jobs for queue in self._queues.values())
+                if waiting and self._see_to():
+                    loop.call_soon(self._work_on_loop, loop)
         except BaseException as failure:
             self._fail(failure)
 
@@ -186,7 +193,7 @@ class Batcher:
 
     def _run(self, queue: Queue, parts: list[Part]) -> list[Outcome]:
         started = time.perf_counter()
-        outcomes = _outcomes(queue, parts)
+        outcomes = outcomes_of(queue, parts)
         seconds = time.perf_counter() - started
         with self._wake:
             queue.measured(sum(part.stop - part.start for part in parts), seconds)
@@ -235,48 +242,6 @@ class Batcher:
             self._wake.notify_all()
         for job in left:
             _on_loop(job, job.fail, BatcherFailedError(OUT_OF_ORDER))
-
-
-def _outcomes(queue: Queue, parts: list[Part]) -> list[Outcome]:
-    """The outputs of each part, or the error that it alone has caused."""
-    try:
-        return list(_together(queue, parts))
-    except Exception as error:
-        if len(parts) == 1:
-            log.exception("a graph failed")
-        reason = str(error)  # the error itself would hold this frame, and this frame the error
-    if len(parts) > 1:
-        return [outcome for part in parts for outcome in _outcomes(queue, [part])]
-    return [InferenceError(f"the model failed on these rows: {reason}")]
-
-
-def _together(queue: Queue, parts: list[Part]) -> Iterator[Arrays]:
-    wanted = tuple(dict.fromkeys(name for part in parts for name in part.job.wanted))
-    feeds = parts[0].feeds
-    if len(parts) > 1:
-        each = [part.feeds for part in parts]
-        feeds = {name: _joined([feed[name] for feed in each]) for name in feeds}
-    outputs = queue.graph(feeds, wanted)
-    rows = sum(part.stop - part.start for part in parts)
-    for name in wanted:
-        if len(outputs[name]) != rows:
-            raise ValueError(f"{name}: {len(outputs[name])} rows came of {rows}")
-    start = 0
-    for part in parts:
-        stop = start + part.stop - part.start
-        yield {name: outputs[name][start:stop] for name in part.job.wanted}
-        start = stop
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """The rows of several arrays in one.
-
-    numpy gives up the interpreter's lock to copy, and gets it back milliseconds later where the
-    loop is busy; bytes below a megabyte are copied under it.
-    """
-    first = parts[0]
-    joined = b"".join([np.ascontiguousarray(part).data for part in parts])
-    return np.frombuffer(joined, first.dtype).reshape(-1, *first.shape[1:])
 
 
 def _deliver(parts: list[Part], outcomes: list[Outcome]) -> None:

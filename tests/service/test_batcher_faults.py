@@ -43,7 +43,7 @@ def test_a_poisoned_request_fails_alone(make: Make) -> None:
 def test_what_has_failed_or_come_too_late_leaves_no_rows_behind(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.batcher.log.exception", lambda _: None)  # pytest keeps records
+    monkeypatch.setattr("service.batch.log.exception", lambda _: None)  # pytest keeps records
     batcher = make(Double())
     left: list[weakref.ref[np.ndarray]] = []
 
