@@ -4,6 +4,7 @@ RUN/run.json             name, recipe, flow and data, written once at the start
 RUN/weights.safetensors  the best weights so far
 RUN/state.safetensors    what is needed to continue exactly where training stood
 RUN/log.jsonl            one line an epoch
+RUN/refused-0.safetensors  a batch without a finite loss, where one ended training
 RUN/evaluation.json      the figures of the last `bijecta evaluate`
 """
 
@@ -12,13 +13,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import zoo
 from models.flow import Flow
@@ -39,17 +40,36 @@ class RunFile(BaseModel):
 
 @dataclass
 class Progress:
-    """Where training stands after a whole number of epochs; scores in nats per row.
+    """Where training stands; scores in nats per row.
 
-    `scaler` is the state of the gradient scaler, where there is one.
+    Args:
+        epoch: whole epochs so far.
+        step: steps of the one after them.
+        loss: sum of the losses of its rows so far, in nats.
+        best_epoch, best_score: after which epoch the validation rows scored best, and what.
+        seconds: of training so far.
+        finished: whether training has come to its end.
+        scaler: state of the gradient scaler, where there is one.
     """
 
     epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
     best_epoch: int = 0
     best_score: float = float("-inf")
     seconds: float = 0.0
     finished: bool = False
     scaler: dict[str, float] = field(default_factory=dict)
+
+
+class Stateful(Protocol):
+    """What has tensors to keep and to restore, such as a flow."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Tensors by name."""
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor], /) -> object:
+        """Restore them."""
 
 
 @dataclass
@@ -106,18 +126,17 @@ class Run:
         """Keep these weights as the best so far."""
         write_atomically(self.folder / "weights.safetensors", save(dict(weights)))
 
-    def save_state(
-        self, flow: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress
-    ) -> None:
-        """Keep everything that the next epoch depends on; None where there are no gradients."""
-        tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
-        state = {} if optimizer is None else optimizer.state_dict()["state"]
-        for i, values in state.items():
-            tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
+    def save_state(self, progress: Progress, **parts: Stateful) -> None:
+        """Keep everything that the next step depends on, part by part, each under its name."""
+        tensors = {
+            f"{part}.{name}": value
+            for part, stateful in parts.items()
+            for name, value in stateful.state_dict().items()
+        }
         metadata = {"progress": json.dumps(asdict(progress))}
         write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
 
-    def load_state(self, flow: nn.Module, optimizer: torch.optim.Optimizer | None) -> Progress:
+    def load_state(self, **parts: Stateful) -> Progress:
         """Restore what `save_state` kept; a fresh Progress where nothing was kept yet.
 
         Raises:
@@ -130,19 +149,13 @@ class Run:
             with safe_open(path, "pt") as file:
                 progress = Progress(**json.loads(file.metadata()["progress"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            prefix = "flow."
-            flow.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-        except (SafetensorError, RuntimeError, KeyError) as error:
+            for part, stateful in parts.items():
+                prefix = f"{part}."
+                stateful.load_state_dict(
+                    {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                )
+        except (SafetensorError, RuntimeError, LookupError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if not key.startswith(prefix):
-                _, i, name = key.split(".")
-                state.setdefault(int(i), {})[name] = value
-        if optimizer is not None:
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         return progress
 
     def log(self, line: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What `bijecta train`, `evaluate` and `export` do."""
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.evaluate import evaluate as evaluate_run
 from training.export import export as export_run
 from training.fit import fit
 from training.gaussianize import gaussianize
+from training.team import ALONE, Team
 
 
 def train(arguments: Namespace) -> None:
@@ -25,8 +27,15 @@ def train(arguments: Namespace) -> None:
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
     dataset = data.load(chosen.data)
+    team = Team.join(device)
+    if team.leads:
+        open_or_create(folder, name, chosen, dataset)
+    team.wait()
     run = open_or_create(folder, name, chosen, dataset)
-    progress = fit_run(run, dataset, device)
+    progress = fit_run(run, dataset, device, team)
+    team.leave()
+    if not team.leads:
+        return
     passes = "steps" if _without_gradients(run) else "epochs"
     _say(
         f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
@@ -73,9 +82,17 @@ def export(arguments: Namespace) -> None:
         )
 
 
-def fit_run(run: Run, dataset: Dataset, device: torch.device) -> Progress:
-    """Fit a run's flow in its family's way: by gradients, or step by step without."""
-    return (gaussianize if _without_gradients(run) else fit)(run, dataset, device)
+def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
+    """Fit a run's flow in its family's way: by gradients, or step by step without.
+
+    Raises:
+        TrainingError: several processes for a family that is fitted without gradients.
+    """
+    if not _without_gradients(run):
+        return fit(run, dataset, device, team)
+    if team.size > 1:
+        raise TrainingError("a flow that is fitted without gradients is fitted by one process")
+    return gaussianize(run, dataset, device)
 
 
 def _without_gradients(run: Run) -> bool:
@@ -127,7 +144,12 @@ def _device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise TrainingError("--device cuda was asked for, and torch finds no CUDA device here")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if not available or name == "cpu":
+        return torch.device("cpu")
+    # torchrun numbers the processes of a machine
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
 
 
 def _say_score(run: Run, score: HeldOut) -> None:

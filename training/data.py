@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from models import zoo
 from service.bundle import sha256
 from service.manifest import ContextColumn
-from training import files
+from training import files, protocols
 from training.columns import is_integer, numbers
 from training.context import Float32, context
 from training.densities import DENSITIES
@@ -72,7 +72,9 @@ def load(recipe: DataRecipe) -> Dataset:
         DataError: the source cannot be read, holds columns that no density fits or that cannot
             be a context, or rows that have not the shape asked for; the column is named.
     """
-    source, digest, table, integers = _table(recipe)
+    if recipe.protocol is not None:
+        return _published(recipe)
+    source, digest, table, integers, sizes = _table(recipe)
     values = numbers(table)
     if unknown := sorted(set(recipe.context) - set(table.columns)):
         raise DataError(f"no columns {unknown} for the context: the columns are {table.columns}")
@@ -88,7 +90,7 @@ def load(recipe: DataRecipe) -> Dataset:
         raise DataError(
             f"shape {shape} has {math.prod(shape)} elements, the rows have {len(columns)} columns"
         )
-    train, validation, test = _divide(len(rows), recipe)
+    train, validation, test = _divide(sizes, recipe)
     labelled = None if table.labels is None else (str(recipe.labels), table.labels)
     beside = context(recipe.context, values[:, given], labelled, train)
     shaped = rows.astype(np.float32).reshape(-1, *shape)
@@ -176,9 +178,48 @@ def _digest(rows: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest()
 
 
-def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str]:
-    """Name and checksum of a source, what it holds, and what to do with its whole numbers."""
+def _published(recipe: DataRecipe) -> Dataset:
+    """The rows of a published protocol, which are float32 as they are."""
     assert recipe.source is not None
+    assert recipe.protocol is not None
+    path = Path(recipe.source)
+    splits = protocols.read(recipe.protocol, path)
+    columns = splits.train.shape[1]
+    shape = recipe.shape or [columns]
+    if math.prod(shape) != columns:
+        raise DataError(f"shape {shape} has {math.prod(shape)} elements, the rows have {columns}")
+    digests = [sha256(file) for file in ([path] if path.is_file() else sorted(path.iterdir()))]
+    train, validation, test = (part.astype(np.float32).reshape(-1, *shape) for part in splits)
+    return Dataset(
+        name=recipe.protocol,
+        sha256=_together(digests),
+        integer=np.zeros(shape, dtype=bool),
+        low=np.full(shape, -np.inf),
+        high=np.full(shape, np.inf),
+        train=train,
+        validation=validation,
+        test=test,
+    )
+
+
+def _together(digests: Sequence[str]) -> str:
+    """One checksum for several."""
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str, list[int]]:
+    """Name and checksum of a source, what it holds, and what to do with its whole numbers.
+
+    The last are the numbers of rows of the source, and of the files that validate and test, where
+    there are any: the table holds theirs after the source's.
+    """
+    assert recipe.source is not None
+    held = [part for part in (recipe.validation, recipe.test) if isinstance(part, str)]
+    if recipe.source in ("digits", *DENSITIES) and held:
+        raise DataError(f"{held} are held out beside files, not beside {recipe.source!r}")
+    sizes: list[int] = []
     if recipe.source == "digits":
         digits = load_digits()
         columns = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
@@ -190,13 +231,15 @@ def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str]:
         table = files.Table(rows, ["x", "y"])
         name, digest, integers = recipe.source, _digest(rows), recipe.integers
     else:
-        path = Path(recipe.source)
-        table = files.read(path, recipe.key, recipe.drop, recipe.labels)
-        name, digest, integers = path.name, sha256(path), recipe.integers
+        paths = [Path(path) for path in (recipe.source, *held)]
+        tables = [files.read(path, recipe.key, recipe.drop, recipe.labels) for path in paths]
+        table, sizes = files.joined(tables, paths), [len(table.rows) for table in tables]
+        digest, integers = _together([sha256(path) for path in paths]), recipe.integers
+        name = paths[0].name
     if recipe.labels is not None and table.labels is None:
         known = "'digit'" if recipe.source == "digits" else "none"
         raise DataError(f"{name} has no labels {recipe.labels!r}: labels there are: {known}")
-    return name, digest, table, integers
+    return name, digest, table, integers, sizes or [len(table.rows)]
 
 
 def _range(
@@ -223,11 +266,22 @@ def _range(
     return low, high
 
 
-def _divide(n: int, recipe: DataRecipe) -> list[NDArray[np.intp]]:
-    """Which of n rows are trained on, which validate, and which test."""
+def _divide(sizes: list[int], recipe: DataRecipe) -> list[NDArray[np.intp]]:
+    """Which rows are trained on, which validate, and which test.
+
+    Args:
+        sizes: rows of the source, and of the files that validate and test.
+        recipe: the shares, or that there are such files.
+    """
+    n = sizes[0]
     order = np.random.default_rng(recipe.seed).permutation(n)
-    n_test, n_validation = (max(1, round(s * n)) for s in (recipe.test, recipe.validation))
+    n_validation, n_test = (max(1, round(s * n)) if s else 0 for s in recipe.shares)
     test, validation, train = np.split(order, [n_test, n_test + n_validation])
+    _, *own = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    if isinstance(recipe.test, str):
+        test = own.pop()
+    if isinstance(recipe.validation, str):
+        validation = own.pop()
     if min(len(test), len(train)) < 2:
         raise DataError(
             f"{n} rows divide into {len(train)} to train on, {len(validation)} to validate "

@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,6 +78,34 @@ def read(
     if labels is not None and table.labels is None:
         raise DataError(f"{path}: no column {labels!r} of labels: the columns are {table.columns}")
     return table
+
+
+def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
+    """The rows of several files of the same columns, one after the other.
+
+    Args:
+        tables: what the files hold.
+        paths: where they lie, for people.
+
+    Raises:
+        DataError: they have not the same columns.
+    """
+    first = tables[0]
+    for table, path in zip(tables, paths, strict=True):
+        if table.columns != first.columns:
+            raise DataError(
+                f"{path} has the columns {_few(table.columns)}, {paths[0]} has "
+                f"{_few(first.columns)}: rows that are held out have the same"
+            )
+    if len(tables) == 1:
+        return first
+    rows = np.concatenate([table.rows for table in tables])
+    labels = [table.labels for table in tables if table.labels is not None]
+    return Table(rows, first.columns, np.concatenate(labels) if labels else None)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= 8 else [*names[:4], "…", names[-1]])
 
 
 def _read_npy(path: Path, wanted: Wanted) -> Table:

@@ -1,6 +1,5 @@
 """Maximum likelihood: epochs, early stopping, and exact resumption."""
 
-import math
 import sys
 import time
 from dataclasses import dataclass
@@ -9,93 +8,179 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
 from models.flow import Flow
-from models.networks import set_precision
-from training.checkpoint import Progress, Run
+from training.checkpoint import Progress, Run, write_atomically
 from training.data import Dataset
 from training.errors import NonFiniteError
 from training.evaluate import log_prob
-from training.recipe import FitRecipe
+from training.steps import NonFiniteStepError, Steps
+from training.team import ALONE, Team
 
-SECONDS_BETWEEN_SAVES = 10.0
+SECONDS_BETWEEN_SAVES = 30.0
 
 # Enough rows for means and deviations to start from, few enough for any memory.
 ROWS_TO_START = 1024
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-def fit(run: Run, dataset: Dataset, device: torch.device) -> Progress:
+def fit(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
     """Train a run's flow to the end of its recipe, from wherever the run stands.
 
-    Each epoch's randomness depends on the recipe's seed and the epoch alone, and the state is
-    saved after whole epochs, so a run that was interrupted or killed at any moment ends with the
-    weights of one that was not (bitwise, on a CPU with the same number of threads).
+    Each step's randomness depends on the recipe's seed, the epoch and the step alone, and the
+    state is saved between steps, so a run that was interrupted or killed at any moment ends with
+    the weights of one that was not (bitwise, on a CPU with the same number of threads).
 
     Args:
         run: the run folder; its best weights are kept there as they are found.
         dataset: the run's data.
         device: where to train.
+        team: the processes that train together; each gives the same run and data.
 
     Raises:
-        NonFiniteError: a loss is not a number; says the epoch, the batch and the rows.
+        NonFiniteError: a loss is not a number; says the epoch, the batch and the rows, and where
+            the batch was saved.
     """
     recipe = run.file.recipe.fit
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    flow = run.new_flow().to(device)
-    set_precision(flow, PRECISIONS[recipe.precision])
-    optimizer = torch.optim.AdamW(
-        flow.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    # the gradients of float16 end at 6e-8: they are computed larger, and made small again after
-    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    progress = run.load_state(flow, optimizer)
-    if progress.epoch == 0:
-        _start(flow, dataset, recipe.seed)
-    scaler.load_state_dict(progress.scaler or scaler.state_dict())
-    run.rewind_log(progress.epoch)
-    train = _Rows.of(dataset, device)
-    validation = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
-    best: dict[str, Tensor] = {}  # weights better than those on disk
-    saved = progress.seconds
-    started = time.monotonic() - progress.seconds
+    fitting = _Fitting(run, dataset, device, team)
     with tqdm(
         desc=run.file.name,
-        unit="epoch",
-        total=recipe.epochs,
-        initial=progress.epoch,
+        unit="row",
+        unit_scale=True,
+        total=recipe.epochs * len(dataset.train),
+        initial=fitting.rows_done,
         mininterval=0.2 if sys.stderr.isatty() else 5,
+        disable=not team.leads,
     ) as bar:
-        while not progress.finished:
-            loss = _epoch(flow, optimizer, scaler, train, recipe, progress.epoch)
-            score = float(log_prob(flow, validation, dataset.validation_context).mean())
-            progress.epoch += 1
-            progress.scaler = scaler.state_dict()
-            progress.seconds = time.monotonic() - started
-            if score > progress.best_score:
-                progress.best_epoch, progress.best_score = progress.epoch, score
-                best = {name: value.cpu().clone() for name, value in flow.state_dict().items()}
-            waited = progress.epoch - progress.best_epoch
-            progress.finished = progress.epoch >= recipe.epochs or waited >= recipe.patience
-            run.log({"epoch": progress.epoch, "train": -loss, "validation": score})
-            figures = f"validation {score:.3f} nats, best {progress.best_score:.3f}"
-            bar.set_postfix_str(figures, refresh=False)
-            bar.update()
-            if progress.finished or progress.seconds - saved > SECONDS_BETWEEN_SAVES:
-                # the state last: on disk it is never ahead of the weights that it speaks of
-                if best:
-                    run.save_best(best)
-                run.save_state(flow, optimizer, progress)
-                best, saved = {}, progress.seconds
+        while not fitting.progress.finished:
+            fitting.epoch(bar)
+    progress = fitting.progress
     if progress.best_epoch == 0:
         raise NonFiniteError(
             f"{run.folder}: in {progress.epoch} epochs no score of the validation rows was finite"
         )
     return progress
+
+
+class _Fitting:
+    """A training on its way."""
+
+    def __init__(self, run: Run, dataset: Dataset, device: torch.device, team: Team) -> None:
+        self.run, self.recipe, self.team = run, run.file.recipe.fit, team
+        self.flow = run.new_flow().to(device)
+        self.rows = _Rows.of(dataset, device)
+        self.batches = -(-len(dataset.train) // self.recipe.batch_size)
+        self.steps = Steps(self.flow, self.recipe, self.recipe.epochs * self.batches, team)
+        self.progress = run.load_state(flow=self.flow, optimizer=self.steps)
+        if self.progress.epoch == self.progress.step == 0:
+            _start(self.flow, dataset, self.recipe.seed)
+            self.steps.restart_average()
+        elif self.progress.scaler:
+            self.steps.scaler.load_state_dict(self.progress.scaler)
+        held = team.share(len(dataset.validation))
+        context = dataset.validation_context
+        self.context = None if context is None else context[held]
+        noisy = dataset.noisy(dataset.validation, self.recipe.noise_copies, self.recipe.seed)
+        self.validation, self.held = noisy[:, held], len(dataset.validation)
+        self.best: dict[str, Tensor] = {}  # weights better than those on disk
+        self.saved = self.progress.seconds
+        self.started = time.monotonic() - self.progress.seconds
+        if team.leads:
+            run.rewind_log(self.progress.epoch)
+
+    @property
+    def rows_done(self) -> int:
+        """Rows trained on, counted once in each epoch."""
+        progress = self.progress
+        return progress.epoch * len(self.rows.x) + progress.step * self.recipe.batch_size
+
+    def epoch(self, bar: "tqdm[Any]") -> None:
+        """What is left of a pass over the training rows, and a score of the validation rows."""
+        progress = self.progress
+        self.flow.train()
+        shuffler = torch.Generator().manual_seed(_seed(self.recipe.seed, progress.epoch))
+        order = torch.randperm(len(self.rows.x), generator=shuffler)
+        for chosen in torch.split(order, self.recipe.batch_size)[progress.step :]:
+            progress.loss += self._step(chosen.to(self.rows.x.device))
+            progress.step += 1
+            bar.update(len(chosen))
+            self._save_if_due()
+        with self.steps.averaged() as flow:
+            score = self._score(flow)
+            if score > progress.best_score:
+                progress.best_epoch, progress.best_score = progress.epoch + 1, score
+                self.best = {k: v.cpu().clone() for k, v in flow.state_dict().items()}
+        line = {
+            "epoch": progress.epoch + 1,
+            "train": -progress.loss / len(self.rows.x),
+            "validation": score,
+            "learning_rate": self.steps.rate(progress.epoch * self.batches + progress.step - 1),
+        }
+        progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
+        waited = progress.epoch - progress.best_epoch
+        progress.finished = progress.epoch >= self.recipe.epochs or waited >= self.recipe.patience
+        figures = f"validation {score:.3f} nats, best {progress.best_score:.3f}"
+        bar.set_postfix_str(figures, refresh=False)
+        if self.team.leads:
+            self.run.log(line | {"seconds": round(time.monotonic() - self.started, 1)})
+        self._save_if_due()
+
+    def _step(self, chosen: Tensor) -> float:
+        """A step on these training rows; the sum of their losses in nats."""
+        progress = self.progress
+        # one seed for the noise and dropout of a step: nothing else is random
+        torch.manual_seed(_seed(self.recipe.seed, progress.epoch, progress.step))
+        mine = self.team.share(len(chosen))
+        x, context = self.rows.batch(chosen)
+        x, context = x[mine], None if context is None else context[mine]
+        done = progress.epoch * self.batches + progress.step
+        try:
+            return self.steps.step(x, context, len(chosen), done)
+        except NonFiniteStepError as error:
+            raise self._refused(error, chosen[mine], x, context) from None
+
+    def _score(self, flow: Flow) -> float:
+        """Mean log-density of the validation rows in nats."""
+        scores = log_prob(flow, self.validation, self.context)
+        return self.team.total(float(scores.sum())) / self.held
+
+    def _save_if_due(self) -> None:
+        """Keep where training stands: at its end, and now and then before it."""
+        progress = self.progress
+        progress.seconds = time.monotonic() - self.started
+        due = progress.seconds - self.saved > SECONDS_BETWEEN_SAVES
+        if not self.team.leads or not (due or progress.finished):
+            return
+        # the state last: on disk it is never ahead of the weights that it speaks of
+        if self.best:
+            self.run.save_best(self.best)
+        progress.scaler = self.steps.scaler.state_dict()
+        self.run.save_state(progress, flow=self.flow, optimizer=self.steps)
+        self.best, self.saved = {}, progress.seconds
+
+    def _refused(
+        self, error: NonFiniteStepError, chosen: Tensor, x: Tensor, context: Tensor | None
+    ) -> NonFiniteError:
+        """Keep the batch of a step that was not made, and say what is wrong with it."""
+        tensors = {"rows": chosen, "x": x, "log_prob": -error.row_loss}
+        tensors |= {} if context is None else {"context": context}
+        path = self.run.folder / f"refused-{self.team.rank}.safetensors"
+        write_atomically(path, save({name: value.cpu() for name, value in tensors.items()}))
+        bad = chosen[~torch.isfinite(error.row_loss)].tolist()
+        culprit = (
+            f"training rows {bad[:10]} of {len(bad)} have no finite log-density"
+            if bad
+            else f"all log-densities are finite, the gradient's norm is {error.norm}"
+        )
+        return NonFiniteError(
+            f"epoch {self.progress.epoch + 1}, batch {self.progress.step + 1}: {culprit}; the "
+            f"weights before it are kept, and the batch in {path}. Lower learning_rate or "
+            "clip_norm in [fit], or look at those rows"
+        )
 
 
 @dataclass(frozen=True)
@@ -123,40 +208,8 @@ class _Rows:
         return x, None if self.context is None else self.context[chosen]
 
 
-def _epoch(
-    flow: Flow,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    train: _Rows,
-    recipe: FitRecipe,
-    epoch: int,
-) -> float:
-    """One pass over the training rows; the mean loss in nats per row."""
-    # one seed for the order of rows, the noise and dropout: nothing else is random
-    torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
-    flow.train()
-    order = torch.randperm(len(train.x)).to(train.x.device)
-    batches = torch.split(order, recipe.batch_size)
-    total = 0.0
-    for i, chosen in enumerate(batches):
-        if recipe.schedule == "cosine":
-            done = (epoch + i / len(batches)) / recipe.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-        row_loss = -flow.log_prob(*train.batch(chosen))
-        loss = row_loss.mean()
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), recipe.clip_norm)
-        # gradients that only their scale made infinite cost a step, and the scale is halved
-        too_large = bool(torch.isfinite(loss)) and scaler.get_scale() > 1
-        if not bool(torch.isfinite(norm)) and not too_large:
-            _refuse(row_loss, norm, chosen, epoch, i)
-        scaler.step(optimizer)
-        scaler.update()
-        total += float(loss.detach()) * len(chosen)
-    return total / len(train.x)
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def _start(flow: Flow, dataset: Dataset, seed: int) -> None:
@@ -166,16 +219,3 @@ def _start(flow: Flow, dataset: Dataset, seed: int) -> None:
     if dataset.train_context is not None:
         inputs.append(dataset.train_context[rows])
     flow.eval().start(*(torch.from_numpy(values).to(flow.like) for values in inputs))
-
-
-def _refuse(row_loss: Tensor, norm: Tensor, chosen: Tensor, epoch: int, batch: int) -> None:
-    rows = chosen[~torch.isfinite(row_loss)].tolist()
-    culprit = (
-        f"training rows {rows[:10]} of {len(rows)} have no finite log-density"
-        if rows
-        else f"all log-densities are finite, the gradient's norm is {float(norm)}"
-    )
-    raise NonFiniteError(
-        f"epoch {epoch + 1}, batch {batch + 1}: {culprit}; the weights before it are kept. "
-        "Lower learning_rate or clip_norm in [fit], or look at those rows"
-    )

@@ -49,7 +49,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     flow = run.new_flow().to(device).eval()
-    progress = run.load_state(flow, None)
+    progress = run.load_state(flow=flow)
     run.rewind_log(progress.epoch)
     started = time.monotonic() - progress.seconds
     steps = next(part for part in flow.modules() if isinstance(part, IterativeGaussianization))
@@ -86,7 +86,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
             bar.set_postfix_str(figures, refresh=False)
             bar.update()
             if progress.finished or progress.seconds - saved > SECONDS_BETWEEN_SAVES:
-                run.save_state(flow, None, progress)
+                run.save_state(progress, flow=flow)
                 saved = progress.seconds
     if progress.best_epoch == 0:
         raise TrainingError(f"{run.folder}: no step gave the validation rows a finite score")

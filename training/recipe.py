@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from models import zoo
 from training.densities import DENSITIES
 from training.errors import RecipeError
+from training.protocols import PROTOCOLS
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -26,6 +27,8 @@ class DataRecipe(_Section):
     Args:
         source: `digits`, a name from `densities.DENSITIES`, or a file's path, from the recipe's
             folder; `--data` overrides.
+        protocol: one of `protocols.PROTOCOLS`: rows are prepared and divided as published, and
+            of the other keys only `source` and `shape` count.
         key: array name, for an `.npz` that holds several.
         drop: columns to leave out, by name.
         context: columns of numbers that the flow is conditioned on instead of modelling them.
@@ -36,11 +39,13 @@ class DataRecipe(_Section):
             column has no bound, or `dequantize` them with noise U(−½, ½).
         bounds: the closed range of the values; needed for `logit` where not all are integers.
         rows: how many to draw, for densities.
-        validation, test: shares held out for early stopping and for the reported figure.
+        validation, test: what is held out for early stopping and for the reported figure: a share
+            of the rows, or a file of its own, read as the source is.
         seed: of the draw and of the division.
     """
 
     source: str | None = None
+    protocol: str | None = None
     key: str | None = None
     drop: list[str] = []
     context: list[str] = []
@@ -49,17 +54,32 @@ class DataRecipe(_Section):
     integers: Literal["refuse", "dequantize"] = "refuse"
     bounds: tuple[float, float] | None = None
     rows: Annotated[int, Field(ge=10)] = 50_000
-    validation: Share = 0.1
-    test: Share = 0.1
+    validation: Share | str = 0.1
+    test: Share | str = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _leaves_rows_to_train_on(self) -> "DataRecipe":
-        if self.validation + self.test >= 1:
+        if sum(self.shares) >= 1:
             raise ValueError("validation and test together must leave rows to train on")
         if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
             raise ValueError("bounds are [low, high] with low < high")
         return self
+
+    @model_validator(mode="after")
+    def _knows_its_protocol(self) -> "DataRecipe":
+        if self.protocol is None:
+            return self
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
+        if more := sorted(self.model_fields_set - {"source", "protocol", "shape"}):
+            raise ValueError(f"protocol {self.protocol!r} leaves no choice of {', '.join(more)}")
+        return self
+
+    @property
+    def shares(self) -> list[float]:
+        """What parts of the source's rows are held out, to validate and to test."""
+        return [0.0 if isinstance(part, str) else part for part in (self.validation, self.test)]
 
     @model_validator(mode="after")
     def _gives_each_column_one_part(self) -> "DataRecipe":
@@ -111,12 +131,17 @@ class FitRecipe(_Section):
         epochs: at most this many passes over the training rows.
         patience: stop after so many epochs without a better validation score.
         batch_size: rows a step.
+        accumulate: parts that a batch is computed in, one after the other, to need less memory.
         learning_rate: of AdamW; with `schedule = "cosine"` it falls to zero over `epochs`.
+        warm_up: steps in which the learning rate rises to its height.
         schedule: `constant` or `cosine`.
+        average: what part of an exponential moving average of the weights each step keeps; the
+            average is what is scored and saved. 0 for the weights themselves.
         weight_decay: of AdamW.
         clip_norm: largest norm of the gradient.
         precision: number type of the conditioner networks in training; `bfloat16` and `float16`
             are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
+        compile: let torch compile the flow for training, for which it needs a C++ compiler.
         noise_copies: noisy copies of each held-out row that a score is averaged over.
         threads: CPU threads; what the machine has where left out. One is nearly as fast for small
             flows, bears other work beside it, and makes the weights independent of the cores.
@@ -126,11 +151,15 @@ class FitRecipe(_Section):
     epochs: Annotated[int, Field(ge=1)] = 200
     patience: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 128
+    accumulate: Annotated[int, Field(ge=1)] = 1
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warm_up: Annotated[int, Field(ge=0)] = 0
     schedule: Literal["constant", "cosine"] = "constant"
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
     noise_copies: Annotated[int, Field(ge=1)] = 10
     threads: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -176,6 +205,9 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         raise RecipeError(f"{path}: {'; '.join(wrong)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
+    for held in ("validation", "test"):
+        if isinstance(part := getattr(recipe.data, held), str):
+            setattr(recipe.data, held, str((path.parent / part).resolve()))
     if data is not None:
         recipe.data.source = str(data.resolve())
     if recipe.data.source is None:

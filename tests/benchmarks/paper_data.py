@@ -1,0 +1,49 @@
+"""Write the shared data sets in the forms that recipes of the papers' protocols read.
+
+`python -m tests.benchmarks.paper_data FOLDER` makes
+
+FOLDER/bsds300/{train,validation,test}.npy   patches of 8 × 8 pixels, 0–255
+FOLDER/power.npy                             7 measurements and the minute of the day
+FOLDER/miniboone.npy                         the validation split, all there is in one piece
+FOLDER/cifar10-{train,test}.npy              images of 3 × 32 × 32, 0–255
+
+MNIST and Fashion-MNIST are read as they lie in the shared folder.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from tests.shared_data import SHARED
+
+
+def write(folder: Path) -> None:
+    """Write what is not there yet."""
+    loaders = _loaders()
+    (folder / "bsds300").mkdir(parents=True, exist_ok=True)
+    for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
+        path = folder / "bsds300" / f"{ours}.npy"
+        if not path.exists():
+            np.save(path, loaders.bsds300_patches(theirs))
+    with np.load(SHARED / "power_head" / "power_head_raw.npz") as power:
+        np.save(folder / "power.npy", np.column_stack([power["x"], power["minute"]]))
+    np.save(folder / "miniboone.npy", loaders.load_npz(SHARED / "miniboone" / "miniboone_val.npz"))
+    for part, rows in (("train", "train_0_10000"), ("test", "test_0_1000")):
+        images, _ = loaders.load_cifar(SHARED / "cifar10" / f"cifar10_{rows}.npz")
+        np.save(folder / f"cifar10-{part}.npy", images)
+
+
+def _loaders() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("load_data", SHARED / "load_data.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
