@@ -99,7 +99,7 @@ def miniboone(path: Path) -> Splits:
         rows = _array(path, 43)
     else:
         with path.open() as file:
-            signal = int(file.readline().split()[0])
+            signal, _ = map(int, file.readline().split())
         rows = _loaded_text(path, skip=1, columns=50, most=signal)
         rows = rows[rows[:, 0] >= -100]
         rows = rows[:, _not_repeated(rows)]
@@ -183,7 +183,7 @@ def _power_text(path: Path) -> Rows:
         convert_options=pyarrow.csv.ConvertOptions(
             null_values=["?", ""], column_types={"Date": pa.string(), "Time": pa.string()}
         ),
-    ).drop_nulls()
+    ).drop_null()
     times = (time.split(":") for time in table["Time"].to_pylist())
     minutes = [60 * int(hours) + int(minutes) for hours, minutes, *_ in times]
     columns = [column.to_numpy() for column in table.columns[2:]]

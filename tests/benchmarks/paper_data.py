@@ -22,21 +22,24 @@ from tests.shared_data import SHARED
 
 def write(folder: Path) -> None:
     """Write what is not there yet."""
-    loaders = _loaders()
+    reference = loaders()
     (folder / "bsds300").mkdir(parents=True, exist_ok=True)
     for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
         path = folder / "bsds300" / f"{ours}.npy"
         if not path.exists():
-            np.save(path, loaders.bsds300_patches(theirs))
+            np.save(path, reference.bsds300_patches(theirs))
     with np.load(SHARED / "power_head" / "power_head_raw.npz") as power:
         np.save(folder / "power.npy", np.column_stack([power["x"], power["minute"]]))
-    np.save(folder / "miniboone.npy", loaders.load_npz(SHARED / "miniboone" / "miniboone_val.npz"))
+    np.save(
+        folder / "miniboone.npy", reference.load_npz(SHARED / "miniboone" / "miniboone_val.npz")
+    )
     for part, rows in (("train", "train_0_10000"), ("test", "test_0_1000")):
-        images, _ = loaders.load_cifar(SHARED / "cifar10" / f"cifar10_{rows}.npz")
+        images, _ = reference.load_cifar(SHARED / "cifar10" / f"cifar10_{rows}.npz")
         np.save(folder / f"cifar10-{part}.npy", images)
 
 
-def _loaders() -> ModuleType:
+def loaders() -> ModuleType:
+    """The shared folder's own loaders."""
     spec = importlib.util.spec_from_file_location("load_data", SHARED / "load_data.py")
     assert spec is not None
     assert spec.loader is not None

@@ -213,6 +213,12 @@ def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_pa
     dataset.train[7] = np.nan
     with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d+: training rows \[7\] of 1"):
         fit.fit(run, dataset, CPU)
+    refused = load_file(run.folder / "refused-0.safetensors")
+    rows = refused["rows"].tolist()
+    assert len(rows) == chosen.fit.batch_size
+    np.testing.assert_array_equal(refused["x"], dataset.train[rows])
+    finite = torch.isfinite(refused["log_prob"]).tolist()
+    assert [row for row, good in zip(rows, finite, strict=True) if not good] == [7]
 
 
 def test_damaged_runs_are_refused(tmp_path: Path) -> None:
