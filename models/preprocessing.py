@@ -8,8 +8,12 @@ from torch import Tensor
 
 from models.bijection import Bijection, sum_event
 from models.gaussian import log_sigmoid
+from models.matrices import LinearMap
 
 Values = float | Sequence[float]
+
+# float32 bears no more: x and z are each good for 1e-7 of it
+LARGEST_CONDITION = 1e5
 
 
 class Standardize(Bijection):
@@ -135,6 +139,46 @@ class SoftLogit(Bijection):
         slope = 1 / below + 1 / above
         x = self.low - self.pad + below + (z - inside) / slope
         return x, -sum_event(torch.log(slope))
+
+
+class Whiten(LinearMap):
+    """z = W x with a fixed matrix, such as one that makes data uncorrelated.
+
+    Args:
+        event_shape: shape of one row, of one axis.
+        matrix: W, D × D.
+
+    Raises:
+        ValueError: rows of several axes, or no D × D matrix that can be inverted.
+    """
+
+    weight: Tensor
+
+    def __init__(self, event_shape: Sequence[int], matrix: Sequence[Sequence[float]]) -> None:
+        super().__init__(event_shape)
+        exact = torch.tensor(matrix, dtype=torch.float64)
+        if len(self.event_shape) != 1 or exact.shape != (self.n, self.n):
+            raise ValueError(
+                f"rows of shape {self.event_shape} are not whitened by a matrix of shape "
+                f"{tuple(exact.shape)}"
+            )
+        if not bool(torch.linalg.cond(exact) < LARGEST_CONDITION):
+            raise ValueError("the matrix that whitens is singular, or nearly so")
+        self.register_buffer("weight", exact.to(torch.get_default_dtype()))
+
+    def matrix(self) -> Tensor:
+        """W, n × n."""
+        return self.weight
+
+    def inverse_matrix(self) -> Tensor:
+        """The inverse of W, n × n."""
+        inverse: Tensor = torch.linalg.inv(self.weight)
+        return inverse
+
+    def log_abs_det(self) -> Tensor:
+        """log|det W|, in nats."""
+        log_abs_det: Tensor = torch.linalg.slogdet(self.weight).logabsdet
+        return log_abs_det
 
 
 def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:

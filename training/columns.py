@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import DataError
-from training.files import Table
+from training.table import Table
 
 # A column of fewer distinct values than this, among many rows, is a set of labels.
 FEWEST_DISTINCT = 20

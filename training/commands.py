@@ -8,7 +8,7 @@ import torch
 
 from models import zoo
 from service.manifest import HeldOut
-from training import data, recipe
+from training import architecture, data, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.choice import Wanted
 from training.data import Dataset
@@ -117,7 +117,7 @@ def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Data
                 "or remove it"
             )
         return run
-    flow = data.flow_arguments(dataset, chosen.flow)
+    flow = architecture.arguments(dataset, chosen.flow)
     try:
         zoo.build(**flow)
     except ValueError as error:  # refused before there is a run of it

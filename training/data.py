@@ -5,14 +5,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from models import zoo
 from service.bundle import sha256
 from service.manifest import ContextColumn
 from training import files, protocols
@@ -20,7 +17,8 @@ from training.columns import is_integer, numbers
 from training.context import Float32, context
 from training.densities import DENSITIES
 from training.errors import DataError
-from training.recipe import DataRecipe, FlowRecipe
+from training.recipe import DataRecipe
+from training.table import Table, Wanted, joined
 
 
 @dataclass(frozen=True)
@@ -110,70 +108,6 @@ def load(recipe: DataRecipe) -> Dataset:
     )
 
 
-def flow_arguments(dataset: Dataset, recipe: FlowRecipe) -> dict[str, Any]:
-    """What `zoo.build` takes to build a recipe's flow for a data set.
-
-    Raises:
-        DataError: a logit was asked for and the data has no bounds.
-    """
-    arguments = {
-        "family": recipe.family,
-        "event_shape": list(dataset.event_shape),
-        "preprocessing": preprocessing(dataset, recipe),
-        "options": recipe.options,
-    }
-    if dataset.context:
-        fields = {"classes", "mean", "scale"}
-        columns = [c.model_dump(include=fields, exclude_none=True) for c in dataset.context]
-        arguments["context"] = {"columns": columns, "embedding": recipe.embedding}
-    return arguments
-
-
-def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
-    """The fixed first layers of a flow, as `zoo.build` takes them, fitted to the training rows.
-
-    Raises:
-        DataError: a logit was asked for and the data has no bounds.
-    """
-    if recipe.preprocessing == "none":
-        return []
-    rows = dataset.noisy(dataset.train, copies=1, seed=0)[0]
-    steps: list[dict[str, Any]] = []
-    if recipe.preprocessing != "standardize":
-        if not np.isfinite([dataset.low, dataset.high]).all():
-            raise DataError(
-                f"preprocessing = '{recipe.preprocessing}' needs the range of the values: set "
-                "bounds = [low, high] in [data]"
-            )
-        # an integer is the centre of its cell, so the cells end half a step further out
-        low, high = dataset.low - 0.5 * dataset.integer, dataset.high + 0.5 * dataset.integer
-        step: dict[str, Any] = {"kind": recipe.preprocessing}
-        if recipe.preprocessing == "soft-logit":
-            step["margin"] = recipe.margin
-        else:
-            pad = recipe.margin * (high - low)
-            low, high = low - pad, high + pad
-        steps.append(step | {"low": per_coordinate(low), "high": per_coordinate(high)})
-        layer = zoo.fixed_layer(dataset.event_shape, **steps[0])
-        with torch.no_grad():
-            rows = layer.encode(torch.from_numpy(rows))[0].numpy()
-    mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
-    steps.append(
-        {
-            "kind": "standardize",
-            "mean": per_coordinate(mean),
-            "scale": per_coordinate(np.maximum(scale, 1e-12)),
-        }
-    )
-    return steps
-
-
-def per_coordinate(values: ArrayLike) -> float | list[float]:
-    """One number where all coordinates agree, else one a coordinate in row-major order."""
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    return float(flat[0]) if np.ptp(flat) == 0 else flat.tolist()
-
-
 def _digest(rows: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest()
 
@@ -188,11 +122,10 @@ def _published(recipe: DataRecipe) -> Dataset:
     shape = recipe.shape or [columns]
     if math.prod(shape) != columns:
         raise DataError(f"shape {shape} has {math.prod(shape)} elements, the rows have {columns}")
-    digests = [sha256(file) for file in ([path] if path.is_file() else sorted(path.iterdir()))]
     train, validation, test = (part.astype(np.float32).reshape(-1, *shape) for part in splits)
     return Dataset(
         name=recipe.protocol,
-        sha256=_together(digests),
+        sha256=_checksum(path),
         integer=np.zeros(shape, dtype=bool),
         low=np.full(shape, -np.inf),
         high=np.full(shape, np.inf),
@@ -202,6 +135,12 @@ def _published(recipe: DataRecipe) -> Dataset:
     )
 
 
+def _checksum(path: Path) -> str:
+    """Of a file, or of all files in a folder."""
+    within = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return _together([sha256(file) for file in within])
+
+
 def _together(digests: Sequence[str]) -> str:
     """One checksum for several."""
     return (
@@ -209,7 +148,7 @@ def _together(digests: Sequence[str]) -> str:
     )
 
 
-def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str, list[int]]:
+def _table(recipe: DataRecipe) -> tuple[str, str, Table, str, list[int]]:
     """Name and checksum of a source, what it holds, and what to do with its whole numbers.
 
     The last are the numbers of rows of the source, and of the files that validate and test, where
@@ -224,17 +163,18 @@ def _table(recipe: DataRecipe) -> tuple[str, str, files.Table, str, list[int]]:
         digits = load_digits()
         columns = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
         labels = digits.target if recipe.labels == "digit" else None
-        table = files.Table(digits.data, columns, labels)
+        table = Table(digits.data, columns, labels)
         name, digest, integers = "scikit-learn digits", _digest(digits.data), "dequantize"
     elif recipe.source in DENSITIES:
         rows = DENSITIES[recipe.source](recipe.rows, recipe.seed)
-        table = files.Table(rows, ["x", "y"])
+        table = Table(rows, ["x", "y"])
         name, digest, integers = recipe.source, _digest(rows), recipe.integers
     else:
         paths = [Path(path) for path in (recipe.source, *held)]
-        tables = [files.read(path, recipe.key, recipe.drop, recipe.labels) for path in paths]
-        table, sizes = files.joined(tables, paths), [len(table.rows) for table in tables]
-        digest, integers = _together([sha256(path) for path in paths]), recipe.integers
+        wanted = Wanted(recipe.key, recipe.drop, recipe.labels, recipe.window)
+        tables = [files.read(path, wanted) for path in paths]
+        table, sizes = joined(tables, paths), [len(table.rows) for table in tables]
+        digest, integers = _together(list(map(_checksum, paths))), recipe.integers
         name = paths[0].name
     if recipe.labels is not None and table.labels is None:
         known = "'digit'" if recipe.source == "digits" else "none"

@@ -25,9 +25,10 @@ from service.manifest import (
     SelfTest,
     Tolerances,
 )
+from training.architecture import per_coordinate
 from training.checkpoint import Run, write_atomically
 from training.choice import FASTEST, Wanted, fastest
-from training.data import Dataset, per_coordinate
+from training.data import Dataset
 from training.errors import ExportError
 from training.evaluate import log_prob
 from training.graph import draft

@@ -2,8 +2,7 @@
 
 import csv
 import gzip
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,106 +12,65 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from training.errors import DataError
+from training.images import read_cifar, read_pictures, read_svhn
+from training.sounds import has_sounds, read_sounds
+from training.table import Table, Wanted, array_table, few
+
+Reader = Callable[[Path, Wanted], Table]
+
+EVERYTHING = Wanted()
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of numbers as a file holds them.
+def read(path: Path, wanted: Wanted = EVERYTHING) -> Table:
+    """Read a table, images or sounds from a file or folder of a kind that `READERS` knows.
 
     Args:
-        rows: N × D, of the file's own number type; images are flat rows of pixels.
-        columns: a name for each coordinate, in row-major order.
-        labels: N, the column of labels, numbers or text, where one was asked for.
-    """
-
-    rows: NDArray[np.generic]
-    columns: list[str]
-    labels: NDArray[np.generic] | None = None
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What of a file is wanted; see `read`."""
-
-    key: str | None
-    drop: Collection[str]
-    labels: str | None
-
-    def kept(self, names: list[str], path: Path) -> list[int]:
-        """Which columns hold numbers of rows: neither dropped nor labels."""
-        if unknown := sorted(set(self.drop) - set(names)):
-            raise DataError(f"{path}: cannot drop {unknown}: the columns are {names}")
-        return [i for i, n in enumerate(names) if n not in self.drop and n != self.labels]
-
-
-def read(
-    path: Path, key: str | None = None, drop: Collection[str] = (), labels: str | None = None
-) -> Table:
-    """Read `.npy`, `.npz`, `.csv`, `.parquet` or IDX (`.idx`, `-ubyte`, either with `.gz`).
-
-    Args:
-        path: the file.
-        key: name of the array in an `.npz` that holds several.
-        drop: names of columns to leave out, of any type.
-        labels: name of a column to be kept apart, of any type; in an `.npz`, of a column or of
-            another array.
+        path: the file or folder.
+        wanted: `key`, the array of an `.npz` that holds several; `drop`, columns to leave out;
+            `labels`, what is kept apart to label rows: a column of any type, another array of an
+            `.npz`, or what a reader of images or sounds knows of them; `window`, the samples of a
+            row of sound.
 
     Raises:
         DataError: no such file or column, a format that is not read, or a file that is not of
             its format.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"no data file at {path}")
+    if path.is_dir():
+        ending = "folder of sounds or pictures"
+        reader: Reader = read_sounds if has_sounds(path) else read_pictures
+    else:
+        ending, reader = _by_ending(path)
+    try:
+        table = reader(path, wanted)
+    except DataError:
+        raise
+    except Exception as error:  # parsers of untrusted bytes fail in every way there is
+        raise DataError(f"{path} is not a readable {ending}: {error}") from error
+    if wanted.labels is not None and table.labels is None:
+        raise DataError(
+            f"{path}: no column {wanted.labels!r} of labels: the columns are {few(table.columns)}"
+        )
+    return table
+
+
+def _by_ending(path: Path) -> tuple[str, Reader]:
     endings = next((endings for endings in READERS if path.name.endswith(endings)), None)
     if endings is None:
         known = ", ".join(ending for endings in READERS for ending in endings)
         raise DataError(f"{path}: cannot tell the format; file names end in {known}")
-    try:
-        table = READERS[endings](path, Wanted(key, drop, labels))
-    except DataError:
-        raise
-    except Exception as error:  # parsers of untrusted bytes fail in every way there is
-        raise DataError(f"{path} is not a readable {endings[0]} file: {error}") from error
-    if labels is not None and table.labels is None:
-        raise DataError(f"{path}: no column {labels!r} of labels: the columns are {table.columns}")
-    return table
-
-
-def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
-    """The rows of several files of the same columns, one after the other.
-
-    Args:
-        tables: what the files hold.
-        paths: where they lie, for people.
-
-    Raises:
-        DataError: they have not the same columns.
-    """
-    first = tables[0]
-    for table, path in zip(tables, paths, strict=True):
-        if table.columns != first.columns:
-            raise DataError(
-                f"{path} has the columns {_few(table.columns)}, {paths[0]} has "
-                f"{_few(first.columns)}: rows that are held out have the same"
-            )
-    if len(tables) == 1:
-        return first
-    rows = np.concatenate([table.rows for table in tables])
-    labels = [table.labels for table in tables if table.labels is not None]
-    return Table(rows, first.columns, np.concatenate(labels) if labels else None)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names if len(names) <= 8 else [*names[:4], "…", names[-1]])
+    return f"{endings[0]} file", READERS[endings]
 
 
 def _read_npy(path: Path, wanted: Wanted) -> Table:
-    return _array_table(np.load(path, allow_pickle=False), path, wanted)
+    return array_table(np.load(path, allow_pickle=False), path, wanted)
 
 
 def _read_npz(path: Path, wanted: Wanted) -> Table:
+    apart: dict[str, NDArray[np.generic]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         names = [name for name in arrays if name != wanted.labels]
         if wanted.key is None and len(names) > 1:
@@ -120,27 +78,10 @@ def _read_npz(path: Path, wanted: Wanted) -> Table:
         name = wanted.key or (names or ["nothing"])[0]
         if name not in names:
             raise DataError(f"{path} holds no array {name!r}, only {names}")
-        table = _array_table(arrays[name], path, wanted)
-        if wanted.labels not in arrays:
-            return table
-        labels = arrays[wanted.labels]
-        if labels.size != len(table.rows):
-            raise DataError(
-                f"{path}: {len(table.rows)} rows need a label each, array {wanted.labels!r} has "
-                f"shape {labels.shape}"
-            )
-        return replace(table, labels=labels.ravel())
-
-
-def _array_table(rows: NDArray[np.generic], path: Path, wanted: Wanted) -> Table:
-    if rows.ndim < 2:
-        raise DataError(
-            f"{path}: expected an array of rows (two or more dimensions), got shape {rows.shape}"
-        )
-    names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
-    kept, flat = wanted.kept(names, path), rows.reshape(len(rows), -1)
-    labels = flat[:, names.index(wanted.labels)] if wanted.labels in names else None
-    return Table(flat[:, kept], [names[i] for i in kept], labels)
+        rows = arrays[name]
+        if wanted.labels is not None and wanted.labels in arrays:
+            apart[wanted.labels] = arrays[wanted.labels].ravel()
+    return array_table(rows, path, wanted, apart)
 
 
 def _read_idx(path: Path, wanted: Wanted) -> Table:
@@ -155,7 +96,7 @@ def _read_idx(path: Path, wanted: Wanted) -> Table:
     if values.size != np.prod(shape):
         raise ValueError(f"its header promises shape {shape.tolist()}, it holds {values.size}")
     values = values.reshape(shape).astype(values.dtype.newbyteorder("="))
-    return _array_table(values, path, wanted)
+    return array_table(values, path, wanted)
 
 
 def _read_csv(path: Path, wanted: Wanted) -> Table:
@@ -206,10 +147,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-READERS: dict[tuple[str, ...], Callable[[Path, Wanted], Table]] = {
+READERS: dict[tuple[str, ...], Reader] = {
     (".npy",): _read_npy,
     (".npz",): _read_npz,
     (".csv", ".tsv"): _read_csv,
     (".parquet",): _read_parquet,
     (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"): _read_idx,
+    (".bin",): read_cifar,
+    (".mat",): read_svhn,
+    (".zip",): read_sounds,
 }

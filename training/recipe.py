@@ -34,6 +34,7 @@ class DataRecipe(_Section):
         context: columns of numbers that the flow is conditioned on instead of modelling them.
         labels: a column of class labels, whole numbers or text, that it is conditioned on; for
             `digits`, `digit`; for an `.npz`, a column or another of its arrays.
+        window: samples of one row, of sounds.
         shape: of one row for the flow, such as [channels, height, width]; flat where left out.
         integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
             column has no bound, or `dequantize` them with noise U(−½, ½).
@@ -50,6 +51,7 @@ class DataRecipe(_Section):
     drop: list[str] = []
     context: list[str] = []
     labels: str | None = None
+    window: Annotated[int, Field(ge=1)] | None = None
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
     integers: Literal["refuse", "dequantize"] = "refuse"
     bounds: tuple[float, float] | None = None
@@ -94,7 +96,9 @@ class FlowRecipe(BaseModel):
 
     Args:
         family: a key of `zoo.FAMILIES`.
-        preprocessing: `standardize`; `logit` or `soft-logit`, either then standardized; or `none`.
+        preprocessing: `standardize`; `whiten`, which makes the standardized coordinates
+            uncorrelated, those along which they vary most first; `logit` or `soft-logit`, either
+            then standardized; or `none`.
             `logit` ends in a box outside which there is no density, `soft-logit` goes on.
         margin: by what part of the range the logit's box is wider than it on each side, so that
             values at its very edge stay well conditioned.
@@ -104,7 +108,7 @@ class FlowRecipe(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     family: str
-    preprocessing: Literal["standardize", "logit", "soft-logit", "none"] = "standardize"
+    preprocessing: Literal["standardize", "whiten", "logit", "soft-logit", "none"] = "standardize"
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     embedding: Annotated[int, Field(ge=1)] | None = None
 

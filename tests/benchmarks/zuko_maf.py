@@ -36,7 +36,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks.zuko_flows import zuko_run
-from training import data, recipe
+from training import architecture, data, recipe
 from training.checkpoint import Run, RunFile
 from training.data import Dataset
 from training.evaluate import log_prob
@@ -70,7 +70,7 @@ def train(kind: type[Run], name: str, chosen: Recipe, dataset: Dataset) -> Fitte
     flow = {
         "family": chosen.flow.family,
         "event_shape": list(dataset.event_shape),
-        "preprocessing": data.preprocessing(dataset, chosen.flow),
+        "preprocessing": architecture.preprocessing(dataset, chosen.flow),
         "options": chosen.flow.options,
     }
     file = RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)

@@ -24,7 +24,7 @@ from models.masked_convolution import MaskedConvolution
 from models.matrices import LU, Householder
 from models.mixtures import GaussianMixture
 from models.networks import Conditioner
-from models.preprocessing import Logit, SoftLogit, Standardize
+from models.preprocessing import Logit, SoftLogit, Standardize, Whiten
 from models.splines import RationalQuadratic
 
 SMALL = {"transforms": 2, "hidden": (24, 16)}
@@ -39,6 +39,7 @@ LOGIT = [
     {"kind": "standardize", "mean": 0.3, "scale": 1.5},
 ]
 SCALED = [{"kind": "standardize", "mean": [0.5, -1, 2, 0, 3], "scale": [1, 2, 0.5, 3, 1]}]
+WHITE = [{"kind": "whiten", "matrix": [[2, 0.5, 0], [-0.3, 1, 0.1], [1, 1, -4]]}]
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
 WIDE = Conditioner((32, 8), "tanh")  # masked convolutions decode row by row
@@ -96,7 +97,7 @@ FLOWS: dict[str, Line] = {
     "maf image": Line("maf", (2, 3)),
     "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
     "maf-mog context": Line("maf-mog", (4,), context=3),
-    "maf-logistic context": Line("maf-logistic", (3,), ONE, context=2),
+    "maf-logistic context": Line("maf-logistic", (3,), ONE, WHITE, context=2),
     "nsf-ar context": Line("nsf-ar", (4,), ONE, context=3),
     "iaf": Line("iaf", (5,), slow=True),
     "iaf context": Line("iaf", (4,), context=3),
@@ -145,6 +146,7 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "sylvester layer 1-D": lambda: Sylvester((1,), NET),
     "sylvester layer context": lambda: Sylvester((2, 3), NET, context_shape=(2,)),
     "standardize": lambda: Standardize((5,), [0, 1, 2, 3, 4], [1, 2, 3, 4, 5]),
+    "whiten": lambda: Whiten((2,), [[0.5, 2], [-1, 3]]),
     "logit": lambda: Logit((5,), [-0.5, 0, 1, 2, 3], 16.5),
     "soft-logit": lambda: SoftLogit((5,), -0.5, [0.5, 0, 1, 2, 3], 0.05),
     "coupling additive": lambda: Coupling((5,), Additive(), [0, 3], NET),

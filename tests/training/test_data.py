@@ -8,7 +8,7 @@ import torch
 
 from models import zoo
 from tests.shared_data import SHARED
-from training import data
+from training import architecture, data
 from training.densities import DENSITIES
 from training.errors import DataError
 from training.recipe import DataRecipe, FlowRecipe
@@ -107,10 +107,10 @@ def test_densities_are_a_function_of_the_seed(name: str) -> None:
     assert not np.array_equal(rows, DENSITIES[name](500, 2))
 
 
-@pytest.mark.parametrize("kind", ["standardize", "logit", "soft-logit"])
+@pytest.mark.parametrize("kind", ["standardize", "whiten", "logit", "soft-logit"])
 def test_preprocessing_leaves_training_rows_standard(kind: str) -> None:
     digits = data.load(DataRecipe(source="digits"))
-    steps = data.preprocessing(digits, FlowRecipe(family="nice", preprocessing=kind))  # type: ignore[arg-type]
+    steps = architecture.preprocessing(digits, FlowRecipe(family="nice", preprocessing=kind))  # type: ignore[arg-type]
     flow = zoo.build("nice", (64,), preprocessing=steps, options={"transforms": 1})
     noisy = torch.from_numpy(digits.noisy(digits.train, 1, 5)[0])
     with torch.no_grad():
@@ -124,11 +124,53 @@ def test_a_logit_needs_bounds_that_hold(tmp_path: Path) -> None:
     flow = FlowRecipe(family="maf", preprocessing="logit")
     unit = RNG.random((200, 2))
     with pytest.raises(DataError, match="set bounds"):
-        data.preprocessing(data.load(recipe(tmp_path, unit)), flow)
-    steps = data.preprocessing(data.load(recipe(tmp_path, unit, bounds=[0, 1])), flow)
+        architecture.preprocessing(data.load(recipe(tmp_path, unit)), flow)
+    steps = architecture.preprocessing(data.load(recipe(tmp_path, unit, bounds=[0, 1])), flow)
     assert (steps[0]["low"], steps[0]["high"]) == (-0.01, 1.01)
     with pytest.raises(DataError, match="outside the bounds"):
         data.load(recipe(tmp_path, unit, bounds=[0, 0.5]))
+
+
+def test_whitened_rows_are_uncorrelated_widest_directions_first(tmp_path: Path) -> None:
+    mixed = RNG.normal(size=(500, 3)) @ [[3, 1, 0], [0, 1, 1], [0, 0, 0.1]]
+    dataset = data.load(recipe(tmp_path, mixed))
+    flow = FlowRecipe(family="maf", preprocessing="whiten")
+    standardize, whiten = architecture.preprocessing(dataset, flow)
+    rows = (dataset.train - standardize["mean"]) / standardize["scale"]
+    white = rows @ np.transpose(whiten["matrix"])
+    np.testing.assert_allclose(np.cov(white.T), np.eye(3), atol=0.01)
+    lengths = np.linalg.norm(whiten["matrix"], axis=1)
+    assert lengths.tolist() == sorted(lengths)
+    assert all(max(row, key=abs) > 0 for row in whiten["matrix"])
+    same = data.load(recipe(tmp_path, np.column_stack([mixed, mixed[:, 0] - mixed[:, 1]])))
+    with pytest.raises(DataError, match="none of which follows from the others"):
+        architecture.preprocessing(same, flow)
+    with pytest.raises(DataError, match="rows of one axis"):
+        architecture.preprocessing(data.load(DataRecipe(source="digits", shape=[1, 8, 8])), flow)
+
+
+@pytest.mark.parametrize("held", ["test", "validation", "both"])
+def test_rows_can_be_held_out_in_files_of_their_own(tmp_path: Path, held: str) -> None:
+    fields: dict[str, object] = {"validation": 0.25, "test": 0.25}
+    for part in ("validation", "test") if held == "both" else (held,):
+        np.save(tmp_path / f"{part}.npy", RNG.normal(size=(30, 2)))
+        fields[part] = str(tmp_path / f"{part}.npy")
+    dataset = data.load(recipe(tmp_path, rows := RNG.normal(size=(100, 2)), **fields))
+    sizes = {"test": (75, 25, 30), "validation": (75, 30, 25), "both": (100, 30, 30)}[held]
+    assert tuple(map(len, (dataset.train, dataset.validation, dataset.test))) == sizes
+    for part in ("validation", "test"):
+        if isinstance(path := fields[part], str):
+            np.testing.assert_array_equal(getattr(dataset, part), np.load(path).astype(np.float32))
+    other = data.load(recipe(tmp_path, rows, **fields | {"seed": 1}))
+    assert other.sha256 == dataset.sha256 != data.load(recipe(tmp_path, rows)).sha256
+
+
+def test_held_out_files_have_the_columns_of_the_source(tmp_path: Path) -> None:
+    np.save(tmp_path / "wide.npy", np.ones((10, 3)))
+    with pytest.raises(DataError, match=r"wide.npy has the columns 0, 1, 2, .* has 0, 1:"):
+        data.load(recipe(tmp_path, RNG.normal(size=(20, 2)), test=str(tmp_path / "wide.npy")))
+    with pytest.raises(DataError, match="beside files, not beside 'digits'"):
+        data.load(DataRecipe(source="digits", test="other.npy"))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")

@@ -10,6 +10,7 @@ import pytest
 
 from training import files
 from training.errors import DataError
+from training.table import Wanted
 
 ROWS = np.random.default_rng(0).normal(size=(30, 3)).round(3)
 
@@ -50,10 +51,10 @@ def test_idx_images_become_rows_of_pixels(tmp_path: Path) -> None:
 
 def test_an_npz_of_several_arrays_wants_a_key(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", X=ROWS, y=np.zeros(30))
-    assert np.array_equal(files.read(tmp_path / "two.npz", "X").rows, ROWS)
+    assert np.array_equal(files.read(tmp_path / "two.npz", Wanted("X")).rows, ROWS)
     for key, words in ((None, "choose one with key"), ("z", "no array 'z', only")):
         with pytest.raises(DataError, match=words):
-            files.read(tmp_path / "two.npz", key)
+            files.read(tmp_path / "two.npz", Wanted(key))
 
 
 NOT_DATA: dict[str, tuple[str, bytes, str]] = {
@@ -97,7 +98,7 @@ def test_what_is_not_data_is_refused_by_name(tmp_path: Path, case: str) -> None:
 
 def test_text_columns_can_be_dropped(tmp_path: Path) -> None:
     (tmp_path / "mixed.csv").write_text("a,kind,b\n1.5,x,2\n2.5,y,3\n")
-    table = files.read(tmp_path / "mixed.csv", drop=["kind"])
+    table = files.read(tmp_path / "mixed.csv", Wanted(drop=["kind"]))
     assert table.columns == ["a", "b"]
     assert np.array_equal(table.rows, [[1.5, 2], [2.5, 3]])
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from models.flow import Flow
 from models.networks import set_precision
 from tests.conftest import call_bijecta, recipe_text
-from training import data, evaluate, fit, recipe
+from training import architecture, data, evaluate, fit, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.data import Dataset
 from training.errors import NonFiniteError, RunError
@@ -34,7 +34,7 @@ def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[
 
 
 def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = data.flow_arguments(dataset, chosen.flow)
+    flow = architecture.arguments(dataset, chosen.flow)
     if chosen.flow.family == "maf":
         flow["options"]["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from models.flow import Flow
 from tests.conftest import call_bijecta
-from training import data, recipe
+from training import architecture, data, recipe
 from training import gaussianize as fitting
 from training.checkpoint import Run, RunFile
 from training.data import Dataset
@@ -58,7 +58,7 @@ def start(tmp_path: Path) -> Start:
         )
         chosen = recipe.load(str(path))
         dataset = data.load(chosen.data)
-        flow_arguments = data.flow_arguments(dataset, chosen.flow)
+        flow_arguments = architecture.arguments(dataset, chosen.flow)
         file = RunFile(name=name, recipe=chosen, flow=flow_arguments, data_sha256=dataset.sha256)
         return Run.create(tmp_path / name, file), dataset
 
