@@ -74,7 +74,10 @@ class DataRecipe(_Section):
             return self
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
-        if more := sorted(self.model_fields_set - {"source", "protocol", "shape"}):
+        # not by what was set: a run's file sets all
+        theirs = DataRecipe(source=self.source, shape=self.shape).model_dump()
+        given = self.model_dump(exclude={"protocol"})
+        if more := sorted(name for name, value in given.items() if value != theirs[name]):
             raise ValueError(f"protocol {self.protocol!r} leaves no choice of {', '.join(more)}")
         return self
 

@@ -141,6 +141,7 @@ def test_patches_have_noise_and_no_mean(tmp_path: Path) -> None:
 def test_a_recipe_takes_a_protocol(tmp_path: Path) -> None:
     patches(tmp_path)
     recipe = DataRecipe(source=str(tmp_path), protocol="bsds300", shape=[1, 9, 7])
+    assert DataRecipe.model_validate_json(recipe.model_dump_json()) == recipe
     dataset = data.load(recipe)
     assert dataset.train.shape == (30, 1, 9, 7)
     assert dataset.train.dtype == np.float32
