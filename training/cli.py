@@ -15,7 +15,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Register `train`, `evaluate` and `export`: the entry point of group `bijecta.commands`."""
     train = commands.add_parser("train", help="fit a flow by maximum likelihood")
     train.add_argument("recipe", help="a TOML file, or the name of a recipe that comes along")
-    train.add_argument("--data", type=Path, help="file to use in place of the recipe's source")
+    train.add_argument(
+        "--data", type=Path, help="in place of the recipe's source, or where its files lie"
+    )
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
     train.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     train.set_defaults(handler=_handler("train"))

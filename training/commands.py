@@ -109,7 +109,10 @@ def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Data
     if (folder / "run.json").exists():
         run = Run.open(folder)
         # the same data may have moved
-        moved = run.file.recipe.data.model_copy(update={"source": chosen.data.source})
+        known = run.file.recipe.data
+        both = {part: (getattr(known, part), getattr(chosen.data, part)) for part in recipe.FILES}
+        places = {k: new for k, (old, new) in both.items() if isinstance(old, str)}
+        moved = known.model_copy(update=places)
         before = run.file.recipe.model_copy(update={"data": moved})
         if (before, run.file.data_sha256) != (chosen, dataset.sha256):
             raise RunError(
@@ -130,7 +133,7 @@ def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Data
 def _dataset(run: Run, moved_to: Path | None) -> Dataset:
     source = run.file.recipe.data
     if moved_to is not None:
-        source = source.model_copy(update={"source": str(moved_to)})
+        source = recipe.moved(source, moved_to)
     dataset = data.load(source)
     if dataset.sha256 != run.file.data_sha256:
         raise RunError(

@@ -14,6 +14,8 @@ from training.protocols import PROTOCOLS
 
 RECIPES = Path(__file__).parent / "recipes"
 
+FILES = ("source", "validation", "test")
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -191,7 +193,7 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
 
     Args:
         name_or_path: a TOML file, or the name of one that comes with Bijecta.
-        data: a file to use in place of the recipe's own source.
+        data: see `moved`.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
@@ -212,13 +214,27 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         raise RecipeError(f"{path}: {'; '.join(wrong)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
-    for held in ("validation", "test"):
-        if isinstance(part := getattr(recipe.data, held), str):
-            setattr(recipe.data, held, str((path.parent / part).resolve()))
     if data is not None:
-        recipe.data.source = str(data.resolve())
+        recipe.data = moved(recipe.data, data)
     if recipe.data.source is None:
         raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
     if recipe.data.source not in ("digits", *DENSITIES):
-        recipe.data.source = str((path.parent / recipe.data.source).resolve())
+        for part in FILES:
+            if isinstance(name := getattr(recipe.data, part), str):
+                setattr(recipe.data, part, str((path.parent / name).resolve()))
     return recipe
+
+
+def moved(recipe: DataRecipe, data: Path) -> DataRecipe:
+    """The same data in another place.
+
+    Args:
+        recipe: where it was.
+        data: a folder that holds files of the same names; or what stands in place of the source.
+    """
+    data = data.resolve()
+    if recipe.source is None or not (data / Path(recipe.source).name).exists():
+        return recipe.model_copy(update={"source": str(data)})
+    names = {part: getattr(recipe, part) for part in FILES}
+    there = {part: str(data / Path(n).name) for part, n in names.items() if isinstance(n, str)}
+    return recipe.model_copy(update=there)

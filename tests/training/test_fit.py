@@ -257,6 +257,11 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     other = call_bijecta("train", runs / "moons-iaf.toml", "--out", runs / "moons-maf", cwd=runs)
     assert other.returncode == 1
     assert "another recipe" in other.stderr
+    (runs / "halves.toml").write_text(
+        recipe_path.read_text().replace("rows =", "test = 0.5\nrows =")
+    )
+    other = call_bijecta("train", runs / "halves.toml", "--out", runs / "moons-maf", cwd=runs)
+    assert "another recipe" in other.stderr
     score = call_bijecta("evaluate", runs / "digits-maf", cwd=runs)
     assert score.returncode == 0
     assert "nats per row" in score.stdout

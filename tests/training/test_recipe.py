@@ -12,7 +12,8 @@ GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in recipe.RECIPES.glob("*.toml")))
 def test_recipes_that_come_along_are_sound(name: str) -> None:
-    loaded = recipe.load(name)
+    needs_data = "protocol" in (recipe.RECIPES / f"{name}.toml").read_text()
+    loaded = recipe.load(name, Path("published") if needs_data else None)
     assert recipe.Recipe.model_validate_json(loaded.model_dump_json()) == loaded
     assert loaded.flow.options["transforms"] >= 1
 
@@ -62,3 +63,20 @@ def test_a_relative_source_is_beside_the_recipe(tmp_path: Path) -> None:
 def test_data_overrides_the_source(tmp_path: Path) -> None:
     loaded = recipe.load("digits-maf", tmp_path / "x.npy")
     assert loaded.data.source == str((tmp_path / "x.npy").resolve())
+
+
+def test_data_lies_beside_the_recipe_or_where_it_is_said_to_lie(tmp_path: Path) -> None:
+    text = GOOD.replace('"moons"', '"train.npy"\ntest = "test.npy"')
+    (tmp_path / "mine.toml").write_text(text)
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    name = str(tmp_path / "mine.toml")
+
+    def places(data: Path | None) -> tuple[Path, Path]:
+        loaded = recipe.load(name, data).data
+        return Path(str(loaded.source)), Path(str(loaded.test))
+
+    assert places(None) == (tmp_path / "train.npy", tmp_path / "test.npy")
+    (elsewhere / "train.npy").touch()
+    assert places(elsewhere) == (elsewhere / "train.npy", elsewhere / "test.npy")
+    other = elsewhere / "other.npy"
+    assert places(other) == (other, tmp_path / "test.npy")
