@@ -49,6 +49,7 @@ class Progress:
         best_epoch, best_score: after which epoch the validation rows scored best, and what.
         seconds: of training so far.
         finished: whether training has come to its end.
+        device: what it trains on, for people.
         scaler: state of the gradient scaler, where there is one.
     """
 
@@ -59,6 +60,7 @@ class Progress:
     best_score: float = float("-inf")
     seconds: float = 0.0
     finished: bool = False
+    device: str = ""
     scaler: dict[str, float] = field(default_factory=dict)
 
 

@@ -25,6 +25,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     evaluate = commands.add_parser("evaluate", help="score a run on its held-out rows")
     evaluate.add_argument("run", type=Path, metavar="RUN")
     evaluate.add_argument("--data", type=Path, help="the run's data, where it has moved")
+    evaluate.add_argument("--scores", type=Path, metavar="FILE", help="each row's, as Parquet")
     evaluate.set_defaults(handler=_handler("evaluate"))
 
     export = commands.add_parser("export", help="write a run as a verified bundle in a store")

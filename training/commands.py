@@ -49,7 +49,7 @@ def train(arguments: Namespace) -> None:
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
-    _say_score(run, evaluate_run(run, _dataset(run, arguments.data)))
+    _say_score(run, evaluate_run(run, _dataset(run, arguments.data), arguments.scores))
 
 
 def export(arguments: Namespace) -> None:

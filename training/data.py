@@ -129,7 +129,7 @@ def _published(recipe: DataRecipe) -> Dataset:
         integer=np.zeros(shape, dtype=bool),
         low=np.full(shape, -np.inf),
         high=np.full(shape, np.inf),
-        train=train,
+        train=train[: recipe.train_rows],
         validation=validation,
         test=test,
     )
@@ -227,4 +227,4 @@ def _divide(sizes: list[int], recipe: DataRecipe) -> list[NDArray[np.intp]]:
             f"{n} rows divide into {len(train)} to train on, {len(validation)} to validate "
             f"and {len(test)} to test: at least 2, 1 and 2 are needed; change [data] or add rows"
         )
-    return [train, validation, test]
+    return [train[: recipe.train_rows], validation, test]

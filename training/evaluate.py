@@ -1,8 +1,11 @@
 """Scores of a trained flow on rows it has not seen."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import torch
 from numpy.typing import NDArray
 
@@ -38,8 +41,14 @@ def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDAr
     return mean
 
 
-def evaluate(run: Run, dataset: Dataset) -> HeldOut:
+def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> HeldOut:
     """Score the run's best weights on the test rows and keep the figures in the run folder.
+
+    Args:
+        run: the run.
+        dataset: its data.
+        scores_file: a Parquet file to write each row's score to, in the order of the test rows:
+            `log_prob` in nats and, where it is defined, `bits_per_dim`.
 
     Raises:
         NonFiniteError: a test row has no finite log-density.
@@ -57,13 +66,23 @@ def evaluate(run: Run, dataset: Dataset) -> HeldOut:
     evaluation = summary(scores, dataset, len(noisy))
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
+    if scores_file is not None:
+        columns = {"log_prob": scores}
+        if evaluation.bits_per_dim is not None:
+            columns["bits_per_dim"] = -scores / _nats_of_a_bit(dataset)
+        pyarrow.parquet.write_table(pa.table(columns), scores_file)
     return evaluation
+
+
+def _nats_of_a_bit(dataset: Dataset) -> float:
+    """What one bit a dimension is, in nats of a whole row."""
+    return math.log(2) * math.prod(dataset.event_shape)
 
 
 def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) -> HeldOut:
     """Mean and standard error of rows' scores, and the same in bits per dimension."""
     mean, se = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
-    bits = math.log(2) * math.prod(dataset.event_shape)
+    bits = _nats_of_a_bit(dataset)
     defined = bool(dataset.integer.all())
     return HeldOut(
         log_prob=mean,

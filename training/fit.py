@@ -81,6 +81,8 @@ class _Fitting:
             self.steps.restart_average()
         elif self.progress.scaler:
             self.steps.scaler.load_state_dict(self.progress.scaler)
+        processes = f", {team.size} processes" if team.size > 1 else ""
+        self.progress.device = _name(device) + processes
         held = team.share(len(dataset.validation))
         context = dataset.validation_context
         self.context = None if context is None else context[held]
@@ -206,6 +208,12 @@ class _Rows:
         if self.integer is not None:
             x = x + (torch.rand_like(x) - 0.5) * self.integer
         return x, None if self.context is None else self.context[chosen]
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def _seed(*parts: int) -> int:

@@ -30,7 +30,7 @@ class DataRecipe(_Section):
         source: `digits`, a name from `densities.DENSITIES`, or a file's path, from the recipe's
             folder; `--data` overrides.
         protocol: one of `protocols.PROTOCOLS`: rows are prepared and divided as published, and
-            of the other keys only `source` and `shape` count.
+            of the other keys only `source`, `shape` and `train_rows` count.
         key: array name, for an `.npz` that holds several.
         drop: columns to leave out, by name.
         context: columns of numbers that the flow is conditioned on instead of modelling them.
@@ -42,6 +42,7 @@ class DataRecipe(_Section):
             column has no bound, or `dequantize` them with noise U(−½, ½).
         bounds: the closed range of the values; needed for `logit` where not all are integers.
         rows: how many to draw, for densities.
+        train_rows: train on so many of the rows at most, the first where a protocol orders them.
         validation, test: what is held out for early stopping and for the reported figure: a share
             of the rows, or a file of its own, read as the source is.
         seed: of the draw and of the division.
@@ -58,6 +59,7 @@ class DataRecipe(_Section):
     integers: Literal["refuse", "dequantize"] = "refuse"
     bounds: tuple[float, float] | None = None
     rows: Annotated[int, Field(ge=10)] = 50_000
+    train_rows: Annotated[int, Field(ge=2)] | None = None
     validation: Share | str = 0.1
     test: Share | str = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
@@ -77,7 +79,8 @@ class DataRecipe(_Section):
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
         # not by what was set: a run's file sets all
-        theirs = DataRecipe(source=self.source, shape=self.shape).model_dump()
+        free = {"source", "shape", "train_rows"}
+        theirs = DataRecipe(**self.model_dump(include=free)).model_dump()
         given = self.model_dump(exclude={"protocol"})
         if more := sorted(name for name, value in given.items() if value != theirs[name]):
             raise ValueError(f"protocol {self.protocol!r} leaves no choice of {', '.join(more)}")

@@ -165,6 +165,13 @@ def test_rows_can_be_held_out_in_files_of_their_own(tmp_path: Path, held: str) -
     assert other.sha256 == dataset.sha256 != data.load(recipe(tmp_path, rows)).sha256
 
 
+def test_training_can_be_on_fewer_rows(tmp_path: Path) -> None:
+    rows = RNG.normal(size=(100, 2))
+    whole, few = (data.load(recipe(tmp_path, rows, train_rows=n)) for n in (None, 30))
+    np.testing.assert_array_equal(few.train, whole.train[:30])
+    np.testing.assert_array_equal(few.test, whole.test)
+
+
 def test_held_out_files_have_the_columns_of_the_source(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((10, 3)))
     with pytest.raises(DataError, match=r"wide.npy has the columns 0, 1, 2, .* has 0, 1:"):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -267,6 +268,20 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     assert "nats per row" in score.stdout
     assert "bits/dim on 180 held-out rows" in score.stdout
     assert "bits/dim" not in call_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
+
+
+@pytest.mark.parametrize("name", ["moons-maf", "digits-maf"])
+def test_each_rows_score_can_be_had_as_parquet(runs: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "scores.parquet"
+    done = call_bijecta("evaluate", runs / name, "--scores", path, cwd=runs)
+    assert done.returncode == 0, done.stderr
+    scores = pyarrow.parquet.read_table(path).to_pydict()
+    held_out = json.loads((runs / name / "evaluation.json").read_text())
+    assert len(scores["log_prob"]) == held_out["rows"]
+    assert np.mean(scores["log_prob"]) == pytest.approx(held_out["log_prob"])
+    assert ("bits_per_dim" in scores) == (name == "digits-maf")
+    if "bits_per_dim" in scores:
+        assert np.mean(scores["bits_per_dim"]) == pytest.approx(held_out["bits_per_dim"])
 
 
 @pytest.mark.parametrize(

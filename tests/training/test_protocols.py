@@ -149,6 +149,8 @@ def test_a_recipe_takes_a_protocol(tmp_path: Path) -> None:
     assert np.isinf(dataset.low).all()
     (tmp_path / "test.npy").write_bytes((tmp_path / "train.npy").read_bytes())
     assert data.load(recipe).sha256 != dataset.sha256
+    few = data.load(recipe.model_copy(update={"train_rows": 7}))
+    np.testing.assert_array_equal(few.train, dataset.train[:7])
     with pytest.raises(DataError, match="8 elements, the rows have 63"):
         data.load(recipe.model_copy(update={"shape": [8]}))
 
