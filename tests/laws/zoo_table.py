@@ -39,7 +39,9 @@ LOGIT = [
     {"kind": "standardize", "mean": 0.3, "scale": 1.5},
 ]
 SCALED = [{"kind": "standardize", "mean": [0.5, -1, 2, 0, 3], "scale": [1, 2, 0.5, 3, 1]}]
-WHITE = [{"kind": "whiten", "matrix": [[2, 0.5, 0], [-0.3, 1, 0.1], [1, 1, -4]]}]
+WHITE = [
+    {"kind": "whiten", "matrix": [[2, 0, 0.5, 0], [-0.3, 1, 0, 0.1], [0, 1, 1, 0], [1, 1, -4, 2]]}
+]
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
 WIDE = Conditioner((32, 8), "tanh")  # masked convolutions decode row by row
@@ -97,8 +99,8 @@ FLOWS: dict[str, Line] = {
     "maf image": Line("maf", (2, 3)),
     "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
     "maf-mog context": Line("maf-mog", (4,), context=3),
-    "maf-logistic context": Line("maf-logistic", (3,), ONE, WHITE, context=2),
-    "nsf-ar context": Line("nsf-ar", (4,), ONE, context=3),
+    "maf-logistic context": Line("maf-logistic", (3,), ONE, context=2),
+    "nsf-ar context": Line("nsf-ar", (4,), ONE, WHITE, context=3),
     "iaf": Line("iaf", (5,), slow=True),
     "iaf context": Line("iaf", (4,), context=3),
     "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
