@@ -150,7 +150,11 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "context_shape": None if flow.context_shape is None else list(flow.context_shape),
         "context": [column.model_dump() for column in dataset.context] or None,
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
-        "preprocessing": run.file.flow["preprocessing"],
+        # a whitening matrix is in the graphs: a manifest is for reading
+        "preprocessing": [
+            {key: value for key, value in step.items() if key != "matrix"}
+            for step in run.file.flow["preprocessing"]
+        ],
         "support": None
         if bijection.support is None
         else dict(zip(("low", "high"), map(per_coordinate, bijection.support), strict=True)),

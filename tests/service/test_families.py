@@ -113,3 +113,15 @@ def assert_finite_or_refused(answer: httpx.Response, name: str) -> None:
         nulls = [value for value in values if value is None]
         assert not nulls or (key == "log_prob" and name in BOUNDED)
         assert all(np.isfinite(value) for value in values if value is not None)
+
+
+@every_line
+def test_manifests_say_how_rows_are_preprocessed_but_hold_no_matrix(
+    families: httpx.Client, name: str
+) -> None:
+    manifest = families.get(f"/models/{slug(name)}").json()
+    expected = [
+        {key: value for key, value in step.items() if key != "matrix"}
+        for step in FLOWS[name].preprocessing
+    ]
+    assert manifest["preprocessing"] == expected
