@@ -1,5 +1,7 @@
 """What a column of data must be for a density of it to exist."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,3 +85,22 @@ def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
             "an offset first"
         )
     return False
+
+
+def refuse_repeated(rows: NDArray[np.float64], names: Sequence[str]) -> None:
+    """See that no two columns are the same.
+
+    Args:
+        rows: N × columns, of those that are not dequantised: noise of its own sets a column apart.
+        names: of the columns.
+
+    Raises:
+        DataError: a column repeats another; both are named.
+    """
+    first: dict[bytes, str] = {}
+    for name, column in zip(names, np.ascontiguousarray(rows.T), strict=True):
+        if (other := first.setdefault(column.tobytes(), name)) != name:
+            raise DataError(
+                f"column {name!r} repeats column {other!r} in every row: together they have no "
+                f'density; leave it out with drop = ["{name}"] in [data]'
+            )

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from service.bundle import sha256
 from service.manifest import ContextColumn
 from training import files, protocols
-from training.columns import is_integer, numbers
+from training.columns import is_integer, numbers, refuse_repeated
 from training.context import Float32, context
 from training.densities import DENSITIES
 from training.errors import DataError
@@ -82,6 +82,8 @@ def load(recipe: DataRecipe) -> Dataset:
     if len(rows) < 10 or not columns:
         raise DataError(f"expected at least 10 rows of 1 column, got {len(rows)} × {len(columns)}")
     integer = np.array([is_integer(rows[:, i], name, integers) for i, name in enumerate(columns)])
+    smooth = np.flatnonzero(~integer)
+    refuse_repeated(rows[:, smooth], [columns[i] for i in smooth])
     low, high = _range(rows, integer, columns, recipe.bounds)
     shape = recipe.shape or [len(columns)]
     if math.prod(shape) != len(columns):

@@ -42,6 +42,7 @@ REFUSED: dict[str, tuple[np.ndarray, str]] = {
     "constant": (table(a=SMOOTH, b=np.full(400, 0.5)), "'1' holds only 1 different values"),
     "many halves": (table(a=RNG.integers(0, 40, 10_000) / 2), "'0' holds only 40 different"),
     "zero-inflated": (table(a=np.where(SMOOTH > 0, SMOOTH, 0.0)), "'0' is 0 in"),
+    "a column twice": (table(a=SMOOTH, b=SMOOTH**3, c=SMOOTH), "'2' repeats column '0'"),
     "huge offset": (table(a=1.6e9 + SMOOTH), "float32 can tell only"),
 }
 
