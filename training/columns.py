@@ -1,6 +1,8 @@
 """What a column of data must be for a density of it to exist."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,26 @@ LARGEST_SHARE = 0.2
 LARGEST_WHOLE = 2**22
 
 
-def numbers(table: Table) -> NDArray[np.float64]:
-    """A table's rows as N × columns float64, all of them finite in float32.
+# Rows or columns are looked at so many numbers at a time: files may be larger than memory.
+NUMBERS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What each column of a table is.
+
+    Args:
+        integer: whether it holds whole numbers that are to be dequantised.
+        low, high: its smallest and its largest value.
+    """
+
+    integer: NDArray[np.bool_]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def check_numbers(table: Table) -> None:
+    """See that all of a table's rows are numbers that are finite in float32.
 
     Raises:
         DataError: something else than numbers, or one that is not finite; the column is named.
@@ -27,16 +47,72 @@ def numbers(table: Table) -> NDArray[np.float64]:
     rows = table.rows
     if rows.dtype.kind not in "fiu":
         raise DataError(f"expected numbers, the data holds {rows.dtype}: a flow models numbers")
-    flat = rows.reshape(len(rows), -1).astype(np.float64)
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(flat.astype(np.float32)))
-    if len(bad):
-        row, column = bad[0]
-        raise DataError(
-            f"row {row} has no finite float32 number in column {table.columns[column]!r} "
-            f"({flat[row, column]}); {len(bad)} such values in all"
-        )
-    return flat
+    if rows.dtype.kind in "iu":
+        return
+    each = _rows_at_once(rows)
+    for first in range(0, len(rows), each):
+        block = rows[first : first + each]
+        with np.errstate(over="ignore"):
+            bad = np.argwhere(~np.isfinite(block.astype(np.float32)))
+        if len(bad):
+            row, column = bad[0]
+            raise DataError(
+                f"row {first + row} has no finite float32 number in column "
+                f"{table.columns[column]!r} ({block[row, column]}); {len(bad)} such values in the "
+                f"{len(block)} rows about it"
+            )
+
+
+def float32(
+    rows: NDArray[np.generic], which: NDArray[np.intp], chosen: Sequence[int]
+) -> NDArray[np.float32]:
+    """Some columns of some rows: N × D → which × chosen."""
+    taken = np.empty((len(which), len(chosen)), np.float32)
+    each = _rows_at_once(rows)
+    for first in range(0, len(which), each):
+        taken[first : first + each] = rows[which[first : first + each]][:, chosen]
+    return taken
+
+
+def inspect(
+    rows: NDArray[np.generic], chosen: Sequence[int], names: Sequence[str], integers: str
+) -> Columns:
+    """Look at columns one by one.
+
+    Args:
+        rows: N × D, finite numbers.
+        chosen: which columns.
+        names: of all columns.
+        integers: `refuse` or `dequantize`.
+
+    Raises:
+        DataError: no density of a column has a bound, or one repeats another.
+    """
+    integer: list[bool] = []
+    ends: list[tuple[float, float]] = []
+    first: dict[bytes, str] = {}  # of a column with these values
+    each = max(1, NUMBERS_AT_ONCE // max(1, len(rows)))
+    for start in range(0, len(chosen), each):
+        part = list(chosen[start : start + each])
+        for i, values in zip(part, rows[:, part].T.astype(np.float64, order="C"), strict=True):
+            whole = is_integer(values, names[i], integers)
+            integer.append(whole)
+            ends.append((float(values.min()), float(values.max())))
+            if whole:  # noise of its own sets it apart from others
+                continue
+            other = first.setdefault(hashlib.sha256(values.tobytes()).digest(), names[i])
+            if other != names[i]:
+                raise DataError(
+                    f"column {names[i]!r} repeats column {other!r} in every row: together they "
+                    f'have no density; leave it out with drop = ["{names[i]}"] in [data]'
+                )
+    low, high = np.array(ends).T
+    return Columns(np.array(integer), low, high)
+
+
+def _rows_at_once(rows: NDArray[np.generic]) -> int:
+    columns: int = rows.shape[1]
+    return max(1, NUMBERS_AT_ONCE // max(1, columns))
 
 
 def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
@@ -51,15 +127,15 @@ def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
         DataError: no density of the column has a bound.
     """
     leave_out = f'leave it out with drop = ["{name}"] in [data]'
-    distinct, counts = np.unique(values, return_counts=True)
-    whole = bool((distinct == np.round(distinct)).all())
+    whole = bool((values == np.round(values)).all())
     if whole and integers == "dequantize":
-        if np.abs(distinct).max() >= LARGEST_WHOLE:
+        if np.abs(values).max() >= LARGEST_WHOLE:
             raise DataError(
-                f"column {name!r} holds whole numbers up to {np.abs(distinct).max():g}, to which "
+                f"column {name!r} holds whole numbers up to {np.abs(values).max():g}, to which "
                 f"float32 cannot add noise of half a step: subtract an offset, or {leave_out}"
             )
         return True
+    distinct, counts = np.unique(values, return_counts=True)
     if whole:
         raise DataError(
             f"column {name!r} holds only whole numbers ({len(distinct)} different ones): the "
@@ -85,22 +161,3 @@ def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
             "an offset first"
         )
     return False
-
-
-def refuse_repeated(rows: NDArray[np.float64], names: Sequence[str]) -> None:
-    """See that no two columns are the same.
-
-    Args:
-        rows: N × columns, of those that are not dequantised: noise of its own sets a column apart.
-        names: of the columns.
-
-    Raises:
-        DataError: a column repeats another; both are named.
-    """
-    first: dict[bytes, str] = {}
-    for name, column in zip(names, np.ascontiguousarray(rows.T), strict=True):
-        if (other := first.setdefault(column.tobytes(), name)) != name:
-            raise DataError(
-                f"column {name!r} repeats column {other!r} in every row: together they have no "
-                f'density; leave it out with drop = ["{name}"] in [data]'
-            )

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from service.bundle import sha256
 from service.manifest import ContextColumn
 from training import files, protocols
-from training.columns import is_integer, numbers, refuse_repeated
+from training.columns import Columns, check_numbers, float32, inspect
 from training.context import Float32, context
 from training.densities import DENSITIES
 from training.errors import DataError
@@ -73,18 +73,18 @@ def load(recipe: DataRecipe) -> Dataset:
     if recipe.protocol is not None:
         return _published(recipe)
     source, digest, table, integers, sizes = _table(recipe)
-    values = numbers(table)
+    check_numbers(table)
     if unknown := sorted(set(recipe.context) - set(table.columns)):
         raise DataError(f"no columns {unknown} for the context: the columns are {table.columns}")
     given = [table.columns.index(column) for column in recipe.context]
     kept = [i for i, column in enumerate(table.columns) if column not in recipe.context]
-    rows, columns = values[:, kept], [table.columns[i] for i in kept]
-    if len(rows) < 10 or not columns:
-        raise DataError(f"expected at least 10 rows of 1 column, got {len(rows)} × {len(columns)}")
-    integer = np.array([is_integer(rows[:, i], name, integers) for i, name in enumerate(columns)])
-    smooth = np.flatnonzero(~integer)
-    refuse_repeated(rows[:, smooth], [columns[i] for i in smooth])
-    low, high = _range(rows, integer, columns, recipe.bounds)
+    if len(table.rows) < 10 or not kept:
+        raise DataError(
+            f"expected at least 10 rows of 1 column, got {len(table.rows)} × {len(kept)}"
+        )
+    columns = [table.columns[i] for i in kept]
+    found = inspect(table.rows, kept, table.columns, integers)
+    low, high = _range(found, columns, recipe.bounds)
     shape = recipe.shape or [len(columns)]
     if math.prod(shape) != len(columns):
         raise DataError(
@@ -92,17 +92,19 @@ def load(recipe: DataRecipe) -> Dataset:
         )
     train, validation, test = _divide(sizes, recipe)
     labelled = None if table.labels is None else (str(recipe.labels), table.labels)
-    beside = context(recipe.context, values[:, given], labelled, train)
-    shaped = rows.astype(np.float32).reshape(-1, *shape)
+    numbers = table.rows[:, given].astype(np.float64)
+    beside = context(recipe.context, numbers, labelled, train)
+    parts = {
+        name: float32(table.rows, chosen, kept).reshape(-1, *shape)
+        for name, chosen in (("train", train), ("validation", validation), ("test", test))
+    }
     return Dataset(
         name=source,
         sha256=digest,
-        integer=integer.reshape(shape),
+        integer=found.integer.reshape(shape),
         low=low.reshape(shape),
         high=high.reshape(shape),
-        train=shaped[train],
-        validation=shaped[validation],
-        test=shaped[test],
+        **parts,
         context=beside.columns,
         train_context=beside.of(train),
         validation_context=beside.of(validation),
@@ -185,12 +187,9 @@ def _table(recipe: DataRecipe) -> tuple[str, str, Table, str, list[int]]:
 
 
 def _range(
-    rows: NDArray[np.float64],
-    integer: NDArray[np.bool_],
-    columns: list[str],
-    bounds: tuple[float, float] | None,
+    found: Columns, columns: list[str], bounds: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    low, high = rows.min(0), rows.max(0)
+    integer, low, high = found.integer, found.low, found.high
     if bounds is not None:
         outside = np.argwhere((low < bounds[0]) | (high > bounds[1]))
         if len(outside):

@@ -66,7 +66,8 @@ def _by_ending(path: Path) -> tuple[str, Reader]:
 
 
 def _read_npy(path: Path, wanted: Wanted) -> Table:
-    return array_table(np.load(path, allow_pickle=False), path, wanted)
+    # mapped, as it may be larger than memory
+    return array_table(np.load(path, mmap_mode="r", allow_pickle=False), path, wanted)
 
 
 def _read_npz(path: Path, wanted: Wanted) -> Table:

@@ -1,5 +1,6 @@
 """Data sets: what is refused, how rows are divided, what preprocessing makes of them."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from models import zoo
 from tests.shared_data import SHARED
-from training import architecture, data
+from training import architecture, columns, data
 from training.densities import DENSITIES
 from training.errors import DataError
 from training.recipe import DataRecipe, FlowRecipe
@@ -164,6 +165,24 @@ def test_rows_can_be_held_out_in_files_of_their_own(tmp_path: Path, held: str) -
             np.testing.assert_array_equal(getattr(dataset, part), np.load(path).astype(np.float32))
     other = data.load(recipe(tmp_path, rows, **fields | {"seed": 1}))
     assert other.sha256 == dataset.sha256 != data.load(recipe(tmp_path, rows)).sha256
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole_but_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = RNG.normal(size=(100_000, 20)).astype(np.float32)
+    chosen = recipe(tmp_path, rows)
+    monkeypatch.setattr(columns, "NUMBERS_AT_ONCE", 2**18)
+    tracemalloc.start()
+    dataset = data.load(chosen)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(dataset.train) == 80_000
+    assert peak < 2 * rows.nbytes
+    monkeypatch.undo()
+    whole = data.load(chosen)
+    np.testing.assert_array_equal(dataset.train, whole.train)
+    np.testing.assert_array_equal(dataset.low, whole.low)
 
 
 def test_training_can_be_on_fewer_rows(tmp_path: Path) -> None:
