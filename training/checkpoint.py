@@ -10,7 +10,7 @@ RUN/evaluation.json      the figures of the last `bijecta evaluate`
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,10 +76,17 @@ class Stateful(Protocol):
 
 @dataclass
 class Run:
-    """One run folder."""
+    """One run folder.
+
+    Args:
+        folder: where it lies.
+        file: its run.json.
+        listeners: what hears of every line of the log that is written from now on.
+    """
 
     folder: Path
     file: RunFile
+    listeners: list[Callable[[Mapping[str, float]], None]] = field(default_factory=list)
 
     @classmethod
     def create(cls, folder: Path, file: RunFile) -> "Run":
@@ -160,8 +167,10 @@ class Run:
             raise RunError(f"{path} is damaged: {error}") from None
         return progress
 
-    def log(self, line: Mapping[str, Any]) -> None:
+    def log(self, line: Mapping[str, float]) -> None:
         """Add a line to the log."""
+        for listener in self.listeners:
+            listener(line)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -20,6 +20,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
     train.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    train.add_argument(
+        "--tensorboard", action="store_true", help="write the log to RUN/tensorboard too"
+    )
     train.set_defaults(handler=_handler("train"))
 
     evaluate = commands.add_parser("evaluate", help="score a run on its held-out rows")

@@ -18,6 +18,7 @@ from training.export import export as export_run
 from training.fit import fit
 from training.gaussianize import gaussianize
 from training.team import ALONE, Team
+from training.tensorboard import board
 
 
 def train(arguments: Namespace) -> None:
@@ -32,6 +33,8 @@ def train(arguments: Namespace) -> None:
         open_or_create(folder, name, chosen, dataset)
     team.wait()
     run = open_or_create(folder, name, chosen, dataset)
+    if arguments.tensorboard and team.leads:
+        run.listeners.append(board(folder / "tensorboard"))
     progress = fit_run(run, dataset, device, team)
     team.leave()
     if not team.leads:

@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from models.flow import Flow
 from models.networks import set_precision
@@ -20,8 +21,9 @@ from tests.conftest import call_bijecta, recipe_text
 from training import architecture, data, evaluate, fit, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.data import Dataset
-from training.errors import NonFiniteError, RunError
+from training.errors import NonFiniteError, RunError, TrainingError
 from training.recipe import Recipe
+from training.tensorboard import board
 
 CPU = torch.device("cpu")
 
@@ -268,6 +270,24 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     assert "nats per row" in score.stdout
     assert "bits/dim on 180 held-out rows" in score.stdout
     assert "bits/dim" not in call_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
+
+
+def test_tensorboard_has_the_log(runs: Path, tmp_path: Path) -> None:
+    arguments = ("train", runs / "moons-maf.toml", "--out", tmp_path / "run", "--tensorboard")
+    done = call_bijecta(*arguments, cwd=runs)
+    assert done.returncode == 0, done.stderr
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    shown = [scalar.value for scalar in events.Scalars("validation by epoch")]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
+    np.testing.assert_allclose(shown, [line["validation"] for line in lines], rtol=1e-6)
+
+
+def test_without_tensorboard_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TrainingError, match=r"pip install 'bijecta\[tensorboard\]'"):
+        board(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["moons-maf", "digits-maf"])
