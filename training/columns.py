@@ -19,7 +19,6 @@ LARGEST_SHARE = 0.2
 # Above it float32 has less than two binary digits for noise of half a step.
 LARGEST_WHOLE = 2**22
 
-
 # Rows or columns are looked at so many numbers at a time: files may be larger than memory.
 NUMBERS_AT_ONCE = 2**24
 

@@ -85,11 +85,7 @@ def load(recipe: DataRecipe) -> Dataset:
     columns = [table.columns[i] for i in kept]
     found = inspect(table.rows, kept, table.columns, integers)
     low, high = _range(found, columns, recipe.bounds)
-    shape = recipe.shape or [len(columns)]
-    if math.prod(shape) != len(columns):
-        raise DataError(
-            f"shape {shape} has {math.prod(shape)} elements, the rows have {len(columns)} columns"
-        )
+    shape = _shape(recipe, len(columns))
     train, validation, test = _divide(sizes, recipe)
     labelled = None if table.labels is None else (str(recipe.labels), table.labels)
     numbers = table.rows[:, given].astype(np.float64)
@@ -112,6 +108,16 @@ def load(recipe: DataRecipe) -> Dataset:
     )
 
 
+def _shape(recipe: DataRecipe, columns: int) -> list[int]:
+    """Of one row of so many columns."""
+    shape = recipe.shape or [columns]
+    if math.prod(shape) != columns:
+        raise DataError(
+            f"shape {shape} has {math.prod(shape)} elements, the rows have {columns} columns"
+        )
+    return shape
+
+
 def _digest(rows: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest()
 
@@ -122,10 +128,7 @@ def _published(recipe: DataRecipe) -> Dataset:
     assert recipe.protocol is not None
     path = Path(recipe.source)
     splits = protocols.read(recipe.protocol, path)
-    columns = splits.train.shape[1]
-    shape = recipe.shape or [columns]
-    if math.prod(shape) != columns:
-        raise DataError(f"shape {shape} has {math.prod(shape)} elements, the rows have {columns}")
+    shape = _shape(recipe, splits.train.shape[1])
     train, validation, test = (part.astype(np.float32).reshape(-1, *shape) for part in splits)
     return Dataset(
         name=recipe.protocol,

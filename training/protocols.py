@@ -163,14 +163,15 @@ def _wants(name: str) -> str:
 
 def _array(path: Path, columns: int) -> Rows:
     read = np.load(path, allow_pickle=False)
-    rows: Rows = read.reshape(len(read), -1).astype(np.float64)
-    if rows.shape[1] != columns:
-        raise ValueError(f"expected {columns} columns, got {rows.shape[1]}")
+    rows = _of_width(read.reshape(len(read), -1).astype(np.float64), columns)
     return rows[~np.isnan(rows).any(1)]
 
 
 def _loaded_text(path: Path, skip: int, columns: int, most: int | None = None) -> Rows:
-    rows = np.loadtxt(path, skiprows=skip, max_rows=most, ndmin=2)
+    return _of_width(np.loadtxt(path, skiprows=skip, max_rows=most, ndmin=2), columns)
+
+
+def _of_width(rows: Rows, columns: int) -> Rows:
     if rows.shape[1] != columns:
         raise ValueError(f"expected {columns} columns, got {rows.shape[1]}")
     return rows

@@ -17,17 +17,14 @@ class Figure(NamedTuple):
     unit: str
 
 
-def _nats(**figures: float) -> list[Figure]:
-    return [Figure(model.replace("_", " "), value, "nats") for model, value in figures.items()]
-
-
-def _bits(**figures: float) -> list[Figure]:
-    return [Figure(model.replace("_", " "), value, "bits/dim") for model, value in figures.items()]
+def _published(unit: str, **figures: float) -> list[Figure]:
+    return [Figure(model.replace("_", " "), value, unit) for model, value in figures.items()]
 
 
 # by what the names of recipes begin with
 FIGURES: dict[str, list[Figure]] = {
-    "bsds300": _nats(
+    "bsds300": _published(
+        "nats",
         Gaussian=96.67,
         RealNVP=153.28,
         MAF=155.69,
@@ -39,7 +36,8 @@ FIGURES: dict[str, list[Figure]] = {
         MAF_with_LU=156.95,
         NAF=157.73,
     ),
-    "power": _nats(
+    "power": _published(
+        "nats",
         Gaussian=-7.74,
         RealNVP=0.17,
         MAF=0.24,
@@ -48,7 +46,8 @@ FIGURES: dict[str, list[Figure]] = {
         NSF_AR=0.66,
         NSF_C=0.64,
     ),
-    "gas": _nats(
+    "gas": _published(
+        "nats",
         Gaussian=-3.58,
         RealNVP=8.33,
         MAF=10.08,
@@ -57,7 +56,8 @@ FIGURES: dict[str, list[Figure]] = {
         NSF_AR=13.09,
         NSF_C=13.09,
     ),
-    "hepmass": _nats(
+    "hepmass": _published(
+        "nats",
         Gaussian=-27.93,
         RealNVP=-18.71,
         MAF=-17.70,
@@ -66,7 +66,8 @@ FIGURES: dict[str, list[Figure]] = {
         NSF_AR=-14.01,
         NSF_C=-14.75,
     ),
-    "miniboone": _nats(
+    "miniboone": _published(
+        "nats",
         Gaussian=-37.24,
         RealNVP=-13.55,
         MAF=-11.75,
@@ -77,7 +78,8 @@ FIGURES: dict[str, list[Figure]] = {
     ),
     "mnist": [
         Figure("NICE, on [0, 1]", 1980.50, "nats"),
-        *_bits(
+        *_published(
+            "bits/dim",
             RealNVP=1.06,
             Glow=1.05,
             FFJORD=0.99,
@@ -88,6 +90,6 @@ FIGURES: dict[str, list[Figure]] = {
             MAF=1.89,
         ),
     ],
-    "fashion-mnist": _bits(RealNVP=2.85, Glow=2.95, Gaussianization_flow=3.35),
-    "cifar10": _bits(RealNVP=3.49, Glow=3.35, MintNet=3.32, NICE=4.48),
+    "fashion-mnist": _published("bits/dim", RealNVP=2.85, Glow=2.95, Gaussianization_flow=3.35),
+    "cifar10": _published("bits/dim", RealNVP=3.49, Glow=3.35, MintNet=3.32, NICE=4.48),
 }

@@ -1,29 +1,22 @@
-"""Training: exact resumption, early stopping, guards; and the commands around it."""
+"""Training: exact resumption, early stopping, guards."""
 
 import functools
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from models.flow import Flow
 from models.networks import set_precision
-from tests.conftest import call_bijecta, recipe_text
+from tests.conftest import recipe_text
 from training import architecture, data, evaluate, fit, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.data import Dataset
-from training.errors import NonFiniteError, RunError, TrainingError
+from training.errors import NonFiniteError, RunError
 from training.recipe import Recipe
-from training.tensorboard import board
 
 CPU = torch.device("cpu")
 
@@ -248,97 +241,3 @@ def test_progress_is_zero_before_the_first_save(tmp_path: Path) -> None:
     chosen, dataset = small(tmp_path, "moons-maf")
     run = start(tmp_path / "run", chosen, dataset)
     assert run.load_state(flow=run.new_flow()) == Progress()
-
-
-def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
-    recipe_path = runs / "moons-maf.toml"
-    before = (runs / "moons-maf" / "weights.safetensors").read_bytes()
-    again = call_bijecta("train", recipe_path, "--out", runs / "moons-maf", cwd=runs)
-    assert again.returncode == 0, again.stderr
-    assert "best of 3 epochs" in again.stdout
-    assert (runs / "moons-maf" / "weights.safetensors").read_bytes() == before
-    other = call_bijecta("train", runs / "moons-iaf.toml", "--out", runs / "moons-maf", cwd=runs)
-    assert other.returncode == 1
-    assert "another recipe" in other.stderr
-    (runs / "halves.toml").write_text(
-        recipe_path.read_text().replace("rows =", "test = 0.5\nrows =")
-    )
-    other = call_bijecta("train", runs / "halves.toml", "--out", runs / "moons-maf", cwd=runs)
-    assert "another recipe" in other.stderr
-    score = call_bijecta("evaluate", runs / "digits-maf", cwd=runs)
-    assert score.returncode == 0
-    assert "nats per row" in score.stdout
-    assert "bits/dim on 180 held-out rows" in score.stdout
-    assert "bits/dim" not in call_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
-
-
-def test_tensorboard_has_the_log(runs: Path, tmp_path: Path) -> None:
-    arguments = ("train", runs / "moons-maf.toml", "--out", tmp_path / "run", "--tensorboard")
-    done = call_bijecta(*arguments, cwd=runs)
-    assert done.returncode == 0, done.stderr
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    shown = [scalar.value for scalar in events.Scalars("validation by epoch")]
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
-    np.testing.assert_allclose(shown, [line["validation"] for line in lines], rtol=1e-6)
-
-
-def test_without_tensorboard_its_package_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(TrainingError, match=r"pip install 'bijecta\[tensorboard\]'"):
-        board(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["moons-maf", "digits-maf"])
-def test_each_rows_score_can_be_had_as_parquet(runs: Path, tmp_path: Path, name: str) -> None:
-    path = tmp_path / "scores.parquet"
-    done = call_bijecta("evaluate", runs / name, "--scores", path, cwd=runs)
-    assert done.returncode == 0, done.stderr
-    scores = pyarrow.parquet.read_table(path).to_pydict()
-    held_out = json.loads((runs / name / "evaluation.json").read_text())
-    assert len(scores["log_prob"]) == held_out["rows"]
-    assert np.mean(scores["log_prob"]) == pytest.approx(held_out["log_prob"])
-    assert ("bits_per_dim" in scores) == (name == "digits-maf")
-    if "bits_per_dim" in scores:
-        assert np.mean(scores["bits_per_dim"]) == pytest.approx(held_out["bits_per_dim"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["train", "no-such"], "no recipe file 'no-such'"),
-        (["train", "digits-maf", "--data", "absent.npy"], "no data file at"),
-        (["evaluate", "nowhere"], "no run at nowhere"),
-        (["train", "moons-maf", "--out", "/proc/nope"], "No such file or directory"),
-        (["export", "nowhere", "--store", "s"], "no run at nowhere"),
-    ],
-)
-def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
-    done = call_bijecta(*arguments, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith("bijecta: ")
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
-    command = [sys.executable, "-m", "service.cli", "train", "long.toml"]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell that runs the tests in the background has them ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "runs" / "long" / "log.jsonl").exists():
-            assert time.monotonic() < deadline, "training did not start"
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "the same command goes on from here" in stderr
-    assert "Traceback" not in stderr
