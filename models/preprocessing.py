@@ -9,6 +9,7 @@ from torch import Tensor
 from models.bijection import Bijection, sum_event
 from models.gaussian import log_sigmoid
 from models.matrices import LinearMap
+from models.splines import Knots, spline, spline_inverse
 
 Values = float | Sequence[float]
 
@@ -179,6 +180,54 @@ class Whiten(LinearMap):
         """log|det W|, in nats."""
         log_abs_det: Tensor = torch.linalg.slogdet(self.weight).logabsdet
         return log_abs_det
+
+
+class NormalMarginals(Bijection):
+    """A monotone spline in each coordinate, such as one that makes the data's marginals normal.
+
+    Args:
+        event_shape: shape of one row; D is its number of elements.
+        x, slope: of the knots, D × K each, in row-major order.
+        y: of the knots, K, the same in all coordinates.
+
+    Raises:
+        ValueError: the wrong number of values, or knots that do not increase.
+    """
+
+    x: Tensor
+    y: Tensor
+    slope: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        x: Sequence[Sequence[float]],
+        y: Sequence[float],
+        slope: Sequence[Sequence[float]],
+    ) -> None:
+        super().__init__(event_shape)
+        shape = (math.prod(self.event_shape), len(y))
+        knots = Knots(*map(torch.tensor, (x, y, slope)))
+        if not knots.x.shape == knots.slope.shape == shape or len(y) < 3:
+            raise ValueError(f"splines of {shape[0]} coordinates have {shape} knots, at least 3")
+        rises = (knots.x.diff() > 0).all() & (knots.y.diff() > 0).all() & (knots.slope > 0).all()
+        if not bool(rises):
+            raise ValueError("x and y of a spline's knots increase, and its slopes are positive")
+        for name, values in knots._asdict().items():
+            self.register_buffer(name, values, persistent=False)
+
+    @property
+    def knots(self) -> Knots:
+        """All splines: D × K each."""
+        return Knots(self.x, self.y.expand_as(self.x), self.slope)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_slope = spline(x.flatten(1), self.knots)
+        return z.view_as(x), sum_event(log_slope)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_slope = spline_inverse(z.flatten(1), self.knots)
+        return x.view_as(z), sum_event(log_slope)
 
 
 def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from models.families.gaussianization import Gaussianization, IterativelyGaussian
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
 from models.flow import Flow
-from models.preprocessing import Logit, SoftLogit, Standardize, Whiten
+from models.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
 
 FAMILIES: dict[str, type[Family]] = {
     "nice": Nice,
@@ -48,6 +48,7 @@ PREPROCESSING: dict[str, Callable[..., Bijection]] = {
     "logit": Logit,
     "soft-logit": SoftLogit,
     "whiten": Whiten,
+    "normal-marginals": NormalMarginals,
 }
 
 

@@ -11,20 +11,18 @@ from models.bijection import Bijection
 from models.distributions import Base
 from models.flow import Flow
 from models.gaussianization import IterativeGaussianization, Step, with_constant
-from models.splines import Knots, spline
+from models.splines import spline
 from training.checkpoint import Progress, Run
 from training.context import Float32
 from training.data import Dataset
 from training.errors import TrainingError
 from training.fit import SECONDS_BETWEEN_SAVES
+from training.marginals import normal_marginals
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 2048
 
 # Directions that vary less than this part of the largest hold rounding, not to be blown up.
 SMALLEST_VARIANCE = 1e-6
-
-# How many training rows lie beyond each end of a fitted spline: fewer, and one row bends it.
-TAIL_ROWS = 20
 
 # The steepest that a fitted spline may be, in normal deviations a deviation of the data.
 STEEPEST = 100.0
@@ -114,7 +112,7 @@ def _fit_step(rows: "_Rows", knots: int, rotation: str, seed: int) -> Step:
         seed: of a random rotation.
     """
     x, regression = _without_context(rows.x.flatten(1).double(), rows.context)
-    splines = _marginals(x, knots)
+    splines = normal_marginals(x, knots, STEEPEST / x.std(0).clamp(min=1e-12))
     normal = spline(x, splines)[0]
     return Step(regression, torch.stack(splines), *_whitening(normal, rotation, seed))
 
@@ -136,31 +134,6 @@ def _without_context(x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]
     return residual * torch.exp(-4 * torch.tanh(seen @ log_scale / 4)), torch.stack(
         [mean, log_scale]
     )
-
-
-def _marginals(x: Tensor, knots: int) -> Knots:
-    """Splines that make each coordinate normal: N × D → D × knots.
-
-    Knots lie at quantiles that are evenly spaced on the normal scale; beyond them the spline is a
-    straight line, so the tails are Gaussian.
-    """
-    n = len(x)
-    end = float(-torch.special.ndtri(x.new_tensor(min(TAIL_ROWS / n, 0.1))))
-    y = torch.linspace(-end, end, knots).to(x)
-    at = (torch.special.ndtr(y) * n - 0.5).clamp(0, n - 1)
-    ordered = x.sort(0).values.T
-    quantile = torch.lerp(ordered[:, at.floor().long()], ordered[:, at.ceil().long()], at.frac())
-    # ties would make steps
-    least = y.diff() / STEEPEST * x.std(0)[:, None].clamp(min=1e-12)
-    gaps = torch.maximum(quantile.diff(dim=1), least)
-    placed = torch.cat([torch.zeros_like(gaps[:, :1]), gaps.cumsum(1)], 1)
-    middle = knots // 2
-    placed = placed + (quantile - placed)[:, middle : middle + 1]
-    secant = y.diff() / gaps
-    # the harmonic mean keeps clear of both bins' own extremes (Fritsch & Butland 1984)
-    inner = 2 / (1 / secant[:, 1:] + 1 / secant[:, :-1])
-    slope = torch.cat([secant[:, :1], inner, secant[:, -1:]], 1)
-    return Knots(placed, y.expand_as(placed), slope)
 
 
 def _whitening(x: Tensor, rotation: str, seed: int) -> tuple[Tensor, Tensor]:

@@ -106,8 +106,9 @@ class FlowRecipe(BaseModel):
         family: a key of `zoo.FAMILIES`.
         preprocessing: `standardize`; `whiten`, which makes the standardized coordinates
             uncorrelated, those along which they vary most first; `logit` or `soft-logit`, either
-            then standardized; or `none`.
-            `logit` ends in a box outside which there is no density, `soft-logit` goes on.
+            then standardized: `logit` ends in a box outside which there is no density,
+            `soft-logit` goes on; `normal-marginals`, which makes each coordinate normal by a
+            spline through its quantiles; or `none`.
         margin: by what part of the range the logit's box is wider than it on each side, so that
             values at its very edge stay well conditioned.
         embedding: learned features that stand for the class labels; one-hot where left out.
@@ -116,7 +117,9 @@ class FlowRecipe(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     family: str
-    preprocessing: Literal["standardize", "whiten", "logit", "soft-logit", "none"] = "standardize"
+    preprocessing: Literal[
+        "standardize", "whiten", "logit", "soft-logit", "normal-marginals", "none"
+    ] = "standardize"
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     embedding: Annotated[int, Field(ge=1)] | None = None
 

@@ -24,7 +24,7 @@ from models.masked_convolution import MaskedConvolution
 from models.matrices import LU, Householder
 from models.mixtures import GaussianMixture
 from models.networks import Conditioner
-from models.preprocessing import Logit, SoftLogit, Standardize, Whiten
+from models.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
 from models.splines import RationalQuadratic
 
 SMALL = {"transforms": 2, "hidden": (24, 16)}
@@ -41,6 +41,14 @@ LOGIT = [
 SCALED = [{"kind": "standardize", "mean": [0.5, -1, 2, 0, 3], "scale": [1, 2, 0.5, 3, 1]}]
 WHITE = [
     {"kind": "whiten", "matrix": [[2, 0, 0.5, 0], [-0.3, 1, 0, 0.1], [0, 1, 1, 0], [1, 1, -4, 2]]}
+]
+MARGINALS = [
+    {
+        "kind": "normal-marginals",
+        "x": [[-2, -1, 0.5, 2 + i] for i in range(5)],
+        "y": [-2, -0.5, 0.5, 2],
+        "slope": [[0.5, 1, 1, 0.2 + i] for i in range(5)],
+    }
 ]
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
@@ -97,6 +105,7 @@ FLOWS: dict[str, Line] = {
     "maf 1-D": Line("maf", (1,), slow=True),
     "maf residual context": Line("maf", (9,), RESIDUAL, context=3, slow=True),
     "maf image": Line("maf", (2, 3)),
+    "maf normal marginals": Line("maf", (5,), GELU, preprocessing=MARGINALS),
     "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
     "maf-mog context": Line("maf-mog", (4,), context=3),
     "maf-logistic context": Line("maf-logistic", (3,), ONE, context=2),
@@ -151,6 +160,9 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "whiten": lambda: Whiten((2,), [[0.5, 2], [-1, 3]]),
     "logit": lambda: Logit((5,), [-0.5, 0, 1, 2, 3], 16.5),
     "soft-logit": lambda: SoftLogit((5,), -0.5, [0.5, 0, 1, 2, 3], 0.05),
+    "normal marginals": lambda: NormalMarginals(
+        (2, 1), [[-1, 0, 3], [5, 5.5, 7]], [-2, 0.5, 1], [[2, 1, 0.1], [4, 5, 0.3]]
+    ),
     "coupling additive": lambda: Coupling((5,), Additive(), [0, 3], NET),
     "coupling affine": lambda: Coupling((5,), Affine(), [1, 2, 4], NET),
     "coupling of a checkerboard": lambda: ImageCoupling(

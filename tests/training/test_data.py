@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from models import zoo
 from tests.shared_data import SHARED
@@ -109,7 +110,9 @@ def test_densities_are_a_function_of_the_seed(name: str) -> None:
     assert not np.array_equal(rows, DENSITIES[name](500, 2))
 
 
-@pytest.mark.parametrize("kind", ["standardize", "whiten", "logit", "soft-logit"])
+@pytest.mark.parametrize(
+    "kind", ["standardize", "whiten", "logit", "soft-logit", "normal-marginals"]
+)
 def test_preprocessing_leaves_training_rows_standard(kind: str) -> None:
     digits = data.load(DataRecipe(source="digits"))
     steps = architecture.preprocessing(digits, FlowRecipe(family="nice", preprocessing=kind))  # type: ignore[arg-type]
@@ -149,6 +152,28 @@ def test_whitened_rows_are_uncorrelated_widest_directions_first(tmp_path: Path) 
         architecture.preprocessing(same, flow)
     with pytest.raises(DataError, match="rows of one axis"):
         architecture.preprocessing(data.load(DataRecipe(source="digits", shape=[1, 8, 8])), flow)
+
+
+def test_marginals_are_made_normal_over_the_whole_range_of_the_values(tmp_path: Path) -> None:
+    mostly_zero = RNG.random((20_000, 3)) * [0.01, 1, 1]
+    rows = np.floor(256 * np.where(RNG.random((20_000, 3)) < 0.8, 0, mostly_zero) ** 2)
+    rows[0] = 255  # so rare a value that a line through the others would put it hundreds away
+    fields = {"integers": "dequantize", "bounds": [0, 255]}
+    dataset = data.load(recipe(tmp_path, rows, **fields))
+    flow = FlowRecipe(family="maf", preprocessing="normal-marginals")
+    (step,) = architecture.preprocessing(dataset, flow)
+    layer = zoo.fixed_layer((3,), **step).double()
+    noisy = torch.from_numpy(dataset.noisy(dataset.train, 1, 5)[0].astype(np.float64))
+    z = layer.encode(noisy)[0].numpy()
+    for column in z.T:
+        assert stats.kstest(column, "norm").statistic < 0.05  # a knot every fifth of a deviation
+    corners = torch.tensor([[-0.5] * 3, [255.5] * 3], dtype=torch.float64)
+    assert layer.encode(corners)[0].abs().max() < 10
+    # a table without bounds ends in straight lines
+    ramp = data.load(recipe(tmp_path, RNG.normal(size=(2000, 1))))
+    (step,) = architecture.preprocessing(ramp, flow)
+    far = zoo.fixed_layer((1,), **step).encode(torch.tensor([[50.0], [60.0], [70.0]]))[0]
+    torch.testing.assert_close(far[2] - far[1], far[1] - far[0])
 
 
 @pytest.mark.parametrize("held", ["test", "validation", "both"])

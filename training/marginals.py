@@ -1,0 +1,37 @@
+"""Splines that make each coordinate of data normal."""
+
+import torch
+from torch import Tensor
+
+from models.splines import Knots
+
+# How many training rows lie beyond each end of a fitted spline: fewer, and one row bends it.
+TAIL_ROWS = 20
+
+
+def normal_marginals(x: Tensor, knots: int, steepest: Tensor) -> Knots:
+    """Splines that make each coordinate normal: N × D → D × knots.
+
+    Knots lie at quantiles that are evenly spaced on the normal scale; beyond them the spline is a
+    straight line, so the tails are Gaussian.
+
+    Args:
+        x: N × D.
+        knots: of each coordinate's spline.
+        steepest: D, the largest slope between two knots; ties would make steps.
+    """
+    n = len(x)
+    end = float(-torch.special.ndtri(x.new_tensor(min(TAIL_ROWS / n, 0.1))))
+    y = torch.linspace(-end, end, knots).to(x)
+    at = (torch.special.ndtr(y) * n - 0.5).clamp(0, n - 1)
+    ordered = x.sort(0).values.T
+    quantile = torch.lerp(ordered[:, at.floor().long()], ordered[:, at.ceil().long()], at.frac())
+    gaps = torch.maximum(quantile.diff(dim=1), y.diff() / steepest[:, None])
+    placed = torch.cat([torch.zeros_like(gaps[:, :1]), gaps.cumsum(1)], 1)
+    middle = knots // 2
+    placed = placed + (quantile - placed)[:, middle : middle + 1]
+    secant = y.diff() / gaps
+    # the harmonic mean keeps clear of both bins' own extremes (Fritsch & Butland 1984)
+    inner = 2 / (1 / secant[:, 1:] + 1 / secant[:, :-1])
+    slope = torch.cat([secant[:, :1], inner, secant[:, -1:]], 1)
+    return Knots(placed, y.expand_as(placed), slope)
