@@ -61,7 +61,7 @@ def by_rows(
 
     Args:
         target: batch × C × H × W.
-        shifts: biases of each layer, 1 or batch × outputs × 1 × 1.
+        shifts: biases of each layer, 1 or batch × outputs × 1 × 1; the first's may be × H × W.
         weights: of each layer, outputs × inputs × 3 × 3, masked for the raster order.
         spread: of `missing`, C × 1 × 1.
 
@@ -76,14 +76,16 @@ def by_rows(
         for row, reach in ((0, 3), (1, 2))
     )
     # an exported scan takes an axis of 1 for one of any length, and cannot broadcast it
-    biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts]
+    placed = shifts[0].expand(-1, -1, *rows.shape[:2]).permute(2, 3, 0, 1)
+    placed = placed + torch.zeros_like(rows[:, :, :, :1])
+    biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts[1:]]
     inputs = [w.shape[1] for w in weights]
 
     def step(last: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         units = last.split_with_sizes(inputs, -1)
         *given, given_last = [
             _taps(h, 3) @ matrix + bias
-            for h, matrix, bias in zip(units, above, biases, strict=True)
+            for h, matrix, bias in zip(units, above, [row[1], *biases], strict=True)
         ]
         *matrices, matrix_last = here
 
@@ -100,7 +102,7 @@ def by_rows(
         return torch.cat(read(x), -1), [x]
 
     nothing = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
-    _, (x,) = loop(step, nothing, [rows])
+    _, (x,) = loop(step, nothing, [rows, placed])
     return x.permute(2, 3, 0, 1)
 
 

@@ -130,11 +130,10 @@ def checkerboard(event_shape: Sequence[int], parity: int) -> Tensor:
     return (squares % 2 == 0).expand(tuple(event_shape)).clone()
 
 
-def half_of_channels(event_shape: Sequence[int], parity: int) -> Tensor:
-    """True in the first half of the channels, or with parity 1 in the second: C × H × W."""
-    channels = torch.arange(event_shape[0]) < event_shape[0] // 2
-    chosen = channels if parity == 0 else ~channels
-    return chosen[:, None, None].expand(tuple(event_shape)).clone()
+def half_of_channels(event_shape: Sequence[int], parity: int) -> range:
+    """The first half of the channels, or with parity 1 the second."""
+    half, channels = event_shape[0] // 2, event_shape[0]
+    return range(half) if parity == 0 else range(half, channels)
 
 
 def _image(event_shape: Sequence[int]) -> Shape:

@@ -93,7 +93,8 @@ class MaskedConvolution(Bijection):
 
     Args:
         event_shape: C × H × W, or D for D channels of a single pixel.
-        conditioner: numbers of hidden channels, each rounded up to a multiple of C; tanh.
+        conditioner: numbers of hidden channels, each rounded up to a multiple of C; tanh; and
+            whether the first have biases of each pixel's own.
         reverse: the order is the other way round.
         context_shape: shape of the conditioning vector, or None; all biases depend on it.
 
@@ -127,6 +128,9 @@ class MaskedConvolution(Bijection):
             MaskedConv(channels, before, after, size, reverse) for before, after in pairwise(units)
         )
         conditioner.start(self.layers[-1])
+        self.places: nn.Parameter | None = None
+        if conditioner.places:
+            self.places = nn.Parameter(torch.zeros(channels * units[1], height, width))
         self.log_t = nn.Parameter(torch.zeros(self.image))
         self.shifts = nn.ModuleList()
         if self.context_shape is not None:
@@ -187,6 +191,7 @@ class MaskedConvolution(Bijection):
         if not self.reverse:
             return by_rows(target, shifts, weights, spread)
         turned = [weight.flip(2, 3) for weight in weights]
+        shifts = [shift.flip(2, 3) for shift in shifts]
         return by_rows(target.flip(2, 3), shifts, turned, spread).flip(2, 3)
 
     def _residual(
@@ -238,12 +243,16 @@ class MaskedConvolution(Bijection):
         return 4 * torch.tanh(self.log_t / 4)
 
     def _shifts(self, context: Tensor | None) -> list[Tensor]:
-        """Biases of each layer: 1 × channels × 1 × 1, or row by row where there is a context."""
+        """Biases of each layer: 1 × channels × 1 × 1, or row by row where there is a context.
+
+        The first layer's are 1 or batch × channels × H × W where there are places.
+        """
         biases: list[Tensor] = [layer.bias[None] for layer in self._masked()]
         if context is not None:
             flat = context.flatten(1)
             biases = [b + shift(flat) for b, shift in zip(biases, self.shifts, strict=True)]
-        return [bias[:, :, None, None] for bias in biases]
+        first, *others = [bias[:, :, None, None] for bias in biases]
+        return [first if self.places is None else first + self.places, *others]
 
     def _kernels(self) -> list[Kernel]:
         if self._folded is not None:

@@ -187,8 +187,9 @@ class NormalMarginals(Bijection):
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        x, slope: of the knots, D × K each, in row-major order.
-        y: of the knots, K, the same in all coordinates.
+        x, slope: of the knots, D × K each, in row-major order; or C × K for images, C × H × W,
+            whose pixels share a spline in each channel.
+        y: of the knots, K, the same in all splines.
 
     Raises:
         ValueError: the wrong number of values, or knots that do not increase.
@@ -206,28 +207,35 @@ class NormalMarginals(Bijection):
         slope: Sequence[Sequence[float]],
     ) -> None:
         super().__init__(event_shape)
-        shape = (math.prod(self.event_shape), len(y))
         knots = Knots(*map(torch.tensor, (x, y, slope)))
-        if not knots.x.shape == knots.slope.shape == shape or len(y) < 3:
-            raise ValueError(f"splines of {shape[0]} coordinates have {shape} knots, at least 3")
+        shape = self.event_shape
+        if len(shape) == 3 and len(x) == shape[0]:
+            shape = (shape[0], 1, 1)
+        expected = (math.prod(shape), len(y))
+        if not knots.x.shape == knots.slope.shape == expected or len(y) < 3:
+            raise ValueError(
+                f"splines of rows of shape {self.event_shape} have as many knots as y has values, "
+                f"at least 3: got {tuple(knots.x.shape)} and {tuple(knots.slope.shape)}"
+            )
         rises = (knots.x.diff() > 0).all() & (knots.y.diff() > 0).all() & (knots.slope > 0).all()
         if not bool(rises):
             raise ValueError("x and y of a spline's knots increase, and its slopes are positive")
-        for name, values in knots._asdict().items():
-            self.register_buffer(name, values, persistent=False)
+        self.register_buffer("x", knots.x.view(*shape, -1), persistent=False)
+        self.register_buffer("y", knots.y, persistent=False)
+        self.register_buffer("slope", knots.slope.view(*shape, -1), persistent=False)
 
     @property
     def knots(self) -> Knots:
-        """All splines: D × K each."""
+        """All splines: event shape, or C × 1 × 1, × K each."""
         return Knots(self.x, self.y.expand_as(self.x), self.slope)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        z, log_slope = spline(x.flatten(1), self.knots)
-        return z.view_as(x), sum_event(log_slope)
+        z, log_slope = spline(x, self.knots)
+        return z, sum_event(log_slope)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, log_slope = spline_inverse(z.flatten(1), self.knots)
-        return x.view_as(z), sum_event(log_slope)
+        x, log_slope = spline_inverse(z, self.knots)
+        return x, sum_event(log_slope)
 
 
 def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The flow that a recipe makes for a data set, as `zoo.build` takes it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from models import zoo
 from training.context import Float32
 from training.data import Dataset
 from training.errors import DataError
-from training.marginals import TAIL_ROWS, normal_marginals
+from training.marginals import normal_marginals, tail_share
 from training.recipe import FlowRecipe
 
 # Coordinates that a matrix written into run.json can whiten: a million numbers, 20 MB.
@@ -26,8 +27,8 @@ KNOTS = 32
 # whole number's cell.
 STEEPEST, STEEPEST_CELL = 100.0, 50.0
 
-# Made-up rows spread over the range of the values, so that no part of it is beyond the last knot.
-RANGE_ROWS = 2 * TAIL_ROWS
+# Pixels of a channel that its spline is fitted to.
+MOST_POOLED = 2**22
 
 
 def arguments(dataset: Dataset, recipe: FlowRecipe) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
         return []
     rows = dataset.noisy(dataset.train, copies=1, seed=0)[0]
     if recipe.preprocessing == "normal-marginals":
-        return [_marginals(rows, dataset)]
+        return [_marginals(rows, dataset, pooled=not recipe.options.get("places"))]
     steps: list[dict[str, Any]] = []
     if recipe.preprocessing in ("logit", "soft-logit"):
         if not np.isfinite([dataset.low, dataset.high]).all():
@@ -97,16 +98,28 @@ def _range(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return dataset.low - 0.5 * dataset.integer, dataset.high + 0.5 * dataset.integer
 
 
-def _marginals(rows: Float32, dataset: Dataset) -> dict[str, Any]:
-    """Splines that make each coordinate normal."""
+def _marginals(rows: Float32, dataset: Dataset, pooled: bool) -> dict[str, Any]:
+    """Splines that make each coordinate normal, or of images, where pooled, each channel.
+
+    To networks that are the same everywhere, splines of each pixel would hide which values are
+    alike.
+    """
+    low, high = _range(dataset)
+    if rows.ndim == 4 and pooled:
+        images = max(1, MOST_POOLED // rows[0, 0].size)
+        rows = np.moveaxis(rows[:images], 1, -1).reshape(-1, rows.shape[1])
+        low, high = low.min((1, 2)), high.max((1, 2))
     flat = rows.reshape(len(rows), -1)
-    steepest = STEEPEST / np.maximum(flat.std(0, dtype=np.float64), 1e-12)
-    low, high = (end.ravel() for end in _range(dataset))
-    # a coordinate that hardly ever left one value may do so in the next row
+    if dataset.integer.all():
+        steepest = np.full(flat.shape[1], STEEPEST_CELL)
+    else:
+        steepest = STEEPEST / np.maximum(flat.std(0, dtype=np.float64), 1e-12)
     if np.isfinite([low, high]).all():
-        share = (np.arange(RANGE_ROWS) + 0.5)[:, None] / RANGE_ROWS
-        flat = np.concatenate([flat, (low + share * (high - low)).astype(np.float32)])
-    steepest = np.where(dataset.integer.ravel(), STEEPEST_CELL, steepest)
+        # a coordinate that hardly ever left one value may do so in the next row
+        count = math.ceil(2 * tail_share(len(flat)) * len(flat))
+        share = (np.arange(count) + 0.5)[:, None] / count
+        made_up = low.ravel() + share * (high - low).ravel()
+        flat = np.concatenate([flat, made_up.astype(np.float32)])
     knots = normal_marginals(torch.from_numpy(flat), KNOTS, torch.from_numpy(steepest).float())
     x, slope = (part.double().tolist() for part in (knots.x, knots.slope))
     return {"kind": "normal-marginals", "x": x, "y": knots.y[0].double().tolist(), "slope": slope}

@@ -8,6 +8,14 @@ from models.splines import Knots
 # How many training rows lie beyond each end of a fitted spline: fewer, and one row bends it.
 TAIL_ROWS = 20
 
+# What part of them does at least: to follow rarer ones is to have fewer knots for the others.
+TAIL_SHARE = 2e-4
+
+
+def tail_share(n: int) -> float:
+    """What part of n rows lies beyond each end of a fitted spline."""
+    return min(max(TAIL_ROWS / n, TAIL_SHARE), 0.1)
+
 
 def normal_marginals(x: Tensor, knots: int, steepest: Tensor) -> Knots:
     """Splines that make each coordinate normal: N × D → D × knots.
@@ -21,7 +29,7 @@ def normal_marginals(x: Tensor, knots: int, steepest: Tensor) -> Knots:
         steepest: D, the largest slope between two knots; ties would make steps.
     """
     n = len(x)
-    end = float(-torch.special.ndtri(x.new_tensor(min(TAIL_ROWS / n, 0.1))))
+    end = float(-torch.special.ndtri(x.new_tensor(tail_share(n))))
     y = torch.linspace(-end, end, knots).to(x)
     at = (torch.special.ndtr(y) * n - 0.5).clamp(0, n - 1)
     ordered = x.sort(0).values.T

@@ -2,17 +2,14 @@
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from models.bijection import Bijection, Shape
-from models.coupling import Coupling, ImageCoupling
+from models.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.elementwise import Additive, Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
-from models.images import Layers, checkerboard, half_of_channels
+from models.images import checkerboard, half_of_channels
 from models.linear import Rescale
 
 
@@ -36,9 +33,27 @@ class RealNVP(MultiScale):
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` couplings, or for images as many of each kind at each level."""
         if self.takes_image(event_shape):
-            by_squares = self._image_couplings(checkerboard, context_shape)
-            by_channels = self._image_couplings(half_of_channels, context_shape)
-            return self.image_layers(event_shape, by_squares, by_channels)
+            parities = [i % 2 for i in range(self.transforms)]
+            univariate, conditioner = self.image_univariate, self.conditioner
+            return self.image_layers(
+                event_shape,
+                before=lambda shape: [
+                    MaskCoupling(
+                        shape, univariate, checkerboard(shape, parity), conditioner, context_shape
+                    )
+                    for parity in parities
+                ],
+                after=lambda shape: [
+                    ChannelCoupling(
+                        shape,
+                        univariate,
+                        half_of_channels(shape, parity),
+                        conditioner,
+                        context_shape,
+                    )
+                    for parity in parities
+                ],
+            )
         n = math.prod(event_shape)
         shuffler = random.Random(self.seed)
         halves: list[list[int]] = []
@@ -49,19 +64,6 @@ class RealNVP(MultiScale):
             Coupling(event_shape, self.univariate, half, self.conditioner, context_shape)
             for half in halves[: self.transforms]
         ]
-
-    def _image_couplings(
-        self, mask: Callable[[Shape, int], Tensor], context_shape: Shape | None
-    ) -> Layers:
-        univariate, conditioner = self.image_univariate, self.conditioner
-
-        def couplings(shape: Shape) -> list[Bijection]:
-            return [
-                ImageCoupling(shape, univariate, mask(shape, i % 2), conditioner, context_shape)
-                for i in range(self.transforms)
-            ]
-
-        return couplings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
-from models.coupling import Coupling, ImageCoupling
+from models.coupling import ChannelCoupling, Coupling
 from models.elementwise import Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
 from models.images import half_of_channels
@@ -47,7 +47,7 @@ class Glow(MultiScale):
     def _coupling(self, shape: Shape, context_shape: Shape | None) -> Bijection:
         if len(shape) == 3:
             half = half_of_channels(shape, 0)
-            return ImageCoupling(shape, self._map(), half, self.conditioner, context_shape)
+            return ChannelCoupling(shape, self._map(), half, self.conditioner, context_shape)
         passed = range(math.prod(shape) // 2)
         return Coupling(shape, self._map(), passed, self.conditioner, context_shape)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models import zoo
 from models.bijection import Bijection, Compose, Inverted
-from models.coupling import ImageCoupling
+from models.coupling import ChannelCoupling, MaskCoupling
 from models.elementwise import Additive, Affine
 from models.images import (
     Partial,
@@ -55,19 +55,29 @@ def test_what_cannot_be_squeezed_is_refused(shape: tuple[int, ...], message: str
 def test_masks_halve_images() -> None:
     assert checkerboard((1, 2, 3), 0).int().tolist() == [[[1, 0, 1], [0, 1, 0]]]
     assert torch.equal(checkerboard((2, 3, 4), 1), ~checkerboard((2, 3, 4), 0))
-    assert half_of_channels((3, 1, 1), 0).flatten().tolist() == [True, False, False]
-    assert torch.equal(half_of_channels((4, 2, 2), 1), ~half_of_channels((4, 2, 2), 0))
+    assert [list(half_of_channels((3, 1, 1), parity)) for parity in (0, 1)] == [[0], [1, 2]]
 
 
-@pytest.mark.parametrize("parity", [0, 1])
-def test_image_coupling_passes_what_its_mask_says_and_reads_nothing_else(parity: int) -> None:
-    shape, mask = (2, 3, 4), checkerboard((2, 3, 4), parity)
+CHECKERS = checkerboard((2, 3, 4), 1)
+SECOND = torch.tensor([False, True])[:, None, None].expand(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "mask"),
+    [
+        (MaskCoupling((2, 3, 4), Affine(), CHECKERS, NET), CHECKERS),
+        (MaskCoupling((2, 3, 4), Affine(), ~CHECKERS, NET), ~CHECKERS),
+        (ChannelCoupling((2, 3, 4), Affine(), [1], NET), SECOND),
+        (ChannelCoupling((2, 3, 4), Affine(), [0], NET), ~SECOND),
+    ],
+)
+def test_image_couplings_pass_a_part_through_and_read_nothing_else(
+    layer: Bijection, mask: Tensor
+) -> None:
     torch.manual_seed(0)
-    layer = ImageCoupling(shape, Affine(), mask, NET)
     randomise(layer, 0.3)
     layer.double()
-    x = torch.randn(shape, dtype=torch.float64)
-    derivatives = jacobian(layer, x)
+    derivatives = jacobian(layer, torch.randn(2, 3, 4, dtype=torch.float64))
     passed = mask.flatten()
     assert torch.equal(derivatives[passed], torch.eye(24, dtype=torch.float64)[passed])
     among_mapped = derivatives[~passed][:, ~passed]
@@ -76,7 +86,7 @@ def test_image_coupling_passes_what_its_mask_says_and_reads_nothing_else(parity:
 
 
 def test_additive_image_coupling_has_a_log_det_of_exactly_zero() -> None:
-    layer = ImageCoupling((2, 2, 2), Additive(), half_of_channels((2, 2, 2), 1), NET)
+    layer = ChannelCoupling((2, 2, 2), Additive(), [1], NET)
     randomise(layer, 1.0)
     assert torch.equal(layer.encode(torch.randn(9, 2, 2, 2))[1], torch.zeros(9))
 
@@ -87,12 +97,12 @@ def test_additive_image_coupling_has_a_log_det_of_exactly_zero() -> None:
 )
 def test_masks_that_make_no_coupling_are_refused(mask: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ImageCoupling((1, 2, 2), Affine(), mask, NET)
+        MaskCoupling((1, 2, 2), Affine(), mask, NET)
 
 
 def test_conditioner_of_images_tells_the_border_from_the_middle() -> None:
     torch.manual_seed(0)
-    network = ConvNet(1, 1, NET)
+    network = ConvNet(1, 1, (5, 5), NET)
     randomise(network, 0.3)
     output = network(torch.zeros(1, 1, 5, 5))[0, 0]
     assert output[0, 0] != output[2, 2]

@@ -13,7 +13,7 @@ from models import zoo
 from models.autoregressive import MaskedAutoregressive
 from models.bijection import Bijection, Compose, Inverted
 from models.causal import CausalAutoregressive
-from models.coupling import Coupling, ImageCoupling
+from models.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.elementwise import Additive, Affine
 from models.flow import Flow
 from models.gaussianization import IterativeGaussianization, Step
@@ -53,6 +53,7 @@ MARGINALS = [
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
 WIDE = Conditioner((32, 8), "tanh")  # masked convolutions decode row by row
+PLACES = Conditioner((32, 8), "tanh", places=True)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ FLOWS: dict[str, Line] = {
     "realnvp images": Line("realnvp", (1, 4, 4), IMAGES),
     "glow context": Line("glow", (5,), context=2),
     "glow images": Line("glow", (1, 4, 4), IMAGES),
+    "glow images places": Line("glow", (1, 4, 4), IMAGES | {"places": True}),
     "nsf context": Line("nsf", (4,), context=1),
     "maf": Line("maf", (5,), preprocessing=SCALED, slow=True),
     "maf 1-D": Line("maf", (1,), slow=True),
@@ -120,6 +122,9 @@ FLOWS: dict[str, Line] = {
     "parallel wavenet context": Line("parallel-wavenet", (4,), CAUSAL, context=2),
     "mintnet": Line("mintnet", (5,), slow=True),
     "mintnet images context": Line("mintnet", (1, 4, 4), context=3),
+    "mintnet rows places": Line(
+        "mintnet", (1, 3, 4), ONE | {"hidden": (32, 8), "places": True}, context=2
+    ),
     "mintnet rows context": Line("mintnet", (1, 3, 4), ONE | {"hidden": (32, 8)}, context=2),
     "planar context": Line("planar", (4,), ONE, context=3),
     "radial context": Line("radial", (4,), context=2),
@@ -163,14 +168,18 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
     "normal marginals": lambda: NormalMarginals(
         (2, 1), [[-1, 0, 3], [5, 5.5, 7]], [-2, 0.5, 1], [[2, 1, 0.1], [4, 5, 0.3]]
     ),
+    "normal marginals of channels": lambda: NormalMarginals(
+        (2, 2, 3), [[-1, 0, 3], [5, 5.5, 7]], [-2, 0.5, 1], [[2, 1, 0.1], [4, 5, 0.3]]
+    ),
     "coupling additive": lambda: Coupling((5,), Additive(), [0, 3], NET),
     "coupling affine": lambda: Coupling((5,), Affine(), [1, 2, 4], NET),
-    "coupling of a checkerboard": lambda: ImageCoupling(
+    "coupling of a checkerboard": lambda: MaskCoupling(
         (2, 3, 4), Affine(), checkerboard((2, 3, 4), 1), NET
     ),
-    "coupling of channels": lambda: ImageCoupling(
-        (3, 2, 4), Affine(), half_of_channels((3, 2, 4), 0), NET, (2,)
+    "coupling of channels": lambda: ChannelCoupling(
+        (3, 2, 4), Affine(), half_of_channels((3, 2, 4), 1), NET, (2,)
     ),
+    "coupling of no channels": lambda: ChannelCoupling((1, 3, 4), Affine(), [], NET),
     "squeeze": lambda: Squeeze((2, 4, 6)),
     "unsqueeze": lambda: Inverted(Squeeze((1, 4, 2))),
     "partial": lambda: Partial((5,), Coupling((3,), Affine(), [1], NET)),
@@ -184,6 +193,7 @@ LAYERS: dict[str, Callable[[], Bijection]] = {
         zoo.build("iaf", (4,), options=SMALL | {"univariate": "spline"}).bijection
     ),
     "masked convolution": lambda: MaskedConvolution((2, 4, 4), NET),
+    "masked convolution of places": lambda: MaskedConvolution((2, 3, 4), PLACES, True, (2,)),
     "masked convolution reversed": lambda: MaskedConvolution((1, 4, 6), NET, True),
     "masked convolution context": lambda: MaskedConvolution((3, 2, 2), NET, context_shape=(2,)),
     "masked convolution of a row": lambda: MaskedConvolution((5,), NET),
