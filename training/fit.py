@@ -82,7 +82,7 @@ class _Fitting:
         elif self.progress.scaler:
             self.steps.scaler.load_state_dict(self.progress.scaler)
         processes = f", {team.size} processes" if team.size > 1 else ""
-        self.progress.device = _name(device) + processes
+        self.progress.device = device_name(device) + processes
         held = team.share(len(dataset.validation))
         context = dataset.validation_context
         self.context = None if context is None else context[held]
@@ -210,7 +210,8 @@ class _Rows:
         return x, None if self.context is None else self.context[chosen]
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What a device calls itself, for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"

@@ -16,7 +16,7 @@ from training.checkpoint import Progress, Run
 from training.context import Float32
 from training.data import Dataset
 from training.errors import TrainingError
-from training.fit import SECONDS_BETWEEN_SAVES
+from training.fit import SECONDS_BETWEEN_SAVES, device_name
 from training.marginals import normal_marginals
 
 ROWS_AT_ONCE = 2048
@@ -48,6 +48,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
         torch.set_num_threads(recipe.threads)
     flow = run.new_flow().to(device).eval()
     progress = run.load_state(flow=flow)
+    progress.device = device_name(device)
     run.rewind_log(progress.epoch)
     started = time.monotonic() - progress.seconds
     steps = next(part for part in flow.modules() if isinstance(part, IterativeGaussianization))

@@ -14,6 +14,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from models.zoo import FAMILIES
 from service.manifest import HeldOut
 from tests.benchmarks.machine import cpu_name
 from tests.benchmarks.markdown import table
@@ -56,14 +57,17 @@ def result(run: Run) -> Result:
     held_out = HeldOut.model_validate_json((run.folder / "evaluation.json").read_bytes())
     options = recipe.flow.options
     shape = " × ".join(map(str, run.file.flow["event_shape"]))
+    layers = str(options["transforms"])
+    if not FAMILIES[recipe.flow.family].without_gradients:
+        layers += f" × {list(options['hidden'])}"
     return Result(
         name=run.file.name,
         data=recipe.data.protocol or Path(str(recipe.data.source)).name,
         dimensions=math.prod(run.file.flow["event_shape"]),
         test_rows=held_out.rows,
         train_rows=recipe.data.train_rows,
-        flow=f"{recipe.flow.family}, {options['transforms']} × {list(options['hidden'])}, {shape}",
-        parameters=sum(p.numel() for p in run.best_flow().parameters()),
+        flow=f"{recipe.flow.family}, {layers}, {shape}",
+        parameters=sum(values.numel() for values in run.best_flow().state_dict().values()),
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         seconds=round(progress.seconds),
