@@ -11,7 +11,7 @@ from models import zoo
 from training.context import Float32
 from training.data import Dataset
 from training.errors import DataError
-from training.marginals import normal_marginals, tail_share
+from training.marginals import normal_marginals, steepest, tail_share
 from training.recipe import FlowRecipe
 
 # Coordinates that a matrix written into run.json can whiten: a million numbers, 20 MB.
@@ -23,9 +23,8 @@ SMALLEST_VARIANCE = 1e-8
 # Of each coordinate's spline.
 KNOTS = 32
 
-# The steepest that a marginal's spline may be, in normal deviations a deviation of the data, or a
-# whole number's cell.
-STEEPEST, STEEPEST_CELL = 100.0, 50.0
+# The steepest that a dequantised coordinate's may be, in normal deviations a whole number's cell.
+STEEPEST_CELL = 50.0
 
 # Pixels of a channel that its spline is fitted to.
 MOST_POOLED = 2**22
@@ -105,22 +104,20 @@ def _marginals(rows: Float32, dataset: Dataset, pooled: bool) -> dict[str, Any]:
     alike.
     """
     low, high = _range(dataset)
+    integer = dataset.integer
     if rows.ndim == 4 and pooled:
         images = max(1, MOST_POOLED // rows[0, 0].size)
         rows = np.moveaxis(rows[:images], 1, -1).reshape(-1, rows.shape[1])
-        low, high = low.min((1, 2)), high.max((1, 2))
+        low, high, integer = low.min((1, 2)), high.max((1, 2)), integer.min((1, 2))
     flat = rows.reshape(len(rows), -1)
-    if dataset.integer.all():
-        steepest = np.full(flat.shape[1], STEEPEST_CELL)
-    else:
-        steepest = STEEPEST / np.maximum(flat.std(0, dtype=np.float64), 1e-12)
     if np.isfinite([low, high]).all():
         # a coordinate that hardly ever left one value may do so in the next row
         count = math.ceil(2 * tail_share(len(flat)) * len(flat))
         share = (np.arange(count) + 0.5)[:, None] / count
         made_up = low.ravel() + share * (high - low).ravel()
         flat = np.concatenate([flat, made_up.astype(np.float32)])
-    knots = normal_marginals(torch.from_numpy(flat), KNOTS, torch.from_numpy(steepest).float())
+    values, cells = torch.from_numpy(flat), torch.from_numpy(integer.ravel())
+    knots = normal_marginals(values, KNOTS, torch.where(cells, STEEPEST_CELL, steepest(values)))
     x, slope = (part.double().tolist() for part in (knots.x, knots.slope))
     return {"kind": "normal-marginals", "x": x, "y": knots.y[0].double().tolist(), "slope": slope}
 

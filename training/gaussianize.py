@@ -17,15 +17,12 @@ from training.context import Float32
 from training.data import Dataset
 from training.errors import TrainingError
 from training.fit import SECONDS_BETWEEN_SAVES, device_name
-from training.marginals import normal_marginals
+from training.marginals import normal_marginals, steepest
 
 ROWS_AT_ONCE = 2048
 
 # Directions that vary less than this part of the largest hold rounding, not to be blown up.
 SMALLEST_VARIANCE = 1e-6
-
-# The steepest that a fitted spline may be, in normal deviations a deviation of the data.
-STEEPEST = 100.0
 
 
 def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
@@ -113,7 +110,7 @@ def _fit_step(rows: "_Rows", knots: int, rotation: str, seed: int) -> Step:
         seed: of a random rotation.
     """
     x, regression = _without_context(rows.x.flatten(1).double(), rows.context)
-    splines = normal_marginals(x, knots, STEEPEST / x.std(0).clamp(min=1e-12))
+    splines = normal_marginals(x, knots, steepest(x))
     normal = spline(x, splines)[0]
     return Step(regression, torch.stack(splines), *_whitening(normal, rotation, seed))
 

@@ -11,6 +11,14 @@ TAIL_ROWS = 20
 # What part of them does at least: to follow rarer ones is to have fewer knots for the others.
 TAIL_SHARE = 2e-4
 
+# The steepest that a spline may be between two knots, in normal deviations a deviation of the data.
+STEEPEST = 100.0
+
+
+def steepest(x: Tensor) -> Tensor:
+    """The largest slope of each coordinate's spline: N × D → D. Ties would make steps."""
+    return STEEPEST / x.std(0).clamp(min=1e-12)
+
 
 def tail_share(n: int) -> float:
     """What part of n rows lies beyond each end of a fitted spline."""
@@ -26,7 +34,7 @@ def normal_marginals(x: Tensor, knots: int, steepest: Tensor) -> Knots:
     Args:
         x: N × D.
         knots: of each coordinate's spline.
-        steepest: D, the largest slope between two knots; ties would make steps.
+        steepest: D, the largest slope between two knots.
     """
     n = len(x)
     end = float(-torch.special.ndtri(x.new_tensor(tail_share(n))))

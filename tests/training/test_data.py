@@ -176,6 +176,28 @@ def test_marginals_are_made_normal_over_the_whole_range_of_the_values(tmp_path: 
     torch.testing.assert_close(far[2] - far[1], far[1] - far[0])
 
 
+def test_dequantised_columns_beside_others_are_normal_too(tmp_path: Path) -> None:
+    counts = np.where(RNG.random(20_000) < 0.8, 0, np.floor(1000 * RNG.random(20_000)))
+    mixed = np.column_stack([counts, RNG.normal(size=20_000)])
+    dataset = data.load(recipe(tmp_path, mixed, integers="dequantize"))
+    flow = FlowRecipe(family="maf", preprocessing="normal-marginals")
+    (step,) = architecture.preprocessing(dataset, flow)
+    noisy = torch.from_numpy(dataset.noisy(dataset.train, 1, 5)[0])
+    for column in zoo.fixed_layer((2,), **step).encode(noisy)[0].numpy().T:
+        assert stats.kstest(column, "norm").statistic < 0.1
+
+
+def test_pixels_share_a_spline_where_networks_do_not_know_their_places() -> None:
+    digits = data.load(DataRecipe(source="digits", shape=[1, 8, 8]))
+    for places, splines in ((False, 1), (True, 64)):
+        fields = {"family": "glow", "preprocessing": "normal-marginals", "places": places}
+        (step,) = architecture.preprocessing(digits, FlowRecipe.model_validate(fields))
+        assert len(step["x"]) == len(step["slope"]) == splines
+        layer = zoo.fixed_layer((1, 8, 8), **step)
+        z = layer.encode(torch.from_numpy(digits.noisy(digits.train, 1, 5)[0]))[0]
+        assert z.std().item() == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("held", ["test", "validation", "both"])
 def test_rows_can_be_held_out_in_files_of_their_own(tmp_path: Path, held: str) -> None:
     fields: dict[str, object] = {"validation": 0.25, "test": 0.25}
