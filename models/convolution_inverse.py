@@ -76,16 +76,18 @@ def by_rows(
         for row, reach in ((0, 3), (1, 2))
     )
     # an exported scan takes an axis of 1 for one of any length, and cannot broadcast it
-    placed = shifts[0].expand(-1, -1, *rows.shape[:2]).permute(2, 3, 0, 1)
-    placed = placed + torch.zeros_like(rows[:, :, :, :1])
-    biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts[1:]]
+    biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts]
+    scanned = [rows]
+    if shifts[0].shape[2:] != (1, 1):
+        scanned.append(shifts[0].permute(2, 3, 0, 1) + torch.zeros_like(rows[:, :, :, :1]))
     inputs = [w.shape[1] for w in weights]
 
     def step(last: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         units = last.split_with_sizes(inputs, -1)
+        first = row[1] if len(row) > 1 else biases[0]
         *given, given_last = [
             _taps(h, 3) @ matrix + bias
-            for h, matrix, bias in zip(units, above, [row[1], *biases], strict=True)
+            for h, matrix, bias in zip(units, above, [first, *biases[1:]], strict=True)
         ]
         *matrices, matrix_last = here
 
@@ -102,7 +104,7 @@ def by_rows(
         return torch.cat(read(x), -1), [x]
 
     nothing = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
-    _, (x,) = loop(step, nothing, [rows, placed])
+    _, (x,) = loop(step, nothing, scanned)
     return x.permute(2, 3, 0, 1)
 
 
