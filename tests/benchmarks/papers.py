@@ -57,8 +57,11 @@ def result(run: Run) -> Result:
     held_out = HeldOut.model_validate_json((run.folder / "evaluation.json").read_bytes())
     options = recipe.flow.options
     shape = " × ".join(map(str, run.file.flow["event_shape"]))
-    layers = str(options["transforms"])
-    if not FAMILIES[recipe.flow.family].without_gradients:
+    layers, flow = str(options["transforms"]), run.best_flow()
+    if FAMILIES[recipe.flow.family].without_gradients:
+        fitted = list(flow.state_dict().values())
+    else:
+        fitted = list(flow.parameters())
         layers += f" × {list(options['hidden'])}"
     return Result(
         name=run.file.name,
@@ -67,7 +70,7 @@ def result(run: Run) -> Result:
         test_rows=held_out.rows,
         train_rows=recipe.data.train_rows,
         flow=f"{recipe.flow.family}, {layers}, {shape}",
-        parameters=sum(values.numel() for values in run.best_flow().state_dict().values()),
+        parameters=sum(values.numel() for values in fitted),
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         seconds=round(progress.seconds),
