@@ -55,9 +55,13 @@ def export_flow(flow: Flow, line: Line, x: Float32, context: Float32 | None, fol
         integer=np.zeros(x.shape[1:], bool),
         low=x.min(0).astype(np.float64),
         high=x.max(0).astype(np.float64),
-        **dict.fromkeys(("train", "validation", "test"), x),
+        train=x,
+        validation=x,
+        test=x,
         context=columns,
-        **dict.fromkeys(("train_context", "validation_context", "test_context"), context),
+        train_context=context,
+        validation_context=context,
+        test_context=context,
     )
     store, name = folder.parent, folder.name
     recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from service.bundle import sha256
 from service.manifest import ContextColumn
 from training import files, protocols
+from training.augmentation import Augmentation, bsds300_rows, mirrored
 from training.columns import Columns, check_numbers, float32, inspect
 from training.context import Float32, context
 from training.densities import DENSITIES
@@ -33,6 +34,7 @@ class Dataset:
         train, validation, test: the rows.
         context: the columns that the rows are conditioned on; none where there is no context.
         train_context, validation_context, test_context: their values, N × columns, or None.
+        augmentation: how each step draws training rows; None where it takes them as they are.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     train_context: Float32 | None = None
     validation_context: Float32 | None = None
     test_context: Float32 | None = None
+    augmentation: Augmentation | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -68,7 +71,8 @@ def load(recipe: DataRecipe) -> Dataset:
 
     Raises:
         DataError: the source cannot be read, holds columns that no density fits or that cannot
-            be a context, or rows that have not the shape asked for; the column is named.
+            be a context (the column is named), or rows that have not the shape asked for or
+            cannot be augmented.
     """
     if recipe.protocol is not None:
         return _published(recipe)
@@ -105,7 +109,17 @@ def load(recipe: DataRecipe) -> Dataset:
         train_context=beside.of(train),
         validation_context=beside.of(validation),
         test_context=beside.of(test),
+        augmentation=_mirrored(parts["train"]) if recipe.augment else None,
     )
+
+
+def _mirrored(images: Float32) -> Augmentation:
+    if images.ndim < 4:
+        raise DataError(
+            "augment mirrors images, rows whose shape is [channels, height, width], got "
+            f"shape {list(images.shape[1:])}"
+        )
+    return Augmentation(images, mirrored)
 
 
 def _shape(recipe: DataRecipe, columns: int) -> list[int]:
@@ -139,7 +153,18 @@ def _published(recipe: DataRecipe) -> Dataset:
         train=train[: recipe.train_rows],
         validation=validation,
         test=test,
+        augmentation=_redrawn(path, recipe) if recipe.augment else None,
     )
+
+
+def _redrawn(path: Path, recipe: DataRecipe) -> Augmentation:
+    if recipe.protocol != "bsds300" or path.is_file():
+        raise DataError(
+            "augment, with a protocol, draws rows from the folder of patches of 'bsds300', not "
+            f"from {path} of {recipe.protocol!r}"
+        )
+    pixels = np.load(path / "train.npy", allow_pickle=False)[: recipe.train_rows]
+    return Augmentation(pixels.reshape(len(pixels), -1), bsds300_rows)
 
 
 def _checksum(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,9 +188,10 @@ class _Fitting:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training rows on their device: what a batch is taken from."""
+    """Training rows on their device, or what they are drawn from."""
 
     x: Tensor
+    draw: Callable[[Tensor], Tensor] | None
     context: Tensor | None
     integer: Tensor | None
 
@@ -199,12 +201,16 @@ class _Rows:
             return None if values is None else torch.from_numpy(values).to(device)
 
         integer = dataset.integer if dataset.integer.any() else None
-        x = torch.from_numpy(dataset.train).to(device)
-        return cls(x, moved(dataset.train_context), moved(integer))
+        drawn = dataset.augmentation
+        x = torch.from_numpy(dataset.train if drawn is None else drawn.sources).to(device)
+        draw = None if drawn is None else drawn.draw
+        return cls(x, draw, moved(dataset.train_context), moved(integer))
 
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rows with fresh dequantisation noise, and their context."""
+        """Rows as they are drawn, with fresh dequantisation noise, and their context."""
         x = self.x[chosen]
+        if self.draw is not None:
+            x = self.draw(x)
         if self.integer is not None:
             x = x + (torch.rand_like(x) - 0.5) * self.integer
         return x, None if self.context is None else self.context[chosen]

@@ -7,17 +7,20 @@ minute of the day in `power`, which is discrete.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.errors import DataError
 
 Rows = NDArray[np.float64]
+
+Patches = TypeVar("Patches", Rows, Tensor)
 
 # the seed of the published shuffle and noise; where they kept no seed, of ours
 SEED = 42
@@ -120,9 +123,14 @@ def bsds300(path: Path) -> Splits:
     splits = []
     for part in Splits._fields:
         pixels = _array(path / f"{part}.npy", 64)
-        rows = (pixels + rng.rand(*pixels.shape)) / 256
-        splits.append((rows - rows.mean(1, keepdims=True))[:, :-1])
+        splits.append(less_mean((pixels + rng.rand(*pixels.shape)) / 256))
     return Splits(*splits)
+
+
+def less_mean(patches: Patches) -> Patches:
+    """Patches less their mean, and without the pixel that then follows: N × 64 → N × 63."""
+    rows: Patches = (patches - patches.mean(1)[:, None])[:, :-1]
+    return rows
 
 
 PROTOCOLS: dict[str, Callable[[Path], Splits]] = {

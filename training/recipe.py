@@ -30,7 +30,7 @@ class DataRecipe(_Section):
         source: `digits`, a name from `densities.DENSITIES`, or a file's path, from the recipe's
             folder; `--data` overrides.
         protocol: one of `protocols.PROTOCOLS`: rows are prepared and divided as published, and
-            of the other keys only `source`, `shape` and `train_rows` count.
+            of the other keys only `source`, `shape`, `augment` and `train_rows` count.
         key: array name, for an `.npz` that holds several.
         drop: columns to leave out, by name.
         context: columns of numbers that the flow is conditioned on instead of modelling them.
@@ -42,6 +42,8 @@ class DataRecipe(_Section):
             column has no bound, or `dequantize` them with noise U(−½, ½).
         bounds: the closed range of the values; needed for `logit` where not all are integers.
         rows: how many to draw, for densities.
+        augment: draw training rows anew at each step: images mirrored left to right, every second
+            one; patches of the protocol `bsds300` so too, and with fresh noise.
         train_rows: train on so many of the rows at most, the first where a protocol orders them.
         validation, test: what is held out for early stopping and for the reported figure: a share
             of the rows, or a file of its own, read as the source is.
@@ -59,6 +61,7 @@ class DataRecipe(_Section):
     integers: Literal["refuse", "dequantize"] = "refuse"
     bounds: tuple[float, float] | None = None
     rows: Annotated[int, Field(ge=10)] = 50_000
+    augment: bool = False
     train_rows: Annotated[int, Field(ge=2)] | None = None
     validation: Share | str = 0.1
     test: Share | str = 0.1
@@ -79,7 +82,7 @@ class DataRecipe(_Section):
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
         # not by what was set: a run's file sets all
-        free = {"source", "shape", "train_rows"}
+        free = {"source", "shape", "augment", "train_rows"}
         theirs = DataRecipe(**self.model_dump(include=free)).model_dump()
         given = self.model_dump(exclude={"protocol"})
         if more := sorted(name for name, value in given.items() if value != theirs[name]):
@@ -191,6 +194,14 @@ class Recipe(_Section):
     def _embeds_what_there_is(self) -> "Recipe":
         if self.flow.embedding is not None and self.data.labels is None:
             raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
+        return self
+
+    @model_validator(mode="after")
+    def _augments_steps(self) -> "Recipe":
+        if self.data.augment and zoo.FAMILIES[self.flow.family].without_gradients:
+            raise ValueError(
+                f"augment, in [data], is for steps by gradients: {self.flow.family!r} makes none"
+            )
         return self
 
 
