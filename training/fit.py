@@ -106,9 +106,9 @@ class _Fitting:
         progress = self.progress
         self.flow.train()
         shuffler = torch.Generator().manual_seed(_seed(self.recipe.seed, progress.epoch))
-        order = torch.randperm(len(self.rows.x), generator=shuffler)
+        order = torch.randperm(len(self.rows.x), generator=shuffler).to(self.rows.x.device)
         for chosen in torch.split(order, self.recipe.batch_size)[progress.step :]:
-            progress.loss += self._step(chosen.to(self.rows.x.device))
+            progress.loss += self._step(chosen)
             progress.step += 1
             bar.update(len(chosen))
             self._save_if_due()

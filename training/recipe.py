@@ -43,7 +43,7 @@ class DataRecipe(_Section):
         bounds: the closed range of the values; needed for `logit` where not all are integers.
         rows: how many to draw, for densities.
         augment: draw training rows anew at each step: images mirrored left to right, every second
-            one; patches of the protocol `bsds300` so too, and with fresh noise.
+            one; patches of the protocol `bsds300` in all eight ways, and with fresh noise.
         train_rows: train on so many of the rows at most, the first where a protocol orders them.
         validation, test: what is held out for early stopping and for the reported figure: a share
             of the rows, or a file of its own, read as the source is.
