@@ -130,10 +130,23 @@ def checkerboard(event_shape: Sequence[int], parity: int) -> Tensor:
     return (squares % 2 == 0).expand(tuple(event_shape)).clone()
 
 
-def half_of_channels(event_shape: Sequence[int], parity: int) -> range:
+def half_of_channels(event_shape: Sequence[int], parity: int) -> Sequence[int]:
     """The first half of the channels, or with parity 1 the second."""
     half, channels = event_shape[0] // 2, event_shape[0]
     return range(half) if parity == 0 else range(half, channels)
+
+
+def opposite_pixels(event_shape: Sequence[int], parity: int) -> Sequence[int]:
+    """A checkerboard of the pixels that one `Squeeze` made channels of.
+
+    Raises:
+        ValueError: the channels are not four pixels'.
+    """
+    pixel, rest = divmod(event_shape[0], 4)
+    if rest:
+        raise ValueError(f"{event_shape[0]} channels are not those of 2 × 2 pixels")
+    white = [*range(pixel), *range(3 * pixel, 4 * pixel)]
+    return white if parity == 0 else range(pixel, 3 * pixel)
 
 
 def _image(event_shape: Sequence[int]) -> Shape:

@@ -8,7 +8,7 @@ from models.bijection import Bijection, Shape
 from models.coupling import ChannelCoupling, Coupling
 from models.elementwise import Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
-from models.images import half_of_channels
+from models.images import half_of_channels, opposite_pixels
 from models.linear import ActNorm
 from models.masked_convolution import MaskedConvolution
 from models.matrices import LU
@@ -25,9 +25,13 @@ class Glow(MultiScale):
 
     Args:
         seed: of the random rotations that the linear maps start as.
+        linear: whether there are linear maps; without them every second coupling maps what the one
+            before it passed on, of images a checkerboard of the pixels that were squeezed together.
+            Splines of values that pile up, such as dark pixels, fit them best unmixed.
     """
 
     seed: int = 0
+    linear: bool = True
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` steps, at each level."""
@@ -35,21 +39,24 @@ class Glow(MultiScale):
 
         def steps(shape: Shape) -> list[Bijection]:
             made: list[Bijection] = []
-            for _ in range(self.transforms):
-                made += [ActNorm(shape), LU(shape, seed=next(seeds))]
-                made.append(self._coupling(shape, context_shape))
+            for i in range(self.transforms):
+                made.append(ActNorm(shape))
+                if self.linear:
+                    made.append(LU(shape, seed=next(seeds)))
+                made.append(self._coupling(shape, i, context_shape))
             return made
 
         if self.takes_image(event_shape):
             return self.image_layers(event_shape, lambda _: [], steps)
         return steps(event_shape)
 
-    def _coupling(self, shape: Shape, context_shape: Shape | None) -> Bijection:
+    def _coupling(self, shape: Shape, i: int, context_shape: Shape | None) -> Bijection:
+        turn = 0 if self.linear else i % 2
         if len(shape) == 3:
-            half = half_of_channels(shape, 0)
+            half = (half_of_channels if self.linear else opposite_pixels)(shape, turn)
             return ChannelCoupling(shape, self._map(), half, self.conditioner, context_shape)
-        passed = range(math.prod(shape) // 2)
-        return Coupling(shape, self._map(), passed, self.conditioner, context_shape)
+        half = half_of_channels((math.prod(shape),), turn)
+        return Coupling(shape, self._map(), half, self.conditioner, context_shape)
 
     def _map(self) -> UnivariateMap:
         return Affine(bound=2.0)

@@ -74,7 +74,7 @@ def result(run: Run) -> Result:
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         seconds=round(progress.seconds),
-        hardware=f"{progress.device} of {cpu_name()}",
+        hardware=hardware(progress.device),
         log_prob=held_out.log_prob,
         se=held_out.se,
         bits_per_dim=held_out.bits_per_dim,
@@ -83,6 +83,11 @@ def result(run: Run) -> Result:
         torch=version("torch"),
         day=date.today().isoformat(),
     )
+
+
+def hardware(device: str) -> str:
+    """A device by its name; a run knows no more of CPUs than how many threads it had."""
+    return f"{device} of {cpu_name()}" if device.startswith("CPU") else device
 
 
 def page(results: list[Result]) -> str:

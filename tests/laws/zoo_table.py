@@ -103,6 +103,8 @@ FLOWS: dict[str, Line] = {
     "glow images": Line("glow", (1, 4, 4), IMAGES),
     "glow images places": Line("glow", (1, 4, 4), IMAGES | {"places": True}),
     "nsf context": Line("nsf", (4,), context=1),
+    "nsf unmixed context": Line("nsf", (5,), SMALL | {"linear": False}, context=2, slow=True),
+    "nsf images unmixed": Line("nsf", (1, 4, 4), SMALL | {"linear": False, "levels": 1}),
     "maf": Line("maf", (5,), preprocessing=SCALED, slow=True),
     "maf 1-D": Line("maf", (1,), slow=True),
     "maf residual context": Line("maf", (9,), RESIDUAL, context=3, slow=True),
