@@ -159,7 +159,8 @@ class FitRecipe(_Section):
         clip_norm: largest norm of the gradient.
         precision: number type of the conditioner networks in training; `bfloat16` and `float16`
             are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
-        compile: let torch compile the flow for training, for which it needs a C++ compiler.
+        compile: let torch compile the layers for training, for which it needs a C++ compiler; each
+            other size of batch is compiled again.
         noise_copies: noisy copies of each held-out row that a score is averaged over.
         threads: CPU threads; what the machine has where left out. One is nearly as fast for small
             flows, bears other work beside it, and makes the weights independent of the cores.

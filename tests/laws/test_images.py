@@ -17,6 +17,7 @@ from models.images import (
     half_of_channels,
     levels_allowed,
     multi_scale,
+    opposite_pixels,
 )
 from models.linear import Permutation
 from models.networks import ConvNet
@@ -56,6 +57,17 @@ def test_masks_halve_images() -> None:
     assert checkerboard((1, 2, 3), 0).int().tolist() == [[[1, 0, 1], [0, 1, 0]]]
     assert torch.equal(checkerboard((2, 3, 4), 1), ~checkerboard((2, 3, 4), 0))
     assert [list(half_of_channels((3, 1, 1), parity)) for parity in (0, 1)] == [[0], [1, 2]]
+
+
+def test_opposite_pixels_are_a_checkerboard_before_the_squeeze() -> None:
+    board = checkerboard((3, 4, 6), 0).float().expand(1, 3, 4, 6)
+    squeezed = Squeeze((3, 4, 6)).encode(board)[0]
+    for parity in (0, 1):
+        assert (squeezed[:, opposite_pixels((12, 2, 3), parity)] == 1 - parity).all()
+    both = [*opposite_pixels((12, 2, 3), 0), *opposite_pixels((12, 2, 3), 1)]
+    assert sorted(both) == list(range(12))
+    with pytest.raises(ValueError, match="6 channels are not those of 2 × 2 pixels"):
+        opposite_pixels((6, 2, 3), 0)
 
 
 CHECKERS = checkerboard((2, 3, 4), 1)
