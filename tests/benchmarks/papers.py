@@ -58,6 +58,9 @@ def result(run: Run) -> Result:
     options = recipe.flow.options
     shape = " × ".join(map(str, run.file.flow["event_shape"]))
     layers, flow = str(options["transforms"]), run.best_flow()
+    device = progress.device
+    if device.startswith("CPU"):  # of which a run knows no more than how many threads it had
+        device += f" of {cpu_name()}"
     if FAMILIES[recipe.flow.family].without_gradients:
         fitted = list(flow.state_dict().values())
     else:
@@ -74,7 +77,7 @@ def result(run: Run) -> Result:
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         seconds=round(progress.seconds),
-        hardware=hardware(progress.device),
+        hardware=device,
         log_prob=held_out.log_prob,
         se=held_out.se,
         bits_per_dim=held_out.bits_per_dim,
@@ -83,11 +86,6 @@ def result(run: Run) -> Result:
         torch=version("torch"),
         day=date.today().isoformat(),
     )
-
-
-def hardware(device: str) -> str:
-    """A device by its name; a run knows no more of CPUs than how many threads it had."""
-    return f"{device} of {cpu_name()}" if device.startswith("CPU") else device
 
 
 def page(results: list[Result]) -> str:
