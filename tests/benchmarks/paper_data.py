@@ -3,11 +3,10 @@
 `python -m tests.benchmarks.paper_data FOLDER` makes
 
 FOLDER/bsds300/{train,validation,test}.npy   patches of 8 × 8 pixels, 0–255
+FOLDER/cifar10/{train,test}.npy              images of 3 × 32 × 32, 0–255
+FOLDER/mnist, FOLDER/fashion-mnist           links to the published files
 FOLDER/power.npy                             7 measurements and the minute of the day
 FOLDER/miniboone.npy                         the validation split, all there is in one piece
-FOLDER/cifar10-{train,test}.npy              images of 3 × 32 × 32, 0–255
-
-MNIST and Fashion-MNIST are read as they lie in the shared folder.
 """
 
 import importlib.util
@@ -23,7 +22,11 @@ from tests.shared_data import SHARED
 def write(folder: Path) -> None:
     """Write what is not there yet."""
     reference = loaders()
-    (folder / "bsds300").mkdir(parents=True, exist_ok=True)
+    for name in ("bsds300", "cifar10"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for ours, theirs in (("mnist", "mnist"), ("fashion-mnist", "fashion_mnist")):
+        if not (folder / ours).exists():
+            (folder / ours).symlink_to((SHARED / theirs).resolve())
     for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
         path = folder / "bsds300" / f"{ours}.npy"
         if not path.exists():
@@ -35,7 +38,7 @@ def write(folder: Path) -> None:
     )
     for part, rows in (("train", "train_0_10000"), ("test", "test_0_1000")):
         images, _ = reference.load_cifar(SHARED / "cifar10" / f"cifar10_{rows}.npz")
-        np.save(folder / f"cifar10-{part}.npy", images)
+        np.save(folder / "cifar10" / f"{part}.npy", images)
 
 
 def loaders() -> ModuleType:
