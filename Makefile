@@ -56,7 +56,7 @@ format: $(INSTALLED) ## Put the style right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-include tests/benchmarks/serving.mk
+include tests/benchmarks/serving.mk tests/benchmarks/zoo.mk
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv

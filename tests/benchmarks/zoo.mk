@@ -1,0 +1,19 @@
+# Models of the papers' data sets, in the folders that `tests.benchmarks.paper_data` makes: mnist for
+# mnist-glow, and so on. With published files in its place, ZOO_DATA is a folder of such folders.
+
+ZOO ?= bsds300 bsds300-iterative mnist-nice mnist-glow mnist-mintnet mnist-gaussianization \
+    fashion-mnist-nsf cifar10-glow
+ZOO_DATA ?= runs/zoo-data
+ZOO_SETS = bsds300 mnist fashion-mnist cifar10
+
+.PHONY: zoo-models
+
+zoo-models: $(ZOO:%=$(STORE)/%) ## Train models of the papers' data sets into STORE (hours; data in ZOO_DATA)
+
+$(ZOO:%=$(STORE)/%): $(STORE)/%: | $(ZOO_DATA)
+	$(BIN)/bijecta train $* \
+	    --data "$(ZOO_DATA)/$(strip $(foreach set,$(ZOO_SETS),$(if $(filter $(set)-%,$*-),$(set))))"
+	$(BIN)/bijecta export runs/$* --store "$(STORE)"
+
+$(ZOO_DATA): | $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.paper_data "$@"
