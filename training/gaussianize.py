@@ -111,7 +111,7 @@ def _fit_step(rows: "_Rows", knots: int, rotation: str, seed: int) -> Step:
     """
     x, regression = _without_context(rows.x.flatten(1).double(), rows.context)
     splines = normal_marginals(x, knots, steepest(x))
-    normal = spline(x, splines)[0]
+    normal = torch.cat([spline(part, splines)[0] for part in torch.split(x, ROWS_AT_ONCE)])
     return Step(regression, torch.stack(splines), *_whitening(normal, rotation, seed))
 
 
