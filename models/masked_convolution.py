@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.bijection import Bijection, Shape, sum_event
+from models.convolution import convolve
 from models.convolution_inverse import LOST, ROUNDING, by_rows, jacobi, missing
 from models.loops import fixed_point
 from models.networks import Conditioner
@@ -202,7 +202,7 @@ class MaskedConvolution(Bijection):
         for weight, shift in zip(weights, shifts, strict=True):
             h = torch.tanh(x) if units else x
             units.append(h)
-            x = F.conv2d(h, weight, padding=weight.shape[-1] // 2) + shift
+            x = convolve(h, weight) + shift
         return x, units
 
     def _slope(self, units: Sequence[Tensor], kernels: Sequence[Kernel]) -> Tensor:
@@ -211,8 +211,9 @@ class MaskedConvolution(Bijection):
         for i, (kernel, h) in enumerate(zip(kernels, units, strict=True)):
             if i > 0:
                 slope = slope * (1 - h * h)
-            taps = kernel.own.flatten(0, 1)[:, :, None, None]
-            slope = F.conv2d(slope, taps, groups=self.image[0])
+            channels, height, width = self.image
+            grouped = slope.view(len(slope), channels, -1, height * width)
+            slope = (kernel.own @ grouped).view(len(slope), -1, height, width)
         return slope
 
     def _transposed(

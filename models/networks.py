@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.convolution import Convolution
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
@@ -150,7 +152,7 @@ class ConvNet(Network):
         widths = [inputs, *conditioner.hidden, outputs]
         last = len(widths) - 2
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 3 if i in (0, last) else 1, padding="same")
+            Convolution(widths[i], widths[i + 1], 3 if i in (0, last) else 1)
             for i in range(last + 1)
         )
         self.places: nn.Parameter | None = None
