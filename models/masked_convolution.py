@@ -212,8 +212,10 @@ class MaskedConvolution(Bijection):
             if i > 0:
                 slope = slope * (1 - h * h)
             channels, height, width = self.image
-            grouped = slope.view(len(slope), channels, -1, height * width)
-            slope = (kernel.own @ grouped).view(len(slope), -1, height, width)
+            # not len(slope), which would fix the batch of an exported graph
+            _, after, before = kernel.own.shape
+            grouped = slope.view(-1, channels, before, height * width)
+            slope = (kernel.own @ grouped).view(-1, channels * after, height, width)
         return slope
 
     def _transposed(

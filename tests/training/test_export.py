@@ -10,6 +10,7 @@ import time
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ import torch
 from models import zoo
 from models.flow import Flow
 from service import bundle, noise
-from service.manifest import BASE_PARAMETERS, Manifest
+from service.manifest import BASE_PARAMETERS, Manifest, Tolerances
 from tests.bundles import write_bundle
 from tests.conftest import call_bijecta
 from tests.laws.zoo_table import FLOWS, SMALL, Line
@@ -191,6 +192,29 @@ def test_a_flow_too_steep_for_float32_arithmetic_is_exported_in_float64(
         for name, bar in verify.BARS.items():
             assert getattr(manifest.tolerances, name) <= bar
     assert kinds == [("float32", "FLOAT"), ("float64", "DOUBLE")]
+
+
+@pytest.mark.parametrize("name", ["glow images places", "mintnet images context"])
+def test_flows_of_images_have_graphs_in_float64_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    measure = verify.verify
+    missed: list[str] = []
+
+    def missed_at_first(*arguments: Any) -> Tolerances:
+        if not missed:
+            missed.append(name)
+            raise ExportError("too steep")
+        return measure(*arguments)
+
+    monkeypatch.setattr("training.export.verify", missed_at_first)
+    write_bundle(name, tmp_path)
+    manifest = bundle.read(next(tmp_path.glob("store/*/1")))
+    assert manifest.arithmetic == "float64"
+    # what rounding inputs and outputs to float32 leaves
+    assert manifest.tolerances.log_prob_per_dim_max < 3e-7
+    assert manifest.tolerances.z_relative < 3e-7
+    assert manifest.tolerances.x_relative < 3e-7
 
 
 def test_names_and_moved_data_are_checked(runs: Path, tmp_path: Path) -> None:
