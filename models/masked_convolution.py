@@ -207,11 +207,11 @@ class MaskedConvolution(Bijection):
 
     def _slope(self, units: Sequence[Tensor], kernels: Sequence[Kernel]) -> Tensor:
         """The residual's derivative in its own coordinate: batch × C × H × W."""
+        channels, height, width = self.image
         slope = torch.ones_like(units[0])
         for i, (kernel, h) in enumerate(zip(kernels, units, strict=True)):
             if i > 0:
                 slope = slope * (1 - h * h)
-            channels, height, width = self.image
             # not len(slope), which would fix the batch of an exported graph
             _, after, before = kernel.own.shape
             grouped = slope.view(-1, channels, before, height * width)

@@ -18,6 +18,7 @@ from service import bundle
 from tests.benchmarks import family_measure as measure
 from tests.benchmarks.families import ENTRIES, recipe
 from tests.benchmarks.zuko_flows import zuko_run
+from tests.benchmarks.zuko_maf import over_seeds_and_rows
 from training import commands, data
 from training.checkpoint import Run, RunFile
 from training.data import Dataset
@@ -92,12 +93,11 @@ def _beside_zuko(kind: str, run: Run, dataset: Dataset) -> dict[str, float]:
             scores.append(log_prob(one.best_flow(), noisy))
         theirs.append(scores[1])
         gaps.append(scores[0] - scores[1])
-    by_seed, by_row = np.mean(gaps, axis=1), np.mean(gaps, axis=0)
-    variance = by_seed.var(ddof=1) / len(by_seed) + by_row.var(ddof=1) / len(by_row)
+    ahead, se = over_seeds_and_rows(gaps)
     return {
         "log_prob": float(np.mean(theirs)),
-        "ahead": float(by_row.mean()),
-        "se": float(np.sqrt(variance)),
+        "ahead": ahead,
+        "se": se,
         "parameters": sum(p.numel() for p in one.new_flow().parameters()),
     }
 

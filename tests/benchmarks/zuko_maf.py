@@ -90,6 +90,18 @@ def mean_and_se(values: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
+def over_seeds_and_rows(gaps: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Mean of rows' differences, an array of them a seed, and its error over seeds and rows.
+
+    Of one seed, its error over rows alone.
+    """
+    by_seed, by_row = np.mean(gaps, axis=1), np.mean(gaps, axis=0)
+    variance = by_row.var(ddof=1) / len(by_row)
+    if len(by_seed) > 1:
+        variance += by_seed.var(ddof=1) / len(by_seed)
+    return float(by_row.mean()), math.sqrt(variance)
+
+
 def averaged(fits: Sequence[Fitted]) -> Fitted:
     """One flow over the seeds: each row's mean score, and the mean of the rest."""
     scores = np.mean([fitted.scores for fitted in fits], axis=0)

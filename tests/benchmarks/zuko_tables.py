@@ -11,19 +11,16 @@ ours is worse by more than one standard error of the paired difference.
 """
 
 import json
-import math
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tests.benchmarks.markdown import table
 from tests.benchmarks.zuko_flows import zuko_run
-from tests.benchmarks.zuko_maf import averaged, mean_and_se, train
+from tests.benchmarks.zuko_maf import averaged, mean_and_se, over_seeds_and_rows, train
 from training import data
 from training.checkpoint import Run
 from training.recipe import Recipe
@@ -70,15 +67,6 @@ def chosen(name: str, family: str, folder: Path, seed: int = 0) -> Recipe:
     )
 
 
-def difference(gaps: list[NDArray[np.float64]]) -> dict[str, float]:
-    """Mean of rows' differences, a row of them a seed, and its error over rows and seeds."""
-    found = mean_and_se(np.mean(gaps, axis=0))
-    if len(gaps) > 1:
-        of_seeds = np.std(np.mean(gaps, axis=1), ddof=1) / math.sqrt(len(gaps))
-        found["se"] = round(math.hypot(found["se"], of_seeds), 4)
-    return found
-
-
 def main(folder: Path) -> int:
     figures, lines, passed = {}, [], True
     for name in DATA:
@@ -90,7 +78,9 @@ def main(folder: Path) -> int:
                 for who, kind in (("ours", Run), ("zuko", zuko_run(theirs)))
             ]
             ours, zuko = map(averaged, fits)
-            gap = difference([a.scores - b.scores for a, b in zip(*fits, strict=True)])
+            gaps = [a.scores - b.scores for a, b in zip(*fits, strict=True)]
+            mean, se = over_seeds_and_rows(gaps)
+            gap = {"mean": round(mean, 4), "se": round(se, 4)}
             passed &= gap["mean"] >= -gap["se"]  # written so that NaN fails
             figures[f"{name}, {family}"] = {
                 "ours": mean_and_se(ours.scores),
