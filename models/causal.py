@@ -31,7 +31,8 @@ class CausalConvNet(Network):
         length: T, of the sequences.
         size: outputs at each time.
         context: features that every output may see, or 0.
-        conditioner: channels of the hidden layers, activation, dropout.
+        conditioner: channels of the hidden layers, activation, dropout; with `places`, the first
+            layer has biases of each time's own.
         cycle: after so many layers dilations start from 1 again.
 
     Raises:
@@ -55,6 +56,9 @@ class CausalConvNet(Network):
         self.hidden = nn.ModuleList(
             nn.Linear(2 * before, after) for before, after in zip(read, self.widths, strict=True)
         )
+        self.places: nn.Parameter | None = None
+        if conditioner.places:
+            self.places = nn.Parameter(torch.zeros(length, self.widths[0]))
         self.context = nn.Linear(context, sum(self.widths), bias=False) if context else None
         self.last = nn.Linear(self.widths[-1], size)
         self.queues = [w * d for w, d in zip(read, self.dilations, strict=True)]
@@ -75,10 +79,13 @@ class CausalConvNet(Network):
             _delayed(x[..., None], 1),
             None if moves is None else moves[:, None],
             lambda i, h: _delayed(h, self.dilations[i]),
+            self.places,
         )
         return theta
 
-    def _forward(self, before: Tensor, moves: Tensor | None, recall: Recall) -> Tensor:
+    def _forward(
+        self, before: Tensor, moves: Tensor | None, recall: Recall, place: Tensor | None = None
+    ) -> Tensor:
         """Value one step before, batch (× T) × 1 → outputs, batch (× T) × size."""
         h = before
         moved = None if moves is None else torch.split(moves, self.widths, -1)
@@ -86,6 +93,8 @@ class CausalConvNet(Network):
             sums = layer(torch.cat([recall(i, h), h], -1))
             if moved is not None:
                 sums = sums + moved[i]
+            if place is not None and i == 0:
+                sums = sums + place
             units = self.conditioner.hidden_units(sums, None, self.training)
             h = h + units if i > 0 and h.shape[-1] == units.shape[-1] else units
         theta: Tensor = self.last(h)
@@ -172,14 +181,15 @@ class CausalAutoregressive(Bijection):
         moves, sizes = self.network.moves(context), self.network.queues
 
         def step(packed: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            (now,) = row
+            now, *place = row
             queues = Queues(packed, sizes)
-            theta = self.network(queues.last, moves, queues.recall)
+            theta = self.network(queues.last, moves, queues.recall, *place)
             x, log_det = self.univariate.decode(now, theta)
             return queues.after(x), [x, log_det]
 
         start = z.new_zeros(z.shape[0], sum(sizes) + 1)
-        _, (x, log_det) = loop(step, start, [self._turned(z).T])
+        places = [] if self.network.places is None else [self.network.places]
+        _, (x, log_det) = loop(step, start, [self._turned(z).T, *places])
         return self._turned(x.T), sum_event(log_det.T)
 
     def _turned(self, values: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class LU(LinearMap):
         """The inverse of W by two triangular solves, n × n."""
         # in float64: the factors of a rotation are worse conditioned than it, by 10³ where n = 784
         lower, upper = (factor.double() for factor in self._factors())
-        eye = torch.eye(self.n).to(lower)
+        eye = _eye(self.n, lower)
         inner = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
         inverse: Tensor = torch.linalg.solve_triangular(upper, inner, upper=True)
         return inverse[:, self.order].to(self.lower)
@@ -116,7 +116,7 @@ class LU(LinearMap):
         return LOG_DIAGONAL * torch.tanh(self.raw / LOG_DIAGONAL)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
-        lower = self.lower.tril(-1) + torch.eye(self.n).to(self.lower)
+        lower = self.lower.tril(-1) + _eye(self.n, self.lower)
         diagonal = self.sign * torch.exp(self._log_diagonal())
         return lower, self.upper.triu(1) + torch.diag(diagonal)
 
@@ -160,9 +160,9 @@ def rotation(vectors: Tensor) -> Tensor:
     unit = F.normalize(vectors, dim=1)
     gram = unit @ unit.T
     # T⁻¹ = ½ I + strictly upper part of the Gram matrix
-    t_inverse = gram.triu(1) + 0.5 * torch.eye(len(unit)).to(unit)
+    t_inverse = gram.triu(1) + 0.5 * _eye(len(unit), unit)
     right: Tensor = torch.linalg.solve_triangular(t_inverse, unit, upper=True)
-    return torch.eye(unit.shape[1]).to(unit) - unit.T @ right
+    return _eye(unit.shape[1], unit) - unit.T @ right
 
 
 def _along_first_axis(matrix: Tensor, rows: Tensor) -> Tensor:
@@ -170,3 +170,8 @@ def _along_first_axis(matrix: Tensor, rows: Tensor) -> Tensor:
     if rows.ndim == 2:
         return F.linear(rows, matrix)
     return torch.matmul(matrix, rows.flatten(2)).view_as(rows)
+
+
+def _eye(n: int, like: Tensor) -> Tensor:
+    # made where it is needed: a copy from the host cannot be recorded (`steps._Recorded`)
+    return torch.eye(n, dtype=like.dtype, device=like.device)

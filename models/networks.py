@@ -28,7 +28,7 @@ class Conditioner:
         activation: a key of `ACTIVATIONS`.
         dropout: share of hidden units left out in training.
         residual: each hidden layer after the first adds what it computes to what it reads.
-        places: a convolutional network's first layer has a bias of each pixel's own.
+        places: a convolutional network's first layer has biases of each pixel's own, or time's.
         start_scale: what the last layer's first values are scaled by; at zero, what it steers
             starts as its identity.
 

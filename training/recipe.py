@@ -161,6 +161,8 @@ class FitRecipe(_Section):
             are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
         compile: let torch compile the layers for training, for which it needs a C++ compiler; each
             other size of batch is compiled again.
+        record: on a GPU, record a step's kernels with the first batch and replay them for all
+            others of its size; for flows of many layers. Not with `accumulate`; teams do not.
         noise_copies: noisy copies of each held-out row that a score is averaged over.
         threads: CPU threads; what the machine has where left out. One is nearly as fast for small
             flows, bears other work beside it, and makes the weights independent of the cores.
@@ -179,9 +181,16 @@ class FitRecipe(_Section):
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
+    record: bool = False
     noise_copies: Annotated[int, Field(ge=1)] = 10
     threads: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _records_whole_batches(self) -> "FitRecipe":
+        if self.record and self.accumulate > 1:
+            raise ValueError("record replays whole batches: leave accumulate out")
+        return self
 
 
 class Recipe(_Section):

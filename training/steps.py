@@ -1,13 +1,14 @@
 """Gradient steps on the negative log-likelihood, and the average of the weights they lead to."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.cuda import make_graphed_callables
 
 from models.bijection import Bijection, Compose
 from models.flow import Flow
@@ -61,7 +62,9 @@ class Steps:
             _compile(flow.bijection)
         loss = _Loss(flow)
         self.parallel = nn.parallel.DistributedDataParallel(loss) if team.size > 1 else None
-        self.loss = self.parallel or loss
+        self.loss: Callable[..., Tensor] = self.parallel or loss
+        if recipe.record and self.device.type == "cuda" and self.parallel is None:
+            self.loss = _Recorded(flow)
 
     def restart_average(self) -> None:
         """Let the average begin at the present weights."""
@@ -109,12 +112,12 @@ class Steps:
         losses = []
         for first, last in pairwise(bounds):
             part = slice(first, last)
-            row_loss = self.loss(x[part], None if context is None else context[part])
+            row_loss = self.loss(x[part], *([] if context is None else [context[part]]))
             # the team's gradients are averaged, and so are its shares of the batch's mean
             mean = row_loss.sum() * (self.team.size / rows)
             # they talk once for all parts
             with self.parallel.no_sync() if self.parallel and last < len(x) else nullcontext():
-                self.scaler.scale(mean).backward()
+                self.scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
             losses.append(row_loss.detach())
         return torch.cat(losses)
 
@@ -195,6 +198,28 @@ class _Loss(nn.Module):
         super().__init__()
         self.flow = flow
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """In nats: batch."""
         return -self.flow.log_prob(x, context)
+
+
+class _Recorded:
+    """A loss whose kernels, and its gradients', are recorded for batches of the first one's size.
+
+    They are then replayed by one call each way (CUDA graphs): of a flow of many layers on a large
+    GPU, the launches one by one take several times as long as the kernels.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.eager, self.recorded = _Loss(flow), _Loss(flow)
+        self.rows = 0
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if not self.rows:
+            self.rows = len(inputs[0])
+            examples = tuple(values.clone() for values in inputs)
+            make_graphed_callables(self.recorded, examples, allow_unused_input=True)
+        # the last batch of an epoch may be smaller
+        fits = len(inputs[0]) == self.rows
+        loss: Tensor = (self.recorded if fits else self.eager)(*inputs)
+        return loss

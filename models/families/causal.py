@@ -1,10 +1,11 @@
 """Families of causal convolutional layers, for sequences of values in time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.bijection import Bijection, Inverted, Shape
 from models.causal import CausalAutoregressive
 from models.families.univariate import UnivariateFamily
+from models.networks import Conditioner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class WaveNet(UnivariateFamily):
     Args:
         cycle: dilations double from layer to layer, and start from 1 again after so many: n hidden
             layers of one cycle see the last 2^n values.
+        places: whether each time has biases of its own in the networks, for rows that are framed
+            alike, such as centred digits.
         alternate: time runs backwards in every other layer.
     """
 
@@ -23,7 +26,13 @@ class WaveNet(UnivariateFamily):
     hidden: tuple[int, ...] = (32,) * 6
     activation: str = "silu"  # nearest to WaveNet's gates: 9 nats better on digits than relu
     cycle: int = 10
+    places: bool = False
     alternate: bool = True
+
+    @property
+    def conditioner(self) -> Conditioner:
+        """The shape of each layer's network."""
+        return replace(super().conditioner, places=self.places)
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` causal autoregressive layers."""

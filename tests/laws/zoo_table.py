@@ -117,6 +117,7 @@ FLOWS: dict[str, Line] = {
     "iaf": Line("iaf", (5,), slow=True),
     "iaf context": Line("iaf", (4,), context=3),
     "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
+    "wavenet places": Line("wavenet", (5,), CAUSAL | {"places": True}),
     "wavenet spline": Line(
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),

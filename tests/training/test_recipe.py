@@ -35,6 +35,7 @@ def test_recipes_that_come_along_are_sound(name: str) -> None:
         (GOOD + "[fit]\nepoch = 3", "fit.epoch: Extra inputs"),
         (GOOD + "[fit]\nepochs = 0", "fit.epochs: Input should be greater"),
         (GOOD + "[fit]\nlearning_rate = -1", "fit.learning_rate"),
+        (GOOD + "[fit]\nrecord = true\naccumulate = 2", "leave accumulate out"),
         (GOOD + "[extra]\na = 1", "extra: Extra inputs"),
         (GOOD.replace('source = "moons"', "validation = 0.5\ntest = 0.5"), "leave rows to train"),
         (GOOD.replace('source = "moons"', "bounds = [1, 0]"), "low < high"),

@@ -19,11 +19,11 @@ from training.steps import Steps
 from training.team import ALONE, Team
 
 
-def steps(count: int = 100, **fields: object) -> Steps:
+def steps(count: int = 100, device: str = "cpu", **fields: object) -> Steps:
     torch.manual_seed(0)
     flow = zoo.build(
         family="maf", event_shape=[4], preprocessing=[], options={"hidden": [16], "transforms": 2}
-    )
+    ).to(device)
     recipe = FitRecipe.model_validate({"learning_rate": 0.01, **fields})
     return Steps(flow, recipe, count, ALONE)
 
@@ -69,6 +69,17 @@ def test_a_batch_in_parts_makes_the_same_step(parts: int) -> None:
         losses = [one.step(batch(done), None, 30, done) for one in (whole, divided)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     torch.testing.assert_close(weights(whole), weights(divided), atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
+def test_recorded_steps_lead_where_others_do() -> None:
+    plain, recorded = steps(device="cuda"), steps(device="cuda", record=True)
+    for done in range(6):
+        x = batch(done, rows=7 if done == 3 else 30).cuda()
+        losses = [one.step(x, None, len(x), done) for one in (plain, recorded)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(weights(plain), weights(recorded), atol=1e-5, rtol=0)
 
 
 def test_shares_are_all_rows_once() -> None:
