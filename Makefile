@@ -3,15 +3,18 @@
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
-MODELS = digits-nice digits-realnvp digits-maf moons-maf moons-iaf
+MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
     $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
 
+STUDENTS ?= digits-student mnist-student
+
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse test test-slow lint format
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow lint \
+    format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,7 +26,12 @@ serve: store ## Train what the store lacks, then serve it on PORT (8000) from ST
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
-	    $(BIN)/bijecta train $$model --device cpu; \
+	    learn=train; \
+	    if test $$model = digits-student; then \
+	        test -e runs/digits-maf || $(BIN)/bijecta train digits-maf --device cpu; \
+	        learn="distill runs/digits-maf"; \
+	    fi; \
+	    $(BIN)/bijecta $$learn $$model --device cpu; \
 	    $(BIN)/bijecta export runs/$$model --store "$(STORE)" >runs/$$model/export.log 2>&1 & \
 	    exports="$$exports $$!:$$model"; \
 	done; for export in $$exports; do \
@@ -40,6 +48,9 @@ family-table: $(INSTALLED) ## Train and measure every family (an hour or more; g
 bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
 	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
 	$(BIN)/python -m tests.benchmarks.inverse
+
+bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
+	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4

@@ -172,6 +172,10 @@ class CausalAutoregressive(Bijection):
             self.event_shape[0], univariate.size, self.context_features, conditioner, cycle
         )
 
+    def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Parameters of each value's map: batch × T → batch × T × univariate.size."""
+        return self._turned(self.network.sequence(self._turned(x), context))
+
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._turned(x)
         z, log_det = self.univariate.encode(x, self.network.sequence(x, context))

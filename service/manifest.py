@@ -95,6 +95,45 @@ class HeldOut(_Part):
     bits_per_dim_se: float | None
 
 
+class Figure(_Part):
+    """A mean and its standard error."""
+
+    mean: float
+    se: float
+
+
+class Fidelity(_Part):
+    """How near a student is to its teacher.
+
+    Args:
+        rows: drawn of each.
+        kl_student_teacher, kl_teacher_student: divergences in nats per dimension.
+        teacher_of_student, teacher_of_teacher: the teacher's log_prob of the student's draws and of
+            its own, in nats per row.
+        teacher_held_out: the teacher's log_prob of the rows of the student's `held_out`.
+        two_sample, two_sample_of_teacher: how often a classifier tells the student's draws from
+            the teacher's, and two halves of the teacher's from one another; 0.5 is by chance.
+    """
+
+    rows: int
+    kl_student_teacher: Figure
+    kl_teacher_student: Figure
+    teacher_of_student: Figure
+    teacher_of_teacher: Figure
+    teacher_held_out: Figure
+    two_sample: float
+    two_sample_of_teacher: float
+
+
+class Distilled(_Part):
+    """What a student was taught by, and how near it came."""
+
+    teacher: str
+    version: int | None = Field(description="null where the store had none of these weights")
+    sha256: str = Field(description="of the teacher's weights, `weights_sha256` in its manifest")
+    fidelity: Fidelity
+
+
 class Calibration(_Part):
     """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
 
@@ -197,12 +236,16 @@ class Manifest(_Part):
     dequantization: Dequantization | None
     data: DataSource
     held_out: HeldOut
+    distilled: Distilled | None = Field(None, description="of a student of another model")
     calibration: Calibration
     tolerances: Tolerances
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"
     )
     files: dict[str, str]
+    weights_sha256: str | None = Field(
+        None, description="of the weights that the run was exported with"
+    )
     made_with: dict[str, str]
     checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
 

@@ -82,7 +82,29 @@ def test_digits_come_back_to_a_thousandth_of_a_grey_level(served: httpx.Client, 
     assert np.abs(back - rows).max() <= 1e-3
 
 
-@pytest.mark.parametrize("model", [*DIGITS, *MOONS])
+def test_the_student_is_near_its_teacher(served: httpx.Client) -> None:
+    fidelity = served.get("/models/digits-student").json()["distilled"]["fidelity"]
+    print(fidelity)
+    assert fidelity["kl_student_teacher"]["mean"] <= 0.01
+    assert fidelity["two_sample"] <= 0.6
+    # the same figures by requests, from other draws and other noise
+    query = {"model": "digits-student", "n": 20_000, "seed": 4}
+    x, _ = ask_npy(served, "/sample", None, **query)
+    said, _ = ask_npy(served, "/sample", None, **query, output="log_prob")
+    ratio = (said - ask_npy(served, "/log_prob", x, model="digits-maf")[0]).astype(float) / 64
+    assert ratio.mean() == pytest.approx(
+        fidelity["kl_student_teacher"]["mean"], abs=5 * fidelity["kl_student_teacher"]["se"]
+    )
+    dataset = data.load(recipe.load("digits-maf").data)
+    held_out = dataset.noisy(dataset.test, 1, 1)[0]
+    student, teacher = (
+        ask_npy(served, "/log_prob", held_out, model=model)[0].astype(float)
+        for model in ("digits-student", "digits-maf")
+    )
+    assert (teacher - student).mean() / 64 <= 0.05
+
+
+@pytest.mark.parametrize("model", [*DIGITS, "digits-student", *MOONS])
 def test_samples_score_what_sample_said_and_repeat(served: httpx.Client, model: str) -> None:
     query = {"model": model, "n": 20_000, "seed": 4}
     x, _ = ask_npy(served, "/sample", None, **query)

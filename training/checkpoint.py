@@ -23,12 +23,29 @@ from torch import Tensor
 
 from models import zoo
 from models.flow import Flow
+from service.bundle import sha256
 from training.errors import RunError
 from training.recipe import Recipe
 
 
+class Teacher(BaseModel):
+    """The run that a student learns from.
+
+    Args:
+        name: the run's.
+        folder: where it lies.
+        sha256: checksum of its best weights.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    folder: str
+    sha256: str
+
+
 class RunFile(BaseModel):
-    """Contents of run.json."""
+    """Contents of run.json; `teacher` of students alone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,6 +53,7 @@ class RunFile(BaseModel):
     recipe: Recipe
     flow: dict[str, Any]
     data_sha256: str
+    teacher: Teacher | None = None
 
 
 @dataclass
@@ -110,6 +128,11 @@ class Run:
         except ValidationError as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
+    @property
+    def weights(self) -> Path:
+        """The file of the best weights."""
+        return self.folder / "weights.safetensors"
+
     def new_flow(self) -> Flow:
         """The run's flow with fresh weights, reproducible from the recipe's seed."""
         torch.manual_seed(self.file.recipe.fit.seed)
@@ -122,18 +145,43 @@ class Run:
             RunError: there are no weights yet, or they do not fit the flow.
         """
         flow = self.new_flow()
-        path = self.folder / "weights.safetensors"
-        if not path.is_file():
-            raise RunError(f"{self.folder} has no weights yet: let `bijecta train` go on")
+        self._check_weights()
         try:
-            flow.load_state_dict(load_file(path))
+            flow.load_state_dict(load_file(self.weights))
         except (SafetensorError, RuntimeError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
+            raise RunError(f"{self.weights} is damaged: {error}") from None
         return flow.eval()
+
+    def as_teacher(self) -> Teacher:
+        """What a student's run says of this run.
+
+        Raises:
+            RunError: it has no weights yet.
+        """
+        self._check_weights()
+        folder = str(self.folder.resolve())
+        return Teacher(name=self.file.name, folder=folder, sha256=sha256(self.weights))
+
+    def _check_weights(self) -> None:
+        if not self.weights.is_file():
+            raise RunError(f"{self.folder} has no weights yet: let `bijecta train` go on")
+
+    def teacher(self) -> "Run":
+        """The run that this student learns from.
+
+        Raises:
+            RunError: it is not there any more, or has other weights now.
+        """
+        teacher = self.file.teacher
+        assert teacher is not None
+        run = Run.open(Path(teacher.folder))
+        if run.as_teacher().sha256 != teacher.sha256:
+            raise RunError(f"{teacher.folder} has other weights than when {self.folder} began")
+        return run
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Keep these weights as the best so far."""
-        write_atomically(self.folder / "weights.safetensors", save(dict(weights)))
+        write_atomically(self.weights, save(dict(weights)))
 
     def save_state(self, progress: Progress, **parts: Stateful) -> None:
         """Keep everything that the next step depends on, part by part, each under its name."""

@@ -12,18 +12,15 @@ INTERRUPTED = 130
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `train`, `evaluate` and `export`: the entry point of group `bijecta.commands`."""
+    """Register the commands of training: the entry point of group `bijecta.commands`."""
     train = commands.add_parser("train", help="fit a flow by maximum likelihood")
-    train.add_argument("recipe", help="a TOML file, or the name of a recipe that comes along")
-    train.add_argument(
-        "--data", type=Path, help="in place of the recipe's source, or where its files lie"
-    )
-    train.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
-    train.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    train.add_argument(
-        "--tensorboard", action="store_true", help="write the log to RUN/tensorboard too"
-    )
+    _add_training_arguments(train, "in place of the recipe's source, or where its files lie")
     train.set_defaults(handler=_handler("train"))
+
+    distill = commands.add_parser("distill", help="teach a flow that draws fast what a run knows")
+    distill.add_argument("teacher", type=Path, metavar="TEACHER_RUN")
+    _add_training_arguments(distill, "the teacher's data, where it has moved")
+    distill.set_defaults(handler=_handler("distill"))
 
     evaluate = commands.add_parser("evaluate", help="score a run on its held-out rows")
     evaluate.add_argument("run", type=Path, metavar="RUN")
@@ -49,6 +46,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="change below which sweeps of jacobi stop, relative to max(1, |x|) (0: exact)",
     )
     export.set_defaults(handler=_handler("export"))
+
+
+def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None:
+    command.add_argument("recipe", help="a TOML file, or the name of a recipe that comes along")
+    command.add_argument("--data", type=Path, help=data)
+    command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
+    command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    command.add_argument(
+        "--tensorboard", action="store_true", help="write the log to RUN/tensorboard too"
+    )
 
 
 def _handler(name: str) -> Handler:

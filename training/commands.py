@@ -1,4 +1,4 @@
-"""What `bijecta train`, `evaluate` and `export` do."""
+"""What `bijecta train`, `distill`, `evaluate` and `export` do."""
 
 import os
 from argparse import Namespace
@@ -7,15 +7,17 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.manifest import HeldOut
+from service.manifest import Fidelity, HeldOut
 from training import architecture, data, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.choice import Wanted
 from training.data import Dataset
+from training.distill import Distillation
 from training.errors import RunError, TrainingError
 from training.evaluate import evaluate as evaluate_run
 from training.export import export as export_run
-from training.fit import fit
+from training.fidelity import fidelity as measure_fidelity
+from training.fit import fit, fit_to
 from training.gaussianize import gaussianize
 from training.team import ALONE, Team
 from training.tensorboard import board
@@ -24,15 +26,31 @@ from training.tensorboard import board
 def train(arguments: Namespace) -> None:
     """Fit a recipe, or go on with a run of the same recipe, and score the result."""
     chosen = recipe.load(arguments.recipe, arguments.data)
+    _carry_out(arguments, chosen, data.load(chosen.data))
+
+
+def distill(arguments: Namespace) -> None:
+    """Teach a recipe's student what a run has learned, or go on with it, and score the result."""
+    teacher = Run.open(arguments.teacher)
+    dataset = _dataset(teacher, arguments.data)
+    chosen = recipe.load_student(arguments.recipe, teacher.file.recipe)
+    if arguments.data is not None:
+        chosen.data = recipe.moved(chosen.data, arguments.data)
+    _carry_out(arguments, chosen, dataset, teacher)
+
+
+def _carry_out(
+    arguments: Namespace, chosen: recipe.Recipe, dataset: Dataset, teacher: Run | None = None
+) -> None:
+    """Train to the end of a recipe, and score the result."""
     name = Path(arguments.recipe).stem
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
-    dataset = data.load(chosen.data)
     team = Team.join(device)
     if team.leads:
-        open_or_create(folder, name, chosen, dataset)
+        open_or_create(folder, name, chosen, dataset, teacher)
     team.wait()
-    run = open_or_create(folder, name, chosen, dataset)
+    run = open_or_create(folder, name, chosen, dataset, teacher)
     if arguments.tensorboard and team.leads:
         run.listeners.append(board(folder / "tensorboard"))
     progress = fit_run(run, dataset, device, team)
@@ -47,12 +65,17 @@ def train(arguments: Namespace) -> None:
     if progress.best_epoch == 1 and run.file.flow["options"].get("rotation") == "none":
         _say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
     _say_score(run, evaluate_run(run, dataset))
+    if teacher is not None:
+        _say_fidelity(run, measure_fidelity(run, dataset))
 
 
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
-    _say_score(run, evaluate_run(run, _dataset(run, arguments.data), arguments.scores))
+    dataset = _dataset(run, arguments.data)
+    _say_score(run, evaluate_run(run, dataset, arguments.scores))
+    if run.file.teacher is not None:
+        _say_fidelity(run, measure_fidelity(run, dataset))
 
 
 def export(arguments: Namespace) -> None:
@@ -70,6 +93,7 @@ def export(arguments: Namespace) -> None:
         arguments.store,
         arguments.name or run.file.name,
         wanted,
+        None if run.file.teacher is None else measure_fidelity(run, dataset),
     )
     differences = manifest.tolerances
     _say(
@@ -86,11 +110,16 @@ def export(arguments: Namespace) -> None:
 
 
 def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
-    """Fit a run's flow in its family's way: by gradients, or step by step without.
+    """Fit a run's flow: to its teacher, or to data by gradients, or step by step without.
 
     Raises:
-        TrainingError: several processes for a family that is fitted without gradients.
+        TrainingError: several processes for a family that is fitted without gradients, or a
+            student that its teacher cannot teach.
     """
+    if run.file.teacher is not None:
+        flow = run.new_flow().to(device)
+        teacher = run.teacher().best_flow()
+        return fit_to(run, Distillation(run, flow, teacher, dataset, team), team)
     if not _without_gradients(run):
         return fit(run, dataset, device, team)
     if team.size > 1:
@@ -102,13 +131,27 @@ def _without_gradients(run: Run) -> bool:
     return zoo.FAMILIES[run.file.flow["family"]].without_gradients
 
 
-def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Dataset) -> Run:
+def open_or_create(
+    folder: Path,
+    name: str,
+    chosen: recipe.Recipe,
+    dataset: Dataset,
+    teacher: Run | None = None,
+) -> Run:
     """The run in a folder, or a new one.
 
+    Args:
+        folder: of the run.
+        name: of a new one.
+        chosen: its recipe.
+        dataset: its data.
+        teacher: of a student, the run that it learns from.
+
     Raises:
-        RunError: the folder holds a run of another recipe or of other data.
+        RunError: the folder holds a run of another recipe, other data or another teacher.
         TrainingError: the recipe makes no flow for this data.
     """
+    taught_by = None if teacher is None else teacher.as_teacher()
     if (folder / "run.json").exists():
         run = Run.open(folder)
         # the same data may have moved
@@ -122,15 +165,23 @@ def open_or_create(folder: Path, name: str, chosen: recipe.Recipe, dataset: Data
                 f"{folder} holds a run of another recipe or other data: choose another --out, "
                 "or remove it"
             )
+        hashes = {None if one is None else one.sha256 for one in (run.file.teacher, taught_by)}
+        if len(hashes) > 1:
+            raise RunError(f"{folder} holds a run of another teacher: choose another --out")
         return run
-    flow = architecture.arguments(dataset, chosen.flow)
+    if teacher is None:
+        flow = architecture.arguments(dataset, chosen.flow)
+    else:  # the same preprocessing and context
+        learned = {"family": chosen.flow.family, "options": chosen.flow.options}
+        flow = teacher.file.flow | learned
     try:
         zoo.build(**flow)
     except ValueError as error:  # refused before there is a run of it
         raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
-    return Run.create(
-        folder, RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
+    file = RunFile(
+        name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256, teacher=taught_by
     )
+    return Run.create(folder, file)
 
 
 def _dataset(run: Run, moved_to: Path | None) -> Dataset:
@@ -167,6 +218,17 @@ def _say_score(run: Run, score: HeldOut) -> None:
     _say(
         f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
         f"on {score.rows} held-out rows"
+    )
+
+
+def _say_fidelity(run: Run, fidelity: Fidelity) -> None:
+    apart, back = fidelity.kl_student_teacher, fidelity.kl_teacher_student
+    _say(
+        f"{run.file.name}: KL(student‖teacher) {apart.mean:.4f} ± {apart.se:.4f}, KL(teacher‖"
+        f"student) {back.mean:.4f} ± {back.se:.4f} nats per dimension; the teacher's held-out "
+        f"score {fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
+        f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
+        f"{fidelity.two_sample_of_teacher:.3f})"
     )
 
 

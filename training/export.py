@@ -19,6 +19,7 @@ from service.manifest import (
     NAME,
     Arithmetic,
     Direction,
+    Fidelity,
     HeldOut,
     Inverse,
     Manifest,
@@ -46,6 +47,7 @@ def export(
     store: Path,
     name: str,
     wanted: Wanted = FASTEST,
+    fidelity: Fidelity | None = None,
 ) -> tuple[Path, Manifest]:
     """Write a run's best flow as a new version of a bundle.
 
@@ -56,6 +58,7 @@ def export(
         store: folder of bundles, made if need be.
         name: the bundle's name.
         wanted: how masked layers are inverted.
+        fidelity: of a student to its teacher, to state.
 
     Returns:
         The folder store/<name>/<version> and the manifest in it.
@@ -81,6 +84,9 @@ def export(
         manifest |= {"tolerances": graphs.tolerances.model_dump()}
         manifest |= {"self_test": graphs.self_test.model_dump()}
         manifest |= {"inverse": {k: how.model_dump() for k, how in graphs.inverse.items()}}
+        manifest |= {"weights_sha256": bundle.sha256(run.weights)}
+        if fidelity is not None:
+            manifest |= {"distilled": _distilled(run, fidelity, store)}
         while True:
             version = max(bundle.versions(parent), default=0) + 1
             manifest["version"] = version
@@ -176,6 +182,24 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
             **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
             "opset": str(OPSET),
         },
+    }
+
+
+def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
+    """What a student's manifest says of its teacher, and of the newest bundle of its weights."""
+    teacher = run.file.teacher
+    assert teacher is not None
+    parent = store / teacher.name
+    same = [
+        v
+        for v in bundle.versions(parent)
+        if bundle.read(parent / str(v)).weights_sha256 == teacher.sha256
+    ]
+    return {
+        "teacher": teacher.name,
+        "version": max(same, default=None),
+        "sha256": teacher.sha256,
+        "fidelity": fidelity.model_dump(),
     }
 
 

@@ -1,33 +1,40 @@
-"""Maximum likelihood: epochs, early stopping, and exact resumption."""
+"""Training: epochs, early stopping, and exact resumption."""
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from models.flow import Flow
 from training.checkpoint import Progress, Run, write_atomically
 from training.data import Dataset
 from training.errors import NonFiniteError
-from training.evaluate import log_prob
+from training.likelihood import Likelihood
+from training.objective import Objective
 from training.steps import NonFiniteStepError, Steps
 from training.team import ALONE, Team
 
 SECONDS_BETWEEN_SAVES = 30.0
 
-# Enough rows for means and deviations to start from, few enough for any memory.
-ROWS_TO_START = 1024
-
 
 def fit(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
+    """Train a run's flow by maximum likelihood (see `fit_to`).
+
+    Args:
+        run: the run folder; its best weights are kept there as they are found.
+        dataset: the run's data.
+        device: where to train.
+        team: the processes that train together; each gives the same run and data.
+    """
+    flow = run.new_flow().to(device)
+    return fit_to(run, Likelihood(flow, dataset, run.file.recipe.fit, team), team)
+
+
+def fit_to(run: Run, objective: Objective, team: Team = ALONE) -> Progress:
     """Train a run's flow to the end of its recipe, from wherever the run stands.
 
     Each step's randomness depends on the recipe's seed, the epoch and the step alone, and the
@@ -36,9 +43,8 @@ def fit(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) ->
 
     Args:
         run: the run folder; its best weights are kept there as they are found.
-        dataset: the run's data.
-        device: where to train.
-        team: the processes that train together; each gives the same run and data.
+        objective: what the flow is trained for.
+        team: the processes that train together; each gives the same run and objective.
 
     Raises:
         NonFiniteError: a loss is not a number; says the epoch, the batch and the rows, and where
@@ -47,12 +53,12 @@ def fit(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) ->
     recipe = run.file.recipe.fit
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    fitting = _Fitting(run, dataset, device, team)
+    fitting = _Fitting(run, objective, team)
     with tqdm(
         desc=run.file.name,
         unit="row",
         unit_scale=True,
-        total=recipe.epochs * len(dataset.train),
+        total=recipe.epochs * objective.rows,
         initial=fitting.rows_done,
         mininterval=0.2 if sys.stderr.isatty() else 5,
         disable=not team.leads,
@@ -70,25 +76,21 @@ def fit(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) ->
 class _Fitting:
     """A training on its way."""
 
-    def __init__(self, run: Run, dataset: Dataset, device: torch.device, team: Team) -> None:
+    def __init__(self, run: Run, objective: Objective, team: Team) -> None:
         self.run, self.recipe, self.team = run, run.file.recipe.fit, team
-        self.flow = run.new_flow().to(device)
-        self.rows = _Rows.of(dataset, device)
-        self.batches = -(-len(dataset.train) // self.recipe.batch_size)
-        self.steps = Steps(self.flow, self.recipe, self.recipe.epochs * self.batches, team)
+        self.objective, self.flow = objective, objective.flow
+        self.batches = -(-objective.rows // self.recipe.batch_size)
+        self.count = self.recipe.epochs * self.batches
+        self.steps = Steps(self.flow, objective.loss, self.recipe, self.count, team)
         self.progress = run.load_state(flow=self.flow, optimizer=self.steps)
         if self.progress.epoch == self.progress.step == 0:
-            _start(self.flow, dataset, self.recipe.seed)
+            objective.start()
             self.steps.restart_average()
         elif self.progress.scaler:
             self.steps.scaler.load_state_dict(self.progress.scaler)
         processes = f", {team.size} processes" if team.size > 1 else ""
-        self.progress.device = device_name(device) + processes
-        held = team.share(len(dataset.validation))
-        context = dataset.validation_context
-        self.context = None if context is None else context[held]
-        noisy = dataset.noisy(dataset.validation, self.recipe.noise_copies, self.recipe.seed)
-        self.validation, self.held = noisy[:, held], len(dataset.validation)
+        self.device = self.flow.like.device
+        self.progress.device = device_name(self.device) + processes
         self.best: dict[str, Tensor] = {}  # weights better than those on disk
         self.saved = self.progress.seconds
         self.started = time.monotonic() - self.progress.seconds
@@ -99,27 +101,27 @@ class _Fitting:
     def rows_done(self) -> int:
         """Rows trained on, counted once in each epoch."""
         progress = self.progress
-        return progress.epoch * len(self.rows.x) + progress.step * self.recipe.batch_size
+        return progress.epoch * self.objective.rows + progress.step * self.recipe.batch_size
 
     def epoch(self, bar: "tqdm[Any]") -> None:
         """What is left of a pass over the training rows, and a score of the validation rows."""
         progress = self.progress
         self.flow.train()
         shuffler = torch.Generator().manual_seed(_seed(self.recipe.seed, progress.epoch))
-        order = torch.randperm(len(self.rows.x), generator=shuffler).to(self.rows.x.device)
+        order = torch.randperm(self.objective.rows, generator=shuffler).to(self.device)
         for chosen in torch.split(order, self.recipe.batch_size)[progress.step :]:
             progress.loss += self._step(chosen)
             progress.step += 1
             bar.update(len(chosen))
             self._save_if_due()
         with self.steps.averaged() as flow:
-            score = self._score(flow)
+            score = self.objective.score(flow)
             if score > progress.best_score:
                 progress.best_epoch, progress.best_score = progress.epoch + 1, score
                 self.best = {k: v.cpu().clone() for k, v in flow.state_dict().items()}
         line = {
             "epoch": progress.epoch + 1,
-            "train": -progress.loss / len(self.rows.x),
+            "train": -progress.loss / self.objective.rows,
             "validation": score,
             "learning_rate": self.steps.rate(progress.epoch * self.batches + progress.step - 1),
         }
@@ -138,18 +140,13 @@ class _Fitting:
         # one seed for the noise and dropout of a step: nothing else is random
         torch.manual_seed(_seed(self.recipe.seed, progress.epoch, progress.step))
         mine = self.team.share(len(chosen))
-        x, context = self.rows.batch(chosen)
-        x, context = x[mine], None if context is None else context[mine]
         done = progress.epoch * self.batches + progress.step
+        x, context = self.objective.batch(chosen, done / self.count)
+        x, context = x[mine], None if context is None else context[mine]
         try:
             return self.steps.step(x, context, len(chosen), done)
         except NonFiniteStepError as error:
             raise self._refused(error, chosen[mine], x, context) from None
-
-    def _score(self, flow: Flow) -> float:
-        """Mean log-density of the validation rows in nats."""
-        scores = log_prob(flow, self.validation, self.context)
-        return self.team.total(float(scores.sum())) / self.held
 
     def _save_if_due(self) -> None:
         """Keep where training stands: at its end, and now and then before it."""
@@ -173,47 +170,17 @@ class _Fitting:
         tensors |= {} if context is None else {"context": context}
         path = self.run.folder / f"refused-{self.team.rank}.safetensors"
         write_atomically(path, save({name: value.cpu() for name, value in tensors.items()}))
-        bad = chosen[~torch.isfinite(error.row_loss)].tolist()
+        bad = chosen[~torch.isfinite(error.row_loss)]
         culprit = (
-            f"training rows {bad[:10]} of {len(bad)} have no finite log-density"
-            if bad
-            else f"all log-densities are finite, the gradient's norm is {error.norm}"
+            self.objective.culprits(bad)
+            if len(bad)
+            else f"all losses are finite, the gradient's norm is {error.norm}"
         )
         return NonFiniteError(
             f"epoch {self.progress.epoch + 1}, batch {self.progress.step + 1}: {culprit}; the "
             f"weights before it are kept, and the batch in {path}. Lower learning_rate or "
             "clip_norm in [fit], or look at those rows"
         )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Training rows on their device, or what they are drawn from."""
-
-    x: Tensor
-    draw: Callable[[Tensor], Tensor] | None
-    context: Tensor | None
-    integer: Tensor | None
-
-    @classmethod
-    def of(cls, dataset: Dataset, device: torch.device) -> "_Rows":
-        def moved(values: NDArray[Any] | None) -> Tensor | None:
-            return None if values is None else torch.from_numpy(values).to(device)
-
-        integer = dataset.integer if dataset.integer.any() else None
-        drawn = dataset.augmentation
-        x = torch.from_numpy(dataset.train if drawn is None else drawn.sources).to(device)
-        draw = None if drawn is None else drawn.draw
-        return cls(x, draw, moved(dataset.train_context), moved(integer))
-
-    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rows as they are drawn, with fresh dequantisation noise, and their context."""
-        x = self.x[chosen]
-        if self.draw is not None:
-            x = self.draw(x)
-        if self.integer is not None:
-            x = x + (torch.rand_like(x) - 0.5) * self.integer
-        return x, None if self.context is None else self.context[chosen]
 
 
 def device_name(device: torch.device) -> str:
@@ -225,12 +192,3 @@ def device_name(device: torch.device) -> str:
 
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _start(flow: Flow, dataset: Dataset, seed: int) -> None:
-    """Let layers that take their first values from data take them."""
-    rows = slice(ROWS_TO_START)
-    inputs = [dataset.noisy(dataset.train[rows], 1, seed)[0]]
-    if dataset.train_context is not None:
-        inputs.append(dataset.train_context[rows])
-    flow.eval().start(*(torch.from_numpy(values).to(flow.like) for values in inputs))

@@ -11,19 +11,18 @@ from models import zoo
 from training.densities import DENSITIES
 from training.errors import RecipeError
 from training.protocols import PROTOCOLS
+from training.sections import DistillRecipe, FitRecipe, Section
 
 RECIPES = Path(__file__).parent / "recipes"
 
 FILES = ("source", "validation", "test")
 
+PREPARING = {"preprocessing", "margin", "embedding"}
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """Where rows come from and how they are divided.
 
     Args:
@@ -53,8 +52,8 @@ class DataRecipe(_Section):
     source: str | None = None
     protocol: str | None = None
     key: str | None = None
-    drop: list[str] = []
-    context: list[str] = []
+    drop: list[str] = Field(default_factory=list)
+    context: list[str] = Field(default_factory=list)
     labels: str | None = None
     window: Annotated[int, Field(ge=1)] | None = None
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
@@ -142,63 +141,13 @@ class FlowRecipe(BaseModel):
         return dict(self.model_extra or {})
 
 
-class FitRecipe(_Section):
-    """Maximum likelihood.
-
-    Args:
-        epochs: at most this many passes over the training rows.
-        patience: stop after so many epochs without a better validation score.
-        batch_size: rows a step.
-        accumulate: parts that a batch is computed in, one after the other, to need less memory.
-        learning_rate: of AdamW; with `schedule = "cosine"` it falls to zero over `epochs`.
-        warm_up: steps in which the learning rate rises to its height.
-        schedule: `constant` or `cosine`.
-        average: what part of an exponential moving average of the weights each step keeps; the
-            average is what is scored and saved. 0 for the weights themselves.
-        weight_decay: of AdamW.
-        clip_norm: largest norm of the gradient.
-        precision: number type of the conditioner networks in training; `bfloat16` and `float16`
-            are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
-        compile: let torch compile the layers for training, for which it needs a C++ compiler; each
-            other size of batch is compiled again.
-        record: on a GPU, record a step's kernels with the first batch and replay them for all
-            others of its size; for flows of many layers. Not with `accumulate`; teams do not.
-        noise_copies: noisy copies of each held-out row that a score is averaged over.
-        threads: CPU threads; what the machine has where left out. One is nearly as fast for small
-            flows, bears other work beside it, and makes the weights independent of the cores.
-        seed: of the initial weights, the order of rows, the noise and dropout.
-    """
-
-    epochs: Annotated[int, Field(ge=1)] = 200
-    patience: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    warm_up: Annotated[int, Field(ge=0)] = 0
-    schedule: Literal["constant", "cosine"] = "constant"
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] = 5.0
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: bool = False
-    record: bool = False
-    noise_copies: Annotated[int, Field(ge=1)] = 10
-    threads: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _records_whole_batches(self) -> "FitRecipe":
-        if self.record and self.accumulate > 1:
-            raise ValueError("record replays whole batches: leave accumulate out")
-        return self
-
-
-class Recipe(_Section):
-    """A whole recipe."""
+class Recipe(Section):
+    """A whole recipe; `distill` is of students alone."""
 
     data: DataRecipe = DataRecipe()
     flow: FlowRecipe
     fit: FitRecipe = FitRecipe()
+    distill: DistillRecipe | None = None
 
     @model_validator(mode="after")
     def _embeds_what_there_is(self) -> "Recipe":
@@ -225,6 +174,41 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
     """
+    path, recipe = _read(name_or_path)
+    if recipe.distill is not None:
+        raise RecipeError(f"{path} is of a student: `bijecta distill TEACHER_RUN {name_or_path}`")
+    if data is not None:
+        recipe.data = moved(recipe.data, data)
+    if recipe.data.source is None:
+        raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
+    if recipe.data.source not in ("digits", *DENSITIES):
+        for part in FILES:
+            if isinstance(name := getattr(recipe.data, part), str):
+                setattr(recipe.data, part, str((path.parent / name).resolve()))
+    return recipe
+
+
+def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
+    """Read the recipe of a student, whose data and preprocessing are its teacher's.
+
+    Raises:
+        RecipeError: as of `load`, or the recipe has data or preprocessing of its own.
+    """
+    path, recipe = _read(name_or_path)
+    if "data" in recipe.model_fields_set or recipe.flow.model_fields_set & PREPARING:
+        raise RecipeError(
+            f"{path}: a student has its teacher's data, preprocessing and embedding: leave [data] "
+            f"and, in [flow], {', '.join(sorted(PREPARING))} out"
+        )
+    recipe.data = teacher.data
+    prepared = {field: getattr(teacher.flow, field) for field in PREPARING}
+    recipe.flow = recipe.flow.model_copy(update=prepared)
+    recipe.distill = recipe.distill or DistillRecipe()
+    return recipe
+
+
+def _read(name_or_path: str) -> tuple[Path, Recipe]:
+    """A recipe as it is written, and where."""
     path = Path(name_or_path)
     if not path.is_file():
         path = RECIPES / f"{name_or_path}.toml"
@@ -235,21 +219,12 @@ def load(name_or_path: str, data: Path | None = None) -> Recipe:
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe = Recipe.model_validate(content)
+        return path, Recipe.model_validate(content)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise RecipeError(f"{path}: {'; '.join(wrong)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
-    if data is not None:
-        recipe.data = moved(recipe.data, data)
-    if recipe.data.source is None:
-        raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
-    if recipe.data.source not in ("digits", *DENSITIES):
-        for part in FILES:
-            if isinstance(name := getattr(recipe.data, part), str):
-                setattr(recipe.data, part, str((path.parent / name).resolve()))
-    return recipe
 
 
 def moved(recipe: DataRecipe, data: Path) -> DataRecipe:

@@ -1,5 +1,6 @@
-"""Gradient steps on the negative log-likelihood, and the average of the weights they lead to."""
+"""Gradient steps on a loss, and the average of the weights they lead to."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -14,7 +15,7 @@ from models.bijection import Bijection, Compose
 from models.flow import Flow
 from models.images import Partial
 from models.networks import set_precision
-from training.recipe import FitRecipe
+from training.sections import FitRecipe
 from training.team import Team
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,16 +35,19 @@ class NonFiniteStepError(Exception):
 
 
 class Steps:
-    """AdamW on the mean negative log-likelihood of batches.
+    """AdamW on the mean loss of batches.
 
     Args:
         flow: what is trained, on its device.
+        loss: its loss for a batch and its context, for each row.
         recipe: how.
         count: steps of a whole training, over which a cosine falls.
         team: the processes that share each batch.
     """
 
-    def __init__(self, flow: Flow, recipe: FitRecipe, count: int, team: Team) -> None:
+    def __init__(
+        self, flow: Flow, loss: nn.Module, recipe: FitRecipe, count: int, team: Team
+    ) -> None:
         set_precision(flow, PRECISIONS[recipe.precision])
         self.flow, self.recipe, self.count, self.team = flow, recipe, count, team
         self.device = flow.like.device
@@ -60,11 +64,10 @@ class Steps:
         self.restart_average()
         if recipe.compile:
             _compile(flow.bijection)
-        loss = _Loss(flow)
         self.parallel = nn.parallel.DistributedDataParallel(loss) if team.size > 1 else None
         self.loss: Callable[..., Tensor] = self.parallel or loss
         if recipe.record and self.device.type == "cuda" and self.parallel is None:
-            self.loss = _Recorded(flow)
+            self.loss = _Recorded(loss)
 
     def restart_average(self) -> None:
         """Let the average begin at the present weights."""
@@ -191,18 +194,6 @@ class _Compiled:
         return (self.compiled if self.layer.training else self.eager)(x, context)
 
 
-class _Loss(nn.Module):
-    """The negative log-density of rows, as a module for what works on modules."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """In nats: batch."""
-        return -self.flow.log_prob(x, context)
-
-
 class _Recorded:
     """A loss whose kernels, and its gradients', are recorded for batches of the first one's size.
 
@@ -210,8 +201,9 @@ class _Recorded:
     GPU, the launches one by one take several times as long as the kernels.
     """
 
-    def __init__(self, flow: Flow) -> None:
-        self.eager, self.recorded = _Loss(flow), _Loss(flow)
+    def __init__(self, loss: nn.Module) -> None:
+        # recording replaces the copy's forward; the weights are the same
+        self.eager, self.recorded = loss, copy.copy(loss)
         self.rows = 0
 
     def __call__(self, *inputs: Tensor) -> Tensor:

@@ -56,7 +56,10 @@ class Maf(UnivariateFamily):
 
 @dataclass(frozen=True, kw_only=True)
 class Iaf(Maf):
-    """MAF with every layer inverted: decoding is the parallel direction (Kingma et al. 2016)."""
+    """MAF with each masked layer inverted: decoding is the parallel direction (Kingma et al. 2016).
+
+    Linear maps are as in MAF, so that they can be those of a teacher (`training.distillation`).
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,8 +68,11 @@ class Iaf(Maf):
             raise ValueError("iaf takes no dropout: its encode runs the network many times")
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` inverted masked autoregressive layers."""
-        return [Inverted(layer) for layer in super().layers(event_shape, context_shape)]
+        """`transforms` inverted masked autoregressive layers, with linear maps where wanted."""
+        return [
+            Inverted(layer) if isinstance(layer, MaskedAutoregressive) else layer
+            for layer in super().layers(event_shape, context_shape)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

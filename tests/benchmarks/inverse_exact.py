@@ -15,8 +15,9 @@ from models.bijection import Bijection, Compose
 from models.flow import Flow
 from models.folding import fold
 from tests.benchmarks.inverse_graph import open_graph
-from tests.benchmarks.inverse_measure import ONNX, PARALLEL, TORCH, Side, in_turns
+from tests.benchmarks.inverse_measure import ONNX, PARALLEL, TORCH
 from tests.benchmarks.inverse_ours import graphs
+from tests.benchmarks.turns import Side, in_turns
 from tests.shared_data import SHARED
 from training import data
 from training.commands import fit_run, open_or_create

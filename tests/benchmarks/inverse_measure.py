@@ -1,11 +1,8 @@
 """Cells of the table of inverses: every side's time at one size and batch, taken in turns."""
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from statistics import median
 
 import torch
@@ -15,6 +12,7 @@ from models import zoo
 from tests.benchmarks.inverse_graph import open_graph
 from tests.benchmarks.inverse_ours import graphs
 from tests.benchmarks.inverse_peers import peers
+from tests.benchmarks.turns import Side, in_turns
 
 LAYERS = 5
 SIZES = {6: 128, 43: 512, 784: 1024}
@@ -24,26 +22,7 @@ BATCHES = (1, 16, 256, 1024)
 LARGE = 784
 LARGE_CALLS = {1: 3, 16: 3, 256: 1}
 
-ROUNDS = 5
-TURN_SECONDS = 0.2
-
 ONNX, TORCH, PARALLEL = "ours (ONNX)", "ours (torch)", "our parallel direction (ONNX)"
-
-
-@dataclass(frozen=True)
-class Side:
-    """What is timed.
-
-    Args:
-        run: one call.
-        calls: at most so many, the first of which counts; where infinite, as many as fit its
-            turns, after one that does not count.
-        scale: what a call's time is multiplied by: 5 where it runs one of five equal layers.
-    """
-
-    run: Callable[[], object]
-    calls: float = math.inf
-    scale: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,26 +100,6 @@ class Size:
             for name, peer in self._peers.items():
                 sides[name] = Side(partial(peer.invert, on_device), calls, self._scale)
         return sides | {PARALLEL: Side(lambda: self._encode.run(None, {"x": rows}))}
-
-
-def in_turns(sides: dict[str, Side], device: str) -> dict[str, list[float]]:
-    """Seconds of each side's calls, the sides taking turns, without gradients."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    with torch.no_grad():
-        for side in sides.values():
-            if side.calls == math.inf:
-                side.run()
-        for _, (name, side) in product(range(ROUNDS), sides.items()):
-            turn = 0.0
-            while turn < TURN_SECONDS and len(taken[name]) < side.calls:
-                start = time.perf_counter()
-                side.run()
-                if device == "cuda":
-                    torch.cuda.synchronize()
-                seconds = time.perf_counter() - start
-                taken[name].append(side.scale * seconds)
-                turn += seconds
-    return taken
 
 
 def _count(module: nn.Module) -> int:

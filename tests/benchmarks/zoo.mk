@@ -3,18 +3,25 @@
 # On a GPU, ZOO="bsds300-cuda mnist-wavenet-cuda" takes minutes.
 
 ZOO ?= bsds300 bsds300-iterative mnist-nice mnist-glow mnist-mintnet mnist-gaussianization \
-    fashion-mnist-nsf cifar10-glow
+    fashion-mnist-nsf cifar10-glow bsds300-student mnist-maf mnist-student
 ZOO_DATA ?= runs/zoo-data
 ZOO_SETS = bsds300 mnist fashion-mnist cifar10
+
+bsds300-student.teacher = bsds300
+mnist-student.teacher = mnist-maf
+ZOO_MODELS = $(sort $(ZOO) $(foreach model,$(ZOO),$($(model).teacher)))
 
 .PHONY: zoo-models
 
 zoo-models: $(ZOO:%=$(STORE)/%) ## Train models of the papers' data sets into STORE (hours; data in ZOO_DATA)
 
-$(ZOO:%=$(STORE)/%): $(STORE)/%: | $(ZOO_DATA)
-	$(BIN)/bijecta train $* \
+$(ZOO_MODELS:%=$(STORE)/%): $(STORE)/%: | $(ZOO_DATA)
+	$(BIN)/bijecta $(if $($*.teacher),distill runs/$($*.teacher),train) $* \
 	    --data "$(ZOO_DATA)/$(strip $(foreach set,$(ZOO_SETS),$(if $(filter $(set)-%,$*-),$(set))))"
 	$(BIN)/bijecta export runs/$* --store "$(STORE)"
+
+$(STORE)/bsds300-student: $(STORE)/bsds300
+$(STORE)/mnist-student: $(STORE)/mnist-maf
 
 $(ZOO_DATA): | $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.paper_data "$@"

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from models import zoo
 from tests.conftest import recipe_text
-from training.recipe import FitRecipe
+from training.likelihood import NegativeLogDensity
+from training.sections import FitRecipe
 from training.steps import Steps
 from training.team import ALONE, Team
 
@@ -25,7 +26,7 @@ def steps(count: int = 100, device: str = "cpu", **fields: object) -> Steps:
         family="maf", event_shape=[4], preprocessing=[], options={"hidden": [16], "transforms": 2}
     ).to(device)
     recipe = FitRecipe.model_validate({"learning_rate": 0.01, **fields})
-    return Steps(flow, recipe, count, ALONE)
+    return Steps(flow, NegativeLogDensity(flow), recipe, count, ALONE)
 
 
 def batch(seed: int, rows: int = 30) -> torch.Tensor:

@@ -1,0 +1,218 @@
+"""What each objective of distillation reaches: digits and 2-D densities, in equal steps.
+
+    python -m tests.benchmarks.distillation FOLDER [RUN …]
+
+Trains teachers and students into FOLDER, going on with what is there, takes in the students of
+other runs, writes `results/distillation.json` and the page `results/distillation.md`, and exits
+with 1 where the best student of a teacher misses its bar.
+"""
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from service.manifest import Fidelity, HeldOut
+from tests.benchmarks.machine import cpu_name
+from tests.benchmarks.markdown import table
+from training import data, recipe
+from training.checkpoint import Run
+from training.commands import fit_run, open_or_create
+from training.evaluate import evaluate
+from training.fidelity import fidelity
+from training.recipe import Recipe
+
+RESULTS = Path(__file__).parent / "results"
+
+# of KL(student‖teacher), in nats per dimension, by what the teacher's name begins with
+BARS = {"bsds300": 0.03, "mnist": math.inf, "": 0.01}
+
+CPU = torch.device("cpu")
+
+# what each is trained for, in shares of the training
+OBJECTIVES: dict[str, list[dict[str, Any]]] = {
+    "layers": [{"kind": "layers"}],
+    "layers, then kl": [{"kind": "layers", "end": 0.7}, {"kind": "kl", "start": 0.7}],
+    "kl": [{"kind": "kl"}],
+    "pairs": [{"kind": "pairs"}],
+    "latents": [{"kind": "latents"}],
+    "pairs + latents": [{"kind": "pairs"}, {"kind": "latents"}],
+}
+
+# for teachers of one layer
+ONE_LAYER: dict[str, list[dict[str, Any]]] = {
+    "layers": [{"kind": "layers"}],
+    "conditional-kl": [{"kind": "conditional-kl"}],
+    "conditional-kl + log-deviations": [{"kind": "conditional-kl"}, {"kind": "log-deviations"}],
+    "kl": [{"kind": "kl"}],
+}
+
+PLANE = ("eight_gaussians", "checkerboard", "rings", "two_spirals", "pinwheel")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student; divergences and the gap of the held-out score in nats per dimension."""
+
+    teacher: str
+    student: str
+    objective: str
+    parameters: tuple[int, int]
+    seconds: float
+    kl: tuple[float, float]
+    kl_back: tuple[float, float]
+    held_out_gap: float
+    two_sample: float
+    two_sample_of_teacher: float
+    hardware: str
+    day: str
+
+
+def teachers() -> dict[str, Recipe]:
+    """The recipes of the teachers that are trained here."""
+    moons = recipe.load("moons-maf")
+    shallow = recipe.load("digits-maf")
+    shallow.flow = shallow.flow.model_validate(shallow.flow.model_dump() | {"transforms": 1})
+    others = {name: moons.model_copy(deep=True) for name in PLANE}
+    for name, one in others.items():
+        one.data.source = name
+    return {
+        "digits-maf": recipe.load("digits-maf"),
+        "digits-one-layer": shallow,
+        "moons-maf": moons,
+    } | others
+
+
+def objectives(teacher: str) -> dict[str, list[dict[str, Any]]]:
+    """By what a teacher's students are taught: all ways, or the one that is best."""
+    if teacher == "digits-one-layer":
+        return ONE_LAYER
+    return (
+        OBJECTIVES if teacher in ("digits-maf", "moons-maf") else {"layers": [{"kind": "layers"}]}
+    )
+
+
+def student(teacher: Recipe, terms: list[dict[str, Any]]) -> Recipe:
+    """The recipe of `digits-student`, of its teacher's size."""
+    chosen = recipe.load_student("digits-student", teacher)
+    theirs = teacher.flow.options
+    sizes = {key: theirs[key] for key in ("transforms", "hidden")}
+    chosen.flow = chosen.flow.model_validate(chosen.flow.model_dump() | sizes)
+    content = chosen.model_dump()
+    content["distill"]["terms"] = terms
+    return Recipe.model_validate(content)
+
+
+def trained(folder: Path, name: str, chosen: Recipe, teacher: Run | None = None) -> Run:
+    """A run in a folder, from wherever it stands to its end."""
+    dataset = data.load(chosen.data)
+    run = open_or_create(folder / name, name, chosen, dataset, teacher)
+    if not run.load_state().finished:
+        fit_run(run, dataset, CPU)
+    if not (run.folder / "evaluation.json").exists():
+        evaluate(run, dataset)
+    if teacher is not None and not (run.folder / "fidelity.json").exists():
+        fidelity(run, dataset)
+    return run
+
+
+def row(run: Run, objective: str) -> Row:
+    """What a student's run says of itself."""
+    found = Fidelity.model_validate_json((run.folder / "fidelity.json").read_bytes())
+    held_out = HeldOut.model_validate_json((run.folder / "evaluation.json").read_bytes())
+    flows = [one.best_flow() for one in (run, run.teacher())]
+    ours, theirs = (sum(p.numel() for p in flow.parameters()) for flow in flows)
+    progress, teacher = run.load_state(), run.file.teacher
+    assert teacher is not None
+    device = progress.device
+    if device.startswith("CPU"):
+        device += f" of {cpu_name()}"
+    n = math.prod(flows[0].bijection.event_shape)
+    return Row(
+        teacher=teacher.name,
+        student=run.file.name,
+        objective=objective,
+        parameters=(ours, theirs),
+        seconds=round(progress.seconds),
+        kl=(found.kl_student_teacher.mean, found.kl_student_teacher.se),
+        kl_back=(found.kl_teacher_student.mean, found.kl_teacher_student.se),
+        held_out_gap=(found.teacher_held_out.mean - held_out.log_prob) / n,
+        two_sample=found.two_sample,
+        two_sample_of_teacher=found.two_sample_of_teacher,
+        hardware=device,
+        day=date.today().isoformat(),
+    )
+
+
+def terms(run: Run) -> str:
+    """The terms of a run's own recipe, in words."""
+    chosen = run.file.recipe.distill
+    assert chosen is not None
+    return " + ".join(term.kind for term in chosen.terms)
+
+
+def page(rows: list[Row]) -> str:
+    """The page of all students."""
+    lines = [
+        "# Students beside their teachers",
+        "",
+        "Made by `python -m tests.benchmarks.distillation`. KL in nats per dimension, over 5,000",
+        "draws; gap: the teacher's held-out score less the student's; two-sample: how often a",
+        "classifier tells draws apart, beside that for two samples of the teacher.",
+        "",
+    ]
+    for teacher in dict.fromkeys(row.teacher for row in rows):
+        lines += [f"## {teacher}", ""]
+        columns = ("objective", "KL(S‖T)", "KL(T‖S)", "gap", "two-sample", "parameters", "s")
+        lines += table(columns, [_cells(row) for row in rows if row.teacher == teacher])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.objective,
+        f"{row.kl[0]:.4f} ± {row.kl[1]:.4f}",
+        f"{row.kl_back[0]:.4f} ± {row.kl_back[1]:.4f}",
+        f"{row.held_out_gap:+.4f}",
+        f"{row.two_sample:.3f} / {row.two_sample_of_teacher:.3f}",
+        " / ".join(f"{n:,}" for n in row.parameters),
+        f"{row.seconds:.0f}",
+    )
+
+
+def misses(rows: list[Row]) -> list[str]:
+    """The teachers whose best student is too far from them."""
+    found = []
+    for teacher in dict.fromkeys(row.teacher for row in rows):
+        bar = next(bar for name, bar in BARS.items() if teacher.startswith(name))
+        best = min((row for row in rows if row.teacher == teacher), key=lambda row: row.kl[0])
+        told_apart = teacher.startswith("digits") and best.two_sample > 0.6
+        if not (best.kl[0] <= bar and best.held_out_gap <= 0.05) or told_apart:
+            found.append(teacher)
+    return found
+
+
+def main(folder: Path, others: list[Path]) -> int:
+    """Train what is not there, and write the page."""
+    rows = [row(run, terms(run)) for run in map(Run.open, others)]
+    for name, theirs in teachers().items():
+        teacher = trained(folder, name, theirs)
+        for objective, chosen in objectives(name).items():
+            run = trained(folder, f"{name}, {objective}", student(theirs, chosen), teacher)
+            rows.append(row(run, objective))
+    content = json.dumps([asdict(one) for one in rows], indent=1, ensure_ascii=False)
+    (RESULTS / "distillation.json").write_text(content + "\n")
+    (RESULTS / "distillation.md").write_text(page(rows))
+    print(page(rows))
+    missed = misses(rows)
+    print("missed:", ", ".join(missed) or "none")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]]))

@@ -1,0 +1,180 @@
+"""Distillation, from the command to the manifest of a student's bundle."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from service import bundle
+from tests.conftest import call_bijecta
+from training import data, fidelity, fit, two_sample
+from training.checkpoint import Run
+from training.commands import fit_run
+
+CPU = torch.device("cpu")
+
+STUDENT = """
+[flow]
+family = "iaf"
+transforms = 2
+hidden = [32, 32]
+
+[distill]
+rows = 4096
+validation_rows = 1000
+terms = [{kind = "layers", end = 0.7}, {kind = "kl", start = 0.5}]
+
+[fit]
+epochs = 4
+batch_size = 256
+learning_rate = 5e-3
+schedule = "cosine"
+threads = 1
+"""
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fidelity of few draws."""
+    monkeypatch.setattr(fidelity, "ROWS", 600)
+
+
+def write(folder: Path, text: str = STUDENT) -> Path:
+    path = folder / "student.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("teacher", ["moons-maf", "digits-maf", "digits-image"])
+def test_a_student_comes_near_its_teacher_and_says_so(
+    runs: Path, store: Path, tmp_path: Path, teacher: str
+) -> None:
+    own = tmp_path / "store"
+    shutil.copytree(store / teacher, own / teacher)
+    recipe, run = write(tmp_path), tmp_path / "student"
+    taught = call_bijecta("distill", runs / teacher, recipe, "--out", run, cwd=runs)
+    assert taught.returncode == 0, taught.stderr
+    assert "KL(student‖teacher)" in taught.stdout
+    scores = [json.loads(line)["validation"] for line in (run / "log.jsonl").open()]
+    assert len(scores) == 4
+    assert max(scores) > 0.3 * scores[0]  # both below zero
+    figures = json.loads((run / "fidelity.json").read_text())
+    kl = figures["kl_student_teacher"]
+    dimensions = 2 if teacher == "moons-maf" else 64
+    assert kl["mean"] == pytest.approx(-max(scores) / dimensions, abs=6 * kl["se"])
+    assert 0.4 < figures["two_sample_of_teacher"] < 0.6
+
+    exported = call_bijecta("export", run, "--store", own, cwd=runs)
+    assert exported.returncode == 0, exported.stderr
+    manifest = bundle.read(own / "student" / "1")
+    assert manifest.cost == {"encode": "sequential", "decode": "parallel"}
+    assert manifest.distilled is not None
+    assert (manifest.distilled.teacher, manifest.distilled.version) == (teacher, 1)
+    assert manifest.distilled.sha256 == bundle.read(own / teacher / "1").weights_sha256
+    assert manifest.distilled.fidelity.model_dump() == figures
+    theirs = bundle.read(own / teacher / "1")
+    assert manifest.preprocessing == theirs.preprocessing
+    assert manifest.context == theirs.context
+    held_out = theirs.held_out.log_prob
+    assert manifest.distilled.fidelity.teacher_held_out.mean == pytest.approx(held_out, abs=1e-4)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_student_keeps_to_its_teacher(runs: Path, tmp_path: Path) -> None:
+    teacher, recipe, run = tmp_path / "teacher", write(tmp_path), tmp_path / "student"
+    shutil.copytree(runs / "moons-maf", teacher)
+    command = ("distill", teacher, recipe, "--out", run)
+    assert call_bijecta(*command, cwd=runs).returncode == 0
+    before = (run / "weights.safetensors").read_bytes()
+    again = call_bijecta(*command, cwd=runs)
+    assert again.returncode == 0, again.stderr
+    assert (run / "weights.safetensors").read_bytes() == before
+    shutil.copy(runs / "moons-iaf" / "weights.safetensors", teacher)
+    other = call_bijecta(*command, cwd=runs)
+    assert other.returncode == 1
+    assert "holds a run of another teacher" in other.stderr
+    late = call_bijecta("evaluate", run, cwd=runs)
+    assert "has other weights than when" in late.stderr
+    shutil.rmtree(teacher)
+    gone = call_bijecta("evaluate", run, cwd=runs)
+    assert gone.returncode == 1
+    assert f"no run at {teacher}" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("[flow]", '[data]\nsource = "moons"\n[flow]'), "a student has its teacher's data"),
+        (("[flow]", '[flow]\npreprocessing = "none"'), "leave [data] and, in [flow], embedding"),
+        (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no term counts from 0.7"),
+        (('kind = "kl"', 'kind = "cosine"'), "distill.terms.1.kind: Input should be 'kl'"),
+        (('"iaf"', '"maf"'), "the student draws in many passes"),
+        (("transforms = 2", "transforms = 3"), "expected 2 autoregressive layers"),
+    ],
+)
+def test_recipes_that_make_no_student(
+    runs: Path, tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
+    recipe = write(tmp_path, STUDENT.replace(*change))
+    done = call_bijecta("distill", runs / "moons-maf", recipe, "--out", tmp_path / "s", cwd=runs)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_students_recipe_is_not_trained_without_a_teacher(runs: Path, tmp_path: Path) -> None:
+    done = call_bijecta("train", write(tmp_path), "--data", "moons", cwd=runs)
+    assert done.returncode == 1
+    assert "bijecta distill TEACHER_RUN" in done.stderr
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("terms", ["layers", "pairs"])
+def test_an_interrupted_student_ends_as_if_it_had_not_been(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: str
+) -> None:
+    text = STUDENT.replace("layers", terms).replace("epochs = 4", "epochs = 2")
+    recipe = write(tmp_path, text)
+    monkeypatch.setattr(fidelity, "ROWS", 100)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    teacher = runs / "digits-image"
+    assert call_bijecta("distill", teacher, recipe, "--out", whole, cwd=runs).returncode == 0
+
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0.0)
+    steps, real_step = 0, torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 22:
+            raise KilledError  # in the middle of the second epoch
+        real_step(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KilledError):
+        call_bijecta("distill", teacher, recipe, "--out", broken, cwd=runs)
+    run = Run.open(broken)
+    fit_run(run, data.load(run.file.recipe.data), CPU)
+    for file in ("weights.safetensors", "state.safetensors"):
+        one, other = (load_file(folder / file) for folder in (whole, broken))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_classifiers_tell_samples_apart_and_not_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 2000, 5)).astype(np.float32)
+    assert two_sample.accuracy(first, second) == pytest.approx(0.5, abs=0.05)
+    assert two_sample.accuracy(first, second + 1.0) > 0.8  # 0.87 at best
+    # means and deviations alike, and yet not the same
+    tied = second.copy()
+    tied[:, 1] = tied[:, 0] * rng.choice([-1, 1], 2000)
+    assert two_sample.accuracy(first, tied) > 0.9

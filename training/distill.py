@@ -1,0 +1,181 @@
+"""Distillation: a student that draws in one pass learns the density of a teacher that does not.
+
+Parallel WaveNet (van den Oord et al. 2018) and ClariNet (Ping et al. 2019), for any teacher that
+scores in one pass and any student that decodes in one.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.bijection import Compose
+from models.flow import Flow
+from training import conditionals, likelihood
+from training.checkpoint import Run
+from training.data import Dataset
+from training.errors import TrainingError
+from training.sections import TermRecipe
+from training.team import ALONE, Team
+from training.terms import BY_LAYERS, BY_ONE_LAYER, BY_PAIRS, OF_LATENTS, TERMS, WINDOWS, Draw
+
+ROWS_AT_ONCE = 1024
+
+
+class Divergence(nn.Module):
+    """The loss of a student's draws.
+
+    Args:
+        student, teacher: without preprocessing; the teacher is not trained.
+        terms: of the loss.
+
+    Raises:
+        TrainingError: the student is none that this teacher can teach by these terms.
+    """
+
+    def __init__(self, student: Flow, teacher: Flow, terms: list[TermRecipe]) -> None:
+        super().__init__()
+        kinds: set[str] = {term.kind for term in terms}
+        _check(student, teacher, kinds)
+        self.student, self.terms, self.share = student, terms, 0.0
+        self.steps = conditionals.steps(teacher, student) if kinds & BY_LAYERS else []
+        if kinds & BY_ONE_LAYER and len(self.steps) > 1:
+            raise TrainingError(
+                f"{', '.join(sorted(kinds & BY_ONE_LAYER))} is for teachers of one layer, not "
+                f"{len(self.steps)}: 'layers' is for more"
+            )
+        self._teacher = [teacher]  # a list: what is a module's own would be trained with it
+
+    def draw(self, inputs: Tensor, context: Tensor | None) -> Draw:
+        """Draws from latents, batch × 1 or 2 × latent shape, with what is paired with them."""
+        z, *pairs = inputs.unbind(1)
+        return Draw(
+            self.student, self._teacher[0], self.steps, z, context, pairs[0] if pairs else None
+        )
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
+        """The terms that count now, added up: batch."""
+        draw = self.draw(inputs, context)
+        counting = [term for term in self.terms if term.start <= self.share < term.end]
+        return torch.stack([term.weight * TERMS[term.kind](draw) for term in counting]).sum(0)
+
+
+class Distillation:
+    """What a student learns of its teacher (`objective.Objective`).
+
+    Args:
+        run: the student's.
+        flow: the student, on its device.
+        teacher: a flow with the same preprocessing; it is put on that device.
+        dataset: the teacher's data, of which contexts and first values are taken.
+        team: the processes that train together.
+
+    Raises:
+        TrainingError: see `Divergence`.
+    """
+
+    def __init__(
+        self, run: Run, flow: Flow, teacher: Flow, dataset: Dataset, team: Team = ALONE
+    ) -> None:
+        recipe = run.file.recipe.distill
+        assert recipe is not None
+        self.recipe, self.seed, self.team = recipe, run.file.recipe.fit.seed, team
+        self.flow, self.dataset, self.rows = flow, dataset, recipe.rows
+        teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
+        fixed = len(run.file.flow["preprocessing"])
+        self.student, self.teacher = (without_first(part, fixed) for part in (flow, teacher))
+        self.loss = Divergence(self.student, self.teacher, recipe.terms)
+        self.contexts: Tensor | None = None
+        if dataset.train_context is not None:
+            self.contexts = torch.from_numpy(dataset.train_context).to(flow.like)
+        held = team.share(recipe.validation_rows)
+        z, context = self._latents(recipe.validation_rows, self.seed + 1)
+        self.validation = z[held], None if context is None else context[held]
+        self.pool: tuple[Tensor, Tensor, Tensor | None] | None = None
+        if any(term.kind in BY_PAIRS for term in recipe.terms):
+            z, context = self._latents(recipe.rows, self.seed + 2)
+            self.pool = z, decoded(self.teacher, z, context), context
+
+    def start(self) -> None:
+        """Begin with the teacher's linear maps and embeddings, where layers match."""
+        likelihood.start(self.flow, self.dataset, self.seed)
+        if not self.loss.steps:
+            return
+        for theirs, ours in conditionals.shared_layers(self.teacher, self.student):
+            ours.load_state_dict(theirs.state_dict())
+
+    def batch(self, chosen: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
+        """Fresh latents and contexts; those of these numbers where they were paired before."""
+        self.loss.share = share
+        if self.pool is not None:
+            z, x, context = self.pool
+            return torch.stack([z[chosen], x[chosen]], 1), (
+                None if context is None else context[chosen]
+            )
+        like, n = self.flow.like, len(chosen)
+        z = self.flow.base.sample(n).to(like)
+        context = None
+        if self.contexts is not None:
+            context = self.contexts[torch.randint(len(self.contexts), (n,)).to(like.device)]
+        return z[:, None], context
+
+    def score(self, flow: Flow) -> float:
+        """Minus KL(student‖teacher), in nats, by draws that are always the same."""
+        flow.eval()
+        z, context = self.validation
+        with torch.no_grad():
+            total = sum(
+                float(TERMS["kl"](self.loss.draw(part[:, None], seen)).double().sum())
+                for part, seen in batches(z, context)
+            )
+        return -self.team.total(total) / self.recipe.validation_rows
+
+    def culprits(self, bad: Tensor) -> str:
+        """How many draws have no finite loss: there is nothing to look at in them."""
+        return f"{len(bad)} of the student's draws have no finite loss"
+
+    def _latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        generator = torch.Generator().manual_seed(seed)
+        z = self.flow.base.sample(n, generator).to(self.flow.like)
+        if self.contexts is None:
+            return z, None
+        chosen = torch.randint(len(self.contexts), (n,), generator=generator)
+        return z, self.contexts[chosen.to(z.device)]
+
+
+def without_first(flow: Flow, layers: int) -> Flow:
+    """The same flow, not a copy, from one of its layers on."""
+    return Flow(flow.base, Compose(conditionals.layers_of(flow)[layers:]), flow.features)
+
+
+def batches(z: Tensor, context: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+    """Rows and their contexts, as many at once as memory bears."""
+    parts = torch.split(z, ROWS_AT_ONCE)
+    if context is None:
+        return [(part, None) for part in parts]
+    return list(zip(parts, torch.split(context, ROWS_AT_ONCE), strict=True))
+
+
+def decoded(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
+    """What a flow decodes latents to, without gradients."""
+    with torch.no_grad():
+        return torch.cat([flow.decode(part, seen)[0] for part, seen in batches(z, context)])
+
+
+def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
+    """Whether the pair can be compared at all."""
+    if teacher.bijection.encode_cost != "parallel":
+        raise TrainingError("the teacher scores in many passes: give one that scores in one")
+    if student.bijection.decode_cost != "parallel":
+        raise TrainingError("the student draws in many passes: give one that draws in one")
+    length = math.prod(student.bijection.event_shape)
+    if "spectra" in kinds and length < WINDOWS[0]:
+        raise TrainingError(
+            f"spectra are of sequences of at least {WINDOWS[0]} values, not {length}"
+        )
+    bases = [(flow.base.name, flow.base.describe()) for flow in (student, teacher)]
+    if kinds & (OF_LATENTS | BY_LAYERS) and bases[0] != bases[1]:
+        raise TrainingError(
+            f"a student that learns by {', '.join(sorted(kinds & (OF_LATENTS | BY_LAYERS)))} has "
+            f"its teacher's base, {bases[1]}, not {bases[0]}"
+        )
