@@ -55,6 +55,12 @@ class UnknownModelError(ServiceError):
     status, reason = 404, "unknown-model"
 
 
+class NotAcceptableError(ServiceError):
+    """An answer in a format that cannot hold it."""
+
+    status, reason = 406, "not-acceptable"
+
+
 class TooSlowError(ServiceError):
     """A body that does not come to its end."""
 

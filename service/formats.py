@@ -1,5 +1,6 @@
 """The formats that bodies and answers travel in: which is meant, and how it is read and written."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -8,8 +9,13 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from service.arrays import Arrays
-from service.codec import arrow, json, npy
-from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
+from service.codec import arrow, json, npy, wav
+from service.errors import (
+    InvalidInputError,
+    NotAcceptableError,
+    UnsupportedMediaTypeError,
+    readable,
+)
 from service.model import Model
 from service.operations import Answer
 from service.schemas import FlowRequest
@@ -90,10 +96,27 @@ def _rows(table: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
 
 def accepted(accept: str, content_type: str) -> str:
     """The type of the answer: one that is accepted; where several are, that of the request."""
-    named = [kind for kind in (json.TYPE, *BINARY_TYPES) if kind in accept]
+    named = [kind for kind in (json.TYPE, *BINARY_TYPES, wav.TYPE) if kind in accept]
     if len(named) == 1:
         return named[0]
     return content_type if content_type in BINARY_TYPES else json.TYPE
+
+
+def check_sound(model: Model, names: Iterable[str], output: str | None) -> None:
+    """See that an answer can be heard.
+
+    Args:
+        model: which answers.
+        names: of the answer's arrays.
+        output: the one array wanted, if it names one.
+
+    Raises:
+        NotAcceptableError: the model's rows are no sounds, or what is asked for is not rows.
+    """
+    if model.manifest.sound is None:
+        raise NotAcceptableError(f"{wav.TYPE}: rows of {model.manifest.name} are no sounds")
+    if "x" not in names or output not in (None, "x"):
+        raise NotAcceptableError(f"{wav.TYPE} holds x, of the questions that answer with x")
 
 
 def respond(kind: str, model: Model, answer: Answer, output: str | None) -> Response:
@@ -104,7 +127,15 @@ def respond(kind: str, model: Model, answer: Answer, output: str | None) -> Resp
         model: which answered.
         answer: its arrays.
         output: the one array wanted; where None, npy holds the first, other types all.
+
+    Raises:
+        NotAcceptableError: see `check_sound`.
     """
+    if kind == wav.TYPE:
+        check_sound(model, answer.arrays, output)
+        assert model.manifest.sound is not None
+        content = wav.dump(answer.arrays["x"], model.manifest.sound)
+        return Response(content, media_type=kind, headers=headers(model, answer.seed))
     arrays = answer.arrays if output is None else {output: answer.arrays[output]}
     if kind == npy.TYPE:
         content = npy.dump(next(iter(arrays.values())))

@@ -4,7 +4,10 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from service.manifest_fidelity import Distilled
+from service.manifest_part import Part
 
 FORMAT_VERSION = 1
 
@@ -18,18 +21,14 @@ PerCoordinate = float | list[float]
 """One number, or one for each coordinate in row-major order."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Support(_Part):
+class Support(Part):
     """The open box outside which the density is zero."""
 
     low: PerCoordinate
     high: PerCoordinate
 
 
-class Dequantization(_Part):
+class Dequantization(Part):
     """Which coordinates are whole numbers, and their range, both ends included."""
 
     columns: list[int] | None = Field(description="coordinates in row-major order; null for all")
@@ -42,7 +41,7 @@ class Dequantization(_Part):
         return slice(None) if self.columns is None else self.columns
 
 
-class ContextColumn(_Part):
+class ContextColumn(Part):
     """One column of the context: a number, or a label that is one of some classes.
 
     Args:
@@ -70,14 +69,20 @@ class ContextColumn(_Part):
         return self
 
 
-class DataSource(_Part):
-    """What the flow was trained on."""
+class DataSource(Part):
+    """What the flow was trained on.
+
+    Args:
+        name, sha256: of the file.
+        noise: deviation of the normal noise that was added to its values.
+    """
 
     name: str
     sha256: str
+    noise: float = 0.0
 
 
-class HeldOut(_Part):
+class HeldOut(Part):
     """Score on rows that training never saw.
 
     Args:
@@ -95,46 +100,19 @@ class HeldOut(_Part):
     bits_per_dim_se: float | None
 
 
-class Figure(_Part):
-    """A mean and its standard error."""
-
-    mean: float
-    se: float
-
-
-class Fidelity(_Part):
-    """How near a student is to its teacher.
+class Sound(Part):
+    """What rows of sound are: samples in the order of time, of one channel.
 
     Args:
-        rows: drawn of each.
-        kl_student_teacher, kl_teacher_student: divergences in nats per dimension.
-        teacher_of_student, teacher_of_teacher: the teacher's log_prob of the student's draws and of
-            its own, in nats per row.
-        teacher_held_out: the teacher's log_prob of the rows of the student's `held_out`.
-        two_sample, two_sample_of_teacher: how often a classifier tells the student's draws from
-            the teacher's, and two halves of the teacher's from one another; 0.5 is by chance.
+        rate: samples per second.
+        full_scale: the value of a sample that is as loud as a file can hold.
     """
 
-    rows: int
-    kl_student_teacher: Figure
-    kl_teacher_student: Figure
-    teacher_of_student: Figure
-    teacher_of_teacher: Figure
-    teacher_held_out: Figure
-    two_sample: float
-    two_sample_of_teacher: float
+    rate: Annotated[int, Field(ge=1)]
+    full_scale: Annotated[float, Field(gt=0)]
 
 
-class Distilled(_Part):
-    """What a student was taught by, and how near it came."""
-
-    teacher: str
-    version: int | None = Field(description="null where the store had none of these weights")
-    sha256: str = Field(description="of the teacher's weights, `weights_sha256` in its manifest")
-    fidelity: Fidelity
-
-
-class Calibration(_Part):
+class Calibration(Part):
     """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
 
     rows: int
@@ -142,7 +120,7 @@ class Calibration(_Part):
     log_prob: list[float | None]
 
 
-class Tolerances(_Part):
+class Tolerances(Part):
     """Largest differences between the graphs and the float64 reference, measured at export."""
 
     log_prob_per_dim_p99: float
@@ -152,7 +130,7 @@ class Tolerances(_Part):
     batch_sizes: list[int]
 
 
-class SelfTest(_Part):
+class SelfTest(Part):
     """A held-out row, which a server asks the loaded graphs about before it answers with them.
 
     Args:
@@ -166,7 +144,7 @@ class SelfTest(_Part):
     log_prob: float
 
 
-class InverseMethod(_Part):
+class InverseMethod(Part):
     """A way of finding coordinates one after another, and what it was measured to cost.
 
     Args:
@@ -206,7 +184,7 @@ BASE_PARAMETERS = {
 }
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """Everything a server or a reader needs to know about a bundle."""
 
     format_version: Literal[1]
@@ -234,6 +212,7 @@ class Manifest(_Part):
     preprocessing: list[dict[str, Any]]
     support: Support | None
     dequantization: Dequantization | None
+    sound: Sound | None = Field(None, description="where rows are sounds")
     data: DataSource
     held_out: HeldOut
     distilled: Distilled | None = Field(None, description="of a student of another model")

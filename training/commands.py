@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.manifest import Fidelity, HeldOut
+from service.manifest import HeldOut
+from service.manifest_fidelity import Fidelity
 from training import architecture, data, recipe
 from training.checkpoint import Progress, Run, RunFile
 from training.choice import Wanted

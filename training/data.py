@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from service.bundle import sha256
-from service.manifest import ContextColumn
+from service.manifest import ContextColumn, Sound
 from training import files, protocols
 from training.augmentation import Augmentation, bsds300_rows, mirrored
 from training.columns import Columns, check_numbers, float32, inspect
@@ -34,6 +34,8 @@ class Dataset:
         train, validation, test: the rows.
         context: the columns that the rows are conditioned on; none where there is no context.
         train_context, validation_context, test_context: their values, N × columns, or None.
+        noise: deviation of the normal noise that is added to every value; 0 for none.
+        sound: what the rows are, where they are sounds.
         augmentation: how each step draws training rows; None where it takes them as they are.
     """
 
@@ -49,6 +51,8 @@ class Dataset:
     train_context: Float32 | None = None
     validation_context: Float32 | None = None
     test_context: Float32 | None = None
+    noise: float = 0.0
+    sound: Sound | None = None
     augmentation: Augmentation | None = None
 
     @property
@@ -57,11 +61,13 @@ class Dataset:
         return self.train.shape[1:]
 
     def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
-        """Copies of the rows with dequantisation noise, copies first; one where none is due."""
-        if not self.integer.any():
+        """Copies of the rows with all noise, copies first; one where none is due."""
+        if not self.integer.any() and not self.noise:
             return rows[None]
         rng = np.random.default_rng(seed)
         noise = rng.uniform(-0.5, 0.5, (copies, *rows.shape)) * self.integer
+        if self.noise:
+            noise += self.noise * rng.standard_normal(noise.shape)
         noisy: Float32 = (rows + noise).astype(np.float32)
         return noisy
 
@@ -109,6 +115,8 @@ def load(recipe: DataRecipe) -> Dataset:
         train_context=beside.of(train),
         validation_context=beside.of(validation),
         test_context=beside.of(test),
+        noise=recipe.noise,
+        sound=table.sound,
         augmentation=_mirrored(parts["train"]) if recipe.augment else None,
     )
 
@@ -203,7 +211,9 @@ def _table(recipe: DataRecipe) -> tuple[str, str, Table, str, list[int]]:
         name, digest, integers = recipe.source, _digest(rows), recipe.integers
     else:
         paths = [Path(path) for path in (recipe.source, *held)]
-        wanted = Wanted(recipe.key, recipe.drop, recipe.labels, recipe.window)
+        wanted = Wanted(
+            recipe.key, recipe.drop, recipe.labels, recipe.window, recipe.whole, recipe.level
+        )
         tables = [files.read(path, wanted) for path in paths]
         table, sizes = joined(tables, paths), [len(table.rows) for table in tables]
         digest, integers = _together(list(map(_checksum, paths))), recipe.integers

@@ -83,7 +83,8 @@ def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) ->
     """Mean and standard error of rows' scores, and the same in bits per dimension."""
     mean, se = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
     bits = _nats_of_a_bit(dataset)
-    defined = bool(dataset.integer.all())
+    # a bit is one of a whole number, not of a noisy one
+    defined = bool(dataset.integer.all()) and not dataset.noise
     return HeldOut(
         log_prob=mean,
         se=se,

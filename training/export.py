@@ -19,13 +19,13 @@ from service.manifest import (
     NAME,
     Arithmetic,
     Direction,
-    Fidelity,
     HeldOut,
     Inverse,
     Manifest,
     SelfTest,
     Tolerances,
 )
+from service.manifest_fidelity import Fidelity
 from training.architecture import per_coordinate
 from training.checkpoint import Run, write_atomically
 from training.choice import FASTEST, Wanted, fastest
@@ -171,7 +171,8 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         }
         if integer.any()
         else None,
-        "data": {"name": dataset.name, "sha256": dataset.sha256},
+        "sound": None if dataset.sound is None else dataset.sound.model_dump(),
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
         "calibration": {
             "rows": len(scores),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.flow import Flow
-from service.manifest import Fidelity, Figure
+from service.manifest_fidelity import Fidelity, Figure
 from training.checkpoint import Run, write_atomically
 from training.data import Dataset
 from training.distill import batches

@@ -64,12 +64,14 @@ class Likelihood:
         start(self.flow, self.dataset, self.seed)
 
     def batch(self, chosen: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
-        """Rows as they are drawn, with fresh dequantisation noise, and their context."""
+        """Rows as they are drawn, with fresh noise, and their context."""
         x = self.x[chosen]
         if self.draw is not None:
             x = self.draw(x)
         if self.integer is not None:
             x = x + (torch.rand_like(x) - 0.5) * self.integer
+        if self.dataset.noise:
+            x = x + self.dataset.noise * torch.randn_like(x)
         return x, None if self.context is None else self.context[chosen]
 
     def score(self, flow: Flow) -> float:

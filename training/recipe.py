@@ -36,9 +36,13 @@ class DataRecipe(Section):
         labels: a column of class labels, whole numbers or text, that it is conditioned on; for
             `digits`, `digit`; for an `.npz`, a column or another of its arrays.
         window: samples of one row, of sounds.
+        whole: whether a row is a whole sound, cut to the window or followed by silence.
+        level: root mean square that each sound is scaled to, in its own sample steps.
         shape: of one row for the flow, such as [channels, height, width]; flat where left out.
         integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
             column has no bound, or `dequantize` them with noise U(−½, ½).
+        noise: deviation of normal noise that is added to every value, so that values that repeat,
+            such as silence, have a density with a bound.
         bounds: the closed range of the values; needed for `logit` where not all are integers.
         rows: how many to draw, for densities.
         augment: draw training rows anew at each step: images mirrored left to right, every second
@@ -56,8 +60,11 @@ class DataRecipe(Section):
     context: list[str] = Field(default_factory=list)
     labels: str | None = None
     window: Annotated[int, Field(ge=1)] | None = None
+    whole: bool = False
+    level: Annotated[float, Field(gt=0)] | None = None
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
     integers: Literal["refuse", "dequantize"] = "refuse"
+    noise: Annotated[float, Field(ge=0)] = 0.0
     bounds: tuple[float, float] | None = None
     rows: Annotated[int, Field(ge=10)] = 50_000
     augment: bool = False

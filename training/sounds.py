@@ -1,14 +1,18 @@
 """Reading waveforms: folders and zips of `.wav` files, as windows of samples."""
 
 import io
+import math
 import wave
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.manifest import Sound
 from training.errors import DataError
 from training.table import Table, Wanted, array_table
 
@@ -16,14 +20,25 @@ from training.table import Table, Wanted, array_table
 SAMPLES = {1: "u1", 2: "<i2", 4: "<i4"}
 
 
-def read_sounds(path: Path, wanted: Wanted) -> Table:
-    """Windows of all sounds, one after the other in each, in whole sample steps around zero.
+class _Kind(NamedTuple):
+    rate: int
+    bits: int
 
-    What is left at the end of a sound and fills no window is dropped. Labels are `name`, a file's
-    name up to its first `_` or its ending, and `folder`.
+    def __str__(self) -> str:
+        return f"{self.rate} Hz and {self.bits} bits"
+
+
+def read_sounds(path: Path, wanted: Wanted) -> Table:
+    """Windows of all sounds, in whole sample steps around zero.
+
+    Where whole sounds are wanted, a row is the beginning of one, followed by silence where it is
+    shorter. Else windows follow one another in each sound, and what is left at its end and fills
+    none is dropped. Labels are `name`, a file's name up to its first `_` or its ending, and
+    `folder`.
 
     Raises:
-        DataError: no length of the windows, or sounds of several rates, channels or widths.
+        DataError: no length of the windows, sounds of several rates, channels or widths, or
+            silence that should have a level.
     """
     if wanted.window is None:
         raise DataError(
@@ -35,17 +50,24 @@ def read_sounds(path: Path, wanted: Wanted) -> Table:
         samples, found = _samples(file, content)
         if kind not in (None, found):
             raise DataError(
-                f"{file} has {found}, sounds before it {kind}: a flow models sounds of one kind"
+                f"{file} is a sound of {found}, those before it of {kind}: a flow models sounds "
+                "of one kind"
             )
         kind = found
+        if wanted.level is not None:
+            samples = _levelled(file, samples, wanted.level)
+        if wanted.whole:
+            samples = np.pad(samples, (0, max(0, wanted.window - len(samples))))
+            samples = samples[: wanted.window]
         count = len(samples) // wanted.window
         windows.append(samples[: count * wanted.window].reshape(count, wanted.window))
         names += [file.stem.partition("_")[0]] * count
         folders += [str(file.parent)] * count
-    if not names:
+    if kind is None or not names:
         raise DataError(f"{path} holds no sound as long as a window of {wanted.window} samples")
     apart = {"name": np.array(names), "folder": np.array(folders)}
-    return array_table(np.concatenate(windows), path, wanted, apart)
+    table = array_table(np.concatenate(windows), path, wanted, apart)
+    return replace(table, sound=Sound(rate=kind.rate, full_scale=2.0 ** (kind.bits - 1)))
 
 
 def has_sounds(path: Path) -> bool:
@@ -69,7 +91,20 @@ def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
                 yield Path(name), archive.read(name)
 
 
-def _samples(file: Path, content: bytes) -> tuple[NDArray[np.generic], str]:
+def _levelled(
+    file: Path, samples: NDArray[np.signedinteger], level: float
+) -> NDArray[np.signedinteger]:
+    """A sound as loud as wanted: its root mean square is the level."""
+    loudness = math.sqrt(float(np.square(samples.astype(float)).mean())) if len(samples) else 0.0
+    if loudness == 0:
+        raise DataError(f"{file} is silent: no factor brings it to a level of {level:g}")
+    scaled = np.rint(samples * (level / loudness))
+    limits = np.iinfo(samples.dtype)
+    levelled: NDArray[np.signedinteger] = np.clip(scaled, limits.min, limits.max)
+    return levelled.astype(samples.dtype)
+
+
+def _samples(file: Path, content: bytes) -> tuple[NDArray[np.signedinteger], _Kind]:
     """The samples of a sound of one channel, and what kind of sound it is."""
     try:
         with wave.open(io.BytesIO(content)) as sound:
@@ -88,4 +123,4 @@ def _samples(file: Path, content: bytes) -> tuple[NDArray[np.generic], str]:
     samples = np.frombuffer(frames, SAMPLES[width])
     if width == 1:
         samples = samples.astype("i2") - 128
-    return samples, f"{rate} Hz and {8 * width} bits"
+    return samples, _Kind(rate, 8 * width)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.manifest import Sound
 from training.errors import DataError
 
 
@@ -18,11 +19,13 @@ class Table:
         rows: N × D, of the file's own number type; images are flat rows of pixels.
         columns: a name for each coordinate, in row-major order.
         labels: N, the column of labels, numbers or text, where one was asked for.
+        sound: what the rows are, where they are sounds.
     """
 
     rows: NDArray[np.generic]
     columns: list[str]
     labels: NDArray[np.generic] | None = None
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Wanted:
     drop: Collection[str] = ()
     labels: str | None = None
     window: int | None = None
+    whole: bool = False
+    level: float | None = None
 
     def kept(self, names: list[str], path: Path) -> list[int]:
         """Which columns hold numbers of rows: neither dropped nor labels."""
@@ -90,6 +95,8 @@ def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
     """
     first = tables[0]
     for table, path in zip(tables, paths, strict=True):
+        if table.sound != first.sound:
+            raise DataError(f"{path} holds {table.sound}, {paths[0]} {first.sound}")
         if table.columns != first.columns:
             raise DataError(
                 f"{path} has the columns {few(table.columns)}, {paths[0]} has "
@@ -99,7 +106,7 @@ def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
         return first
     rows = np.concatenate([table.rows for table in tables])
     labels = [table.labels for table in tables if table.labels is not None]
-    return Table(rows, first.columns, np.concatenate(labels) if labels else None)
+    return Table(rows, first.columns, np.concatenate(labels) if labels else None, first.sound)
 
 
 def few(names: list[str]) -> str:

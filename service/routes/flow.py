@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope
 
 from service import formats
-from service.codec import json
+from service.codec import json, wav
 from service.endpoint import Endpoint, deadline, off_loop
 from service.errors import InvalidInputError, TooLargeError
 from service.model import Model
@@ -113,8 +113,10 @@ class Sample(Question[SampleRequest]):
     """`/sample`, which in binary answers with any number of rows, a piece at a time."""
 
     async def answer_to(self, asked: Asked[SampleRequest], receive: Receive) -> Response:
-        """X and log_prob; in JSON all at once."""
-        if asked.kind == json.TYPE:
+        """X and log_prob; in JSON and as a sound all at once."""
+        if asked.kind == wav.TYPE:
+            formats.check_sound(asked.model, ("x",), asked.output)  # before anything is drawn
+        if asked.kind in (json.TYPE, wav.TYPE):
             return await super().answer_to(asked, receive)
         request, ask = asked.request, self.server.operations
         if request.n > self.server.settings.max_sample_rows:

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from service.manifest import Fidelity, HeldOut
+from service.manifest import HeldOut
+from service.manifest_fidelity import Fidelity
 from tests.benchmarks.machine import cpu_name
 from tests.benchmarks.markdown import table
 from training import data, recipe

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from models.bijection import Bijection
 from models.flow import Flow
-from service.manifest import Fidelity
+from service.manifest_fidelity import Fidelity
 from tests.benchmarks.bar import Bar, publish
 from tests.benchmarks.inverse_graph import THREADS, open_graph
 from tests.benchmarks.inverse_ours import graphs

@@ -9,11 +9,16 @@ import numpy as np
 import PIL.Image
 import pytest
 import scipy.io
+import torch
 
+from models import zoo
+from service.manifest import Sound
 from tests.shared_data import SHARED
 from training import data, files
 from training.errors import DataError
+from training.likelihood import Likelihood
 from training.recipe import DataRecipe
+from training.sections import FitRecipe
 from training.table import Wanted
 
 RNG = np.random.default_rng(0)
@@ -140,7 +145,10 @@ def test_sounds_need_a_window_and_are_of_one_kind(
         files.read(tmp_path / "wav", Wanted(window=1000))
     some = sounds["2_bob_0.wav"]
     for content, words in (
-        (sound(some, rate=16_000), r"9.wav has 16000 Hz and 16 bits, sounds before it 8000 Hz"),
+        (
+            sound(some, rate=16_000),
+            r"9.wav is a sound of 16000 Hz and 16 bits, those b",
+        ),
         (sound(some, channels=2), r"9.wav has 2 channels of 16 bits"),
         (b"RIFF", r"9.wav is not a readable .wav file"),
     ):
@@ -150,6 +158,48 @@ def test_sounds_need_a_window_and_are_of_one_kind(
     (tmp_path / "bad.zip").write_bytes(b"PK no more")
     with pytest.raises(DataError, match=r"not a readable .zip file"):
         files.read(tmp_path / "bad.zip", Wanted(window=10))
+
+
+def test_whole_sounds_are_cut_or_followed_by_silence(
+    tmp_path: Path, sounds: dict[str, np.ndarray]
+) -> None:
+    table = files.read(tmp_path / "wav", Wanted(labels="name", window=35, whole=True))
+    assert table.labels is not None
+    assert table.labels.tolist() == ["0", "0", "1", "1", "2", "2"]
+    for row, samples in zip(table.rows, sounds.values(), strict=True):
+        expected = np.concatenate([samples, np.zeros(35, samples.dtype)])[:35]
+        np.testing.assert_array_equal(row, expected)
+    assert table.sound == Sound(rate=8000, full_scale=32768)
+
+
+def test_sounds_are_brought_to_one_level(tmp_path: Path, sounds: dict[str, np.ndarray]) -> None:
+    quiet, loud = (sounds["2_ann_0.wav"] // factor for factor in (100, 1))
+    (tmp_path / "two").mkdir()
+    for name, samples in (("a.wav", quiet), ("b.wav", loud)):
+        (tmp_path / "two" / name).write_bytes(sound(samples))
+    rows = files.read(tmp_path / "two", Wanted(window=45, level=900.0)).rows.astype(float)
+    np.testing.assert_allclose(np.sqrt((rows**2).mean(1)), 900, rtol=1e-3)
+    assert np.corrcoef(rows)[0, 1] > 0.999
+    (tmp_path / "two" / "c.wav").write_bytes(sound(0 * quiet))
+    with pytest.raises(DataError, match=r"c.wav is silent"):
+        files.read(tmp_path / "two", Wanted(window=45, level=900.0))
+
+
+def test_noise_is_added_to_every_value_anew(tmp_path: Path, sounds: dict[str, np.ndarray]) -> None:
+    given = {"source": str(tmp_path / "all.zip"), "window": 5, "integers": "dequantize"}
+    plain, noisy = (
+        data.load(DataRecipe.model_validate(given | {"noise": noise})) for noise in (0.0, 3.0)
+    )
+    assert plain.sound == noisy.sound == Sound(rate=8000, full_scale=32768)
+    added = noisy.noisy(noisy.train, 200, 0) - noisy.train
+    assert added.std() == pytest.approx(np.sqrt(9 + 1 / 12), rel=0.05)
+    assert abs(plain.noisy(plain.train, 5, 0) - plain.train).max() <= 0.502  # of float32
+    flow = zoo.build("nice", (5,))
+    likelihood = Likelihood(flow, noisy, FitRecipe())
+    chosen = torch.arange(likelihood.rows)
+    first, second = (likelihood.batch(chosen, 0.0)[0] - likelihood.x for _ in range(2))
+    assert float(first.std()) == pytest.approx(np.sqrt(9 + 1 / 12), rel=0.2)
+    assert not torch.equal(first, second)
 
 
 def test_samples_of_a_byte_are_around_zero(tmp_path: Path) -> None:
