@@ -8,6 +8,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from models.bijection import Compose
 from models.flow import Flow
@@ -158,8 +159,9 @@ def batches(z: Tensor, context: Tensor | None) -> list[tuple[Tensor, Tensor | No
 
 def decoded(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
     """What a flow decodes latents to, without gradients."""
+    parts = tqdm(batches(z, context), desc="teacher's draws", unit_scale=ROWS_AT_ONCE, delay=5)
     with torch.no_grad():
-        return torch.cat([flow.decode(part, seen)[0] for part, seen in batches(z, context)])
+        return torch.cat([flow.decode(part, seen)[0] for part, seen in parts])
 
 
 def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:

@@ -71,7 +71,16 @@ class TermRecipe(Section):
         start, end: from and until what share of the training it counts.
     """
 
-    kind: Literal["kl", "conditional-kl", "log-deviations", "layers", "pairs", "latents", "spectra"]
+    kind: Literal[
+        "kl",
+        "conditional-kl",
+        "log-deviations",
+        "layers",
+        "own-layers",
+        "pairs",
+        "latents",
+        "spectra",
+    ]
     weight: Annotated[float, Field(gt=0)] = 1.0
     start: Annotated[float, Field(ge=0, lt=1)] = 0.0
     end: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -81,7 +90,8 @@ class DistillRecipe(Section):
     """What a student learns from its teacher.
 
     Args:
-        rows: draws of the student that an epoch is made of.
+        rows: draws that an epoch is made of: of the teacher, the same in each, where a term needs
+            them, else fresh ones of the student.
         validation_rows: draws that the weights are chosen by, always the same.
         terms: of the loss, which adds them up; at any time at least one counts.
     """

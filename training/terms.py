@@ -53,15 +53,14 @@ class Draw:
         """The teacher's latents of those draws, and its log-density in nats."""
         return self.teacher.encode(self.drawn[0], self.context)
 
-    @cached_property
-    def gaussians(self) -> list[tuple[Gaussians, Gaussians]]:
+    def gaussians(self, x: Tensor) -> list[tuple[Gaussians, Gaussians]]:
         """Student's and teacher's conditionals in each step of the teacher's way to its latents.
 
-        The way of the student's draws, which are taken as they are: no gradient goes through it.
+        Args:
+            x: where the way starts, taken as it is: no gradient goes through it.
         """
         way: list[tuple[Step, Tensor, Gaussians]] = []
         steps = {step.place: step for step in self.steps}
-        x = self.drawn[0]  # not inside: whoever asks for it next may want its gradient
         with torch.no_grad():
             seen = self.teacher.featured(self.context)
             for place, layer in enumerate(layers_of(self.teacher)):
@@ -107,15 +106,24 @@ def _on_policy(draw: Draw) -> tuple[Gaussians, Gaussians]:
 
 
 def layers(draw: Draw) -> Tensor:
-    """Divergence of each step's conditionals, along the teacher's way from the student's draws.
+    """Divergence of each step's conditionals, along the teacher's way from its own draws.
 
     Each of the student's layers learns to undo its teacher's alone, so that a deep student trains
     as fast as a shallow one. Zero exactly where every layer does.
+    """
+    assert draw.pairs is not None
+    found = [ours.divergence(theirs).sum(1) for ours, theirs in draw.gaussians(draw.pairs)]
+    return torch.stack(found).sum(0)
+
+
+def own_layers(draw: Draw) -> Tensor:
+    """The same along the teacher's way from the student's draws.
 
     Of each place's divergence d it takes log(1 + d): d where that is small, and draws far from all
     that the teacher knows do not drown the others.
     """
-    found = [torch.log1p(ours.divergence(theirs)).sum(1) for ours, theirs in draw.gaussians]
+    x = draw.drawn[0]  # with its gradient, which another term may want
+    found = [torch.log1p(ours.divergence(theirs)).sum(1) for ours, theirs in draw.gaussians(x)]
     return torch.stack(found).sum(0)
 
 
@@ -161,18 +169,19 @@ TERMS: dict[str, Callable[[Draw], Tensor]] = {
     "conditional-kl": conditional_kl,
     "log-deviations": log_deviations,
     "layers": layers,
+    "own-layers": own_layers,
     "pairs": pairs,
     "latents": latents,
     "spectra": spectra,
 }
 
-BY_LAYERS = {"layers", "conditional-kl", "log-deviations"}
+BY_LAYERS = {"layers", "own-layers", "conditional-kl", "log-deviations"}
 """Terms of teachers and students that match layer by layer."""
 
 BY_ONE_LAYER = {"conditional-kl", "log-deviations"}
 """Terms of teachers of one layer."""
 
-BY_PAIRS = {"pairs", "spectra"}
+BY_PAIRS = {"layers", "pairs", "spectra"}
 """Terms that need what the teacher makes of the latents."""
 
 OF_LATENTS = BY_PAIRS | {"latents"}

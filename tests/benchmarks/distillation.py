@@ -35,9 +35,12 @@ BARS = {"bsds300": 0.03, "mnist": math.inf, "": 0.01}
 
 CPU = torch.device("cpu")
 
-# what each is trained for, in shares of the training
+# what students are trained for
+BOTH: list[dict[str, Any]] = [{"kind": "layers"}, {"kind": "own-layers", "start": 0.2}]
 OBJECTIVES: dict[str, list[dict[str, Any]]] = {
     "layers": [{"kind": "layers"}],
+    "own-layers": [{"kind": "own-layers"}],
+    "layers + own-layers": BOTH,
     "layers, then kl": [{"kind": "layers", "end": 0.7}, {"kind": "kl", "start": 0.7}],
     "kl": [{"kind": "kl"}],
     "pairs": [{"kind": "pairs"}],
@@ -53,6 +56,9 @@ ONE_LAYER: dict[str, list[dict[str, Any]]] = {
     "kl": [{"kind": "kl"}],
 }
 
+# steep conditionals of few dimensions: students are wider than their teachers, and take longer
+PLANE_HIDDEN = [128, 128]
+PLANE_EPOCHS = 60
 PLANE = ("eight_gaussians", "checkerboard", "rings", "two_spirals", "pinwheel")
 
 
@@ -90,22 +96,23 @@ def teachers() -> dict[str, Recipe]:
 
 
 def objectives(teacher: str) -> dict[str, list[dict[str, Any]]]:
-    """By what a teacher's students are taught: all ways, or the one that is best."""
+    """By what a teacher's students are taught."""
     if teacher == "digits-one-layer":
         return ONE_LAYER
-    return (
-        OBJECTIVES if teacher in ("digits-maf", "moons-maf") else {"layers": [{"kind": "layers"}]}
-    )
+    return {"layers + own-layers": BOTH} if teacher in PLANE else OBJECTIVES
 
 
 def student(teacher: Recipe, terms: list[dict[str, Any]]) -> Recipe:
-    """The recipe of `digits-student`, of its teacher's size."""
+    """The recipe of `digits-student`, with the layers of a teacher."""
     chosen = recipe.load_student("digits-student", teacher)
     theirs = teacher.flow.options
     sizes = {key: theirs[key] for key in ("transforms", "hidden")}
     chosen.flow = chosen.flow.model_validate(chosen.flow.model_dump() | sizes)
     content = chosen.model_dump()
     content["distill"]["terms"] = terms
+    if teacher.data.source != "digits":
+        content["flow"]["hidden"] = PLANE_HIDDEN
+        content["fit"] |= {"epochs": PLANE_EPOCHS, "patience": PLANE_EPOCHS}
     return Recipe.model_validate(content)
 
 

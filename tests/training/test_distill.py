@@ -113,6 +113,7 @@ def test_a_student_keeps_to_its_teacher(runs: Path, tmp_path: Path) -> None:
         (("[flow]", '[flow]\npreprocessing = "none"'), "leave [data] and, in [flow], embedding"),
         (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no term counts from 0.7"),
         (('kind = "kl"', 'kind = "cosine"'), "distill.terms.1.kind: Input should be 'kl'"),
+        (("[fit]", "[fit]\nrecord = true"), "record, in [fit], is not for [distill]"),
         (('"iaf"', '"maf"'), "the student draws in many passes"),
         (("transforms = 2", "transforms = 3"), "expected 2 autoregressive layers"),
     ],
@@ -137,7 +138,7 @@ class KilledError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("terms", ["layers", "pairs"])
+@pytest.mark.parametrize("terms", ["layers", "own-layers"])
 def test_an_interrupted_student_ends_as_if_it_had_not_been(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: str
 ) -> None:

@@ -192,16 +192,16 @@ def test_the_closed_form_is_kl_with_less_noise(name: str) -> None:
 def test_what_counts_depends_on_how_far_training_is() -> None:
     teacher, student = couple("three layers")
     chosen = [
-        TermRecipe(kind="layers", weight=2.0, end=0.5),
+        TermRecipe(kind="own-layers", weight=2.0, end=0.5),
         TermRecipe(kind="latents", start=0.5),
         TermRecipe(kind="kl", weight=0.1, start=0.25),
     ]
     loss = Divergence(student, teacher, chosen)
     draw = drawn(teacher, student, 20)
-    alone = {kind: TERMS[kind](draw) for kind in ("layers", "latents", "kl")}
+    alone = {kind: TERMS[kind](draw) for kind in ("own-layers", "latents", "kl")}
     for share, expected in (
-        (0.0, 2 * alone["layers"]),
-        (0.3, 2 * alone["layers"] + 0.1 * alone["kl"]),
+        (0.0, 2 * alone["own-layers"]),
+        (0.3, 2 * alone["own-layers"] + 0.1 * alone["kl"]),
         (0.7, alone["latents"] + 0.1 * alone["kl"]),
     ):
         loss.share = share
