@@ -58,7 +58,7 @@ ONE_LAYER: dict[str, list[dict[str, Any]]] = {
 
 # steep conditionals of few dimensions: students are wider than their teachers, and take longer
 PLANE_HIDDEN = [128, 128]
-PLANE_EPOCHS = 60
+PLANE_EPOCHS = 90
 PLANE = ("eight_gaussians", "checkerboard", "rings", "two_spirals", "pinwheel")
 
 
@@ -99,7 +99,7 @@ def objectives(teacher: str) -> dict[str, list[dict[str, Any]]]:
     """By what a teacher's students are taught."""
     if teacher == "digits-one-layer":
         return ONE_LAYER
-    return {"layers + own-layers": BOTH} if teacher in PLANE else OBJECTIVES
+    return OBJECTIVES if teacher == "digits-maf" else {"layers + own-layers": BOTH}
 
 
 def student(teacher: Recipe, terms: list[dict[str, Any]]) -> Recipe:
