@@ -17,6 +17,8 @@ class Fidelity(Part):
 
     Args:
         rows: drawn of each.
+        overflowing: how many of the student's draws and of two such samples of the teacher are no
+            numbers, or have no finite score under the other; they count in no other figure.
         kl_student_teacher, kl_teacher_student: divergences in nats per dimension.
         teacher_of_student, teacher_of_teacher: the teacher's log_prob of the student's draws and of
             its own, in nats per row.
@@ -26,6 +28,7 @@ class Fidelity(Part):
     """
 
     rows: int
+    overflowing: int = 0
     kl_student_teacher: Figure
     kl_teacher_student: Figure
     teacher_of_student: Figure

@@ -230,6 +230,7 @@ def _say_fidelity(run: Run, fidelity: Fidelity) -> None:
         f"score {fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
         f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
         f"{fidelity.two_sample_of_teacher:.3f})"
+        + (f"; {fidelity.overflowing} draws overflow" if fidelity.overflowing else "")
     )
 
 

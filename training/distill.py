@@ -5,6 +5,7 @@ scores in one pass and any student that decodes in one.
 """
 
 import math
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +95,8 @@ class Distillation:
         self.validation = z[held], None if context is None else context[held]
         self.pool: tuple[Tensor, Tensor, Tensor | None] | None = None
         if any(term.kind in BY_PAIRS for term in recipe.terms):
-            z, context = self._latents(recipe.rows, self.seed + 2)
-            self.pool = z, decoded(self.teacher, z, context), context
+            self.pool = self._taught(*self._latents(recipe.rows, self.seed + 2))
+            self.rows = len(self.pool[0])
 
     def start(self) -> None:
         """Begin with the teacher's linear maps and embeddings, where layers match."""
@@ -121,19 +122,35 @@ class Distillation:
         return z[:, None], context
 
     def score(self, flow: Flow) -> float:
-        """Minus KL(student‖teacher), in nats, by draws that are always the same."""
+        """Minus KL(student‖teacher), in nats, by draws that are always the same.
+
+        Those that overflow do not count: `fidelity` says how many there are.
+        """
         flow.eval()
         z, context = self.validation
         with torch.no_grad():
-            total = sum(
-                float(TERMS["kl"](self.loss.draw(part[:, None], seen)).double().sum())
+            parts = [
+                TERMS["kl"](self.loss.draw(part[:, None], seen)).double()
                 for part, seen in batches(z, context)
-            )
-        return -self.team.total(total) / self.recipe.validation_rows
+            ]
+        found = torch.cat(parts)
+        found = found[torch.isfinite(found)]
+        total, count = self.team.total(float(found.sum())), self.team.total(len(found))
+        return -total / count if count else -math.inf
 
     def culprits(self, bad: Tensor) -> str:
         """How many draws have no finite loss: there is nothing to look at in them."""
         return f"{len(bad)} of the student's draws have no finite loss"
+
+    def _taught(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents and what the teacher makes of them, less those of which it makes no numbers."""
+        x = decoded(self.teacher, z, context)
+        finite = torch.isfinite(x.flatten(1)).all(1)
+        if lost := int((~finite).sum()):
+            warnings.warn(
+                f"{lost} of {len(x)} draws of the teacher overflow and are left out", stacklevel=2
+            )
+        return z[finite], x[finite], None if context is None else context[finite]
 
     def _latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         generator = torch.Generator().manual_seed(seed)

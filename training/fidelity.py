@@ -1,6 +1,7 @@
 """How near a student is to its teacher."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,49 +34,49 @@ def fidelity(run: Run, dataset: Dataset) -> Fidelity:
     seed = run.file.recipe.fit.seed
     generator = torch.Generator().manual_seed(seed + 3)
     contexts = None if dataset.test_context is None else torch.from_numpy(dataset.test_context)
-
-    def sample(flow: Flow) -> tuple[Tensor, Tensor | None, Tensor]:
-        context = None
-        if contexts is not None:
-            context = contexts[torch.randint(len(contexts), (ROWS,), generator=generator)]
-        z = flow.base.sample(ROWS, generator)
-        parts = [flow.decode(part, seen) for part, seen in batches(z, context)]
-        x, score = (torch.cat(values) for values in zip(*parts, strict=True))
-        return x, context, score
-
-    with torch.no_grad():
-        drawn, drawn_context, own = sample(student)
-        taught, taught_context, teachers_own = sample(teacher)
-        more, _, _ = sample(teacher)
-    judged = _scores(teacher, drawn, drawn_context)
-    recovered = _scores(student, taught, taught_context)
+    drawn = _draw(student, teacher, contexts, generator)
+    taught = _draw(teacher, student, contexts, generator)
+    more = _draw(teacher, teacher, contexts, generator)
     copies = run.file.recipe.fit.noise_copies
     held_out = log_prob(
         teacher, dataset.noisy(dataset.test, copies, seed + 1), dataset.test_context
     )
     n = math.prod(dataset.event_shape)
-    first, second, third = (x.flatten(1).numpy() for x in (drawn, taught, more))
     found = Fidelity(
         rows=ROWS,
-        kl_student_teacher=_figure((_numbers(own) - judged) / n),
-        kl_teacher_student=_figure((_numbers(teachers_own) - recovered) / n),
-        teacher_of_student=_figure(judged),
-        teacher_of_teacher=_figure(_numbers(teachers_own)),
+        overflowing=sum(ROWS - len(draws.x) for draws in (drawn, taught, more)),
+        kl_student_teacher=_figure((drawn.own - drawn.others) / n),
+        kl_teacher_student=_figure((taught.own - taught.others) / n),
+        teacher_of_student=_figure(drawn.others),
+        teacher_of_teacher=_figure(taught.own),
         teacher_held_out=_figure(held_out),
-        two_sample=accuracy(first, second),
-        two_sample_of_teacher=accuracy(third, second),
+        two_sample=accuracy(drawn.x, taught.x),
+        two_sample_of_teacher=accuracy(more.x, taught.x),
     )
     write_atomically(run.folder / "fidelity.json", found.model_dump_json(indent=2).encode())
     return found
 
 
-def _scores(flow: Flow, x: Tensor, context: Tensor | None) -> NDArray[np.float64]:
-    return log_prob(flow, x.numpy()[None], None if context is None else context.numpy())
+class _Draws(NamedTuple):
+    """Draws of a flow, N × D, and their scores under it and under another, in nats: N."""
+
+    x: NDArray[np.float32]
+    own: NDArray[np.float64]
+    others: NDArray[np.float64]
 
 
-def _numbers(values: Tensor) -> NDArray[np.float64]:
-    numbers: NDArray[np.float64] = values.double().numpy()
-    return numbers
+def _draw(flow: Flow, other: Flow, contexts: Tensor | None, generator: torch.Generator) -> _Draws:
+    """Draws with scores, less those that are no numbers or have none."""
+    context = None
+    if contexts is not None:
+        context = contexts[torch.randint(len(contexts), (ROWS,), generator=generator)]
+    z = flow.base.sample(ROWS, generator)
+    with torch.no_grad():
+        parts = [flow.decode(part, seen) for part, seen in batches(z, context)]
+    x, own = (torch.cat(values).numpy() for values in zip(*parts, strict=True))
+    others = log_prob(other, x[None], None if context is None else context.numpy())
+    finite = np.isfinite(x).reshape(ROWS, -1).all(1) & np.isfinite(own) & np.isfinite(others)
+    return _Draws(x.reshape(ROWS, -1)[finite], own[finite].astype(float), others[finite])
 
 
 def _figure(values: NDArray[np.float64]) -> Figure:

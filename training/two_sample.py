@@ -15,10 +15,10 @@ def accuracy(first: NDArray[np.float32], second: NDArray[np.float32], seed: int 
     of the rows and tested on the other half. 0.5 where the samples are of one distribution.
 
     Args:
-        first, second: as many rows each, N × D.
+        first, second: N × D each; what one has more than the other does not count.
         seed: of the classifiers.
     """
-    half = len(first) // 2
+    half = min(len(first), len(second)) // 2
     label = np.repeat([0, 1], half)
     train, test = (np.concatenate([first[rows], second[rows]]) for rows in _halves(half))
     classifiers = (

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.flow import Flow
 from service import bundle
 from tests.conftest import call_bijecta
 from training import data, fidelity, fit, two_sample
@@ -104,6 +105,29 @@ def test_a_student_keeps_to_its_teacher(runs: Path, tmp_path: Path) -> None:
     gone = call_bijecta("evaluate", run, cwd=runs)
     assert gone.returncode == 1
     assert f"no run at {teacher}" in gone.stderr
+
+
+@pytest.mark.usefixtures("few")
+def test_draws_that_overflow_are_left_out_and_counted(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, run = tmp_path / "teacher", tmp_path / "student"
+    shutil.copytree(runs / "moons-maf", teacher)
+    real = Flow.decode
+
+    def decode(self: Flow, z: torch.Tensor, context: torch.Tensor | None = None) -> object:
+        x, log_prob = real(self, z, context)
+        # of far latents, as a flow with steep conditionals of many values does
+        return torch.where((z > 2).any(1, keepdim=True), torch.nan, x), log_prob
+
+    monkeypatch.setattr(Flow, "decode", decode)
+    with pytest.warns(UserWarning, match=r"draws of the teacher overflow and are left out"):
+        done = call_bijecta("distill", teacher, write(tmp_path), "--out", run, cwd=runs)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((run / "fidelity.json").read_text())
+    assert figures["overflowing"] == pytest.approx(3 * 600 * (1 - 0.9772**2), rel=0.3)
+    assert np.isfinite(figures["kl_student_teacher"]["mean"])
+    assert f"{figures['overflowing']} draws overflow" in done.stdout
 
 
 @pytest.mark.parametrize(
