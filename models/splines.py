@@ -62,6 +62,8 @@ def _bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
     Seen from its right end a bin has negative width and height. Distances from the nearer end keep
     digits that distances from the left end lose where the spline is flat.
     """
+    if knots.x.ndim <= value.ndim:
+        return _shared_bin(value, edges, knots)
     left = (value[..., None] >= edges[..., 1:-1]).sum(-1)
     near = (value[..., None] >= 0.5 * (edges[..., 1:] + edges[..., :-1])).sum(-1)
     table = torch.stack(knots, -2)
@@ -69,6 +71,31 @@ def _bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
     index = torch.stack([near, 2 * left + 1 - near], -1)[..., None, :]
     ends = table.gather(-1, index.expand(*value.shape, len(knots), 2))
     (x0, x1), (y0, y1), (d0, d1) = (end.unbind(-1) for end in ends.unbind(-2))
+    return x0, x1 - x0, y0, y1 - y0, d0, d1
+
+
+def _shared_bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
+    """The same where all rows have the same splines, by halving: no value meets a whole spline."""
+    *splines, count = edges.shape
+    n, others = math.prod(splines), math.prod(value.shape[value.ndim - len(splines) :])
+    others //= n  # values of a row that share a spline, such as pixels
+    columns = value.reshape(-1, n, others).transpose(0, 1)
+    flat = columns.reshape(n, -1)
+    steps = count.bit_length()
+    middles = 0.5 * (edges[..., 1:] + edges[..., :-1]).reshape(n, -1)
+    middles = F.pad(middles, (0, 2**steps - count), value=math.inf)
+    near = torch.zeros_like(flat, dtype=torch.long)
+    for step in reversed(range(steps)):
+        near = near + 2**step * (flat >= middles.gather(1, near + (2**step - 1)))
+    edge = edges.reshape(n, -1).gather(1, near)
+    far = near + 2 * ((flat >= edge) & (near < count - 1)).long() - 1
+    (x0, x1), (y0, y1), (d0, d1) = (
+        [
+            knot.reshape(n, -1).gather(1, index).view_as(columns).transpose(0, 1).reshape_as(value)
+            for index in (near, far)
+        ]
+        for knot in knots
+    )
     return x0, x1 - x0, y0, y1 - y0, d0, d1
 
 
