@@ -150,7 +150,7 @@ def routes(asked: Iterable[Question[Any]]) -> list[Route]:
 def documentation(asked: Iterable[Question[Any]]) -> dict[str, Any]:
     """What /docs shows of them: OpenAPI paths."""
     responses = {
-        "200": {"description": "the answer", "content": _content({})},
+        "200": {"description": "the answer", "content": _content({}) | {wav.TYPE: {}}},
         "default": {"description": "a problem document", "content": {json.PROBLEM: {}}},
     }
     return {
