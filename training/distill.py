@@ -144,7 +144,9 @@ class Distillation:
 
     def _taught(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents and what the teacher makes of them, less those of which it makes no numbers."""
-        x = decoded(self.teacher, z, context)
+        parts = tqdm(batches(z, context), "teacher's draws", unit_scale=ROWS_AT_ONCE, delay=5)
+        with torch.no_grad():
+            x = torch.cat([self.teacher.decode(part, seen)[0] for part, seen in parts])
         finite = torch.isfinite(x.flatten(1)).all(1)
         if lost := int((~finite).sum()):
             warnings.warn(
@@ -172,13 +174,6 @@ def batches(z: Tensor, context: Tensor | None) -> list[tuple[Tensor, Tensor | No
     if context is None:
         return [(part, None) for part in parts]
     return list(zip(parts, torch.split(context, ROWS_AT_ONCE), strict=True))
-
-
-def decoded(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
-    """What a flow decodes latents to, without gradients."""
-    parts = tqdm(batches(z, context), desc="teacher's draws", unit_scale=ROWS_AT_ONCE, delay=5)
-    with torch.no_grad():
-        return torch.cat([flow.decode(part, seen)[0] for part, seen in parts])
 
 
 def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
