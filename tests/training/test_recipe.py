@@ -4,18 +4,41 @@ from pathlib import Path
 
 import pytest
 
+from models import zoo
 from training import recipe
+from training.distill import Divergence
 from training.errors import RecipeError
 
 GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in recipe.RECIPES.glob("*.toml")))
+NAMES = {path.stem for path in recipe.RECIPES.glob("*.toml")}
+TEACHERS = {
+    "bsds300-student": "bsds300",
+    "digits-student": "digits-maf",
+    "mnist-student": "mnist-maf",
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - TEACHERS.keys()))
 def test_recipes_that_come_along_are_sound(name: str) -> None:
     needs_data = "protocol" in (recipe.RECIPES / f"{name}.toml").read_text()
     loaded = recipe.load(name, Path("published") if needs_data else None)
     assert recipe.Recipe.model_validate_json(loaded.model_dump_json()) == loaded
     assert loaded.flow.options["transforms"] >= 1
+
+
+@pytest.mark.parametrize("name", sorted(TEACHERS))
+def test_students_that_come_along_match_their_teachers(name: str) -> None:
+    teacher = recipe.load(TEACHERS[name], Path("published"))
+    student = recipe.load_student(name, teacher)
+    assert recipe.Recipe.model_validate_json(student.model_dump_json()) == student
+    assert (student.data, student.flow.preprocessing) == (teacher.data, teacher.flow.preprocessing)
+    assert student.distill is not None
+    flows = [
+        zoo.build(one.flow.family, (5,), options=one.flow.options) for one in (teacher, student)
+    ]
+    Divergence(flows[1], flows[0], student.distill.terms)
 
 
 @pytest.mark.parametrize(
