@@ -1,6 +1,5 @@
 """The formats that bodies and answers travel in: which is meant, and how it is read and written."""
 
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +24,8 @@ R = TypeVar("R", bound=FlowRequest)
 # curl -d says urlencoded unless told otherwise, and means JSON
 JSON_TYPES = ("", json.TYPE, "application/x-www-form-urlencoded")
 BINARY_TYPES = (npy.TYPE, arrow.TYPE)
+
+NO_ROWS = f"{wav.TYPE} holds x, of the questions that answer with x"
 
 
 def parse(schema: type[R], content_type: str, body: bytes, query: dict[str, str]) -> R:
@@ -102,21 +103,21 @@ def accepted(accept: str, content_type: str) -> str:
     return content_type if content_type in BINARY_TYPES else json.TYPE
 
 
-def check_sound(model: Model, names: Iterable[str], output: str | None) -> None:
-    """See that an answer can be heard.
+def check_acceptable(kind: str, model: Model, output: str | None) -> None:
+    """See that a model's answers can be of a type.
 
     Args:
+        kind: the type.
         model: which answers.
-        names: of the answer's arrays.
-        output: the one array wanted, if it names one.
+        output: the one array wanted, if the request names one.
 
     Raises:
-        NotAcceptableError: the model's rows are no sounds, or what is asked for is not rows.
+        NotAcceptableError: a sound is wanted of rows that are none, or of what is not rows.
     """
-    if model.manifest.sound is None:
+    if kind == wav.TYPE and model.manifest.sound is None:
         raise NotAcceptableError(f"{wav.TYPE}: rows of {model.manifest.name} are no sounds")
-    if "x" not in names or output not in (None, "x"):
-        raise NotAcceptableError(f"{wav.TYPE} holds x, of the questions that answer with x")
+    if kind == wav.TYPE and output not in (None, "x"):
+        raise NotAcceptableError(NO_ROWS)
 
 
 def respond(kind: str, model: Model, answer: Answer, output: str | None) -> Response:
@@ -129,11 +130,12 @@ def respond(kind: str, model: Model, answer: Answer, output: str | None) -> Resp
         output: the one array wanted; where None, npy holds the first, other types all.
 
     Raises:
-        NotAcceptableError: see `check_sound`.
+        NotAcceptableError: a sound is wanted of an answer without x.
     """
     if kind == wav.TYPE:
-        check_sound(model, answer.arrays, output)
-        assert model.manifest.sound is not None
+        if "x" not in answer.arrays:
+            raise NotAcceptableError(NO_ROWS)
+        assert model.manifest.sound is not None  # as `check_acceptable` saw
         content = wav.dump(answer.arrays["x"], model.manifest.sound)
         return Response(content, media_type=kind, headers=headers(model, answer.seed))
     arrays = answer.arrays if output is None else {output: answer.arrays[output]}

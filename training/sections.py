@@ -12,7 +12,7 @@ class Section(BaseModel):
 
 
 class FitRecipe(Section):
-    """Maximum likelihood.
+    """How steps are made, of maximum likelihood or a distillation.
 
     Args:
         epochs: at most this many passes over the training rows.

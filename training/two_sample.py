@@ -20,7 +20,8 @@ def accuracy(first: NDArray[np.float32], second: NDArray[np.float32], seed: int 
     """
     half = min(len(first), len(second)) // 2
     label = np.repeat([0, 1], half)
-    train, test = (np.concatenate([first[rows], second[rows]]) for rows in _halves(half))
+    halves = slice(half), slice(half, 2 * half)
+    train, test = (np.concatenate([first[rows], second[rows]]) for rows in halves)
     classifiers = (
         make_pipeline(
             StandardScaler(),
@@ -29,7 +30,3 @@ def accuracy(first: NDArray[np.float32], second: NDArray[np.float32], seed: int 
         HistGradientBoostingClassifier(early_stopping=True, random_state=seed),
     )
     return max(float(c.fit(train, label).score(test, label)) for c in classifiers)
-
-
-def _halves(half: int) -> tuple[slice, slice]:
-    return slice(half), slice(half, 2 * half)

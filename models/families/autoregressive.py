@@ -58,7 +58,7 @@ class Maf(UnivariateFamily):
 class Iaf(Maf):
     """MAF with each masked layer inverted: decoding is the parallel direction (Kingma et al. 2016).
 
-    Linear maps are as in MAF, so that they can be those of a teacher (`training.distillation`).
+    Linear maps are as in MAF, so that they can be those of a teacher (`training.distill`).
     """
 
     def __post_init__(self) -> None:

@@ -93,6 +93,7 @@ class Question(Endpoint, Generic[R]):
         request = await off_loop(len(body), parse)
         model = await self.server.store.get(request.model, request.version)
         kind = formats.accepted(headers[b"accept"], content_type)
+        formats.check_acceptable(kind, model, output)
         return Asked(request, model, kind, output, due)
 
     def check_output(self, output: str | None, names: Iterable[str]) -> None:
@@ -114,8 +115,6 @@ class Sample(Question[SampleRequest]):
 
     async def answer_to(self, asked: Asked[SampleRequest], receive: Receive) -> Response:
         """X and log_prob; in JSON and as a sound all at once."""
-        if asked.kind == wav.TYPE:
-            formats.check_sound(asked.model, ("x",), asked.output)  # before anything is drawn
         if asked.kind in (json.TYPE, wav.TYPE):
             return await super().answer_to(asked, receive)
         request, ask = asked.request, self.server.operations

@@ -19,7 +19,7 @@ import torch
 
 from service.manifest import HeldOut
 from service.manifest_fidelity import Fidelity
-from tests.benchmarks.machine import cpu_name
+from tests.benchmarks.machine import hardware
 from tests.benchmarks.markdown import table
 from training import data, recipe
 from training.checkpoint import Run
@@ -138,9 +138,6 @@ def row(run: Run, objective: str) -> Row:
     ours, theirs = (sum(p.numel() for p in flow.parameters()) for flow in flows)
     progress, teacher = run.load_state(), run.file.teacher
     assert teacher is not None
-    device = progress.device
-    if device.startswith("CPU"):
-        device += f" of {cpu_name()}"
     n = math.prod(flows[0].bijection.event_shape)
     return Row(
         teacher=teacher.name,
@@ -153,7 +150,7 @@ def row(run: Run, objective: str) -> Row:
         held_out_gap=(found.teacher_held_out.mean - held_out.log_prob) / n,
         two_sample=found.two_sample,
         two_sample_of_teacher=found.two_sample_of_teacher,
-        hardware=device,
+        hardware=hardware(progress.device),
         day=date.today().isoformat(),
     )
 

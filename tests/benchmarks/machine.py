@@ -15,6 +15,11 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
+def hardware(device: str) -> str:
+    """A device as a run names it, which of CPUs knows no more than how many threads it had."""
+    return f"{device} of {cpu_name()}" if device.startswith("CPU") else device
+
+
 def cpu_seconds(process: int | str) -> float:
     """CPU time that a process has used, in user and system mode, over all its threads."""
     # the name, in brackets, may hold spaces

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.zoo import FAMILIES
 from service.manifest import HeldOut
-from tests.benchmarks.machine import cpu_name
+from tests.benchmarks.machine import hardware
 from tests.benchmarks.markdown import table
 from tests.benchmarks.paper_figures import FIGURES, Figure
 from training.checkpoint import Run
@@ -58,9 +58,6 @@ def result(run: Run) -> Result:
     options = recipe.flow.options
     shape = " × ".join(map(str, run.file.flow["event_shape"]))
     layers, flow = str(options["transforms"]), run.best_flow()
-    device = progress.device
-    if device.startswith("CPU"):  # of which a run knows no more than how many threads it had
-        device += f" of {cpu_name()}"
     if FAMILIES[recipe.flow.family].without_gradients:
         fitted = list(flow.state_dict().values())
     else:
@@ -77,7 +74,7 @@ def result(run: Run) -> Result:
         epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         seconds=round(progress.seconds),
-        hardware=device,
+        hardware=hardware(progress.device),
         log_prob=held_out.log_prob,
         se=held_out.se,
         bits_per_dim=held_out.bits_per_dim,

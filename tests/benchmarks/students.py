@@ -12,7 +12,6 @@ missed, with 2 where a run is missing. Nothing is trained here. Needs a machine 
 else: two cores, some minutes.
 """
 
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -221,12 +220,8 @@ def main(folders: list[Path]) -> int:
         print(f"{error}\nTrain students first: see README, Students", file=sys.stderr)
         return 2
     reached = bars(pairs)
-    content = json.loads(json.dumps({"pairs": [_plain(pair) for pair in pairs]}))
-    return publish(RESULTS, "students", content, page(pairs, reached), reached)
-
-
-def _plain(pair: Pair) -> dict[str, object]:
-    return asdict(pair) | {"fidelity": pair.fidelity.model_dump()}
+    plain = [asdict(pair) | {"fidelity": pair.fidelity.model_dump()} for pair in pairs]
+    return publish(RESULTS, "students", {"pairs": plain}, page(pairs, reached), reached)
 
 
 if __name__ == "__main__":
