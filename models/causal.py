@@ -8,8 +8,11 @@ from torch.nn import functional as F
 
 from models.bijection import Bijection, sum_event
 from models.elementwise import UnivariateMap
-from models.loops import loop
+from models.loops import Tensors, loop
 from models.networks import Conditioner, Network
+
+# Steps that a decode goes through before its long queues move.
+BLOCK = 64
 
 Recall = Callable[[int, Tensor], Tensor]
 """The number of a hidden layer and what it reads now → what it read `dilation` steps ago."""
@@ -61,7 +64,6 @@ class CausalConvNet(Network):
             self.places = nn.Parameter(torch.zeros(length, self.widths[0]))
         self.context = nn.Linear(context, sum(self.widths), bias=False) if context else None
         self.last = nn.Linear(self.widths[-1], size)
-        self.queues = [w * d for w, d in zip(read, self.dilations, strict=True)]
         self.conditioner = conditioner
         conditioner.start(self.last)
 
@@ -106,29 +108,64 @@ def _delayed(h: Tensor, steps: int) -> Tensor:
     return delayed
 
 
-class Queues:
-    """What each hidden layer has read lately, oldest first (Le Paine et al. 2016, §2).
+class Walk:
+    """A causal layer's way through time, which computes each hidden unit once.
+
+    Every hidden layer has a queue of what it has read, oldest first, as long as its dilation (Le
+    Paine et al. 2016, §2). Those of fewer than `BLOCK` steps move at every step. What the others
+    give back within a block they held before it, and they move from block to block: moved at every
+    step, the longest would cost many times what the network does.
 
     Args:
-        packed: batch × n, the layers' queues and the last value.
-        sizes: how many elements belong to each queue.
+        network, univariate: the layer's.
+        moves: what the context adds to the network's biases.
     """
 
-    def __init__(self, packed: Tensor, sizes: Sequence[int]) -> None:
-        *self.queues, self.last = torch.split(packed, [*sizes, 1], 1)
-        self.read: list[Tensor] = []
+    def __init__(
+        self, network: CausalConvNet, univariate: UnivariateMap, moves: Tensor | None
+    ) -> None:
+        self.network, self.univariate, self.moves = network, univariate, moves
+        numbered = list(enumerate(network.dilations))
+        self.short = [i for i, steps in numbered if steps < BLOCK]
+        self.long = [i for i, steps in numbered if steps >= BLOCK]
 
-    def recall(self, i: int, h: Tensor) -> Tensor:
-        """The network's `Recall` for one step: batch × channels, both."""
-        self.read.append(h)
-        return self.queues[i][:, : h.shape[1]]
+    def start(self, z: Tensor) -> list[Tensor]:
+        """The value before the first, batch × 1, and queues: short ones, then long ones."""
+        widths, dilations = [1, *self.network.widths], self.network.dilations
+        queues = [z.new_zeros(dilations[i], z.shape[0], widths[i]) for i in self.short + self.long]
+        return [z.new_zeros(z.shape[0], 1), *queues]
 
-    def after(self, x: Tensor) -> Tensor:
-        """The queues of the next step, packed, once every layer has read and x, batch, is known."""
-        moved: list[Tensor] = []
-        for queue, h in zip(self.queues, self.read, strict=True):
-            moved += [queue[:, h.shape[1] :], h]
-        return torch.cat([*moved, x[:, None]], 1)
+    def block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
+        """Go through as many steps as `rows`, z and perhaps places, have, which is at most `BLOCK`.
+
+        Gives the states after them, and x and log|dx/dz|, each steps × batch.
+        """
+        now, queues = states[: 1 + len(self.short)], states[1 + len(self.short) :]
+        steps = rows[0].shape[0]
+        given = [queue[:steps] for queue in queues]
+        now, (x, log_slope, *read) = loop(self.step, now, [*given, *rows])
+        moved = [torch.cat([q[steps:], r]) for q, r in zip(queues, read, strict=True)]
+        return [*now, *moved], [x, log_slope]
+
+    def step(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
+        """One step; `rows` are what long queues give back, and z and perhaps a place."""
+        before, *queues = states
+        given, (z, *place) = rows[: len(self.long)], rows[len(self.long) :]
+        ago = dict(zip(self.short, (queue[0] for queue in queues), strict=True))
+        ago |= dict(zip(self.long, given, strict=True))
+        read: dict[int, Tensor] = {}
+
+        def recall(i: int, h: Tensor) -> Tensor:
+            read[i] = h
+            return ago[i]
+
+        theta = self.network(before, self.moves, recall, *place)
+        x, log_slope = self.univariate.decode(z, theta)
+        moved = [
+            torch.cat([queue[1:], read[i][None]])
+            for i, queue in zip(self.short, queues, strict=True)
+        ]
+        return [x[:, None], *moved], [x, log_slope, *(read[i] for i in self.long)]
 
 
 class CausalAutoregressive(Bijection):
@@ -182,19 +219,22 @@ class CausalAutoregressive(Bijection):
         return self._turned(z), sum_event(log_det)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        moves, sizes = self.network.moves(context), self.network.queues
-
-        def step(packed: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            now, *place = row
-            queues = Queues(packed, sizes)
-            theta = self.network(queues.last, moves, queues.recall, *place)
-            x, log_det = self.univariate.decode(now, theta)
-            return queues.after(x), [x, log_det]
-
-        start = z.new_zeros(z.shape[0], sum(sizes) + 1)
-        places = [] if self.network.places is None else [self.network.places]
-        _, (x, log_det) = loop(step, start, [self._turned(z).T, *places])
-        return self._turned(x.T), sum_event(log_det.T)
+        walk = Walk(self.network, self.univariate, self.network.moves(context))
+        rows = [self._turned(z).T]
+        if self.network.places is not None:
+            rows.append(self.network.places)
+        (length,) = self.event_shape
+        whole = length // BLOCK * BLOCK
+        states: Tensors = walk.start(z)
+        found: list[Tensors] = []
+        if whole:
+            blocks = [row[:whole].reshape(whole // BLOCK, BLOCK, *row.shape[1:]) for row in rows]
+            states, outputs = loop(walk.block, states, blocks)
+            found.append([output.flatten(0, 1) for output in outputs])
+        if whole < length:
+            found.append(walk.block(states, [row[whole:] for row in rows])[1])
+        x, log_slope = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return self._turned(x.T), sum_event(log_slope.T)
 
     def _turned(self, values: Tensor) -> Tensor:
         """Between the order of the row and that of time."""

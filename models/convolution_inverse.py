@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.loops import fixed_point, loop
+from models.loops import Tensors, fixed_point, loop
 
 # Last digits by which a target may be missed: an element within ROUNDING is finished, a row of the
 # batch that is not within LOST in the end has not been decoded.
@@ -82,7 +82,8 @@ def by_rows(
         scanned.append(shifts[0].permute(2, 3, 0, 1) + torch.zeros_like(rows[:, :, :, :1]))
     inputs = [w.shape[1] for w in weights]
 
-    def step(last: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+        (last,) = states
         units = last.split_with_sizes(inputs, -1)
         first = row[1] if len(row) > 1 else biases[0]
         *given, given_last = [
@@ -101,10 +102,10 @@ def by_rows(
             return _taps(read(x)[-1], 2) @ matrix_last + given_last
 
         x = jacobi(residual, row[0], spread.view(-1), channels * width)
-        return torch.cat(read(x), -1), [x]
+        return [torch.cat(read(x), -1)], [x]
 
     nothing = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
-    _, (x,) = loop(step, nothing, scanned)
+    _, (x,) = loop(step, [nothing], scanned)
     return x.permute(2, 3, 0, 1)
 
 

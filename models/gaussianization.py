@@ -165,7 +165,7 @@ class IterativeGaussianization(Bijection):
         """Send rows and the log-determinant so far, as one state, through every step."""
         flat = value.flatten(1)
         start = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
-        state, _ = loop(lambda state, row: (step(state, row[0]), []), start, [rows])
+        (state,), _ = loop(lambda now, row: ([step(now[0], row[0])], []), [start], [rows])
         return state[:, :-1].view_as(value), state[:, -1]
 
     def _pack(self, matrix: Tensor) -> Tensor:

@@ -11,35 +11,40 @@ try:
 except ImportError:  # private names: without them loops are exported unrolled, which is exact too
     scan = while_loop = None  # type: ignore[assignment]
 
-Step = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
+Tensors = Sequence[Tensor]
+Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
 
-def loop(step: Step, state: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """Fold `state, outputs = step(state, row of each)`; under export this is one ONNX Scan.
+def loop(step: Step, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
+    """Fold `states, outputs = step(states, row of each)`; under export this is one ONNX Scan.
 
     Args:
-        step: the state and a row of each of `rows` → the new state and outputs.
-        state: where to start, a fresh tensor that `step` does not read otherwise: the exporter
-            refuses that.
+        step: the states and a row of each of `rows` → new states and outputs. It may loop itself.
+        states: where to start.
         rows: tensors whose rows the steps take one after another.
 
     Returns:
-        The last state, and each output of all steps, stacked.
+        The last states, and each output of all steps, stacked.
     """
     if scan is not None and torch.compiler.is_exporting():
 
-        def once(state: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            state, outputs = step(state, rows)
+        def once(states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
+            states, outputs = step(states, rows)
             # Scan wants an output for each row: an empty one costs nothing
-            return state, [*outputs] or [rows[0][:0].clone()]
+            return _fresh(states), _fresh(outputs or [rows[0][:0]])
 
-        final, stacked = scan(once, state, list(rows))
-        return final, list(stacked)
+        final, stacked = scan(once, _fresh(states), list(rows))
+        return list(final), list(stacked)
     collected = []
     for row in zip(*rows, strict=True):
-        state, outputs = step(state, row)
+        states, outputs = step(states, row)
         collected.append(outputs)
-    return state, [torch.stack(output) for output in zip(*collected, strict=True)]
+    return list(states), [torch.stack(output) for output in zip(*collected, strict=True)]
+
+
+def _fresh(tensors: Tensors) -> list[Tensor]:
+    """Copies, of which an exported graph has none: the exporter refuses parts of other tensors."""
+    return [tensor.clone() for tensor in tensors]
 
 
 def fixed_point(

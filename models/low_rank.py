@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bijection import Bijection, sum_event
-from models.loops import loop
+from models.loops import Tensors, loop
 from models.matrices import rotation
 from models.networks import Conditioner, Parameters
 from models.roots import solve
@@ -177,15 +177,15 @@ class Sylvester(Bijection):
         flat = x.flatten(1)
         y = flat @ frame
 
-        def step(h: Tensor, row: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            (chosen,) = row
+        def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            (h,), (chosen,) = states, row
             # h holds tanh of the coordinates after the chosen one, and 0 for it and those before
             targets = _times(inner, y - _times(outer, h)) + b
             root = _root((targets * chosen).sum(1), (c * chosen).sum(1))
-            return torch.where(chosen > 0, torch.tanh(root)[:, None], h), []
+            return [torch.where(chosen > 0, torch.tanh(root)[:, None], h)], []
 
         one_hot = torch.eye(self.rank, dtype=x.dtype, device=x.device).flip(0)
-        h, _ = loop(step, torch.zeros_like(y), [one_hot])
+        (h,), _ = loop(step, [torch.zeros_like(y)], [one_hot])
         z = flat - _times(outer, h) @ frame.T
         return z.view_as(x), -sum_event(_log_slope(c, h))
 

@@ -78,7 +78,9 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
         layer = zoo.fixed_layer(dataset.event_shape, **steps[0])
         with torch.no_grad():
             rows = layer.encode(torch.from_numpy(rows))[0].numpy()
-    mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
+    # a sound is louder at some times than at others, but the same numbers at all times
+    axis = None if dataset.sound is not None else 0
+    mean, scale = rows.mean(axis, dtype=np.float64), rows.std(axis, dtype=np.float64)
     steps.append(
         {
             "kind": "standardize",

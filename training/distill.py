@@ -6,9 +6,10 @@ scores in one pass and any student that decodes in one.
 
 import math
 import warnings
+from collections.abc import Hashable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from models.bijection import Compose
@@ -17,6 +18,7 @@ from training import conditionals, likelihood
 from training.checkpoint import Run
 from training.data import Dataset
 from training.errors import TrainingError
+from training.objective import Loss
 from training.sections import TermRecipe
 from training.team import ALONE, Team
 from training.terms import BY_LAYERS, BY_ONE_LAYER, BY_PAIRS, OF_LATENTS, TERMS, WINDOWS, Draw
@@ -24,7 +26,7 @@ from training.terms import BY_LAYERS, BY_ONE_LAYER, BY_PAIRS, OF_LATENTS, TERMS,
 ROWS_AT_ONCE = 1024
 
 
-class Divergence(nn.Module):
+class Divergence(Loss):
     """The loss of a student's draws.
 
     Args:
@@ -48,6 +50,16 @@ class Divergence(nn.Module):
             )
         self._teacher = [teacher]  # a list: what is a module's own would be trained with it
 
+    @property
+    def counting(self) -> list[TermRecipe]:
+        """The terms that count now."""
+        return [term for term in self.terms if term.start <= self.share < term.end]
+
+    @property
+    def phase(self) -> Hashable:
+        """Which those are."""
+        return tuple(term.kind for term in self.counting)
+
     def draw(self, inputs: Tensor, context: Tensor | None) -> Draw:
         """Draws from latents, batch × 1 or 2 × latent shape, with what is paired with them."""
         z, *pairs = inputs.unbind(1)
@@ -58,8 +70,7 @@ class Divergence(nn.Module):
     def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
         """The terms that count now, added up: batch."""
         draw = self.draw(inputs, context)
-        counting = [term for term in self.terms if term.start <= self.share < term.end]
-        return torch.stack([term.weight * TERMS[term.kind](draw) for term in counting]).sum(0)
+        return torch.stack([term.weight * TERMS[term.kind](draw) for term in self.counting]).sum(0)
 
 
 class Distillation:

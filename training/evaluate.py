@@ -16,7 +16,8 @@ from training.context import Float32
 from training.data import Dataset
 from training.errors import NonFiniteError
 
-ROWS_AT_ONCE = 4096
+# Networks of long rows, such as sounds, hold a hundred numbers for each value.
+ROWS_AT_ONCE, VALUES_AT_ONCE = 4096, 2**20
 
 
 def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDArray[np.float64]:
@@ -30,12 +31,13 @@ def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDAr
     flow.eval()
     copies, n = noisy.shape[:2]
     inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
+    at_once = min(ROWS_AT_ONCE, -(-VALUES_AT_ONCE // math.prod(noisy.shape[2:])))
     if context is not None:
         inputs.append(torch.from_numpy(context).repeat(copies, 1))
     with torch.no_grad():
         scores = [
             flow.log_prob(*(part.to(flow.like) for part in parts)).cpu()
-            for parts in zip(*(torch.split(rows, ROWS_AT_ONCE) for rows in inputs), strict=True)
+            for parts in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
         ]
     mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
     return mean

@@ -16,8 +16,8 @@ from training.distill import batches
 from training.evaluate import log_prob
 from training.two_sample import accuracy
 
-# Draws of the student, and of the teacher.
-ROWS = 5000
+# Draws of the student, and of the teacher; fewer of long rows, which take a teacher long.
+ROWS, VALUES = 5000, 4_000_000
 
 
 def fidelity(run: Run, dataset: Dataset) -> Fidelity:
@@ -34,17 +34,18 @@ def fidelity(run: Run, dataset: Dataset) -> Fidelity:
     seed = run.file.recipe.fit.seed
     generator = torch.Generator().manual_seed(seed + 3)
     contexts = None if dataset.test_context is None else torch.from_numpy(dataset.test_context)
-    drawn = _draw(student, teacher, contexts, generator)
-    taught = _draw(teacher, student, contexts, generator)
-    more = _draw(teacher, teacher, contexts, generator)
+    n = math.prod(dataset.event_shape)
+    rows = min(ROWS, VALUES // n)
+    drawn = _draw(rows, student, teacher, contexts, generator)
+    taught = _draw(rows, teacher, student, contexts, generator)
+    more = _draw(rows, teacher, teacher, contexts, generator)
     copies = run.file.recipe.fit.noise_copies
     held_out = log_prob(
         teacher, dataset.noisy(dataset.test, copies, seed + 1), dataset.test_context
     )
-    n = math.prod(dataset.event_shape)
     found = Fidelity(
-        rows=ROWS,
-        overflowing=sum(ROWS - len(draws.x) for draws in (drawn, taught, more)),
+        rows=rows,
+        overflowing=sum(rows - len(draws.x) for draws in (drawn, taught, more)),
         kl_student_teacher=_figure((drawn.own - drawn.others) / n),
         kl_teacher_student=_figure((taught.own - taught.others) / n),
         teacher_of_student=_figure(drawn.others),
@@ -65,18 +66,20 @@ class _Draws(NamedTuple):
     others: NDArray[np.float64]
 
 
-def _draw(flow: Flow, other: Flow, contexts: Tensor | None, generator: torch.Generator) -> _Draws:
+def _draw(
+    rows: int, flow: Flow, other: Flow, contexts: Tensor | None, generator: torch.Generator
+) -> _Draws:
     """Draws with scores, less those that are no numbers or have none."""
     context = None
     if contexts is not None:
-        context = contexts[torch.randint(len(contexts), (ROWS,), generator=generator)]
-    z = flow.base.sample(ROWS, generator)
+        context = contexts[torch.randint(len(contexts), (rows,), generator=generator)]
+    z = flow.base.sample(rows, generator)
     with torch.no_grad():
         parts = [flow.decode(part, seen) for part, seen in batches(z, context)]
     x, own = (torch.cat(values).numpy() for values in zip(*parts, strict=True))
     others = log_prob(other, x[None], None if context is None else context.numpy())
-    finite = np.isfinite(x).reshape(ROWS, -1).all(1) & np.isfinite(own) & np.isfinite(others)
-    return _Draws(x.reshape(ROWS, -1)[finite], own[finite].astype(float), others[finite])
+    finite = np.isfinite(x).reshape(rows, -1).all(1) & np.isfinite(own) & np.isfinite(others)
+    return _Draws(x.reshape(rows, -1)[finite], own[finite].astype(float), others[finite])
 
 
 def _figure(values: NDArray[np.float64]) -> Figure:

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.flow import Flow
 from training.data import Dataset
 from training.evaluate import log_prob
+from training.objective import Loss
 from training.sections import FitRecipe
 from training.team import ALONE, Team
 
@@ -17,7 +18,7 @@ from training.team import ALONE, Team
 ROWS_TO_START = 1024
 
 
-class NegativeLogDensity(nn.Module):
+class NegativeLogDensity(Loss):
     """The negative log-density of rows."""
 
     def __init__(self, flow: Flow) -> None:

@@ -1,10 +1,20 @@
 """What a training makes better."""
 
+from collections.abc import Hashable
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from models.flow import Flow
+
+
+class Loss(nn.Module):
+    """The loss of each row of a batch and its context."""
+
+    @property
+    def phase(self) -> Hashable:
+        """What of a training's course it depends on beside weights and batch."""
+        return None
 
 
 class Objective(Protocol):
@@ -19,8 +29,8 @@ class Objective(Protocol):
     rows: int
 
     @property
-    def loss(self) -> nn.Module:
-        """The loss of each row of a batch and its context, as a module for what works on those."""
+    def loss(self) -> Loss:
+        """What it costs, as a module for what works on those."""
 
     def start(self) -> None:
         """Give the flow the first values that it takes from data; once, untrained."""

@@ -163,12 +163,6 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _records_what_stays_the_same(self) -> "Recipe":
-        if self.distill is not None and self.fit.record:
-            raise ValueError("record, in [fit], is not for [distill], whose terms come and go")
-        return self
-
-    @model_validator(mode="after")
     def _augments_steps(self) -> "Recipe":
         if self.data.augment and zoo.FAMILIES[self.flow.family].without_gradients:
             raise ValueError(

@@ -15,6 +15,7 @@ from models.bijection import Bijection, Compose
 from models.flow import Flow
 from models.images import Partial
 from models.networks import set_precision
+from training.objective import Loss
 from training.sections import FitRecipe
 from training.team import Team
 
@@ -45,9 +46,7 @@ class Steps:
         team: the processes that share each batch.
     """
 
-    def __init__(
-        self, flow: Flow, loss: nn.Module, recipe: FitRecipe, count: int, team: Team
-    ) -> None:
+    def __init__(self, flow: Flow, loss: Loss, recipe: FitRecipe, count: int, team: Team) -> None:
         set_precision(flow, PRECISIONS[recipe.precision])
         self.flow, self.recipe, self.count, self.team = flow, recipe, count, team
         self.device = flow.like.device
@@ -198,20 +197,24 @@ class _Recorded:
     """A loss whose kernels, and its gradients', are recorded for batches of the first one's size.
 
     They are then replayed by one call each way (CUDA graphs): of a flow of many layers on a large
-    GPU, the launches one by one take several times as long as the kernels.
+    GPU, the launches one by one take several times as long as the kernels. Each of the loss's
+    phases is recorded when it begins.
     """
 
-    def __init__(self, loss: nn.Module) -> None:
-        # recording replaces the copy's forward; the weights are the same
-        self.eager, self.recorded = loss, copy.copy(loss)
-        self.rows = 0
+    def __init__(self, loss: Loss) -> None:
+        self.eager, self.recorded = loss, loss
+        self.rows, self.phase = 0, loss.phase
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        if not self.rows:
-            self.rows = len(inputs[0])
+        self.rows = self.rows or len(inputs[0])
+        if len(inputs[0]) != self.rows:  # the last batch of an epoch may be smaller
+            smaller: Tensor = self.eager(*inputs)
+            return smaller
+        if self.recorded is self.eager or self.phase != self.eager.phase:
+            self.phase = self.eager.phase
+            # recording replaces the copy's forward; the weights are the same
+            self.recorded = copy.copy(self.eager)
             examples = tuple(values.clone() for values in inputs)
             make_graphed_callables(self.recorded, examples, allow_unused_input=True)
-        # the last batch of an epoch may be smaller
-        fits = len(inputs[0]) == self.rows
-        loss: Tensor = (self.recorded if fits else self.eager)(*inputs)
+        loss: Tensor = self.recorded(*inputs)
         return loss

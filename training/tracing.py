@@ -11,6 +11,7 @@ import torch
 from onnx import helper, numpy_helper
 from onnxscript import opset20
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._torchlib.ops import hop
 
 OPSET = 20
 
@@ -29,10 +30,20 @@ def _full_like(like: Any, fill_value: float, dtype: int = -1, **_: object) -> An
     return opset20.Expand(number, opset20.Shape(like))
 
 
-# The exporter's own give a float64 the digits of a float32.
-EXACT: dict[Callable[..., Any], Callable[..., Any]] = {
+def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
+    """`while_loop`."""
+    outputs = hop.higher_order_while_loop(condition, body, carried, read)
+    loop: Any = outputs[0].producer()
+    # the call that asks whether to begin; by the version of operators it fits no function
+    loop.inputs[1].producer().version = None
+    return outputs
+
+
+# The exporter's own give a float64 the digits of a float32, and fail at a loop in a loop in a loop.
+OURS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scalar_tensor.default: _scalar,
     torch.ops.aten.full_like.default: _full_like,
+    torch.ops.higher_order.while_loop: _while_loop,
 }
 
 
@@ -65,7 +76,7 @@ def trace(
             output_names=list(outputs),
             dynamic_shapes=tuple(axes for _ in inputs),
             opset_version=OPSET,
-            custom_translation_table=EXACT,
+            custom_translation_table=OURS,
             verbose=False,
         )
     assert program is not None

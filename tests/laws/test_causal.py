@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from models import causal as causal_module
 from models import zoo
 from models.bijection import Bijection
 from models.causal import CausalAutoregressive
@@ -43,6 +44,14 @@ def test_a_value_depends_on_all_that_its_dilations_reach_before_it_and_on_nothin
     assert torch.equal(derivatives != 0, (lag >= 0) & (lag <= seen))
 
 
+@pytest.fixture(params=[3, 5, 8, 64])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Steps between moves of long queues: a part of the way, or all of it."""
+    monkeypatch.setattr(causal_module, "BLOCK", request.param)
+    return int(request.param)
+
+
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("cycle", [2, 10])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_decode_is_ancestral_sampling(cycle: int, reverse: bool) -> None:
@@ -63,6 +72,7 @@ def multiplications(layer: Bijection, encode: bool, values: Tensor, context: Ten
     return int(counter.get_total_flops()) // 2
 
 
+@pytest.mark.usefixtures("block")
 def test_decode_computes_each_hidden_unit_once() -> None:
     layer, rows = causal(context=2), 3
     values, context = (torch.randn(rows, n, dtype=torch.float64) for n in (STEPS, 2))
@@ -92,14 +102,17 @@ def test_dropout_is_one_function_in_both_directions(encode: bool) -> None:
 
 
 @pytest.mark.parametrize(("univariate", "layers"), [("affine", 2), ("logistic-mixture", 1)])
-def test_exported_decode_is_one_scan_a_layer_and_agrees(univariate: str, layers: int) -> None:
+def test_exported_decode_is_one_scan_a_layer_and_agrees(
+    univariate: str, layers: int, block: int
+) -> None:
     torch.manual_seed(0)
     options = {"hidden": (8, 8, 8), "univariate": univariate, "transforms": layers}
     flow = zoo.build("wavenet", (9,), options=options).eval()
     randomise(flow, 0.15)
     content = draft(flow, "z", "x").finish(None)
     operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
-    assert operators.count("Scan") == layers
+    # all blocks are one, within which each is one, and what is left over is one
+    assert operators.count("Scan") == layers * ((block <= 9) + (9 % block > 0))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch in (1, 5):
         z = torch.randn(batch, 9)

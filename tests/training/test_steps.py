@@ -83,6 +83,31 @@ def test_recorded_steps_lead_where_others_do() -> None:
     torch.testing.assert_close(weights(plain), weights(recorded), atol=1e-5, rtol=0)
 
 
+class Weighed(NegativeLogDensity):
+    """A loss that changes its weight in the course of a training."""
+
+    weight = 1.0
+
+    @property
+    def phase(self) -> float:
+        return self.weight
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return self.weight * super().forward(x, context)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
+def test_each_phase_of_a_loss_is_recorded() -> None:
+    flow = zoo.build(family="maf", event_shape=[4], preprocessing=[], options={}).cuda()
+    loss = Weighed(flow)
+    recorded = Steps(flow, loss, FitRecipe(record=True, learning_rate=1e-9), 100, ALONE)
+    for done, (weight, rows) in enumerate([(1.0, 30), (1.0, 30), (2.0, 7), (2.0, 30), (1.0, 30)]):
+        loss.weight, x = weight, batch(done, rows).cuda()
+        expected = -weight * float(flow.log_prob(x).sum())
+        assert recorded.step(x, None, rows, done) == pytest.approx(expected, rel=1e-4)
+
+
 def test_shares_are_all_rows_once() -> None:
     for size in (1, 2, 3, 7):
         for n in (0, 1, 5, 7, 100):
