@@ -37,6 +37,7 @@ class DataRecipe(Section):
             `digits`, `digit`; for an `.npz`, a column or another of its arrays.
         window: samples of one row, of sounds.
         whole: whether a row is a whole sound, cut to the window or followed by silence.
+        fade: samples over which the end of one that silence follows falls off, in a straight line.
         level: root mean square that each sound is scaled to, in its own sample steps.
         shape: of one row for the flow, such as [channels, height, width]; flat where left out.
         integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
@@ -61,6 +62,7 @@ class DataRecipe(Section):
     labels: str | None = None
     window: Annotated[int, Field(ge=1)] | None = None
     whole: bool = False
+    fade: Annotated[int, Field(ge=0)] = 0
     level: Annotated[float, Field(gt=0)] | None = None
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
     integers: Literal["refuse", "dequantize"] = "refuse"

@@ -31,8 +31,8 @@ class _Kind(NamedTuple):
 def read_sounds(path: Path, wanted: Wanted) -> Table:
     """Windows of all sounds, in whole sample steps around zero.
 
-    Where whole sounds are wanted, a row is the beginning of one, followed by silence where it is
-    shorter. Else windows follow one another in each sound, and what is left at its end and fills
+    Where whole sounds are wanted, a row is the beginning of one; where it is shorter it fades into
+    silence. Else windows follow one another in each sound, and what is left at its end and fills
     none is dropped. Labels are `name`, a file's name up to its first `_` or its ending, and
     `folder`.
 
@@ -57,8 +57,7 @@ def read_sounds(path: Path, wanted: Wanted) -> Table:
         if wanted.level is not None:
             samples = _levelled(file, samples, wanted.level)
         if wanted.whole:
-            samples = np.pad(samples, (0, max(0, wanted.window - len(samples))))
-            samples = samples[: wanted.window]
+            samples = _whole(samples, wanted.window, wanted.fade)
         count = len(samples) // wanted.window
         windows.append(samples[: count * wanted.window].reshape(count, wanted.window))
         names += [file.stem.partition("_")[0]] * count
@@ -89,6 +88,15 @@ def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
         for name in sorted(archive.namelist()):
             if name.lower().endswith(".wav"):
                 yield Path(name), archive.read(name)
+
+
+def _whole(samples: NDArray[np.signedinteger], window: int, fade: int) -> NDArray[np.signedinteger]:
+    """The beginning of a sound, or all of it, which falls off towards the silence that follows."""
+    if (silent := window - len(samples)) <= 0:
+        return samples[:window]
+    end = min(fade, len(samples))
+    ramp = np.concatenate([np.ones(len(samples) - end), np.arange(end, 0, -1) / (end + 1)])
+    return np.pad(np.rint(samples * ramp).astype(samples.dtype), (0, silent))
 
 
 def _levelled(

@@ -37,6 +37,7 @@ class Wanted:
     labels: str | None = None
     window: int | None = None
     whole: bool = False
+    fade: int = 0
     level: float | None = None
 
     def kept(self, names: list[str], path: Path) -> list[int]:

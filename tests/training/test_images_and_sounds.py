@@ -15,9 +15,10 @@ from models import zoo
 from service.manifest import Sound
 from tests.shared_data import SHARED
 from training import data, files
+from training.architecture import preprocessing
 from training.errors import DataError
 from training.likelihood import Likelihood
-from training.recipe import DataRecipe
+from training.recipe import DataRecipe, FlowRecipe
 from training.sections import FitRecipe
 from training.table import Wanted
 
@@ -172,6 +173,18 @@ def test_whole_sounds_are_cut_or_followed_by_silence(
     assert table.sound == Sound(rate=8000, full_scale=32768)
 
 
+def test_the_end_of_a_sound_that_silence_follows_falls_off(
+    tmp_path: Path, sounds: dict[str, np.ndarray]
+) -> None:
+    wanted = Wanted(window=40, whole=True, fade=9)
+    rows = files.read(tmp_path / "wav", wanted).rows
+    for row, samples in zip(rows, sounds.values(), strict=True):
+        n = min(len(samples), 40)
+        expected = samples[:n] * np.where(n < 40, np.clip((n - np.arange(n)) / 10, 0, 1), 1)
+        np.testing.assert_allclose(row[:n], expected, atol=0.5)
+        assert not row[n:].any()
+
+
 def test_sounds_are_brought_to_one_level(tmp_path: Path, sounds: dict[str, np.ndarray]) -> None:
     quiet, loud = (sounds["2_ann_0.wav"] // factor for factor in (100, 1))
     (tmp_path / "two").mkdir()
@@ -183,6 +196,17 @@ def test_sounds_are_brought_to_one_level(tmp_path: Path, sounds: dict[str, np.nd
     (tmp_path / "two" / "c.wav").write_bytes(sound(0 * quiet))
     with pytest.raises(DataError, match=r"c.wav is silent"):
         files.read(tmp_path / "two", Wanted(window=45, level=900.0))
+
+
+def test_sounds_are_standardized_alike_at_all_times(
+    tmp_path: Path, sounds: dict[str, np.ndarray]
+) -> None:
+    source = {"source": str(tmp_path / "all.zip"), "integers": "dequantize"}
+    dataset = data.load(DataRecipe.model_validate(source | {"window": 5}))
+    (step,) = preprocessing(dataset, FlowRecipe(family="wavenet"))
+    rows = dataset.noisy(dataset.train, 1, 0)
+    assert step["mean"] == pytest.approx(rows.mean(), abs=1)
+    assert step["scale"] == pytest.approx(rows.std(), rel=1e-4)
 
 
 def test_noise_is_added_to_every_value_anew(tmp_path: Path, sounds: dict[str, np.ndarray]) -> None:
