@@ -137,7 +137,6 @@ def test_draws_that_overflow_are_left_out_and_counted(
         (("[flow]", '[flow]\npreprocessing = "none"'), "leave [data] and, in [flow], embedding"),
         (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no term counts from 0.7"),
         (('kind = "kl"', 'kind = "cosine"'), "distill.terms.1.kind: Input should be 'kl'"),
-        (("[fit]", "[fit]\nrecord = true"), "record, in [fit], is not for [distill]"),
         (('"iaf"', '"maf"'), "the student draws in many passes"),
         (("transforms = 2", "transforms = 3"), "expected 2 autoregressive layers"),
     ],

@@ -206,6 +206,15 @@ def test_what_counts_depends_on_how_far_training_is() -> None:
     ):
         loss.share = share
         torch.testing.assert_close(loss(draw.z[:, None], None), expected)
+    phases = []
+    for share in (0.0, 0.2, 0.25, 0.4, 0.5, 0.9):
+        loss.share = share
+        phases.append(loss.phase)
+    assert phases == [
+        *[("own-layers",)] * 2,
+        *[("own-layers", "kl")] * 2,
+        *[("latents", "kl")] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
