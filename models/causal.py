@@ -94,9 +94,9 @@ class CausalConvNet(Network):
         for i, layer in enumerate(self.hidden):
             sums = layer(torch.cat([recall(i, h), h], -1))
             if moved is not None:
-                sums = sums + moved[i]
+                sums = sums + moved[i].to(sums.dtype)
             if place is not None and i == 0:
-                sums = sums + place
+                sums = sums + place.to(sums.dtype)
             units = self.conditioner.hidden_units(sums, None, self.training)
             h = h + units if i > 0 and h.shape[-1] == units.shape[-1] else units
         theta: Tensor = self.last(h)

@@ -212,13 +212,13 @@ def _table(recipe: DataRecipe) -> tuple[str, str, Table, str, list[int]]:
     else:
         paths = [Path(path) for path in (recipe.source, *held)]
         wanted = Wanted(
-            recipe.key,
-            recipe.drop,
-            recipe.labels,
-            recipe.window,
-            recipe.whole,
-            recipe.fade,
-            recipe.level,
+            key=recipe.key,
+            drop=recipe.drop,
+            labels=recipe.labels,
+            window=recipe.window,
+            whole=recipe.whole,
+            fade=recipe.fade,
+            level=recipe.level,
         )
         tables = [files.read(path, wanted) for path in paths]
         table, sizes = joined(tables, paths), [len(table.rows) for table in tables]

@@ -57,8 +57,8 @@ class Divergence(Loss):
 
     @property
     def phase(self) -> Hashable:
-        """Which those are."""
-        return tuple(term.kind for term in self.counting)
+        """Which those are, and what each is multiplied by."""
+        return tuple((term.kind, term.weight) for term in self.counting)
 
     def draw(self, inputs: Tensor, context: Tensor | None) -> Draw:
         """Draws from latents, batch × 1 or 2 × latent shape, with what is paired with them."""

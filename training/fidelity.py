@@ -16,8 +16,9 @@ from training.distill import batches
 from training.evaluate import log_prob
 from training.two_sample import accuracy
 
-# Draws of the student, and of the teacher; fewer of long rows, which take a teacher long.
-ROWS, VALUES = 5000, 4_000_000
+# Draws of the student, and of the teacher; fewer of long rows, which take a teacher long, but
+# enough for a standard error and both halves of the classifiers' rows.
+ROWS, FEWEST, VALUES = 5000, 100, 4_000_000
 
 
 def fidelity(run: Run, dataset: Dataset) -> Fidelity:
@@ -35,7 +36,7 @@ def fidelity(run: Run, dataset: Dataset) -> Fidelity:
     generator = torch.Generator().manual_seed(seed + 3)
     contexts = None if dataset.test_context is None else torch.from_numpy(dataset.test_context)
     n = math.prod(dataset.event_shape)
-    rows = min(ROWS, VALUES // n)
+    rows = min(ROWS, max(FEWEST, VALUES // n))
     drawn = _draw(rows, student, teacher, contexts, generator)
     taught = _draw(rows, teacher, student, contexts, generator)
     more = _draw(rows, teacher, teacher, contexts, generator)

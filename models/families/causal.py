@@ -53,8 +53,8 @@ class WaveNet(UnivariateFamily):
 class ParallelWaveNet(WaveNet):
     """WaveNet with every layer inverted: samples in one pass (van den Oord et al. 2018).
 
-    Trained here by maximum likelihood, not by distillation as there: each step of training goes
-    through time. It takes dropout, unlike `iaf`: its encode computes each hidden unit once.
+    Trained by distillation, as there; by maximum likelihood each step of training goes through
+    time. It takes dropout, unlike `iaf`: its encode computes each hidden unit once.
     """
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:

@@ -194,7 +194,8 @@ def test_what_counts_depends_on_how_far_training_is() -> None:
     chosen = [
         TermRecipe(kind="own-layers", weight=2.0, end=0.5),
         TermRecipe(kind="latents", start=0.5),
-        TermRecipe(kind="kl", weight=0.1, start=0.25),
+        TermRecipe(kind="kl", weight=0.1, start=0.25, end=0.8),
+        TermRecipe(kind="kl", weight=0.2, start=0.8),
     ]
     loss = Divergence(student, teacher, chosen)
     draw = drawn(teacher, student, 20)
@@ -203,6 +204,7 @@ def test_what_counts_depends_on_how_far_training_is() -> None:
         (0.0, 2 * alone["own-layers"]),
         (0.3, 2 * alone["own-layers"] + 0.1 * alone["kl"]),
         (0.7, alone["latents"] + 0.1 * alone["kl"]),
+        (0.9, alone["latents"] + 0.2 * alone["kl"]),
     ):
         loss.share = share
         torch.testing.assert_close(loss(draw.z[:, None], None), expected)
@@ -211,9 +213,10 @@ def test_what_counts_depends_on_how_far_training_is() -> None:
         loss.share = share
         phases.append(loss.phase)
     assert phases == [
-        *[("own-layers",)] * 2,
-        *[("own-layers", "kl")] * 2,
-        *[("latents", "kl")] * 2,
+        *[(("own-layers", 2.0),)] * 2,
+        *[(("own-layers", 2.0), ("kl", 0.1))] * 2,
+        (("latents", 1.0), ("kl", 0.1)),
+        (("latents", 1.0), ("kl", 0.2)),
     ]
 
 
