@@ -9,7 +9,7 @@ from importlib.metadata import entry_points, version
 from service import settings
 from service.settings import Settings, SettingsError
 
-TRAINING = ("train", "evaluate", "export")
+TRAINING = ("train", "distill", "evaluate", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:

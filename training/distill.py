@@ -25,6 +25,12 @@ from training.terms import BY_LAYERS, BY_ONE_LAYER, BY_PAIRS, OF_LATENTS, TERMS,
 
 ROWS_AT_ONCE = 1024
 
+# the share of a training that is done when the last terms count
+END = math.nextafter(1.0, 0.0)
+
+# A GPU's time for the teacher's draws is that of launching kernels, however many rows they are of.
+TAUGHT_AT_ONCE = {"cpu": ROWS_AT_ONCE, "cuda": 8192}
+
 
 class Divergence(Loss):
     """The loss of a student's draws.
@@ -101,11 +107,15 @@ class Distillation:
         self.contexts: Tensor | None = None
         if dataset.train_context is not None:
             self.contexts = torch.from_numpy(dataset.train_context).to(flow.like)
-        held = team.share(recipe.validation_rows)
+        by_pairs = any(term.kind in BY_PAIRS for term in recipe.terms)
         z, context = self._latents(recipe.validation_rows, self.seed + 1)
-        self.validation = z[held], None if context is None else context[held]
-        self.pool: tuple[Tensor, Tensor, Tensor | None] | None = None
-        if any(term.kind in BY_PAIRS for term in recipe.terms):
+        inputs = z[:, None]
+        if by_pairs and recipe.chosen_by == "loss":
+            inputs, context = self._taught(z, context)
+        held = team.share(len(inputs))
+        self.validation = inputs[held], None if context is None else context[held]
+        self.pool: tuple[Tensor, Tensor | None] | None = None
+        if by_pairs:
             self.pool = self._taught(*self._latents(recipe.rows, self.seed + 2))
             self.rows = len(self.pool[0])
 
@@ -121,10 +131,8 @@ class Distillation:
         """Fresh latents and contexts; those of these numbers where they were paired before."""
         self.loss.share = share
         if self.pool is not None:
-            z, x, context = self.pool
-            return torch.stack([z[chosen], x[chosen]], 1), (
-                None if context is None else context[chosen]
-            )
+            pairs, context = self.pool
+            return pairs[chosen], None if context is None else context[chosen]
         like, n = self.flow.like, len(chosen)
         z = self.flow.base.sample(n).to(like)
         context = None
@@ -133,18 +141,20 @@ class Distillation:
         return z[:, None], context
 
     def score(self, flow: Flow) -> float:
-        """Minus KL(student‖teacher), in nats, by draws that are always the same.
+        """Minus what the weights are chosen by, in nats, by draws that are always the same.
 
         Those that overflow do not count: `fidelity` says how many there are.
         """
         flow.eval()
-        z, context = self.validation
+        self.loss.share = END
         with torch.no_grad():
             parts = [
-                TERMS["kl"](self.loss.draw(part[:, None], seen)).double()
-                for part, seen in batches(z, context)
+                self.loss(part, seen)
+                if self.recipe.chosen_by == "loss"
+                else TERMS["kl"](self.loss.draw(part, seen))
+                for part, seen in batches(*self.validation)
             ]
-        found = torch.cat(parts)
+        found = torch.cat(parts).double()
         found = found[torch.isfinite(found)]
         total, count = self.team.total(float(found.sum())), self.team.total(len(found))
         return -total / count if count else -math.inf
@@ -153,9 +163,13 @@ class Distillation:
         """How many draws have no finite loss: there is nothing to look at in them."""
         return f"{len(bad)} of the student's draws have no finite loss"
 
-    def _taught(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latents and what the teacher makes of them, less those of which it makes no numbers."""
-        parts = tqdm(batches(z, context), "teacher's draws", unit_scale=ROWS_AT_ONCE, delay=5)
+    def _taught(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Latents beside what the teacher makes of them, less those of which it makes no numbers.
+
+        Batch × 2 × latent shape, and contexts.
+        """
+        rows = TAUGHT_AT_ONCE[z.device.type]
+        parts = tqdm(batches(z, context, rows), "teacher's draws", unit_scale=rows, delay=5)
         with torch.no_grad():
             x = torch.cat([self.teacher.decode(part, seen)[0] for part, seen in parts])
         finite = torch.isfinite(x.flatten(1)).all(1)
@@ -163,7 +177,8 @@ class Distillation:
             warnings.warn(
                 f"{lost} of {len(x)} draws of the teacher overflow and are left out", stacklevel=2
             )
-        return z[finite], x[finite], None if context is None else context[finite]
+        pairs = torch.stack([z[finite], x[finite]], 1)
+        return pairs, None if context is None else context[finite]
 
     def _latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         generator = torch.Generator().manual_seed(seed)
@@ -179,12 +194,14 @@ def without_first(flow: Flow, layers: int) -> Flow:
     return Flow(flow.base, Compose(conditionals.layers_of(flow)[layers:]), flow.features)
 
 
-def batches(z: Tensor, context: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-    """Rows and their contexts, as many at once as memory bears."""
-    parts = torch.split(z, ROWS_AT_ONCE)
+def batches(
+    z: Tensor, context: Tensor | None, rows: int = ROWS_AT_ONCE
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Rows and their contexts, so many at once."""
+    parts = torch.split(z, rows)
     if context is None:
         return [(part, None) for part in parts]
-    return list(zip(parts, torch.split(context, ROWS_AT_ONCE), strict=True))
+    return list(zip(parts, torch.split(context, rows), strict=True))
 
 
 def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:

@@ -93,11 +93,14 @@ class DistillRecipe(Section):
         rows: draws that an epoch is made of: of the teacher, the same in each, where a term needs
             them, else fresh ones of the student.
         validation_rows: draws that the weights are chosen by, always the same.
+        chosen_by: what those draws are scored by: `kl`, the divergence from the teacher, or
+            `loss`, the terms that count at the end, of which one may well raise the divergence.
         terms: of the loss, which adds them up; at any time at least one counts.
     """
 
     rows: Annotated[int, Field(ge=2)] = 50_000
     validation_rows: Annotated[int, Field(ge=2)] = 5_000
+    chosen_by: Literal["kl", "loss"] = "kl"
     terms: Annotated[list[TermRecipe], Field(min_length=1)] = [TermRecipe(kind="kl")]
 
     @model_validator(mode="after")

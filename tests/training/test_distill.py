@@ -14,7 +14,9 @@ from service import bundle
 from tests.conftest import call_bijecta
 from training import data, fidelity, fit, two_sample
 from training.checkpoint import Run
-from training.commands import fit_run
+from training.commands import fit_run, open_or_create
+from training.distill import Distillation
+from training.recipe import load_student
 
 CPU = torch.device("cpu")
 
@@ -155,6 +157,36 @@ def test_a_students_recipe_is_not_trained_without_a_teacher(runs: Path, tmp_path
     done = call_bijecta("train", write(tmp_path), "--data", "moons", cwd=runs)
     assert done.returncode == 1
     assert "bijecta distill TEACHER_RUN" in done.stderr
+
+
+def test_weights_are_chosen_by_the_divergence_or_by_the_last_terms(
+    runs: Path, tmp_path: Path
+) -> None:
+    teacher = Run.open(runs / "moons-maf")
+    dataset = data.load(teacher.file.recipe.data)
+
+    def objective(last: str, by: str) -> Distillation:
+        text = STUDENT.replace('"kl", start = 0.5', f'"{last}", weight = 2.0, start = 0.5')
+        text = text.replace("[distill]", f'[distill]\nchosen_by = "{by}"')
+        chosen = load_student(str(write(tmp_path, text)), teacher.file.recipe)
+        run = open_or_create(tmp_path / f"{last} {by}", "student", chosen, dataset, teacher)
+        flow, generator = run.new_flow(), torch.Generator().manual_seed(0)
+        for parameter in flow.parameters():
+            parameter.data.normal_(std=0.1, generator=generator)
+        return Distillation(run, flow, teacher.best_flow(), dataset)
+
+    def score(last: str, by: str) -> float:
+        chosen = objective(last, by)
+        return chosen.score(chosen.flow)
+
+    assert score("kl", "loss") == pytest.approx(2 * score("kl", "kl"))
+    assert score("pairs", "kl") == pytest.approx(score("kl", "kl"))
+    flows = objective("pairs", "loss")
+    z = flows.flow.base.sample(1000, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        ours, theirs = (flow.decode(z)[0] for flow in (flows.student, flows.teacher))
+    expected = -float((ours - theirs).square().sum(1).mean())  # twice the half of it
+    assert score("pairs", "loss") == pytest.approx(expected)
 
 
 class KilledError(Exception):
