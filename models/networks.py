@@ -11,9 +11,20 @@ from torch.nn import functional as F
 
 from models.convolution import Convolution
 
+
+def silu8(x: Tensor) -> Tensor:
+    """SiLU cut off at 8, as ReLU6 is at 6: far from all data, deep networks stay bounded.
+
+    What is inverted or drawn value by value reads its own output: through units without a bound,
+    one value that is far off drives those after it to infinity.
+    """
+    return F.silu(x).clamp(max=8.0)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
+    "silu8": silu8,
     "gelu": F.gelu,
     "tanh": torch.tanh,
 }

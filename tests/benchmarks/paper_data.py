@@ -5,6 +5,7 @@
 FOLDER/bsds300/{train,validation,test}.npy   patches of 8 × 8 pixels, 0–255
 FOLDER/cifar10/{train,test}.npy              images of 3 × 32 × 32, 0–255
 FOLDER/mnist, FOLDER/fashion-mnist           links to the published files
+FOLDER/fsdd                                  a link to a zip of recordings
 FOLDER/power.npy                             7 measurements and the minute of the day
 FOLDER/miniboone.npy                         the validation split, all there is in one piece
 """
@@ -18,13 +19,16 @@ import numpy as np
 
 from tests.shared_data import SHARED
 
+RECORDINGS = "fsdd_george_jackson_nicolas_theo.zip"
+
 
 def write(folder: Path) -> None:
     """Write what is not there yet."""
     reference = loaders()
     for name in ("bsds300", "cifar10"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for ours, theirs in (("mnist", "mnist"), ("fashion-mnist", "fashion_mnist")):
+    linked = {"mnist": "mnist", "fashion-mnist": "fashion_mnist", "fsdd": f"fsdd/{RECORDINGS}"}
+    for ours, theirs in linked.items():
         if not (folder / ours).exists():
             (folder / ours).symlink_to((SHARED / theirs).resolve())
     for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):

@@ -14,7 +14,6 @@ else: two cores, some minutes.
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,23 +21,18 @@ from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from models.bijection import Bijection
-from models.flow import Flow
 from service.manifest_fidelity import Fidelity
 from tests.benchmarks.bar import Bar, publish
 from tests.benchmarks.inverse_graph import THREADS, open_graph
 from tests.benchmarks.inverse_ours import graphs
 from tests.benchmarks.machine import cpu_name
 from tests.benchmarks.markdown import table
+from tests.benchmarks.passes import ByPasses
 from tests.benchmarks.turns import Side, in_turns
 from training.checkpoint import Run
-from training.conditionals import Autoregressive, layers_of
 from training.errors import RunError
 from training.graph import draft
-from training.tracing import trace
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -49,8 +43,6 @@ LARGE = 784
 TIMED = {1: 1, 4: 1, 16: 2, 64: 4, 256: 16, 1024: 64}
 
 STUDENT, FAST, PASSES = "student", "teacher, fast inverse", "teacher, D passes"
-
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -74,54 +66,6 @@ class Pair:
     fidelity: Fidelity
     error: float
     rates: dict[int, dict[str, float]]
-
-
-class Pass(nn.Module):
-    """One pass of inversion: each coordinate decoded given what is known of those before it."""
-
-    def __init__(self, layer: Autoregressive) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Both batch × D → x, and the log-determinants of its coordinates."""
-        return self.layer.univariate.decode(z, self.layer.theta(x, None))
-
-
-class ByPasses:
-    """A teacher that is inverted by D passes through each autoregressive layer."""
-
-    def __init__(self, flow: Flow) -> None:
-        self.steps = [self._step(layer) for layer in reversed(layers_of(flow))]
-
-    def decode(self, z: Rows, timed: int = 1) -> Rows:
-        """Latents to rows, batch × D both, by one in `timed` of the passes.
-
-        All of them make the rows; fewer are for timing, without what is between the layers.
-        """
-        for step in self.steps:
-            z = step(z, timed)
-        return z
-
-    def _step(self, layer: Bijection) -> Callable[[Rows, int], Rows]:
-        if not isinstance(layer, Autoregressive):
-
-            def between(z: Rows, timed: int) -> Rows:
-                return z if timed > 1 else layer.decode(torch.from_numpy(z), None)[0].numpy()
-
-            return between
-        n = math.prod(layer.event_shape)
-        examples = {name: torch.zeros(3, n) for name in ("z", "x")}
-        model = trace(Pass(layer), examples, ["x_next", "log_det"])
-        session = open_graph(model.SerializeToString(), "cpu")
-
-        def invert(z: Rows, timed: int) -> Rows:
-            x = np.zeros_like(z)
-            for _ in range(n // timed):
-                x = session.run(["x_next"], {"z": z, "x": x})[0]
-            return x
-
-        return invert
 
 
 def measure(run: Run) -> Pair:

@@ -1,5 +1,6 @@
 """Laws of causal convolutions: what an output sees, and decoding that computes each unit once."""
 
+import math
 from dataclasses import replace
 
 import onnx
@@ -14,7 +15,7 @@ from models import zoo
 from models.bijection import Bijection
 from models.causal import CausalAutoregressive
 from models.elementwise import Affine
-from models.networks import Conditioner
+from models.networks import Conditioner, set_precision
 from tests.laws.test_images import jacobian
 from tests.laws.zoo_table import randomise
 from training.graph import draft
@@ -133,6 +134,37 @@ def test_time_runs_backwards_in_every_other_layer_unless_told_otherwise() -> Non
         flow = zoo.build("wavenet", (4,), options={"transforms": 3, "alternate": alternate})
         layers = [part for part in flow.modules() if isinstance(part, CausalAutoregressive)]
         assert [layer.reverse for layer in layers] == [False, alternate, False]
+
+
+def test_units_that_are_cut_off_bound_a_walk_that_reads_itself() -> None:
+    z = torch.zeros(1, STEPS, dtype=torch.float64)
+    z[0, 0] = 1000
+
+    def later(activation: str) -> tuple[float, float]:
+        """The largest value after the first, and the largest that bounded units could make."""
+        layer = causal(net=Conditioner((8, 8, 8), activation))
+        randomise(layer, 1.0)
+        x = layer.double().decode(z)[0].detach()
+        weight, bias = (values[0].detach() for values in layer.network.last.parameters())
+        shift = 3 * 8 * weight.abs().sum() + bias.abs()  # each of three layers adds at most 8
+        return float(x[0, 1:].abs().max()), float(math.exp(4) * shift)
+
+    found, bound = later("silu8")
+    assert found <= bound
+    found, bound = later("silu")
+    assert found > 1000 * bound
+
+
+def test_hidden_layers_compute_in_the_precision_of_training_whatever_moves_them() -> None:
+    net = replace(NET, hidden=(6, 6, 6), places=True)
+    layer = causal(context=2, net=net).float().train()
+    set_precision(layer, torch.bfloat16)
+    seen = []
+    for hidden in layer.network.hidden[1:]:
+        hidden.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].dtype))
+    theta = layer.theta(torch.randn(3, STEPS), torch.randn(3, 2))
+    assert seen == [torch.bfloat16] * 2
+    assert theta.dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ FLOWS: dict[str, Line] = {
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),
     "parallel wavenet": Line("parallel-wavenet", (6,), CAUSAL | {"cycle": 2}, slow=True),
-    "parallel wavenet context": Line("parallel-wavenet", (4,), CAUSAL, context=2),
+    "parallel wavenet context": Line(
+        "parallel-wavenet", (4,), CAUSAL | {"activation": "silu8"}, context=2
+    ),
     "mintnet": Line("mintnet", (5,), slow=True),
     "mintnet images context": Line("mintnet", (1, 4, 4), context=3),
     "mintnet rows places": Line(

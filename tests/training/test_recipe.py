@@ -16,6 +16,7 @@ NAMES = {path.stem for path in recipe.RECIPES.glob("*.toml")}
 TEACHERS = {
     "bsds300-student": "bsds300",
     "digits-student": "digits-maf",
+    "fsdd-student": "fsdd-wavenet",
     "mnist-student": "mnist-maf",
 }
 

@@ -1,0 +1,215 @@
+"""Spoken digits by a student, beside its teacher's and real ones: how fast, and how alike.
+
+    python -m tests.benchmarks.speech RUN [DATA]
+
+RUN is a student's of labelled sounds, such as fsdd-student; DATA is where they lie, if not where
+they were in training. Student and teacher draw in onnxruntime with two threads: the student in one
+pass, the teacher step by step with what it has computed kept, and by as many passes as there are
+samples. Their sounds are compared with held-out ones.
+
+Writes results/speech.json and the page results/speech.md, and exits with 1 where a bar is missed.
+Needs a machine that does nothing else: two cores, some minutes.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from models.flow import Flow
+from service.manifest import Sound
+from tests.benchmarks import hearing, mel
+from tests.benchmarks.bar import Bar, publish
+from tests.benchmarks.inverse_graph import THREADS, open_graph
+from tests.benchmarks.machine import cpu_name
+from tests.benchmarks.markdown import table
+from tests.benchmarks.mel import Array
+from tests.benchmarks.passes import ByPasses
+from tests.benchmarks.turns import Side, in_turns
+from training import data
+from training.checkpoint import Run
+from training.data import Dataset
+from training.distill import batches
+from training.errors import DataError
+from training.graph import draft
+from training.recipe import moved
+
+RESULTS = Path(__file__).parent / "results"
+
+BATCHES = (1, 4, 16)
+
+# of the passes, one for each sample, so many are timed
+TIMED_PASSES = 4
+
+# sounds of each side that are compared
+SOUNDS = 500
+
+ROWS_AT_ONCE = 50
+
+STUDENT, CACHED, PASSES = "student", "teacher, cached", "teacher, D passes"
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like held-out speech sounds are.
+
+    Args:
+        distance: between time-averaged log-mel spectra, in dB (`mel.distance`).
+        heard: how often a classifier of real digits hears the one that is said.
+        loudness: root mean square, in sample steps.
+        overflowing: sounds that are no numbers, and are left out.
+    """
+
+    distance: float
+    heard: float
+    loudness: float
+    overflowing: int = 0
+
+
+def sound_of(dataset: Dataset) -> Sound:
+    """What a data set's rows are.
+
+    Raises:
+        DataError: no sounds, or without a label for each.
+    """
+    if dataset.sound is None or [bool(c.classes) for c in dataset.context] != [True]:
+        raise DataError(f"{dataset.name} holds no labelled sounds")
+    return dataset.sound
+
+
+def speeds(student: Flow, teacher: Flow, rate: int) -> dict[int, dict[str, float]]:
+    """By batch and side, how many seconds of sound are made in one."""
+    graphs = {
+        name: open_graph(draft(flow, "z", "x").finish(None), "cpu")
+        for name, flow in ((STUDENT, student), (CACHED, teacher))
+    }
+    slow = ByPasses(teacher)
+    (length,) = student.bijection.event_shape
+    found = {}
+    for batch in BATCHES:
+        z = student.base.sample(batch, torch.Generator().manual_seed(batch)).numpy()
+        context = np.zeros((batch, 1), np.float32)
+        feeds = {"z": z, "context": context}
+        every = length // TIMED_PASSES
+        sides = {name: Side(partial(graph.run, None, feeds)) for name, graph in graphs.items()}
+        sides[PASSES] = Side(partial(slow.decode, z, every, context), calls=2, scale=every)
+        taken = in_turns(sides, "cpu")
+        seconds = batch * length / rate
+        found[batch] = {name: seconds / median(times) for name, times in taken.items()}
+        print(f"batch {batch}: {found[batch]}", flush=True)
+    return found
+
+
+def drawn(flow: Flow, contexts: torch.Tensor) -> Array:
+    """One sound for each context, N × samples."""
+    z = flow.base.sample(len(contexts), torch.Generator().manual_seed(0))
+    # a sequential decode takes as long for a few rows as for all
+    at_once = ROWS_AT_ONCE if flow.bijection.decode_cost == "parallel" else len(z)
+    with torch.no_grad():
+        parts = [flow.decode(part, seen)[0] for part, seen in batches(z, contexts, at_once)]
+    return torch.cat(parts).double().numpy()
+
+
+def likeness(student: Flow, teacher: Flow, dataset: Dataset) -> dict[str, Likeness]:
+    """Of both flows' sounds and of other real ones, each to held-out ones."""
+    sound = sound_of(dataset)
+    assert dataset.train_context is not None
+    assert dataset.test_context is not None
+    train, test = (dataset.noisy(rows, 1, 0)[0] for rows in (dataset.train, dataset.test))
+    listener = hearing.Listener(train, dataset.train_context[:, 0], sound.rate)
+    contexts = torch.from_numpy(dataset.test_context[:SOUNDS])
+    digits = dataset.test_context[:SOUNDS, 0]
+    held_out = dataset.test[:SOUNDS].astype(float)
+
+    def compared(sounds: Array, heard_in: Array) -> Likeness:
+        finite = np.asarray(np.isfinite(sounds).all(1))
+        within = np.clip(sounds[finite], -sound.full_scale, sound.full_scale - 1)
+        return Likeness(
+            distance=mel.distance(within, held_out, sound.rate),
+            heard=listener.hears(np.where(finite[:, None], heard_in, 0), digits),
+            loudness=float(np.sqrt(np.square(within).mean())),
+            overflowing=int((~finite).sum()),
+        )
+
+    found = {"real": compared(dataset.train[:SOUNDS].astype(float), test[:SOUNDS].astype(float))}
+    for name, flow in (("teacher", teacher), ("student", student)):
+        sounds = drawn(flow, contexts)
+        found[name] = compared(sounds, sounds)
+        print(f"{name}: {found[name]}", flush=True)
+    return found
+
+
+def bars(rates: dict[int, dict[str, float]], sounds: dict[str, Likeness]) -> list[Bar]:
+    """What must be reached."""
+    reached = [
+        Bar(f"student, batch {batch}: × real time", rates[batch][STUDENT], 20, floor=True)
+        for batch in BATCHES
+    ]
+    ratio = sounds["student"].distance / sounds["teacher"].distance
+    return [*reached, Bar("spectral distance to real speech, × the teacher's", ratio, 1.5)]
+
+
+def page(
+    run: Run, rates: dict[int, dict[str, float]], sounds: dict[str, Likeness], reached: list[Bar]
+) -> str:
+    """The page."""
+    names = (STUDENT, CACHED, PASSES)
+    lines = [
+        "# Spoken digits",
+        "",
+        f"Made by `python -m tests.benchmarks.speech RUN` of {run.file.name} on {cpu_name()}, "
+        f"{THREADS} threads. Seconds of sound made in one second:",
+        "",
+        *table(
+            ("batch", *names),
+            [
+                (str(batch), *(f"{by_side[name]:,.3g}" for name in names))
+                for batch, by_side in rates.items()
+            ],
+        ),
+        f"{SOUNDS} sounds of each side beside as many held-out ones. Distance: mean absolute",
+        f"difference of time-averaged log-mel spectra of {mel.BANDS} bands. Heard: how often a",
+        "classifier, trained on real digits, hears the one asked for; of the real ones, held-out.",
+        "",
+        *table(
+            ("", "distance, dB", "heard", "loudness, steps", "overflowing"),
+            [
+                (
+                    name,
+                    f"{one.distance:.2f}",
+                    f"{one.heard:.3f}",
+                    f"{one.loudness:,.0f}",
+                    str(one.overflowing),
+                )
+                for name, one in sounds.items()
+            ],
+        ),
+    ]
+    lines += [f"- {bar}{'' if bar.held else ' — missed'}" for bar in reached]
+    return "\n".join(lines) + "\n"
+
+
+def main(folder: Path, place: Path | None) -> int:
+    """Measure, and write the page."""
+    torch.set_num_threads(THREADS)
+    run = Run.open(folder)
+    chosen = run.file.recipe.data
+    dataset = data.load(chosen if place is None else moved(chosen, place))
+    student, teacher = (one.best_flow().requires_grad_(False) for one in (run, run.teacher()))
+    sounds = likeness(student, teacher, dataset)
+    rates = speeds(student, teacher, sound_of(dataset).rate)
+    reached = bars(rates, sounds)
+    content = {
+        "run": run.file.name,
+        "times_real_time": rates,
+        "likeness": {name: asdict(one) for name, one in sounds.items()},
+    }
+    return publish(RESULTS, "speech", content, page(run, rates, sounds, reached), reached)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None))
