@@ -100,6 +100,8 @@ class Distillation:
         assert recipe is not None
         self.recipe, self.seed, self.team = recipe, run.file.recipe.fit.seed, team
         self.flow, self.dataset, self.rows = flow, dataset, recipe.rows
+        if recipe.temperature != 1 and flow.base.name != "normal":
+            raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
         fixed = len(run.file.flow["preprocessing"])
         self.student, self.teacher = (without_first(part, fixed) for part in (flow, teacher))
@@ -116,7 +118,8 @@ class Distillation:
         self.validation = inputs[held], None if context is None else context[held]
         self.pool: tuple[Tensor, Tensor | None] | None = None
         if by_pairs:
-            self.pool = self._taught(*self._latents(recipe.rows, self.seed + 2))
+            z, context = self._latents(recipe.rows, self.seed + 2)
+            self.pool = self._taught(recipe.temperature * z, context)
             self.rows = len(self.pool[0])
 
     def start(self) -> None:
@@ -134,7 +137,7 @@ class Distillation:
             pairs, context = self.pool
             return pairs[chosen], None if context is None else context[chosen]
         like, n = self.flow.like, len(chosen)
-        z = self.flow.base.sample(n).to(like)
+        z = self.recipe.temperature * self.flow.base.sample(n).to(like)
         context = None
         if self.contexts is not None:
             context = self.contexts[torch.randint(len(self.contexts), (n,)).to(like.device)]

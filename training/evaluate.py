@@ -9,6 +9,7 @@ import pyarrow.parquet
 import torch
 from numpy.typing import NDArray
 
+from models.bijection import Cost, Shape
 from models.flow import Flow
 from service.manifest import HeldOut
 from training.checkpoint import Run, write_atomically
@@ -16,8 +17,22 @@ from training.context import Float32
 from training.data import Dataset
 from training.errors import NonFiniteError
 
-# Networks of long rows, such as sounds, hold a hundred numbers for each value.
-ROWS_AT_ONCE, VALUES_AT_ONCE = 4096, 2**20
+# Networks of long rows, such as sounds, hold a hundred numbers for each value: of many at once,
+# more time goes into memory than into arithmetic. What goes value by value takes as long for one
+# row as for many.
+ROWS_AT_ONCE = 4096
+VALUES_OF_PASSES, VALUES_OF_STEPS = 2**17, 2**20
+
+
+def rows_at_once(event_shape: Shape, cost: Cost) -> int:
+    """How many rows to compute together.
+
+    Args:
+        event_shape: of one.
+        cost: of the direction.
+    """
+    values = VALUES_OF_STEPS if cost == "sequential" else VALUES_OF_PASSES
+    return min(ROWS_AT_ONCE, -(-values // math.prod(event_shape)))
 
 
 def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDArray[np.float64]:
@@ -31,7 +46,7 @@ def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDAr
     flow.eval()
     copies, n = noisy.shape[:2]
     inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
-    at_once = min(ROWS_AT_ONCE, -(-VALUES_AT_ONCE // math.prod(noisy.shape[2:])))
+    at_once = rows_at_once(noisy.shape[2:], flow.bijection.encode_cost)
     if context is not None:
         inputs.append(torch.from_numpy(context).repeat(copies, 1))
     with torch.no_grad():

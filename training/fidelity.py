@@ -13,12 +13,12 @@ from service.manifest_fidelity import Fidelity, Figure
 from training.checkpoint import Run, write_atomically
 from training.data import Dataset
 from training.distill import batches
-from training.evaluate import log_prob
+from training.evaluate import log_prob, rows_at_once
 from training.two_sample import accuracy
 
 # Draws of the student, and of the teacher; fewer of long rows, which take a teacher long, but
 # enough for a standard error and both halves of the classifiers' rows.
-ROWS, FEWEST, VALUES = 5000, 100, 4_000_000
+ROWS, FEWEST, VALUES = 5000, 100, 2_000_000
 
 
 def fidelity(run: Run, dataset: Dataset) -> Fidelity:
@@ -76,7 +76,8 @@ def _draw(
         context = contexts[torch.randint(len(contexts), (rows,), generator=generator)]
     z = flow.base.sample(rows, generator)
     with torch.no_grad():
-        parts = [flow.decode(part, seen) for part, seen in batches(z, context)]
+        at_once = rows_at_once(flow.bijection.event_shape, flow.bijection.decode_cost)
+        parts = [flow.decode(part, seen) for part, seen in batches(z, context, at_once)]
     x, own = (torch.cat(values).numpy() for values in zip(*parts, strict=True))
     others = log_prob(other, x[None], None if context is None else context.numpy())
     finite = np.isfinite(x).reshape(rows, -1).all(1) & np.isfinite(own) & np.isfinite(others)
