@@ -139,6 +139,7 @@ def test_draws_that_overflow_are_left_out_and_counted(
         (("[flow]", '[flow]\npreprocessing = "none"'), "leave [data] and, in [flow], embedding"),
         (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no term counts from 0.7"),
         (('kind = "kl"', 'kind = "cosine"'), "distill.terms.1.kind: Input should be 'kl'"),
+        (("[distill]", "[distill]\ntemperature = 1.5"), "temperature is not for kl, of draws"),
         (('"iaf"', '"maf"'), "the student draws in many passes"),
         (("transforms = 2", "transforms = 3"), "expected 2 autoregressive layers"),
     ],
@@ -159,34 +160,59 @@ def test_a_students_recipe_is_not_trained_without_a_teacher(runs: Path, tmp_path
     assert "bijecta distill TEACHER_RUN" in done.stderr
 
 
+def objective(teacher: Run, folder: Path, text: str) -> Distillation:
+    """What a student of this recipe learns, with weights that are always the same."""
+    dataset = data.load(teacher.file.recipe.data)
+    chosen = load_student(str(write(folder, text)), teacher.file.recipe)
+    run = open_or_create(folder / str(hash(text)), "student", chosen, dataset, teacher)
+    flow, generator = run.new_flow(), torch.Generator().manual_seed(0)
+    for parameter in flow.parameters():
+        parameter.data.normal_(std=0.1, generator=generator)
+    return Distillation(run, flow, teacher.best_flow(), dataset)
+
+
 def test_weights_are_chosen_by_the_divergence_or_by_the_last_terms(
     runs: Path, tmp_path: Path
 ) -> None:
-    teacher = Run.open(runs / "moons-maf")
-    dataset = data.load(teacher.file.recipe.data)
-
-    def objective(last: str, by: str) -> Distillation:
+    def learned(last: str, by: str) -> Distillation:
         text = STUDENT.replace('"kl", start = 0.5', f'"{last}", weight = 2.0, start = 0.5')
         text = text.replace("[distill]", f'[distill]\nchosen_by = "{by}"')
-        chosen = load_student(str(write(tmp_path, text)), teacher.file.recipe)
-        run = open_or_create(tmp_path / f"{last} {by}", "student", chosen, dataset, teacher)
-        flow, generator = run.new_flow(), torch.Generator().manual_seed(0)
-        for parameter in flow.parameters():
-            parameter.data.normal_(std=0.1, generator=generator)
-        return Distillation(run, flow, teacher.best_flow(), dataset)
+        return objective(Run.open(runs / "moons-maf"), tmp_path, text)
 
     def score(last: str, by: str) -> float:
-        chosen = objective(last, by)
+        chosen = learned(last, by)
         return chosen.score(chosen.flow)
 
     assert score("kl", "loss") == pytest.approx(2 * score("kl", "kl"))
     assert score("pairs", "kl") == pytest.approx(score("kl", "kl"))
-    flows = objective("pairs", "loss")
+    flows = learned("pairs", "loss")
     z = flows.flow.base.sample(1000, torch.Generator().manual_seed(1))
     with torch.no_grad():
         ours, theirs = (flow.decode(z)[0] for flow in (flows.student, flows.teacher))
     expected = -float((ours - theirs).square().sum(1).mean())  # twice the half of it
     assert score("pairs", "loss") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["layers", "own-layers"])
+def test_hotter_latents_are_learned_by_and_not_scored_by(
+    runs: Path, tmp_path: Path, kind: str
+) -> None:
+    def learned(temperature: float) -> Distillation:
+        kept = f'temperature = {temperature}\nterms = [{{kind = "{kind}"}}]\n\n[fit]'
+        text = STUDENT[: STUDENT.index("terms")] + kept + STUDENT.partition("[fit]")[2]
+        return objective(Run.open(runs / "moons-maf"), tmp_path, text)
+
+    warm, hot = learned(1.0), learned(1.5)
+    assert warm.score(warm.flow) == hot.score(hot.flow)
+    inputs = []
+    for chosen in (warm, hot):
+        torch.manual_seed(0)
+        inputs.append(chosen.batch(torch.arange(600), 0.0)[0])
+    torch.testing.assert_close(inputs[1][:, 0], 1.5 * inputs[0][:, 0])
+    if kind == "layers":
+        with torch.no_grad():
+            expected = hot.teacher.decode(inputs[1][:, 0])[0]
+        torch.testing.assert_close(inputs[1][:, 1], expected)
 
 
 class KilledError(Exception):
