@@ -98,7 +98,10 @@ def test_the_service_runs_without_torch(store: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["train moons-maf", "evaluate RUN", "export RUN --store S"])
+@pytest.mark.parametrize(
+    "command",
+    ["train moons-maf", "distill RUN digits-student", "evaluate RUN", "export RUN --store S"],
+)
 def test_training_commands_say_what_is_missing(command: str, tmp_path: Path) -> None:
     done = run(f"from service.cli import main; sys.exit(main({command.split()!r}))", cwd=tmp_path)
     assert done.returncode == 1

@@ -16,6 +16,7 @@ from training import data, fidelity, fit, two_sample
 from training.checkpoint import Run
 from training.commands import fit_run, open_or_create
 from training.distill import Distillation
+from training.errors import TrainingError
 from training.recipe import load_student
 
 CPU = torch.device("cpu")
@@ -197,9 +198,10 @@ def test_weights_are_chosen_by_the_divergence_or_by_the_last_terms(
 def test_hotter_latents_are_learned_by_and_not_scored_by(
     runs: Path, tmp_path: Path, kind: str
 ) -> None:
-    def learned(temperature: float) -> Distillation:
+    def learned(temperature: float, base: str = "normal") -> Distillation:
         kept = f'temperature = {temperature}\nterms = [{{kind = "{kind}"}}]\n\n[fit]'
         text = STUDENT[: STUDENT.index("terms")] + kept + STUDENT.partition("[fit]")[2]
+        text = text.replace("[flow]", f'[flow]\nbase = "{base}"')
         return objective(Run.open(runs / "moons-maf"), tmp_path, text)
 
     warm, hot = learned(1.0), learned(1.5)
@@ -209,6 +211,8 @@ def test_hotter_latents_are_learned_by_and_not_scored_by(
         torch.manual_seed(0)
         inputs.append(chosen.batch(torch.arange(600), 0.0)[0])
     torch.testing.assert_close(inputs[1][:, 0], 1.5 * inputs[0][:, 0])
+    with pytest.raises(TrainingError, match="of a normal base, not of a logistic one"):
+        learned(1.5, "logistic")
     if kind == "layers":
         with torch.no_grad():
             expected = hot.teacher.decode(inputs[1][:, 0])[0]
