@@ -16,7 +16,8 @@ VERSION = re.compile(r"[1-9][0-9]*")
 
 Cost = Literal["parallel", "iterative", "sequential"]
 Direction = Literal["encode", "decode"]
-Arithmetic = Literal["float32", "float64"]
+Number = Literal["float32", "float64"]
+Arithmetic = Literal[Number, "mixed"]
 PerCoordinate = float | list[float]
 """One number, or one for each coordinate in row-major order."""
 
@@ -195,7 +196,9 @@ class Manifest(Part):
     latent_shape: list[Annotated[int, Field(ge=1)]]
     dtype: Literal["float32"]
     arithmetic: Arithmetic = Field(
-        "float32", description="what the graphs compute in, between inputs and outputs of `dtype`"
+        "float32",
+        description="what the graphs compute in, between inputs and outputs of `dtype`; mixed: "
+        "one direction in float32, the other in float64",
     )
     base: Literal["normal", "logistic", "uniform", "student-t", "mixture"]
     base_parameters: dict[str, float | list[float] | list[list[float]]] = Field(

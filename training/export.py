@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import typing
+from collections.abc import Iterable
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +23,7 @@ from service.manifest import (
     HeldOut,
     Inverse,
     Manifest,
-    SelfTest,
-    Tolerances,
+    Number,
 )
 from service.manifest_fidelity import Fidelity
 from training.architecture import per_coordinate
@@ -34,7 +34,7 @@ from training.errors import ExportError
 from training.evaluate import log_prob
 from training.graph import draft
 from training.tracing import OPSET
-from training.verify import Reference, verify
+from training.verify import Errors, Reference, tolerances, verify
 
 FILES: dict[Direction, str] = {"encode": bundle.ENCODE, "decode": bundle.DECODE}
 CALIBRATION_LEVELS = [i / 200 for i in range(201)]
@@ -70,20 +70,23 @@ def export(
     if not NAME.fullmatch(name):
         raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
-    graphs = _verified(flow, dataset, wanted)
+    reference = Reference(flow, dataset)
+    graphs = {which: _verified(which, flow, reference, wanted) for which in FILES}
+    contents = {FILES[which]: graph.content for which, graph in graphs.items()}
+    inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
     parent = store / name
     parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     partial.chmod(0o755)
     try:
-        for file_name, content in graphs.files.items():
+        for file_name, content in contents.items():
             write_atomically(partial / file_name, content)
-        files = {file_name: bundle.sha256(partial / file_name) for file_name in graphs.files}
+        files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}
         manifest = _manifest(run, flow, dataset, evaluation)
-        manifest |= {"name": name, "files": files, "arithmetic": graphs.arithmetic}
-        manifest |= {"tolerances": graphs.tolerances.model_dump()}
-        manifest |= {"self_test": graphs.self_test.model_dump()}
-        manifest |= {"inverse": {k: how.model_dump() for k, how in graphs.inverse.items()}}
+        manifest |= {"name": name, "files": files, "arithmetic": _arithmetic(graphs.values())}
+        measured = tolerances(*(graph.errors for graph in graphs.values()))
+        manifest |= {"tolerances": measured.model_dump(), "inverse": inverse}
+        manifest |= {"self_test": reference.self_test().model_dump()}
         manifest |= {"weights_sha256": bundle.sha256(run.weights)}
         if fidelity is not None:
             manifest |= {"distilled": _distilled(run, fidelity, store)}
@@ -103,41 +106,41 @@ def export(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-class _Graphs(NamedTuple):
-    """What an export has made: ONNX files by name, and what the manifest says of them."""
+class _Graph(NamedTuple):
+    """One direction: its ONNX file, and what the manifest says of it."""
 
-    files: dict[str, bytes]
-    arithmetic: Arithmetic
-    tolerances: Tolerances
-    inverse: dict[Direction, Inverse]
-    self_test: SelfTest
+    content: bytes
+    number: Number
+    errors: Errors
+    inverse: Inverse | None
 
 
-def _verified(flow: Flow, dataset: Dataset, wanted: Wanted) -> _Graphs:
-    """Both graphs in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
-    reference = Reference(flow, dataset)
+def _verified(direction: Direction, flow: Flow, reference: Reference, wanted: Wanted) -> _Graph:
+    """A graph in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
+    source, target = ("x", "z") if direction == "encode" else ("z", "x")
+    expected = reference.expected[direction]
     missed: ExportError | None = None
-    for arithmetic in typing.get_args(Arithmetic):
-        made = copy.deepcopy(flow).double() if arithmetic == "float64" else flow
-        files: dict[str, bytes] = {}
-        inverse: dict[Direction, Inverse] = {}
+    for number in typing.get_args(Number):
+        made = copy.deepcopy(flow).double() if number == "float64" else flow
         try:
-            for direction, expected in reference.expected.items():
-                source, target = ("x", "z") if direction == "encode" else ("z", "x")
-                graph, how = fastest(draft(made, source, target), expected.feed, wanted)
-                files[FILES[direction]] = graph
-                if how is not None:
-                    residual = reference.residual(direction, graph)
-                    inverse[direction] = how.model_copy(update={"residual": residual})
-            tolerances = verify(reference, *files.values())
+            graph, how = fastest(draft(made, source, target), expected.feed, wanted)
+            errors = verify(direction, expected, graph)
         except ExportError as error:
             missed = missed or error
         except RuntimeNotImplemented:  # onnxruntime has no erf in float64
             break
         else:
-            return _Graphs(files, arithmetic, tolerances, inverse, reference.self_test())
+            if how is not None:
+                residual = reference.residual(direction, graph)
+                how = how.model_copy(update={"residual": residual})
+            return _Graph(graph, number, errors, how)
     assert missed is not None
     raise missed
+
+
+def _arithmetic(graphs: Iterable[_Graph]) -> Arithmetic:
+    numbers = {graph.number for graph in graphs}
+    return numbers.pop() if len(numbers) == 1 else "mixed"
 
 
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:

@@ -107,35 +107,68 @@ class Reference:
         return value, log_prob
 
 
-def verify(reference: Reference, encode: bytes, decode: bytes) -> Tolerances:
-    """Measure how far two graphs are from their flow in float64, at each of `BATCH_SIZES`.
+@dataclass(frozen=True)
+class Errors:
+    """How far a graph's answers are from what its flow in float64 makes of the same inputs.
 
     Args:
-        reference: of the flow that the graphs were made from.
-        encode, decode: ONNX files.
+        direction: of the graph.
+        relative: largest difference of a coordinate, as a part of its range; of latents, whose
+            base has scale 1, at least 1.
+        log_prob_per_dim: absolute differences, of each row at each batch size.
+    """
+
+    direction: Direction
+    relative: float
+    log_prob_per_dim: Float64
+
+
+def verify(direction: Direction, expected: Expected, graph: bytes) -> Errors:
+    """Measure how far a graph is from its flow in float64, at each of `BATCH_SIZES`.
+
+    Args:
+        direction: of the graph.
+        expected: of the flow that it was made from.
+        graph: ONNX file.
 
     Raises:
         ExportError: a difference is above its bar; all are named.
     """
-    x, z = reference.expected["decode"].value, reference.expected["encode"].value
-    z_error, encode_error = _differences(encode, reference.expected["encode"])
-    x_error, decode_error = _differences(decode, reference.expected["decode"])
-    per_dim = np.concatenate([encode_error, decode_error]) / x[0].size
-    measured = {
-        "log_prob_per_dim_p99": float(np.quantile(per_dim, 0.99)),
-        "log_prob_per_dim_max": float(per_dim.max()),
-        # coordinate by coordinate; the base's own scale is 1
-        "z_relative": float((z_error.max(0) / np.maximum(np.ptp(z, axis=0), 1)).max()),
-        "x_relative": float((x_error.max(0) / np.ptp(x, axis=0)).max()),
-    }
+    value_errors, log_prob_errors = _differences(graph, expected)
+    scale = np.ptp(expected.value, axis=0)
+    if direction == "encode":
+        scale = np.maximum(scale, 1)
+    errors = Errors(
+        direction,
+        relative=float((value_errors.max(0) / scale).max()),
+        log_prob_per_dim=log_prob_errors / expected.value[0].size,
+    )
     # written so that NaN is a miss
-    missed = [f"{k} {v:.2g} (bar {BARS[k]:.0e})" for k, v in measured.items() if not v <= BARS[k]]
+    missed = [f"{k} {v:.2g} (bar {BARS[k]:.0e})" for k, v in _named(errors) if not v <= BARS[k]]
     if missed:
         raise ExportError(
-            "the exported graphs miss the float64 reference by more than allowed, and nothing "
-            f"was written: {', '.join(missed)}"
+            f"the exported graph to {direction} misses the float64 reference by more than allowed, "
+            f"and nothing was written: {', '.join(missed)}"
         )
-    return Tolerances(**measured, batch_sizes=BATCH_SIZES)
+    return errors
+
+
+def tolerances(encode: Errors, decode: Errors) -> Tolerances:
+    """What a manifest says of both directions' errors."""
+    together = np.concatenate([encode.log_prob_per_dim, decode.log_prob_per_dim])
+    named = dict([*_named(encode), *_named(decode), *_of_log_prob(together)])
+    return Tolerances(**named, batch_sizes=BATCH_SIZES)
+
+
+def _named(errors: Errors) -> list[tuple[str, float]]:
+    """Errors by their names in `BARS`."""
+    latent = "z_relative" if errors.direction == "encode" else "x_relative"
+    return [*_of_log_prob(errors.log_prob_per_dim), (latent, errors.relative)]
+
+
+def _of_log_prob(per_dim: Float64) -> list[tuple[str, float]]:
+    p99 = float(np.quantile(per_dim, 0.99))
+    return [("log_prob_per_dim_p99", p99), ("log_prob_per_dim_max", float(per_dim.max()))]
 
 
 def _session(graph: bytes) -> Any:
