@@ -8,6 +8,7 @@ from models import zoo
 from training import recipe
 from training.distill import Divergence
 from training.errors import RecipeError
+from training.terms import WINDOWS
 
 GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
 
@@ -37,7 +38,8 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
     assert (student.data, student.flow.preprocessing) == (teacher.data, teacher.flow.preprocessing)
     assert student.distill is not None
     flows = [
-        zoo.build(one.flow.family, (5,), options=one.flow.options) for one in (teacher, student)
+        zoo.build(one.flow.family, (WINDOWS[0],), options=one.flow.options)
+        for one in (teacher, student)
     ]
     Divergence(flows[1], flows[0], student.distill.terms)
 
