@@ -33,7 +33,7 @@ def train(arguments: Namespace) -> None:
 def distill(arguments: Namespace) -> None:
     """Teach a recipe's student what a run has learned, or go on with it, and score the result."""
     teacher = Run.open(arguments.teacher)
-    dataset = _dataset(teacher, arguments.data)
+    dataset = dataset_of(teacher, arguments.data)
     chosen = recipe.load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
         chosen.data = recipe.moved(chosen.data, arguments.data)
@@ -73,7 +73,7 @@ def _carry_out(
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
-    dataset = _dataset(run, arguments.data)
+    dataset = dataset_of(run, arguments.data)
     _say_score(run, evaluate_run(run, dataset, arguments.scores))
     if run.file.teacher is not None:
         _say_fidelity(run, measure_fidelity(run, dataset))
@@ -82,7 +82,7 @@ def evaluate(arguments: Namespace) -> None:
 def export(arguments: Namespace) -> None:
     """Score a run's best weights and write them as a bundle."""
     run = Run.open(arguments.run)
-    dataset = _dataset(run, arguments.data)
+    dataset = dataset_of(run, arguments.data)
     try:
         wanted = Wanted(arguments.inverse, arguments.tolerance)
     except ValueError as error:
@@ -185,7 +185,16 @@ def open_or_create(
     return Run.create(folder, file)
 
 
-def _dataset(run: Run, moved_to: Path | None) -> Dataset:
+def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
+    """The data of a run.
+
+    Args:
+        run: the run.
+        moved_to: where its data has moved; None where it has not.
+
+    Raises:
+        RunError: what is there is not what the run was trained on.
+    """
     source = run.file.recipe.data
     if moved_to is not None:
         source = recipe.moved(source, moved_to)

@@ -30,13 +30,13 @@ from tests.benchmarks.markdown import table
 from tests.benchmarks.mel import Array
 from tests.benchmarks.passes import ByPasses
 from tests.benchmarks.turns import Side, in_turns
-from training import data
 from training.checkpoint import Run
+from training.commands import dataset_of
 from training.data import Dataset
 from training.distill import batches
 from training.errors import DataError
+from training.evaluate import rows_at_once
 from training.graph import draft
-from training.recipe import moved
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,8 +47,6 @@ TIMED_PASSES = 4
 
 # sounds of each side that are compared
 SOUNDS = 500
-
-ROWS_AT_ONCE = 50
 
 STUDENT, CACHED, PASSES = "student", "teacher, cached", "teacher, D passes"
 
@@ -107,8 +105,7 @@ def speeds(student: Flow, teacher: Flow, rate: int) -> dict[int, dict[str, float
 def drawn(flow: Flow, contexts: torch.Tensor) -> Array:
     """One sound for each context, N × samples."""
     z = flow.base.sample(len(contexts), torch.Generator().manual_seed(0))
-    # a sequential decode takes as long for a few rows as for all
-    at_once = ROWS_AT_ONCE if flow.bijection.decode_cost == "parallel" else len(z)
+    at_once = rows_at_once(flow.bijection.event_shape, flow.bijection.decode_cost)
     with torch.no_grad():
         parts = [flow.decode(part, seen)[0] for part, seen in batches(z, contexts, at_once)]
     return torch.cat(parts).double().numpy()
@@ -197,8 +194,7 @@ def main(folder: Path, place: Path | None) -> int:
     """Measure, and write the page."""
     torch.set_num_threads(THREADS)
     run = Run.open(folder)
-    chosen = run.file.recipe.data
-    dataset = data.load(chosen if place is None else moved(chosen, place))
+    dataset = dataset_of(run, place)
     student, teacher = (one.best_flow().requires_grad_(False) for one in (run, run.teacher()))
     sounds = likeness(student, teacher, dataset)
     rates = speeds(student, teacher, sound_of(dataset).rate)

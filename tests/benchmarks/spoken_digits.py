@@ -18,9 +18,8 @@ from service.codec import wav
 from tests.benchmarks import mel
 from tests.benchmarks.mel import Array
 from tests.benchmarks.speech import drawn, sound_of
-from training import data
 from training.checkpoint import Run
-from training.recipe import moved
+from training.commands import dataset_of
 
 # of the spectrograms' colours
 QUIETEST, LOUDEST = 20.0, 90.0
@@ -51,8 +50,7 @@ def picture(rows: dict[str, Array], rate: int, path: Path) -> None:
 def main(folder: Path, out: Path, place: Path | None) -> None:
     """Say and picture the digits."""
     run = Run.open(folder)
-    chosen = run.file.recipe.data
-    dataset = data.load(chosen if place is None else moved(chosen, place))
+    dataset = dataset_of(run, place)
     sound = sound_of(dataset)
     assert dataset.test_context is not None
     labels = dataset.test_context[:, 0]
