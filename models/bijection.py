@@ -161,7 +161,10 @@ class Compose(Bijection):
 
     def start(self, x: Tensor, context: Tensor | None = None) -> None:
         """Each layer takes its first values from what the layers before it make of the data."""
-        for layer in self._layers():
+        layers = self._layers()
+        taking = [i for i, layer in enumerate(layers) if type(layer).start is not Bijection.start]
+        # no data is wanted after the last of them, and an encode may take minutes
+        for layer in layers[: max(taking, default=-1) + 1]:
             seen = context if layer.context_shape is not None else None
             layer.start(x, seen)
             x, _ = layer.encode(x, seen)
