@@ -34,7 +34,11 @@ class Team:
         return cls(dist.get_rank(), dist.get_world_size())
 
     def leave(self) -> None:
-        """Say goodbye to the others."""
+        """Say goodbye to the others, once all are here.
+
+        One whose peers hang up while it still listens may be ended by its own threads.
+        """
+        self.wait()
         if self.size > 1:
             dist.destroy_process_group()
 
