@@ -1,6 +1,6 @@
 # Models of the papers' data sets, in the folders that `tests.benchmarks.paper_data` makes: mnist for
 # mnist-glow, and so on. With published files in its place, ZOO_DATA is a folder of such folders.
-# On a GPU, ZOO="bsds300-cuda mnist-wavenet-cuda fsdd-student" takes minutes.
+# ZOO=fsdd-student takes two hours; on a GPU, ZOO="bsds300-cuda mnist-wavenet-cuda" takes minutes.
 
 ZOO ?= bsds300 bsds300-iterative mnist-nice mnist-glow mnist-mintnet mnist-gaussianization \
     fashion-mnist-nsf cifar10-glow bsds300-student mnist-maf mnist-student
