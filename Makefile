@@ -13,8 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow lint \
-    format
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-deep \
+    test-slow lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,10 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
+
+test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
+	$(BIN)/pytest -m "hypothesis and not slow" --hypothesis-profile=deep \
+	    --numprocesses auto --maxprocesses 4
 
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
 	STORE="$(STORE)" $(BIN)/pytest -m slow

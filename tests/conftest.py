@@ -22,10 +22,12 @@ from sklearn.datasets import make_moons
 
 from service.cli import main
 from tests.bundles import slug, write_bundle
+from tests.examples import register_profiles
 
 # the processes of a test run share the cores: more threads would wait for each other
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+register_profiles()
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
 
 # Enough epochs for a flow that is no longer the identity; quality is for `make test-slow`.

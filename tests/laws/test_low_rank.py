@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from models import roots
 from models.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
 from models.networks import Conditioner
+from tests.examples import examples
 from tests.laws.zoo_table import randomise
 
 NET = Conditioner((24, 16), "tanh")
@@ -37,7 +38,7 @@ def wild(layer: LowRank, seed: int) -> LowRank:
 
 @every
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 3, 20]))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_slopes_are_bounded_both_ways_whatever_the_parameters(
     make: Make, seed: int, n: int
 ) -> None:
@@ -50,7 +51,7 @@ def test_slopes_are_bounded_both_ways_whatever_the_parameters(
 
 
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 3, 20]))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_planar_vectors_keep_the_constraint_whatever_the_parameters(seed: int, n: int) -> None:
     layer = wild(Planar((n,), NET), seed)
     with torch.no_grad():

@@ -7,12 +7,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import roots
+from tests.examples import examples
 
 ROWS = 500
 
@@ -56,7 +57,7 @@ class Increasing:
 @given(
     seed=st.integers(0, 2**32), ramps=st.booleans(), width=st.sampled_from([1e-3, 1.0, 1e2, 1e6])
 )
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_root_is_right_to_the_last_digit(
     dtype: torch.dtype, seed: int, ramps: bool, width: float
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
@@ -13,6 +13,7 @@ from models.elementwise import Additive, Affine, UnivariateMap
 from models.gaussian import log_cdf, log_survival, logistic_from_normal, normal_from_logistic
 from models.mixtures import GaussianMixture, LogisticMixture
 from models.splines import RationalQuadratic
+from tests.examples import examples
 
 MAPS: dict[str, UnivariateMap] = {
     "additive": Additive(),
@@ -30,7 +31,6 @@ DTYPES = [torch.float32, torch.float64]
 
 every_map = pytest.mark.parametrize("name", MAPS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-examples = settings(max_examples=5, deadline=None)
 seeds = st.integers(0, 2**31)
 scales = st.sampled_from([0.0, 0.5, 2.0, 6.0, 10.0])
 
@@ -59,7 +59,7 @@ def test_zero_parameters_give_nearly_the_identity(name: str) -> None:
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds, scale=scales)
 def test_monotone(name: str, dtype: torch.dtype, seed: int, scale: float) -> None:
     one, theta, x = draw(name, dtype, seed, scale)
@@ -75,7 +75,7 @@ def test_monotone(name: str, dtype: torch.dtype, seed: int, scale: float) -> Non
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds, scale=scales)
 def test_round_trip_within_conditioning(
     name: str, dtype: torch.dtype, seed: int, scale: float
@@ -101,7 +101,7 @@ def test_round_trip_within_conditioning(
 
 
 @every_map
-@examples
+@examples(5)
 @given(seed=seeds, scale=st.sampled_from([0.0, 0.5, 2.0]))
 def test_log_derivative_is_autograds(name: str, seed: int, scale: float) -> None:
     one, theta, x = draw(name, torch.float64, seed, scale)
@@ -116,7 +116,7 @@ def test_log_derivative_is_autograds(name: str, seed: int, scale: float) -> None
 
 
 @every_map
-@examples
+@examples(5)
 @given(seed=seeds)
 def test_log_derivatives_of_both_directions_cancel(name: str, seed: int) -> None:
     one, theta, x = draw(name, torch.float64, seed, 2.0)
@@ -127,7 +127,7 @@ def test_log_derivatives_of_both_directions_cancel(name: str, seed: int) -> None
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds)
 def test_finite_with_gradients_for_wild_parameters(
     name: str, dtype: torch.dtype, seed: int

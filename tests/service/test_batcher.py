@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.arrays import Arrays
@@ -19,6 +19,7 @@ from service.errors import (
     InferenceError,
 )
 from service.queue import Queue
+from tests.examples import examples
 from tests.service.batching import Double, Make, Recorder, held, make, queued, rows, run
 
 __all__ = ["make"]
@@ -29,7 +30,7 @@ __all__ = ["make"]
     st.integers(1, 9),
     st.integers(1, 3),
 )
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_every_request_gets_its_own_rows(sizes: list[int], batch_rows: int, threads: int) -> None:
     graph = Double()
     queue = Queue(graph, recorder := Recorder(), batch_rows, 10_000)
