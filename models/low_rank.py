@@ -233,7 +233,12 @@ def _root(target: Tensor, c: Tensor) -> Tensor:
         h = torch.tanh(a)
         return a + c * h, 1 + c * (1 - h * h)
 
-    return solve(equation, target, target - c.abs(), target + c.abs())
+    # where tanh is nearly linear, and where it is nearly ±1, this is nearly the root
+    start = target - c * torch.tanh(target / (1 + c.clamp(min=0)))
+    rounding = torch.finfo(target.dtype).eps * (target.abs() + c.abs())
+    # of tanh = ±1 it is target ∓ c, and inside the bracket all the same
+    reach = c.abs() + 4 * rounding
+    return solve(equation, target, target - reach, target + reach, start, rounding)
 
 
 def _log_slope(c: Tensor, h: Tensor) -> Tensor:

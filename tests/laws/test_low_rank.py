@@ -14,6 +14,7 @@ from models import roots
 from models.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
 from models.networks import Conditioner
 from tests.examples import examples
+from tests.laws.search_steps import count_steps
 from tests.laws.zoo_table import randomise
 
 NET = Conditioner((24, 16), "tanh")
@@ -48,6 +49,20 @@ def test_slopes_are_bounded_both_ways_whatever_the_parameters(
     with torch.no_grad():
         for go in (layer.decode, layer.encode):
             assert bool((go(10 * z)[1].abs() <= LOG_SLOPE * slopes + 1e-9).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("times", [0.1, 1.0, 10.0])
+def test_encode_finds_planars_roots_in_few_steps(
+    times: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = count_steps(monkeypatch)
+    for seed in range(20):
+        layer = wild(Planar((3,), NET), seed).to(dtype)
+        generator = torch.Generator().manual_seed(seed)
+        layer.encode(times * torch.randn(500, 3, generator=generator).to(dtype))
+    assert len(steps) == 20
+    assert max(steps) <= 14
 
 
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 3, 20]))

@@ -99,6 +99,35 @@ def test_slopes_of_zero_and_infinity_on_the_way_do_no_harm(
     assert bool((residual <= 8 * torch.finfo(dtype).eps).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_roots_have_the_order_of_their_targets_where_f_is_flat(dtype: torch.dtype) -> None:
+    eps = torch.finfo(dtype).eps
+
+    def exact(x: Tensor) -> Tensor:
+        return torch.tanh(x - 20) + torch.tanh(x + 20) + 0.1 * eps * x
+
+    def computed(x: Tensor) -> tuple[Tensor, Tensor]:
+        # with rounding errors of up to 3 eps, drawn anew at each place
+        error = 3 * eps * torch.sin(1e6 * x.double()).to(dtype)
+        slope = 2 - torch.tanh(x - 20) ** 2 - torch.tanh(x + 20) ** 2 + 0.1 * eps
+        return exact(x) + error, slope
+
+    # the places closer to 0 than 15 have values within 2 eps of 0
+    target = eps * torch.arange(-30, 30, 8.5, dtype=dtype)
+    ends = torch.full_like(target, 100.0)
+    for start in torch.linspace(-99, 99, 67):
+        x = roots.solve(
+            computed,
+            target,
+            -ends,
+            ends,
+            start=torch.full_like(target, start.item()),
+            rounding=torch.full_like(target, eps),
+        )
+        assert bool((x.diff() >= 0).all())
+        assert bool(((exact(x.double()) - target).abs() <= 5 * eps).all())
+
+
 def test_gradients_are_those_of_the_explicit_inverse() -> None:
     generator = torch.Generator().manual_seed(0)
     target = torch.randn(50, generator=generator, dtype=torch.float64).requires_grad_()
