@@ -121,7 +121,7 @@ def test_log_derivative_is_autograds(name: str, seed: int, scale: float) -> None
         (slope,) = torch.autograd.grad(y.sum(), value)
         # a derivative found by a root is as good as the root, whose digits a flat F takes away
         good = log_slope < 15
-        assert good.double().mean() > 0.95
+        assert good[x.abs() < 100].double().mean() > 0.95
         assert (torch.log(slope) - log_slope)[good].abs().max() <= 1e-9
 
 
