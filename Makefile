@@ -43,7 +43,7 @@ family-store: ## Train a small model of each other family into STORE
 
 family-table: $(INSTALLED) ## Train and measure every family (an hour or more; goes on where it was)
 	$(BIN)/pip install --quiet zuko==1.6.0
-	$(BIN)/python -m tests.benchmarks.family_table
+	$(BIN)/python -m tests.benchmarks.families.table
 
 bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
 	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
@@ -58,16 +58,17 @@ test: $(INSTALLED) ## Run the tests
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
 	STORE="$(STORE)" $(BIN)/pytest -m slow
 
-lint: $(INSTALLED) ## Check style and types
+lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## Put the style right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-include tests/benchmarks/serving.mk tests/benchmarks/zoo.mk
+include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bijection import Shape, sum_event
-from models.gaussian import log_sigmoid
+from models.numerics import log_sigmoid
 
 
 class Base(nn.Module, ABC):

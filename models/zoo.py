@@ -9,15 +9,28 @@ from typing import Any
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
 from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
-from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
-from models.families.causal import ParallelWaveNet, WaveNet
-from models.families.coupling import Nice, RealNVP
-from models.families.family import Family
-from models.families.gaussianization import Gaussianization, IterativelyGaussianized
-from models.families.images import Glow, MintNet, Nsf
-from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
+from models.families import (
+    Family,
+    Gaussianization,
+    Glow,
+    Iaf,
+    IterativelyGaussianized,
+    Maf,
+    MafLogistic,
+    MafMog,
+    MintNet,
+    Nice,
+    Nsf,
+    NsfAutoregressive,
+    ParallelWaveNet,
+    PlanarFlow,
+    RadialFlow,
+    RealNVP,
+    SylvesterFlow,
+    WaveNet,
+)
 from models.flow import Flow
-from models.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
 
 FAMILIES: dict[str, type[Family]] = {
     "nice": Nice,

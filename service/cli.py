@@ -52,8 +52,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from service.device import DeviceError
-    from service.lifecycle import Process
+    from service.http import Process
+    from service.runtime import DeviceError
     from service.server import Server
 
     # until uvicorn takes over: in a container, process 1 ignores what it has no handler for

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
-from service.device import Device, DeviceError
 from service.errors import UnavailableError
 from service.metrics import Metrics
-from service.model import Loader
 from service.operations import Operations
+from service.runtime import Device, DeviceError
 from service.settings import Settings, by_model
-from service.store import Store
+from service.store import Loader, Store
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from models import zoo
-from service import bundle
-from tests.bundles import write_bundle
-from tests.conftest import Serve
+from service.bundle import files as bundle
+from tests.helpers.bundles import write_bundle
+from tests.helpers.servers import Serve
 from tests.laws import test_bijections
 from tests.laws.zoo_table import FLOWS, Line
-from training import recipe
+from training.config import recipe
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

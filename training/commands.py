@@ -7,41 +7,36 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.manifest import HeldOut
-from service.manifest_fidelity import Fidelity
-from training import architecture, data, recipe
-from training.checkpoint import Progress, Run, RunFile
-from training.choice import Wanted
-from training.data import Dataset
-from training.distill import Distillation
-from training.errors import RunError, TrainingError
+from service.bundle import Fidelity, HeldOut
+from training.config import Recipe, load_recipe, load_student, moved
+from training.data import Dataset, load_dataset
+from training.distill import Distillation, measure_fidelity
+from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
+from training.export import Wanted
 from training.export import export as export_run
-from training.fidelity import fidelity as measure_fidelity
-from training.fit import fit, fit_to
-from training.gaussianize import gaussianize
-from training.team import ALONE, Team
-from training.tensorboard import board
+from training.fit import ALONE, Team, board, fit, fit_to, gaussianize
+from training.runs import Progress, Run, dataset_of, open_or_create
 
 
 def train(arguments: Namespace) -> None:
     """Fit a recipe, or go on with a run of the same recipe, and score the result."""
-    chosen = recipe.load(arguments.recipe, arguments.data)
-    _carry_out(arguments, chosen, data.load(chosen.data))
+    chosen = load_recipe(arguments.recipe, arguments.data)
+    _carry_out(arguments, chosen, load_dataset(chosen.data))
 
 
 def distill(arguments: Namespace) -> None:
     """Teach a recipe's student what a run has learned, or go on with it, and score the result."""
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
-    chosen = recipe.load_student(arguments.recipe, teacher.file.recipe)
+    chosen = load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
-        chosen.data = recipe.moved(chosen.data, arguments.data)
+        chosen.data = moved(chosen.data, arguments.data)
     _carry_out(arguments, chosen, dataset, teacher)
 
 
 def _carry_out(
-    arguments: Namespace, chosen: recipe.Recipe, dataset: Dataset, teacher: Run | None = None
+    arguments: Namespace, chosen: Recipe, dataset: Dataset, teacher: Run | None = None
 ) -> None:
     """Train to the end of a recipe, and score the result."""
     name = Path(arguments.recipe).stem
@@ -130,81 +125,6 @@ def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE
 
 def _without_gradients(run: Run) -> bool:
     return zoo.FAMILIES[run.file.flow["family"]].without_gradients
-
-
-def open_or_create(
-    folder: Path,
-    name: str,
-    chosen: recipe.Recipe,
-    dataset: Dataset,
-    teacher: Run | None = None,
-) -> Run:
-    """The run in a folder, or a new one.
-
-    Args:
-        folder: of the run.
-        name: of a new one.
-        chosen: its recipe.
-        dataset: its data.
-        teacher: of a student, the run that it learns from.
-
-    Raises:
-        RunError: the folder holds a run of another recipe, other data or another teacher.
-        TrainingError: the recipe makes no flow for this data.
-    """
-    taught_by = None if teacher is None else teacher.as_teacher()
-    if (folder / "run.json").exists():
-        run = Run.open(folder)
-        # the same data may have moved
-        known = run.file.recipe.data
-        both = {part: (getattr(known, part), getattr(chosen.data, part)) for part in recipe.FILES}
-        places = {k: new for k, (old, new) in both.items() if isinstance(old, str)}
-        moved = known.model_copy(update=places)
-        before = run.file.recipe.model_copy(update={"data": moved})
-        if (before, run.file.data_sha256) != (chosen, dataset.sha256):
-            raise RunError(
-                f"{folder} holds a run of another recipe or other data: choose another --out, "
-                "or remove it"
-            )
-        hashes = {None if one is None else one.sha256 for one in (run.file.teacher, taught_by)}
-        if len(hashes) > 1:
-            raise RunError(f"{folder} holds a run of another teacher: choose another --out")
-        return run
-    if teacher is None:
-        flow = architecture.arguments(dataset, chosen.flow)
-    else:  # the same preprocessing and context
-        learned = {"family": chosen.flow.family, "options": chosen.flow.options}
-        flow = teacher.file.flow | learned
-    try:
-        zoo.build(**flow)
-    except ValueError as error:  # refused before there is a run of it
-        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
-    file = RunFile(
-        name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256, teacher=taught_by
-    )
-    return Run.create(folder, file)
-
-
-def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
-    """The data of a run.
-
-    Args:
-        run: the run.
-        moved_to: where its data has moved; None where it has not.
-
-    Raises:
-        RunError: what is there is not what the run was trained on.
-    """
-    source = run.file.recipe.data
-    if moved_to is not None:
-        source = recipe.moved(source, moved_to)
-    dataset = data.load(source)
-    if dataset.sha256 != run.file.data_sha256:
-        raise RunError(
-            f"{source.source} is not the data of {run.folder}: expected sha256 "
-            f"{run.file.data_sha256}, found {dataset.sha256}"
-        )
-    return dataset
 
 
 def _device(name: str) -> torch.device:

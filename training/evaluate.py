@@ -1,4 +1,4 @@
-"""Scores of a trained flow on rows it has not seen."""
+"""The report on held-out rows of a trained flow."""
 
 import math
 from pathlib import Path
@@ -6,56 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import torch
 from numpy.typing import NDArray
 
-from models.bijection import Cost, Shape
-from models.flow import Flow
-from service.manifest import HeldOut
-from training.checkpoint import Run, write_atomically
-from training.context import Float32
+from service.bundle import HeldOut
 from training.data import Dataset
 from training.errors import NonFiniteError
-
-# Networks of long rows, such as sounds, hold a hundred numbers for each value: of many at once,
-# more time goes into memory than into arithmetic. What goes value by value takes as long for one
-# row as for many.
-ROWS_AT_ONCE = 4096
-VALUES_OF_PASSES, VALUES_OF_STEPS = 2**17, 2**20
-
-
-def rows_at_once(event_shape: Shape, cost: Cost) -> int:
-    """How many rows to compute together.
-
-    Args:
-        event_shape: of one.
-        cost: of the direction.
-    """
-    values = VALUES_OF_STEPS if cost == "sequential" else VALUES_OF_PASSES
-    return min(ROWS_AT_ONCE, -(-values // math.prod(event_shape)))
-
-
-def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDArray[np.float64]:
-    """Score rows in nats, averaged over their noisy copies: copies × N × event shape → N.
-
-    Args:
-        flow: the flow, which is put in evaluation mode.
-        noisy: copies × N × event shape.
-        context: N × columns, exactly when the flow has one.
-    """
-    flow.eval()
-    copies, n = noisy.shape[:2]
-    inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
-    at_once = rows_at_once(noisy.shape[2:], flow.bijection.encode_cost)
-    if context is not None:
-        inputs.append(torch.from_numpy(context).repeat(copies, 1))
-    with torch.no_grad():
-        scores = [
-            flow.log_prob(*(part.to(flow.like) for part in parts)).cpu()
-            for parts in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
-        ]
-    mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
-    return mean
+from training.files import write_atomically
+from training.runs import Run
+from training.scoring import log_prob
 
 
 def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> HeldOut:

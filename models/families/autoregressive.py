@@ -4,10 +4,9 @@ import math
 import random
 from dataclasses import dataclass
 
-from models.autoregressive import MaskedAutoregressive
 from models.bijection import Bijection, Inverted, Shape
 from models.families.univariate import UnivariateFamily
-from models.matrices import LU
+from models.layers import LU, MaskedAutoregressive
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from models.bijection import Bijection, Inverted, Shape
-from models.causal import CausalAutoregressive
 from models.families.univariate import UnivariateFamily
+from models.layers import CausalAutoregressive
 from models.networks import Conditioner
 
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from models.bijection import Bijection, Shape
-from models.coupling import ChannelCoupling, Coupling, MaskCoupling
-from models.elementwise import Additive, Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
-from models.images import checkerboard, half_of_channels
-from models.linear import Rescale
+from models.layers import (
+    ChannelCoupling,
+    Coupling,
+    MaskCoupling,
+    Rescale,
+    checkerboard,
+    half_of_channels,
+)
+from models.numerics import Additive, Affine, UnivariateMap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class Family(ABC):
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
     without_gradients: ClassVar[bool] = False
-    """Fitted step by step (`training.gaussianize`), not by following gradients."""
+    """Fitted step by step (`training.fit.iterative`), not by following gradients."""
 
     transforms: int = 5
     hidden: tuple[int, ...] = (256, 256)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
 from models.families.family import Family
-from models.gaussianization import IterativeGaussianization, MarginalMixture
-from models.matrices import Householder
+from models.layers import Householder, IterativeGaussianization, MarginalMixture
 
 ROTATIONS = ("mixed", "random", "pca", "none")
 

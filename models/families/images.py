@@ -5,14 +5,17 @@ import math
 from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
-from models.coupling import ChannelCoupling, Coupling
-from models.elementwise import Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
-from models.images import half_of_channels, opposite_pixels
-from models.linear import ActNorm
-from models.masked_convolution import MaskedConvolution
-from models.matrices import LU
-from models.splines import RationalQuadratic
+from models.layers import (
+    LU,
+    ActNorm,
+    ChannelCoupling,
+    Coupling,
+    MaskedConvolution,
+    half_of_channels,
+    opposite_pixels,
+)
+from models.numerics import Affine, RationalQuadratic, UnivariateMap
 
 
 @dataclass(frozen=True, kw_only=True)

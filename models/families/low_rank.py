@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
 from models.families.family import Family
-from models.low_rank import Planar, Radial, Sylvester
+from models.layers import Planar, Radial, Sylvester
 
 
 @dataclass(frozen=True, kw_only=True)

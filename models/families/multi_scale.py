@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from models.bijection import Bijection, Shape
 from models.families.family import Family
-from models.images import Layers, is_image, levels_allowed, multi_scale
+from models.layers import Layers, is_image, levels_allowed, multi_scale
 from models.networks import Conditioner
 
 

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.elementwise import Additive, Affine, UnivariateMap
 from models.families.family import Family
-from models.mixtures import GaussianMixture, LogisticMixture
-from models.splines import RationalQuadratic
+from models.numerics import (
+    Additive,
+    Affine,
+    GaussianMixture,
+    LogisticMixture,
+    RationalQuadratic,
+    UnivariateMap,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from service.arrays import Float32
+from service.types import Float32
 
 
 class Encoded(NamedTuple):

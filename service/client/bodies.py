@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from service.arrays import Float32
+from service.types import Float32
 
 LENGTH = "inference-header-content-length"
 

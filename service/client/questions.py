@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from service.arrays import Float32
 from service.client import bodies
 from service.client.answers import Decoded, Encoded, Interpolated, Sampled
 from service.client.exchange import (
@@ -25,7 +24,8 @@ from service.client.exchange import (
     exchange,
     json_of,
 )
-from service.schemas import Path
+from service.operations import Path
+from service.types import Float32
 
 
 class Questions:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import causal as causal_module
 from models import zoo
 from models.bijection import Bijection
-from models.causal import CausalAutoregressive
-from models.elementwise import Affine
-from models.networks import Conditioner, set_precision
-from tests.laws.test_images import jacobian
+from models.layers import causal as causal_module
+from models.layers.causal import CausalAutoregressive
+from models.networks.conditioner import Conditioner, set_precision
+from models.numerics.univariate import Affine
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import randomise
-from training.graph import draft
+from training.export.graphs import draft
 
 STEPS = 20
 NET = Conditioner((6, 6, 6, 5), "tanh")

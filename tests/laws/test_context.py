@@ -13,9 +13,9 @@ from models.bijection import Bijection
 from models.context import ContextFeatures
 from models.distributions import Normal
 from models.flow import Flow
-from models.ordered import Inverse
+from models.layers.sequential_inverse import Inverse
 from tests.laws.zoo_table import randomise
-from training.graph import draft
+from training.export.graphs import draft
 
 COLUMNS: list[dict[str, Any]] = [
     {"classes": [3, 7, 8]},

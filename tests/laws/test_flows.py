@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import zoo
-from models.autoregressive import MaskedAutoregressive
 from models.bijection import Compose, Inverted
-from models.coupling import Coupling
 from models.distributions import Normal
-from models.elementwise import Additive, Affine
 from models.flow import Flow
-from models.linear import Permutation
-from models.networks import Conditioner
-from models.preprocessing import Logit
+from models.layers.autoregressive import MaskedAutoregressive
+from models.layers.coupling import Coupling
+from models.layers.permutation import Permutation
+from models.layers.preprocessing import Logit
+from models.networks.conditioner import Conditioner
+from models.numerics.univariate import Additive, Affine
 from tests.laws.zoo_table import FLOWS, case, randomise
 
 NET = Conditioner((24, 16), "tanh")

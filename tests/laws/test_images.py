@@ -8,9 +8,8 @@ from torch import Tensor
 
 from models import zoo
 from models.bijection import Bijection, Compose, Inverted
-from models.coupling import ChannelCoupling, MaskCoupling
-from models.elementwise import Additive, Affine
-from models.images import (
+from models.layers.coupling import ChannelCoupling, MaskCoupling
+from models.layers.images import (
     Partial,
     Squeeze,
     checkerboard,
@@ -19,17 +18,13 @@ from models.images import (
     multi_scale,
     opposite_pixels,
 )
-from models.linear import Permutation
-from models.networks import ConvNet
+from models.layers.permutation import Permutation
+from models.networks.convnet import ConvNet
+from models.numerics.univariate import Additive, Affine
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import NET, randomise
 
 TINY = {"transforms": 1, "hidden": (8,), "activation": "tanh"}
-
-
-def jacobian(layer: Bijection, x: Tensor) -> Tensor:
-    found = torch.autograd.functional.jacobian(lambda v: layer.encode(v[None])[0].flatten(), x)
-    assert isinstance(found, Tensor)
-    return found.reshape(x.numel(), x.numel())
 
 
 def test_squeeze_is_a_permutation_that_keeps_half_images_together() -> None:

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.autoregressive import MaskedAutoregressive
-from models.elementwise import Additive, Affine, UnivariateMap
-from models.folding import fold
-from models.masked import MaskedLinear
-from models.mixtures import GaussianMixture, LogisticMixture
-from models.networks import Conditioner
-from models.ordered import Inverse
-from models.splines import RationalQuadratic
+from models.layers.autoregressive import MaskedAutoregressive
+from models.layers.sequential_inverse import Inverse
+from models.networks.conditioner import Conditioner
+from models.networks.made import MaskedLinear
+from models.numerics.folding import fold
+from models.numerics.mixtures import GaussianMixture, LogisticMixture
+from models.numerics.splines import RationalQuadratic
+from models.numerics.univariate import Additive, Affine, UnivariateMap
+from tests.helpers.layers import chain
 from tests.laws.zoo_table import randomise
 
 MAPS: dict[str, Callable[[], UnivariateMap]] = {
@@ -162,17 +163,6 @@ def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(inverse: Inverse) 
     first, rest = made.order[:3], made.order[3:]
     torch.testing.assert_close(x[5, first], expected[5, first], rtol=1e-12, atol=1e-12)
     assert x[5, rest].isnan().any()
-
-
-def chain() -> tuple[MaskedAutoregressive, Tensor]:
-    """A layer whose sweeps go beyond float32 on the way to x, which is ones; and its z."""
-    layer = MaskedAutoregressive((40,), Additive(), range(40), Conditioner(()))
-    (linear,) = layer.network.linears
-    with torch.no_grad():
-        for parameter in linear.parameters():
-            parameter.zero_()
-        linear.weight.diagonal(-1).fill_(1024.0)  # type: ignore[operator]
-        return layer, layer.encode(torch.ones(5, 40))[0]
 
 
 @pytest.mark.parametrize("width", [40, 20])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection, Compose
-from models.linear import ActNorm
-from models.matrices import LOG_DIAGONAL, LU, Householder, LinearMap, rotation
+from models.layers.linear import LOG_DIAGONAL, LU, Householder, LinearMap, rotation
+from models.layers.normalization import ActNorm
 from tests.laws.zoo_table import randomise
 
 MAPS: dict[str, Callable[[], LinearMap]] = {

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import roots
-from models.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
-from models.networks import Conditioner
+from models.layers.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
+from models.networks.conditioner import Conditioner
+from models.numerics import root_finding as roots
 from tests.laws.zoo_table import randomise
 
 NET = Conditioner((24, 16), "tanh")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import convolution_inverse
-from models.loops import fixed_point
-from models.masked_convolution import WIDE, InverseMethod, MaskedConvolution
-from models.networks import Conditioner
-from tests.laws.test_images import jacobian
+from models.layers.mintnet import WIDE, InverseMethod, MaskedConvolution
+from models.networks.conditioner import Conditioner
+from models.numerics import convolution_inverse
+from models.numerics.exportable_loops import fixed_point
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import NET, randomise
 
 METHODS: tuple[InverseMethod, ...] = typing.get_args(InverseMethod)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import roots
+from models.numerics import root_finding as roots
 
 ROWS = 500
 

@@ -10,22 +10,23 @@ import torch
 from torch import nn
 
 from models import zoo
-from models.autoregressive import MaskedAutoregressive
 from models.bijection import Bijection, Compose, Inverted
-from models.causal import CausalAutoregressive
-from models.coupling import ChannelCoupling, Coupling, MaskCoupling
-from models.elementwise import Additive, Affine
 from models.flow import Flow
-from models.gaussianization import IterativeGaussianization, Step
-from models.images import Partial, Squeeze, checkerboard, half_of_channels
-from models.linear import ActNorm, Permutation, Rescale
-from models.low_rank import Planar, Radial, Sylvester
-from models.masked_convolution import MaskedConvolution
-from models.matrices import LU, Householder
-from models.mixtures import GaussianMixture
-from models.networks import Conditioner
-from models.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
-from models.splines import RationalQuadratic
+from models.layers.autoregressive import MaskedAutoregressive
+from models.layers.causal import CausalAutoregressive
+from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
+from models.layers.gaussianization import IterativeGaussianization, Step
+from models.layers.images import Partial, Squeeze, checkerboard, half_of_channels
+from models.layers.linear import LU, Householder
+from models.layers.low_rank import Planar, Radial, Sylvester
+from models.layers.mintnet import MaskedConvolution
+from models.layers.normalization import ActNorm, Rescale
+from models.layers.permutation import Permutation
+from models.layers.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.networks.conditioner import Conditioner
+from models.numerics.mixtures import GaussianMixture
+from models.numerics.splines import RationalQuadratic
+from models.numerics.univariate import Additive, Affine
 
 SMALL = {"transforms": 2, "hidden": (24, 16)}
 IMAGES = SMALL | {"transforms": 1, "levels": 2}

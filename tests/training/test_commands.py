@@ -12,9 +12,9 @@ import pyarrow.parquet
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import call_bijecta, recipe_text
+from tests.helpers.recipes import call_bijecta, recipe_text
 from training.errors import TrainingError
-from training.tensorboard import board
+from training.fit.tensorboard import board
 
 
 def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:

@@ -1,0 +1,207 @@
+"""Gaussianization: each coordinate made normal by itself, then all mixed by a linear map."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.bijection import Bijection, Shape, sum_event
+from models.networks import Conditioner, Parameters
+from models.numerics import Knots, LogisticMixture, loop, spline, spline_inverse
+
+
+class MarginalMixture(Bijection):
+    """z = Φ⁻¹(F(x)) in each coordinate, F a mixture of logistics of its own.
+
+    The trainable layer of Gaussianization flows (Meng et al. 2020, §3.1), with both tails in log
+    space: points beyond 8σ are told apart in float32.
+
+    Args:
+        event_shape: shape of one row.
+        components: of each coordinate's mixture.
+        conditioner: of the network that moves the mixtures with the context.
+        context_shape: shape of the conditioning vector, or None.
+    """
+
+    decode_cost = "iterative"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        components: int,
+        conditioner: Conditioner,
+        context_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(event_shape, context_shape=context_shape)
+        self.univariate = LogisticMixture(components, normal=True)
+        size = math.prod(self.event_shape) * self.univariate.size
+        self.mixtures = Parameters(size, self.context_features, conditioner)
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Put the mixtures' components at the quantiles of the data."""
+        with torch.no_grad():
+            self.mixtures.value.copy_(self.univariate.fit(x.flatten(1)).flatten())
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = self.univariate.encode(x.flatten(1), self._theta(context))
+        return z.view_as(x), sum_event(log_det)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        x, log_det = self.univariate.decode(z.flatten(1), self._theta(context))
+        return x.view_as(z), sum_event(log_det)
+
+    def _theta(self, context: Tensor | None) -> Tensor:
+        """Batch, or 1, × D × size."""
+        theta: Tensor = self.mixtures(context)
+        return theta.view(-1, math.prod(self.event_shape), self.univariate.size)
+
+
+class Step(NamedTuple):
+    """One step of `IterativeGaussianization`, in the order of encoding.
+
+    Args:
+        regression: 2 × features × D: of each coordinate's mean and log-scale on the context.
+        knots: 3 × D × K: x, y and slopes of each coordinate's spline.
+        center: D, subtracted before the matrix.
+        matrix: D × D, invertible.
+    """
+
+    regression: Tensor
+    knots: Tensor
+    center: Tensor
+    matrix: Tensor
+
+
+class IterativeGaussianization(Bijection):
+    """Steps of marginals made normal by splines, and a linear map; none before they are fitted.
+
+    Chen & Gopinath 2000; Laparra et al. 2011 (RBIG). Where there is a context, what it says of
+    each coordinate's mean and scale, linearly, is taken out first in each step. Both directions
+    cost one pass. Loading a state dict makes the steps that it holds; in an exported graph they
+    are one Scan.
+
+    Args:
+        event_shape: shape of one row; D is its number of elements.
+        knots: K, of each coordinate's splines.
+        context_shape: shape of the conditioning vector, or None; a constant joins its features.
+
+    Raises:
+        ValueError: fewer than three knots.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        knots: int,
+        context_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(event_shape, context_shape=context_shape)
+        if knots < 3:
+            raise ValueError(f"a fitted spline has at least 3 knots, got {knots}")
+        n = math.prod(self.event_shape)
+        features = 0 if self.context_shape is None else self.context_features + 1
+        self.shapes: list[Shape] = [(2, features, n), (3, n, knots), (n,), (n, n)]
+        for name, shape in zip(Step._fields, self.shapes, strict=True):
+            self.register_buffer(name, torch.zeros(0, *shape))
+        self._inverse: Tensor | None = None
+        self._log_abs_det: Tensor | None = None
+        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
+
+    @property
+    def steps(self) -> Step:
+        """All steps: each field with one more axis in front."""
+        return Step(*(getattr(self, name) for name in Step._fields))
+
+    def append(self, step: Step) -> None:
+        """Add a step at the end of encoding."""
+        for name, held, new in zip(Step._fields, self.steps, step, strict=True):
+            setattr(self, name, torch.cat([held, new.to(held)[None]]))
+
+    def truncate(self, count: int) -> None:
+        """Keep the first steps only."""
+        for name, held in zip(Step._fields, self.steps, strict=True):
+            setattr(self, name, held[:count].clone())
+
+    def fold(self) -> None:
+        """Keep inverse matrices and determinants, found in float64 (`folding.Foldable`)."""
+        matrix: Tensor = self.steps.matrix
+        exact = matrix.double()
+        self._inverse = torch.linalg.inv(exact).to(matrix)
+        self._log_abs_det = torch.linalg.slogdet(exact).logabsdet.to(matrix)
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        def step(state: Tensor, row: Tensor) -> Tensor:
+            x, total = state[:, :-1], state[:, -1:]
+            (regression, knots, center, matrix), log_abs_det = self._unpack(row)
+            mean, log_scale = self._regress(regression, x, context)
+            x, log_slope = spline((x - mean) * torch.exp(-log_scale), Knots(*knots.unbind()))
+            total = total + (log_slope - log_scale).sum(1, keepdim=True) + log_abs_det
+            return torch.cat([F.linear(x - center, matrix), total], 1)
+
+        rows = self._pack(self.steps.matrix)
+        return self._run(step, x, rows)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        def step(state: Tensor, row: Tensor) -> Tensor:
+            z, total = state[:, :-1], state[:, -1:]
+            (regression, knots, center, inverse), log_abs_det = self._unpack(row)
+            x, log_slope = spline_inverse(F.linear(z, inverse) + center, Knots(*knots.unbind()))
+            mean, log_scale = self._regress(regression, x, context)
+            total = total + (log_slope + log_scale).sum(1, keepdim=True) - log_abs_det
+            return torch.cat([x * torch.exp(log_scale) + mean, total], 1)
+
+        matrix = self.steps.matrix
+        inverse = torch.linalg.inv(matrix) if self._inverse is None else self._inverse
+        return self._run(step, z, self._pack(inverse).flip(0))
+
+    def _run(
+        self, step: Callable[[Tensor, Tensor], Tensor], value: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Send rows and the log-determinant so far, as one state, through every step."""
+        flat = value.flatten(1)
+        start = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
+        (state,), _ = loop(lambda now, row: ([step(now[0], row[0])], []), [start], [rows])
+        return state[:, :-1].view_as(value), state[:, -1]
+
+    def _pack(self, matrix: Tensor) -> Tensor:
+        """Each step's tensors, with that matrix, and its log-determinant as one row."""
+        steps = self.steps._replace(matrix=matrix)
+        log_abs_det = self._log_abs_det
+        if log_abs_det is None:
+            log_abs_det = torch.linalg.slogdet(self.steps.matrix).logabsdet
+        return torch.cat([*(part.flatten(1) for part in steps), log_abs_det[:, None]], 1)
+
+    def _unpack(self, row: Tensor) -> tuple[Step, Tensor]:
+        sizes = [math.prod(shape) for shape in self.shapes]
+        *parts, log_abs_det = torch.split(row, [*sizes, 1])
+        shaped = (p.view(*s) for p, s in zip(parts, self.shapes, strict=True))
+        return Step(*shaped), log_abs_det
+
+    def _regress(
+        self, regression: Tensor, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the context says of each coordinate's mean and log-scale."""
+        if context is None:
+            return torch.zeros_like(x), torch.zeros_like(x)
+        mean, log_scale = with_constant(context) @ regression
+        # a context far from those of training must not scale a row out of float32
+        return mean, 4 * torch.tanh(log_scale / 4)
+
+
+def with_constant(context: Tensor) -> Tensor:
+    """The features that the regressions see: batch × features → batch × (features + 1)."""
+    flat = context.flatten(1)
+    return torch.cat([flat, torch.ones_like(flat[:, :1])], 1)
+
+
+def _make_room(
+    module: IterativeGaussianization, state: Mapping[str, Any], prefix: str, *_: object
+) -> None:
+    """Have as many steps as a state dict that is about to be loaded."""
+    for name, held in zip(Step._fields, module.steps, strict=True):
+        if prefix + name in state:
+            count = len(state[prefix + name])
+            setattr(module, name, held.new_zeros(count, *held.shape[1:]))

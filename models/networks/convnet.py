@@ -1,0 +1,49 @@
+"""Convolutional conditioner networks of images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.conditioner import Conditioner, Network
+from models.numerics import Convolution
+
+
+class ConvNet(Network):
+    """Convolutions over an image, 3 × 3 first and last and 1 × 1 between.
+
+    Kingma & Dhariwal 2018, §3.3. Pixels at a border can be told from others: there the last
+    convolution reads padding of zeros, elsewhere hidden units with their biases. With `places`
+    each pixel can be told from every other.
+
+    Args:
+        inputs, outputs: channels in and out.
+        sides: H and W.
+        conditioner: channels of the hidden layers, activation, dropout.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, sides: Sequence[int], conditioner: Conditioner
+    ) -> None:
+        super().__init__()
+        widths = [inputs, *conditioner.hidden, outputs]
+        last = len(widths) - 2
+        self.convolutions = nn.ModuleList(
+            Convolution(widths[i], widths[i + 1], 3 if i in (0, last) else 1)
+            for i in range(last + 1)
+        )
+        self.places: nn.Parameter | None = None
+        if conditioner.places:
+            self.places = nn.Parameter(torch.zeros(widths[1], *sides))
+        self.conditioner = conditioner
+        conditioner.start(self.convolutions[-1])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """Batch × inputs × H × W → batch × outputs × H × W."""
+        if self.training:  # a third faster on a CPU, forwards and backwards
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.conditioner.run([self._first, *self.convolutions[1:]], x, self.training)
+
+    def _first(self, x: Tensor) -> Tensor:
+        h: Tensor = self.convolutions[0](x)
+        return h if self.places is None else h + self.places.to(h.dtype)

@@ -1,0 +1,1 @@
+"""Codecs: bodies to arrays and answers to bodies, one module for each media type."""

@@ -1,0 +1,1 @@
+"""HTTP routes: each only translates between HTTP and `operations`."""

@@ -1,0 +1,177 @@
+"""Requests and answers of the Open Inference Protocol v2, with its binary tensor extension.
+
+A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors behind it, back to
+back in the order in which they are named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import MalformedBodyError, readable
+from service.open_inference import tensors
+from service.open_inference.tensors import Input, Parameters, Part
+from service.operations import truths
+from service.types import Arrays
+
+HEADER = b"inference-header-content-length"
+
+# Extensions of other servers that would change what an answer means.
+UNSUPPORTED = ("classification", "shared_memory_region")
+
+
+class Inference(BaseModel):
+    """The JSON of a request."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str = ""
+    parameters: Parameters = {}
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
+    outputs: Annotated[list[Part], Field(max_length=16)] = []
+
+    @property
+    def truths(self) -> int:
+        """How many true and false there are beside the data."""
+        parts = [p.parameters for p in (*self.inputs, *self.outputs)]
+        return sum(type(v) is bool for part in (self.parameters, *parts) for v in part.values())
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, read.
+
+    Args:
+        id: the caller's, given back.
+        parameters: of the whole request.
+        inputs: arrays by name.
+        outputs: for each output asked for, whether it is to be binary; all where there is none.
+        binary: whether outputs that are not named are to be binary.
+    """
+
+    id: str
+    parameters: Parameters
+    inputs: Arrays
+    outputs: dict[str, bool] = field(default_factory=dict)
+    binary: bool = False
+
+
+def parse(body: bytes, header: str) -> Request:
+    """Read a request.
+
+    Args:
+        body: all of it.
+        header: the value of `Inference-Header-Content-Length`; empty where it is not there.
+
+    Raises:
+        MalformedBodyError: lengths that are not those of the body, or no request of the protocol.
+    """
+    length = _json_length(body, header)
+    try:
+        asked = Inference.model_validate(orjson.loads(memoryview(body)[:length]))
+    except ValidationError as error:
+        raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
+    except ValueError as error:
+        raise MalformedBodyError(f"the body is not JSON: {error}") from None
+    _check_supported(asked)
+    inputs = _inputs(asked, body, length)
+    binary = asked.parameters.get("binary_data_output") is True
+    outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in asked.outputs}
+    return Request(asked.id, asked.parameters, inputs, outputs, binary)
+
+
+def raw(body: bytes, inputs: list[dict[str, Any]]) -> Request:
+    """Read a body that is nothing but the one input of a model, whose outputs are all binary.
+
+    Args:
+        body: the input's values, row for row.
+        inputs: name, datatype and shape of each input of the model, −1 for any number of rows.
+
+    Raises:
+        MalformedBodyError: the model has several inputs, or the body is not of whole rows.
+    """
+    if len(inputs) > 1:
+        names = ", ".join(described["name"] for described in inputs)
+        raise MalformedBodyError(f"a raw body is one input, and this model has {names}")
+    name, datatype, shape = (inputs[0][key] for key in ("name", "datatype", "shape"))
+    row = tensors.tensor_bytes(datatype, shape)
+    if len(body) == 0 or len(body) % row or (shape[0] > 0 and len(body) != row):
+        several = "a multiple of " if shape[0] < 0 else ""
+        raise MalformedBodyError(
+            f"input {name!r}: a raw body is {several}{row} bytes, {len(body)} came"
+        )
+    values = np.frombuffer(body, tensors.DTYPES[datatype]).reshape(shape)
+    return Request("", {}, {name: values}, binary=True)
+
+
+def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
+    """An answer, and how many of its bytes are JSON; in JSON, −inf is null.
+
+    Args:
+        head: what stands before the outputs.
+        outputs: float32 arrays by name.
+        binary: which of them follow the JSON.
+    """
+    described, tail = [], []
+    for name, given in outputs.items():
+        values = tensors.to_float32(given)
+        output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
+        if binary[name]:
+            output["parameters"] = {"binary_data_size": values.nbytes}
+            tail.append(values.tobytes())
+        else:
+            output["data"] = values.ravel()
+        described.append(output)
+    text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *tail]), len(text)
+
+
+def _json_length(body: bytes, header: str) -> int:
+    if not header:
+        return len(body)
+    # more digits than that are no length, and Python refuses to count thousands of them
+    if header.isascii() and header.isdigit() and len(header) < 20 and int(header) <= len(body):
+        return int(header)
+    raise MalformedBodyError(
+        f"Inference-Header-Content-Length: expected 0 to {len(body)}, the bytes of the body, "
+        f"got {header!r:.40}"
+    )
+
+
+def _check_supported(asked: Inference) -> None:
+    for part in (*asked.inputs, *asked.outputs):
+        if unsupported := [key for key in UNSUPPORTED if key in part.parameters]:
+            raise MalformedBodyError(f"{part.name!r:.80}: {unsupported[0]} is not supported here")
+
+
+def _inputs(asked: Inference, body: bytes, length: int) -> Arrays:
+    """Every input as an array; their bytes, one after another, are those that follow the JSON."""
+    # no look at each value: where the text has as many truths as the parameters, the data has none
+    may_hold_truths = truths(body, length) != asked.truths
+    inputs: Arrays = {}
+    for tensor in asked.inputs:
+        which = f"input {tensor.name!r:.80}"
+        if tensor.name in inputs:
+            raise MalformedBodyError(f"{which} is there twice")
+        size = tensor.parameters.get("binary_data_size")
+        if size is None and tensor.data is None:
+            raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
+        if size is None:
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_truths)
+            continue
+        if tensor.data is not None:
+            raise MalformedBodyError(f"{which} has both data and binary_data_size")
+        left = len(body) - length
+        if type(size) is not int or not 0 <= size <= left:
+            raise MalformedBodyError(
+                f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
+            )
+        inputs[tensor.name] = tensors.from_binary(tensor, memoryview(body)[length : length + size])
+        length += size
+    if length != len(body):
+        raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")
+    return inputs

@@ -1,0 +1,125 @@
+"""The arrows between the rooms: who may import whom, and that serving needs no torch."""
+
+import ast
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Everything that only training needs.
+HEAVY = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pyarrow", "safetensors", "matplotlib")
+
+WITHOUT = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden"),
+    [
+        ("service", ("models", "training", *HEAVY)),
+        ("models", ("service", "training", "numpy", "onnx")),
+        ("training", ("service", "fastapi", "uvicorn")),
+    ],
+)
+def test_arrows_go_one_way(room: str, forbidden: tuple[str, ...]) -> None:
+    # the bundle format is the one thing of the service that training may know; the service loads
+    # pyarrow with the first table that it meets
+    allowed = {
+        "training": ("service.bundle", "service.manifest"),
+        "service": ("pyarrow",),
+    }.get(room, ())
+    for path in (ROOT / room).rglob("*.py"):
+        for name in imports(path):
+            package = name.partition(".")[0]
+            assert package not in forbidden or name.startswith(allowed), f"{path}: {name}"
+
+
+def run(code: str, *, cwd: Path, before: str = WITHOUT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", before + textwrap.dedent(code)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_service_runs_without_torch(store: Path, tmp_path: Path) -> None:
+    done = run(
+        f"""
+        import time
+
+        from fastapi.testclient import TestClient
+        from service.app import create_app
+        from service.server import Server
+        from service import settings
+
+        server = Server(settings.load({{"store": {str(store)!r}, "device": "cpu"}}, {{}}))
+        with TestClient(create_app(server)) as client:
+            while client.get("/health/ready").status_code != 200:
+                time.sleep(0.02)
+            x = client.post("/sample", json={{"model": "moons-maf", "n": 2}}).json()["x"]
+            for endpoint, body in (
+                ("/log_prob", {{"x": x}}),
+                ("/encode", {{"x": x}}),
+                ("/decode", {{"z": x}}),
+                ("/interpolate", {{"start": x[0], "end": x[1]}}),
+            ):
+                answer = client.post(endpoint, json=body | {{"model": "moons-maf"}})
+                assert answer.status_code == 200, answer.text
+        assert not [name for name in sys.modules if name.split(".")[0] in {HEAVY!r}]
+        """,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train moons-maf", "distill RUN digits-student", "evaluate RUN", "export RUN --store S"],
+)
+def test_training_commands_say_what_is_missing(command: str, tmp_path: Path) -> None:
+    done = run(f"from service.cli import main; sys.exit(main({command.split()!r}))", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "pip install 'bijecta[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_and_serve_do_not_load_torch(tmp_path: Path) -> None:
+    code = """
+    import sys
+    from service.cli import main
+    try:
+        main(["--help"])
+    except SystemExit as end:
+        assert end.code == 0
+    main(["serve", "--store", "nowhere"])
+    assert "torch" not in sys.modules
+    """
+    done = run(code, cwd=tmp_path, before="")
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout

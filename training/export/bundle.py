@@ -1,0 +1,211 @@
+"""From a run to a verified bundle in a store."""
+
+import copy
+import json
+import shutil
+import tempfile
+import typing
+from collections.abc import Iterable
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as RuntimeNotImplemented
+
+from models.flow import Flow
+from service import bundle
+from service.bundle import (
+    FORMAT_VERSION,
+    NAME,
+    Arithmetic,
+    Direction,
+    Fidelity,
+    HeldOut,
+    InverseReport,
+    Manifest,
+    Number,
+)
+from training.data import Dataset, per_coordinate
+from training.errors import ExportError
+from training.export.graphs import draft
+from training.export.inverse_search import FASTEST, Wanted, fastest
+from training.export.torch_export import OPSET
+from training.export.verify import Errors, Reference, tolerances, verify
+from training.files import write_atomically
+from training.runs import Run
+from training.scoring import log_prob
+
+FILES: dict[Direction, str] = {"encode": bundle.ENCODE, "decode": bundle.DECODE}
+CALIBRATION_LEVELS = [i / 200 for i in range(201)]
+
+
+def export(
+    run: Run,
+    dataset: Dataset,
+    evaluation: HeldOut,
+    store: Path,
+    name: str,
+    wanted: Wanted = FASTEST,
+    fidelity: Fidelity | None = None,
+) -> tuple[Path, Manifest]:
+    """Write a run's best flow as a new version of a bundle.
+
+    Args:
+        run: the run.
+        dataset: its data; the graphs are verified on its test rows.
+        evaluation: the held-out figures to state.
+        store: folder of bundles, made if need be.
+        name: the bundle's name.
+        wanted: how masked layers are inverted.
+        fidelity: of a student to its teacher, to state.
+
+    Returns:
+        The folder store/<name>/<version> and the manifest in it.
+
+    Raises:
+        ExportError: a name that is not allowed, or graphs that miss the tolerances in float32
+            arithmetic and in float64.
+    """
+    if not NAME.fullmatch(name):
+        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
+    flow = run.best_flow()
+    reference = Reference(flow, dataset)
+    graphs = {which: _verified(which, flow, reference, wanted) for which in FILES}
+    contents = {FILES[which]: graph.content for which, graph in graphs.items()}
+    inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
+    parent = store / name
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+    partial.chmod(0o755)
+    try:
+        for file_name, content in contents.items():
+            write_atomically(partial / file_name, content)
+        files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}
+        manifest = _manifest(run, flow, dataset, evaluation)
+        manifest |= {"name": name, "files": files, "arithmetic": _arithmetic(graphs.values())}
+        measured = tolerances(*(graph.errors for graph in graphs.values()))
+        manifest |= {"tolerances": measured.model_dump(), "inverse": inverse}
+        manifest |= {"self_test": reference.self_test().model_dump()}
+        manifest |= {"weights_sha256": bundle.sha256(run.weights)}
+        if fidelity is not None:
+            manifest |= {"distilled": _distilled(run, fidelity, store)}
+        while True:
+            version = max(bundle.versions(parent), default=0) + 1
+            manifest["version"] = version
+            manifest["checksum"] = bundle.checksum(manifest)
+            write_atomically(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
+            try:
+                partial.rename(parent / str(version))
+            except OSError:
+                if not (parent / str(version)).exists():
+                    raise
+                continue  # another export took this number first
+            return parent / str(version), bundle.read(parent / str(version))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Graph(NamedTuple):
+    """One direction: its ONNX file, and what the manifest says of it."""
+
+    content: bytes
+    number: Number
+    errors: Errors
+    inverse: InverseReport | None
+
+
+def _verified(direction: Direction, flow: Flow, reference: Reference, wanted: Wanted) -> _Graph:
+    """A graph in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
+    source, target = ("x", "z") if direction == "encode" else ("z", "x")
+    expected = reference.expected[direction]
+    missed: ExportError | None = None
+    for number in typing.get_args(Number):
+        made = copy.deepcopy(flow).double() if number == "float64" else flow
+        try:
+            graph, how = fastest(draft(made, source, target), expected.feed, wanted)
+            errors = verify(direction, expected, graph)
+        except ExportError as error:
+            missed = missed or error
+        except RuntimeNotImplemented:  # onnxruntime has no erf in float64
+            break
+        else:
+            if how is not None:
+                residual = reference.residual(direction, graph)
+                how = how.model_copy(update={"residual": residual})
+            return _Graph(graph, number, errors, how)
+    assert missed is not None
+    raise missed
+
+
+def _arithmetic(graphs: Iterable[_Graph]) -> Arithmetic:
+    numbers = {graph.number for graph in graphs}
+    return numbers.pop() if len(numbers) == 1 else "mixed"
+
+
+def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:
+    """What a manifest says beside name, version, files, tolerances and checksum."""
+    bijection = flow.bijection
+    integer = dataset.integer
+    scores = np.sort(log_prob(flow, dataset.test[None], dataset.test_context))
+    return {
+        "format_version": FORMAT_VERSION,
+        "family": run.file.flow["family"],
+        "event_shape": list(bijection.event_shape),
+        "latent_shape": list(bijection.latent_shape),
+        "dtype": "float32",
+        "base": flow.base.name,
+        "base_parameters": flow.base.describe(),
+        "context_shape": None if flow.context_shape is None else list(flow.context_shape),
+        "context": [column.model_dump() for column in dataset.context] or None,
+        "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
+        # a whitening matrix is in the graphs: a manifest is for reading
+        "preprocessing": [
+            {key: value for key, value in step.items() if key != "matrix"}
+            for step in run.file.flow["preprocessing"]
+        ],
+        "support": None
+        if bijection.support is None
+        else dict(zip(("low", "high"), map(per_coordinate, bijection.support), strict=True)),
+        "dequantization": {
+            "columns": None if integer.all() else np.flatnonzero(integer).tolist(),
+            "low": per_coordinate(dataset.low[integer]),
+            "high": per_coordinate(dataset.high[integer]),
+        }
+        if integer.any()
+        else None,
+        "sound": None if dataset.sound is None else dataset.sound.model_dump(),
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
+        "held_out": evaluation.model_dump(),
+        "calibration": {
+            "rows": len(scores),
+            "levels": CALIBRATION_LEVELS,
+            "log_prob": [_finite(q) for q in np.quantile(scores, CALIBRATION_LEVELS)],
+        },
+        "made_with": {
+            **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
+            "opset": str(OPSET),
+        },
+    }
+
+
+def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
+    """What a student's manifest says of its teacher, and of the newest bundle of its weights."""
+    teacher = run.file.teacher
+    assert teacher is not None
+    parent = store / teacher.name
+    same = [
+        v
+        for v in bundle.versions(parent)
+        if bundle.read(parent / str(v)).weights_sha256 == teacher.sha256
+    ]
+    return {
+        "teacher": teacher.name,
+        "version": max(same, default=None),
+        "sha256": teacher.sha256,
+        "fidelity": fidelity.model_dump(),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
