@@ -30,8 +30,8 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     """
     copies = run.file.recipe.fit.noise_copies
     # another seed than the validation noise that stopped the training
-    noisy = dataset.noisy(dataset.test, copies, run.file.recipe.fit.seed + 1)
-    scores = log_prob(run.best_flow(), noisy, dataset.test_context)
+    noisy = dataset.noisy(dataset.test.rows, copies, run.file.recipe.fit.seed + 1)
+    scores = log_prob(run.best_flow(), noisy, dataset.test.context)
     if not np.isfinite(scores).all():
         rows = np.flatnonzero(~np.isfinite(scores)).tolist()
         raise NonFiniteError(

@@ -10,7 +10,7 @@ from service.bundle import ContextColumn
 from tests.laws.zoo_table import FLOWS, Line, case, randomise
 from training.config.recipe import Recipe
 from training.data.context import Float32
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Split
 from training.evaluate import evaluate
 from training.export.bundle import export
 from training.runs.run import Run, RunFile
@@ -55,13 +55,10 @@ def export_flow(flow: Flow, line: Line, x: Float32, context: Float32 | None, fol
         integer=np.zeros(x.shape[1:], bool),
         low=x.min(0).astype(np.float64),
         high=x.max(0).astype(np.float64),
-        train=x,
-        validation=x,
-        test=x,
+        train=Split(x, context),
+        validation=Split(x, context),
+        test=Split(x, context),
         context=columns,
-        train_context=context,
-        validation_context=context,
-        test_context=context,
     )
     store, name = folder.parent, folder.name
     recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})

@@ -1,7 +1,7 @@
 """Data sets: rows read from their source, checked, divided and prepared."""
 
 from training.data.context import Float32
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Split
 from training.data.load import load_dataset
 from training.data.marginals import normal_marginals, steepest
 from training.data.preprocessing import flow_arguments, per_coordinate
@@ -13,6 +13,7 @@ __all__ = [
     "PROTOCOLS",
     "Dataset",
     "Float32",
+    "Split",
     "flow_arguments",
     "load_dataset",
     "normal_marginals",

@@ -15,7 +15,7 @@ from training.data import protocols
 from training.data.augmentation import Augmentation, bsds300_rows, mirrored
 from training.data.checks import Columns, check_numbers, float32, inspect
 from training.data.context import Float32, context
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Split
 from training.data.readers import Table, Wanted, joined, read
 from training.data.toy import DENSITIES
 from training.errors import DataError
@@ -49,24 +49,25 @@ def load_dataset(recipe: DataRecipe) -> Dataset:
     labelled = None if table.labels is None else (str(recipe.labels), table.labels)
     numbers = table.rows[:, given].astype(np.float64)
     beside = context(recipe.context, numbers, labelled, train)
-    parts = {
-        name: float32(table.rows, chosen, kept).reshape(-1, *shape)
-        for name, chosen in (("train", train), ("validation", validation), ("test", test))
-    }
+
+    def split(indices: NDArray[np.intp]) -> Split:
+        rows = float32(table.rows, indices, kept).reshape(-1, *shape)
+        return Split(rows, beside.of(indices))
+
+    trained = split(train)
     return Dataset(
         name=source,
         sha256=digest,
         integer=found.integer.reshape(shape),
         low=low.reshape(shape),
         high=high.reshape(shape),
-        **parts,
+        train=trained,
+        validation=split(validation),
+        test=split(test),
         context=beside.columns,
-        train_context=beside.of(train),
-        validation_context=beside.of(validation),
-        test_context=beside.of(test),
         noise=recipe.noise,
         sound=table.sound,
-        augmentation=_mirrored(parts["train"]) if recipe.augment else None,
+        augmentation=_mirrored(trained.rows) if recipe.augment else None,
     )
 
 
@@ -100,16 +101,16 @@ def _published(recipe: DataRecipe) -> Dataset:
     path = Path(recipe.source)
     splits = protocols.read(recipe.protocol, path)
     shape = _shape(recipe, splits.train.shape[1])
-    train, validation, test = (part.astype(np.float32).reshape(-1, *shape) for part in splits)
+    train, validation, test = (rows.astype(np.float32).reshape(-1, *shape) for rows in splits)
     return Dataset(
         name=recipe.protocol,
         sha256=_checksum(path),
         integer=np.zeros(shape, dtype=bool),
         low=np.full(shape, -np.inf),
         high=np.full(shape, np.inf),
-        train=train[: recipe.train_rows],
-        validation=validation,
-        test=test,
+        train=Split(train[: recipe.train_rows]),
+        validation=Split(validation),
+        test=Split(test),
         augmentation=_redrawn(path, recipe) if recipe.augment else None,
     )
 

@@ -57,7 +57,7 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
     """
     if recipe.preprocessing == "none":
         return []
-    rows = dataset.noisy(dataset.train, copies=1, seed=0)[0]
+    rows = dataset.noisy(dataset.train.rows, copies=1, seed=0)[0]
     if recipe.preprocessing == "normal-marginals":
         return [_marginals(rows, dataset, pooled=not recipe.options.get("places"))]
     steps: list[dict[str, Any]] = []

@@ -147,7 +147,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
     """What a manifest says beside name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = np.sort(log_prob(flow, dataset.test[None], dataset.test_context))
+    scores = np.sort(log_prob(flow, dataset.test.rows[None], dataset.test.context))
     return {
         "format_version": FORMAT_VERSION,
         "family": run.file.flow["family"],

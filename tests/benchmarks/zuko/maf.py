@@ -78,7 +78,7 @@ def train(kind: type[Run], name: str, chosen: Recipe, dataset: Dataset) -> Fitte
         "options": chosen.flow.options,
     }
     file = RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
-    noisy = dataset.noisy(dataset.test, chosen.fit.noise_copies, chosen.fit.seed + 1)
+    noisy = dataset.noisy(dataset.test.rows, chosen.fit.noise_copies, chosen.fit.seed + 1)
     with tempfile.TemporaryDirectory() as folder:
         run = kind.create(Path(folder), file)
         progress = fit(run, dataset, torch.device("cpu"))

@@ -64,8 +64,8 @@ def test_held_out_rows_stay_as_published(tmp_path: Path) -> None:
     assert plain.augmentation is None
     assert augmented.augmentation is not None
     assert len(augmented.augmentation.sources) == len(augmented.train) == 9
-    np.testing.assert_array_equal(plain.test, augmented.test)
-    np.testing.assert_array_equal(plain.validation, augmented.validation)
+    np.testing.assert_array_equal(plain.test.rows, augmented.test.rows)
+    np.testing.assert_array_equal(plain.validation.rows, augmented.validation.rows)
 
 
 RECIPE = """

@@ -39,19 +39,19 @@ def test_context_columns_condition_and_go_with_their_rows(tmp_path: Path) -> Non
     assert loaded.event_shape == (2,)
     age, kind = loaded.context
     assert (age.name, age.classes, kind.name, kind.classes) == ("age", None, "kind", [0, 10, 20])
-    assert loaded.train_context is not None
-    assert age.mean == pytest.approx(loaded.train_context[:, 0].mean())
-    assert age.scale == pytest.approx(loaded.train_context[:, 0].std())
+    assert loaded.train.context is not None
+    assert age.mean == pytest.approx(loaded.train.context[:, 0].mean())
+    assert age.scale == pytest.approx(loaded.train.context[:, 0].std())
     assert (age.low, age.high) == pytest.approx(
-        (loaded.train_context[:, 0].min(), loaded.train_context[:, 0].max())
+        (loaded.train.context[:, 0].min(), loaded.train.context[:, 0].max())
     )
     beside = {x: (a, 10 * k) for x, a, k in zip(X[:, 0].astype(np.float32), AGE, KIND, strict=True)}
-    parts = ("train", "validation", "test")
-    for rows, context in ((getattr(loaded, p), getattr(loaded, f"{p}_context")) for p in parts):
-        assert context.dtype == np.float32
-        np.testing.assert_allclose(context, [beside[x] for x in rows[:, 0]], rtol=1e-6)
+    for split in (loaded.train, loaded.validation, loaded.test):
+        assert split.context is not None
+        assert split.context.dtype == np.float32
+        np.testing.assert_allclose(split.context, [beside[x] for x in split.rows[:, 0]], rtol=1e-6)
     without = data.load_dataset(DataRecipe(source=str(tmp_path / "rows.csv"), drop=["age", "kind"]))
-    assert np.array_equal(without.train, loaded.train)  # the same division
+    assert np.array_equal(without.train.rows, loaded.train.rows)  # the same division
 
 
 def test_labels_are_numbers_or_text_of_any_format(tmp_path: Path) -> None:
@@ -72,14 +72,14 @@ def test_labels_are_numbers_or_text_of_any_format(tmp_path: Path) -> None:
         "rows.npy": {"context": ["2"], "labels": "3"},
     }.items():
         found = data.load_dataset(DataRecipe(source=str(tmp_path / name), **fields))  # type: ignore[arg-type]
-        assert found.train_context is not None
-        assert expected.train_context is not None
-        np.testing.assert_allclose(found.train_context[:, 0], expected.train_context[:, 0])
+        assert found.train.context is not None
+        assert expected.train.context is not None
+        np.testing.assert_allclose(found.train.context[:, 0], expected.train.context[:, 0])
         if name == "rows.npy":
             assert found.context[1].classes == [0, 1, 2]
         else:
             assert found.context[1] == kind
-            assert np.array_equal(found.train_context, expected.train_context)
+            assert np.array_equal(found.train.context, expected.train.context)
 
 
 TESTED = np.random.default_rng(0).permutation(400)[0]  # a row that is not trained on
@@ -119,10 +119,10 @@ def test_digits_have_labels_and_may_be_images() -> None:
     flat = data.load_dataset(DataRecipe(source="digits"))
     image = data.load_dataset(DataRecipe(source="digits", labels="digit", shape=[1, 8, 8]))
     assert image.event_shape == (1, 8, 8)
-    assert np.array_equal(image.train.reshape(-1, 64), flat.train)
+    assert np.array_equal(image.train.rows.reshape(-1, 64), flat.train.rows)
     assert image.context == [ContextColumn(name="digit", classes=list(range(10)))]
-    assert image.noisy(image.test, 3, 0).shape == (3, 180, 1, 8, 8)
-    noisy, expected = image.noisy(image.test, 2, 5), flat.noisy(flat.test, 2, 5)
+    assert image.noisy(image.test.rows, 3, 0).shape == (3, 180, 1, 8, 8)
+    noisy, expected = image.noisy(image.test.rows, 2, 5), flat.noisy(flat.test.rows, 2, 5)
     assert np.array_equal(noisy.reshape(expected.shape), expected)
     with pytest.raises(DataError, match="no labels 'sort': labels there are: 'digit'"):
         data.load_dataset(DataRecipe(source="digits", labels="sort"))
@@ -167,8 +167,9 @@ def test_the_density_is_one_of_each_context_and_follows_it(tmp_path: Path) -> No
     run, dataset = trained(tmp_path)
     flow = run.best_flow().double()
     assert flow.context_shape == (2,)
-    assert dataset.test_context is not None
-    test, context = (torch.from_numpy(a).double() for a in (dataset.test, dataset.test_context))
+    assert dataset.test.context is not None
+    test = torch.from_numpy(dataset.test.rows).double()
+    context = torch.from_numpy(dataset.test.context).double()
     turned = context * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])  # the other label
     lowered = context - torch.tensor([0.7, 0.0])
     n, edge = 400, 8.0

@@ -206,7 +206,7 @@ def test_sounds_are_standardized_alike_at_all_times(
     source = {"source": str(tmp_path / "all.zip"), "integers": "dequantize"}
     dataset = data.load_dataset(DataRecipe.model_validate(source | {"window": 5}))
     (step,) = preprocessing(dataset, FlowRecipe(family="wavenet"))
-    rows = dataset.noisy(dataset.train, 1, 0)
+    rows = dataset.noisy(dataset.train.rows, 1, 0)
     assert step["mean"] == pytest.approx(rows.mean(), abs=1)
     assert step["scale"] == pytest.approx(rows.std(), rel=1e-4)
 
@@ -218,9 +218,9 @@ def test_noise_is_added_to_every_value_anew(tmp_path: Path, sounds: dict[str, np
         for noise in (0.0, 3.0)
     )
     assert plain.sound == noisy.sound == Sound(rate=8000, full_scale=32768)
-    added = noisy.noisy(noisy.train, 200, 0) - noisy.train
+    added = noisy.noisy(noisy.train.rows, 200, 0) - noisy.train.rows
     assert added.std() == pytest.approx(np.sqrt(9 + 1 / 12), rel=0.05)
-    assert abs(plain.noisy(plain.train, 5, 0) - plain.train).max() <= 0.502  # of float32
+    assert abs(plain.noisy(plain.train.rows, 5, 0) - plain.train.rows).max() <= 0.502  # of float32
     flow = zoo.build("nice", (5,))
     likelihood = Likelihood(flow, noisy, FitRecipe())
     chosen = torch.arange(likelihood.rows)
@@ -242,7 +242,7 @@ def test_pictures_of_a_folder_make_a_data_set(tmp_path: Path) -> None:
         PIL.Image.fromarray(pixels).save(tmp_path / f"{i:02d}.png")
     recipe = DataRecipe(source=str(tmp_path), shape=[1, 4, 4], integers="dequantize")
     dataset = data.load_dataset(recipe)
-    assert dataset.train.shape == (32, 1, 4, 4)
+    assert dataset.train.rows.shape == (32, 1, 4, 4)
     assert dataset.integer.all()
     (tmp_path / "39.png").unlink()
     assert data.load_dataset(recipe).sha256 != dataset.sha256

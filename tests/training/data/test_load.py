@@ -65,8 +65,8 @@ def test_columns_can_be_dropped_and_integers_dequantised(tmp_path: Path) -> None
     assert dropped.event_shape == (1,)
     kept = data.load_dataset(recipe(tmp_path, rows, integers="dequantize"))
     assert kept.integer.tolist() == [False, True]
-    noise = kept.noisy(kept.train, copies=3, seed=1) - kept.train
-    assert noise.shape == (3, *kept.train.shape)
+    noise = kept.noisy(kept.train.rows, copies=3, seed=1) - kept.train.rows
+    assert noise.shape == (3, *kept.train.rows.shape)
     assert (noise[..., 0] == 0).all()
     assert np.abs(noise[..., 1]).max() <= 0.5
     assert noise[..., 1].std() == pytest.approx(12**-0.5, rel=0.1)
@@ -81,11 +81,11 @@ def test_rows_are_divided_by_the_seed_and_none_is_lost(tmp_path: Path) -> None:
     rows = RNG.normal(size=(100, 2)).astype(np.float32)
     one = data.load_dataset(recipe(tmp_path, rows, seed=3))
     assert [len(part) for part in (one.train, one.validation, one.test)] == [80, 10, 10]
-    everything = np.concatenate([one.train, one.validation, one.test])
+    everything = np.concatenate([one.train.rows, one.validation.rows, one.test.rows])
     assert np.array_equal(np.sort(everything, 0), np.sort(rows, 0))
     again, other = (data.load_dataset(recipe(tmp_path, rows, seed=s)) for s in (3, 4))
-    assert np.array_equal(one.test, again.test)
-    assert not np.array_equal(one.test, other.test)
+    assert np.array_equal(one.test.rows, again.test.rows)
+    assert not np.array_equal(one.test.rows, other.test.rows)
     assert one.sha256 == again.sha256
 
 
@@ -120,7 +120,7 @@ def test_preprocessing_leaves_training_rows_standard(kind: str) -> None:
     digits = data.load_dataset(DataRecipe(source="digits"))
     steps = architecture.preprocessing(digits, FlowRecipe(family="nice", preprocessing=kind))  # type: ignore[arg-type]
     flow = zoo.build("nice", (64,), preprocessing=steps, options={"transforms": 1})
-    noisy = torch.from_numpy(digits.noisy(digits.train, 1, 5)[0])
+    noisy = torch.from_numpy(digits.noisy(digits.train.rows, 1, 5)[0])
     with torch.no_grad():
         z, log_det = flow.bijection.encode(noisy)
     assert torch.isfinite(log_det).all()
@@ -146,7 +146,7 @@ def test_whitened_rows_are_uncorrelated_widest_directions_first(tmp_path: Path) 
     dataset = data.load_dataset(recipe(tmp_path, mixed))
     flow = FlowRecipe(family="maf", preprocessing="whiten")
     standardize, whiten = architecture.preprocessing(dataset, flow)
-    rows = (dataset.train - standardize["mean"]) / standardize["scale"]
+    rows = (dataset.train.rows - standardize["mean"]) / standardize["scale"]
     white = rows @ np.transpose(whiten["matrix"])
     np.testing.assert_allclose(np.cov(white.T), np.eye(3), atol=0.01)
     lengths = np.linalg.norm(whiten["matrix"], axis=1)
@@ -170,7 +170,7 @@ def test_marginals_are_made_normal_over_the_whole_range_of_the_values(tmp_path: 
     flow = FlowRecipe(family="maf", preprocessing="normal-marginals")
     (step,) = architecture.preprocessing(dataset, flow)
     layer = zoo.fixed_layer((3,), **step).double()
-    noisy = torch.from_numpy(dataset.noisy(dataset.train, 1, 5)[0].astype(np.float64))
+    noisy = torch.from_numpy(dataset.noisy(dataset.train.rows, 1, 5)[0].astype(np.float64))
     z = layer.encode(noisy)[0].numpy()
     for column in z.T:
         assert stats.kstest(column, "norm").statistic < 0.05  # a knot every fifth of a deviation
@@ -189,7 +189,7 @@ def test_dequantised_columns_beside_others_are_normal_too(tmp_path: Path) -> Non
     dataset = data.load_dataset(recipe(tmp_path, mixed, integers="dequantize"))
     flow = FlowRecipe(family="maf", preprocessing="normal-marginals")
     (step,) = architecture.preprocessing(dataset, flow)
-    noisy = torch.from_numpy(dataset.noisy(dataset.train, 1, 5)[0])
+    noisy = torch.from_numpy(dataset.noisy(dataset.train.rows, 1, 5)[0])
     for column in zoo.fixed_layer((2,), **step).encode(noisy)[0].numpy().T:
         assert stats.kstest(column, "norm").statistic < 0.1
 
@@ -201,7 +201,7 @@ def test_pixels_share_a_spline_where_networks_do_not_know_their_places() -> None
         (step,) = architecture.preprocessing(digits, FlowRecipe.model_validate(fields))
         assert len(step["x"]) == len(step["slope"]) == splines
         layer = zoo.fixed_layer((1, 8, 8), **step)
-        z = layer.encode(torch.from_numpy(digits.noisy(digits.train, 1, 5)[0]))[0]
+        z = layer.encode(torch.from_numpy(digits.noisy(digits.train.rows, 1, 5)[0]))[0]
         assert z.std().item() == pytest.approx(1, abs=0.05)
 
 
@@ -216,7 +216,8 @@ def test_rows_can_be_held_out_in_files_of_their_own(tmp_path: Path, held: str) -
     assert tuple(map(len, (dataset.train, dataset.validation, dataset.test))) == sizes
     for part in ("validation", "test"):
         if isinstance(path := fields[part], str):
-            np.testing.assert_array_equal(getattr(dataset, part), np.load(path).astype(np.float32))
+            split = getattr(dataset, part)
+            np.testing.assert_array_equal(split.rows, np.load(path).astype(np.float32))
     other = data.load_dataset(recipe(tmp_path, rows, **fields | {"seed": 1}))
     assert other.sha256 == dataset.sha256 != data.load_dataset(recipe(tmp_path, rows)).sha256
 
@@ -235,15 +236,15 @@ def test_a_large_file_is_never_in_memory_as_a_whole_but_in_float32(
     assert peak < 2 * rows.nbytes
     monkeypatch.undo()
     whole = data.load_dataset(chosen)
-    np.testing.assert_array_equal(dataset.train, whole.train)
+    np.testing.assert_array_equal(dataset.train.rows, whole.train.rows)
     np.testing.assert_array_equal(dataset.low, whole.low)
 
 
 def test_training_can_be_on_fewer_rows(tmp_path: Path) -> None:
     rows = RNG.normal(size=(100, 2))
     whole, few = (data.load_dataset(recipe(tmp_path, rows, train_rows=n)) for n in (None, 30))
-    np.testing.assert_array_equal(few.train, whole.train[:30])
-    np.testing.assert_array_equal(few.test, whole.test)
+    np.testing.assert_array_equal(few.train.rows, whole.train.rows[:30])
+    np.testing.assert_array_equal(few.test.rows, whole.test.rows)
 
 
 def test_held_out_files_have_the_columns_of_the_source(tmp_path: Path) -> None:

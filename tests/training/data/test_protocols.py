@@ -144,14 +144,14 @@ def test_a_recipe_takes_a_protocol(tmp_path: Path) -> None:
     recipe = DataRecipe(source=str(tmp_path), protocol="bsds300", shape=[1, 9, 7])
     assert DataRecipe.model_validate_json(recipe.model_dump_json()) == recipe
     dataset = data.load_dataset(recipe)
-    assert dataset.train.shape == (30, 1, 9, 7)
-    assert dataset.train.dtype == np.float32
+    assert dataset.train.rows.shape == (30, 1, 9, 7)
+    assert dataset.train.rows.dtype == np.float32
     assert not dataset.integer.any()
     assert np.isinf(dataset.low).all()
     (tmp_path / "test.npy").write_bytes((tmp_path / "train.npy").read_bytes())
     assert data.load_dataset(recipe).sha256 != dataset.sha256
     few = data.load_dataset(recipe.model_copy(update={"train_rows": 7}))
-    np.testing.assert_array_equal(few.train, dataset.train[:7])
+    np.testing.assert_array_equal(few.train.rows, dataset.train.rows[:7])
     with pytest.raises(DataError, match="8 elements, the rows have 63"):
         data.load_dataset(recipe.model_copy(update={"shape": [8]}))
 
