@@ -58,7 +58,7 @@ def _carry_out(
         f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
-    if progress.best_epoch == 1 and run.file.flow["options"].get("rotation") == "none":
+    if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
         _say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
     _say_score(run, evaluate_run(run, dataset))
     if teacher is not None:
@@ -124,7 +124,7 @@ def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE
 
 
 def _without_gradients(run: Run) -> bool:
-    return zoo.FAMILIES[run.file.flow["family"]].without_gradients
+    return zoo.FAMILIES[run.file.flow.family].without_gradients
 
 
 def _device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ import torch
 from models.flow import Flow
 from service.bundle import ContextColumn
 from tests.laws.zoo_table import FLOWS, Line, case, randomise
+from training.config.flow_spec import FlowSpec
 from training.config.recipe import Recipe
 from training.data.context import Float32
 from training.data.dataset import Dataset, Split
@@ -62,7 +63,12 @@ def export_flow(flow: Flow, line: Line, x: Float32, context: Float32 | None, fol
     )
     store, name = folder.parent, folder.name
     recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
-    file = RunFile(name=name, recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
+    file = RunFile(
+        name=name,
+        recipe=recipe,
+        flow=FlowSpec.model_validate(line.arguments),
+        data_sha256=dataset.sha256,
+    )
     run = Run.create(store.parent / "runs" / name, file)
     run.save_best(flow.state_dict())
     export(run, dataset, evaluate(run, dataset), store, name)

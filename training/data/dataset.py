@@ -1,4 +1,4 @@
-"""Data sets: rows divided into three, ready for maximum likelihood."""
+"""Data sets: rows to train on, to validate with and to test with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ class Dataset:
     """Rows divided into three, and what is known of them.
 
     Args:
-        name: where they come from, for people.
-        sha256: checksum of the file, or of the rows where there is no file.
-        integer: for each coordinate, whether it is a whole number to be dequantised: event shape.
-        low, high: for each coordinate, the range of its values, both ends included: event shape.
+        name: of the source, for people.
+        sha256: checksum of the source's files, or of the rows if they are not from files.
+        integer: event shape; whether each coordinate is a whole number to be dequantised.
+        low, high: event shape; the range of each coordinate, both ends included.
         train, validation, test: the rows, with the context of each.
-        context: the columns that the rows are conditioned on; none where there is no context.
-        noise: deviation of the normal noise that is added to every value; 0 for none.
-        sound: what the rows are, where they are sounds.
-        augmentation: how each step draws training rows; None where it takes them as they are.
+        context: the columns that the rows are conditioned on, if any.
+        noise: standard deviation of the normal noise that is added to every value; 0 for none.
+        sound: sampling rate and range of the rows if they are sounds, else None.
+        augmentation: how each step draws training rows; None if it takes them unchanged.
     """
 
     name: str
@@ -62,7 +62,10 @@ class Dataset:
         return self.train.rows.shape[1:]
 
     def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
-        """Copies of the rows with all noise, copies first; one where none is due."""
+        """Noisy copies of rows, copies × N × event shape; one copy if there is no noise to add.
+
+        Integers get noise U(−½, ½), and every value normal noise of deviation `noise`.
+        """
         if not self.integer.any() and not self.noise:
             return rows[None]
         rng = np.random.default_rng(seed)

@@ -110,7 +110,7 @@ class Distillation:
         if recipe.temperature != 1 and flow.base.name != "normal":
             raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
-        fixed = len(run.file.flow["preprocessing"])
+        fixed = len(run.file.flow.preprocessing)
         self.student, self.teacher = (without_first(part, fixed) for part in (flow, teacher))
         self.loss = Divergence(self.student, self.teacher, recipe.terms)
         self.contexts: Tensor | None = None

@@ -38,7 +38,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     Raises:
         TrainingError: no step has a finite score.
     """
-    recipe, options = run.file.recipe.fit, run.file.flow["options"]
+    recipe, options = run.file.recipe.fit, run.file.flow.options
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     flow = run.new_flow().to(device).eval()

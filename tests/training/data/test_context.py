@@ -12,11 +12,11 @@ import torch
 from service.bundle import ContextColumn
 from tests.helpers.recipes import recipe_text, write_lifted_moons
 from training.config import recipe
-from training.config.data import DataRecipe
+from training.config.data import DataSource, data_source
 from training.config.recipe import Recipe
 from training.data import load as data
-from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
+from training.data.preprocessing import flow_spec
 from training.errors import DataError, RecipeError
 from training.fit.loop import fit
 from training.runs.run import Run, RunFile
@@ -27,11 +27,11 @@ AGE = RNG.uniform(20, 80, 400)
 KIND = RNG.integers(0, 3, 400)
 
 
-def write_csv(folder: Path, **columns: Any) -> DataRecipe:
+def write_csv(folder: Path, **columns: Any) -> DataSource:
     table = {"x": X[:, 0], "y": X[:, 1], "age": AGE, **columns}
     lines = [",".join(map(str, row)) for row in zip(*table.values(), strict=True)]
     (folder / "rows.csv").write_text("\n".join([",".join(table), *lines]))
-    return DataRecipe(source=str(folder / "rows.csv"), context=["age"], labels="kind")
+    return data_source(source=str(folder / "rows.csv"), context=["age"], labels="kind")
 
 
 def test_context_columns_condition_and_go_with_their_rows(tmp_path: Path) -> None:
@@ -50,7 +50,9 @@ def test_context_columns_condition_and_go_with_their_rows(tmp_path: Path) -> Non
         assert split.context is not None
         assert split.context.dtype == np.float32
         np.testing.assert_allclose(split.context, [beside[x] for x in split.rows[:, 0]], rtol=1e-6)
-    without = data.load_dataset(DataRecipe(source=str(tmp_path / "rows.csv"), drop=["age", "kind"]))
+    without = data.load_dataset(
+        data_source(source=str(tmp_path / "rows.csv"), drop=["age", "kind"])
+    )
     assert np.array_equal(without.train.rows, loaded.train.rows)  # the same division
 
 
@@ -71,7 +73,7 @@ def test_labels_are_numbers_or_text_of_any_format(tmp_path: Path) -> None:
         "two.npz": {"context": ["2"], "labels": "kind"},
         "rows.npy": {"context": ["2"], "labels": "3"},
     }.items():
-        found = data.load_dataset(DataRecipe(source=str(tmp_path / name), **fields))  # type: ignore[arg-type]
+        found = data.load_dataset(data_source(source=str(tmp_path / name), **fields))
         assert found.train.context is not None
         assert expected.train.context is not None
         np.testing.assert_allclose(found.train.context[:, 0], expected.train.context[:, 0])
@@ -110,24 +112,24 @@ def test_too_many_classes_and_labels_of_another_length(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", X=RNG.normal(size=(1500, 2)), y=np.arange(1500), z=np.ones(3))
     source: dict[str, Any] = {"source": str(tmp_path / "rows.npz"), "key": "X"}
     with pytest.raises(DataError, match="1500 classes in 1500 rows, expected 2 to 1000"):
-        data.load_dataset(DataRecipe(**source, labels="y"))
+        data.load_dataset(data_source(**source, labels="y"))
     with pytest.raises(DataError, match="1500 rows need a label each, 'z' has"):
-        data.load_dataset(DataRecipe(**source, labels="z"))
+        data.load_dataset(data_source(**source, labels="z"))
 
 
 def test_digits_have_labels_and_may_be_images() -> None:
-    flat = data.load_dataset(DataRecipe(source="digits"))
-    image = data.load_dataset(DataRecipe(source="digits", labels="digit", shape=[1, 8, 8]))
+    flat = data.load_dataset(data_source(source="digits"))
+    image = data.load_dataset(data_source(source="digits", labels="digit", shape=[1, 8, 8]))
     assert image.event_shape == (1, 8, 8)
     assert np.array_equal(image.train.rows.reshape(-1, 64), flat.train.rows)
     assert image.context == [ContextColumn(name="digit", classes=list(range(10)))]
     assert image.noisy(image.test.rows, 3, 0).shape == (3, 180, 1, 8, 8)
     noisy, expected = image.noisy(image.test.rows, 2, 5), flat.noisy(flat.test.rows, 2, 5)
     assert np.array_equal(noisy.reshape(expected.shape), expected)
-    with pytest.raises(DataError, match="no labels 'sort': labels there are: 'digit'"):
-        data.load_dataset(DataRecipe(source="digits", labels="sort"))
+    with pytest.raises(ValueError, match=r"labels\n.*Input should be 'digit'"):
+        data_source(source="digits", labels="sort")
     with pytest.raises(DataError, match=r"shape \[3, 8, 8\] has 192 elements, the rows have 64"):
-        data.load_dataset(DataRecipe(source="digits", shape=[3, 8, 8]))
+        data.load_dataset(data_source(source="digits", shape=[3, 8, 8]))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def trained(folder: Path, **changes: object) -> tuple[Run, Dataset]:
     chosen: Recipe = recipe.load_recipe(str(folder / "moons.toml"))
     chosen.fit = chosen.fit.model_copy(update=changes)
     dataset = data.load_dataset(chosen.data)
-    flow = architecture.flow_arguments(dataset, chosen.flow)
+    flow = flow_spec(dataset, chosen.flow)
     file = RunFile(name="moons", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     run = Run.create(folder / "run", file)
     fit(run, dataset, torch.device("cpu"))

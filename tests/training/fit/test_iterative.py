@@ -60,7 +60,7 @@ def start(tmp_path: Path) -> Start:
         )
         chosen = recipe.load_recipe(str(path))
         dataset = data.load_dataset(chosen.data)
-        flow_arguments = architecture.flow_arguments(dataset, chosen.flow)
+        flow_arguments = architecture.flow_spec(dataset, chosen.flow)
         file = RunFile(name=name, recipe=chosen, flow=flow_arguments, data_sha256=dataset.sha256)
         return Run.create(tmp_path / name, file), dataset
 

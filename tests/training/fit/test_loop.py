@@ -34,9 +34,9 @@ def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[
 
 
 def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = architecture.flow_arguments(dataset, chosen.flow)
+    flow = architecture.flow_spec(dataset, chosen.flow)
     if chosen.flow.family == "maf":
-        flow["options"]["dropout"] = 0.1
+        flow.options["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
 
