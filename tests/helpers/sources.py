@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from training.config import FileSource
 from training.config.data import data_source
+from training.config.sources import FileSource
 from training.data.readers import Table
 from training.data.readers import read as read_source
 

@@ -1,39 +1,29 @@
 """Recipes: the sections of a TOML file, checked and complete."""
 
-from training.config.data import (
-    FILES,
-    PROTOCOLS,
-    SOURCE_KINDS,
-    TOY_DENSITIES,
-    ArchiveSource,
-    DataSource,
-    DigitsSource,
-    DividedSource,
-    FileSource,
-    ImageSource,
-    Protocol,
-    ProtocolSource,
-    RowSource,
-    SoundSource,
-    TableSource,
-    ToyDensity,
-    ToySource,
-    held_out_source,
-    kind_of,
-    moved,
-)
+from training.config.data import FILES, DataSource, held_out_source, kind_of, moved
 from training.config.distill import TermRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
 from training.config.flow_spec import FlowSpec
 from training.config.recipe import Recipe, load_recipe, load_student
+from training.config.sources import (
+    SOURCE_KINDS,
+    ArchiveSource,
+    DigitsSource,
+    DividedSource,
+    FileSource,
+    ImageSource,
+    ProtocolSource,
+    RowSource,
+    SoundSource,
+    TableSource,
+    ToySource,
+)
 
 __all__ = [
     "FILES",
     "NO_PREPROCESSING",
-    "PROTOCOLS",
     "SOURCE_KINDS",
-    "TOY_DENSITIES",
     "ArchiveSource",
     "DataSource",
     "DigitsSource",
@@ -43,14 +33,12 @@ __all__ = [
     "FlowRecipe",
     "FlowSpec",
     "ImageSource",
-    "Protocol",
     "ProtocolSource",
     "Recipe",
     "RowSource",
     "SoundSource",
     "TableSource",
     "TermRecipe",
-    "ToyDensity",
     "ToySource",
     "held_out_source",
     "kind_of",

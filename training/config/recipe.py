@@ -8,18 +8,12 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from models import zoo
-from training.config.data import (
-    FILES,
-    TOY_DENSITIES,
-    DataSource,
-    DigitsSource,
-    FileSource,
-    moved_files,
-)
+from training.config.data import FILES, DataSource, moved_files
 from training.config.distill import DistillRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import FlowRecipe
 from training.config.section import Section
+from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parents[1] / "recipes"

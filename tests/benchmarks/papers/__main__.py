@@ -20,7 +20,7 @@ from tests.benchmarks.common.bar import RESULTS
 from tests.benchmarks.common.machine import hardware
 from tests.benchmarks.common.markdown import table
 from tests.benchmarks.papers.figures import FIGURES, Figure
-from training.config.data import ProtocolSource
+from training.config.sources import ProtocolSource
 from training.runs.run import Run
 
 # what a dequantised pixel of 0–255 is wide on the unit interval, in nats

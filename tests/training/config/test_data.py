@@ -6,15 +6,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from training.config.data import (
-    SOURCE_KINDS,
-    DataSource,
-    FileSource,
-    SoundSource,
-    data_source,
-    held_out_source,
-    moved,
-)
+from training.config.data import DataSource, data_source, held_out_source, moved
+from training.config.sources import SOURCE_KINDS, FileSource, SoundSource
 from training.data.protocols import PROTOCOLS
 from training.data.readers.registry import FORMATS
 from training.data.toy import DENSITIES

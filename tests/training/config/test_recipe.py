@@ -6,7 +6,7 @@ import pytest
 
 from models import zoo
 from training.config import recipe
-from training.config.data import TableSource
+from training.config.sources import TableSource
 from training.distill.losses import WINDOWS
 from training.distill.objective import Divergence
 from training.errors import RecipeError

@@ -14,7 +14,7 @@ from training.config.data import DataSource, data_source
 from training.config.flow import FlowRecipe
 from training.data import checks as columns
 from training.data import load as data
-from training.data.preprocessing import preprocessing
+from training.data.preprocessing import FITS, preprocessing
 from training.data.toy import DENSITIES
 from training.errors import DataError
 
@@ -190,15 +190,29 @@ def test_dequantised_columns_beside_others_are_normal_too(tmp_path: Path) -> Non
         assert stats.kstest(column, "norm").statistic < 0.1
 
 
-def test_pixels_share_a_spline_where_networks_do_not_know_their_places() -> None:
+def test_each_preprocessing_has_a_layer_and_is_fitted() -> None:
+    assert FITS.keys() == zoo.PREPROCESSING.keys()
+
+
+@pytest.mark.parametrize(
+    ("keys", "splines"),
+    [
+        ({}, 1),
+        ({"places": True}, 64),  # as of recipes that know no other key
+        ({"places": True, "per_pixel_marginals": False}, 1),
+        ({"per_pixel_marginals": True}, 64),
+    ],
+)
+def test_pixels_share_a_spline_or_have_their_own(keys: dict[str, bool], splines: int) -> None:
     digits = data.load_dataset(data_source(source="digits", shape=[1, 8, 8]))
-    for places, splines in ((False, 1), (True, 64)):
-        fields = {"family": "glow", "preprocessing": "normal-marginals", "places": places}
-        (step,) = preprocessing(digits, FlowRecipe.model_validate(fields))
-        assert len(step["x"]) == len(step["slope"]) == splines
-        layer = zoo.fixed_layer((1, 8, 8), **step)
-        z = layer.encode(torch.from_numpy(digits.noisy(digits.train.rows, 1, 5)[0]))[0]
-        assert z.std().item() == pytest.approx(1, abs=0.05)
+    fields = {"family": "glow", "preprocessing": "normal-marginals", **keys}
+    recipe = FlowRecipe.model_validate(fields)
+    assert FlowRecipe.model_validate(recipe.model_dump()) == recipe
+    (step,) = preprocessing(digits, recipe)
+    assert len(step["x"]) == len(step["slope"]) == splines
+    layer = zoo.fixed_layer((1, 8, 8), **step)
+    z = layer.encode(torch.from_numpy(digits.noisy(digits.train.rows, 1, 5)[0]))[0]
+    assert z.std().item() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("held", ["test", "validation", "both"])

@@ -79,6 +79,10 @@ def test_the_manifest_describes_the_context(store: Path, runs: Path) -> None:
     )
 
 
+def test_the_service_has_every_base() -> None:
+    assert BASES.keys() == zoo.BASES.keys()
+
+
 @pytest.mark.parametrize("name", zoo.BASES)
 def test_the_service_draws_from_the_base_that_the_manifest_describes(name: str) -> None:
     torch.manual_seed(0)
