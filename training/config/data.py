@@ -22,6 +22,7 @@ from training.config.sources import (
     TableSource,
     ToySource,
 )
+from training.errors import RecipeError
 
 FILES = ("source", "validation", "test")
 """The keys that can name a file."""
@@ -137,5 +138,14 @@ def moved_files(keys: Mapping[str, Any], data: Path) -> dict[str, str]:
 
 
 def moved(source: DataSource, data: Path) -> DataSource:
-    """The same data in another place; see `moved_files`."""
+    """The same data in another place; see `moved_files`.
+
+    Raises:
+        RecipeError: the rows are not from files.
+    """
+    if isinstance(source, ToySource | DigitsSource):
+        raise RecipeError(
+            f"{data} is not the data of {source.source!r}, which is not read from files: leave "
+            "--data out"
+        )
     return source.model_copy(update=moved_files(source.model_dump(), data))

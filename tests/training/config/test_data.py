@@ -11,6 +11,7 @@ from training.config.sources import SOURCE_KINDS, FileSource, SoundSource
 from training.data.protocols import PROTOCOLS
 from training.data.readers.registry import FORMATS
 from training.data.toy import DENSITIES
+from training.errors import RecipeError
 
 # For each kind, a section of it.
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -152,3 +153,6 @@ def test_moved_data_keeps_its_keys(tmp_path: Path) -> None:
         assert (
             place.model_copy(update={"source": source.source, "test": "there/test.npz"}) == source
         )
+    for name in ("moons", "digits"):
+        with pytest.raises(RecipeError, match=f"data of '{name}', which is not read from files"):
+            moved(data_source(source=name), tmp_path)
