@@ -70,7 +70,7 @@ format: $(INSTALLED) ## Put the style right
 
 include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml service/client/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable service/client --editable '.[train,dev]'
 	touch $@
