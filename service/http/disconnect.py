@@ -83,7 +83,7 @@ class DepartureWatch:
         self._watcher: asyncio.Task[None] | None = None
         self._receiving: Any = None
         if _is_uvicorn(receive):
-            self._receiving = receive()
+            self._receiving = receive().__await__()
             self._step()
         else:
             self._watcher = asyncio.create_task(self._watch(receive))
