@@ -101,8 +101,8 @@ class Codec(ABC):
             NotAcceptableError: this type cannot hold these arrays.
         """
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str]:
-        """What the body of an answer has no room for, as headers."""
+    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+        """What the body of an answer has no room for, as headers; None where it says it all."""
         named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
         return named if seed is None else named | {"X-Bijecta-Seed": str(seed)}
 
@@ -132,8 +132,10 @@ def all_or_picked(arrays: Arrays, output: str | None) -> Arrays:
     Raises:
         InvalidInputError: there is none of that name.
     """
+    if output is None:
+        return arrays
     check_output(output, arrays)
-    return arrays if output is None else {output: arrays[output]}
+    return {output: arrays[output]}
 
 
 def first_or_picked(arrays: Arrays, output: str | None) -> NDArray[Any]:

@@ -36,9 +36,9 @@ class JsonCodec(Codec):
             content["seed"] = answer.seed
         return write_object(content)
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str]:
+    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
         """None: the body says it all."""
-        return {}
+        return None
 
 
 def read_object(body: bytes) -> dict[str, Any]:

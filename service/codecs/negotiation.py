@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from service.bundle import Manifest
 from service.codecs.base import Codec
-from service.codecs.registry import CODECS, JSON, READERS
+from service.codecs.registry import CODECS, JSON, body_codec
 from service.errors import NotAcceptableError
 from service.operations import FlowRequest
 
@@ -52,8 +52,8 @@ def choose_codec(
 
     Args:
         accept: the request's `Accept`, its repetitions joined by commas; empty where there is none.
-        content_type: of the request's body: among equals a binary type is answered in kind, and
-            any other in JSON.
+        content_type: the request's `Content-Type`: among equals a binary type is answered in kind,
+            and any other in JSON.
         schema: of the request.
         manifest: of the model that is to answer.
         output: the one array picked, if any.
@@ -63,7 +63,7 @@ def choose_codec(
     """
     ranked = _ranked if len(accept) <= CACHED_CHARACTERS else _ranked.__wrapped__
     reason = None
-    for codec in ranked(accept, READERS.get(content_type, JSON)):
+    for codec in ranked(accept, body_codec(content_type) or JSON):
         refusal = codec.refusal(schema, manifest, output)
         if refusal is None:
             return codec

@@ -14,8 +14,17 @@ JSON = JsonCodec()
 CODECS: tuple[Codec, ...] = (JSON, NpyCodec(), ArrowCodec(), WavCodec())
 """Every codec; where a caller is content with several, the first of them answers."""
 
-READERS = {content_type: codec for codec in CODECS for content_type in codec.body_types}
-"""Which codec reads a body, by its content type without parameters, in lower case."""
+_READERS = {content_type: codec for codec in CODECS for content_type in codec.body_types}
+
+
+def body_codec(content_type: str) -> Codec | None:
+    """The codec that reads a body of this `Content-Type`; None where none does."""
+    return _READERS.get(content_type) or _READERS.get(_bare(content_type))
+
+
+def _bare(content_type: str) -> str:
+    """A content type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def parse_request(schema: type[R], content_type: str, body: bytes, query: Mapping[str, str]) -> R:
@@ -28,8 +37,10 @@ def parse_request(schema: type[R], content_type: str, body: bytes, query: Mappin
     """
     if not body:
         return with_query(schema, {}, query)
-    codec = READERS.get(content_type)
+    codec = body_codec(content_type)
     if codec is None:
         expected = ", ".join(codec.media_type for codec in CODECS if codec.body_types)
-        raise UnsupportedMediaTypeError(f"expected one of {expected}, got {content_type:.80}")
+        raise UnsupportedMediaTypeError(
+            f"expected one of {expected}, got {_bare(content_type):.80}"
+        )
     return codec.parse(schema, body, query)

@@ -50,7 +50,7 @@ def receive_at_once(receive: Receive) -> Message | Suspended[Message]:
     return Suspended(steps, first)
 
 
-async def unless_departed(receive: Receive, work: Awaitable[T]) -> T:
+def unless_departed(receive: Receive, work: Awaitable[T]) -> Awaitable[T]:
     """What work comes to; it is cancelled when the caller leaves.
 
     Args:
@@ -60,11 +60,7 @@ async def unless_departed(receive: Receive, work: Awaitable[T]) -> T:
     Raises:
         ClientDisconnect: the caller has left.
     """
-    watch = DepartureWatch(receive)
-    try:
-        return await watch.finish(work)
-    finally:
-        watch.close()
+    return DepartureWatch(receive).finish(work, closes=True)
 
 
 class DepartureWatch:
@@ -82,24 +78,28 @@ class DepartureWatch:
         self._worker: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._receiving: Any = None
-        if _is_uvicorn(receive):
+        if type(getattr(receive, "__self__", None)).__module__.startswith("uvicorn."):
             self._receiving = receive().__await__()
             self._step()
         else:
             self._watcher = asyncio.create_task(self._watch(receive))
 
-    async def finish(self, work: Awaitable[T]) -> T:
+    async def finish(self, work: Awaitable[T], *, closes: bool = False) -> T:
         """What work comes to; it is cancelled when the caller leaves, or not begun where it has.
+
+        Args:
+            work: what to wait for.
+            closes: whether the watch is closed with it.
 
         Raises:
             ClientDisconnect: the caller has left.
         """
-        if self._is_departed:
-            if close := getattr(work, "close", None):
-                close()  # or Python warns that it was never awaited
-            raise ClientDisconnect
         self._worker = task = asyncio.current_task()
         try:
+            if self._is_departed:
+                if close := getattr(work, "close", None):
+                    close()  # or Python warns that it was never awaited
+                raise ClientDisconnect
             return await work
         except asyncio.CancelledError:
             # somebody else may have cancelled it too: a server that stops
@@ -108,6 +108,8 @@ class DepartureWatch:
             raise
         finally:
             self._worker = None
+            if closes:
+                self.close()
 
     def close(self) -> None:
         """Stop watching."""
@@ -147,7 +149,3 @@ class DepartureWatch:
             self._is_departed = True
             if self._worker is not None:
                 self._worker.cancel()
-
-
-def _is_uvicorn(receive: Receive) -> bool:
-    return type(getattr(receive, "__self__", None)).__module__.startswith("uvicorn.")

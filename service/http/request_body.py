@@ -43,8 +43,8 @@ class Headers:
 
     def joined(self, name: bytes) -> str:
         """The values of a header that is a list, in the order in which they came."""
-        if name not in self._by_name:
-            return ""
+        if len(self._by_name) == len(self._pairs):  # no header is repeated
+            return self[name]
         return b", ".join([value for key, value in self._pairs if key == name]).decode("latin-1")
 
 
@@ -73,7 +73,7 @@ async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
         ClientDisconnect: the caller has left.
     """
     encoding = headers[b"content-encoding"].strip().lower()
-    if encoding not in ("", "identity", *ENCODINGS):
+    if encoding and encoding != "identity" and encoding not in ENCODINGS:
         raise UnsupportedMediaTypeError(
             f"Content-Encoding: expected gzip, deflate or none, got {encoding:.40}"
         )

@@ -1,7 +1,7 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
+import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,7 +18,7 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import AsgiRoute, deadline, off_loop
+from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, body_of
 from service.http.streaming import StreamingAnswer
@@ -77,8 +77,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
-        size = sum(array.nbytes for array in answer.arrays.values())
-        content = await off_loop(size, partial(codec.dump, model.manifest, answer, output))
+        size = sum([array.nbytes for array in answer.arrays.values()])
+        if size > MIN_THREAD_BYTES:
+            content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
+        else:
+            content = codec.dump(model.manifest, answer, output)
         headers = codec.headers(model.manifest, answer.seed)
         return Response(content, media_type=codec.media_type, headers=headers)
 
@@ -90,10 +93,12 @@ class FlowRoute(AsgiRoute, Generic[R]):
         text = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         output = query.pop("output", None)
-        content_type = headers[b"content-type"].partition(";")[0].strip().lower()
+        content_type = headers[b"content-type"]
         schema = self.operation.request
-        parse = partial(parse_request, schema, content_type, body, query)
-        request = await off_loop(len(body), parse)
+        if len(body) > MIN_THREAD_BYTES:
+            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
+        else:
+            request = parse_request(schema, content_type, body, query)
         model = await self.server.store.get(request.model, request.version)
         accept = headers.joined(b"accept")
         codec = choose_codec(accept, content_type, schema, model.manifest, output)

@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2 over HTTP: inference in plain ASGI, all else by FastAPI."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, status
@@ -7,7 +8,7 @@ from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.errors import ForbiddenError
-from service.http.asgi_route import AsgiRoute, deadline, off_loop
+from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
 from service.http.disconnect import unless_departed
 from service.http.request_body import Headers, ServerDependency, body_of
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
@@ -36,12 +37,18 @@ class InferRoute(AsgiRoute):
         path = scope["path_params"]
         model, kind = await self.repository.find(path["name"], path.get("version", ""))
         length = headers[LENGTH_HEADER.lower().encode()]
-        inference = await off_loop(len(body), lambda: Inference.parse(kind, model, body, length))
+        if len(body) > MIN_THREAD_BYTES:
+            inference = await asyncio.to_thread(Inference.parse, kind, model, body, length)
+        else:
+            inference = Inference.parse(kind, model, body, length)
         answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
-        size = sum(values.nbytes for values in answer.arrays.values())
-        content, json_bytes = await off_loop(size, lambda: inference.dump(answer))
+        size = sum([values.nbytes for values in answer.arrays.values()])
+        if size > MIN_THREAD_BYTES:
+            content, json_bytes = await asyncio.to_thread(inference.dump, answer)
+        else:
+            content, json_bytes = inference.dump(answer)
         if json_bytes is None:
             return Response(content, media_type=JSON_TYPE)
         return Response(content, media_type=BYTES_TYPE, headers={LENGTH_HEADER: str(json_bytes)})

@@ -100,6 +100,19 @@ def test_an_answer_is_read_as_it_was_written(
     assert not tail
 
 
+@given(tensors() | st.tuples(st.just("BOOL"), arrays.arrays(np.bool_, SHAPES)))
+def test_answers_hold_arrays_of_any_type(tensor: tuple[str, NDArray[Any]]) -> None:
+    datatype, values = tensor
+    outputs = {"text": values, "bytes": values}
+    content, length = protocol.dump({}, outputs, {"text": False, "bytes": True})
+    as_json, as_binary = json.loads(content[:length])["outputs"]
+    assert as_json["datatype"] == as_binary["datatype"] == datatype
+    assert as_json["shape"] == as_binary["shape"] == list(values.shape)
+    assert np.array_equal(np.array(as_json["data"], values.dtype), values.ravel())
+    assert content[length:] == as_bytes(datatype, values)
+    assert as_binary["parameters"] == {"binary_data_size": len(content) - length}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
