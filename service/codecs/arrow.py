@@ -7,6 +7,7 @@ loaded with the first table.
 
 import io
 from collections.abc import Mapping
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -24,8 +25,11 @@ from service.codecs.base import (
     with_query,
 )
 from service.errors import InvalidInputError, MalformedBodyError, UnsupportedMediaTypeError
-from service.operations import Answer
+from service.operations import Answer, FlowRequest
 from service.types import Arrays
+
+HAS_PYARROW = find_spec("pyarrow") is not None
+NO_PYARROW = "this install knows no Arrow: pip install 'bijecta[arrow]'"
 
 
 class ArrowCodec(Codec):
@@ -33,6 +37,12 @@ class ArrowCodec(Codec):
 
     media_type = ARROW_TYPE
     body_types = (ARROW_TYPE,)
+
+    def refusal(
+        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+    ) -> str | None:
+        """An install without pyarrow writes no tables."""
+        return None if HAS_PYARROW else NO_PYARROW
 
     def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
         """A request whose rows are a table, with the context beside them."""
@@ -127,11 +137,10 @@ def read_table(body: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _pyarrow() -> ModuleType:
-    try:
-        import pyarrow
-    except ModuleNotFoundError:
-        hint = "this install knows no Arrow: pip install 'bijecta[arrow]'"
-        raise UnsupportedMediaTypeError(hint) from None
+    if not HAS_PYARROW:
+        raise UnsupportedMediaTypeError(NO_PYARROW)
+    import pyarrow
+
     module: ModuleType = pyarrow
     return module
 

@@ -77,6 +77,14 @@ async def call(
     return AsgiAnswer(start["status"], head, b"".join(m.get("body", b"") for m in bodies))
 
 
+class Held:
+    """Whether a question that does not end by itself has begun, and has been cancelled."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.cancelled = threading.Event()
+
+
 @contextmanager
 def behind_uvicorn(app: ASGIApp) -> Iterator[int]:
     """The port of a uvicorn server of an application."""

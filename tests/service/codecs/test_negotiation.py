@@ -119,6 +119,14 @@ def test_a_type_that_cannot_hold_the_answer_gives_way_to_the_next() -> None:
     assert caught.value.extra == {"offered": TYPES}
 
 
+def test_an_install_without_pyarrow_offers_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.codecs.arrow.HAS_PYARROW", False)
+    assert chosen(f"{ARROW}, {NPY};q=0.1") == NPY
+    with pytest.raises(NotAcceptableError, match="pip install 'bijecta") as caught:
+        choose_codec(ARROW, JSON, SampleRequest, SOUNDS, None)
+    assert caught.value.extra == {"offered": [JSON, NPY, WAV]}
+
+
 WEIGHTS = st.integers(0, 1000).map(lambda n: f"{n / 1000:.3f}")
 RANGES = st.sampled_from([*TYPES, "application/*", "audio/*", "*/*", "text/html"])
 MEMBERS = st.tuples(RANGES, WEIGHTS)

@@ -1,13 +1,13 @@
 """A store of one model, and questions that do not end by themselves."""
 
 import asyncio
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.engine import Engine
+from tests.helpers.asgi import Held
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +16,6 @@ def moons_store(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("moons")
     (folder / "moons-maf").symlink_to(store / "moons-maf")
     return folder
-
-
-class Held:
-    """Whether a question has begun, and whether it has been cancelled."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.cancelled = threading.Event()
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from service.http.app import create_app
-from tests.helpers.asgi import ASGI_SERVERS, make_server, wait_until
+from tests.helpers.asgi import ASGI_SERVERS, Held, make_server, wait_until
 from tests.helpers.http import NPY, metric
-from tests.service.http.conftest import Held
 
 BODY = json.dumps({"x": [[0.5, 0.5], [1.0, -0.5]]}).encode()
 
@@ -116,15 +115,23 @@ def test_a_departure_before_the_body_ends_begins_nothing(behind: Behind, held: H
     assert not held.begun.is_set()
 
 
-def test_a_departure_during_a_stream_ends_it(behind: Behind) -> None:
+@pytest.mark.parametrize("when", ["while it is drawn", "while it waits in send"])
+def test_a_departure_during_a_stream_ends_it(behind: Behind, when: str) -> None:
     def rows() -> float:
         return metric(behind.client, "bijecta_batch_rows_sum", graph="decode")
+
+    def waits() -> bool:
+        drawn = rows()
+        time.sleep(0.3)
+        return rows() == drawn
 
     before = rows()
     lines = ["POST /sample?n=5000000 HTTP/1.1", "Host: here", f"Accept: {NPY}"]
     with behind.connect() as connection:
         connection.sendall("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode())
         assert connection.recv(65536)[:12] == b"HTTP/1.1 200"
+        if when == "while it waits in send":
+            wait_until(waits)
     wait_until(lambda: metric(behind.client, "bijecta_inflight_requests") == 1)
     assert rows() - before < 1_000_000
     assert behind.client.post("/log_prob", content=BODY).status_code == 200

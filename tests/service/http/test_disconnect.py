@@ -13,8 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from service.http.disconnect import DepartureWatch, unless_departed
-from tests.helpers.asgi import call, running_app
-from tests.service.http.conftest import Held
+from tests.helpers.asgi import Held, call, running_app
 
 BODY = json.dumps({"x": [[0.5, 0.5], [1.0, -0.5]]}).encode()
 MESSAGES: list[Message] = [
