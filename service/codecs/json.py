@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.bundle import Manifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
 from service.errors import InvalidInputError, MalformedBodyError
-from service.operations import Answer, named, numbers, truths
+from service.operations import Answer, count_booleans, described_value, number_array
 
 
 class JsonCodec(Codec):
@@ -52,10 +52,10 @@ def read_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         content = _parse_slowly(body)
     if not isinstance(content, dict):
-        raise MalformedBodyError(f"expected a JSON object, got {named(content)}")
-    if truths(body, len(body)) == 0:
+        raise MalformedBodyError(f"expected a JSON object, got {described_value(content)}")
+    if count_booleans(body, len(body)) == 0:
         for key, value in content.items():
-            if type(value) is list and (array := numbers(value)) is not None:
+            if type(value) is list and (array := number_array(value)) is not None:
                 content[key] = array
     return content
 

@@ -48,7 +48,7 @@ def choose_codec(
     manifest: Manifest,
     output: str | None,
 ) -> Codec:
-    """The codec of an answer: the most wanted of those that can hold it.
+    """The codec of an answer: the most preferred of those that can hold it.
 
     Args:
         accept: the request's `Accept`, its repetitions joined by commas; empty where there is none.
@@ -75,7 +75,7 @@ def choose_codec(
 
 @lru_cache(CACHED_HEADERS)
 def _ranked(accept: str, own: Codec) -> tuple[Codec, ...]:
-    """The accepted codecs, the most wanted first; among equals that of the request's body."""
+    """The accepted codecs, the most preferred first; among equals that of the request's body."""
     ranges = _media_ranges(accept[:MAX_CHARACTERS]) or [MediaRange("*/*", False, 1.0)]
     in_order = sorted(CODECS, key=lambda codec: codec is not own)
     weights = {codec: _weight(codec.media_type, ranges) for codec in in_order}
@@ -83,7 +83,7 @@ def _ranked(accept: str, own: Codec) -> tuple[Codec, ...]:
 
 
 def _weight(media_type: str, ranges: list[MediaRange]) -> float:
-    """How much a media type is wanted; 0 where it is not accepted."""
+    """The weight of a media type; 0 where it is not accepted."""
     by_specificity = (
         [r.weight for r in ranges if r.media_range == media_type and not r.has_parameters],
         [r.weight for r in ranges if r.media_range == media_type and r.weight > 0],

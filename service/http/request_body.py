@@ -27,8 +27,8 @@ ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 class Headers:
     """The headers of a request, by lower-case name; empty where there is none.
 
-    What a request looks up takes three fifths of the time of starlette's `Headers` (4.8 µs against 8
-    on a busy core), which searches the list anew for each name.
+    The look-ups of a request take 4.8 µs, with starlette's `Headers`, which searches its list for
+    each name, 8 µs (both on a busy core).
 
     Args:
         scope: of an HTTP request.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.errors import MalformedBodyError, readable
 from service.open_inference import tensors
 from service.open_inference.tensors import Input, NamedTensor, Parameters
-from service.operations import truths
+from service.operations import count_booleans
 from service.types import Arrays
 
 # Of a request and of an answer: how many bytes of its body are JSON.
@@ -36,7 +36,7 @@ class InferenceJson(BaseModel):
     outputs: Annotated[list[NamedTensor], Field(max_length=16)] = []
 
     @property
-    def truths(self) -> int:
+    def booleans(self) -> int:
         """How many true and false there are beside the data."""
         tensors = [t.parameters for t in (*self.inputs, *self.outputs)]
         everywhere = (self.parameters, *tensors)
@@ -156,8 +156,8 @@ def _check_supported(parsed: InferenceJson) -> None:
 
 def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
-    # no look at each value: where the text has as many truths as the parameters, the data has none
-    may_hold_truths = truths(body, length) != parsed.truths
+    # no look at each value: where the text has as many booleans as the parameters, the data has none
+    may_hold_booleans = count_booleans(body, length) != parsed.booleans
     inputs: Arrays = {}
     for tensor in parsed.inputs:
         which = f"input {tensor.name!r:.80}"
@@ -167,7 +167,7 @@ def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
         if size is None and tensor.data is None:
             raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
         if size is None:
-            inputs[tensor.name] = tensors.from_json(tensor, may_hold_truths)
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans)
             continue
         if tensor.data is not None:
             raise MalformedBodyError(f"{which} has both data and binary_data_size")

@@ -11,7 +11,14 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
-from service.operations.values import first_wrong, named, numbers, packed, rectangle, truths
+from service.operations.values import (
+    count_booleans,
+    described_value,
+    first_mismatch,
+    flatten_lists,
+    number_array,
+    pack_numbers,
+)
 
 __all__ = [
     "FLOW_OPERATIONS",
@@ -26,10 +33,10 @@ __all__ = [
     "Operations",
     "Path",
     "SampleRequest",
-    "first_wrong",
-    "named",
-    "numbers",
-    "packed",
-    "rectangle",
-    "truths",
+    "count_booleans",
+    "described_value",
+    "first_mismatch",
+    "flatten_lists",
+    "number_array",
+    "pack_numbers",
 ]
