@@ -156,7 +156,7 @@ def _check_supported(parsed: InferenceJson) -> None:
 
 def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
-    # no look at each value: where the text has as many booleans as the parameters, the data has none
+    # Each value is looked at only where the text has more booleans than the parameters explain.
     may_hold_booleans = count_booleans(body, length) != parsed.booleans
     inputs: Arrays = {}
     for tensor in parsed.inputs:
