@@ -50,12 +50,16 @@ def kind_of(keys: Any) -> str | None:
         return str(keys["kind"])
     if keys.get("protocol") is not None:
         return "protocol"
-    source = str(keys.get("source", ""))
+    source = keys.get("source")
     if source in TOY_DENSITIES:
         return "toy"
     if source == "digits":
         return "digits"
-    path = Path(source)
+    by_its_keys = "sounds" if keys.get("window") is not None else "images"
+    return _kind_of_path(Path(source), by_its_keys) if isinstance(source, str) else by_its_keys
+
+
+def _kind_of_path(path: Path, kind_of_missing_folder: str) -> str:
     if path.is_dir():
         sounds = any(file.suffix.lower() == ".wav" for file in path.rglob("*"))
         return "sounds" if sounds else "images"
@@ -65,7 +69,7 @@ def kind_of(keys: Any) -> str | None:
     # a version number at the end of a folder's name is no suffix
     if path.suffix and not path.suffix[1:].isdigit():
         return "table"
-    return "sounds" if keys.get("window") is not None else "images"
+    return kind_of_missing_folder
 
 
 def _with_its_kind(keys: Any) -> Any:

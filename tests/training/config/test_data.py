@@ -104,6 +104,15 @@ def test_wrong_sections_are_refused(section: dict[str, Any], words: str) -> None
         data_source(**section)
 
 
+def test_without_a_source_no_folder_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValidationError, match=r"source\n *Field required"):
+        data_source()
+
+
 def test_folders_are_of_what_they_hold(tmp_path: Path) -> None:
     folder = tmp_path / "release-1.2"
     assert data_source(source=str(folder)).kind == "images"
