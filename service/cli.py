@@ -5,28 +5,32 @@ import logging
 import signal
 import sys
 from importlib.metadata import entry_points, version
+from typing import TYPE_CHECKING
 
-from service import settings
-from service.settings import Settings, SettingsError
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 TRAINING = ("train", "distill", "evaluate", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `bijecta`; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["serve"]:  # has a parser of its own: pydantic takes long to import
+        return _serve(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="bijecta", description="Train normalizing flows and serve them over HTTP."
     )
     parser.add_argument("--version", action="version", version=version("bijecta"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
+    commands.add_parser("serve", help="answer HTTP requests for the bundles of a store")
     for entry_point in entry_points(group="bijecta.commands"):
         try:
             entry_point.load()(commands)
         except ModuleNotFoundError:  # an image that holds the service and nothing else
             for name in TRAINING:
                 commands.add_parser(name, help="not in this install").set_defaults(handler=_absent)
-    # what follows a command that is absent is of no interest
+    # the arguments of an absent command are not looked at
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown and parsed.handler is not _absent:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -39,30 +43,27 @@ def _absent(_: argparse.Namespace) -> int:
     return 1
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="answer HTTP requests for the bundles of a store",
-        description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
-    )
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f" ({field.default})"
-        serve.add_argument(f"--{name.replace('_', '-')}", help=f"{field.description}{default}")
-    serve.set_defaults(handler=_serve)
+def _serve(arguments: list[str]) -> int:
+    from service.settings import SettingsError, load, parse_flags
+
+    try:
+        return _run(load(parse_flags(arguments)))
+    except SettingsError as error:
+        print(f"bijecta: {error}", file=sys.stderr)
+        return 1
 
 
-def _serve(arguments: argparse.Namespace) -> int:
+def _run(settings: "Settings") -> int:
     from service.http import Process
     from service.runtime import DeviceError
     from service.server import Server
 
-    # until uvicorn takes over: in a container, process 1 ignores what it has no handler for
+    # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        chosen = settings.load({name: getattr(arguments, name) for name in Settings.model_fields})
-        server = Server(chosen)
-    except (SettingsError, DeviceError) as error:
+        server = Server(settings)
+    except DeviceError as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
     Process(server).run()
