@@ -13,7 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow lint \
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow \
+    release-check lint \
     format
 
 help: ## List the targets
@@ -57,6 +58,9 @@ test: $(INSTALLED) ## Run the tests
 
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
 	STORE="$(STORE)" $(BIN)/pytest -m slow
+
+release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
+	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
 
 lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .
