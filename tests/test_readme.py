@@ -44,7 +44,7 @@ def same(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_requests_answer_as_printed(serve: Serve, tmp_path: Path) -> None:
     served = serve("--store", Path(os.environ.get("STORE", "store")))
     address = f"127.0.0.1:{served.client.base_url.port}"
@@ -62,7 +62,7 @@ def test_requests_answer_as_printed(serve: Serve, tmp_path: Path) -> None:
             assert found.strip() == expected.strip(), line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_client_answers_as_printed(serve: Serve) -> None:
     served = serve("--store", Path(os.environ.get("STORE", "store")))
     example = python_example("service.client")
