@@ -61,6 +61,9 @@ test-long: store ## Check the trained models of STORE against their bars, and ru
 release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
 
+docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
+	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
+
 notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
 	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md
 
