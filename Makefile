@@ -14,7 +14,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
-    release-check docker-check notices lint format
+    gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,9 @@ test: $(INSTALLED) ## Run the tests
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
 	STORE="$(STORE)" $(BIN)/pytest -m long
+
+gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
+	$(BIN)/pytest -m gpu
 
 release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf

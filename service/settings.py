@@ -1,40 +1,27 @@
 """What can be set about a server: each field is a flag of `bijecta serve` and a variable.
 
-`--max-rows` is the field `max_rows` and the variable `BIJECTA_MAX_ROWS`; the flag wins. Importing
-this module takes 0.2 s of a CPU, so that `bijecta --help` does without.
+`--max-rows` is the field `max_rows` and the variable `BIJECTA_MAX_ROWS`; the flag wins.
 """
 
-import os
+import argparse
+import sys
 import tomllib
-from argparse import ArgumentParser
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from service.errors import readable
 
 PREFIX = "BIJECTA_"
 
-BOOLEANS = dict.fromkeys(("true", "1", "yes", "on", "y", "t"), True)
-BOOLEANS |= dict.fromkeys(("false", "0", "no", "off", "n", "f"), False)
-
-EXPECTED_MODELS = 'expected JSON such as {"digits-maf": {"threads": 2}}'
-
 Count = Annotated[int, Field(ge=1)]
 
 
 class SettingsError(Exception):
-    """Settings that are not allowed; the text names the flag or the variable of each."""
+    """Settings that make no sense; the text names each."""
 
 
 class ModelSettings(BaseModel):
@@ -43,81 +30,68 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: Count | None = Field(
-        None, description="CPU threads of a model (what the machine or container grants)"
+        default=None, description="CPU threads of a model (what the machine or container grants)"
     )
     batch_rows: Count | None = Field(
-        None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
+        default=None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
     )
     queue_rows: Count = Field(
-        4096, description="most rows that wait for a graph, before requests are refused"
+        default=4096, description="most rows that wait for a graph, before requests are refused"
     )
 
 
-class Settings(ModelSettings, BaseSettings):
-    """Settings of one server; `load` takes them from flags and variables."""
+class Settings(BaseSettings, ModelSettings):
+    """Settings of one server: what is given, else the environment, else the default."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_implicit_flags=True,
-        cli_kebab_case=True,
-        cli_show_env_vars=True,
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    store: Path = Field(Path("store"), description="folder of bundles")
-    host: str = Field("127.0.0.1", description="address to listen on")
+    store: Path = Field(default=Path("store"), description="folder of bundles")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        8000, description="port; 0 picks a free one"
+        default=8000, description="port; 0 picks a free one"
     )
     device: str = Field(
-        "auto",
+        default="auto",
         description="auto uses a GPU if there is one; cuda, or cuda:1, refuses to start without; "
         "cpu, or cpu:4 with four threads",
     )
-    default_model: str | None = Field(None, description="the model of requests that name none")
-    max_rows: Count = Field(65_536, description="rows a request")
-    max_sample_rows: Count = Field(
-        10_000_000, description="rows of a sample in npy or Arrow, which comes a piece at a time"
+    default_model: str | None = Field(
+        default=None, description="the model of requests that name none"
     )
-    max_body_mib: Count = Field(64, description="MiB a request body")
+    max_rows: Count = Field(default=65_536, description="rows a request")
+    max_sample_rows: Count = Field(
+        default=10_000_000,
+        description="rows of a sample in npy or Arrow, which comes a piece at a time",
+    )
+    max_body_mib: Count = Field(default=64, description="MiB a request body")
     max_models_mib: Count | None = Field(
-        None,
+        default=None,
         description="MiB of bundles loaded at once; beyond, those asked for longest ago are "
         "unloaded until they are asked for again (no limit)",
     )
     poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="how often the store is looked through for changes; 0 for never"
+        default=0.0, description="how often the store is looked through for changes; 0 for never"
     )
     model_control: bool = Field(
-        False, description="whether callers may load and unload models, under /v2/repository"
+        default=False,
+        description="whether callers may load and unload models, under /v2/repository",
     )
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="after SIGTERM, time to go on answering while not ready"
+        default=0.0, description="after SIGTERM, time to go on answering while not ready"
     )
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
-        30, description="after that, time for requests in progress to be answered"
+        default=30, description="after that, time for requests in progress to be answered"
     )
     model_settings: Path | None = Field(
-        None, description="TOML file with a table of threads, batch_rows, queue_rows by model"
+        default=None,
+        description="TOML file with a table of threads, batch_rows, queue_rows by model",
     )
-    models: dict[str, ModelSettings] = Field(
-        {},
-        description="the same as JSON, before the file: "
-        '{"digits-maf": {"threads": 2}}; or a variable for each, BIJECTA_MODELS__DIGITS__THREADS',
+    models: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="the same tables as JSON, or BIJECTA_MODELS__NAME__THREADS=2; they win",
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments: `load` merges flags and variables."""
-        return (init_settings,)
 
     @property
     def max_body(self) -> int:
@@ -130,105 +104,86 @@ class Settings(ModelSettings, BaseSettings):
         return None if self.max_models_mib is None else self.max_models_mib * 2**20
 
 
-def parse_flags(arguments: list[str]) -> dict[str, Any]:
-    """Values by field from the arguments of `bijecta serve`, those that it has.
-
-    Arguments that are no flags of it end the process, with its usage.
-
-    Raises:
-        SettingsError: a value that cannot be read.
-    """
-    parser = ArgumentParser(
-        prog="bijecta serve",
-        description="Answer HTTP requests for the bundles of a store. "
-        "Each option is a variable as well; the option wins.",
+def add_flags(parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
+    """Give a parser a flag for each setting; `load` takes what this returns."""
+    return CliSettingsSource(
+        Settings,
+        root_parser=parser,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        add_argument_method=_add_argument,
     )
-    source = CliSettingsSource[Settings](
-        Settings, root_parser=parser, add_argument_method=_add_argument
-    )
-    parsed = parser.parse_args(_without_boolean_values(arguments))
-    try:
-        return source(parsed_args=parsed)()
-    except pydantic_settings.SettingsError:  # of the one field that is read as JSON
-        raise SettingsError(f"--models: {EXPECTED_MODELS}") from None
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags, then variables, then defaults.
+def as_flags(arguments: list[str]) -> list[str]:
+    """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
+    booleans = {_flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
+    flags: list[str] = []
+    for argument in arguments:
+        last = flags[-1] if flags else ""
+        if last in booleans and argument.lower() in ("true", "false"):
+            flags[-1] = last if argument.lower() == "true" else f"--no-{last.removeprefix('--')}"
+            print(f"bijecta: {last} {argument} is now {flags[-1]}", file=sys.stderr)
+        else:
+            flags.append(argument)
+    return flags
+
+
+def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settings:
+    """Settings from flags, then the environment, then the defaults.
 
     Args:
-        flags: values by field.
-        environ: variables by name; those without a field are ignored.
+        flags: what `add_flags` returned for the parser.
+        arguments: what the parser made of the command line.
 
     Raises:
         SettingsError: a value that is not allowed.
     """
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environ.items()}
     try:
-        return Settings(**{**source(), **flags})
-    except pydantic_settings.SettingsError:  # of the one field that is read as JSON
-        raise SettingsError(f"{PREFIX}MODELS: {EXPECTED_MODELS}") from None
+        return Settings(_cli_settings_source=flags(parsed_args=arguments))  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SettingsError("; ".join(_describe(e, flags) for e in error.errors())) from None
+        raise SettingsError("; ".join(map(_readable, error.errors()))) from None
+    except pydantic_settings.SettingsError:  # of the one setting that is read as JSON
+        expected = 'models: expected JSON such as {"digits-maf": {"threads": 2}}'
+        raise SettingsError(f"{expected} (--models, {PREFIX}MODELS)") from None
 
 
 def by_model(settings: Settings) -> dict[str, ModelSettings]:
-    """Settings of each model that has its own: from `models`, then the file, then the server's.
+    """The settings of each model that has its own.
 
     Raises:
         SettingsError: a file that cannot be read, or a value that is not allowed.
     """
-    path, own = settings.model_settings, settings.models
+    path, tables = settings.model_settings, dict[str, Any]()
     common = settings.model_dump(include=set(ModelSettings.model_fields))
     try:
-        tables = {} if path is None else tomllib.loads(path.read_text())
+        if path is not None:
+            tables = tomllib.loads(path.read_text())
         return {
             name: ModelSettings.model_validate(
-                common
-                | dict(tables.get(name, {}))
-                | (own[name].model_dump(exclude_unset=True) if name in own else {})
+                common | dict(tables.get(name, {})) | settings.models.get(name, {})
             )
-            for name in tables.keys() | own.keys()
+            for name in {**tables, **settings.models}
         }
     except ValidationError as error:
-        raise SettingsError(f"{path}: {'; '.join(map(readable, error.errors()))}") from None
+        where = "models" if path is None else path
+        raise SettingsError(f"{where}: {'; '.join(map(readable, error.errors()))}") from None
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{path}: {error}") from None
 
 
-def _add_argument(parser: ArgumentParser, *names: str, **options: Any) -> None:
-    """Add a flag; its help does not mention an empty default."""
-    for empty in (" (default: None)", " (default: {})"):
-        options["help"] = options["help"].replace(empty, "")
+def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
+    """Add a flag; its help does not name a default of None, which the text describes."""
+    options["help"] = options["help"].replace(" (default: None)", "").replace(" (default: {})", "")
     parser.add_argument(*names, **options)
-
-
-def _without_boolean_values(arguments: list[str]) -> list[str]:
-    """Rewrite `--model-control true`, the form of version 0.1, as `--model-control`."""
-    flags = {
-        _flag(name) for name, field in Settings.model_fields.items() if field.annotation is bool
-    }
-    rewritten: list[str] = []
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        if flag in flags and equals:
-            rewritten.append(flag)
-            argument = value
-        if rewritten and rewritten[-1] in flags and argument.lower() in BOOLEANS:
-            if not BOOLEANS[argument.lower()]:
-                rewritten[-1] = rewritten[-1].replace("--", "--no-", 1)
-        else:
-            rewritten.append(argument)
-    return rewritten
-
-
-def _describe(error: Any, flags: Mapping[str, Any]) -> str:
-    """One error of a validation, by the flag or the variable that holds the value."""
-    field, *rest = error["loc"]
-    name = _flag(field) if field in flags else f"{PREFIX}{field.upper()}"
-    return readable({**error, "loc": (name, *rest)})
 
 
 def _flag(field: str) -> str:
     return f"--{field.replace('_', '-')}"
+
+
+def _readable(error: Any) -> str:
+    """One error, with the flag and the variable of its setting."""
+    field = str(error["loc"][0])
+    return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"
