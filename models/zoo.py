@@ -3,12 +3,12 @@
 Recipes, checkpoints, export and the law tests all build flows here and nowhere else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
-from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
+from models.distributions import BASES, Base
 from models.families import (
     Family,
     Gaussianization,
@@ -30,7 +30,9 @@ from models.families import (
     WaveNet,
 )
 from models.flow import Flow
-from models.layers import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers import PREPROCESSING
+
+__all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "fixed_layer"]
 
 FAMILIES: dict[str, type[Family]] = {
     "nice": Nice,
@@ -50,18 +52,6 @@ FAMILIES: dict[str, type[Family]] = {
     "sylvester": SylvesterFlow,
     "gaussianization": Gaussianization,
     "iterative-gaussianization": IterativelyGaussianized,
-}
-
-BASES: dict[str, Callable[..., Base]] = {
-    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
-}
-
-PREPROCESSING: dict[str, Callable[..., Bijection]] = {
-    "standardize": Standardize,
-    "logit": Logit,
-    "soft-logit": SoftLogit,
-    "whiten": Whiten,
-    "normal-marginals": NormalMarginals,
 }
 
 

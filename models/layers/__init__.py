@@ -23,13 +23,14 @@ from models.layers.linear import LU, Householder
 from models.layers.low_rank import Planar, Radial, Sylvester
 from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
-from models.layers.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers.preprocessing import PREPROCESSING
 from models.layers.sequential_inverse import FEW, LARGEST, Inverse
 
 __all__ = [
     "FEW",
     "LARGEST",
     "LU",
+    "PREPROCESSING",
     "ActNorm",
     "CausalAutoregressive",
     "ChannelCoupling",
@@ -38,21 +39,16 @@ __all__ = [
     "Inverse",
     "IterativeGaussianization",
     "Layers",
-    "Logit",
     "MarginalMixture",
     "MaskCoupling",
     "MaskedAutoregressive",
     "MaskedConvolution",
-    "NormalMarginals",
     "Partial",
     "Planar",
     "Radial",
     "Rescale",
-    "SoftLogit",
-    "Standardize",
     "Step",
     "Sylvester",
-    "Whiten",
     "checkerboard",
     "half_of_channels",
     "is_image",

@@ -35,7 +35,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     student, teacher = run.best_flow(), run.teacher().best_flow()
     seed = run.file.recipe.fit.seed
     generator = torch.Generator().manual_seed(seed + 3)
-    contexts = None if dataset.test_context is None else torch.from_numpy(dataset.test_context)
+    contexts = None if dataset.test.context is None else torch.from_numpy(dataset.test.context)
     n = math.prod(dataset.event_shape)
     rows = min(ROWS, max(FEWEST, VALUES // n))
     drawn = _draw(rows, student, teacher, contexts, generator)
@@ -43,7 +43,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     more = _draw(rows, teacher, teacher, contexts, generator)
     copies = run.file.recipe.fit.noise_copies
     held_out = log_prob(
-        teacher, dataset.noisy(dataset.test, copies, seed + 1), dataset.test_context
+        teacher, dataset.noisy(dataset.test.rows, copies, seed + 1), dataset.test.context
     )
     found = Fidelity(
         rows=rows,

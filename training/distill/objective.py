@@ -110,12 +110,12 @@ class Distillation:
         if recipe.temperature != 1 and flow.base.name != "normal":
             raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
-        fixed = len(run.file.flow["preprocessing"])
+        fixed = len(run.file.flow.preprocessing)
         self.student, self.teacher = (without_first(part, fixed) for part in (flow, teacher))
         self.loss = Divergence(self.student, self.teacher, recipe.terms)
         self.contexts: Tensor | None = None
-        if dataset.train_context is not None:
-            self.contexts = torch.from_numpy(dataset.train_context).to(flow.like)
+        if dataset.train.context is not None:
+            self.contexts = torch.from_numpy(dataset.train.context).to(flow.like)
         by_pairs = any(term.kind in BY_PAIRS for term in recipe.terms)
         z, context = self._latents(recipe.validation_rows, self.seed + 1)
         inputs = z[:, None]

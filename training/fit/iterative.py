@@ -38,7 +38,7 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     Raises:
         TrainingError: no step has a finite score.
     """
-    recipe, options = run.file.recipe.fit, run.file.flow["options"]
+    recipe, options = run.file.recipe.fit, run.file.flow.options
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     flow = run.new_flow().to(device).eval()
@@ -50,9 +50,9 @@ def gaussianize(run: Run, dataset: Dataset, device: torch.device) -> Progress:
     # one by one again, as they were fitted: rounding, and so every later step, is the same
     resumed = [Step(*parts) for parts in zip(*steps.steps, strict=True)]
     steps.truncate(0)
-    train = _Rows(flow, dataset.noisy(dataset.train, 1, recipe.seed), dataset.train_context)
-    held = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
-    validation = _Rows(flow, held, dataset.validation_context)
+    train = _Rows(flow, dataset.noisy(dataset.train.rows, 1, recipe.seed), dataset.train.context)
+    held = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
+    validation = _Rows(flow, held, dataset.validation.context)
     for step in resumed:
         _append(steps, step, train, validation)
     saved = progress.seconds

@@ -49,15 +49,15 @@ class Likelihood:
             return None if values is None else torch.from_numpy(values).to(device)
 
         drawn = dataset.augmentation
-        self.x = torch.from_numpy(dataset.train if drawn is None else drawn.sources).to(device)
+        self.x = torch.from_numpy(dataset.train.rows if drawn is None else drawn.sources).to(device)
         self.rows = len(self.x)
         self.draw = None if drawn is None else drawn.draw
-        self.context = moved(dataset.train_context)
+        self.context = moved(dataset.train.context)
         self.integer = moved(dataset.integer if dataset.integer.any() else None)
         held = team.share(len(dataset.validation))
-        noisy = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
+        noisy = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
         self.validation = noisy[:, held]
-        context = dataset.validation_context
+        context = dataset.validation.context
         self.validation_context = None if context is None else context[held]
 
     def start(self) -> None:
@@ -88,7 +88,7 @@ class Likelihood:
 def start(flow: Flow, dataset: Dataset, seed: int) -> None:
     """Let a flow's layers that take their first values from data take them; once, untrained."""
     rows = slice(ROWS_TO_START)
-    inputs = [dataset.noisy(dataset.train[rows], 1, seed)[0]]
-    if dataset.train_context is not None:
-        inputs.append(dataset.train_context[rows])
+    inputs = [dataset.noisy(dataset.train.rows[rows], 1, seed)[0]]
+    if dataset.train.context is not None:
+        inputs.append(dataset.train.context[rows])
     flow.eval().start(*(torch.from_numpy(values).to(flow.like) for values in inputs))
