@@ -141,7 +141,7 @@ def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path:
     assert sorted(p.name for p in (tmp_path / "twice").iterdir()) == ["1", "2"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_killed_at_any_moment_leaves_a_store_that_loads(
     runs: Path, tmp_path: Path
 ) -> None:
