@@ -56,7 +56,7 @@ test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
-	STORE="$(STORE)" $(BIN)/pytest -m long
+	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

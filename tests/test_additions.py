@@ -72,7 +72,7 @@ def test_each_addition_touches_as_many_files_as_the_table_says() -> None:
         assert (len(files[name]) - len(of_client), len(of_client)) == (ours, clients), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_addition_works_in_a_copy(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     (copy / "tests").mkdir(parents=True)

@@ -23,9 +23,7 @@ def claimed() -> dict[str, tuple[int, int]]:
 def shown() -> dict[str, list[str]]:
     """The files that each addition's section touches."""
     content = (ROOT / PAGE).read_text(encoding="utf-8")
-    sections = re.findall(
-        r"^### An? ([a-z ]+)\n(.*?)(?=^### |\Z)", content, re.DOTALL | re.MULTILINE
-    )
+    section = re.compile(r"^### An? ([a-z ]+)\n(.*?)(?=^### |\Z)", re.DOTALL | re.MULTILINE)
     return {
         name: sorted(set(re.findall(r"^```(?:python|diff) (\S+)$", text, re.MULTILINE)))
         for name, text in section.findall(content)
