@@ -93,7 +93,7 @@ class Bijection(nn.Module, ABC):
         self._check(z, self.latent_shape, "z", context)
         return self._decode(z, context)
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Take first values of parameters from data, where a layer has such; once, untrained.
 
         Args:
@@ -159,14 +159,18 @@ class Compose(Bijection):
         """The support of the first layer."""
         return self._layers()[0].support
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Each layer takes its first values from what the layers before it make of the data."""
         layers = self._layers()
-        taking = [i for i, layer in enumerate(layers) if type(layer).start is not Bijection.start]
+        taking = [
+            i
+            for i, layer in enumerate(layers)
+            if type(layer).initialize_from_data is not Bijection.initialize_from_data
+        ]
         # no data is wanted after the last of them, and an encode may take minutes
         for layer in layers[: max(taking, default=-1) + 1]:
             seen = context if layer.context_shape is not None else None
-            layer.start(x, seen)
+            layer.initialize_from_data(x, seen)
             x, _ = layer.encode(x, seen)
 
     def _layers(self) -> list[Bijection]:

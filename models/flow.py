@@ -48,15 +48,15 @@ class Flow(nn.Module):
             return self.bijection.context_shape
         return self.features.context_shape
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Take first values of parameters from data (`Bijection.start`); once, untrained.
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Take first values of parameters from data (`Bijection.initialize_from_data`); once, untrained.
 
         Args:
             x: batch × event shape, inside the support.
             context: batch × context shape, exactly when the flow has one.
         """
         with torch.no_grad():
-            self.bijection.start(x, self.featured(context))
+            self.bijection.initialize_from_data(x, self.featurize(context))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents.
@@ -69,7 +69,7 @@ class Flow(nn.Module):
             z: batch × latent shape; log p(x): batch, in nats. A row outside a bounded support
             has log p(x) = −inf and z = NaN.
         """
-        context = self.featured(context)
+        context = self.featurize(context)
         support = self.bijection.support
         if support is None:
             z, log_det = self.bijection.encode(x, context)
@@ -92,7 +92,7 @@ class Flow(nn.Module):
         Returns:
             x: batch × event shape; log p(x): batch, in nats.
         """
-        x, log_det = self.bijection.decode(z, self.featured(context))
+        x, log_det = self.bijection.decode(z, self.featurize(context))
         return x, self.base.log_prob(z) - log_det
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -122,6 +122,6 @@ class Flow(nn.Module):
         """Any tensor of the flow, of its number type and on its device."""
         return next(t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
 
-    def featured(self, context: Tensor | None) -> Tensor | None:
+    def featurize(self, context: Tensor | None) -> Tensor | None:
         """The context as the bijection reads it: batch × context shape → batch × features."""
         return context if self.features is None else self.features(context)

@@ -4,13 +4,13 @@ from models.layers.autoregressive import MaskedAutoregressive
 from models.layers.causal import CausalAutoregressive
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.layers.gaussianization import (
+    GaussianizationStep,
     IterativeGaussianization,
     MarginalMixture,
-    Step,
     with_constant,
 )
 from models.layers.images import (
-    Layers,
+    LayerFactory,
     Partial,
     checkerboard,
     half_of_channels,
@@ -24,20 +24,21 @@ from models.layers.low_rank import Planar, Radial, Sylvester
 from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
 from models.layers.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
-from models.layers.sequential_inverse import FEW, LARGEST, Inverse
+from models.layers.sequential_inverse import COORDINATE_LIMIT, ONE_BLOCK_COORDINATES, Inverse
 
 __all__ = [
-    "FEW",
-    "LARGEST",
+    "COORDINATE_LIMIT",
     "LU",
+    "ONE_BLOCK_COORDINATES",
     "ActNorm",
     "CausalAutoregressive",
     "ChannelCoupling",
     "Coupling",
+    "GaussianizationStep",
     "Householder",
     "Inverse",
     "IterativeGaussianization",
-    "Layers",
+    "LayerFactory",
     "Logit",
     "MarginalMixture",
     "MaskCoupling",
@@ -50,7 +51,6 @@ __all__ = [
     "Rescale",
     "SoftLogit",
     "Standardize",
-    "Step",
     "Sylvester",
     "Whiten",
     "checkerboard",

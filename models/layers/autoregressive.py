@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.bijection import Bijection, sum_event
 from models.layers.permutation import permutation
-from models.layers.sequential_inverse import Inverse, invert, usual
+from models.layers.sequential_inverse import Inverse, default_inverse, invert
 from models.networks import Conditioner, MaskedMLP
 from models.numerics import UnivariateMap
 
@@ -16,7 +16,7 @@ class MaskedAutoregressive(Bijection):
     """MAF: each coordinate is mapped monotonically given those before it.
 
     Papamakarios et al. 2017. Encoding costs one pass of the network, decoding little more, in as
-    many steps as there are coordinates or fewer (`ordered.invert`).
+    many steps as there are coordinates or fewer (`sequential_inverse.invert`).
     `Inverted(MaskedAutoregressive(…))` is the inverse autoregressive flow (Kingma et al. 2016).
 
     Args:
@@ -46,7 +46,7 @@ class MaskedAutoregressive(Bijection):
         self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
         position = self.order.argsort().tolist()
         self.network = MaskedMLP(position, univariate.size, self.context_features, conditioner)
-        self.inverse = usual(len(self.order))
+        self.inverse = default_inverse(len(self.order))
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each coordinate's map: batch × D → batch × D × univariate.size."""
@@ -62,7 +62,7 @@ class MaskedAutoregressive(Bijection):
         inverse = self.inverse
         if torch.is_grad_enabled():
             # sweeps that have found x have not always found its derivatives
-            inverse = Inverse("ordered", inverse.width)
+            inverse = Inverse("sequential", inverse.width)
         context = None if context is None else context.flatten(1)
         flat = z.flatten(1).index_select(1, self.order)
         x, log_slope = invert(self.network, self.univariate, flat, context, inverse)

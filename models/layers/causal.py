@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection, sum_event
-from models.networks import BLOCK, CausalConvNet, Conditioner
-from models.numerics import Tensors, UnivariateMap, loop
+from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner
+from models.numerics import Tensors, UnivariateMap, scan_loop
 
 
 class Walk:
     """A causal layer's way through time, which computes each hidden unit once.
 
     Every hidden layer has a queue of what it has read, oldest first, as long as its dilation (Le
-    Paine et al. 2016, §2). Those of fewer than `BLOCK` steps move at every step. What the others
+    Paine et al. 2016, §2). Those of fewer than `BLOCK_STEPS` steps move at every step. What the others
     give back within a block they held before it, and they move from block to block: moved at every
     step, the longest would cost many times what the network does.
 
@@ -28,8 +28,8 @@ class Walk:
     ) -> None:
         self.network, self.univariate, self.moves = network, univariate, moves
         numbered = list(enumerate(network.dilations))
-        self.short = [i for i, steps in numbered if steps < BLOCK]
-        self.long = [i for i, steps in numbered if steps >= BLOCK]
+        self.short = [i for i, steps in numbered if steps < BLOCK_STEPS]
+        self.long = [i for i, steps in numbered if steps >= BLOCK_STEPS]
 
     def start(self, z: Tensor) -> list[Tensor]:
         """The value before the first, batch × 1, and queues: short ones, then long ones."""
@@ -38,14 +38,14 @@ class Walk:
         return [z.new_zeros(z.shape[0], 1), *queues]
 
     def block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
-        """Go through as many steps as `rows`, z and perhaps places, have, which is at most `BLOCK`.
+        """Go through as many steps as `rows`, z and perhaps places, have, which is at most `BLOCK_STEPS`.
 
         Gives the states after them, and x and log|dx/dz|, each steps × batch.
         """
         now, queues = states[: 1 + len(self.short)], states[1 + len(self.short) :]
         steps = rows[0].shape[0]
         given = [queue[:steps] for queue in queues]
-        now, (x, log_slope, *read) = loop(self.step, now, [*given, *rows])
+        now, (x, log_slope, *read) = scan_loop(self.step, now, [*given, *rows])
         moved = [torch.cat([q[steps:], r]) for q, r in zip(queues, read, strict=True)]
         return [*now, *moved], [x, log_slope]
 
@@ -123,15 +123,18 @@ class CausalAutoregressive(Bijection):
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         walk = Walk(self.network, self.univariate, self.network.moves(context))
         rows = [self._turned(z).T]
-        if self.network.places is not None:
-            rows.append(self.network.places)
+        if self.network.positional_bias is not None:
+            rows.append(self.network.positional_bias)
         (length,) = self.event_shape
-        whole = length // BLOCK * BLOCK
+        whole = length // BLOCK_STEPS * BLOCK_STEPS
         states: Tensors = walk.start(z)
         found: list[Tensors] = []
         if whole:
-            blocks = [row[:whole].reshape(whole // BLOCK, BLOCK, *row.shape[1:]) for row in rows]
-            states, outputs = loop(walk.block, states, blocks)
+            blocks = [
+                row[:whole].reshape(whole // BLOCK_STEPS, BLOCK_STEPS, *row.shape[1:])
+                for row in rows
+            ]
+            states, outputs = scan_loop(walk.block, states, blocks)
             found.append([output.flatten(0, 1) for output in outputs])
         if whole < length:
             found.append(walk.block(states, [row[whole:] for row in rows])[1])

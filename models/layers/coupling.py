@@ -12,7 +12,7 @@ from models.networks import MLP, Conditioner, ConvNet
 from models.numerics import UnivariateMap
 
 
-class _PartCoupling(Bijection):
+class _FirstAxisCoupling(Bijection):
     """One part of a row's entries along its first axis passes through and steers the others."""
 
     passed: Tensor
@@ -60,7 +60,7 @@ class _PartCoupling(Bijection):
         """Parameters of each mapped element, by what passes."""
 
 
-class Coupling(_PartCoupling):
+class Coupling(_FirstAxisCoupling):
     """Coupling layer; NICE with an additive map, RealNVP with an affine one.
 
     Dinh et al. 2014, eqs. 7–8; Dinh et al. 2017, eqs. 4–5. Both directions cost one pass.
@@ -97,7 +97,7 @@ class Coupling(_PartCoupling):
         return theta.view(-1, len(self.mapped), self.univariate.size)
 
 
-class ChannelCoupling(_PartCoupling):
+class ChannelCoupling(_FirstAxisCoupling):
     """Coupling layer of an image: some channels steer the others by a convolutional network.
 
     Dinh et al. 2017, §3.4; Kingma & Dhariwal 2018, §3.3. Both directions cost one pass.

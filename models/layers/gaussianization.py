@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.bijection import Bijection, Shape, sum_event
 from models.networks import Conditioner, Parameters
-from models.numerics import Knots, LogisticMixture, loop, spline, spline_inverse
+from models.numerics import Knots, LogisticMixture, scan_loop, spline, spline_inverse
 
 
 class MarginalMixture(Bijection):
@@ -40,7 +40,7 @@ class MarginalMixture(Bijection):
         size = math.prod(self.event_shape) * self.univariate.size
         self.mixtures = Parameters(size, self.context_features, conditioner)
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Put the mixtures' components at the quantiles of the data."""
         with torch.no_grad():
             self.mixtures.value.copy_(self.univariate.fit(x.flatten(1)).flatten())
@@ -59,7 +59,7 @@ class MarginalMixture(Bijection):
         return theta.view(-1, math.prod(self.event_shape), self.univariate.size)
 
 
-class Step(NamedTuple):
+class GaussianizationStep(NamedTuple):
     """One step of `IterativeGaussianization`, in the order of encoding.
 
     Args:
@@ -104,25 +104,25 @@ class IterativeGaussianization(Bijection):
         n = math.prod(self.event_shape)
         features = 0 if self.context_shape is None else self.context_features + 1
         self.shapes: list[Shape] = [(2, features, n), (3, n, knots), (n,), (n, n)]
-        for name, shape in zip(Step._fields, self.shapes, strict=True):
+        for name, shape in zip(GaussianizationStep._fields, self.shapes, strict=True):
             self.register_buffer(name, torch.zeros(0, *shape))
         self._inverse: Tensor | None = None
         self._log_abs_det: Tensor | None = None
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     @property
-    def steps(self) -> Step:
+    def steps(self) -> GaussianizationStep:
         """All steps: each field with one more axis in front."""
-        return Step(*(getattr(self, name) for name in Step._fields))
+        return GaussianizationStep(*(getattr(self, name) for name in GaussianizationStep._fields))
 
-    def append(self, step: Step) -> None:
+    def append(self, step: GaussianizationStep) -> None:
         """Add a step at the end of encoding."""
-        for name, held, new in zip(Step._fields, self.steps, step, strict=True):
+        for name, held, new in zip(GaussianizationStep._fields, self.steps, step, strict=True):
             setattr(self, name, torch.cat([held, new.to(held)[None]]))
 
     def truncate(self, count: int) -> None:
         """Keep the first steps only."""
-        for name, held in zip(Step._fields, self.steps, strict=True):
+        for name, held in zip(GaussianizationStep._fields, self.steps, strict=True):
             setattr(self, name, held[:count].clone())
 
     def fold(self) -> None:
@@ -163,7 +163,7 @@ class IterativeGaussianization(Bijection):
         """Send rows and the log-determinant so far, as one state, through every step."""
         flat = value.flatten(1)
         start = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
-        (state,), _ = loop(lambda now, row: ([step(now[0], row[0])], []), [start], [rows])
+        (state,), _ = scan_loop(lambda now, row: ([step(now[0], row[0])], []), [start], [rows])
         return state[:, :-1].view_as(value), state[:, -1]
 
     def _pack(self, matrix: Tensor) -> Tensor:
@@ -174,11 +174,11 @@ class IterativeGaussianization(Bijection):
             log_abs_det = torch.linalg.slogdet(self.steps.matrix).logabsdet
         return torch.cat([*(part.flatten(1) for part in steps), log_abs_det[:, None]], 1)
 
-    def _unpack(self, row: Tensor) -> tuple[Step, Tensor]:
+    def _unpack(self, row: Tensor) -> tuple[GaussianizationStep, Tensor]:
         sizes = [math.prod(shape) for shape in self.shapes]
         *parts, log_abs_det = torch.split(row, [*sizes, 1])
         shaped = (p.view(*s) for p, s in zip(parts, self.shapes, strict=True))
-        return Step(*shaped), log_abs_det
+        return GaussianizationStep(*shaped), log_abs_det
 
     def _regress(
         self, regression: Tensor, x: Tensor, context: Tensor | None
@@ -201,7 +201,7 @@ def _make_room(
     module: IterativeGaussianization, state: Mapping[str, Any], prefix: str, *_: object
 ) -> None:
     """Have as many steps as a state dict that is about to be loaded."""
-    for name, held in zip(Step._fields, module.steps, strict=True):
+    for name, held in zip(GaussianizationStep._fields, module.steps, strict=True):
         if prefix + name in state:
             count = len(state[prefix + name])
             setattr(module, name, held.new_zeros(count, *held.shape[1:]))

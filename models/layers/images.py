@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.bijection import Bijection, Compose, Inverted, Shape
 
-Layers = Callable[[Shape], list[Bijection]]
+LayerFactory = Callable[[Shape], list[Bijection]]
 
 
 class Squeeze(Bijection):
@@ -69,9 +69,9 @@ class Partial(Bijection):
         self.passed = self.event_shape[0] - inner[0]
         self.encode_cost, self.decode_cost = bijection.encode_cost, bijection.decode_cost
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """The bijection takes its first values from its own part of the data."""
-        self.bijection.start(x[:, self.passed :], context)
+        self.bijection.initialize_from_data(x[:, self.passed :], context)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_det = self.bijection.encode(x[:, self.passed :], context)
@@ -82,8 +82,10 @@ class Partial(Bijection):
         return torch.cat([z[:, : self.passed], x], 1), log_det
 
 
-def multi_scale(event_shape: Shape, levels: int, before: Layers, after: Layers) -> list[Bijection]:
-    """Layers of a multi-scale flow whose latents have the event's shape: none is dropped.
+def multi_scale(
+    event_shape: Shape, levels: int, before: LayerFactory, after: LayerFactory
+) -> list[Bijection]:
+    """LayerFactory of a multi-scale flow whose latents have the event's shape: none is dropped.
 
     Dinh et al. 2017, §3.6: layers, a squeeze, layers, then the same again on half the channels.
 

@@ -27,7 +27,7 @@ class LinearMap(Bijection):
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__(event_shape)
-        self.n, self.places = self.event_shape[0], math.prod(self.event_shape[1:])
+        self.n, self.pixels = self.event_shape[0], math.prod(self.event_shape[1:])
         self._folded: tuple[Tensor, Tensor, Tensor] | None = None
 
     @abstractmethod
@@ -61,7 +61,7 @@ class LinearMap(Bijection):
 
     def _log_det(self, rows: Tensor) -> Tensor:
         one = self.log_abs_det() if self._folded is None else self._folded[2]
-        return (self.places * one).expand(rows.shape[0])
+        return (self.pixels * one).expand(rows.shape[0])
 
 
 class LU(LinearMap):

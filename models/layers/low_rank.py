@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.bijection import Bijection, sum_event
 from models.layers.linear import rotation
 from models.networks import Conditioner, Parameters
-from models.numerics import Tensors, loop, solve
+from models.numerics import Tensors, scan_loop, solve
 
 # Slopes that the constraints bound stay within e^±3, 0.05 … 20: what an equation's inverse can
 # lose of a number type's digits, whatever the parameters.
@@ -184,7 +184,7 @@ class Sylvester(Bijection):
             return [torch.where(chosen > 0, torch.tanh(root)[:, None], h)], []
 
         one_hot = torch.eye(self.rank, dtype=x.dtype, device=x.device).flip(0)
-        (h,), _ = loop(step, [torch.zeros_like(y)], [one_hot])
+        (h,), _ = scan_loop(step, [torch.zeros_like(y)], [one_hot])
         z = flat - _times(outer, h) @ frame.T
         return z.view_as(x), -sum_event(_log_slope(c, h))
 

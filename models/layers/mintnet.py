@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from models.bijection import Bijection, Shape, sum_event
 from models.networks import Conditioner
-from models.numerics import LOST, ROUNDING, by_rows, convolve, fixed_point, jacobi, missing
+from models.numerics import (
+    LOST_ULPS,
+    ROUNDING_ULPS,
+    convolve,
+    fixed_point,
+    misses_target,
+    solve_by_rows,
+    solve_jacobi,
+)
 
 # The slope of the residual in its own coordinate stays within ± OWN_SLOPE, so that each step of
 # decoding takes at least a tenth off the error of a coordinate once those before it are right. On
@@ -20,7 +28,7 @@ OWN_SLOPE = 0.9
 # 8 × 8 and 28 × 28 pixels, with 32 and 64 it took 1/2 of the time of the whole image at a batch of
 # 16, 1/4 at 128 and 256; with 8 up to twice as long at 16, as long or 1/2 at 256. At a batch of 1
 # it was never faster, at worst 4 times slower: steps there cost the same, whatever they work on.
-WIDE = 32
+ROWS_FROM_CHANNELS = 32
 InverseMethod = Literal["jacobi", "rows"]
 
 
@@ -118,17 +126,17 @@ class MaskedConvolution(Bijection):
         channels, height, width = (*self.event_shape, 1, 1)[:3]
         self.image: Shape = (channels, height, width)
         self.reverse = reverse
-        wide = max(conditioner.hidden, default=0) >= WIDE
+        wide = max(conditioner.hidden, default=0) >= ROWS_FROM_CHANNELS
         self.inverse_method: InverseMethod = "rows" if wide else "jacobi"
         size = 1 if height == width == 1 else 3
         units = [1, *(math.ceil(n / channels) for n in conditioner.hidden), 1]
         self.layers = nn.ModuleList(
             MaskedConv(channels, before, after, size, reverse) for before, after in pairwise(units)
         )
-        conditioner.start(self.layers[-1])
-        self.places: nn.Parameter | None = None
-        if conditioner.places:
-            self.places = nn.Parameter(torch.zeros(channels * units[1], height, width))
+        conditioner.initialize(self.layers[-1])
+        self.positional_bias: nn.Parameter | None = None
+        if conditioner.positional_bias:
+            self.positional_bias = nn.Parameter(torch.zeros(channels * units[1], height, width))
         self.log_t = nn.Parameter(torch.zeros(self.image))
         self.shifts = nn.ModuleList()
         if self.context_shape is not None:
@@ -167,7 +175,7 @@ class MaskedConvolution(Bijection):
                 lambda gradient: self._transposed(gradient, root, shifts, kernels)
             )
             moved, units = self._residual(x, shifts, weights)
-        found = ~missing(x, moved, target, spread, LOST).flatten(1).any(1)
+        found = ~misses_target(x, moved, target, spread, LOST_ULPS).flatten(1).any(1)
         log_det = -sum_event(self._log_t() + torch.log1p(self._slope(units, kernels)))
         x = torch.where(found.view(-1, 1, 1, 1), x, torch.nan)
         return x.view_as(z), torch.where(found, log_det, torch.nan)
@@ -185,12 +193,12 @@ class MaskedConvolution(Bijection):
             def residual(x: Tensor) -> Tensor:
                 return self._residual(x, shifts, weights)[0]
 
-            return jacobi(residual, target, spread, math.prod(self.image))
+            return solve_jacobi(residual, target, spread, math.prod(self.image))
         if not self.reverse:
-            return by_rows(target, shifts, weights, spread)
+            return solve_by_rows(target, shifts, weights, spread)
         turned = [weight.flip(2, 3) for weight in weights]
         shifts = [shift.flip(2, 3) for shift in shifts]
-        return by_rows(target.flip(2, 3), shifts, turned, spread).flip(2, 3)
+        return solve_by_rows(target.flip(2, 3), shifts, turned, spread).flip(2, 3)
 
     def _residual(
         self, x: Tensor, shifts: Sequence[Tensor], weights: Sequence[Tensor]
@@ -236,7 +244,7 @@ class MaskedConvolution(Bijection):
             (product,) = torch.autograd.grad(moved, at, v, retain_graph=True)
             return v + (target - v - product) / diagonal
 
-        tolerance, most = ROUNDING * torch.finfo(root.dtype).eps, math.prod(self.image)
+        tolerance, most = ROUNDING_ULPS * torch.finfo(root.dtype).eps, math.prod(self.image)
         return largest * fixed_point(step, target / diagonal, tolerance, most)
 
     def _log_t(self) -> Tensor:
@@ -253,7 +261,7 @@ class MaskedConvolution(Bijection):
             flat = context.flatten(1)
             biases = [b + shift(flat) for b, shift in zip(biases, self.shifts, strict=True)]
         first, *others = [bias[:, :, None, None] for bias in biases]
-        return [first if self.places is None else first + self.places, *others]
+        return [first if self.positional_bias is None else first + self.positional_bias, *others]
 
     def _kernels(self) -> list[Kernel]:
         if self._folded is not None:

@@ -30,7 +30,7 @@ class Rescale(Bijection):
 class ActNorm(Bijection):
     """z = (x − mean) · exp(−log_scale), one pair a channel (Glow, Kingma & Dhariwal 2018, §3.1).
 
-    A channel is an entry of the first axis. `start` takes both from data.
+    A channel is an entry of the first axis. `initialize_from_data` takes both from data.
 
     Args:
         event_shape: shape of one row.
@@ -42,7 +42,7 @@ class ActNorm(Bijection):
         self.mean = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         """Mean 0 and deviation 1 in each channel; a constant channel keeps its scale."""
         values = x.transpose(0, 1).flatten(1)
         deviation = values.std(1, correction=0)
@@ -58,5 +58,5 @@ class ActNorm(Bijection):
         return z * torch.exp(self.log_scale) + self.mean, self._log_det(z)
 
     def _log_det(self, rows: Tensor) -> Tensor:
-        places = math.prod(self.event_shape[1:])
-        return (places * self.log_scale.sum()).expand(rows.shape[0])
+        pixels = math.prod(self.event_shape[1:])
+        return (pixels * self.log_scale.sum()).expand(rows.shape[0])

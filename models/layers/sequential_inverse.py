@@ -20,7 +20,7 @@ from models.numerics import UnivariateMap
 
 # A coordinate that is not found yet may be anything. It has no say in those before it as long as it
 # is finite, and as its units are: with float32 weights they are below this.
-LARGEST = 1e18
+COORDINATE_LIMIT = 1e18
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Inverse:
     """How the coordinates of a block are found; both ways give the same.
 
     Args:
-        method: `ordered`: one after another. `jacobi`: all at once, again and again from what the
+        method: `sequential`: one after another. `jacobi`: all at once, again and again from what the
             last sweep gave, each block in turn (Song et al. 2021, Gauss–Seidel–Jacobi). As the
             first k coordinates are right after k sweeps, as many as there are in the block do.
         width: coordinates of a block.
@@ -36,30 +36,30 @@ class Inverse:
             max(1, |coordinate|); at 0, when nothing changes at all.
 
     Raises:
-        ValueError: no such method, a width below one, or a tolerance below zero or of `ordered`.
+        ValueError: no such method, a width below one, or a tolerance below zero or of `sequential`.
     """
 
-    method: Literal["ordered", "jacobi"]
+    method: Literal["sequential", "jacobi"]
     width: int
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.method not in ("ordered", "jacobi"):
+        if self.method not in ("sequential", "jacobi"):
             raise ValueError(f"an inverse is ordered or jacobi, not {self.method!r}")
         if self.width < 1:
             raise ValueError(f"a block is at least 1 wide, got {self.width}")
-        if not 0 <= self.tolerance < math.inf or (self.tolerance and self.method == "ordered"):
+        if not 0 <= self.tolerance < math.inf or (self.tolerance and self.method == "sequential"):
             raise ValueError(f"a tolerance is of jacobi and at least 0, got {self.tolerance}")
 
 
 # So few coordinates are found one by one in hardly more steps than sweeps take.
-FEW = 8
+ONE_BLOCK_COORDINATES = 8
 
 
-def usual(n: int) -> Inverse:
+def default_inverse(n: int) -> Inverse:
     """What is fast for layers of n coordinates in torch, whatever their weights."""
-    if n <= FEW:
-        return Inverse("ordered", n)
+    if n <= ONE_BLOCK_COORDINATES:
+        return Inverse("sequential", n)
     # at 43 and 784 coordinates within a third of the best width, from 1 row to 1024
     return Inverse("jacobi", 2 * math.ceil(math.sqrt(n)))
 
@@ -81,7 +81,7 @@ def invert(
         inverse: how.
 
     Returns:
-        x and log|dx/dz|, both batch × D in the network's order. A row that leaves ± `LARGEST` is
+        x and log|dx/dz|, both batch × D in the network's order. A row that leaves ± `COORDINATE_LIMIT` is
         NaN from there on.
     """
     parts: list[tuple[Tensor, Tensor]] = []
@@ -93,11 +93,11 @@ def invert(
     for block in network.blocks(inverse.width):
         width = len(block.ends) - 1
         before = [torch.addmm(*terms) for terms in zip(block.bias, read, block.before, strict=True)]
-        find = _jacobi if inverse.method == "jacobi" else _ordered
+        find = _jacobi if inverse.method == "jacobi" else _sequential
         ours = z[:, place : place + width]
         x, log_slope, *hidden = find(network, univariate, ours, before, block, inverse.tolerance)
         # beyond it nothing is known of the coordinates that follow
-        x = torch.where(x.abs() < LARGEST, x, torch.nan)
+        x = torch.where(x.abs() < COORDINATE_LIMIT, x, torch.nan)
         read = [torch.cat(pair, 1) for pair in zip(read, [x, *hidden], strict=True)]
         parts.append((x, log_slope))
         place += width
@@ -105,7 +105,7 @@ def invert(
     return torch.cat(found, 1), torch.cat(log_slopes, 1)
 
 
-def _ordered(
+def _sequential(
     network: MaskedMLP,
     univariate: UnivariateMap,
     z: Tensor,
@@ -138,7 +138,7 @@ def _jacobi(
     block: Block,
     tolerance: float,
 ) -> list[Tensor]:
-    """All coordinates at once, until they stand still: the same as `_ordered` gives."""
+    """All coordinates at once, until they stand still: the same as `_sequential` gives."""
     last = torch.zeros_like(z)
     for _ in range(z.shape[1] + 1):
         levels, units = [last], None
@@ -147,7 +147,7 @@ def _jacobi(
             levels.append(units)
         theta = torch.addmm(before[-1], levels[-1], block.within[-1])
         x, log_slope = univariate.decode(z, theta.view(*z.shape, univariate.size))
-        now = torch.where(x.abs() < LARGEST, x, 0)
+        now = torch.where(x.abs() < COORDINATE_LIMIT, x, 0)
         if not ((now - last).abs() > tolerance * last.abs().clamp(min=1)).any():
             break
         last = now

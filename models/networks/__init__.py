@@ -4,10 +4,10 @@ from models.networks.conditioner import Conditioner, set_precision
 from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
-from models.networks.wavenet import BLOCK, CausalConvNet
+from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
-    "BLOCK",
+    "BLOCK_STEPS",
     "MLP",
     "Block",
     "CausalConvNet",

@@ -39,7 +39,7 @@ class Conditioner:
         dropout: share of hidden units left out in training.
         residual: each hidden layer after the first adds what it computes to what it reads.
         places: a convolutional network's first layer has biases of each pixel's own, or time's.
-        start_scale: what the last layer's first values are scaled by; at zero, what it steers
+        initial_scale: what the last layer's first values are scaled by; at zero, what it steers
             starts as its identity.
 
     Raises:
@@ -50,9 +50,9 @@ class Conditioner:
     hidden: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
-    start_scale: float = 0.0
+    initial_scale: float = 0.0
     residual: bool = False
-    places: bool = False
+    positional_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -64,11 +64,11 @@ class Conditioner:
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"residual layers are of equal widths, got {list(self.hidden)}")
 
-    def start(self, last: nn.Module) -> None:
+    def initialize(self, last: nn.Module) -> None:
         """Scale the first values of a network's last layer."""
         with torch.no_grad():
             for parameter in last.parameters():
-                parameter.mul_(self.start_scale)
+                parameter.mul_(self.initial_scale)
 
     def hidden_units(
         self, preactivation: Tensor, before: Tensor | None, training: bool = False

@@ -13,7 +13,7 @@ class ConvNet(Network):
     """Convolutions over an image, 3 × 3 first and last and 1 × 1 between.
 
     Kingma & Dhariwal 2018, §3.3. Pixels at a border can be told from others: there the last
-    convolution reads padding of zeros, elsewhere hidden units with their biases. With `places`
+    convolution reads padding of zeros, elsewhere hidden units with their biases. With `positional_bias`
     each pixel can be told from every other.
 
     Args:
@@ -32,11 +32,11 @@ class ConvNet(Network):
             Convolution(widths[i], widths[i + 1], 3 if i in (0, last) else 1)
             for i in range(last + 1)
         )
-        self.places: nn.Parameter | None = None
-        if conditioner.places:
-            self.places = nn.Parameter(torch.zeros(widths[1], *sides))
+        self.positional_bias: nn.Parameter | None = None
+        if conditioner.positional_bias:
+            self.positional_bias = nn.Parameter(torch.zeros(widths[1], *sides))
         self.conditioner = conditioner
-        conditioner.start(self.convolutions[-1])
+        conditioner.initialize(self.convolutions[-1])
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs × H × W → batch × outputs × H × W."""
@@ -46,4 +46,4 @@ class ConvNet(Network):
 
     def _first(self, x: Tensor) -> Tensor:
         h: Tensor = self.convolutions[0](x)
-        return h if self.places is None else h + self.places.to(h.dtype)
+        return h if self.positional_bias is None else h + self.positional_bias.to(h.dtype)

@@ -16,7 +16,7 @@ from models.networks.conditioner import Conditioner, Network
 # zero for all of it. With a million and more, a pass took 0.55 to 0.9 of the time of whole matrices
 # (D = 784, two layers of 1024, onnxruntime, 1 to 1024 rows); with a third of a million 0.8 to 1.1,
 # with few more.
-MANY_WEIGHTS, BLOCKS = 2**19, 4
+BLOCKED_FROM_WEIGHTS, BLOCKS_OF_A_PASS = 2**19, 4
 
 
 class MaskedLinear(nn.Linear):
@@ -105,8 +105,10 @@ class MaskedMLP(Network):
         outputs = places.repeat_interleave(size)
         self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
         self.conditioner = conditioner
-        conditioner.start(self.linears[-1])
-        self.in_blocks = sum(linear.weight.numel() for linear in self._masked()) >= MANY_WEIGHTS
+        conditioner.initialize(self.linears[-1])
+        self.in_blocks = (
+            sum(linear.weight.numel() for linear in self._masked()) >= BLOCKED_FROM_WEIGHTS
+        )
         self._folded: list[list[tuple[Tensor, Tensor]]] | None = None
 
     def fold(self) -> None:
@@ -137,7 +139,9 @@ class MaskedMLP(Network):
     def _pass(self) -> list[list[tuple[Tensor, Tensor]]]:
         """For each linear layer the weights and biases of blocks of its outputs, in order."""
         weights, biases = self._in_order()
-        ends = [self._units_before(place) for place in self._bounds(len(self.order) / BLOCKS)]
+        ends = [
+            self._units_before(place) for place in self._bounds(len(self.order) / BLOCKS_OF_A_PASS)
+        ]
         return [
             [
                 (weight[low[i + 1] : high[i + 1], : high[i]], bias[low[i + 1] : high[i + 1]])

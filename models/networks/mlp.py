@@ -19,7 +19,7 @@ class MLP(Network):
         widths = [inputs, *conditioner.hidden, outputs]
         self.linears = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         self.conditioner = conditioner
-        conditioner.start(self.linears[-1])
+        conditioner.initialize(self.linears[-1])
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs → batch × outputs."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from models.networks.conditioner import Conditioner, Network
 
 # Steps that a decode goes through before its long queues move.
-BLOCK = 64
+BLOCK_STEPS = 64
 
 
 Recall = Callable[[int, Tensor], Tensor]
@@ -32,7 +32,7 @@ class CausalConvNet(Network):
         length: T, of the sequences.
         size: outputs at each time.
         context: features that every output may see, or 0.
-        conditioner: channels of the hidden layers, activation, dropout; with `places`, the first
+        conditioner: channels of the hidden layers, activation, dropout; with `positional_bias`, the first
             layer has biases of each time's own.
         cycle: after so many layers dilations start from 1 again.
 
@@ -57,13 +57,13 @@ class CausalConvNet(Network):
         self.hidden = nn.ModuleList(
             nn.Linear(2 * before, after) for before, after in zip(read, self.widths, strict=True)
         )
-        self.places: nn.Parameter | None = None
-        if conditioner.places:
-            self.places = nn.Parameter(torch.zeros(length, self.widths[0]))
+        self.positional_bias: nn.Parameter | None = None
+        if conditioner.positional_bias:
+            self.positional_bias = nn.Parameter(torch.zeros(length, self.widths[0]))
         self.context = nn.Linear(context, sum(self.widths), bias=False) if context else None
         self.last = nn.Linear(self.widths[-1], size)
         self.conditioner = conditioner
-        conditioner.start(self.last)
+        conditioner.initialize(self.last)
 
     def moves(self, context: Tensor | None) -> Tensor | None:
         """What a context adds to the biases of all hidden layers: batch × Σ channels."""
@@ -79,7 +79,7 @@ class CausalConvNet(Network):
             _delayed(x[..., None], 1),
             None if moves is None else moves[:, None],
             lambda i, h: _delayed(h, self.dilations[i]),
-            self.places,
+            self.positional_bias,
         )
         return theta
 

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.numerics.exportable_loops import Tensors, fixed_point, loop
+from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
 
-# Last digits by which a target may be missed: an element within ROUNDING is finished, a row of the
-# batch that is not within LOST in the end has not been decoded.
-ROUNDING, LOST = 4.0, 4e3
+# Last digits by which a target may be missed: an element within ROUNDING_ULPS is finished, a row of the
+# batch that is not within LOST_ULPS in the end has not been decoded.
+ROUNDING_ULPS, LOST_ULPS = 4.0, 4e3
 # A tenth off each time is every digit of float64 in fewer; four more for each coordinate that
 # waits for another. Random parameters of 8 × 8 pixels took up to 46 in all, the slowest found 202.
-MOST_STEPS = 400
+MAX_SWEEPS = 400
 
 
-def missing(x: Tensor, moved: Tensor, target: Tensor, spread: Tensor, digits: float) -> Tensor:
+def misses_target(
+    x: Tensor, moved: Tensor, target: Tensor, spread: Tensor, digits: float
+) -> Tensor:
     """Where x + moved is not the target to so many last digits.
 
     Args:
@@ -29,7 +31,7 @@ def missing(x: Tensor, moved: Tensor, target: Tensor, spread: Tensor, digits: fl
     return misses
 
 
-def jacobi(
+def solve_jacobi(
     residual: Callable[[Tensor], Tensor], target: Tensor, spread: Tensor, coordinates: int
 ) -> Tensor:
     """Repeat x ← target − residual(x) until every element is right to rounding.
@@ -37,7 +39,7 @@ def jacobi(
     Args:
         residual: x → the residual, of x's shape.
         target: what x + residual(x) shall be.
-        spread: of `missing`.
+        spread: of `misses_target`.
         coordinates: how many of x may wait for one another.
     """
 
@@ -45,15 +47,17 @@ def jacobi(
         moved = residual(x)
         # an element that is right to rounding stays as it is: its last digit, moving on, would
         # move all those after it
-        return torch.where(missing(x, moved, target, spread, ROUNDING), target - moved, x)
+        return torch.where(
+            misses_target(x, moved, target, spread, ROUNDING_ULPS), target - moved, x
+        )
 
-    return fixed_point(step, target.clone(), 0.0, MOST_STEPS + 4 * coordinates)
+    return fixed_point(step, target.clone(), 0.0, MAX_SWEEPS + 4 * coordinates)
 
 
-def by_rows(
+def solve_by_rows(
     target: Tensor, shifts: Sequence[Tensor], weights: Sequence[Tensor], spread: Tensor
 ) -> Tensor:
-    """Solve one row of pixels after another, each by `jacobi` given all that the last one left.
+    """Solve one row of pixels after another, each by `solve_jacobi` given all that the last one left.
 
     Gauss-Seidel over rows and Jacobi within: the hybrid of Song et al. 2021, "Accelerating
     Feedforward Computation via Parallel Nonlinear Equation Solving". Taps reach one row up, so
@@ -63,7 +67,7 @@ def by_rows(
         target: batch × C × H × W.
         shifts: biases of each layer, 1 or batch × outputs × 1 × 1; the first's may be × H × W.
         weights: of each layer, outputs × inputs × 3 × 3, masked for the raster order.
-        spread: of `missing`, C × 1 × 1.
+        spread: of `misses_target`, C × 1 × 1.
 
     Returns:
         x: batch × C × H × W.
@@ -101,11 +105,11 @@ def by_rows(
         def residual(x: Tensor) -> Tensor:
             return _taps(read(x)[-1], 2) @ matrix_last + given_last
 
-        x = jacobi(residual, row[0], spread.view(-1), channels * width)
+        x = solve_jacobi(residual, row[0], spread.view(-1), channels * width)
         return [torch.cat(read(x), -1)], [x]
 
     nothing = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
-    _, (x,) = loop(step, [nothing], scanned)
+    _, (x,) = scan_loop(step, [nothing], scanned)
     return x.permute(2, 3, 0, 1)
 
 

@@ -12,10 +12,10 @@ except ImportError:  # private names: without them loops are exported unrolled, 
     scan = while_loop = None  # type: ignore[assignment]
 
 Tensors = Sequence[Tensor]
-Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
+ScanStep = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
 
-def loop(step: Step, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
+def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
     """Fold `states, outputs = step(states, row of each)`; under export this is one ONNX Scan.
 
     Args:

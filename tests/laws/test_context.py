@@ -103,7 +103,7 @@ def test_gradients_reach_the_embedding_both_ways() -> None:
 @pytest.mark.parametrize("source", ["x", "z"])
 def test_graphs_take_raw_context(source: str, embedding: int | None) -> None:
     made = flow(embedding)
-    content = draft(made, source, "z" if source == "x" else "x").finish(Inverse("ordered", 4))
+    content = draft(made, source, "z" if source == "x" else "x").finish(Inverse("sequential", 4))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     made.double()
     go = made.encode if source == "x" else made.decode

@@ -15,7 +15,7 @@ from models.flow import Flow
 from models.layers.autoregressive import MaskedAutoregressive
 from models.layers.causal import CausalAutoregressive
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
-from models.layers.gaussianization import IterativeGaussianization, Step
+from models.layers.gaussianization import GaussianizationStep, IterativeGaussianization
 from models.layers.images import Partial, Squeeze, checkerboard, half_of_channels
 from models.layers.linear import LU, Householder
 from models.layers.low_rank import Planar, Radial, Sylvester
@@ -54,7 +54,7 @@ MARGINALS = [
 SOFT = [{"kind": "soft-logit", "low": -3, "high": [16.5, 3, 3, 4, 5], "margin": 0.01}]
 NET = Conditioner((24, 16), "tanh")
 WIDE = Conditioner((32, 8), "tanh")  # masked convolutions decode row by row
-PLACES = Conditioner((32, 8), "tanh", places=True)
+PLACES = Conditioner((32, 8), "tanh", positional_bias=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ FLOWS: dict[str, Line] = {
     "realnvp images": Line("realnvp", (1, 4, 4), IMAGES),
     "glow context": Line("glow", (5,), context=2),
     "glow images": Line("glow", (1, 4, 4), IMAGES),
-    "glow images places": Line("glow", (1, 4, 4), IMAGES | {"places": True}),
+    "glow images places": Line("glow", (1, 4, 4), IMAGES | {"positional_bias": True}),
     "nsf context": Line("nsf", (4,), context=1),
     "nsf unmixed context": Line("nsf", (5,), SMALL | {"linear": False}, context=2, slow=True),
     "nsf images unmixed": Line("nsf", (1, 4, 4), SMALL | {"linear": False, "levels": 1}),
@@ -118,7 +118,7 @@ FLOWS: dict[str, Line] = {
     "iaf": Line("iaf", (5,), slow=True),
     "iaf context": Line("iaf", (4,), context=3),
     "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
-    "wavenet places": Line("wavenet", (5,), CAUSAL | {"places": True}),
+    "wavenet places": Line("wavenet", (5,), CAUSAL | {"positional_bias": True}),
     "wavenet spline": Line(
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),
@@ -129,7 +129,7 @@ FLOWS: dict[str, Line] = {
     "mintnet": Line("mintnet", (5,), slow=True),
     "mintnet images context": Line("mintnet", (1, 4, 4), context=3),
     "mintnet rows places": Line(
-        "mintnet", (1, 3, 4), ONE | {"hidden": (32, 8), "places": True}, context=2
+        "mintnet", (1, 3, 4), ONE | {"hidden": (32, 8), "positional_bias": True}, context=2
     ),
     "mintnet rows context": Line("mintnet", (1, 3, 4), ONE | {"hidden": (32, 8)}, context=2),
     "planar context": Line("planar", (4,), ONE, context=3),
@@ -240,11 +240,11 @@ def randomise(module: nn.Module, scale: float) -> None:
                     part.append(_random_step(part, generator))
 
 
-def _random_step(layer: IterativeGaussianization, generator: torch.Generator) -> Step:
+def _random_step(layer: IterativeGaussianization, generator: torch.Generator) -> GaussianizationStep:
     """A step as one is after fitting: any regression, splines, center and invertible matrix."""
     regression, (_, n, knots), center, matrix = layer.shapes
     splines = RationalQuadratic(knots - 1, 3.0, "linear")
-    return Step(
+    return GaussianizationStep(
         0.3 * torch.randn(regression, generator=generator),
         torch.stack(splines.knots(0.5 * torch.randn(n, splines.size, generator=generator))),
         torch.randn(center, generator=generator),

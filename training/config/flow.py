@@ -38,7 +38,9 @@ class FlowRecipe(BaseModel):
             raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {self.family!r}")
         # the options as the family reads them, defaults included, so that a checkpoint built
         # from this recipe does not change when a default does
-        read = TypeAdapter(zoo.FAMILIES[self.family]).validate_python(self.model_extra)
+        family = zoo.FAMILIES[self.family]
+        options = family.with_current_names(self.model_extra or {})
+        read = TypeAdapter(family).validate_python(options)
         self.__pydantic_extra__ = asdict(read)
         return self
 

@@ -59,7 +59,7 @@ def preprocessing(dataset: Dataset, recipe: FlowRecipe) -> list[dict[str, Any]]:
         return []
     rows = dataset.noisy(dataset.train, copies=1, seed=0)[0]
     if recipe.preprocessing == "normal-marginals":
-        return [_marginals(rows, dataset, pooled=not recipe.options.get("places"))]
+        return [_marginals(rows, dataset, pooled=not recipe.options.get("positional_bias"))]
     steps: list[dict[str, Any]] = []
     if recipe.preprocessing in ("logit", "soft-logit"):
         if not np.isfinite([dataset.low, dataset.high]).all():

@@ -29,7 +29,7 @@ from service.bundle import (
 from training.data import Dataset, per_coordinate
 from training.errors import ExportError
 from training.export.graphs import draft
-from training.export.inverse_search import FASTEST, Wanted, fastest
+from training.export.inverse_search import FASTEST, InverseRequest, fastest
 from training.export.torch_export import OPSET
 from training.export.verify import Errors, Reference, tolerances, verify
 from training.files import write_atomically
@@ -46,7 +46,7 @@ def export(
     evaluation: HeldOut,
     store: Path,
     name: str,
-    wanted: Wanted = FASTEST,
+    request: InverseRequest = FASTEST,
     fidelity: Fidelity | None = None,
 ) -> tuple[Path, Manifest]:
     """Write a run's best flow as a new version of a bundle.
@@ -57,7 +57,7 @@ def export(
         evaluation: the held-out figures to state.
         store: folder of bundles, made if need be.
         name: the bundle's name.
-        wanted: how masked layers are inverted.
+        request: how masked layers are inverted.
         fidelity: of a student to its teacher, to state.
 
     Returns:
@@ -71,7 +71,7 @@ def export(
         raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
     reference = Reference(flow, dataset)
-    graphs = {which: _verified(which, flow, reference, wanted) for which in FILES}
+    graphs = {which: _verified(which, flow, reference, request) for which in FILES}
     contents = {FILES[which]: graph.content for which, graph in graphs.items()}
     inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
     parent = store / name
@@ -115,7 +115,7 @@ class _Graph(NamedTuple):
     inverse: InverseReport | None
 
 
-def _verified(direction: Direction, flow: Flow, reference: Reference, wanted: Wanted) -> _Graph:
+def _verified(direction: Direction, flow: Flow, reference: Reference, request: InverseRequest) -> _Graph:
     """A graph in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
     source, target = ("x", "z") if direction == "encode" else ("z", "x")
     expected = reference.expected[direction]
@@ -123,7 +123,7 @@ def _verified(direction: Direction, flow: Flow, reference: Reference, wanted: Wa
     for number in typing.get_args(Number):
         made = copy.deepcopy(flow).double() if number == "float64" else flow
         try:
-            graph, how = fastest(draft(made, source, target), expected.feed, wanted)
+            graph, how = fastest(draft(made, source, target), expected.feed, request)
             errors = verify(direction, expected, graph)
         except ExportError as error:
             missed = missed or error

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.layers import FEW, Inverse
+from models.layers import ONE_BLOCK_COORDINATES, Inverse
 from service.bundle import InverseMethod, InverseReport
 from training.export.graphs import Draft
 
@@ -24,7 +24,7 @@ MOST_STEPS = 64
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InverseRequest:
     """What the user wants of the sequential direction.
 
     Args:
@@ -35,42 +35,42 @@ class Wanted:
         ValueError: a tolerance below zero, or without `jacobi`.
     """
 
-    method: Literal["auto", "ordered", "jacobi"] = "auto"
+    method: Literal["auto", "sequential", "jacobi"] = "auto"
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         # which checks the tolerance: only of jacobi may it be another than 0
-        Inverse("jacobi" if self.method == "jacobi" else "ordered", 1, self.tolerance)
+        Inverse("jacobi" if self.method == "jacobi" else "sequential", 1, self.tolerance)
 
 
-FASTEST = Wanted()
+FASTEST = InverseRequest()
 
 
-def candidates(n: int, wanted: Wanted) -> list[Inverse]:
+def candidates(n: int, request: InverseRequest) -> list[Inverse]:
     """The inverses worth measuring for layers of n coordinates; one alone where they are few."""
     root = math.ceil(math.sqrt(n))
-    ordered = [n if n <= FEW else root * 3 // 2]
+    ordered = [n if n <= ONE_BLOCK_COORDINATES else root * 3 // 2]
     jacobi = sorted({min(n, k * root) for k in (1, 2, 4)})
-    if wanted.method == "auto":
+    if request.method == "auto":
         ordered = ordered if n <= MOST_STEPS else []
-        jacobi = jacobi if n > FEW else []
+        jacobi = jacobi if n > ONE_BLOCK_COORDINATES else []
     return [
-        *(Inverse("ordered", width) for width in ordered if wanted.method != "jacobi"),
+        *(Inverse("sequential", width) for width in ordered if request.method != "jacobi"),
         *(
-            Inverse("jacobi", width, wanted.tolerance)
+            Inverse("jacobi", width, request.tolerance)
             for width in jacobi
-            if wanted.method != "ordered"
+            if request.method != "sequential"
         ),
     ]
 
 
-def fastest(draft: Draft, feed: Feed, wanted: Wanted) -> tuple[bytes, InverseReport | None]:
+def fastest(draft: Draft, feed: Feed, request: InverseRequest) -> tuple[bytes, InverseReport | None]:
     """Finish a draft in the way that takes the least time.
 
     Args:
         draft: one direction of a flow.
         feed: inputs of its graph, of as many rows as the largest of `BATCH_SIZES`.
-        wanted: which methods may be taken.
+        request: which methods may be taken.
 
     Returns:
         The ONNX file; what was chosen and measured, its residual still NaN, or None where no masked
@@ -79,7 +79,7 @@ def fastest(draft: Draft, feed: Feed, wanted: Wanted) -> tuple[bytes, InverseRep
     n = draft.sequential
     if not n:
         return draft.finish(None), None
-    found = [(one, draft.finish(one)) for one in candidates(n, wanted)]
+    found = [(one, draft.finish(one)) for one in candidates(n, request)]
     measured = [
         InverseMethod(method=one.method, width=one.width, milliseconds=_milliseconds(content, feed))
         for one, content in found

@@ -17,7 +17,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from models.bijection import Bijection
-from models.layers import LARGEST, Inverse, MaskedAutoregressive
+from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
 from models.networks import Block
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN, Functions
@@ -135,7 +135,7 @@ class _Layer:
         write.name_output(outputs[1], "ReduceSum", results[1], write.integers(1), keepdims=0)
 
     def _blocks(self, z: str, context: str | None) -> list[str]:
-        """Block after block: x and log|dx/dz|, both batch × D (`ordered.invert`)."""
+        """Block after block: x and log|dx/dz|, both batch × D (`sequential_inverse.invert`)."""
         write = self.writer
         # for each linear layer what it reads of the blocks so far, None where that is nothing
         read: list[str | None] = [None] * len(self.network.linears)
@@ -148,8 +148,8 @@ class _Layer:
                 None if value is None else write.one("Gemm", value, *map(write.tensor, terms))
                 for value, *terms in zip(read, block.before, block.bias, strict=True)
             ]
-            one_by_one = self.inverse.method == "ordered" or width == 1
-            find = self._ordered if one_by_one else self._jacobi
+            one_by_one = self.inverse.method == "sequential" or width == 1
+            find = self._sequential if one_by_one else self._jacobi
             x, log_slope, *hidden = find(ours, before, block)
             # beyond it nothing is known of the coordinates that follow
             x = write.one("Where", self._known(write, x), x, write.constant(self.dtype.type("nan")))
@@ -161,8 +161,8 @@ class _Layer:
             log_slopes.append(log_slope)
         return [write.join(found), write.join(log_slopes)]
 
-    def _ordered(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
-        """One coordinate after another (`ordered._ordered`)."""
+    def _sequential(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+        """One coordinate after another (`sequential_inverse._sequential`)."""
         write, last = self.writer, len(before) - 1
         places = len(block.ends) - 1
         pieces = [self._pieces(i, before[i], block) for i in range(last + 1)]
@@ -209,7 +209,7 @@ class _Layer:
         return write.one("Expand", row, shape)
 
     def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
-        """All coordinates at once, until they stand still (`ordered._jacobi`)."""
+        """All coordinates at once, until they stand still (`sequential_inverse._jacobi`)."""
         write, width = self.writer, len(block.ends) - 1
         bases = [
             write.tensor(bias) if base is None else base
@@ -251,7 +251,7 @@ class _Layer:
         return write.one("Not", write.one("ReduceMin", still, keepdims=0))
 
     def _known(self, write: Writer, x: str) -> str:
-        return write.one("Less", write.one("Abs", x), write.constant(self.dtype.type(LARGEST)))
+        return write.one("Less", write.one("Abs", x), write.constant(self.dtype.type(COORDINATE_LIMIT)))
 
     def _units(self, write: Writer, above: str, units: str | None) -> str:
         """Units of a hidden layer; `units` are those of the one before it."""

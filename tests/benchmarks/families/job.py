@@ -51,7 +51,7 @@ def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
     held_out = evaluate(run, dataset)
     path, manifest = export(run, dataset, held_out, folder / "store", name)
     start, trained = run.new_flow(), run.best_flow()
-    start.start(torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]))
+    start.initialize_from_data(torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]))
     shape = trained.bijection.latent_shape
     x = torch.from_numpy(dataset.noisy(dataset.test, 1, seed=0)[0][:ROWS])
     noise = trained.base.sample(ROWS, torch.Generator().manual_seed(0))

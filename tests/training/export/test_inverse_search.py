@@ -26,8 +26,8 @@ from training.export.inverse_search import Wanted, candidates, fastest
 
 CONTEXT = 2
 INVERSES = [
-    Inverse("ordered", 1),
-    Inverse("ordered", 4),
+    Inverse("sequential", 1),
+    Inverse("sequential", 4),
     Inverse("jacobi", 4),
     Inverse("jacobi", 9),
 ]
@@ -121,11 +121,11 @@ def test_sweeps_stop_at_the_tolerance(drafts: Callable[[str], Draft]) -> None:
 
 
 def test_few_coordinates_have_one_inverse_and_many_are_not_written_out_one_by_one() -> None:
-    assert candidates(2, choice.FASTEST) == [Inverse("ordered", 2)]
+    assert candidates(2, choice.FASTEST) == [Inverse("sequential", 2)]
     methods = {one.method for one in candidates(784, choice.FASTEST)}
     assert methods == {"jacobi"}
     for n in (1, 2, 9, 64, 784):
-        for method in ("ordered", "jacobi"):
+        for method in ("sequential", "jacobi"):
             found = candidates(n, Wanted(method))
             assert found
             assert {one.method for one in found} == {method}
@@ -164,7 +164,7 @@ def test_the_manifest_says_how_and_export_takes_orders(
         inverse = bundle.read(store / name / "1").inverse
         assert set(inverse) == {direction}
         how = inverse[direction]  # type: ignore[index]
-        assert (how.method, how.width, how.tolerance, how.others) == ("ordered", 2, 0.0, [])
+        assert (how.method, how.width, how.tolerance, how.others) == ("sequential", 2, 0.0, [])
         assert how.residual <= 1e-4
         assert set(how.milliseconds) == {"1", "256"}
         assert min(how.milliseconds.values()) > 0

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from models.flow import Flow
 from models.networks.conditioner import set_precision
 from tests.helpers.recipes import recipe_text
+from tests.helpers.runs import logged
 from training import scoring as evaluate
 from training.config import recipe
 from training.config.recipe import Recipe
@@ -19,7 +20,8 @@ from training.data import load as data
 from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
 from training.errors import NonFiniteError, RunError
-from training.fit import loop as fit
+from training.fit import gradient as fit
+from training.fit import loop
 from training.runs.run import Progress, Run, RunFile
 
 CPU = torch.device("cpu")
@@ -39,14 +41,6 @@ def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
         flow["options"]["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
-
-
-def logged(run: Run) -> list[dict[str, float]]:
-    """The lines of the log, without what no two trainings have in common."""
-    lines = [json.loads(line) for line in (run.folder / "log.jsonl").open()]
-    for line in lines:
-        assert line.pop("seconds") >= 0
-    return lines
 
 
 class KilledError(Exception):
@@ -69,7 +63,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     whole, broken = (start(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
     fit.fit(whole, dataset, CPU)
 
-    monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     steps, real_step = 0, torch.optim.AdamW.step
 
     def step(self: torch.optim.AdamW) -> None:
@@ -170,7 +164,7 @@ def test_layers_start_from_the_first_rows_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[tuple[torch.Tensor, ...]] = []
-    monkeypatch.setattr(Flow, "start", lambda _, *rows: started.append(rows))
+    monkeypatch.setattr(Flow, "initialize_from_data", lambda _, *rows: started.append(rows))
     chosen, dataset = small(tmp_path, "digits-image", epochs=2)
     run = start(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
