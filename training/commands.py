@@ -106,8 +106,10 @@ def export(arguments: Namespace) -> None:
     )
     for direction, how in manifest.inverse.items():
         times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in how.milliseconds.items())
+        # manifests of format 1 have another word
+        method = "sequential" if how.method == "ordered" else how.method
         _say(
-            f"{folder}: {direction} by {how.method} blocks of {how.width}, {times}; "
+            f"{folder}: {direction} by {method} blocks of {how.width}, {times}; "
             f"residual {how.residual:.1e} of the range"
         )
 

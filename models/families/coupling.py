@@ -32,7 +32,7 @@ class RealNVP(MultiScale):
 
     seed: int = 0
     univariate: ClassVar[UnivariateMap] = Affine()
-    # Images have many more couplings, and their scales multiply: with e^±4 each, the round trip of a
+    # Images have many more couplings, and their scales multiply: with e^±4 each, a round trip of a
     # 4 × 4 image through random parameters lost twenty times as much as with e^±2.
     image_univariate: ClassVar[UnivariateMap] = Affine(bound=2.0)
 

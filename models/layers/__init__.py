@@ -1,4 +1,4 @@
-"""The bijections that flows are made of."""
+"""The layers of flows: bijections and their inverses."""
 
 from models.layers.autoregressive import MaskedAutoregressive
 from models.layers.causal import CausalAutoregressive

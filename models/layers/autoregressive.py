@@ -13,16 +13,16 @@ from models.numerics import UnivariateMap
 
 
 class MaskedAutoregressive(Bijection):
-    """MAF: each coordinate is mapped monotonically given those before it.
+    """MAF: a monotone map of each coordinate, given the coordinates before it.
 
-    Papamakarios et al. 2017. Encoding costs one pass of the network, decoding little more, in as
-    many steps as there are coordinates or fewer (`sequential_inverse.invert`).
+    Papamakarios et al. 2017. Encoding costs one pass of the network. Decoding costs little more
+    arithmetic, in as many steps as there are coordinates or fewer (`sequential_inverse.invert`).
     `Inverted(MaskedAutoregressive(…))` is the inverse autoregressive flow (Kingma et al. 2016).
 
     Args:
         event_shape: shape of one row; D is its number of elements.
         univariate: the map of each coordinate.
-        order: coordinates in the order they are decoded, a permutation of 0 … D−1.
+        order: coordinates in the order of decoding, a permutation of 0 … D−1.
         conditioner: shape of the masked network.
         context_shape: shape of the conditioning vector, or None.
 
@@ -61,7 +61,7 @@ class MaskedAutoregressive(Bijection):
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         inverse = self.inverse
         if torch.is_grad_enabled():
-            # sweeps that have found x have not always found its derivatives
+            # sweeps stop when x has converged, when its derivatives may not have
             inverse = Inverse("sequential", inverse.width)
         context = None if context is None else context.flatten(1)
         flat = z.flatten(1).index_select(1, self.order)

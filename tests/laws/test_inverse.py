@@ -203,7 +203,7 @@ def test_its_derivatives_are_right(context: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("newton", 3), "ordered or jacobi, not 'newton'"),
+        (("newton", 3), "sequential or jacobi, not 'newton'"),
         (("jacobi", 0), "at least 1 wide, got 0"),
         (("jacobi", 3, -1e-3), "at least 0, got -0.001"),
         (("jacobi", 3, float("nan")), "at least 0, got nan"),

@@ -214,19 +214,19 @@ def test_each_layer_starts_from_what_the_layers_before_it_make_of_the_data() -> 
 
 
 class _Slow(LU):
-    """Nothing starts from what it would make of data."""
+    """No layer after it is initialized from data, so its encode must not run."""
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise AssertionError("encoded for nothing")
 
 
-def test_data_goes_no_further_than_the_last_layer_that_starts_from_it() -> None:
+def test_data_goes_no_further_than_the_last_layer_that_it_initializes() -> None:
     first, slow, x = ActNorm((3,)), _Slow((3,), seed=1), 5 + torch.randn(20, 3)
-    Compose([slow]).start(x)
-    Compose([first, slow]).start(x)
+    Compose([slow]).initialize_from_data(x)
+    Compose([first, slow]).initialize_from_data(x)
     torch.testing.assert_close(first.encode(x)[0].mean(0), torch.zeros(3), rtol=0, atol=1e-5)
     with pytest.raises(AssertionError, match="for nothing"):
-        Compose([slow, first]).start(x)
+        Compose([slow, first]).initialize_from_data(x)
 
 
 @pytest.mark.parametrize("name", MAPS)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.layers.mintnet import WIDE, InverseMethod, MaskedConvolution
+from models.layers.mintnet import ROWS_FROM_CHANNELS, InverseMethod, MaskedConvolution
 from models.networks.conditioner import Conditioner
 from models.numerics import convolution_inverse
 from models.numerics.exportable_loops import fixed_point
@@ -140,7 +140,7 @@ def test_small_gradients_through_decode_are_as_exact_as_large_ones() -> None:
 
 
 def test_wide_networks_decode_by_rows_and_others_the_whole_image() -> None:
-    widths = {(): "jacobi", (8, WIDE - 1): "jacobi", (WIDE, 8): "rows"}
+    widths = {(): "jacobi", (8, ROWS_FROM_CHANNELS - 1): "jacobi", (ROWS_FROM_CHANNELS, 8): "rows"}
     for hidden, method in widths.items():
         layer = MaskedConvolution((1, 4, 4), Conditioner(hidden, "tanh"))
         assert layer.inverse_method == method

@@ -25,12 +25,12 @@ class LayerMatch(NamedTuple):
     """An autoregressive layer of the teacher, and the layers of the student that stand for it.
 
     Args:
-        index: index of the layer among those of the teacher.
+        teacher_index: index of the layer among those of the teacher.
         teacher: the layer.
         student: one inverse autoregressive layer or several, in the order of encoding.
     """
 
-    index: int
+    teacher_index: int
     teacher: Autoregressive
     student: list[Autoregressive]
 

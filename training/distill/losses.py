@@ -67,7 +67,7 @@ class StudentDraw:
             x: batch × event shape; no gradient goes through it.
         """
         path: list[tuple[LayerMatch, Tensor, Gaussians]] = []
-        matches = {match.index: match for match in self.matches}
+        matches = {match.teacher_index: match for match in self.matches}
         with torch.no_grad():
             features = self.teacher.featurize(self.context)
             for index, layer in enumerate(layers_of(self.teacher)):

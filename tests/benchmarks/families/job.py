@@ -24,7 +24,7 @@ from training.data import load as data
 from training.data.dataset import Dataset
 from training.evaluate import evaluate
 from training.export.bundle import export
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs import lifecycle
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob

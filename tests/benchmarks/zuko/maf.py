@@ -43,7 +43,7 @@ from training.config.recipe import Recipe
 from training.data import load as data
 from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
 

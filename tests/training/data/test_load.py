@@ -197,7 +197,7 @@ def test_dequantised_columns_beside_others_are_normal_too(tmp_path: Path) -> Non
 def test_pixels_share_a_spline_where_networks_do_not_know_their_places() -> None:
     digits = data.load_dataset(DataRecipe(source="digits", shape=[1, 8, 8]))
     for places, splines in ((False, 1), (True, 64)):
-        fields = {"family": "glow", "preprocessing": "normal-marginals", "places": places}
+        fields = {"family": "glow", "preprocessing": "normal-marginals", "positional_bias": places}
         (step,) = architecture.preprocessing(digits, FlowRecipe.model_validate(fields))
         assert len(step["x"]) == len(step["slope"]) == splines
         layer = zoo.fixed_layer((1, 8, 8), **step)
