@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class Section(BaseModel):
     """A table of a TOML file, all of whose keys are known.
 
-    Subclasses name in `former_names` the keys that were renamed: former name → current name. Recipes
-    and runs of before keep them for good.
+    Subclasses name in `former_names` the keys that were renamed: former name → current name. Stored
+    recipes and runs keep the former names for good.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -211,7 +211,7 @@ def too_steep(monkeypatch: pytest.MonkeyPatch, *directions: str) -> None:
     monkeypatch.setattr("training.export.bundle.verify", missed_at_first)
 
 
-@pytest.mark.parametrize("name", ["glow images places", "mintnet images context"])
+@pytest.mark.parametrize("name", ["glow images positional", "mintnet images context"])
 def test_flows_of_images_have_graphs_in_float64_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
