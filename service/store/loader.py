@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from service import bundle
-from service.types import Float32
-from service.bundle import BundleError
-from service.runtime import Device
+from service.bundle import BundleError, Manifest, PerCoordinate
 from service.engine import Engine
-from service.bundle import Manifest
-from service.bundle import PerCoordinate
 from service.metrics import Metrics
+from service.runtime import Device
 from service.settings import ModelSettings
+from service.types import Float32
 
 # Nats per dimension by which a device may be off: what an export may be.
 SELF_TEST = 1e-4

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import bundle
-from service.bundle import BundleError
-from service.bundle import Fingerprint
-from service.runtime import DeviceError
+from service.bundle import NAME, BundleError, Fingerprint
 from service.errors import (
     InvalidInputError,
     ModelRefusedError,
     UnavailableError,
     UnknownModelError,
 )
-from service.bundle import NAME
-from service.store.loader import Loader
-from service.store.loader import Model
+from service.runtime import DeviceError
+from service.store.loader import Loader, Model
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """What a store does while its folder changes, on real bundles, without HTTP."""
 
-from tests.helpers.stores import NAME, add_version, edit, folder
 import asyncio
 import json
 import math
@@ -13,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle import files as bundle
 from service.errors import ModelRefusedError, UnavailableError, UnknownModelError
 from service.metrics.metrics import Metrics
 from service.runtime.devices import Device
 from service.settings import ModelSettings
 from service.store.loader import Loader, Model
 from service.store.store import Store
+from tests.helpers.stores import NAME, add_version, edit
 
 X = np.zeros((1, 2), np.float32)
 
@@ -32,15 +31,9 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(limited())
 
 
-
-
 def opened(folder: Path, memory: int | None = None) -> Store:
     loader = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
     return Store(folder, loader, None, memory)
-
-
-
-
 
 
 async def log_prob(model: Model) -> float:
