@@ -147,6 +147,19 @@ def test_an_interrupted_fit_ends_as_if_it_had_not_been(
     assert logged(whole) == logged(broken)
 
 
+def test_a_state_without_weights_beside_it_has_the_best_steps(start: Start) -> None:
+    """As runs were left by the code of before: weights were written at the end alone."""
+    run, dataset = start("moons", "source = 'moons'\nrows = 1000", "transforms = 8")
+    progress = gaussianize(run, dataset, CPU)
+    path = run.folder / "weights.safetensors"
+    expected = load_file(path)
+    path.unlink()
+    assert gaussianize(Run.open(run.folder), dataset, CPU) == progress
+    found = load_file(path)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], values) for name, values in expected.items())
+
+
 def test_context_moves_and_scales_what_is_fitted(start: Start, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     at = rng.uniform(-2, 2, 10_000)
