@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -194,6 +194,12 @@ class Mixture(Base):
         means, scales = (t.detach().float().cpu() for t in (self.means, self.log_scales.exp()))
         noise = torch.randn(shape[0], means.shape[1], generator=generator)
         return (means[component] + scales[component] * noise).view(shape)
+
+
+BASES: dict[str, Callable[..., Base]] = {
+    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
+}
+"""The bases by the names that families use; `service.bundle` draws from each by the same name."""
 
 
 def _uniform(shape: Shape, generator: torch.Generator | None) -> Tensor:

@@ -3,29 +3,17 @@
 Recipes, checkpoints, export and the law tests all build flows here and nowhere else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
-from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
+from models.distributions import BASES, Base
 from models.families import FAMILIES, Family
 from models.flow import Flow
-from models.layers import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers import PREPROCESSING
 
 __all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "fixed_layer"]
-
-BASES: dict[str, Callable[..., Base]] = {
-    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
-}
-
-PREPROCESSING: dict[str, Callable[..., Bijection]] = {
-    "standardize": Standardize,
-    "logit": Logit,
-    "soft-logit": SoftLogit,
-    "whiten": Whiten,
-    "normal-marginals": NormalMarginals,
-}
 
 
 def build(

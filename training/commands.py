@@ -27,58 +27,58 @@ from training.runs import Progress, Run, dataset_of, open_or_create
 
 
 def train(arguments: Namespace) -> None:
-    """Fit a recipe, or go on with a run of the same recipe, and score the result."""
-    chosen = load_recipe(arguments.recipe, arguments.data)
-    _carry_out(arguments, chosen, load_dataset(chosen.data))
+    """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
+    recipe = load_recipe(arguments.recipe, arguments.data)
+    _fit_and_score(arguments, recipe, load_dataset(recipe.data))
 
 
 def distill(arguments: Namespace) -> None:
-    """Teach a recipe's student what a run has learned, or go on with it, and score the result."""
+    """Fit a student to a run's flow, or continue to, and score the result."""
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
-    chosen = load_student(arguments.recipe, teacher.file.recipe)
+    recipe = load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
-        chosen.data = moved(chosen.data, arguments.data)
-    _carry_out(arguments, chosen, dataset, teacher)
+        recipe.data = moved(recipe.data, arguments.data)
+    _fit_and_score(arguments, recipe, dataset, teacher)
 
 
-def _carry_out(
-    arguments: Namespace, chosen: Recipe, dataset: Dataset, teacher: Run | None = None
+def _fit_and_score(
+    arguments: Namespace, recipe: Recipe, dataset: Dataset, teacher: Run | None = None
 ) -> None:
-    """Train to the end of a recipe, and score the result."""
+    """Train until the recipe ends, and print the scores of the result."""
     name = Path(arguments.recipe).stem
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
     processes = Processes.join(device)
     if processes.is_main_process:
-        open_or_create(folder, name, chosen, dataset, teacher)
+        open_or_create(folder, name, recipe, dataset, teacher)
     processes.barrier()
-    run = open_or_create(folder, name, chosen, dataset, teacher)
+    run = open_or_create(folder, name, recipe, dataset, teacher)
     if arguments.tensorboard and processes.is_main_process:
         run.listeners.append(tensorboard_writer(folder / "tensorboard"))
     progress = fit_run(run, dataset, device, processes)
     processes.leave()
     if not processes.is_main_process:
         return
-    passes = "steps" if _without_gradients(run) else "epochs"
-    _say(
-        f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
+    unit = "steps" if _without_gradients(run) else "epochs"
+    _print(
+        f"{name}: best of {progress.epoch} {unit} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
-    if progress.best_epoch == 1 and run.file.flow["options"].get("rotation") == "none":
-        _say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
-    _say_score(run, evaluate_run(run, dataset))
+    if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
+        _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
+    _print_score(run, evaluate_run(run, dataset))
     if teacher is not None:
-        _say_fidelity(run, measure_fidelity(run, dataset))
+        _print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
     dataset = dataset_of(run, arguments.data)
-    _say_score(run, evaluate_run(run, dataset, arguments.scores))
+    _print_score(run, evaluate_run(run, dataset, arguments.scores))
     if run.file.teacher is not None:
-        _say_fidelity(run, measure_fidelity(run, dataset))
+        _print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def export(arguments: Namespace) -> None:
@@ -99,29 +99,29 @@ def export(arguments: Namespace) -> None:
         None if run.file.teacher is None else measure_fidelity(run, dataset),
     )
     differences = manifest.tolerances
-    _say(
+    _print(
         f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
         f"float64, z within {differences.z_relative:.1e} and x within "
         f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
     )
-    for direction, how in manifest.inverse.items():
-        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in how.milliseconds.items())
+    for direction, inverse in manifest.inverse.items():
+        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
         # manifests of format 1 have another word
-        method = "sequential" if how.method == "ordered" else how.method
-        _say(
-            f"{folder}: {direction} by {method} blocks of {how.width}, {times}; "
-            f"residual {how.residual:.1e} of the range"
+        method = "sequential" if inverse.method == "ordered" else inverse.method
+        _print(
+            f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
+            f"residual {inverse.residual:.1e} of the range"
         )
 
 
 def fit_run(
     run: Run, dataset: Dataset, device: torch.device, processes: Processes = SINGLE_PROCESS
 ) -> Progress:
-    """Fit a run's flow: to its teacher, or to data by gradients, or step by step without.
+    """Fit a run's flow: a student to its teacher, others to data, by gradients or without.
 
     Raises:
         TrainingError: several processes for a family that is fitted without gradients, or a
-            student that its teacher cannot teach.
+            student whose layers do not match its teacher's.
     """
     if run.file.teacher is not None:
         flow = run.new_flow().to(device)
@@ -135,44 +135,47 @@ def fit_run(
 
 
 def _without_gradients(run: Run) -> bool:
-    return zoo.FAMILIES[run.file.flow["family"]].without_gradients
+    return zoo.FAMILIES[run.file.flow.family].without_gradients
 
 
 def _device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise TrainingError("--device cuda was asked for, and torch finds no CUDA device here")
+        raise TrainingError("--device cuda: torch finds no CUDA device on this machine")
     if not available or name == "cpu":
         return torch.device("cpu")
-    # torchrun numbers the processes of a machine
+    # torchrun sets the number of this process on its machine
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     torch.cuda.set_device(device)
     return device
 
 
-def _say_score(run: Run, score: HeldOut) -> None:
+def _print_score(run: Run, score: HeldOut) -> None:
     bits = (
         f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
         if score.bits_per_dim is not None
         else ""
     )
-    _say(
+    _print(
         f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
         f"on {score.rows} held-out rows"
     )
 
 
-def _say_fidelity(run: Run, fidelity: Fidelity) -> None:
-    apart, back = fidelity.kl_student_teacher, fidelity.kl_teacher_student
-    _say(
-        f"{run.file.name}: KL(student‖teacher) {apart.mean:.4f} ± {apart.se:.4f}, KL(teacher‖"
-        f"student) {back.mean:.4f} ± {back.se:.4f} nats per dimension; the teacher's held-out "
-        f"score {fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
+def _print_fidelity(run: Run, fidelity: Fidelity) -> None:
+    by_student, by_teacher = (
+        f"{kl.mean:.4f} ± {kl.se:.4f}"
+        for kl in (fidelity.kl_student_teacher, fidelity.kl_teacher_student)
+    )
+    _print(
+        f"{run.file.name}: KL(student‖teacher) {by_student}, KL(teacher‖student) {by_teacher} "
+        "nats per dimension; the teacher's held-out score "
+        f"{fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
         f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
         f"{fidelity.two_sample_of_teacher:.3f})"
         + (f"; {fidelity.overflowing} draws overflow" if fidelity.overflowing else "")
     )
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)

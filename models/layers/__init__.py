@@ -23,13 +23,14 @@ from models.layers.linear import LU, Householder
 from models.layers.low_rank import Planar, Radial, Sylvester
 from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
-from models.layers.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers.preprocessing import PREPROCESSING
 from models.layers.sequential_inverse import COORDINATE_LIMIT, ONE_BLOCK_COORDINATES, Inverse
 
 __all__ = [
     "COORDINATE_LIMIT",
     "LU",
     "ONE_BLOCK_COORDINATES",
+    "PREPROCESSING",
     "ActNorm",
     "CausalAutoregressive",
     "ChannelCoupling",
@@ -39,20 +40,15 @@ __all__ = [
     "Inverse",
     "IterativeGaussianization",
     "LayerFactory",
-    "Logit",
     "MarginalMixture",
     "MaskCoupling",
     "MaskedAutoregressive",
     "MaskedConvolution",
-    "NormalMarginals",
     "Partial",
     "Planar",
     "Radial",
     "Rescale",
-    "SoftLogit",
-    "Standardize",
     "Sylvester",
-    "Whiten",
     "checkerboard",
     "half_of_channels",
     "is_image",

@@ -1,7 +1,7 @@
 """Fixed maps from raw data to values that flows learn well, each with its log-determinant."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -236,6 +236,16 @@ class NormalMarginals(Bijection):
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x, log_slope = spline_inverse(z, self.knots)
         return x, sum_event(log_slope)
+
+
+PREPROCESSING: dict[str, Callable[..., Bijection]] = {
+    "standardize": Standardize,
+    "logit": Logit,
+    "soft-logit": SoftLogit,
+    "whiten": Whiten,
+    "normal-marginals": NormalMarginals,
+}
+"""The layers by the names that recipes and runs use."""
 
 
 def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Prometheus metrics of one server."""
 
-from service.metrics.metrics import Metrics, endpoint_label
+from service.metrics.metrics import OTHER, Metrics
 
 __all__ = [
+    "OTHER",
     "Metrics",
-    "endpoint_label",
 ]

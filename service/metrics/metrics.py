@@ -17,7 +17,7 @@ from service.bundle import Manifest
 from service.errors import ServiceError
 from service.metrics.histogram import Histogram
 
-ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate", "infer")
+# The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4**k for k in range(9))
@@ -112,11 +112,14 @@ class Metrics:
         self.queues: dict[tuple[str, str], list[ref[HasDepth]]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
-        self._durations = {e: self.duration.labels(e) for e in (*ENDPOINTS, OTHER)}
-        for endpoint in ENDPOINTS:  # every series is there from the start, at zero
-            self.requests.labels(endpoint, "200")
-            for kind in ServiceError.__subclasses__():
-                self.failures.labels(endpoint, kind.reason)
+        self._durations = {OTHER: self.duration.labels(OTHER)}
+
+    def add_endpoint(self, name: str) -> None:
+        """Begin the series of an endpoint, which are all there from the start, at zero."""
+        self._durations[name] = self.duration.labels(name)
+        self.requests.labels(name, "200")
+        for kind in ServiceError.__subclasses__():
+            self.failures.labels(name, kind.reason)
 
     def queue(self, model: str, graph: str) -> "QueueMetrics":
         """Where a model's queue for a graph is recorded."""
@@ -181,9 +184,3 @@ class QueueMetrics:
 
 def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
     return manifest.name, str(manifest.version), manifest.family, provider
-
-
-def endpoint_label(path: str) -> str:
-    """The label of a URL's path, of a closed set: unknown paths must not make new series."""
-    name = path.rpartition("/")[2] if path.startswith("/v2/models/") else path.strip("/")
-    return name if name in ENDPOINTS else OTHER

@@ -36,7 +36,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     student, teacher = run.best_flow(), run.teacher().best_flow()
     seed = run.file.recipe.fit.seed
     generator = torch.Generator().manual_seed(seed + 3)
-    contexts = None if dataset.test_context is None else torch.from_numpy(dataset.test_context)
+    contexts = None if dataset.test.context is None else torch.from_numpy(dataset.test.context)
     n = math.prod(dataset.event_shape)
     rows = min(ROWS, max(MIN_ROWS, MAX_VALUES // n))
     of_student = _draw(rows, student, teacher, contexts, generator)
@@ -44,7 +44,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     of_teacher_again = _draw(rows, teacher, teacher, contexts, generator)
     copies = run.file.recipe.fit.noise_copies
     held_out = log_prob(
-        teacher, dataset.noisy(dataset.test, copies, seed + 1), dataset.test_context
+        teacher, dataset.noisy(dataset.test.rows, copies, seed + 1), dataset.test.context
     )
     draws = (of_student, of_teacher, of_teacher_again)
     fidelity = Fidelity(

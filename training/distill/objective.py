@@ -114,12 +114,12 @@ class Distillation:
         if recipe.temperature != 1 and flow.base.name != "normal":
             raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
-        fixed = len(run.file.flow["preprocessing"])
+        fixed = len(run.file.flow.preprocessing)
         self.student, self.teacher = (without_first(f, fixed) for f in (flow, teacher))
         self.loss = DistillationLoss(self.student, self.teacher, recipe.losses)
         self.contexts: Tensor | None = None
-        if dataset.train_context is not None:
-            self.contexts = torch.from_numpy(dataset.train_context).to(flow.like)
+        if dataset.train.context is not None:
+            self.contexts = torch.from_numpy(dataset.train.context).to(flow.like)
         by_pairs = any(loss.kind in BY_PAIRS for loss in recipe.losses)
         z, context = self._latents(recipe.validation_rows, self.seed + 1)
         inputs = z[:, None]

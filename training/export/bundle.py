@@ -150,10 +150,10 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
     """All keys of a manifest but name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = np.sort(log_prob(flow, dataset.test[None], dataset.test_context))
+    scores = np.sort(log_prob(flow, dataset.test.rows[None], dataset.test.context))
     return {
         "format_version": FORMAT_VERSION,
-        "family": run.file.flow["family"],
+        "family": run.file.flow.family,
         "event_shape": list(bijection.event_shape),
         "latent_shape": list(bijection.latent_shape),
         "dtype": "float32",
@@ -164,8 +164,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
         # without the whitening matrix, which is in the graphs: a manifest is for people to read
         "preprocessing": [
-            {key: value for key, value in step.items() if key != "matrix"}
-            for step in run.file.flow["preprocessing"]
+            step.model_dump(exclude={"matrix"}) for step in run.file.flow.preprocessing
         ],
         "support": None
         if bijection.support is None

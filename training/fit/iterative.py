@@ -56,7 +56,7 @@ class IterativeTrainer:
 
     def __init__(self, run: Run, flow: Flow, dataset: Dataset) -> None:
         self.flow, self.dataset, self.device = flow, dataset, flow.like.device
-        self.recipe, self.options = run.file.recipe.fit, run.file.flow["options"]
+        self.recipe, self.options = run.file.recipe.fit, run.file.flow.options
         self.passes = self.options["transforms"]
         self.steps = next(
             layer for layer in flow.modules() if isinstance(layer, IterativeGaussianization)
@@ -75,10 +75,10 @@ class IterativeTrainer:
         resumed = [GaussianizationStep(*fields) for fields in zip(*self.steps.steps, strict=True)]
         self.steps.truncate(0)
         dataset, recipe = self.dataset, self.recipe
-        noisy = dataset.noisy(dataset.train, 1, recipe.seed)
-        self.train = _MappedRows(self.flow, noisy, dataset.train_context)
-        noisy = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
-        self.validation = _MappedRows(self.flow, noisy, dataset.validation_context)
+        noisy = dataset.noisy(dataset.train.rows, 1, recipe.seed)
+        self.train = _MappedRows(self.flow, noisy, dataset.train.context)
+        noisy = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
+        self.validation = _MappedRows(self.flow, noisy, dataset.validation.context)
         for step in resumed:
             self._append(step)
 

@@ -55,15 +55,15 @@ class Likelihood:
             return None if values is None else torch.from_numpy(values).to(device)
 
         drawn = dataset.augmentation
-        self.x = torch.from_numpy(dataset.train if drawn is None else drawn.sources).to(device)
+        self.x = torch.from_numpy(dataset.train.rows if drawn is None else drawn.sources).to(device)
         self.rows = len(self.x)
         self.draw = None if drawn is None else drawn.draw
-        self.context = on_device(dataset.train_context)
+        self.context = on_device(dataset.train.context)
         self.integer = on_device(dataset.integer if dataset.integer.any() else None)
         shard = processes.shard(len(dataset.validation))
-        noisy = dataset.noisy(dataset.validation, recipe.noise_copies, recipe.seed)
+        noisy = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
         self.validation = noisy[:, shard]
-        context = dataset.validation_context
+        context = dataset.validation.context
         self.validation_context = None if context is None else context[shard]
 
     def initialize_from_data(self) -> None:
@@ -95,7 +95,7 @@ class Likelihood:
 def initialize_from_data(flow: Flow, dataset: Dataset, seed: int) -> None:
     """Initialize the layers of a flow that depend on data; once, before training."""
     first = slice(ROWS_TO_INITIALIZE)
-    inputs = [dataset.noisy(dataset.train[first], 1, seed)[0]]
-    if dataset.train_context is not None:
-        inputs.append(dataset.train_context[first])
+    inputs = [dataset.noisy(dataset.train.rows[first], 1, seed)[0]]
+    if dataset.train.context is not None:
+        inputs.append(dataset.train.context[first])
     flow.eval().initialize_from_data(*(torch.from_numpy(values).to(flow.like) for values in inputs))

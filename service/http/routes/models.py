@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.http.routes.dependencies import ServerDependency
+from service.http.request_body import ServerDependency
 from service.store import Model
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -33,8 +33,8 @@ async def models(server: ServerDependency) -> dict[str, Any]:
 @router.get("/{name}")
 async def model(server: ServerDependency, name: str, version: int | None = None) -> dict[str, Any]:
     """The manifest of one model, and the provider that runs it."""
-    found = await server.store.get(name, version)
-    return found.manifest.model_dump() | {"provider": found.engine.provider}
+    loaded = await server.store.get(name, version)
+    return loaded.manifest.model_dump() | {"provider": loaded.engine.provider}
 
 
 def _summary(model: Model) -> dict[str, Any]:

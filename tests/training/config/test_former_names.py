@@ -14,6 +14,10 @@ from training.config.recipe import Recipe, load_recipe
 from training.errors import RecipeError
 
 FORMER = """
+[data]
+source = "digits"
+shape = [1, 8, 8]
+
 [flow]
 family = "glow"
 places = true
@@ -26,6 +30,10 @@ record = true
 """
 
 CURRENT = """
+[data]
+source = "digits"
+shape = [1, 8, 8]
+
 [flow]
 family = "glow"
 positional_bias = true

@@ -70,13 +70,17 @@ def test_the_manifest_describes_the_context(store: Path, runs: Path) -> None:
     assert (images.base, images.base_parameters) == ("normal", {})
     dataset = data.load_dataset(Run.open(runs / "digits-image").file.recipe.data)
     session = onnxruntime.InferenceSession(store / "digits-image" / "1" / "encode.onnx")
-    feed = {"x": dataset.test, "context": dataset.test_context}
+    feed = {"x": dataset.test.rows, "context": dataset.test.context}
     scores = np.sort(session.run(None, feed)[1])
     np.testing.assert_allclose(
         np.quantile(scores, images.calibration.levels),
         np.array(images.calibration.log_prob, float),
         atol=1e-2,
     )
+
+
+def test_the_service_has_every_base() -> None:
+    assert BASES.keys() == zoo.BASES.keys()
 
 
 @pytest.mark.parametrize("name", zoo.BASES)
@@ -114,7 +118,7 @@ def test_bundles_of_before_there_was_a_context_are_read(store: Path, tmp_path: P
 
 def test_calibration_is_of_rows_as_clients_send_them(store: Path, runs: Path) -> None:
     run = Run.open(runs / "digits-maf")
-    rows = data.load_dataset(run.file.recipe.data).test
+    rows = data.load_dataset(run.file.recipe.data).test.rows
     session = onnxruntime.InferenceSession(store / "digits-maf" / "1" / "encode.onnx")
     scores = session.run(None, {"x": rows})[1]
     calibration = bundle.read(store / "digits-maf" / "1").calibration

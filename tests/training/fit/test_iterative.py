@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Start:
         )
         chosen = recipe.load_recipe(str(path))
         dataset = data.load_dataset(chosen.data)
-        flow_arguments = architecture.flow_arguments(dataset, chosen.flow)
+        flow_arguments = architecture.flow_spec(dataset, chosen.flow)
         file = RunFile(name=name, recipe=chosen, flow=flow_arguments, data_sha256=dataset.sha256)
         return Run.create(tmp_path / name, file), dataset
 
@@ -118,7 +118,7 @@ def test_stops_when_held_out_rows_score_no_better_and_keeps_the_best_steps(start
     assert progress.best_score == max(scores) == scores[progress.best_epoch - 1]
     assert 1 < progress.best_epoch == progress.epoch - 4 < 96
     # what is kept is what was scored
-    _, _, log_prob = encoded(run, dataset.validation)
+    _, _, log_prob = encoded(run, dataset.validation.rows)
     assert float(log_prob.mean()) == pytest.approx(progress.best_score, abs=1e-4)
 
 
@@ -177,7 +177,7 @@ def test_points_at_eight_sigma_are_told_apart(start: Start) -> None:
     run, dataset = start("moons", "source = 'moons'\nrows = 2000", "transforms = 3")
     gaussianize(run, dataset, CPU)
     rows = torch.full((64, 2), 0.25)
-    deviation = float(dataset.train.std())
+    deviation = float(dataset.train.rows.std())
     for sign in (-1, 1):
         far = sign * 8 * deviation
         rows[:, 0] = 0.5 + far * (1 + torch.arange(64) * 2.0**-20)

@@ -39,9 +39,9 @@ def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[
 
 
 def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = architecture.flow_arguments(dataset, chosen.flow)
+    flow = architecture.flow_spec(dataset, chosen.flow)
     if chosen.flow.family == "maf":
-        flow["options"]["dropout"] = 0.1
+        flow.options["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
 
@@ -142,7 +142,7 @@ def test_scores_do_not_depend_on_the_precision_of_training(tmp_path: Path) -> No
     chosen, dataset = small(tmp_path, "digits-maf", epochs=1)
     run = start(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
-    flow, rows = run.best_flow(), dataset.test[None]
+    flow, rows = run.best_flow(), dataset.test.rows[None]
     expected = evaluate.log_prob(flow, rows)
     for precision in (torch.bfloat16, torch.float16):
         set_precision(flow, precision)
@@ -172,10 +172,10 @@ def test_layers_start_from_the_first_rows_once(
     run = start(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
     ((x, context),) = started
-    assert dataset.train_context is not None
+    assert dataset.train.context is not None
     assert x.shape == (1024, 1, 8, 8)
-    assert np.array_equal(context.numpy(), dataset.train_context[:1024])
-    noise = x.numpy() - dataset.train[:1024]
+    assert np.array_equal(context.numpy(), dataset.train.context[:1024])
+    noise = x.numpy() - dataset.train.rows[:1024]
     assert 0.45 < np.abs(noise).max() <= 0.5
     run.file.recipe.fit.epochs = 3
     longer = run.load_state(flow=(flow := run.new_flow()))
@@ -277,7 +277,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     assert progress.epoch < 50
     assert progress.epoch == len(scores) == progress.best_epoch + 3
     assert max(scores) == scores[progress.best_epoch - 1] == progress.best_score
-    validation = dataset.noisy(dataset.validation, chosen.fit.noise_copies, chosen.fit.seed)
+    validation = dataset.noisy(dataset.validation.rows, chosen.fit.noise_copies, chosen.fit.seed)
     score = evaluate.log_prob(run.best_flow(), validation).mean()
     assert score == pytest.approx(progress.best_score, abs=1e-4)
 
@@ -285,13 +285,13 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_path: Path) -> None:
     chosen, dataset = small(tmp_path, "moons-maf")
     run = start(tmp_path / "run", chosen, dataset)
-    dataset.train[7] = np.nan
+    dataset.train.rows[7] = np.nan
     with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d+: training rows \[7\] of 1"):
         fit.fit(run, dataset, CPU)
     refused = load_file(run.folder / "refused-0.safetensors")
     rows = refused["rows"].tolist()
     assert len(rows) == chosen.fit.batch_size
-    np.testing.assert_array_equal(refused["x"], dataset.train[rows])
+    np.testing.assert_array_equal(refused["x"], dataset.train.rows[rows])
     finite = torch.isfinite(refused["log_prob"]).tolist()
     assert [row for row, good in zip(rows, finite, strict=True) if not good] == [7]
 
