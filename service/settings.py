@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,6 +73,11 @@ class Settings(ModelSettings):
     )
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
         30, description="after that, time for requests in progress to be answered"
+    )
+    gc_policy: Literal["timed", "python"] = Field(
+        "timed",
+        description="when Python's collector looks for reference cycles: timed, in pauses of a "
+        "second or more and for 2 % of the time at most; python, as Python does by itself",
     )
     model_settings: Path | None = Field(
         None, description="TOML file with a table of threads, batch_rows, queue_rows by model"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import Metrics, endpoint_label
+from service.metrics import Metrics
 
 
 class Front:
@@ -46,7 +46,8 @@ class Front:
             await app(scope, receive, counted_send)
         finally:
             self.metrics.in_flight -= 1
-            self.metrics.answered(endpoint_label(path), code, time.perf_counter() - started)
+            label = self.metrics.endpoint_label(path)
+            self.metrics.answered(label, code, time.perf_counter() - started)
 
     def _endpoint(self, scope: Scope) -> ASGIApp:
         path = scope["path"]

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from service.codecs import json
 from service.errors import InvalidInputError, ServiceError, readable
-from service.metrics import Metrics, endpoint_label
+from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def answer(metrics: Metrics, method: str, path: str, error: Exception) -> Respon
             log.error("%s %s failed, %s", method, path, instance, exc_info=error)
             internal = ServiceError("something went wrong here; the log says what")
             problem, reason = internal.problem() | {"instance": instance}, internal.reason
-    metrics.failures.labels(endpoint_label(path), reason).inc()
+    metrics.failures.labels(metrics.endpoint_label(path), reason).inc()
     if path.startswith("/v2"):
         # Open Inference Protocol: the text has another name, and wrong values are 400 too
         status = 400 if problem["status"] == 422 else problem["status"]

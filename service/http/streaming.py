@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from service.codecs import base as formats
 from service.codecs import npy
 from service.http.disconnect import unless_gone
-from service.store import Model
+from service.store import Lease, Model
 from service.types import Arrays
 
 
@@ -64,20 +64,25 @@ class Streamed(Response):
             table = formats.writer(chosen, sampling.model, sampling.seed)
             self._head, self._tail, self._encode = b"", table.end, table.piece
             del self.headers["content-length"]  # it comes in chunks
+        self._lease = Lease(sampling.model)  # last: what fails above has nobody to release it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        async with aclosing(self._pieces):
-            piece, content = self._first, self._head
-            try:
-                while True:
-                    content += self._encode(piece)
-                    # waits until the caller has taken most of what was sent
-                    await send({"type": "http.response.body", "body": content, "more_body": True})
-                    piece, content = await unless_gone(receive, anext(self._pieces)), b""
-            except StopAsyncIteration:
-                await send({"type": "http.response.body", "body": self._tail()})
-            except ClientDisconnect:
-                return
+        with self._lease:
+            await send(start)
+            async with aclosing(self._pieces):
+                await self._send_pieces(receive, send)
+
+    async def _send_pieces(self, receive: Receive, send: Send) -> None:
+        piece, content = self._first, self._head
+        try:
+            while True:
+                content += self._encode(piece)
+                # waits until the caller has taken most of what was sent
+                await send({"type": "http.response.body", "body": content, "more_body": True})
+                piece, content = await unless_gone(receive, anext(self._pieces)), b""
+        except StopAsyncIteration:
+            await send({"type": "http.response.body", "body": self._tail()})
+        except ClientDisconnect:
+            return

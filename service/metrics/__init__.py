@@ -1,8 +1,5 @@
 """Prometheus metrics of one server."""
 
-from service.metrics.metrics import Metrics, endpoint_label
+from service.metrics.metrics import Metrics
 
-__all__ = [
-    "Metrics",
-    "endpoint_label",
-]
+__all__ = ["Metrics"]

@@ -37,7 +37,7 @@ class Asked(NamedTuple, Generic[R]):
 
     Args:
         request: its fields.
-        model: which it means.
+        model: which it means, leased until the answer is whole.
         kind: type of the answer.
         output: the one array that is wanted, if it names one.
         deadline: on `time.monotonic`'s clock.
@@ -68,7 +68,14 @@ class Question(Endpoint, Generic[R]):
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The operation's arrays, in the format asked for."""
-        return await self.answer_to(await self.read(scope, receive), receive)
+        headers = Headers(scope)
+        due = deadline(headers)
+        content_type = headers[b"content-type"].partition(";")[0].strip().lower()
+        request, output = await self.read(scope, receive, headers, content_type)
+        with await self.server.store.get(request.model, request.version) as model:
+            kind = formats.accepted(headers[b"accept"], content_type)
+            formats.check_acceptable(kind, model, output)
+            return await self.answer_to(Asked(request, model, kind, output, due), receive)
 
     async def answer_to(self, asked: Asked[R], receive: Receive) -> Response:
         """The answer to a request that has been read."""
@@ -81,21 +88,16 @@ class Question(Endpoint, Generic[R]):
             size, partial(formats.respond, asked.kind, asked.model, answer, asked.output)
         )
 
-    async def read(self, scope: Scope, receive: Receive) -> Asked[R]:
-        """A request, and the model that it means."""
-        headers = Headers(scope)
-        due = deadline(headers)
+    async def read(
+        self, scope: Scope, receive: Receive, headers: Headers, content_type: str
+    ) -> tuple[R, str | None]:
+        """A request, and the one array that it wants, if it names one."""
         body = await body_of(receive, headers, self.server.settings.max_body)
         asked_for = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(asked_for, keep_blank_values=True)) if asked_for else {}
         output = query.pop("output", None)
-        content_type = headers[b"content-type"].partition(";")[0].strip().lower()
         parse = partial(formats.parse, self.schema, content_type, body, query)
-        request = await off_loop(len(body), parse)
-        model = await self.server.store.get(request.model, request.version)
-        kind = formats.accepted(headers[b"accept"], content_type)
-        formats.check_acceptable(kind, model, output)
-        return Asked(request, model, kind, output, due)
+        return await off_loop(len(body), parse), output
 
     def check_output(self, output: str | None, names: Iterable[str]) -> None:
         """See that an answer has the array that is wanted.

@@ -32,7 +32,7 @@ from service.operations import (
     SampleRequest,
 )
 from service.server import Server
-from service.store import Model
+from service.store import Lease, Model
 
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
@@ -101,7 +101,19 @@ class Infer(Endpoint):
         headers = Headers(scope)
         due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
-        model, graph = await find(self.server, **scope["path_params"])
+        lease, graph = await find(self.server, **scope["path_params"])
+        with lease as model:
+            return await self._answer(model, graph, body, headers, due, receive)
+
+    async def _answer(
+        self,
+        model: Model,
+        graph: Graph,
+        body: bytes,
+        headers: Headers,
+        due: float,
+        receive: Receive,
+    ) -> Response:
         length = headers[protocol.HEADER]
         if length == "0":
             asked = protocol.raw(body, graph.inputs(model))
@@ -154,8 +166,8 @@ def infer_routes(server: Server) -> list[Route]:
     return [Route(path, infer, methods=["POST"]) for path in paths]
 
 
-async def find(server: Server, name: str, version: str = "") -> tuple[Model, Graph]:
-    """The flow and the graph that a name of the protocol means.
+async def find(server: Server, name: str, version: str = "") -> tuple[Lease[Model], Graph]:
+    """A lease of the flow, and the graph, that a name of the protocol means.
 
     Raises:
         ServiceError: what `Store.get` does, or that there is no such graph or version.

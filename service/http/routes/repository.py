@@ -81,30 +81,32 @@ async def all_statistics(server: ServerDependency) -> dict[str, Any]:
 @router.get("/models/{name}/versions/{version}")
 async def metadata(server: ServerDependency, name: str, version: str = "") -> dict[str, Any]:
     """Inputs and outputs of a model of the protocol."""
-    model, graph = await find(server, name, version)
-    entries = server.store.entries.get(model.manifest.name, {})
-    return {
-        "name": name,
-        "versions": [str(v) for v, entry in sorted(entries.items()) if entry.model],
-        "platform": PLATFORM,
-        "inputs": graph.inputs(model),
-        "outputs": graph.described(model),
-    }
+    lease, graph = await find(server, name, version)
+    with lease as model:
+        entries = server.store.entries.get(model.manifest.name, {})
+        return {
+            "name": name,
+            "versions": [str(v) for v, entry in sorted(entries.items()) if entry.model],
+            "platform": PLATFORM,
+            "inputs": graph.inputs(model),
+            "outputs": graph.described(model),
+        }
 
 
 @router.get("/models/{name}/config")
 @router.get("/models/{name}/versions/{version}/config")
 async def config(server: ServerDependency, name: str, version: str = "") -> dict[str, Any]:
     """The same in the words of Triton's model configuration."""
-    model, graph = await find(server, name, version)
-    return {
-        "name": name,
-        "platform": PLATFORM,
-        "backend": "onnxruntime",
-        "max_batch_size": 0,  # the sides below include that of the rows
-        "input": [_configured(tensor) for tensor in graph.inputs(model)],
-        "output": [_configured(tensor) for tensor in graph.described(model)],
-    }
+    lease, graph = await find(server, name, version)
+    with lease as model:
+        return {
+            "name": name,
+            "platform": PLATFORM,
+            "backend": "onnxruntime",
+            "max_batch_size": 0,  # the sides below include that of the rows
+            "input": [_configured(tensor) for tensor in graph.inputs(model)],
+            "output": [_configured(tensor) for tensor in graph.described(model)],
+        }
 
 
 @router.get("/models/{name}/ready")
@@ -113,18 +115,21 @@ async def model_ready(
     server: ServerDependency, response: Response, name: str, version: str = ""
 ) -> dict[str, Any]:
     """Whether a model answers."""
-    model, _ = await find(server, name, version)
-    if not model.engine.healthy:
+    lease, _ = await find(server, name, version)
+    with lease as model:
+        healthy = model.engine.healthy
+    if not healthy:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return {"name": name, "ready": model.engine.healthy}
+    return {"name": name, "ready": healthy}
 
 
 @router.get("/models/{name}/stats")
 @router.get("/models/{name}/versions/{version}/stats")
 async def statistics(server: ServerDependency, name: str, version: str = "") -> dict[str, Any]:
     """What a model has done since it was loaded; decode and sample share a graph, and figures."""
-    model, graph = await find(server, name, version)
-    return {"model_stats": [_statistics(model, graph)]}
+    lease, graph = await find(server, name, version)
+    with lease as model:
+        return {"model_stats": [_statistics(model, graph)]}
 
 
 @router.post("/repository/index")

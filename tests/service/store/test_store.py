@@ -32,15 +32,9 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(limited())
 
 
-
-
 def opened(folder: Path, memory: int | None = None) -> Store:
     loader = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
     return Store(folder, loader, None, memory)
-
-
-
-
 
 
 async def log_prob(model: Model) -> float:
