@@ -19,7 +19,6 @@ from service.bundle.truncated_normal import truncated_normal
 from service.codecs import json as json_codec
 from service.codecs import npy
 from service.errors import InvalidInputError, ServiceError
-from service.metrics.metrics import endpoint_label
 from service.operations import interpolation, noise
 from service.operations.requests import Path
 from service.operations.values import to_float32
@@ -221,8 +220,3 @@ def test_settings_come_from_flags_then_environment_then_defaults() -> None:
     assert loaded.max_body == 64 * 2**20
     with pytest.raises(SettingsError, match=r"port: .* got 'many'"):
         settings.load({}, {"BIJECTA_PORT": "many"})
-
-
-def test_metric_labels_are_of_a_closed_set() -> None:
-    assert endpoint_label("/sample/") == "sample"
-    assert endpoint_label("/anything/else") == "other"
