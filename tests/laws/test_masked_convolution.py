@@ -169,23 +169,28 @@ def test_rows_and_the_whole_image_find_the_same_root(
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (4, 4, 4)])
 @pytest.mark.parametrize("scale", [0.15, 1.5, 5.0])
-def test_rows_miss_z_by_hardly_more_than_the_whole_image_whatever_the_parameters(
+def test_decoding_misses_z_by_what_encoding_rounds_away_whatever_the_parameters(
     shape: tuple[int, ...], scale: float
 ) -> None:
     layer = masked(shape, scale)
     z = torch.randn(64, *shape)
     z[1] *= 1e6
     z[2].view(-1)[::3] = -1e6
-    missed: dict[InverseMethod, float] = {}
+    missed, rounded = [], []
     for method in METHODS:
         layer.inverse_method = method
         with torch.no_grad():
             x, _ = layer.float().decode(z)
-            again, _ = layer.double().encode(x.double())
+            rough, _ = layer.encode(x)
+            exact, _ = layer.double().encode(x.double())
             terms = x.abs().clamp(min=1) + layer._kernels()[-1].full.flatten(1).norm(dim=1).max()
-            missed[method] = float(((again - z).abs() / terms / torch.exp(layer._log_t())).max())
-    # the order of sums differs, and what they round away
-    assert missed["rows"] <= 2 * missed["jacobi"]
+            unit = terms * torch.exp(layer._log_t())
+        missed.append(float(((exact - z).abs() / unit).max()))
+        rounded.append(float(((exact - rough).abs() / unit).max()))
+    # No search in float32 comes nearer to a root than float32 evaluates the layer. Over six seeds,
+    # both shapes and all scales the largest ratio was 2.8; searches that stop at ten times the
+    # digits of `ROUNDING` fail here.
+    assert max(missed) <= 5 * max(rounded)
 
 
 def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
