@@ -2,7 +2,7 @@
 
 The series are made of this table, and so is the table of the service's page:
 
-    python -m service.metrics.page
+    python -m service.metrics
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,14 @@
 """Metrics are what their one table says."""
 
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
+import service.metrics
 from service.metrics import Metrics
+from service.metrics.__main__ import metrics_table
 from service.metrics.metrics import ENDPOINTS
 from service.metrics.names import METRICS
-from service.metrics.page import metrics_table
 
 # The names that dashboards read; one of them may go a version after its successor has come.
 PUBLISHED = {
@@ -63,6 +66,8 @@ def test_no_published_name_has_gone() -> None:
 
 
 def test_the_page_has_a_line_for_each() -> None:
+    page = Path(service.metrics.__file__).parents[1] / "README.md"
+    assert metrics_table() in page.read_text(), "paste what `python -m service.metrics` prints"
     lines = metrics_table().splitlines()[2:]
     assert len(lines) == len(METRICS)
     for metric, line in zip(METRICS, lines, strict=True):

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tests.helpers.bundles import line_flow
-from tests.helpers.bundles import slug
+from tests.helpers.bundles import line_flow, slug
+from tests.helpers.http import ask, assert_problem
 from tests.laws.zoo_table import FLOWS, case, every_line
-from tests.helpers.http import assert_problem
-from tests.helpers.http import ask
 
 Float64 = NDArray[np.float64]
 

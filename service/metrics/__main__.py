@@ -1,4 +1,4 @@
-"""The table of metrics for the service's page, in Markdown: `python -m service.metrics.page`."""
+"""The table of metrics for the service's page, in Markdown: `python -m service.metrics`."""
 
 from service.metrics.names import METRICS
 
