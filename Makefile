@@ -13,7 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow lint \
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow \
+    release-check lint \
     format
 
 help: ## List the targets
@@ -58,6 +59,9 @@ test: $(INSTALLED) ## Run the tests
 test-slow: store ## Check the trained models of STORE against their bars (minutes)
 	STORE="$(STORE)" $(BIN)/pytest -m slow
 
+release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
+	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
+
 lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -70,7 +74,7 @@ format: $(INSTALLED) ## Put the style right
 
 include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml service/client/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable service/client --editable '.[train,dev]'
 	touch $@

@@ -8,9 +8,7 @@ RUN/refused-0.safetensors  a batch without a finite loss, where one ended traini
 RUN/evaluation.json      the figures of the last `bijecta evaluate`
 """
 
-from training.files import write_atomically
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,8 +23,9 @@ from torch import Tensor
 from models import zoo
 from models.flow import Flow
 from service.bundle import sha256
-from training.errors import RunError
 from training.config import Recipe
+from training.errors import RunError
+from training.files import write_atomically
 
 
 class Teacher(BaseModel):
@@ -230,5 +229,3 @@ class Run:
         # a killed process may leave the last line cut off, and always one after the saved epoch
         kept = lines[:epoch]
         write_atomically(path, "".join(line + "\n" for line in kept).encode())
-
-

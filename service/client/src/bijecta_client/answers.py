@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
-from service.types import Float32
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
 
 
 class Encoded(NamedTuple):

@@ -4,20 +4,25 @@ They are those of the Open Inference Protocol v2 with binary tensors: JSON, and 
 of each array, little-endian and row-major; a text is a length of four bytes and UTF-8.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from service.types import Float32
+from bijecta_client.answers import Float32
 
 LENGTH = "inference-header-content-length"
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25
+
+
+def to_json(content: Mapping[str, Any]) -> bytes:
+    """A JSON object that may hold numbers and arrays of numpy."""
+    return json.dumps(content, default=_as_python).encode()
 
 
 def numbers(name: str, given: ArrayLike) -> Float32:
@@ -95,7 +100,7 @@ def pack(
             {
                 "name": name,
                 "datatype": datatype,
-                "shape": values.shape,
+                "shape": list(values.shape),
                 "parameters": {"binary_data_size": len(content)},
             }
         )
@@ -105,7 +110,7 @@ def pack(
         "outputs": [{"name": name} for name in outputs],
         "parameters": {**parameters, "binary_data_output": True},
     }
-    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
+    text = to_json(head)
     return b"".join([text, *tail]), len(text)
 
 
@@ -121,7 +126,7 @@ def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Float
         KeyError: it lacks a member.
         TypeError: a member is of another type.
     """
-    head = orjson.loads(memoryview(content)[:length])
+    head = json.loads(content[:length])
     arrays: dict[str, Float32] = {}
     for output in head["outputs"]:
         name, shape = output["name"], output["shape"]
@@ -134,6 +139,11 @@ def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Float
     if length != len(content):
         raise ValueError(f"{len(content) - length} bytes belong to no output")
     return head, arrays
+
+
+def _as_python(value: Any) -> Any:
+    """Numbers and arrays of numpy, which JSON does not know."""
+    return value.tolist()
 
 
 def _content(values: NDArray[Any]) -> tuple[str, bytes]:

@@ -4,16 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from operator import index
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import numpy as np
-import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from service.client import bodies
-from service.client.answers import Decoded, Encoded, Interpolated, Sampled
-from service.client.exchange import (
+from bijecta_client import bodies
+from bijecta_client.answers import Decoded, Encoded, Float32, Interpolated, Sampled
+from bijecta_client.exchange import (
     Ask,
     BijectaError,
     Steps,
@@ -24,8 +23,8 @@ from service.client.exchange import (
     exchange,
     json_of,
 )
-from service.operations import Path
-from service.types import Float32
+
+Path = Literal["linear", "normalized", "geodesic"]
 
 
 class Questions:
@@ -179,7 +178,7 @@ class Questions:
         body |= {"start": bodies.numbers("start", start), "end": bodies.numbers("end", end)}
         if context is not None:
             body["context"] = np.asarray(context, object).tolist()
-        content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        content = bodies.to_json(body)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         ask = Ask("POST", "/interpolate", content, headers)
         answer = json_of((yield from exchange(ask, self._retries, due)))

@@ -4,6 +4,7 @@ A generator yields what is to be done, `Ask` or `Wait`, and is sent what came of
 it has the connection and the clock's patience, blocking or not.
 """
 
+import json
 import random
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,6 @@ from http import HTTPStatus
 from itertools import count
 from time import monotonic, time
 from typing import Any, TypeVar
-
-import orjson
 
 T = TypeVar("T")
 
@@ -172,7 +171,7 @@ def json_of(answer: Answer) -> dict[str, Any]:
         UnreadableError: it is none.
     """
     try:
-        content = orjson.loads(answer.content)
+        content = json.loads(answer.content)
     except ValueError:
         content = None
     if not isinstance(content, dict):
