@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from service.errors import MalformedBodyError
 from service.operations import first_wrong, named, packed, rectangle
-from service.types import Float32
 
 TEXT = "BYTES"
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -24,9 +23,13 @@ DTYPES: dict[str, np.dtype[Any]] = {
     TEXT: np.dtypes.StringDType(),
 }
 
+# Of answers alone: no input of a flow is a truth.
+BOOL = "BOOL"
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
 # Far beyond any use: what is checked one by one must not be without end.
-MOST_PARAMETERS = 64
-MOST_SIDES = 32
+MAX_PARAMETERS = 64
+MAX_SIDES = 32
 
 # By the first letter of a datatype: what its values are in JSON.
 KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,), "B": (str,)}
@@ -35,8 +38,8 @@ KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,
 def _scalars(value: Any) -> dict[str, str | int | float | bool]:
     if not isinstance(value, dict):
         raise ValueError(f"expected an object; this is {named(value)}")
-    if len(value) > MOST_PARAMETERS:
-        raise ValueError(f"expected at most {MOST_PARAMETERS}; these are {len(value)}")
+    if len(value) > MAX_PARAMETERS:
+        raise ValueError(f"expected at most {MAX_PARAMETERS}; these are {len(value)}")
     for key, scalar in value.items():
         if not isinstance(scalar, str | int | float):
             raise ValueError(
@@ -55,8 +58,8 @@ Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scal
 Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Part(BaseModel):
-    """What has a name and parameters; other keys are for other servers."""
+class NamedTensor(BaseModel):
+    """A tensor as far as inputs and outputs agree; other keys are for other servers."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -64,10 +67,10 @@ class Part(BaseModel):
     parameters: Parameters = {}
 
 
-class Input(Part):
+class Input(NamedTensor):
     """A tensor of a request."""
 
-    shape: Annotated[list[Side], Field(max_length=MOST_SIDES)]
+    shape: Annotated[list[Side], Field(max_length=MAX_SIDES)]
     datatype: Annotated[str, PlainValidator(_known)]
     data: Any = None  # a list, seen to without a look at each value by itself
 
@@ -128,9 +131,28 @@ def tensor_bytes(datatype: str, shape: list[int]) -> int:
     return abs(prod(shape)) * DTYPES[datatype].itemsize
 
 
-def to_float32(values: NDArray[Any]) -> Float32:
-    """An array as the protocol's FP32."""
-    return np.asarray(values, "<f4", order="C")
+def datatype(values: NDArray[Any]) -> str:
+    """The protocol's name of what an array of an answer holds."""
+    if values.dtype.kind in "UT":
+        return TEXT
+    return BOOL if values.dtype.kind == "b" else DATATYPES[values.dtype.newbyteorder("<")]
+
+
+def to_bytes(values: NDArray[Any]) -> bytes:
+    """The bytes of an array of an answer."""
+    if values.dtype.kind in "UT":
+        texts = [text.encode() for text in values.ravel().tolist()]
+        return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    return np.asarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def to_json(values: NDArray[Any]) -> NDArray[Any] | list[Any]:
+    """The values of an array of an answer, row-major, as orjson takes them."""
+    flat = np.asarray(values, order="C").ravel()
+    if flat.dtype.kind in "UT":
+        texts: list[Any] = flat.tolist()
+        return texts
+    return flat.astype(flat.dtype.newbyteorder("="), copy=False)
 
 
 def _typed(datatype: str, flat: list[Any], may_hold_truths: bool) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
-from service.operations.operations import Answer, Operations
+from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
+from service.operations.operations import Answer, AnswerPieces, Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -13,9 +14,12 @@ from service.operations.requests import (
 from service.operations.values import first_wrong, named, numbers, packed, rectangle, truths
 
 __all__ = [
+    "FLOW_OPERATIONS",
     "Answer",
+    "AnswerPieces",
     "DecodeRequest",
     "EncodeRequest",
+    "FlowOperation",
     "FlowRequest",
     "InterpolateRequest",
     "LogProbRequest",

@@ -1,86 +1,134 @@
-"""Requests to the application in this process, without a socket, one message at a time."""
+"""The application in this process: called directly, or behind one of two ASGI servers."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp, Message
+import hypercorn.asyncio
+import hypercorn.config
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope
+
+from service import settings
+from service.http.app import create_app
+from service.server import Server
+
+START_SECONDS = 30
+
+
+def make_server(store: Path) -> Server:
+    return Server(settings.load({"store": str(store), "device": "cpu"}, {}))
+
+
+@asynccontextmanager
+async def running_app(store: Path) -> AsyncIterator[tuple[ASGIApp, Server]]:
+    """An application whose models are loaded, in the running loop."""
+    server = make_server(store)
+    app = create_app(server)
+    async with server.running():
+        async with asyncio.timeout(START_SECONDS):
+            while not server.ready:
+                await asyncio.sleep(0.01)
+        yield app, server
 
 
 @dataclass
-class Exchange:
-    """One request and what the application sends.
+class AsgiAnswer:
+    """What an application sent."""
 
-    Args:
-        method, target, body, headers: of the request.
-        taken: set while the caller takes what is sent; the application waits otherwise, but for
-            the head and the first piece.
-    """
-
-    method: str
-    target: str
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    taken: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: list[Message] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.taken.set()
-        self._left = asyncio.Event()
-        self._has_sent_body = False
-
-    @property
-    def status(self) -> int:
-        """Of the answer."""
-        status: int = self.sent[0]["status"]
-        return status
-
-    @property
-    def content(self) -> bytes:
-        """All that has been sent."""
-        return b"".join(message.get("body", b"") for message in self.sent)
-
-    def leave(self) -> None:
-        """The caller closes the connection."""
-        self._left.set()
-
-    async def run(self, app: ASGIApp) -> "Exchange":
-        """Have the application answer."""
-        path, _, query = self.target.partition("?")
-        headers = [(k.lower().encode(), v.encode()) for k, v in self.headers.items()]
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": self.method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": query.encode(),
-            "headers": [*headers, (b"content-length", str(len(self.body)).encode())],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        await app(scope, self._receive, self._send)
-        return self
-
-    async def _receive(self) -> Message:
-        if not self._has_sent_body:
-            self._has_sent_body = True
-            return {"type": "http.request", "body": self.body, "more_body": False}
-        await self._left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Message) -> None:
-        self.sent.append(message)
-        if len(self.sent) > 1:
-            await self.taken.wait()
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+async def call(
+    app: ASGIApp, path: str, receive: Receive, headers: dict[str, str] | None = None
+) -> AsgiAnswer:
+    """Send one POST request as an ASGI server does, but with this `receive`."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path, _, query = path.partition("?")
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)
+    start, *bodies = sent
+    head = {k.decode(): v.decode() for k, v in start["headers"]}
+    return AsgiAnswer(start["status"], head, b"".join(m.get("body", b"") for m in bodies))
+
+
+@contextmanager
+def behind_uvicorn(app: ASGIApp) -> Iterator[int]:
+    """The port of a uvicorn server of an application."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def behind_hypercorn(app: ASGIApp) -> Iterator[int]:
+    """The port of a hypercorn server of an application."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    config = hypercorn.config.Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.graceful_timeout = 1
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    untyped: Any = app  # hypercorn has types of its own for the same thing
+    serving = hypercorn.asyncio.serve(untyped, config, shutdown_trigger=stop.wait)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+    thread.start()
+    try:
+        wait_until(lambda: _listens(port))
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+Behind = Callable[[ASGIApp], AbstractContextManager[int]]
+ASGI_SERVERS: dict[str, Behind] = {"uvicorn": behind_uvicorn, "hypercorn": behind_hypercorn}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    """Return as soon as a condition holds; fail where it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.01)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

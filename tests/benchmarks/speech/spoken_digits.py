@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 
-from service.codecs import wav
+from service.codecs.wav import write_sound
 from tests.benchmarks.speech import mel
 from tests.benchmarks.speech.mel import Array
 from tests.benchmarks.speech.sounds import drawn, sound_of
@@ -59,7 +59,7 @@ def main(folder: Path, out: Path, place: Path | None) -> None:
     said = drawn(flow, torch.from_numpy(digits[:, None]))
     out.mkdir(parents=True, exist_ok=True)
     for digit, samples in zip(digits, said, strict=True):
-        content = wav.dump(samples[None].astype(np.float32), sound)
+        content = write_sound(samples[None].astype(np.float32), sound)
         (out / f"{digit:.0f}.wav").write_bytes(content)
     rows = {run.file.name: said, "real": dataset.test[first].astype(float)}
     picture(rows, sound.rate, out / "spectrograms.png")

@@ -21,7 +21,7 @@ from service.http.gc_policy import (
     apply_gc_policy,
 )
 from service.server import Server
-from tests.helpers.asgi import Exchange, until
+from tests.helpers.exchange import Exchange, until
 from tests.helpers.http import NPY
 from tests.helpers.tiny import ROW, write_tiny_bundle
 

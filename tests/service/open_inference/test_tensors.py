@@ -133,7 +133,7 @@ def test_nothing_breaks_the_parser(body: bytes, header: str) -> None:
         read = protocol.parse(body, header)
         assert all(isinstance(values, np.ndarray) for values in read.inputs.values())
     with suppress(ServiceError):
-        protocol.raw(body, [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
+        protocol.parse_raw(body, [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
 
 
 @given(st.lists(st.booleans() | st.none() | st.text("truefals\\"), max_size=5))

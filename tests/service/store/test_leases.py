@@ -22,7 +22,7 @@ from service.http.app import create_app
 from service.server import Server
 from service.store import Lease, Loader, Model
 from service.store.lease import LeaseCount
-from tests.helpers.asgi import Exchange, until
+from tests.helpers.exchange import Exchange, until
 from tests.helpers.http import NPY
 from tests.helpers.stores import edit
 from tests.helpers.tiny import ROW, write_tiny_bundle
