@@ -7,7 +7,7 @@ import argparse
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,6 +83,11 @@ class Settings(BaseSettings, ModelSettings):
     )
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
         default=30, description="after that, time for requests in progress to be answered"
+    )
+    gc_policy: Literal["timed", "python"] = Field(
+        default="timed",
+        description="when Python's collector looks for reference cycles: timed, in pauses of a "
+        "second or more and for 2 % of the time at most; python, as Python does by itself",
     )
     model_settings: Path | None = Field(
         default=None,

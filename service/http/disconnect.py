@@ -119,6 +119,7 @@ class DepartureWatch:
         self._is_closed = True
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # which will refer to this watch by its traceback
         else:
             self._receiving.close()
 
