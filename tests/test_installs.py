@@ -74,11 +74,11 @@ def test_the_service_runs_without_torch(store: Path, tmp_path: Path) -> None:
         import time
 
         from fastapi.testclient import TestClient
-        from service.app import create_app
+        from service.http.app import create_app
         from service.server import Server
-        from service import settings
+        from service.settings import Settings
 
-        server = Server(settings.load({{"store": {str(store)!r}, "device": "cpu"}}, {{}}))
+        server = Server(Settings(store={str(store)!r}, device="cpu"))
         with TestClient(create_app(server)) as client:
             while client.get("/health/ready").status_code != 200:
                 time.sleep(0.02)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from service import settings
 from service.http.app import create_app
 from service.http.gc_policy import (
     MAX_TIME_SHARE,
@@ -21,7 +20,8 @@ from service.http.gc_policy import (
     apply_gc_policy,
 )
 from service.server import Server
-from tests.helpers.asgi import Exchange, until
+from service.settings import Settings
+from tests.helpers.exchange import Exchange, until
 from tests.helpers.http import NPY
 from tests.helpers.tiny import ROW, write_tiny_bundle
 
@@ -130,7 +130,7 @@ def test_a_request_leaves_no_reference_cycle(
     )  # pytest keeps records
 
     async def work() -> Counter[str]:
-        server = Server(settings.load({"store": str(tmp_path), "device": "cpu"}, {}))
+        server = Server(Settings(store=tmp_path, device="cpu"))
         app = create_app(server)
         async with server.running():
             await until(lambda: server.ready)

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from service import settings
 from service.http.app import create_app
 from service.server import Server
+from service.settings import Settings
 from service.store.loader import Loader, Model
 from tests.helpers.http import metric
 from tests.helpers.recipes import run_bijecta
@@ -36,7 +36,7 @@ def test_health_comes_at_once_and_answers_when_models_are_loaded(
         return load(self, path)
 
     monkeypatch.setattr(Loader, "load", slow)
-    server = Server(settings.load({"store": str(store), "device": "cpu"}, {}))
+    server = Server(Settings(store=store, device="cpu"))
     with TestClient(create_app(server)) as client:
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 503

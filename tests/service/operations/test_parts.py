@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy.stats import truncnorm
 
-from service import settings
 from service.bundle import BASES
 from service.bundle.truncated_normal import truncated_normal
 from service.codecs import json as json_codec
@@ -22,7 +21,6 @@ from service.errors import InvalidInputError, ServiceError
 from service.operations import interpolation, noise
 from service.operations.requests import Path
 from service.operations.values import to_float32
-from service.settings import SettingsError
 from service.types import Float32
 
 FLOAT32 = arrays.arrays(
@@ -211,12 +209,3 @@ def test_mixture_noise_is_of_each_component_as_often_as_its_weight() -> None:
 def test_a_uniform_base_takes_no_temperature_above_one() -> None:
     with pytest.raises(InvalidInputError, match=r"at most 1, got 1.01"):
         noise.Latents(MOMENTS["uniform"][0], 7, 1.01).draw(10)
-
-
-def test_settings_come_from_flags_then_environment_then_defaults() -> None:
-    environ = {"BIJECTA_PORT": "9000", "BIJECTA_MAX_ROWS": "5", "PORT": "1", "BIJECTA_ELSE": "x"}
-    loaded = settings.load({"port": "9001", "host": None}, environ)
-    assert (loaded.port, loaded.max_rows, loaded.host) == (9001, 5, "127.0.0.1")
-    assert loaded.max_body == 64 * 2**20
-    with pytest.raises(SettingsError, match=r"port: .* got 'many'"):
-        settings.load({}, {"BIJECTA_PORT": "many"})

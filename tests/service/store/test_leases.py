@@ -16,13 +16,13 @@ import onnxruntime
 import pytest
 from starlette.types import ASGIApp
 
-from service import settings
 from service.errors import OutOfOrderError, UnavailableError
 from service.http.app import create_app
 from service.server import Server
+from service.settings import Settings
 from service.store import Lease, Loader, Model
 from service.store.lease import LeaseCount
-from tests.helpers.asgi import Exchange, until
+from tests.helpers.exchange import Exchange, until
 from tests.helpers.http import NPY
 from tests.helpers.stores import edit
 from tests.helpers.tiny import ROW, write_tiny_bundle
@@ -58,8 +58,7 @@ class Running:
 
 @asynccontextmanager
 async def running(folder: Path, **options: Any) -> AsyncIterator[Running]:
-    chosen = {"store": str(folder), "device": "cpu", "model_control": True, **options}
-    server = Server(settings.load(chosen, {}))
+    server = Server(Settings(store=folder, device="cpu", model_control=True, **options))
     app = create_app(server)
     async with server.running():
         await until(lambda: server.ready)
