@@ -86,8 +86,8 @@ class Settings(BaseSettings, ModelSettings):
     )
     gc_policy: Literal["timed", "python"] = Field(
         default="timed",
-        description="when Python's collector looks for reference cycles: timed, in pauses of a "
-        "second or more and for 2 % of the time at most; python, as Python does by itself",
+        description="when Python's collector looks for reference cycles: timed, once a second at "
+        "most and for a fiftieth of the time; python, as Python does by itself",
     )
     model_settings: Path | None = Field(
         default=None,
