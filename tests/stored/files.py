@@ -52,10 +52,23 @@ SHIPPED_STUDENTS = {
 
 # Keys of recipes that have other names now: the one in the files, without the numbers of lists, and
 # those that say the same today.
-RENAMED_KEYS: dict[str, tuple[str, ...]] = {}
+RENAMED_KEYS: dict[str, tuple[str, ...]] = {
+    "fit.record": ("fit.cuda_graph",),
+    "flow.places": ("flow.positional_bias",),
+    **{
+        f"distill.terms.{key}": (f"distill.losses.{key}",)
+        for key in ("kind", "weight", "start", "end")
+    },
+}
 
 # Values that have other names now, by today's key and the value in the files.
-RENAMED_VALUES: dict[tuple[str, Any], Any] = {}
+RENAMED_VALUES: dict[tuple[str, Any], Any] = {
+    ("distill.losses.kind", "layers"): "teacher_path",
+    ("distill.losses.kind", "own-layers"): "student_path",
+}
+
+# Ends of the names of parameters that have other names now.
+RENAMED_PARAMETERS = {".places": ".positional_bias"}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -103,7 +116,10 @@ def scores(run: Path, *options: str | Path) -> NDArray[np.float64]:
 
 def weights(run: Path) -> Arrays:
     """A run's best weights by the names that they have today."""
-    tensors: Arrays = load_file(run / "weights.safetensors")
+    tensors: Arrays = {}
+    for stored, values in load_file(run / "weights.safetensors").items():
+        end = "." + stored.rpartition(".")[2]
+        tensors[stored.removesuffix(end) + RENAMED_PARAMETERS.get(end, end)] = values
     return tensors
 
 
