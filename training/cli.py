@@ -37,7 +37,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
         "--inverse",
-        choices=["auto", "ordered", "jacobi"],
+        type=lambda name: {"ordered": "sequential"}.get(name, name),  # its former name
+        choices=["auto", "sequential", "jacobi"],
         default="auto",
         help="how masked layers are inverted; auto: the fastest here, measured",
     )

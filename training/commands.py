@@ -13,9 +13,16 @@ from training.data import Dataset, load_dataset
 from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
-from training.export import Wanted
+from training.export import InverseRequest
 from training.export import export as export_run
-from training.fit import ALONE, Team, board, fit, fit_to, gaussianize
+from training.fit import (
+    SINGLE_PROCESS,
+    Processes,
+    fit,
+    fit_to,
+    gaussianize,
+    tensorboard_writer,
+)
 from training.runs import Progress, Run, dataset_of, open_or_create
 
 
@@ -42,16 +49,16 @@ def _fit_and_score(
     name = Path(arguments.recipe).stem
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
-    team = Team.join(device)
-    if team.leads:
+    processes = Processes.join(device)
+    if processes.is_main_process:
         open_or_create(folder, name, recipe, dataset, teacher)
-    team.wait()
+    processes.barrier()
     run = open_or_create(folder, name, recipe, dataset, teacher)
-    if arguments.tensorboard and team.leads:
-        run.listeners.append(board(folder / "tensorboard"))
-    progress = fit_run(run, dataset, device, team)
-    team.leave()
-    if not team.leads:
+    if arguments.tensorboard and processes.is_main_process:
+        run.listeners.append(tensorboard_writer(folder / "tensorboard"))
+    progress = fit_run(run, dataset, device, processes)
+    processes.leave()
+    if not processes.is_main_process:
         return
     unit = "steps" if _without_gradients(run) else "epochs"
     _print(
@@ -79,7 +86,7 @@ def export(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     dataset = dataset_of(run, arguments.data)
     try:
-        wanted = Wanted(arguments.inverse, arguments.tolerance)
+        request = InverseRequest(arguments.inverse, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
     folder, manifest = export_run(
@@ -88,7 +95,7 @@ def export(arguments: Namespace) -> None:
         evaluate_run(run, dataset),
         arguments.store,
         arguments.name or run.file.name,
-        wanted,
+        request,
         None if run.file.teacher is None else measure_fidelity(run, dataset),
     )
     differences = manifest.tolerances
@@ -99,13 +106,17 @@ def export(arguments: Namespace) -> None:
     )
     for direction, inverse in manifest.inverse.items():
         times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
+        # manifests of format 1 have another word
+        method = "sequential" if inverse.method == "ordered" else inverse.method
         _print(
-            f"{folder}: {direction} by {inverse.method} blocks of {inverse.width}, {times}; "
+            f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
             f"residual {inverse.residual:.1e} of the range"
         )
 
 
-def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
+def fit_run(
+    run: Run, dataset: Dataset, device: torch.device, processes: Processes = SINGLE_PROCESS
+) -> Progress:
     """Fit a run's flow: a student to its teacher, others to data, by gradients or without.
 
     Raises:
@@ -115,10 +126,10 @@ def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE
     if run.file.teacher is not None:
         flow = run.new_flow().to(device)
         teacher = run.teacher().best_flow()
-        return fit_to(run, Distillation(run, flow, teacher, dataset, team), team)
+        return fit_to(run, Distillation(run, flow, teacher, dataset, processes), processes)
     if not _without_gradients(run):
-        return fit(run, dataset, device, team)
-    if team.size > 1:
+        return fit(run, dataset, device, processes)
+    if processes.size > 1:
         raise TrainingError("a flow that is fitted without gradients is fitted by one process")
     return gaussianize(run, dataset, device)
 

@@ -1,7 +1,7 @@
 """Recipes: the sections of a TOML file, checked and complete."""
 
 from training.config.data import FILES, DataSource, held_out_source, kind_of, moved
-from training.config.distill import TermRecipe
+from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
 from training.config.flow_spec import FlowSpec
@@ -33,12 +33,12 @@ __all__ = [
     "FlowRecipe",
     "FlowSpec",
     "ImageSource",
+    "LossRecipe",
     "ProtocolSource",
     "Recipe",
     "RowSource",
     "SoundSource",
     "TableSource",
-    "TermRecipe",
     "ToySource",
     "held_out_source",
     "kind_of",

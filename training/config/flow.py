@@ -21,7 +21,9 @@ def complete_options(family: str, options: Mapping[str, Any] | None) -> dict[str
     """
     if family not in zoo.FAMILIES:
         raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {family!r}")
-    return asdict(TypeAdapter(zoo.FAMILIES[family]).validate_python(options or {}))
+    family_class = zoo.FAMILIES[family]
+    current = family_class.with_current_names(options or {})
+    return asdict(TypeAdapter(family_class).validate_python(current))
 
 
 class FlowRecipe(BaseModel):
@@ -67,10 +69,7 @@ class FlowRecipe(BaseModel):
     def _settles_marginals(self) -> "FlowRecipe":
         if self.preprocessing == "normal-marginals":
             if self.per_pixel_marginals is None:
-                # `places` is the name of `positional_bias` in older recipes
-                options = self.options
-                known = options.get("positional_bias") or options.get("places")
-                self.per_pixel_marginals = bool(known)
+                self.per_pixel_marginals = bool(self.options.get("positional_bias"))
         elif self.per_pixel_marginals is not None:
             raise ValueError(
                 "per_pixel_marginals is for preprocessing = 'normal-marginals', not for "

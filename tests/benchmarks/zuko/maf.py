@@ -43,7 +43,7 @@ from training.config.recipe import Recipe
 from training.data import load as data
 from training.data.dataset import Dataset
 from training.data.preprocessing import flow_spec
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
 

@@ -8,7 +8,7 @@ from models import zoo
 from training.config import recipe
 from training.config.sources import TableSource
 from training.distill.losses import WINDOWS
-from training.distill.objective import Divergence
+from training.distill.objective import DistillationLoss
 from training.errors import RecipeError
 
 GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
@@ -42,7 +42,7 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         zoo.build(one.flow.family, (WINDOWS[0],), options=one.flow.options)
         for one in (teacher, student)
     ]
-    Divergence(flows[1], flows[0], student.distill.terms)
+    DistillationLoss(flows[1], flows[0], student.distill.losses)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from training.data import load as data
 from training.data.dataset import Dataset
 from training.data.preprocessing import flow_spec
 from training.errors import DataError, RecipeError
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs.run import Run, RunFile
 
 RNG = np.random.default_rng(0)

@@ -30,15 +30,20 @@ def read_csv(path: Path, source: TableSource) -> Table:
         read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=not has_header),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
     )
-    return _arrow_table(table, path, source)
+    return arrow_table(table, path, source)
 
 
 def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of a Parquet file."""
-    return _arrow_table(pyarrow.parquet.read_table(path), path, source)
+    return arrow_table(pyarrow.parquet.read_table(path), path, source)
 
 
-def _arrow_table(table: pa.Table, path: Path, source: TableSource) -> Table:
+def arrow_table(table: pa.Table, path: Path, source: TableSource) -> Table:
+    """The columns of an Arrow table, without those that the source drops.
+
+    Raises:
+        DataError: a column that holds no numbers.
+    """
     labels = None
     if source.labels in table.column_names:
         labels = np.array(table[source.labels].to_pylist())  # a null stays None
