@@ -1,6 +1,6 @@
 """The table of metrics for the service's page, in Markdown: `python -m service.metrics`."""
 
-from service.metrics.names import METRICS
+from service.metrics.series import METRICS
 
 
 def metrics_table() -> str:

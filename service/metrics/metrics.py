@@ -14,9 +14,9 @@ from prometheus_client import (
 
 from service.bundle import Manifest
 from service.errors import ServiceError
-from service.metrics import names
+from service.metrics import series
 from service.metrics.histogram import Histogram, Series
-from service.metrics.names import MetricSpec
+from service.metrics.series import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
@@ -32,25 +32,25 @@ class HasDepth(Protocol):
 
 
 class Metrics:
-    """The metrics of one server, in a registry of their own; `names` has their table."""
+    """The metrics of one server, in a registry of their own; `series` has their table."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.requests = self._counter(names.REQUESTS)
-        self.failures = self._counter(names.FAILURES)
-        self.request_seconds = self._histogram(names.REQUEST_SECONDS)
+        self.requests = self._counter(series.REQUESTS)
+        self.failures = self._counter(series.FAILURES)
+        self.request_seconds = self._histogram(series.REQUEST_SECONDS)
         self.in_flight = 0
-        self._gauge(names.IN_FLIGHT).set_function(lambda: self.in_flight)
-        self.rows = self._histogram(names.REQUEST_ROWS)
-        self.run_rows = self._histogram(names.RUN_ROWS)
-        self.run_seconds = self._histogram(names.RUN_SECONDS)
-        self.queue_seconds = self._histogram(names.QUEUE_SECONDS)
-        self.queue_rows = self._gauge(names.QUEUE_ROWS)
-        self.non_finite = self._counter(names.NON_FINITE)
-        self.model_info = self._gauge(names.MODEL_INFO)
+        self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
+        self.rows = self._histogram(series.REQUEST_ROWS)
+        self.run_rows = self._histogram(series.RUN_ROWS)
+        self.run_seconds = self._histogram(series.RUN_SECONDS)
+        self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
+        self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self.non_finite = self._counter(series.NON_FINITE)
+        self.model_info = self._gauge(series.MODEL_INFO)
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}

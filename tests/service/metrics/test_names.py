@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import service.metrics
 from service.metrics import Metrics
 from service.metrics.__main__ import metrics_table
-from service.metrics.names import METRICS
+from service.metrics.series import METRICS
 
 # The names that dashboards read; one of them may go a version after its successor has come.
 PUBLISHED = {
