@@ -44,7 +44,7 @@ class Server:
             self.metrics,
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
-        self.operations = Operations(settings.max_rows, self.metrics)
+        self.operations = Operations(settings.max_rows, settings.max_sample_rows, self.metrics)
 
     @property
     def ready(self) -> bool:

@@ -1,4 +1,4 @@
-"""Log-densities of rows, many at a time."""
+"""Log-densities of many rows."""
 
 import math
 
@@ -10,23 +10,24 @@ from models.bijection import Cost, Shape
 from models.flow import Flow
 from training.data import Float32
 
-# Networks of long rows, such as sounds, hold a hundred numbers for each value: of many at once,
-# more time goes into memory than into arithmetic. What goes value by value takes as long for one
-# row as for many.
 ROWS_AT_ONCE = 4096
 
+# Networks over long rows, such as sounds, hold about a hundred numbers for each value of a row. If
+# there are more values at once than this, memory takes more time than arithmetic.
+VALUES_AT_ONCE = 2**17
 
-VALUES_OF_PASSES, VALUES_OF_STEPS = 2**17, 2**20
+# A sequential direction computes value by value, which takes as long for one row as for many.
+SEQUENTIAL_VALUES_AT_ONCE = 2**20
 
 
 def rows_at_once(event_shape: Shape, cost: Cost) -> int:
-    """How many rows to compute together.
+    """Choose the number of rows to compute together.
 
     Args:
-        event_shape: of one.
+        event_shape: of one row.
         cost: of the direction.
     """
-    values = VALUES_OF_STEPS if cost == "sequential" else VALUES_OF_PASSES
+    values = SEQUENTIAL_VALUES_AT_ONCE if cost == "sequential" else VALUES_AT_ONCE
     return min(ROWS_AT_ONCE, -(-values // math.prod(event_shape)))
 
 
@@ -34,9 +35,9 @@ def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDAr
     """Score rows in nats, averaged over their noisy copies: copies × N × event shape → N.
 
     Args:
-        flow: the flow, which is put in evaluation mode.
+        flow: the flow; it is left in evaluation mode.
         noisy: copies × N × event shape.
-        context: N × columns, exactly when the flow has one.
+        context: N × columns, if and only if the flow has a context.
     """
     flow.eval()
     copies, n = noisy.shape[:2]
@@ -46,8 +47,8 @@ def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDAr
         inputs.append(torch.from_numpy(context).repeat(copies, 1))
     with torch.no_grad():
         scores = [
-            flow.log_prob(*(part.to(flow.like) for part in parts)).cpu()
-            for parts in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
+            flow.log_prob(*(values.to(flow.like) for values in chunk)).cpu()
+            for chunk in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
         ]
     mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
     return mean

@@ -1,4 +1,7 @@
-"""The families of the zoo: options, and the layers that they make."""
+"""The families of flows: their options, the layers that they build, and the registry of them.
+
+A new family is a class in a module beside this one, and an entry in `FAMILIES`.
+"""
 
 from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
 from models.families.causal import ParallelWaveNet, WaveNet
@@ -8,23 +11,25 @@ from models.families.gaussianization import Gaussianization, IterativelyGaussian
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
 
-__all__ = [
-    "Family",
-    "Gaussianization",
-    "Glow",
-    "Iaf",
-    "IterativelyGaussianized",
-    "Maf",
-    "MafLogistic",
-    "MafMog",
-    "MintNet",
-    "Nice",
-    "Nsf",
-    "NsfAutoregressive",
-    "ParallelWaveNet",
-    "PlanarFlow",
-    "RadialFlow",
-    "RealNVP",
-    "SylvesterFlow",
-    "WaveNet",
-]
+FAMILIES: dict[str, type[Family]] = {
+    "nice": Nice,
+    "realnvp": RealNVP,
+    "glow": Glow,
+    "nsf": Nsf,
+    "maf": Maf,
+    "maf-mog": MafMog,
+    "maf-logistic": MafLogistic,
+    "nsf-ar": NsfAutoregressive,
+    "iaf": Iaf,
+    "wavenet": WaveNet,
+    "parallel-wavenet": ParallelWaveNet,
+    "mintnet": MintNet,
+    "planar": PlanarFlow,
+    "radial": RadialFlow,
+    "sylvester": SylvesterFlow,
+    "gaussianization": Gaussianization,
+    "iterative-gaussianization": IterativelyGaussianized,
+}
+"""The name of a family in recipes and run files → the class of its options."""
+
+__all__ = ["FAMILIES", "Family"]

@@ -1,16 +1,16 @@
-"""The bijections that flows are made of."""
+"""The layers of flows: bijections and their inverses."""
 
 from models.layers.autoregressive import MaskedAutoregressive
 from models.layers.causal import CausalAutoregressive
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.layers.gaussianization import (
+    GaussianizationStep,
     IterativeGaussianization,
     MarginalMixture,
-    Step,
     with_constant,
 )
 from models.layers.images import (
-    Layers,
+    LayerFactory,
     Partial,
     checkerboard,
     half_of_channels,
@@ -23,36 +23,32 @@ from models.layers.linear import LU, Householder
 from models.layers.low_rank import Planar, Radial, Sylvester
 from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
-from models.layers.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
-from models.layers.sequential_inverse import FEW, LARGEST, Inverse
+from models.layers.preprocessing import PREPROCESSING
+from models.layers.sequential_inverse import COORDINATE_LIMIT, ONE_BLOCK_COORDINATES, Inverse
 
 __all__ = [
-    "FEW",
-    "LARGEST",
+    "COORDINATE_LIMIT",
     "LU",
+    "ONE_BLOCK_COORDINATES",
+    "PREPROCESSING",
     "ActNorm",
     "CausalAutoregressive",
     "ChannelCoupling",
     "Coupling",
+    "GaussianizationStep",
     "Householder",
     "Inverse",
     "IterativeGaussianization",
-    "Layers",
-    "Logit",
+    "LayerFactory",
     "MarginalMixture",
     "MaskCoupling",
     "MaskedAutoregressive",
     "MaskedConvolution",
-    "NormalMarginals",
     "Partial",
     "Planar",
     "Radial",
     "Rescale",
-    "SoftLogit",
-    "Standardize",
-    "Step",
     "Sylvester",
-    "Whiten",
     "checkerboard",
     "half_of_channels",
     "is_image",

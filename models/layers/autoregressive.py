@@ -7,22 +7,22 @@ from torch import Tensor
 
 from models.bijection import Bijection, sum_event
 from models.layers.permutation import permutation
-from models.layers.sequential_inverse import Inverse, invert, usual
+from models.layers.sequential_inverse import Inverse, default_inverse, invert
 from models.networks import Conditioner, MaskedMLP
 from models.numerics import UnivariateMap
 
 
 class MaskedAutoregressive(Bijection):
-    """MAF: each coordinate is mapped monotonically given those before it.
+    """MAF: a monotone map of each coordinate, given the coordinates before it.
 
-    Papamakarios et al. 2017. Encoding costs one pass of the network, decoding little more, in as
-    many steps as there are coordinates or fewer (`ordered.invert`).
+    Papamakarios et al. 2017. Encoding costs one pass of the network. Decoding costs little more
+    arithmetic, in as many steps as there are coordinates or fewer (`sequential_inverse.invert`).
     `Inverted(MaskedAutoregressive(…))` is the inverse autoregressive flow (Kingma et al. 2016).
 
     Args:
         event_shape: shape of one row; D is its number of elements.
         univariate: the map of each coordinate.
-        order: coordinates in the order they are decoded, a permutation of 0 … D−1.
+        order: coordinates in the order of decoding, a permutation of 0 … D−1.
         conditioner: shape of the masked network.
         context_shape: shape of the conditioning vector, or None.
 
@@ -46,7 +46,7 @@ class MaskedAutoregressive(Bijection):
         self.register_buffer("order", permutation(order, self.event_shape), persistent=False)
         position = self.order.argsort().tolist()
         self.network = MaskedMLP(position, univariate.size, self.context_features, conditioner)
-        self.inverse = usual(len(self.order))
+        self.inverse = default_inverse(len(self.order))
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each coordinate's map: batch × D → batch × D × univariate.size."""
@@ -61,8 +61,8 @@ class MaskedAutoregressive(Bijection):
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         inverse = self.inverse
         if torch.is_grad_enabled():
-            # sweeps that have found x have not always found its derivatives
-            inverse = Inverse("ordered", inverse.width)
+            # sweeps stop when x has converged, when its derivatives may not have
+            inverse = Inverse("sequential", inverse.width)
         context = None if context is None else context.flatten(1)
         flat = z.flatten(1).index_select(1, self.order)
         x, log_slope = invert(self.network, self.univariate, flat, context, inverse)

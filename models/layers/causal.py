@@ -6,89 +6,104 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection, sum_event
-from models.networks import BLOCK, CausalConvNet, Conditioner
-from models.numerics import Tensors, UnivariateMap, loop
+from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner
+from models.numerics import Tensors, UnivariateMap, scan_loop
 
 
-class Walk:
-    """A causal layer's way through time, which computes each hidden unit once.
+class QueuedDecoding:
+    """Decoding in the order of time, with queues, so that each hidden unit is computed once.
 
-    Every hidden layer has a queue of what it has read, oldest first, as long as its dilation (Le
-    Paine et al. 2016, §2). Those of fewer than `BLOCK` steps move at every step. What the others
-    give back within a block they held before it, and they move from block to block: moved at every
-    step, the longest would cost many times what the network does.
+    Every hidden layer has a queue of its past inputs, oldest first, as long as its dilation (Le
+    Paine et al. 2016, §2). Queues shorter than `BLOCK_STEPS` are shifted at every step. The others
+    already hold all that a block of steps reads from them, and are shifted once a block: shifting
+    the longest at every step would cost many times what the network costs.
 
     Args:
-        network, univariate: the layer's.
-        moves: what the context adds to the network's biases.
+        network, univariate: those of the layer.
+        context_bias: what the context adds to the biases of the network.
     """
 
     def __init__(
-        self, network: CausalConvNet, univariate: UnivariateMap, moves: Tensor | None
+        self, network: CausalConvNet, univariate: UnivariateMap, context_bias: Tensor | None
     ) -> None:
-        self.network, self.univariate, self.moves = network, univariate, moves
+        self.network, self.univariate, self.context_bias = network, univariate, context_bias
         numbered = list(enumerate(network.dilations))
-        self.short = [i for i, steps in numbered if steps < BLOCK]
-        self.long = [i for i, steps in numbered if steps >= BLOCK]
+        self.short = [i for i, steps in numbered if steps < BLOCK_STEPS]
+        self.long = [i for i, steps in numbered if steps >= BLOCK_STEPS]
 
-    def start(self, z: Tensor) -> list[Tensor]:
-        """The value before the first, batch × 1, and queues: short ones, then long ones."""
+    def initial_states(self, z: Tensor) -> list[Tensor]:
+        """Zeros: the value before the first, batch × 1, then short queues, then long queues."""
         widths, dilations = [1, *self.network.widths], self.network.dilations
         queues = [z.new_zeros(dilations[i], z.shape[0], widths[i]) for i in self.short + self.long]
         return [z.new_zeros(z.shape[0], 1), *queues]
 
     def block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
-        """Go through as many steps as `rows`, z and perhaps places, have, which is at most `BLOCK`.
+        """Make at most `BLOCK_STEPS` steps.
 
-        Gives the states after them, and x and log|dx/dz|, each steps × batch.
+        Args:
+            states: the last value, short queues and long queues.
+            rows: z and, if the network has one, the positional bias, each steps × ….
+
+        Returns:
+            The states afterwards; x and log|dx/dz|, each steps × batch.
         """
-        now, queues = states[: 1 + len(self.short)], states[1 + len(self.short) :]
+        short_states, queues = states[: 1 + len(self.short)], states[1 + len(self.short) :]
         steps = rows[0].shape[0]
-        given = [queue[:steps] for queue in queues]
-        now, (x, log_slope, *read) = loop(self.step, now, [*given, *rows])
-        moved = [torch.cat([q[steps:], r]) for q, r in zip(queues, read, strict=True)]
-        return [*now, *moved], [x, log_slope]
+        recalled = [queue[:steps] for queue in queues]
+        short_states, (x, log_slope, *inputs) = scan_loop(
+            self.step, short_states, [*recalled, *rows]
+        )
+        shifted = [torch.cat([q[steps:], new]) for q, new in zip(queues, inputs, strict=True)]
+        return [*short_states, *shifted], [x, log_slope]
 
     def step(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
-        """One step; `rows` are what long queues give back, and z and perhaps a place."""
+        """Make one step.
+
+        Args:
+            states: the last value and short queues.
+            rows: what is recalled from long queues, then z and perhaps the positional bias.
+
+        Returns:
+            The states afterwards; x, log|dx/dz| and the new inputs of the long queues.
+        """
         before, *queues = states
-        given, (z, *place) = rows[: len(self.long)], rows[len(self.long) :]
-        ago = dict(zip(self.short, (queue[0] for queue in queues), strict=True))
-        ago |= dict(zip(self.long, given, strict=True))
-        read: dict[int, Tensor] = {}
+        recalled, (z, *positional_bias) = rows[: len(self.long)], rows[len(self.long) :]
+        past = dict(zip(self.short, (queue[0] for queue in queues), strict=True))
+        past |= dict(zip(self.long, recalled, strict=True))
+        inputs: dict[int, Tensor] = {}
 
         def recall(i: int, h: Tensor) -> Tensor:
-            read[i] = h
-            return ago[i]
+            inputs[i] = h
+            return past[i]
 
-        theta = self.network(before, self.moves, recall, *place)
+        theta = self.network(before, self.context_bias, recall, *positional_bias)
         x, log_slope = self.univariate.decode(z, theta)
-        moved = [
-            torch.cat([queue[1:], read[i][None]])
+        shifted = [
+            torch.cat([queue[1:], inputs[i][None]])
             for i, queue in zip(self.short, queues, strict=True)
         ]
-        return [x[:, None], *moved], [x, log_slope, *(read[i] for i in self.long)]
+        return [x[:, None], *shifted], [x, log_slope, *(inputs[i] for i in self.long)]
 
 
 class CausalAutoregressive(Bijection):
-    """Each value of a sequence is mapped monotonically given those before it in time.
+    """Maps each value of a sequence monotonically, given the values before it in time.
 
-    Encoding is one pass of a WaveNet (van den Oord et al. 2016). Decoding goes through time, with
-    queues of what will be read again (Le Paine et al. 2016): it computes each hidden unit once, so
-    that all its steps together cost the arithmetic of that one pass, and dropout is one function
-    in both directions. `Inverted(CausalAutoregressive(…))` is the student of Parallel WaveNet
-    (van den Oord et al. 2018).
+    Encoding is one pass of a WaveNet (van den Oord et al. 2016). Decoding computes the values in
+    the order of time, with queues of what is read again later (Le Paine et al. 2016). It computes
+    each hidden unit once, so that all its steps together cost the arithmetic of one pass, and
+    dropout is the same function in both directions. `Inverted(CausalAutoregressive(…))` is the
+    student of Parallel WaveNet (van den Oord et al. 2018).
 
     Args:
         event_shape: (T,), T values in the order of time.
         univariate: the map of each value.
         conditioner: shape of the causal network.
-        cycle: of its dilations (`CausalConvNet`).
-        reverse: time runs from the last value to the first.
+        cycle: cycle of its dilations (`CausalConvNet`).
+        reverse: whether time runs from the last value to the first.
         context_shape: shape of the conditioning vector, or None.
 
     Raises:
-        ValueError: an event shape of more axes than time, or of `CausalConvNet`.
+        ValueError: an event shape of other than one axis, or an error of `CausalConvNet`.
     """
 
     decode_cost = "sequential"
@@ -113,31 +128,32 @@ class CausalAutoregressive(Bijection):
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Parameters of each value's map: batch × T → batch × T × univariate.size."""
-        return self._turned(self.network.sequence(self._turned(x), context))
+        return self._time_order(self.network.sequence(self._time_order(x), context))
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = self._turned(x)
+        x = self._time_order(x)
         z, log_det = self.univariate.encode(x, self.network.sequence(x, context))
-        return self._turned(z), sum_event(log_det)
+        return self._time_order(z), sum_event(log_det)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        walk = Walk(self.network, self.univariate, self.network.moves(context))
-        rows = [self._turned(z).T]
-        if self.network.places is not None:
-            rows.append(self.network.places)
+        context_bias = self.network.context_bias(context)
+        decoding = QueuedDecoding(self.network, self.univariate, context_bias)
+        rows = [self._time_order(z).T]
+        if self.network.positional_bias is not None:
+            rows.append(self.network.positional_bias)
         (length,) = self.event_shape
-        whole = length // BLOCK * BLOCK
-        states: Tensors = walk.start(z)
-        found: list[Tensors] = []
-        if whole:
-            blocks = [row[:whole].reshape(whole // BLOCK, BLOCK, *row.shape[1:]) for row in rows]
-            states, outputs = loop(walk.block, states, blocks)
-            found.append([output.flatten(0, 1) for output in outputs])
-        if whole < length:
-            found.append(walk.block(states, [row[whole:] for row in rows])[1])
-        x, log_slope = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return self._turned(x.T), sum_event(log_slope.T)
+        count, in_blocks = length // BLOCK_STEPS, length // BLOCK_STEPS * BLOCK_STEPS
+        states: Tensors = decoding.initial_states(z)
+        outputs: list[Tensors] = []
+        if count:
+            blocks = [row[:in_blocks].reshape(count, BLOCK_STEPS, *row.shape[1:]) for row in rows]
+            states, stacked = scan_loop(decoding.block, states, blocks)
+            outputs.append([values.flatten(0, 1) for values in stacked])
+        if in_blocks < length:
+            outputs.append(decoding.block(states, [row[in_blocks:] for row in rows])[1])
+        x, log_slope = (torch.cat(values) for values in zip(*outputs, strict=True))
+        return self._time_order(x.T), sum_event(log_slope.T)
 
-    def _turned(self, values: Tensor) -> Tensor:
-        """Between the order of the row and that of time."""
+    def _time_order(self, values: Tensor) -> Tensor:
+        """Convert between the order of the row and that of time, in either direction."""
         return values.flip(1) if self.reverse else values

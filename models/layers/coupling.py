@@ -1,4 +1,4 @@
-"""Coupling layers: one part of a row passes through and steers the map of the other."""
+"""Coupling layers: one part of a row passes through and parameterizes the map of the other."""
 
 import math
 from abc import abstractmethod
@@ -12,8 +12,8 @@ from models.networks import MLP, Conditioner, ConvNet
 from models.numerics import UnivariateMap
 
 
-class _PartCoupling(Bijection):
-    """One part of a row's entries along its first axis passes through and steers the others."""
+class _FirstAxisCoupling(Bijection):
+    """A coupling that splits a row along its first axis, by the indices that pass through."""
 
     passed: Tensor
     mapped: Tensor
@@ -30,7 +30,9 @@ class _PartCoupling(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         mapped = sorted(set(range(count)) - set(passed))
         if not mapped or not set(passed) <= set(range(count)):
-            raise ValueError(f"passed must be a proper part of 0 … {count - 1}, got {list(passed)}")
+            raise ValueError(
+                f"passed must be a proper subset of 0 … {count - 1}, got {list(passed)}"
+            )
         self.univariate = univariate
         self.register_buffer("passed", torch.tensor(passed, dtype=torch.long), persistent=False)
         self.register_buffer("mapped", torch.tensor(mapped), persistent=False)
@@ -53,27 +55,27 @@ class _PartCoupling(Bijection):
 
     @abstractmethod
     def _entries(self, x: Tensor) -> Tensor:
-        """Rows with the entries along their first axis."""
+        """Rows in the shape whose first axis is split."""
 
     @abstractmethod
     def _theta(self, passed: Tensor, context: Tensor | None) -> Tensor:
-        """Parameters of each mapped element, by what passes."""
+        """Parameters of the map of each element, computed from what passes through."""
 
 
-class Coupling(_PartCoupling):
+class Coupling(_FirstAxisCoupling):
     """Coupling layer; NICE with an additive map, RealNVP with an affine one.
 
     Dinh et al. 2014, eqs. 7–8; Dinh et al. 2017, eqs. 4–5. Both directions cost one pass.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        univariate: the map of each steered coordinate.
-        passed: the coordinates that pass through, a proper part of 0 … D−1; none where D = 1.
+        univariate: the map of each coordinate that does not pass through.
+        passed: the coordinates that pass through, a proper subset of 0 … D−1; empty for D = 1.
         conditioner: shape of the network.
         context_shape: shape of the conditioning vector, or None.
 
     Raises:
-        ValueError: `passed` holds a coordinate that is not there, or leaves none to be mapped.
+        ValueError: `passed` holds an index outside 0 … D−1, or all of them.
     """
 
     def __init__(
@@ -92,26 +94,26 @@ class Coupling(_PartCoupling):
         return x.flatten(1)
 
     def _theta(self, passed: Tensor, context: Tensor | None) -> Tensor:
-        seen = passed if context is None else torch.cat([passed, context.flatten(1)], 1)
-        theta: Tensor = self.network(seen)
+        inputs = passed if context is None else torch.cat([passed, context.flatten(1)], 1)
+        theta: Tensor = self.network(inputs)
         return theta.view(-1, len(self.mapped), self.univariate.size)
 
 
-class ChannelCoupling(_PartCoupling):
-    """Coupling layer of an image: some channels steer the others by a convolutional network.
+class ChannelCoupling(_FirstAxisCoupling):
+    """Coupling layer of an image: a convolutional network of some channels maps the others.
 
     Dinh et al. 2017, §3.4; Kingma & Dhariwal 2018, §3.3. Both directions cost one pass.
 
     Args:
         event_shape: C × H × W.
-        univariate: the map of each steered element.
-        passed: the channels that pass through, a proper part of 0 … C−1.
+        univariate: the map of each element of the other channels.
+        passed: the channels that pass through, a proper subset of 0 … C−1.
         conditioner: hidden channels of the network.
         context_shape: shape of the conditioning vector, or None; the network reads it as constant
             channels.
 
     Raises:
-        ValueError: `passed` holds a channel that is not there, or leaves none to be mapped.
+        ValueError: `passed` holds a channel outside 0 … C−1, or all of them.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class ChannelCoupling(_PartCoupling):
         context_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(event_shape, event_shape[0], univariate, passed, context_shape)
-        # where none passes, the network sees an empty image, whose border it can tell
+        # where no channel passes, the network reads an empty image, in which it can tell the border
         inputs = max(1, len(passed)) + self.context_features
         outputs = len(self.mapped) * univariate.size
         self.network = ConvNet(inputs, outputs, event_shape[1:], conditioner)
@@ -146,14 +148,14 @@ class MaskCoupling(Bijection):
 
     Args:
         event_shape: C × H × W.
-        univariate: the map of each steered element.
+        univariate: the map of each element that does not pass through.
         mask: C × H × W, True where an element passes through.
         conditioner: hidden channels of the network.
         context_shape: shape of the conditioning vector, or None; the network reads it as constant
             channels.
 
     Raises:
-        ValueError: a mask of another shape, or one that leaves nothing to be mapped.
+        ValueError: a mask of another shape, or one that passes every element through.
     """
 
     mask: Tensor
@@ -168,7 +170,9 @@ class MaskCoupling(Bijection):
     ) -> None:
         super().__init__(event_shape, context_shape=context_shape)
         if mask.ndim != 3 or mask.shape != self.event_shape:
-            raise ValueError(f"a mask of shape {tuple(mask.shape)} for images {self.event_shape}")
+            raise ValueError(
+                f"a mask of shape {tuple(mask.shape)} does not fit images {self.event_shape}"
+            )
         if bool(mask.all()):
             raise ValueError(f"the mask of images {self.event_shape} passes every element through")
         self.univariate = univariate
@@ -198,7 +202,7 @@ class MaskCoupling(Bijection):
 
 
 def _with_context(image: Tensor, context: Tensor | None) -> Tensor:
-    """An image, and the context as constant channels."""
+    """Append the context to an image as constant channels."""
     if context is None:
         return image
     constant = context.flatten(1)[:, :, None, None].expand(-1, -1, *image.shape[2:])

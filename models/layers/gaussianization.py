@@ -1,4 +1,4 @@
-"""Gaussianization: each coordinate made normal by itself, then all mixed by a linear map."""
+"""Gaussianization: marginal maps to normal coordinates, and steps of marginals and linear maps."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +10,19 @@ from torch.nn import functional as F
 
 from models.bijection import Bijection, Shape, sum_event
 from models.networks import Conditioner, Parameters
-from models.numerics import Knots, LogisticMixture, loop, spline, spline_inverse
+from models.numerics import Knots, LogisticMixture, scan_loop, spline, spline_inverse
 
 
 class MarginalMixture(Bijection):
-    """z = Φ⁻¹(F(x)) in each coordinate, F a mixture of logistics of its own.
+    """z = Φ⁻¹(F(x)) in each coordinate, where F is the coordinate's own mixture of logistics.
 
     The trainable layer of Gaussianization flows (Meng et al. 2020, §3.1), with both tails in log
-    space: points beyond 8σ are told apart in float32.
+    space: float32 distinguishes points beyond 8σ.
 
     Args:
         event_shape: shape of one row.
-        components: of each coordinate's mixture.
-        conditioner: of the network that moves the mixtures with the context.
+        components: number of components of each mixture.
+        conditioner: shape of the network by which the mixtures depend on the context.
         context_shape: shape of the conditioning vector, or None.
     """
 
@@ -40,8 +40,8 @@ class MarginalMixture(Bijection):
         size = math.prod(self.event_shape) * self.univariate.size
         self.mixtures = Parameters(size, self.context_features, conditioner)
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Put the mixtures' components at the quantiles of the data."""
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Place the components of the mixtures at quantiles of the data."""
         with torch.no_grad():
             self.mixtures.value.copy_(self.univariate.fit(x.flatten(1)).flatten())
 
@@ -54,16 +54,17 @@ class MarginalMixture(Bijection):
         return x.view_as(z), sum_event(log_det)
 
     def _theta(self, context: Tensor | None) -> Tensor:
-        """Batch, or 1, × D × size."""
+        """Parameters of the mixtures: batch (or 1) × D × size."""
         theta: Tensor = self.mixtures(context)
         return theta.view(-1, math.prod(self.event_shape), self.univariate.size)
 
 
-class Step(NamedTuple):
+class GaussianizationStep(NamedTuple):
     """One step of `IterativeGaussianization`, in the order of encoding.
 
     Args:
-        regression: 2 × features × D: of each coordinate's mean and log-scale on the context.
+        regression: 2 × features × D: coefficients of each coordinate's mean and log-scale on the
+            features of the context.
         knots: 3 × D × K: x, y and slopes of each coordinate's spline.
         center: D, subtracted before the matrix.
         matrix: D × D, invertible.
@@ -76,17 +77,18 @@ class Step(NamedTuple):
 
 
 class IterativeGaussianization(Bijection):
-    """Steps of marginals made normal by splines, and a linear map; none before they are fitted.
+    """Steps of marginal splines and a linear map; there are none before they are fitted.
 
-    Chen & Gopinath 2000; Laparra et al. 2011 (RBIG). Where there is a context, what it says of
-    each coordinate's mean and scale, linearly, is taken out first in each step. Both directions
-    cost one pass. Loading a state dict makes the steps that it holds; in an exported graph they
-    are one Scan.
+    Chen & Gopinath 2000; Laparra et al. 2011 (RBIG). With a context each step first removes what a
+    linear regression predicts of each coordinate's mean and log-scale. Both directions cost one
+    pass. Loading a state dict makes as many steps as it holds. In an exported graph the steps are
+    one Scan.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        knots: K, of each coordinate's splines.
-        context_shape: shape of the conditioning vector, or None; a constant joins its features.
+        knots: K, number of knots of each coordinate's splines.
+        context_shape: shape of the conditioning vector, or None; a constant is added to its
+            features.
 
     Raises:
         ValueError: fewer than three knots.
@@ -104,29 +106,29 @@ class IterativeGaussianization(Bijection):
         n = math.prod(self.event_shape)
         features = 0 if self.context_shape is None else self.context_features + 1
         self.shapes: list[Shape] = [(2, features, n), (3, n, knots), (n,), (n, n)]
-        for name, shape in zip(Step._fields, self.shapes, strict=True):
+        for name, shape in zip(GaussianizationStep._fields, self.shapes, strict=True):
             self.register_buffer(name, torch.zeros(0, *shape))
         self._inverse: Tensor | None = None
         self._log_abs_det: Tensor | None = None
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     @property
-    def steps(self) -> Step:
-        """All steps: each field with one more axis in front."""
-        return Step(*(getattr(self, name) for name in Step._fields))
+    def steps(self) -> GaussianizationStep:
+        """All steps: each field has the axis of the steps in front."""
+        return GaussianizationStep(*(getattr(self, name) for name in GaussianizationStep._fields))
 
-    def append(self, step: Step) -> None:
+    def append(self, step: GaussianizationStep) -> None:
         """Add a step at the end of encoding."""
-        for name, held, new in zip(Step._fields, self.steps, step, strict=True):
+        for name, held, new in zip(GaussianizationStep._fields, self.steps, step, strict=True):
             setattr(self, name, torch.cat([held, new.to(held)[None]]))
 
     def truncate(self, count: int) -> None:
         """Keep the first steps only."""
-        for name, held in zip(Step._fields, self.steps, strict=True):
+        for name, held in zip(GaussianizationStep._fields, self.steps, strict=True):
             setattr(self, name, held[:count].clone())
 
     def fold(self) -> None:
-        """Keep inverse matrices and determinants, found in float64 (`folding.Foldable`)."""
+        """Keep inverse matrices and log-determinants, computed in float64 (`folding.Foldable`)."""
         matrix: Tensor = self.steps.matrix
         exact = matrix.double()
         self._inverse = torch.linalg.inv(exact).to(matrix)
@@ -160,30 +162,31 @@ class IterativeGaussianization(Bijection):
     def _run(
         self, step: Callable[[Tensor, Tensor], Tensor], value: Tensor, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Send rows and the log-determinant so far, as one state, through every step."""
+        """Map rows through every step; the state of the loop is the rows and their log-det."""
         flat = value.flatten(1)
-        start = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
-        (state,), _ = loop(lambda now, row: ([step(now[0], row[0])], []), [start], [rows])
+        initial = torch.cat([flat, torch.zeros_like(flat[:, :1])], 1)
+        (state,), _ = scan_loop(lambda now, row: ([step(now[0], row[0])], []), [initial], [rows])
         return state[:, :-1].view_as(value), state[:, -1]
 
     def _pack(self, matrix: Tensor) -> Tensor:
-        """Each step's tensors, with that matrix, and its log-determinant as one row."""
+        """One row for each step: its tensors, with this matrix, and its log-determinant."""
         steps = self.steps._replace(matrix=matrix)
         log_abs_det = self._log_abs_det
         if log_abs_det is None:
             log_abs_det = torch.linalg.slogdet(self.steps.matrix).logabsdet
-        return torch.cat([*(part.flatten(1) for part in steps), log_abs_det[:, None]], 1)
+        return torch.cat([*(field.flatten(1) for field in steps), log_abs_det[:, None]], 1)
 
-    def _unpack(self, row: Tensor) -> tuple[Step, Tensor]:
+    def _unpack(self, row: Tensor) -> tuple[GaussianizationStep, Tensor]:
+        """The step and the log-determinant that `_pack` wrote into a row."""
         sizes = [math.prod(shape) for shape in self.shapes]
-        *parts, log_abs_det = torch.split(row, [*sizes, 1])
-        shaped = (p.view(*s) for p, s in zip(parts, self.shapes, strict=True))
-        return Step(*shaped), log_abs_det
+        *flat, log_abs_det = torch.split(row, [*sizes, 1])
+        fields = (values.view(*shape) for values, shape in zip(flat, self.shapes, strict=True))
+        return GaussianizationStep(*fields), log_abs_det
 
     def _regress(
         self, regression: Tensor, x: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """What the context says of each coordinate's mean and log-scale."""
+        """Mean and log-scale of each coordinate that the context predicts; zeros without one."""
         if context is None:
             return torch.zeros_like(x), torch.zeros_like(x)
         mean, log_scale = with_constant(context) @ regression
@@ -192,7 +195,7 @@ class IterativeGaussianization(Bijection):
 
 
 def with_constant(context: Tensor) -> Tensor:
-    """The features that the regressions see: batch × features → batch × (features + 1)."""
+    """The features of the regressions: batch × features → batch × (features + 1)."""
     flat = context.flatten(1)
     return torch.cat([flat, torch.ones_like(flat[:, :1])], 1)
 
@@ -200,8 +203,8 @@ def with_constant(context: Tensor) -> Tensor:
 def _make_room(
     module: IterativeGaussianization, state: Mapping[str, Any], prefix: str, *_: object
 ) -> None:
-    """Have as many steps as a state dict that is about to be loaded."""
-    for name, held in zip(Step._fields, module.steps, strict=True):
+    """Allocate as many steps as the state dict holds that is about to be loaded."""
+    for name, held in zip(GaussianizationStep._fields, module.steps, strict=True):
         if prefix + name in state:
             count = len(state[prefix + name])
             setattr(module, name, held.new_zeros(count, *held.shape[1:]))

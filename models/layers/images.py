@@ -1,4 +1,4 @@
-"""Images, C × H × W: squeezing, masks, and multi-scale flows that keep every latent."""
+"""Images, C × H × W: squeezing, masks, and multi-scale layers that keep every latent."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,20 +8,22 @@ from torch import Tensor
 
 from models.bijection import Bijection, Compose, Inverted, Shape
 
-Layers = Callable[[Shape], list[Bijection]]
+LayerFactory = Callable[[Shape], list[Bijection]]
+"""The shape of an image → layers for images of that shape."""
 
 
 class Squeeze(Bijection):
     """Space to depth: C × H × W → 4C × H/2 × W/2, with a log-determinant of exactly zero.
 
-    Dinh et al. 2017, §3.6. Channels are sorted by their place in the 2 × 2 block first, so that
-    the halves of the channels are whole images of half the rows. `Inverted(Squeeze(…))` goes back.
+    Dinh et al. 2017, §3.6. Channels are sorted by their position in the 2 × 2 block first, so that
+    each half of the channels is a whole image of half the rows. `Inverted(Squeeze(…))` is the map
+    back.
 
     Args:
         event_shape: C × H × W.
 
     Raises:
-        ValueError: another number of axes, or an odd height or width.
+        ValueError: not three axes, or an odd height or width.
     """
 
     def __init__(self, event_shape: Sequence[int]) -> None:
@@ -44,34 +46,37 @@ class Squeeze(Bijection):
 
 
 class Partial(Bijection):
-    """A bijection of the last channels; the first ones pass through.
+    """A bijection of the last channels; the first channels pass through.
 
-    In a multi-scale flow these are the latents that are finished (Dinh et al. 2017, §3.6).
+    In a multi-scale flow the first channels are latents already (Dinh et al. 2017, §3.6).
 
     Args:
         event_shape: shape of one row, of any number of axes.
-        bijection: the map of the last k entries of the first axis, where k is its own first axis.
+        bijection: the map of the last k entries of the first axis, where k is the length of its
+            own first axis.
 
     Raises:
-        ValueError: the bijection changes the shape, does not fit, or accepts only a box.
+        ValueError: the bijection changes the shape, does not fit, or has a bounded support.
     """
 
     def __init__(self, event_shape: Sequence[int], bijection: Bijection) -> None:
         super().__init__(event_shape, context_shape=bijection.context_shape)
         inner = bijection.event_shape
         if inner != bijection.latent_shape:
-            raise ValueError(f"latents of shape {bijection.latent_shape} for x of shape {inner}")
+            raise ValueError(
+                f"the bijection maps rows of {inner} to latents of {bijection.latent_shape}"
+            )
         if inner[1:] != self.event_shape[1:] or inner[0] > self.event_shape[0]:
-            raise ValueError(f"a bijection of {inner} is no part of {self.event_shape}")
+            raise ValueError(f"a bijection of rows {inner} does not fit rows {self.event_shape}")
         if bijection.support is not None:
-            raise ValueError("a bijection that accepts only a box of values must come first")
+            raise ValueError("a bijection of bounded support must come first")
         self.bijection = bijection
         self.passed = self.event_shape[0] - inner[0]
         self.encode_cost, self.decode_cost = bijection.encode_cost, bijection.decode_cost
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """The bijection takes its first values from its own part of the data."""
-        self.bijection.start(x[:, self.passed :], context)
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialize the bijection from the last channels of the data."""
+        self.bijection.initialize_from_data(x[:, self.passed :], context)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_det = self.bijection.encode(x[:, self.passed :], context)
@@ -82,16 +87,18 @@ class Partial(Bijection):
         return torch.cat([z[:, : self.passed], x], 1), log_det
 
 
-def multi_scale(event_shape: Shape, levels: int, before: Layers, after: Layers) -> list[Bijection]:
-    """Layers of a multi-scale flow whose latents have the event's shape: none is dropped.
+def multi_scale(
+    event_shape: Shape, levels: int, before: LayerFactory, after: LayerFactory
+) -> list[Bijection]:
+    """The layers of a multi-scale flow; latents have the shape of the event, and all are kept.
 
     Dinh et al. 2017, §3.6: layers, a squeeze, layers, then the same again on half the channels.
 
     Args:
         event_shape: C × H × W.
-        levels: number of squeezes. With 0 there are the layers that go before one; where these
-            are none, those that go after it.
-        before, after: shape → layers that go before and after a squeeze.
+        levels: number of squeezes. With 0 there are only the layers before a squeeze, or those
+            after it if there are none before.
+        before, after: make the layers before and after each squeeze.
 
     Raises:
         ValueError: the shape allows fewer levels.
@@ -113,7 +120,7 @@ def multi_scale(event_shape: Shape, levels: int, before: Layers, after: Layers) 
 
 
 def levels_allowed(event_shape: Sequence[int]) -> int:
-    """How many times both sides of an image can be halved."""
+    """How often both sides of an image can be halved."""
     _, height, width = _image(event_shape)
     return (math.gcd(height, width) & -math.gcd(height, width)).bit_length() - 1
 
@@ -137,16 +144,16 @@ def half_of_channels(event_shape: Sequence[int], parity: int) -> Sequence[int]:
 
 
 def opposite_pixels(event_shape: Sequence[int], parity: int) -> Sequence[int]:
-    """A checkerboard of the pixels that one `Squeeze` made channels of.
+    """Two diagonal pixels of the four that a `Squeeze` turned into channels: a checkerboard.
 
     Raises:
-        ValueError: the channels are not four pixels'.
+        ValueError: the number of channels is no multiple of four.
     """
-    pixel, rest = divmod(event_shape[0], 4)
+    channels, rest = divmod(event_shape[0], 4)
     if rest:
         raise ValueError(f"{event_shape[0]} channels are not those of 2 × 2 pixels")
-    white = [*range(pixel), *range(3 * pixel, 4 * pixel)]
-    return white if parity == 0 else range(pixel, 3 * pixel)
+    white = [*range(channels), *range(3 * channels, 4 * channels)]
+    return white if parity == 0 else range(channels, 3 * channels)
 
 
 def _image(event_shape: Sequence[int]) -> Shape:

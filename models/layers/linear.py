@@ -1,4 +1,4 @@
-"""Linear maps of the first axis: of all coordinates of a vector, of the channels of each pixel."""
+"""Linear maps along the first axis: of the coordinates of a vector, or of a pixel's channels."""
 
 import copy
 import math
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from models.bijection import Bijection
 
-# |log| of LU's diagonal stays below it: no direction is stretched beyond what float32 bears.
+# Bound of |log| of the diagonal of LU: float32 can invert how far it stretches any direction.
 LOG_DIAGONAL = 4.0
 
 
 class LinearMap(Bijection):
     """z = W x along the first axis; for images, C × H × W, an invertible 1 × 1 convolution.
 
-    Kingma & Dhariwal 2018, §3.2. Export takes W, its inverse and its log-determinant as constants,
-    computed in float64.
+    Kingma & Dhariwal 2018, §3.2. An exported graph has W, its inverse and its log-determinant as
+    constants, computed in float64.
 
     Args:
         event_shape: shape of one row; n is the length of its first axis.
@@ -27,7 +27,7 @@ class LinearMap(Bijection):
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__(event_shape)
-        self.n, self.places = self.event_shape[0], math.prod(self.event_shape[1:])
+        self.n, self.pixels = self.event_shape[0], math.prod(self.event_shape[1:])
         self._folded: tuple[Tensor, Tensor, Tensor] | None = None
 
     @abstractmethod
@@ -46,9 +46,9 @@ class LinearMap(Bijection):
         """Keep the matrices and the log-determinant (`folding.Foldable`)."""
         exact = copy.deepcopy(self).double()
         with torch.no_grad():
-            found = exact.matrix(), exact.inverse_matrix(), exact.log_abs_det()
+            derived = exact.matrix(), exact.inverse_matrix(), exact.log_abs_det()
         like = next(iter(self.state_dict().values()))
-        matrix, inverse, log_abs_det = (value.to(like) for value in found)
+        matrix, inverse, log_abs_det = (value.to(like) for value in derived)
         self._folded = matrix, inverse, log_abs_det
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -60,18 +60,19 @@ class LinearMap(Bijection):
         return _along_first_axis(inverse, z), -self._log_det(z)
 
     def _log_det(self, rows: Tensor) -> Tensor:
-        one = self.log_abs_det() if self._folded is None else self._folded[2]
-        return (self.places * one).expand(rows.shape[0])
+        """The log-determinant of each row: batch."""
+        per_pixel = self.log_abs_det() if self._folded is None else self._folded[2]
+        return (self.pixels * per_pixel).expand(rows.shape[0])
 
 
 class LU(LinearMap):
-    """W = P L (U + diag s), its determinant the product of s (Kingma & Dhariwal 2018, eq. 10).
+    """W = P L (U + diag s), with determinant ± the product of s (Kingma & Dhariwal 2018, eq. 10).
 
-    P and the signs of s stay as they start; log|s| is bounded by `LOG_DIAGONAL`.
+    P and the signs of s are fixed; log|s| is bounded by `LOG_DIAGONAL`.
 
     Args:
         event_shape: shape of one row.
-        seed: of the random rotation that W starts as; None for the identity.
+        seed: seed of the random rotation that W is initialized to; None for the identity.
     """
 
     order: Tensor
@@ -86,7 +87,7 @@ class LU(LinearMap):
             rotation = torch.linalg.qr(normal).Q
         swaps, lower, upper = torch.linalg.lu(rotation)
         diagonal = upper.diagonal()
-        # in the checkpoint: another machine's pivots may be others
+        # saved with the parameters, because another machine may choose other pivots
         self.register_buffer("order", swaps.argmax(1))
         self.register_buffer("sign", diagonal.sign().float())
         log_diagonal = diagonal.abs().log().clamp(-0.9 * LOG_DIAGONAL, 0.9 * LOG_DIAGONAL)
@@ -101,7 +102,7 @@ class LU(LinearMap):
 
     def inverse_matrix(self) -> Tensor:
         """The inverse of W by two triangular solves, n × n."""
-        # in float64: the factors of a rotation are worse conditioned than it, by 10³ where n = 784
+        # in float64: the factors of a rotation are worse conditioned than it, by 10³ for n = 784
         lower, upper = (factor.double() for factor in self._factors())
         eye = _eye(self.n, lower)
         inner = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
@@ -124,15 +125,15 @@ class LU(LinearMap):
 class Householder(LinearMap):
     """A rotation by a product of reflections; its log-determinant is exactly zero.
 
-    Tomczak & Welling 2016. The product is taken in one, W = I − V T Vᵀ (Joffrin et al. 1987, the
-    UT transform), and starts at random.
+    Tomczak & Welling 2016. The product is computed at once as W = I − V T Vᵀ (Joffrin et al. 1987,
+    the UT transform). The reflections are initialized at random.
 
     Args:
         event_shape: shape of one row.
-        reflections: how many; one a coordinate where left out, which reaches every rotation.
+        reflections: how many; n if left out, which can represent every rotation.
 
     Raises:
-        ValueError: no reflection.
+        ValueError: fewer than one reflection.
     """
 
     def __init__(self, event_shape: Sequence[int], reflections: int | None = None) -> None:
@@ -173,5 +174,5 @@ def _along_first_axis(matrix: Tensor, rows: Tensor) -> Tensor:
 
 
 def _eye(n: int, like: Tensor) -> Tensor:
-    # made where it is needed: a copy from the host cannot be recorded (`training.fit.cuda_graph`)
+    # created on the device: a CUDA graph cannot capture a copy from the host (`fit.cuda_graph`)
     return torch.eye(n, dtype=like.dtype, device=like.device)

@@ -1,4 +1,4 @@
-"""Low-rank bijections: closed forms from latents to data, and their exact inverses."""
+"""Low-rank bijections, which decode in closed form, and their exact inverses."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from models.bijection import Bijection, sum_event
 from models.layers.linear import rotation
 from models.networks import Conditioner, Parameters
-from models.numerics import Tensors, loop, solve
+from models.numerics import Tensors, scan_loop, solve
 
-# Slopes that the constraints bound stay within e^±3, 0.05 … 20: what an equation's inverse can
-# lose of a number type's digits, whatever the parameters.
+# Constrained slopes lie within e^±3, 0.05 … 20, whatever the parameters. This bounds the digits
+# that the inverse of an equation can lose.
 LOG_SLOPE = 3.0
 
 
@@ -20,12 +20,12 @@ class Planar(Bijection):
     """x = z + û tanh(wᵀz + b) (Rezende & Mohamed 2015, eqs. 10–12), and its exact inverse.
 
     With a = wᵀz + b and c = wᵀû, wᵀx + b = a + c tanh(a) is an increasing function of a whose
-    slope lies between 1 and 1 + c. The paper has c > −1, and no bound above; here 1 + c is
-    within e^±`LOG_SLOPE`, and u = 0 is the identity.
+    slope lies between 1 and 1 + c. The paper requires c > −1 and sets no upper bound; here 1 + c
+    lies within e^±`LOG_SLOPE`. u = 0 gives the identity.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        conditioner: of the network that moves w, u and b with the context.
+        conditioner: shape of the network by which w, u and b depend on the context.
         context_shape: shape of the conditioning vector, or None.
     """
 
@@ -40,7 +40,7 @@ class Planar(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         n = math.prod(self.event_shape)
         self.theta = Parameters(2 * n + 1, self.context_features, conditioner)
-        # no gradient leaves w = u = 0; of a unit w, wᵀz is of unit size too
+        # gradients vanish at w = u = 0; for w of unit length, wᵀz has unit variance
         nn.init.normal_(self.theta.value[:n].detach(), std=n**-0.5)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ class Planar(Bijection):
         w, u, b = theta[:, :n], theta[:, n : 2 * n], theta[:, 2 * n]
         free = (w * u).sum(1)
         c = _above_minus_one(free)
-        # a w so short that its square vanishes has c = wᵀu as it is
+        # where w is so short that its square underflows, c is wᵀu unchanged
         square = (w * w).sum(1).clamp(min=torch.finfo(w.dtype).tiny)
         return w, u + ((c - free) / square)[:, None] * w, b, c
 
@@ -70,14 +70,14 @@ class Planar(Bijection):
 class Radial(Bijection):
     """x = z + β (z − z₀) / (α + r), r = |z − z₀| (Rezende & Mohamed 2015, eq. 14), both directions.
 
-    Distances from z₀ are stretched by 1 + ρq, where ρ = β/α and q = α/(α + r), and radii have the
-    slope 1 + ρq². The paper has ρ > −1; here 1 + ρ is within e^±`LOG_SLOPE`, and α within e^±3 of
-    √D, the distance that latents have. The inverse is the root of a quadratic. Starts as the
-    identity, ρ = 0.
+    Distances from z₀ are multiplied by 1 + ρq, where ρ = β/α and q = α/(α + r); the derivative of
+    the radius is 1 + ρq². The paper requires ρ > −1; here 1 + ρ lies within e^±`LOG_SLOPE`, and α
+    within a factor e^±3 of √D, the typical norm of latents. The inverse is the root of a quadratic.
+    The layer starts as the identity, with ρ = 0.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        conditioner: of the network that moves z₀, α and ρ with the context.
+        conditioner: shape of the network by which z₀, α and ρ depend on the context.
         context_shape: shape of the conditioning vector, or None.
     """
 
@@ -90,14 +90,14 @@ class Radial(Bijection):
         super().__init__(event_shape, context_shape=context_shape)
         n = math.prod(self.event_shape)
         self.theta = Parameters(n + 2, self.context_features, conditioner)
-        # layers that all had the same centre would learn the same
+        # random, because layers with equal centres would have equal gradients
         nn.init.normal_(self.theta.value[:n].detach())
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         centre, alpha, rho = self._constrained(context)
         offset = x.flatten(1) - centre
         stretched = torch.linalg.vector_norm(offset, dim=1) / alpha
-        # r² + 2pr = R, in units of α, by the form of its positive root that cancels nothing
+        # r² + 2pr = R, in units of α: the form of its positive root that subtracts nothing
         p = 0.5 * (1 + rho - stretched)
         larger = p.abs() + torch.sqrt(p * p + stretched)
         q = 1 / (1 + torch.where(p > 0, stretched / larger, larger))
@@ -128,14 +128,14 @@ class Sylvester(Bijection):
     """x = z + Q R tanh(R̃ Qᵀz + b) (van den Berg et al. 2018, §3), and its exact inverse.
 
     Q, D × M, has orthonormal columns, the first of a product of M Householder reflections, and
-    does not depend on the context. R and R̃ are upper triangular, so that Qᵀx gives Qᵀz from the
-    last coordinate to the first, each by an equation as that of `Planar`: r_ii r̃_ii has the same
-    bounds, and r̃_ii is within e^±`LOG_SLOPE`. Starts as the identity, R = 0.
+    does not depend on the context. R and R̃ are upper triangular, so that Qᵀz follows from Qᵀx
+    from the last coordinate to the first, each by an equation like that of `Planar`: r_ii r̃_ii has
+    the same bounds, and r̃_ii lies within e^±`LOG_SLOPE`. The layer starts as the identity, R = 0.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        conditioner: of the network that moves R, R̃ and b with the context.
-        rank: M, D at most.
+        conditioner: shape of the network by which R, R̃ and b depend on the context.
+        rank: M; D if it is larger.
         context_shape: shape of the conditioning vector, or None.
 
     Raises:
@@ -177,14 +177,14 @@ class Sylvester(Bijection):
         y = flat @ frame
 
         def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
-            (h,), (chosen,) = states, row
-            # h holds tanh of the coordinates after the chosen one, and 0 for it and those before
+            (h,), (current,) = states, row
+            # h holds tanh of the coordinates after the current one, and 0 for it and those before
             targets = _times(inner, y - _times(outer, h)) + b
-            root = _root((targets * chosen).sum(1), (c * chosen).sum(1))
-            return [torch.where(chosen > 0, torch.tanh(root)[:, None], h)], []
+            root = _root((targets * current).sum(1), (c * current).sum(1))
+            return [torch.where(current > 0, torch.tanh(root)[:, None], h)], []
 
         one_hot = torch.eye(self.rank, dtype=x.dtype, device=x.device).flip(0)
-        (h,), _ = loop(step, [torch.zeros_like(y)], [one_hot])
+        (h,), _ = scan_loop(step, [torch.zeros_like(y)], [one_hot])
         z = flat - _times(outer, h) @ frame.T
         return z.view_as(x), -sum_event(_log_slope(c, h))
 
@@ -200,7 +200,7 @@ class Sylvester(Bijection):
         """Give R and R̃, batch (or 1) × M × M, b and r_ii r̃_ii, batch (or 1) × M."""
         theta: Tensor = self.theta(context)
         m = self.rank
-        # one square holds R above its diagonal, R̃ below it, turned, and r_ii r̃_ii on it
+        # one square holds R above its diagonal, the transpose of R̃ below it, and r_ii r̃_ii on it
         square = theta[:, : m * m].view(-1, m, m)
         b, log_diagonal = theta[:, m * m : -m], theta[:, -m:]
         eye = torch.eye(m, dtype=theta.dtype, device=theta.device)
@@ -215,7 +215,7 @@ class Sylvester(Bijection):
 
 
 def _bounded(raw: Tensor) -> Tensor:
-    """Within ±LOG_SLOPE, and the identity near zero."""
+    """Squash to ±LOG_SLOPE; the identity near zero."""
     return LOG_SLOPE * torch.tanh(raw / LOG_SLOPE)
 
 
@@ -241,5 +241,5 @@ def _log_slope(c: Tensor, h: Tensor) -> Tensor:
 
 
 def _times(matrix: Tensor, rows: Tensor) -> Tensor:
-    """Batch (or 1) × M × M times batch × M."""
+    """Multiply batch (or 1) × M × M by batch × M."""
     return (matrix @ rows[:, :, None])[:, :, 0]

@@ -1,4 +1,4 @@
-"""Rescaling layers: one factor a coordinate, or a mean and a scale a channel."""
+"""Rescaling layers: a factor for each coordinate, or a mean and a scale for each channel."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from models.bijection import Bijection
 
 
 class Rescale(Bijection):
-    """z = x · exp(log_scale), one learned factor a coordinate (NICE, Dinh et al. 2014, §3.3).
+    """z = x · exp(log_scale), a learned factor for each coordinate (NICE, Dinh et al. 2014, §3.3).
 
     Args:
         event_shape: shape of one row.
@@ -28,9 +28,9 @@ class Rescale(Bijection):
 
 
 class ActNorm(Bijection):
-    """z = (x − mean) · exp(−log_scale), one pair a channel (Glow, Kingma & Dhariwal 2018, §3.1).
+    """z = (x − mean) · exp(−log_scale) in each channel (Glow, Kingma & Dhariwal 2018, §3.1).
 
-    A channel is an entry of the first axis. `start` takes both from data.
+    A channel is an entry of the first axis. `initialize_from_data` sets mean and scale from data.
 
     Args:
         event_shape: shape of one row.
@@ -42,8 +42,8 @@ class ActNorm(Bijection):
         self.mean = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Mean 0 and deviation 1 in each channel; a constant channel keeps its scale."""
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Standardize each channel of the data; a channel that is constant keeps its scale."""
         values = x.transpose(0, 1).flatten(1)
         deviation = values.std(1, correction=0)
         scale = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
@@ -58,5 +58,5 @@ class ActNorm(Bijection):
         return z * torch.exp(self.log_scale) + self.mean, self._log_det(z)
 
     def _log_det(self, rows: Tensor) -> Tensor:
-        places = math.prod(self.event_shape[1:])
-        return (places * self.log_scale.sum()).expand(rows.shape[0])
+        pixels = math.prod(self.event_shape[1:])
+        return (pixels * self.log_scale.sum()).expand(rows.shape[0])

@@ -41,7 +41,7 @@ class Permutation(Bijection):
 
 
 def permutation(order: Sequence[int], event_shape: Sequence[int]) -> Tensor:
-    """The order as a tensor, D.
+    """An order as a tensor of D indices.
 
     Raises:
         ValueError: it is not a permutation of the D coordinates.

@@ -1,7 +1,7 @@
-"""Fixed maps from raw data to a space that flows learn well in, each with its log-determinant."""
+"""Fixed maps from raw data to values that flows learn well, each with its log-determinant."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from models.numerics import Knots, log_sigmoid, spline, spline_inverse
 
 Values = float | Sequence[float]
 
-# float32 bears no more: x and z are each good for 1e-7 of it
+# Largest condition number of a whitening matrix: float32 rounds x and z by 1e-7 of their size.
 LARGEST_CONDITION = 1e5
 
 
@@ -21,7 +21,7 @@ class Standardize(Bijection):
 
     Args:
         event_shape: shape of one row.
-        mean, scale: one number, or one a coordinate in row-major order.
+        mean, scale: one number, or one for each coordinate in row-major order.
 
     Raises:
         ValueError: the wrong number of values, or a scale that is not positive.
@@ -49,10 +49,10 @@ class Logit(Bijection):
 
     Args:
         event_shape: shape of one row.
-        low, high: the open box, one number or one a coordinate in row-major order.
+        low, high: ends of the open box, one number or one for each coordinate in row-major order.
 
     Raises:
-        ValueError: the wrong number of values, or low ≥ high somewhere.
+        ValueError: the wrong number of values, or low ≥ high in a coordinate.
     """
 
     low: Tensor
@@ -75,37 +75,37 @@ class Logit(Bijection):
         return self.low, self.high
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        # one logarithm for each side: x − low and high − x are exact near the side they measure,
-        # where (x − low) / (high − low) has lost the digits of 1 − u
+        # one logarithm for each side: x − low and high − x are exact near their own side, where
+        # 1 − (x − low) / (high − low) loses its digits
         below, above = torch.log(x - self.low), torch.log(self.high - x)
         log_width = torch.log(self.high - self.low)
         return below - above, sum_event(log_width - below - above)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         width = self.high - self.low
-        # log(s(z) s(−z)), without a sigmoid to underflow before its logarithm is taken
+        # log(s(z) s(−z)), without a sigmoid that could underflow before the logarithm
         log_det = torch.log(width) + log_sigmoid(z) + log_sigmoid(-z)
-        # measured from the nearer side; held inside the box where rounding would reach its edge
+        # measured from the nearer side; clamped into the box, whose edge rounding could reach
         shorter = width * torch.sigmoid(-z.abs())
         x = torch.where(z < 0, self.low + shorter, self.high - shorter)
         return torch.clamp(x, self.first, self.last), sum_event(log_det)
 
 
 class SoftLogit(Bijection):
-    """The logit between two edges, continued beyond them by its tangents: all of space onto itself.
+    """The logit between two edges, continued beyond them by its tangents, with unbounded support.
 
-    Where `Logit` is so steep near the ends of its box that a float32 x cannot say which z it
-    came from, this map is no steeper than at the edges. It learns as well from data between the
-    edges, and gives every row a density.
+    `Logit` is so steep near the ends of its box that a float32 x does not determine its z; this map
+    is nowhere steeper than at the edges. It fits data between the edges equally well, and every row
+    has a density.
 
     Args:
         event_shape: shape of one row.
-        low, high: the edges, one number or one a coordinate in row-major order.
-        margin: how far the ends of the logit's box lie beyond the edges, in parts of their
+        low, high: the edges, one number or one for each coordinate in row-major order.
+        margin: how far the box of the logit extends beyond the edges, as a fraction of their
             distance; the slope at the edges is about 1 / margin of that of a straight line.
 
     Raises:
-        ValueError: the wrong number of values, low ≥ high somewhere, or a margin not above zero.
+        ValueError: the wrong number of values, low ≥ high in a coordinate, or margin ≤ 0.
     """
 
     low: Tensor
@@ -142,14 +142,14 @@ class SoftLogit(Bijection):
 
 
 class Whiten(LinearMap):
-    """z = W x with a fixed matrix, such as one that makes data uncorrelated.
+    """z = W x with a fixed matrix, such as one that decorrelates the data.
 
     Args:
         event_shape: shape of one row, of one axis.
         matrix: W, D × D.
 
     Raises:
-        ValueError: rows of several axes, or no D × D matrix that can be inverted.
+        ValueError: rows of several axes, a matrix that is not D × D, or one that is singular.
     """
 
     weight: Tensor
@@ -159,11 +159,11 @@ class Whiten(LinearMap):
         exact = torch.tensor(matrix, dtype=torch.float64)
         if len(self.event_shape) != 1 or exact.shape != (self.n, self.n):
             raise ValueError(
-                f"rows of shape {self.event_shape} are not whitened by a matrix of shape "
+                f"rows of shape {self.event_shape} cannot be whitened by a matrix of shape "
                 f"{tuple(exact.shape)}"
             )
         if not bool(torch.linalg.cond(exact) < LARGEST_CONDITION):
-            raise ValueError("the matrix that whitens is singular, or nearly so")
+            raise ValueError("the whitening matrix is singular, or nearly so")
         self.register_buffer("weight", exact.to(torch.get_default_dtype()))
 
     def matrix(self) -> Tensor:
@@ -182,13 +182,13 @@ class Whiten(LinearMap):
 
 
 class NormalMarginals(Bijection):
-    """A monotone spline in each coordinate, such as one that makes the data's marginals normal.
+    """A monotone spline in each coordinate, such as one that maps the data's marginals to normals.
 
     Args:
         event_shape: shape of one row; D is its number of elements.
-        x, slope: of the knots, D × K each, in row-major order; or C × K for images, C × H × W,
-            whose pixels share a spline in each channel.
-        y: of the knots, K, the same in all splines.
+        x, slope: values at the knots, D × K each, in row-major order; or C × K for images,
+            C × H × W, whose pixels share one spline in each channel.
+        y: values at the knots, K, the same in all splines.
 
     Raises:
         ValueError: the wrong number of values, or knots that do not increase.
@@ -213,8 +213,9 @@ class NormalMarginals(Bijection):
         expected = (math.prod(shape), len(y))
         if not knots.x.shape == knots.slope.shape == expected or len(y) < 3:
             raise ValueError(
-                f"splines of rows of shape {self.event_shape} have as many knots as y has values, "
-                f"at least 3: got {tuple(knots.x.shape)} and {tuple(knots.slope.shape)}"
+                f"x and slope of splines for rows of shape {self.event_shape} and {len(y)} knots "
+                f"(at least 3) have the shape {expected}: got {tuple(knots.x.shape)} and "
+                f"{tuple(knots.slope.shape)}"
             )
         rises = (knots.x.diff() > 0).all() & (knots.y.diff() > 0).all() & (knots.slope > 0).all()
         if not bool(rises):
@@ -225,7 +226,7 @@ class NormalMarginals(Bijection):
 
     @property
     def knots(self) -> Knots:
-        """All splines: event shape, or C × 1 × 1, × K each."""
+        """The splines: event shape × K each, or C × 1 × 1 × K."""
         return Knots(self.x, self.y.expand_as(self.x), self.slope)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -237,8 +238,18 @@ class NormalMarginals(Bijection):
         return x, sum_event(log_slope)
 
 
+PREPROCESSING: dict[str, Callable[..., Bijection]] = {
+    "standardize": Standardize,
+    "logit": Logit,
+    "soft-logit": SoftLogit,
+    "whiten": Whiten,
+    "normal-marginals": NormalMarginals,
+}
+"""The layers by the names that recipes and runs use."""
+
+
 def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor, Tensor]:
-    """Both ends, each in event shape."""
+    """Both ends of a box, each in event shape."""
     box = _coordinates(low, event_shape, "low"), _coordinates(high, event_shape, "high")
     if not bool((box[0] < box[1]).all()):
         raise ValueError("low must be below high in every coordinate")
@@ -246,7 +257,7 @@ def _box(event_shape: Sequence[int], low: Values, high: Values) -> tuple[Tensor,
 
 
 def _coordinates(values: Values, event_shape: Sequence[int], name: str) -> Tensor:
-    """One value a coordinate, in event shape."""
+    """One value for each coordinate, in event shape."""
     if isinstance(values, int | float):
         return torch.full(tuple(event_shape), float(values))
     if len(values) != math.prod(event_shape):

@@ -1,10 +1,10 @@
-"""The sequential direction of masked networks, at the price of about one pass.
+"""The sequential direction of masked layers, at about the arithmetic of one pass.
 
-Hidden units sorted by degree need only what comes before them, so each is computed once: what the
-blocks before contribute to a block of coordinates is one matrix product a layer, as in a blocked
-triangular solve, and what is left inside of the block is small.
+Hidden units sorted by degree read only earlier inputs and units, so that each is computed once.
+What earlier blocks contribute to a block of coordinates is one matrix product for each layer, as in
+a blocked triangular solve; the computation inside the block is small.
 
-`training.export.masked_inverse` writes the same as an ONNX graph.
+`training.export.masked_inverse` writes the same algorithm as an ONNX graph.
 """
 
 import math
@@ -18,49 +18,52 @@ from torch import Tensor
 from models.networks import Block, MaskedMLP
 from models.numerics import UnivariateMap
 
-# A coordinate that is not found yet may be anything. It has no say in those before it as long as it
-# is finite, and as its units are: with float32 weights they are below this.
-LARGEST = 1e18
+# Bound of the magnitude of a coordinate. Coordinates that are not computed yet have arbitrary
+# values, which do not affect earlier ones as long as they and their hidden units are finite; with
+# float32 weights and coordinates below this limit the units are.
+COORDINATE_LIMIT = 1e18
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """How the coordinates of a block are found; both ways give the same.
+    """How the coordinates of a block are computed; both methods have the same result.
 
     Args:
-        method: `ordered`: one after another. `jacobi`: all at once, again and again from what the
-            last sweep gave, each block in turn (Song et al. 2021, Gauss–Seidel–Jacobi). As the
-            first k coordinates are right after k sweeps, as many as there are in the block do.
-        width: coordinates of a block.
+        method: `sequential` computes one coordinate after another. `jacobi` repeats sweeps over all
+            coordinates of a block, from the values of the last sweep, and goes from block to block
+            (Song et al. 2021, Gauss–Seidel–Jacobi). After k sweeps the first k coordinates are
+            exact, so that a block needs at most as many sweeps as it has coordinates.
+        width: number of coordinates of a block.
         tolerance: of `jacobi`, which stops when no coordinate changes by more than tolerance ·
-            max(1, |coordinate|); at 0, when nothing changes at all.
+            max(1, |coordinate|); with 0, when no coordinate changes at all.
 
     Raises:
-        ValueError: no such method, a width below one, or a tolerance below zero or of `ordered`.
+        ValueError: no such method, a width below one, or a tolerance below zero or of `sequential`.
     """
 
-    method: Literal["ordered", "jacobi"]
+    method: Literal["sequential", "jacobi"]
     width: int
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.method not in ("ordered", "jacobi"):
-            raise ValueError(f"an inverse is ordered or jacobi, not {self.method!r}")
+        if self.method not in ("sequential", "jacobi"):
+            raise ValueError(f"an inverse is sequential or jacobi, not {self.method!r}")
         if self.width < 1:
             raise ValueError(f"a block is at least 1 wide, got {self.width}")
-        if not 0 <= self.tolerance < math.inf or (self.tolerance and self.method == "ordered"):
+        if not 0 <= self.tolerance < math.inf or (self.tolerance and self.method == "sequential"):
             raise ValueError(f"a tolerance is of jacobi and at least 0, got {self.tolerance}")
 
 
-# So few coordinates are found one by one in hardly more steps than sweeps take.
-FEW = 8
+# Up to this many coordinates are computed in one block, one after another: sweeps would hardly need
+# fewer steps.
+ONE_BLOCK_COORDINATES = 8
 
 
-def usual(n: int) -> Inverse:
-    """What is fast for layers of n coordinates in torch, whatever their weights."""
-    if n <= FEW:
-        return Inverse("ordered", n)
-    # at 43 and 784 coordinates within a third of the best width, from 1 row to 1024
+def default_inverse(n: int) -> Inverse:
+    """The inverse that is fast in torch for layers of n coordinates, whatever their weights."""
+    if n <= ONE_BLOCK_COORDINATES:
+        return Inverse("sequential", n)
+    # for 43 and 784 coordinates, 1 to 1024 rows: within a third of the time of the best width
     return Inverse("jacobi", 2 * math.ceil(math.sqrt(n)))
 
 
@@ -71,41 +74,45 @@ def invert(
     context: Tensor | None,
     inverse: Inverse,
 ) -> tuple[Tensor, Tensor]:
-    """Find x with univariate.encode(x, network(x, context)) = z.
+    """Solve univariate.encode(x, network(x, context)) = z for x.
 
     Args:
-        network: gives the parameters of each coordinate's map.
+        network: computes the parameters of each coordinate's map.
         univariate: the map of each coordinate.
         z: batch × D, in the network's order.
-        context: batch × features, where the network reads one.
-        inverse: how.
+        context: batch × features, if the network reads one.
+        inverse: the method.
 
     Returns:
-        x and log|dx/dz|, both batch × D in the network's order. A row that leaves ± `LARGEST` is
-        NaN from there on.
+        x and log|dx/dz|, both batch × D in the network's order. In a row where a coordinate exceeds
+        ± `COORDINATE_LIMIT`, it and those after it are NaN.
     """
-    parts: list[tuple[Tensor, Tensor]] = []
-    # for each linear layer what it reads of the blocks so far, inputs after the context
-    read = [z[:, :0]] * len(network.linears)
+    xs, log_slopes = [], []
+    # for each linear layer the units of earlier blocks that it reads; the context is read first
+    units = [z[:, :0]] * len(network.linears)
     if context is not None:
-        read[0] = context
-    place = 0
+        units[0] = context
+    solve_block = _jacobi if inverse.method == "jacobi" else _sequential
+    first = 0
     for block in network.blocks(inverse.width):
-        width = len(block.ends) - 1
-        before = [torch.addmm(*terms) for terms in zip(block.bias, read, block.before, strict=True)]
-        find = _jacobi if inverse.method == "jacobi" else _ordered
-        ours = z[:, place : place + width]
-        x, log_slope, *hidden = find(network, univariate, ours, before, block, inverse.tolerance)
-        # beyond it nothing is known of the coordinates that follow
-        x = torch.where(x.abs() < LARGEST, x, torch.nan)
-        read = [torch.cat(pair, 1) for pair in zip(read, [x, *hidden], strict=True)]
-        parts.append((x, log_slope))
-        place += width
-    found, log_slopes = zip(*parts, strict=True)
-    return torch.cat(found, 1), torch.cat(log_slopes, 1)
+        last = first + len(block.ends) - 1
+        before = [
+            torch.addmm(bias, read, weight)
+            for bias, read, weight in zip(block.bias, units, block.before, strict=True)
+        ]
+        x, log_slope, *hidden = solve_block(
+            network, univariate, z[:, first:last], before, block, inverse.tolerance
+        )
+        # beyond the limit the coordinates that follow are undefined
+        x = torch.where(x.abs() < COORDINATE_LIMIT, x, torch.nan)
+        units = [torch.cat(pair, 1) for pair in zip(units, [x, *hidden], strict=True)]
+        xs.append(x)
+        log_slopes.append(log_slope)
+        first = last
+    return torch.cat(xs, 1), torch.cat(log_slopes, 1)
 
 
-def _ordered(
+def _sequential(
     network: MaskedMLP,
     univariate: UnivariateMap,
     z: Tensor,
@@ -113,18 +120,23 @@ def _ordered(
     block: Block,
     _: float,
 ) -> list[Tensor]:
-    """One coordinate after another, each unit once: x, log|dx/dz|, units of each hidden layer."""
+    """Compute one coordinate after another, each unit once.
+
+    Returns:
+        x, log|dx/dz|, and the units of each hidden layer, all batch × ….
+    """
     levels = [z[:, :0]] * len(before)
     log_slopes = []
-    for place in range(z.shape[1]):
+    for position in range(z.shape[1]):
         units: Tensor | None = None
         for i, (base, weight) in enumerate(zip(before, block.within, strict=True)):
-            ours = slice(block.ends[place][i + 1], block.ends[place + 1][i + 1])
-            above = torch.addmm(base[:, ours], levels[i], weight[: block.seen(place, i), ours])
+            own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
+            read = block.units_read(position, i)
+            outputs = torch.addmm(base[:, own], levels[i], weight[:read, own])
             if i + 1 < len(before):
-                units = network.conditioner.hidden_units(above, units)
+                units = network.conditioner.hidden_units(outputs, units)
                 levels[i + 1] = torch.cat([levels[i + 1], units], 1)
-        x, log_slope = univariate.decode(z[:, place, None], above[:, None])
+        x, log_slope = univariate.decode(z[:, position, None], outputs[:, None])
         levels[0] = torch.cat([levels[0], x], 1)
         log_slopes.append(log_slope)
     return [levels[0], torch.cat(log_slopes, 1), *levels[1:]]
@@ -138,7 +150,7 @@ def _jacobi(
     block: Block,
     tolerance: float,
 ) -> list[Tensor]:
-    """All coordinates at once, until they stand still: the same as `_ordered` gives."""
+    """Sweep over all coordinates until they converge; the result is that of `_sequential`."""
     last = torch.zeros_like(z)
     for _ in range(z.shape[1] + 1):
         levels, units = [last], None
@@ -147,7 +159,7 @@ def _jacobi(
             levels.append(units)
         theta = torch.addmm(before[-1], levels[-1], block.within[-1])
         x, log_slope = univariate.decode(z, theta.view(*z.shape, univariate.size))
-        now = torch.where(x.abs() < LARGEST, x, 0)
+        now = torch.where(x.abs() < COORDINATE_LIMIT, x, 0)
         if not ((now - last).abs() > tolerance * last.abs().clamp(min=1)).any():
             break
         last = now

@@ -1,13 +1,13 @@
-"""Conditioner networks: they read one part of a row and steer the map of another."""
+"""Conditioner networks, which compute the parameters of a layer's maps."""
 
-from models.networks.conditioner import Conditioner, set_precision
+from models.networks.conditioner import Conditioner, accept_former_name, set_precision
 from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
-from models.networks.wavenet import BLOCK, CausalConvNet
+from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
-    "BLOCK",
+    "BLOCK_STEPS",
     "MLP",
     "Block",
     "CausalConvNet",
@@ -15,5 +15,6 @@ __all__ = [
     "ConvNet",
     "MaskedMLP",
     "Parameters",
+    "accept_former_name",
     "set_precision",
 ]

@@ -1,4 +1,4 @@
-"""Conditioner networks: they read one part of a row and steer the map of another."""
+"""Conditioner networks: their shape, activations, precision and initialization."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 
 def silu8(x: Tensor) -> Tensor:
-    """SiLU cut off at 8, as ReLU6 is at 6: far from all data, deep networks stay bounded.
+    """SiLU clipped at 8, as ReLU6 clips ReLU at 6: deep networks stay bounded far from all data.
 
-    What is inverted or drawn value by value reads its own output: through units without a bound,
-    one value that is far off drives those after it to infinity.
+    A flow that is inverted or drawn value by value reads its own outputs. With unbounded units,
+    one value far from the data can drive the following values to infinity.
     """
-    # silu is never below -1; hardtanh has one kernel for its gradient where clamp has four
+    # silu is never below -1; the gradient of hardtanh is one kernel, that of clamp four
     return F.hardtanh(F.silu(x), -1.0, 8.0)
 
 
@@ -31,16 +31,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Conditioner:
-    """The shape of a conditioner network, free of what it reads and steers.
+    """The shape of a conditioner network, whatever its inputs and outputs are.
 
     Args:
         hidden: widths of the hidden layers.
         activation: a key of `ACTIVATIONS`.
-        dropout: share of hidden units left out in training.
-        residual: each hidden layer after the first adds what it computes to what it reads.
-        places: a convolutional network's first layer has biases of each pixel's own, or time's.
-        start_scale: what the last layer's first values are scaled by; at zero, what it steers
-            starts as its identity.
+        dropout: fraction of the hidden units that training drops.
+        initial_scale: factor of the initial values of the last layer. At zero the map that the
+            network parameterizes starts as the identity.
+        residual: whether each hidden layer after the first adds its input to its output.
+        positional_bias: whether the first layer of a convolutional network has a bias for each
+            pixel, or for each time.
 
     Raises:
         ValueError: no such activation, a width below one, a dropout outside [0, 1), or residual
@@ -50,9 +51,9 @@ class Conditioner:
     hidden: tuple[int, ...]
     activation: str = "relu"
     dropout: float = 0.0
-    start_scale: float = 0.0
+    initial_scale: float = 0.0
     residual: bool = False
-    places: bool = False
+    positional_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -64,21 +65,21 @@ class Conditioner:
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"residual layers are of equal widths, got {list(self.hidden)}")
 
-    def start(self, last: nn.Module) -> None:
-        """Scale the first values of a network's last layer."""
+    def initialize(self, last: nn.Module) -> None:
+        """Scale the initial values of the last layer of a network."""
         with torch.no_grad():
             for parameter in last.parameters():
-                parameter.mul_(self.start_scale)
+                parameter.mul_(self.initial_scale)
 
     def hidden_units(
         self, preactivation: Tensor, before: Tensor | None, training: bool = False
     ) -> Tensor:
-        """What a hidden layer gives: activation, dropout in training, and the skip connection.
+        """The units of a hidden layer: activation, dropout in training, and skip connection.
 
         Args:
-            preactivation: of the layer.
-            before: units of the hidden layer before it; None for the first.
-            training: whether units are dropped.
+            preactivation: output of the layer's linear map.
+            before: units of the previous hidden layer; None for the first.
+            training: whether dropout is applied.
         """
         units = F.dropout(ACTIVATIONS[self.activation](preactivation), self.dropout, training)
         return units + before if self.residual and before is not None else units
@@ -86,7 +87,7 @@ class Conditioner:
     def run(
         self, layers: Iterable[Callable[[Tensor], Tensor]], x: Tensor, training: bool
     ) -> Tensor:
-        """A network of these layers, the last of which gives the output."""
+        """Apply these linear maps with hidden units between them; the last gives the output."""
         *hidden, last = layers
         units: Tensor | None = None
         for layer in hidden:
@@ -95,16 +96,16 @@ class Conditioner:
 
 
 class Network(nn.Module, ABC):
-    """A conditioner network; in training it may compute in a narrower number type.
+    """A conditioner network, which may compute in a narrower number type in training.
 
-    Only what runs inside the network is narrowed: it takes and gives the flow's own type, and
-    the maps that it steers, log-determinants and sums never see another (`set_precision`).
+    Only the inside of the network is narrowed (`set_precision`): its inputs and outputs, the maps
+    that it parameterizes, log-determinants and sums keep the number type of the flow.
     """
 
     precision: torch.dtype | None = None
 
     def forward(self, *inputs: Any) -> Tensor:
-        """What `_forward` computes, in the type of the first input."""
+        """The result of `_forward`, in the number type of the first input."""
         if self.precision is None or not self.training:
             return self._forward(*inputs)
         first: Tensor = inputs[0]
@@ -116,7 +117,17 @@ class Network(nn.Module, ABC):
 
 
 def set_precision(module: nn.Module, precision: torch.dtype | None) -> None:
-    """Let a flow's conditioner networks train in bfloat16 or float16; None for their own type."""
-    for part in module.modules():
-        if isinstance(part, Network):
-            part.precision = precision
+    """Train the conditioner networks of a flow in bfloat16 or float16; None for its own type."""
+    for submodule in module.modules():
+        if isinstance(submodule, Network):
+            submodule.precision = precision
+
+
+def accept_former_name(module: nn.Module, former: str, current: str) -> None:
+    """Load a parameter from state dicts that have it by its former name, as stored runs do."""
+
+    def rename(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+        if prefix + former in state:
+            state[prefix + current] = state.pop(prefix + former)
+
+    module.register_load_state_dict_pre_hook(rename)  # type: ignore[no-untyped-call]

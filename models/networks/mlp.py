@@ -19,7 +19,7 @@ class MLP(Network):
         widths = [inputs, *conditioner.hidden, outputs]
         self.linears = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         self.conditioner = conditioner
-        conditioner.start(self.linears[-1])
+        conditioner.initialize(self.linears[-1])
 
     def _forward(self, x: Tensor) -> Tensor:
         """Batch × inputs → batch × outputs."""
@@ -27,11 +27,11 @@ class MLP(Network):
 
 
 class Parameters(nn.Module):
-    """Parameters of a layer; where there is a context, a network of it moves them row by row.
+    """Learned parameters of a layer, to which a network of the context adds an offset for each row.
 
     Args:
-        size: how many.
-        context: features of the context, or 0.
+        size: number of parameters.
+        context: number of features of the context; 0 for no network.
         conditioner: shape of the network.
     """
 
@@ -44,5 +44,5 @@ class Parameters(nn.Module):
         """Batch × context features, or None → batch × size, or 1 × size."""
         if self.network is None or context is None:
             return self.value[None]
-        moved: Tensor = self.network(context.flatten(1))
-        return self.value + moved
+        offset: Tensor = self.network(context.flatten(1))
+        return self.value + offset

@@ -1,8 +1,14 @@
 """Univariate maps, root finding, convolutions and loops that export to ONNX."""
 
 from models.numerics.convolution import Convolution, convolve
-from models.numerics.convolution_inverse import LOST, ROUNDING, by_rows, jacobi, missing
-from models.numerics.exportable_loops import Tensors, fixed_point, loop
+from models.numerics.convolution_inverse import (
+    LOST_ULPS,
+    ROUNDING_ULPS,
+    misses_target,
+    solve_by_rows,
+    solve_jacobi,
+)
+from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
 from models.numerics.folding import fold
 from models.numerics.mixtures import GaussianMixture, LogisticMixture
 from models.numerics.normal_logistic import log_sigmoid
@@ -11,8 +17,8 @@ from models.numerics.splines import Knots, RationalQuadratic, spline, spline_inv
 from models.numerics.univariate import Additive, Affine, UnivariateMap
 
 __all__ = [
-    "LOST",
-    "ROUNDING",
+    "LOST_ULPS",
+    "ROUNDING_ULPS",
     "Additive",
     "Affine",
     "Convolution",
@@ -22,15 +28,15 @@ __all__ = [
     "RationalQuadratic",
     "Tensors",
     "UnivariateMap",
-    "by_rows",
     "convolve",
     "fixed_point",
     "fold",
-    "jacobi",
     "log_sigmoid",
-    "loop",
-    "missing",
+    "misses_target",
+    "scan_loop",
     "solve",
+    "solve_by_rows",
+    "solve_jacobi",
     "spline",
     "spline_inverse",
 ]

@@ -1,4 +1,4 @@
-"""Convolutions of images that keep their size, in float64 too where onnxruntime has none."""
+"""Convolutions that keep the size of images, with a form in float64 that onnxruntime can run."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ from torch.nn import functional as F
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A convolution with an odd square kernel and a border of zeros.
 
-    In float64 it is a product with copies of the image that are shifted by each tap: the same
-    sums, and a graph that onnxruntime can run.
+    onnxruntime has no convolutions in float64. There it is a matrix product with copies of the
+    image that are shifted by each tap of the kernel, which computes the same sums.
 
     Args:
         x: batch × channels × H × W.
@@ -26,11 +26,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Convolution(nn.Conv2d):
-    """`convolve` with weights of its own.
+    """`convolve` with learned weights.
 
     Args:
         inputs, outputs: channels in and out.
-        size: of the square kernel, odd.
+        size: side of the square kernel, odd.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The two ways to solve x + residual(x) = target for the residual of a masked convolution."""
+"""Two methods to solve x + residual(x) = target for the residual of a masked convolution."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,76 +6,82 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.numerics.exportable_loops import Tensors, fixed_point, loop
+from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
 
-# Last digits by which a target may be missed: an element within ROUNDING is finished, a row of the
-# batch that is not within LOST in the end has not been decoded.
-ROUNDING, LOST = 4.0, 4e3
-# A tenth off each time is every digit of float64 in fewer; four more for each coordinate that
-# waits for another. Random parameters of 8 × 8 pixels took up to 46 in all, the slowest found 202.
-MOST_STEPS = 400
+# Distances from a target in units of its last place (ulp): an element within ROUNDING_ULPS has
+# converged; a row of the batch that is not within LOST_ULPS in the end has not been decoded.
+ROUNDING_ULPS, LOST_ULPS = 4.0, 4e3
+# Largest number of sweeps, and four more for each coordinate that depends on others: errors shrink
+# by a tenth in each, to the last digit of float64 in fewer than these. Random parameters of 8 × 8
+# pixels took up to 46 in all, and the slowest known 202.
+MAX_SWEEPS = 400
 
 
-def missing(x: Tensor, moved: Tensor, target: Tensor, spread: Tensor, digits: float) -> Tensor:
-    """Where x + moved is not the target to so many last digits.
+def misses_target(
+    x: Tensor, residual: Tensor, target: Tensor, spread: Tensor, ulps: float
+) -> Tensor:
+    """Where x + residual differs from the target by more than a rounding error.
 
     Args:
-        x, moved, target: of one shape; `moved` is the residual of x.
-        spread: how large the terms of the residual may be, broadcast against x.
-        digits: in units of the last place of the terms.
+        x, residual, target: of one shape.
+        spread: bound of the terms that the residual adds up, broadcast against x.
+        ulps: the error allowed, in units in the last place of the terms.
     """
-    rounding = digits * torch.finfo(x.dtype).eps * (x.abs().clamp(min=1) + spread)
-    misses: Tensor = (x + moved - target).abs() > rounding
+    rounding = ulps * torch.finfo(x.dtype).eps * (x.abs().clamp(min=1) + spread)
+    misses: Tensor = (x + residual - target).abs() > rounding
     return misses
 
 
-def jacobi(
+def solve_jacobi(
     residual: Callable[[Tensor], Tensor], target: Tensor, spread: Tensor, coordinates: int
 ) -> Tensor:
-    """Repeat x ← target − residual(x) until every element is right to rounding.
+    """Repeat x ← target − residual(x) until every element has converged.
 
     Args:
-        residual: x → the residual, of x's shape.
-        target: what x + residual(x) shall be.
-        spread: of `missing`.
-        coordinates: how many of x may wait for one another.
+        residual: x → the residual, of the shape of x.
+        target: the value of x + residual(x).
+        spread: see `misses_target`.
+        coordinates: number of elements of x that can depend on one another.
     """
 
     def step(x: Tensor) -> Tensor:
         moved = residual(x)
-        # an element that is right to rounding stays as it is: its last digit, moving on, would
-        # move all those after it
-        return torch.where(missing(x, moved, target, spread, ROUNDING), target - moved, x)
+        # an element that has converged is kept: a change in its last digit would change all
+        # elements after it
+        return torch.where(
+            misses_target(x, moved, target, spread, ROUNDING_ULPS), target - moved, x
+        )
 
-    return fixed_point(step, target.clone(), 0.0, MOST_STEPS + 4 * coordinates)
+    return fixed_point(step, target.clone(), 0.0, MAX_SWEEPS + 4 * coordinates)
 
 
-def by_rows(
+def solve_by_rows(
     target: Tensor, shifts: Sequence[Tensor], weights: Sequence[Tensor], spread: Tensor
 ) -> Tensor:
-    """Solve one row of pixels after another, each by `jacobi` given all that the last one left.
+    """Solve one row of pixels after another, each by `solve_jacobi` given the row above.
 
     Gauss-Seidel over rows and Jacobi within: the hybrid of Song et al. 2021, "Accelerating
-    Feedforward Computation via Parallel Nonlinear Equation Solving". Taps reach one row up, so
-    that what a finished row holds is read once, by the next one.
+    Feedforward Computation via Parallel Nonlinear Equation Solving". Kernels reach one row up, so
+    that the units of a finished row are read once, by the next row.
 
     Args:
         target: batch × C × H × W.
-        shifts: biases of each layer, 1 or batch × outputs × 1 × 1; the first's may be × H × W.
+        shifts: biases of each layer, 1 (or batch) × outputs × 1 × 1; of the first layer perhaps
+            × H × W.
         weights: of each layer, outputs × inputs × 3 × 3, masked for the raster order.
-        spread: of `missing`, C × 1 × 1.
+        spread: see `misses_target`; C × 1 × 1.
 
     Returns:
         x: batch × C × H × W.
     """
-    # pixels and batch are the rows of one matrix: a convolution is one product, whatever the batch
+    # pixels and batch are the rows of one matrix, so that a convolution is one matrix product
     rows = target.permute(2, 3, 0, 1).contiguous()
     _, width, _, channels = rows.shape
     above, here = (
         [w[:, :, row, :reach].permute(2, 1, 0).flatten(0, 1).clone() for w in weights]
         for row, reach in ((0, 3), (1, 2))
     )
-    # an exported scan takes an axis of 1 for one of any length, and cannot broadcast it
+    # an exported scan would make an axis of length 1 dynamic, and could not broadcast it
     biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts]
     scanned = [rows]
     if shifts[0].shape[2:] != (1, 1):
@@ -86,33 +92,34 @@ def by_rows(
         (last,) = states
         units = last.split_with_sizes(inputs, -1)
         first = row[1] if len(row) > 1 else biases[0]
-        *given, given_last = [
+        *from_above, from_above_last = [
             _taps(h, 3) @ matrix + bias
             for h, matrix, bias in zip(units, above, [first, *biases[1:]], strict=True)
         ]
         *matrices, matrix_last = here
 
-        def read(x: Tensor) -> list[Tensor]:
+        def all_units(x: Tensor) -> list[Tensor]:
             units = [x]
-            for matrix, before in zip(matrices, given, strict=True):
+            for matrix, before in zip(matrices, from_above, strict=True):
                 units.append(torch.tanh(_taps(units[-1], 2) @ matrix + before))
             return units
 
         def residual(x: Tensor) -> Tensor:
-            return _taps(read(x)[-1], 2) @ matrix_last + given_last
+            return _taps(all_units(x)[-1], 2) @ matrix_last + from_above_last
 
-        x = jacobi(residual, row[0], spread.view(-1), channels * width)
-        return [torch.cat(read(x), -1)], [x]
+        x = solve_jacobi(residual, row[0], spread.view(-1), channels * width)
+        return [torch.cat(all_units(x), -1)], [x]
 
-    nothing = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
-    _, (x,) = loop(step, [nothing], scanned)
+    no_units = torch.zeros_like(rows[0, :, :, :1]).repeat(1, 1, sum(inputs))
+    _, (x,) = scan_loop(step, [no_units], scanned)
     return x.permute(2, 3, 0, 1)
 
 
 def _taps(h: Tensor, reach: int) -> Tensor:
-    """What each pixel of a row reads: the one before it, itself and, of 3, the one after it.
+    """Concatenate the pixels that each pixel of a row reads.
 
-    W × batch × units → W × batch × (reach · units); beyond the borders are zeros.
+    With reach 2 they are the pixel before it and itself, with reach 3 also the pixel after it.
+    W × batch × units → W × batch × (reach · units); pixels beyond the borders are zero.
     """
     padded = F.pad(h, (0, 0, 0, 0, 1, reach - 2))
     return torch.cat([padded[i : i + h.shape[0]] for i in range(reach)], -1)

@@ -1,4 +1,4 @@
-"""Replacing what is derived from parameters by its values, before a flow is exported."""
+"""Replacing values that are derived from parameters by constants, before a flow is exported."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,14 +7,14 @@ from torch import nn
 
 @runtime_checkable
 class Foldable(Protocol):
-    """A module that derives something from its parameters in every call."""
+    """A module that derives values from its parameters in every call."""
 
     def fold(self) -> None:
-        """Derive it once and for all: masked weights, inverses, orthogonal matrices."""
+        """Keep those values: masked weights, inverses, orthogonal matrices."""
 
 
 def fold(module: nn.Module) -> None:
-    """Fold every part of a module that can be; it can no longer be trained afterwards."""
-    for part in module.modules():
-        if isinstance(part, Foldable):
-            part.fold()
+    """Fold every submodule that can be folded; the module cannot be trained afterwards."""
+    for submodule in module.modules():
+        if isinstance(submodule, Foldable):
+            submodule.fold()

@@ -1,7 +1,7 @@
-"""The exact map between the normal and the logistic scale, safe in both tails.
+"""The exact map between the normal and the logistic scale, accurate in both tails.
 
-With Φ the normal CDF, y = logit Φ(z) is what a standard normal z is on the logistic scale. Going
-through Φ itself ends where Φ rounds to 1, at 5.4σ in float32; these maps never form it.
+With Φ the normal CDF, y = logit Φ(z) is the value of a standard normal z on the logistic scale.
+Computed by Φ itself it would end where Φ rounds to 1, at 5.4σ in float32; these maps avoid Φ.
 """
 
 import math
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 # erfcx(a/√2) = exp(−log1p(a/3) − a·t·P(2t − 1)) with t = 3/(3 + a), for a ≥ 0: the form of erfc in
-# Press et al., Numerical Recipes, 3rd ed., §6.2.2, but exact at a = 0 and so of small relative
-# error there. P is the Chebyshev interpolant of 48 nodes computed with 60 digits, cut where the
-# rest is below the number type's last digit, and written in powers, highest first.
+# Press et al., Numerical Recipes, 3rd ed., §6.2.2, but exact at a = 0 and therefore of small
+# relative error there. P is the Chebyshev interpolant of 48 nodes computed with 60 digits, cut off
+# where the remainder is below the last digit of the number type, in powers, highest first.
 _COEFFICIENTS = {
     torch.float32: (
         -4.831998356e-5, 1.330675575e-5, 3.124169734e-4, -1.503923234e-4, -1.29736945e-3,
@@ -31,25 +31,25 @@ _COEFFICIENTS = {
     ),
 }  # fmt: skip
 
-# Newton steps from a guess within 0.4 %: two leave 1e-11 of that, three 1e-22
+# Newton steps from an initial value within 0.4 %: two leave 1e-11 of that error, three 1e-22
 _STEPS = {torch.float32: 2, torch.float64: 3}
 
 
 def logistic_from_normal(z: Tensor) -> tuple[Tensor, Tensor]:
-    """From z to y = logit Φ(z) and log dy/dz in nats, elementwise; accurate for |z| up to 1e18."""
+    """Map z to y = logit Φ(z) and log dy/dz in nats, elementwise; accurate for |z| up to 1e18."""
     size, log_slope = _upper_half(_absolute(z))
     return torch.where(z < 0, -size, size), log_slope
 
 
 def normal_from_logistic(y: Tensor) -> tuple[Tensor, Tensor]:
-    """From y to z = Φ⁻¹(sigmoid(y)) and log dz/dy in nats, elementwise; accurate for any |y|."""
+    """Map y to z = Φ⁻¹(sigmoid(y)) and log dz/dy in nats, elementwise; accurate for any |y|."""
     size = _absolute(y)
-    goal = size.detach()
+    target = size.detach()
     # dz/dy at 0 is √(2π)/4; far out z² → 2y
-    z = goal / torch.sqrt(0.5 * goal + 1.5 + (8 / math.pi - 1.5) * torch.exp(-0.5 * goal))
+    z = target / torch.sqrt(0.5 * target + 1.5 + (8 / math.pi - 1.5) * torch.exp(-0.5 * target))
     for _ in range(_STEPS[y.dtype] - 1):
         value, log_slope = _upper_half(z)
-        z = z - (value - goal) * torch.exp(-log_slope)
+        z = z - (value - target) * torch.exp(-log_slope)
     value, log_slope = _upper_half(z)
     # the last step carries the derivative in y
     z = z - (value - size) * torch.exp(-log_slope)
@@ -57,27 +57,30 @@ def normal_from_logistic(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_cdf(z: Tensor) -> Tensor:
-    """Give log Φ(z) in nats, elementwise; no tail underflows."""
+    """Compute log Φ(z) in nats, elementwise; no tail underflows."""
     return log_sigmoid(logistic_from_normal(z)[0])
 
 
 def log_survival(z: Tensor) -> Tensor:
-    """Give log(1 − Φ(z)) = log Φ(−z) in nats, elementwise; no tail underflows."""
+    """Compute log(1 − Φ(z)) = log Φ(−z) in nats, elementwise; no tail underflows."""
     return log_cdf(-z)
 
 
 def log_sigmoid(y: Tensor) -> Tensor:
-    """Give log(1 / (1 + e⁻ʸ)) in nats, elementwise; torch's own exports as Log(Sigmoid): −inf."""
+    """Compute log(1 / (1 + e⁻ʸ)) in nats, elementwise; no tail underflows.
+
+    That of torch is exported as Log(Sigmoid), which is −inf where the sigmoid underflows.
+    """
     return torch.minimum(y, torch.zeros_like(y)) - torch.log1p(torch.exp(-y.abs()))
 
 
 def _absolute(x: Tensor) -> Tensor:
-    """|x| with derivative 1 at 0, where `abs` has 0 and would stop the gradient of an odd map."""
+    """|x| with derivative 1 at 0; that of `abs` is 0, which stops the gradient of an odd map."""
     return torch.where(x < 0, -x, x)
 
 
 def _upper_half(a: Tensor) -> tuple[Tensor, Tensor]:
-    """Give logit Φ(a) and its log-derivative for a ≥ 0, from w = −log 2Φ(−a), uncancelled."""
+    """Compute logit Φ(a) and its log-derivative for a ≥ 0, from w = −log 2Φ(−a)."""
     t = 3 / (3 + a)
     s = 2 * t - 1
     polynomial = torch.zeros_like(a)

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 
 class Knots(NamedTuple):
-    """A monotone spline: knots at (x, y) with slopes there, each (…, knots), increasing in both.
+    """A monotone spline: knots (x, y), increasing in both, and the slopes there, each (…, knots).
 
-    Beyond the end knots it goes on as a straight line of the end knot's slope.
+    Beyond the end knots it continues as straight lines with the slopes of the end knots.
     """
 
     x: Tensor
@@ -24,14 +24,14 @@ def spline(x: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
 
     Args:
         x: of any shape.
-        knots: one spline for each element: x's shape × knots, or what broadcasts to it.
+        knots: one spline for each element: the shape of x × knots, or what broadcasts to it.
 
     Returns:
         y; log dy/dx in nats (Durkan et al. 2019, eqs. 4 and 5).
     """
     inside = torch.minimum(torch.maximum(x, knots.x[..., 0]), knots.x[..., -1])
     x0, width, y0, height, d0, d1 = _bin(inside, knots.x, knots)
-    # within [0, 1] without clipping: rounding is monotone
+    # lies in [0, 1] without clamping, because rounding is monotone
     at = (inside - x0) / width
     secant = height / width
     slope = _slope(at, secant, d0, d1)
@@ -45,11 +45,11 @@ def spline_inverse(y: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
     secant = height / width
     up = (inside - y0) / height
     # (s − b)·at² + b·at − s·up = 0 (Durkan et al. 2019, eqs. 25–29, divided by the height). The
-    # discriminant, there a difference, is this sum of squares: it cannot be negative.
+    # discriminant, a difference in the paper, is this sum of squares, which cannot be negative.
     b = d0 * (1 - up) + (2 * secant - d1) * up
     difference = d0 * (1 - up) - d1 * up
     root = torch.sqrt(difference * difference + 4 * secant * secant * up * (1 - up))
-    # of the root's two forms the one that adds two positive numbers
+    # of the two forms of the root, the one that adds two positive numbers
     q = root + b.abs()
     at = torch.where(b >= 0, 2 * secant * up / q, q / (2 * (secant + b.abs())))
     slope = _slope(at, secant, d0, d1)
@@ -57,10 +57,10 @@ def spline_inverse(y: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
 
 
 def _bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
-    """The bin of each value, seen from its nearer end: x, width, y, height, slope, other slope.
+    """The bin of each value, from its nearer end: x, width, y, height, slope, other slope.
 
-    Seen from its right end a bin has negative width and height. Distances from the nearer end keep
-    digits that distances from the left end lose where the spline is flat.
+    Measured from its right end a bin has negative width and height. Distances from the nearer end
+    keep digits that distances from the left end would lose where the spline is flat.
     """
     if knots.x.ndim <= value.ndim:
         return _shared_bin(value, edges, knots)
@@ -75,11 +75,12 @@ def _bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
 
 
 def _shared_bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...]:
-    """The same where all rows have the same splines, by halving: no value meets a whole spline."""
+    """The same where all rows share their splines: by bisection, without comparing all knots."""
     *splines, count = edges.shape
-    n, others = math.prod(splines), math.prod(value.shape[value.ndim - len(splines) :])
-    others //= n  # values of a row that share a spline, such as pixels
-    columns = value.reshape(-1, n, others).transpose(0, 1)
+    n = math.prod(splines)
+    # number of values of a row that share a spline, such as pixels
+    sharing = math.prod(value.shape[value.ndim - len(splines) :]) // n
+    columns = value.reshape(-1, n, sharing).transpose(0, 1)
     flat = columns.reshape(n, -1)
     steps = count.bit_length()
     middles = 0.5 * (edges[..., 1:] + edges[..., :-1]).reshape(n, -1)
@@ -100,46 +101,47 @@ def _shared_bin(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, ...
 
 
 def _rise(at: Tensor, secant: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
-    """The share of a bin's height that is reached at a place in [0, 1] of its width."""
+    """The fraction of a bin's height at a fraction in [0, 1] of its width."""
     return (at * at + (d0 / secant) * at * (1 - at)) / _denominator(at, secant, d0, d1)
 
 
 def _denominator(at: Tensor, secant: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
-    """The quotient's denominator over the secant's slope, in a form that only adds."""
+    """The denominator of the quotient over the secant's slope, in a form without subtraction."""
     return at * at + (1 - at) * (1 - at) + (d0 + d1) / secant * at * (1 - at)
 
 
 def _slope(at: Tensor, secant: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
-    """dy/dx at a place in [0, 1] of a bin; exactly d0 at 0 and d1 at 1."""
+    """dy/dx at a fraction in [0, 1] of a bin's width; exactly d0 at 0 and d1 at 1."""
     numerator = d1 * at * at + 2 * secant * at * (1 - at) + d0 * (1 - at) * (1 - at)
     denominator = _denominator(at, secant, d0, d1)
     return numerator / (denominator * denominator)
 
 
-# Slopes stay within [1 / _STEEPEST, _STEEPEST] everywhere, so that float32 inverts them: x and z,
-# rounded at ±5, are each good for 5e-7 · _STEEPEST.
-_STEEPEST = 100.0
-# Share of the other axis' partition in each bin's width and height: bins' slopes stay within 1/8
-# and 8. Their ratio must stay below _STEEPEST, or a knot between two bins has no slope left.
-_SHARE = 0.11
-# smallest bin before that, in mean bins
-_SMALLEST = 1e-2
+# Slopes lie in [1 / _MAX_SLOPE, _MAX_SLOPE] everywhere, so that float32 can invert them: rounding x
+# and z at ±5 costs each an error of 5e-7 · _MAX_SLOPE.
+_MAX_SLOPE = 100.0
+# Fraction of the other axis' partition in the width and height of each bin: the mean slopes of bins
+# lie between 1/8 and 8. Their ratio must stay below _MAX_SLOPE, or no slope is possible at a knot
+# between two bins.
+_MIXED_FRACTION = 0.11
+# Smallest bin before mixing, in units of the mean bin.
+_MIN_BIN = 1e-2
 
 
 class RationalQuadratic:
-    """Spline on [−bound, bound], a line beyond (neural spline flows, Durkan et al. 2019).
+    """Spline on [−bound, bound] with linear tails (neural spline flows, Durkan et al. 2019).
 
-    Unlike theirs its slope is bounded everywhere, inside the bins too, by 1e-2 and 1e2: both
-    directions keep a round trip of 1e-4 in float32 whatever the parameters. Its end knots are
+    Unlike in the paper, the slope is bounded everywhere, inside the bins too, by 1e-2 and 1e2: the
+    error of a round trip in float32 is at most 1e-4 whatever the parameters. The end knots are
     (−bound, −bound) and (bound, bound); zero parameters give the identity.
 
     Args:
-        bins: number of bins; theta holds 3 · bins − 1 numbers, 3 · bins + 1 with linear tails.
+        bins: number of bins; theta has 3 · bins − 1 numbers, 3 · bins + 1 with linear tails.
         bound: half the width of the spline's interval, in data and in latents.
-        tails: "identity" beyond the interval, or "linear" with learned slopes.
+        tails: beyond the interval, "identity" has slope 1, "linear" has learned slopes.
 
     Raises:
-        ValueError: fewer than two bins, a bound that is not positive, or another kind of tails.
+        ValueError: fewer than two bins, a bound that is not positive, or an unknown kind of tails.
     """
 
     def __init__(
@@ -166,27 +168,29 @@ class RationalQuadratic:
         """The splines of unconstrained parameters: theta (…, size) → three of (…, bins + 1)."""
         n = self.bins
         p, q = (
-            _SMALLEST / n + (1 - _SMALLEST) * F.softmax(part, -1)
-            for part in (theta[..., :n], theta[..., n : 2 * n])
+            _MIN_BIN / n + (1 - _MIN_BIN) * F.softmax(raw_sizes, -1)
+            for raw_sizes in (theta[..., :n], theta[..., n : 2 * n])
         )
-        width, height = torch.lerp(p, q, _SHARE), torch.lerp(q, p, _SHARE)
+        width, height = torch.lerp(p, q, _MIXED_FRACTION), torch.lerp(q, p, _MIXED_FRACTION)
         log_secant = torch.log(height / width)
-        # Between steep knots a flat bin is flatter still: where both have slope d, the slope in
-        # the middle of a bin of slope s falls to 2s²/(s + d). Knots below _STEEPEST · s² keep it
-        # above 1 / _STEEPEST all over the bin. Their lower bound is the same law of the inverse:
-        # with it the middle of the range between two equal bins is their own slope.
+        # A flat bin between steep knots is even flatter inside: if both knots have slope d, the
+        # slope in the middle of a bin of mean slope s is 2s²/(s + d). With knots below
+        # _MAX_SLOPE · s² it is above 1 / _MAX_SLOPE in the whole bin. The lower bound of the knots
+        # is the same for the inverse. So the middle of their range between two equal bins is the
+        # slope of the bins.
         both = F.pad(log_secant, (1, 1), "replicate") if self.tails == "linear" else log_secant
         lower = torch.minimum(both[..., 1:], both[..., :-1])
         upper = torch.maximum(both[..., 1:], both[..., :-1])
-        log_most = math.log(_STEEPEST) + 2 * lower.clamp(max=0)
-        log_least = -math.log(_STEEPEST) + 2 * upper.clamp(min=0)
-        half = 0.5 * (log_most - log_least)
+        log_max = math.log(_MAX_SLOPE) + 2 * lower.clamp(max=0)
+        log_min = -math.log(_MAX_SLOPE) + 2 * upper.clamp(min=0)
+        half = 0.5 * (log_max - log_min)
         raw = theta[..., 2 * n :]
-        slope = torch.exp(0.5 * (log_most + log_least) + half * torch.tanh(raw / half))
+        slope = torch.exp(0.5 * (log_max + log_min) + half * torch.tanh(raw / half))
         if self.tails == "identity":
             slope = F.pad(slope, (1, 1), value=1.0)
         return Knots(self._positions(width), self._positions(height), slope)
 
-    def _positions(self, parts: Tensor) -> Tensor:
-        inner = self.bound * (2 * parts.cumsum(-1)[..., :-1] - 1)
+    def _positions(self, sizes: Tensor) -> Tensor:
+        """Positions of the knots, from the fractions of the interval between them."""
+        inner = self.bound * (2 * sizes.cumsum(-1)[..., :-1] - 1)
         return F.pad(F.pad(inner, (1, 0), value=-self.bound), (0, 1), value=self.bound)

@@ -1,6 +1,6 @@
-"""Univariate monotone maps, both directions, as functions of unconstrained parameters.
+"""Univariate monotone maps, in both directions, as functions of unconstrained parameters.
 
-Coupling and autoregressive layers take any of them. Zero parameters give the identity.
+Coupling and autoregressive layers work with any of them. Zero parameters give the identity.
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class UnivariateMap(Protocol):
-    """A monotone map of each element, steered by `size` unconstrained parameters an element."""
+    """A monotone map of each element, with `size` unconstrained parameters for each element."""
 
     size: int
 
@@ -22,7 +22,7 @@ class UnivariateMap(Protocol):
 
 
 class Additive:
-    """z = x − shift, of volume one (NICE, Dinh et al. 2014, eq. 9)."""
+    """z = x − shift, which preserves volume (NICE, Dinh et al. 2014, eq. 9)."""
 
     size = 1
 
@@ -39,12 +39,12 @@ class Affine:
     """z = x · exp(−log_scale) − shift: Gaussian conditionals.
 
     Dinh et al. 2017, eq. 5 (RealNVP). In MAF (Papamakarios et al. 2017, eqs. 3–5) it makes each
-    conditional a Gaussian; the shift is counted in its deviations, not in units of x, which
-    scored 0.3 nats better on digits than MAF's own (x − mean) · exp(−log_scale).
+    conditional a Gaussian. The shift is in units of the deviation, not of x, which scored 0.3 nats
+    better on digits than the (x − mean) · exp(−log_scale) of the paper.
 
     Args:
-        bound: |log_scale| stays below it, by bound · tanh(raw / bound), so that no layer can
-            scale a coordinate beyond e^±bound and training cannot run away through one.
+        bound: bound of |log_scale|, which is bound · tanh(raw / bound). No layer can scale a
+            coordinate beyond e^±bound, so that training cannot diverge by the scale of one layer.
     """
 
     size = 2

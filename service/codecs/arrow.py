@@ -1,36 +1,116 @@
 """Tables as Arrow IPC streams, as bodies and answers.
 
-A row of several numbers is a fixed-size list; of more than one side it is a tensor too, Arrow's
-canonical extension `arrow.fixed_shape_tensor`. pyarrow is large, and optional: it is loaded with
-the first table.
+A row of several values is a fixed-size list; one of numbers with more than one side is a tensor
+too, Arrow's canonical extension `arrow.fixed_shape_tensor`. pyarrow is large, and optional: it is
+loaded with the first table.
 """
 
 import io
 from collections.abc import Mapping
-from math import prod
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import MalformedBodyError, UnsupportedMediaTypeError
+from service.bundle import Manifest
+from service.codecs.base import (
+    ARROW_TYPE,
+    AnswerStream,
+    Codec,
+    R,
+    all_or_picked,
+    rows_by_field,
+    with_query,
+)
+from service.errors import InvalidInputError, MalformedBodyError, UnsupportedMediaTypeError
+from service.operations import Answer, FlowRequest
 from service.types import Arrays
 
-TYPE = "application/vnd.apache.arrow.stream"
+HAS_PYARROW = find_spec("pyarrow") is not None
+NO_PYARROW = "this install knows no Arrow: pip install 'bijecta[arrow]'"
 
 
-def _pyarrow() -> ModuleType:
-    try:
-        import pyarrow
-    except ModuleNotFoundError:
-        hint = "this install knows no Arrow: pip install 'bijecta[arrow]'"
-        raise UnsupportedMediaTypeError(hint) from None
-    module: ModuleType = pyarrow
-    return module
+class ArrowCodec(Codec):
+    """Arrow: rows and context as columns, the other fields in the query string."""
+
+    media_type = ARROW_TYPE
+    body_types = (ARROW_TYPE,)
+
+    def refusal(
+        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+    ) -> str | None:
+        """An install without pyarrow writes no tables."""
+        return None if HAS_PYARROW else NO_PYARROW
+
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+        """A request whose rows are a table, with the context beside them."""
+        names, fields = schema.npy_fields, {}
+        table = read_table(body)
+        if "context" in table and names != ("context",):
+            fields["context"] = table.pop("context")
+        rows = _rows(table, "x" if len(names) > 1 else names[0])
+        return with_query(schema, fields | rows_by_field(schema, rows), query)
+
+    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+        """A table of all arrays, or of the one picked."""
+        table = TableStream(manifest, output)
+        arrays = answer.arrays
+        table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
+        return table.piece(arrays) + table.end()
+
+    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+        """A writer of a table of all arrays, or of the one picked."""
+        return TableStream(manifest, output)
 
 
-def parse(body: bytes) -> dict[str, NDArray[Any]]:
+class TableStream(AnswerStream):
+    """Writes a table a piece at a time.
+
+    Args:
+        manifest: of the model that answers; the schema names it.
+        output: the one column picked; None for all.
+
+    Raises:
+        UnsupportedMediaTypeError: pyarrow is not installed.
+    """
+
+    def __init__(self, manifest: Manifest, output: str | None) -> None:
+        self._pa = _pyarrow()
+        self._metadata = {"model": manifest.name, "version": str(manifest.version)}
+        self._output = output
+        self._buffer = io.BytesIO()
+
+    def begin(self, first: Arrays, rows: int, seed: int | None) -> int | None:
+        """Make the schema, which the first piece tells; the length is not known."""
+        if seed is not None:
+            self._metadata["seed"] = str(seed)
+        columns = all_or_picked(first, self._output)
+        fields = [(name, _type(self._pa, values)) for name, values in columns.items()]
+        self._schema = self._pa.schema(fields, metadata=self._metadata)
+        self._stream = self._pa.ipc.new_stream(self._buffer, self._schema)
+        return None
+
+    def piece(self, arrays: Arrays) -> bytes:
+        """The stream's next rows, behind the schema where they are the first."""
+        columns = [_column(self._pa, field.type, arrays[field.name]) for field in self._schema]
+        self._stream.write_batch(self._pa.record_batch(columns, schema=self._schema))
+        return self._taken()
+
+    def end(self) -> bytes:
+        """The mark of the stream's end."""
+        self._stream.close()
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        taken = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return taken
+
+
+def read_table(body: bytes) -> dict[str, NDArray[Any]]:
     """The columns of a stream by name, in their order: an array each, of numbers or of text.
 
     Raises:
@@ -56,59 +136,53 @@ def parse(body: bytes) -> dict[str, NDArray[Any]]:
         raise MalformedBodyError(f"the body is not an Arrow stream of a table: {error}") from None
 
 
-class Writer:
-    """Writes float32 tables as the pieces of one stream.
+def _pyarrow() -> ModuleType:
+    if not HAS_PYARROW:
+        raise UnsupportedMediaTypeError(NO_PYARROW)
+    import pyarrow
 
-    Args:
-        shapes: of a row of each column, by name.
-        metadata: of the schema.
-
-    Raises:
-        UnsupportedMediaTypeError: pyarrow is not installed.
-    """
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> None:
-        self._pa = pa = _pyarrow()
-        self._shapes = shapes
-        fields = [(name, _type(pa, shape)) for name, shape in shapes.items()]
-        self._schema = pa.schema(fields, metadata=dict(metadata))
-        self._buffer = io.BytesIO()
-        self._stream = pa.ipc.new_stream(self._buffer, self._schema)
-
-    def piece(self, columns: Arrays) -> bytes:
-        """The stream's next rows; with the first ones comes the schema."""
-        arrays = [
-            self._column(field.type, columns[field.name], self._shapes[field.name])
-            for field in self._schema
-        ]
-        self._stream.write_batch(self._pa.record_batch(arrays, schema=self._schema))
-        return self._taken()
-
-    def end(self) -> bytes:
-        """What ends the stream."""
-        self._stream.close()
-        return self._taken()
-
-    def _column(self, kind: Any, values: NDArray[Any], shape: tuple[int, ...]) -> Any:
-        flat = self._pa.array(np.ascontiguousarray(values, np.float32).ravel())
-        if not shape:
-            return flat
-        rows = self._pa.FixedSizeListArray.from_arrays(flat, prod(shape))
-        is_tensor = len(shape) > 1
-        return self._pa.ExtensionArray.from_storage(kind, rows) if is_tensor else rows
-
-    def _taken(self) -> bytes:
-        taken = self._buffer.getvalue()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return taken
+    module: ModuleType = pyarrow
+    return module
 
 
-def _type(pa: ModuleType, shape: tuple[int, ...]) -> Any:
-    """The type of a column whose rows have this shape."""
-    if len(shape) > 1:
-        return pa.fixed_shape_tensor(pa.float32(), shape)
-    return pa.list_(pa.float32(), *shape) if shape else pa.float32()
+def _rows(table: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """The column of that name, or all columns side by side."""
+    if name in table:
+        if len(table) > 1:
+            others = ", ".join(sorted(table.keys() - {name}))
+            raise InvalidInputError(f"the table has a column {name!r}, and also {others}")
+        return table[name]
+    if wide := [column for column, values in table.items() if values.ndim > 1]:
+        raise InvalidInputError(
+            f"expected a column {name!r} of lists, or columns of single numbers; {wide[0]!r} is "
+            "of lists"
+        )
+    return np.stack(list(table.values()), axis=1)
+
+
+def _type(pa: ModuleType, values: NDArray[Any]) -> Any:
+    """The type of a column that holds an array, row by row."""
+    shape, is_text = values.shape[1:], values.dtype.kind in "UT"
+    kind = pa.utf8() if is_text else pa.from_numpy_dtype(values.dtype.newbyteorder("="))
+    # Arrow's tensors are of numbers of whole bytes
+    if len(shape) > 1 and values.dtype.kind in "fiu":
+        return pa.fixed_shape_tensor(kind, shape)
+    for side in reversed(shape):
+        kind = pa.list_(kind, side)
+    return kind
+
+
+def _column(pa: ModuleType, kind: Any, values: NDArray[Any]) -> Any:
+    """An array as a column of that type."""
+    if isinstance(kind, pa.FixedShapeTensorType):
+        flat = _column(pa, kind.storage_type, values.reshape(len(values), -1))
+        return pa.ExtensionArray.from_storage(kind, flat)
+    if pa.types.is_fixed_size_list(kind):
+        inner = values.reshape(-1, *values.shape[2:])
+        return pa.FixedSizeListArray.from_arrays(_column(pa, kind.value_type, inner), type=kind)
+    if values.dtype.kind in "UT":
+        return pa.array(values.tolist(), kind)
+    return pa.array(np.ascontiguousarray(values, values.dtype.newbyteorder("=")), kind)
 
 
 def _values(pa: ModuleType, name: str, column: Any) -> NDArray[Any]:

@@ -8,18 +8,19 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from service.http.middleware import Front
+from service.http.middleware import RequestMiddleware
 from service.http.problems import add_handlers
-from service.http.routes import flow, health, models, open_inference, repository
+from service.http.routes import ROUTERS, InferRoute, flow_routes, openapi_paths
 from service.server import Server
 
 DESCRIPTION = """\
 Exact log-likelihoods, samples, encodings and interpolations of normalizing flows.
 
-Arrays travel as JSON (`application/json`) or as one npy array (`application/x-npy`); with npy
-the other fields go in the query string. A body may be compressed (`Content-Encoding: gzip` or
-`deflate`). log_prob is in nats per row; `null` in JSON is −∞, the
-log-density of a row outside the model's support. Errors are `application/problem+json`.
+Arrays travel as JSON (`application/json`), as one npy array (`application/x-npy`) or as an Arrow
+stream (`application/vnd.apache.arrow.stream`); with the last two the other fields go in the query
+string. `Accept` names the format of the answer. A body may be compressed (`Content-Encoding: gzip`
+or `deflate`). log_prob is in nats per row; `null` in JSON is −∞, the log-density of a row outside
+the model's support. Errors are `application/problem+json`.
 """
 
 
@@ -40,12 +41,13 @@ def create_app(server: Server) -> ASGIApp:
     )
     app.state.server = server
     add_handlers(app, server.metrics)
-    asked = flow.questions(server)
-    often = [*flow.routes(asked), *open_inference.infer_routes(server)]
-    app.router.routes.extend(often)
-    for router in (models.router, repository.router, health.router):
+    on_flows = flow_routes(server)
+    routes = [*on_flows, InferRoute(server)]
+    for route in routes:
+        app.router.routes.extend(route.routes)
+    for router in ROUTERS:
         app.include_router(router)
-    paths = flow.documentation(asked)
+    paths = openapi_paths(on_flows)
 
     def openapi() -> dict[str, Any]:
         described = FastAPI.openapi(app)
@@ -53,4 +55,4 @@ def create_app(server: Server) -> ASGIApp:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Front(app, often, server.metrics)
+    return RequestMiddleware(app, routes, server.metrics)

@@ -3,35 +3,44 @@
 import time
 from collections.abc import Sequence
 
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import Metrics
+from service.http.asgi_route import AsgiRoute
+from service.http.problems import LABEL
+from service.metrics import OTHER, Metrics
 
 
-class Front:
-    """Counts and times every request, and brings those that come often straight to their endpoint.
+class RequestMiddleware:
+    """Counts and times every request, and takes those of plain ASGI routes to them at once.
 
     Args:
         app: the application inside.
-        often: routes of POST requests; the application has them too, behind layers that take
-            longer than a small flow.
+        routes: the plain ASGI routes; the application has them too, behind layers that take longer
+            than a small flow.
         metrics: where the figures go.
     """
 
-    def __init__(self, app: ASGIApp, often: Sequence[Route], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[AsgiRoute], metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
-        self._exact = {route.path: route.app for route in often if not route.param_convertors}
-        self._patterns = [(r.path_regex, r.app) for r in often if r.param_convertors]
+        starlette_routes = [(one, route) for route in routes for one in route.routes]
+        self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
+        self._patterns = [
+            (one.path_regex, r) for one, r in starlette_routes if one.param_convertors
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"]
-        app = self._endpoint(scope) if scope["method"] == "POST" else self.app
+        route = self._route(scope)
+        label = OTHER if route is None else route.name
+        app: ASGIApp = self.app
+        if route is not None and scope["method"] == "POST":
+            app = route
+        else:
+            scope[LABEL] = label  # for the answer to what fails in there
         started = time.perf_counter()
         code = 0  # the caller left before there was an answer
 
@@ -46,15 +55,14 @@ class Front:
             await app(scope, receive, counted_send)
         finally:
             self.metrics.in_flight -= 1
-            label = self.metrics.endpoint_label(path)
             self.metrics.answered(label, code, time.perf_counter() - started)
 
-    def _endpoint(self, scope: Scope) -> ASGIApp:
+    def _route(self, scope: Scope) -> AsgiRoute | None:
         path = scope["path"]
-        if found := self._exact.get(path):
-            return found
-        for pattern, app in self._patterns:
+        if (route := self._exact.get(path)) is not None:
+            return route
+        for pattern, route in self._patterns:
             if match := pattern.match(path):
                 scope["path_params"] = match.groupdict()
-                return app
-        return self.app
+                return route
+        return None

@@ -1,6 +1,5 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from prometheus_client import (
@@ -19,7 +18,7 @@ from service.metrics import names
 from service.metrics.histogram import Histogram, Series
 from service.metrics.names import MetricSpec
 
-ENDPOINTS = ("log_prob", "encode", "decode", "sample", "interpolate", "infer")
+# The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
 
 
@@ -33,13 +32,9 @@ class HasDepth(Protocol):
 
 
 class Metrics:
-    """The metrics of one server, in a registry of their own; `names` has their table.
+    """The metrics of one server, in a registry of their own; `names` has their table."""
 
-    Args:
-        endpoints: labels of the endpoints that have series of their own.
-    """
-
-    def __init__(self, endpoints: Sequence[str] = ENDPOINTS) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -56,20 +51,17 @@ class Metrics:
         self.queue_rows = self._gauge(names.QUEUE_ROWS)
         self.non_finite = self._counter(names.NON_FINITE)
         self.model_info = self._gauge(names.MODEL_INFO)
-        self._endpoints = frozenset(endpoints)
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
-        self._durations = {e: self.request_seconds.labels(e) for e in (*endpoints, OTHER)}
-        for endpoint in endpoints:  # every series is there from the start, at zero
-            self.requests.labels(endpoint, "200")
-            for kind in ServiceError.__subclasses__():
-                self.failures.labels(endpoint, kind.reason)
+        self._durations = {OTHER: self.request_seconds.labels(OTHER)}
 
-    def endpoint_label(self, path: str) -> str:
-        """The label of a URL's path, of a closed set: unknown paths must not make new series."""
-        name = path.rpartition("/")[2] if path.startswith("/v2/models/") else path.strip("/")
-        return name if name in self._endpoints else OTHER
+    def add_endpoint(self, name: str) -> None:
+        """Begin the series of an endpoint, which are all there from the start, at zero."""
+        self._durations[name] = self.request_seconds.labels(name)
+        self.requests.labels(name, "200")
+        for kind in ServiceError.__subclasses__():
+            self.failures.labels(name, kind.reason)
 
     def queue(self, model: str, graph: str) -> "QueueMetrics":
         """The metrics of a model's queue for one graph."""

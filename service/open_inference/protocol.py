@@ -14,17 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import MalformedBodyError, readable
 from service.open_inference import tensors
-from service.open_inference.tensors import Input, Parameters, Part
-from service.operations import truths
+from service.open_inference.tensors import Input, NamedTensor, Parameters
+from service.operations import count_booleans
 from service.types import Arrays
 
-HEADER = b"inference-header-content-length"
+# Of a request and of an answer: how many bytes of its body are JSON.
+LENGTH_HEADER = "Inference-Header-Content-Length"
 
 # Extensions of other servers that would change what an answer means.
 UNSUPPORTED = ("classification", "shared_memory_region")
 
 
-class Inference(BaseModel):
+class InferenceJson(BaseModel):
     """The JSON of a request."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -32,17 +33,18 @@ class Inference(BaseModel):
     id: str = ""
     parameters: Parameters = {}
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
-    outputs: Annotated[list[Part], Field(max_length=16)] = []
+    outputs: Annotated[list[NamedTensor], Field(max_length=16)] = []
 
     @property
-    def truths(self) -> int:
+    def booleans(self) -> int:
         """How many true and false there are beside the data."""
-        parts = [p.parameters for p in (*self.inputs, *self.outputs)]
-        return sum(type(v) is bool for part in (self.parameters, *parts) for v in part.values())
+        tensors = [t.parameters for t in (*self.inputs, *self.outputs)]
+        everywhere = (self.parameters, *tensors)
+        return sum(type(v) is bool for parameters in everywhere for v in parameters.values())
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """A request, read.
 
     Args:
@@ -60,7 +62,7 @@ class Request:
     binary: bool = False
 
 
-def parse(body: bytes, header: str) -> Request:
+def parse(body: bytes, header: str) -> InferenceRequest:
     """Read a request.
 
     Args:
@@ -72,19 +74,19 @@ def parse(body: bytes, header: str) -> Request:
     """
     length = _json_length(body, header)
     try:
-        asked = Inference.model_validate(orjson.loads(memoryview(body)[:length]))
+        parsed = InferenceJson.model_validate(orjson.loads(memoryview(body)[:length]))
     except ValidationError as error:
         raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
     except ValueError as error:
         raise MalformedBodyError(f"the body is not JSON: {error}") from None
-    _check_supported(asked)
-    inputs = _inputs(asked, body, length)
-    binary = asked.parameters.get("binary_data_output") is True
-    outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in asked.outputs}
-    return Request(asked.id, asked.parameters, inputs, outputs, binary)
+    _check_supported(parsed)
+    inputs = _inputs(parsed, body, length)
+    binary = parsed.parameters.get("binary_data_output") is True
+    outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs}
+    return InferenceRequest(parsed.id, parsed.parameters, inputs, outputs, binary)
 
 
-def raw(body: bytes, inputs: list[dict[str, Any]]) -> Request:
+def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
     """Read a body that is nothing but the one input of a model, whose outputs are all binary.
 
     Args:
@@ -105,7 +107,7 @@ def raw(body: bytes, inputs: list[dict[str, Any]]) -> Request:
             f"input {name!r}: a raw body is {several}{row} bytes, {len(body)} came"
         )
     values = np.frombuffer(body, tensors.DTYPES[datatype]).reshape(shape)
-    return Request("", {}, {name: values}, binary=True)
+    return InferenceRequest("", {}, {name: values}, binary=True)
 
 
 def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
@@ -113,18 +115,22 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
 
     Args:
         head: what stands before the outputs.
-        outputs: float32 arrays by name.
+        outputs: arrays by name, of numbers, booleans or text.
         binary: which of them follow the JSON.
     """
     described, tail = [], []
-    for name, given in outputs.items():
-        values = tensors.to_float32(given)
-        output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
+    for name, values in outputs.items():
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": tensors.datatype(values),
+            "shape": values.shape,
+        }
         if binary[name]:
-            output["parameters"] = {"binary_data_size": values.nbytes}
-            tail.append(values.tobytes())
+            content = tensors.to_bytes(values)
+            output["parameters"] = {"binary_data_size": len(content)}
+            tail.append(content)
         else:
-            output["data"] = values.ravel()
+            output["data"] = tensors.to_json(values)
         described.append(output)
     text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([text, *tail]), len(text)
@@ -142,18 +148,18 @@ def _json_length(body: bytes, header: str) -> int:
     )
 
 
-def _check_supported(asked: Inference) -> None:
-    for part in (*asked.inputs, *asked.outputs):
-        if unsupported := [key for key in UNSUPPORTED if key in part.parameters]:
-            raise MalformedBodyError(f"{part.name!r:.80}: {unsupported[0]} is not supported here")
+def _check_supported(parsed: InferenceJson) -> None:
+    for tensor in (*parsed.inputs, *parsed.outputs):
+        if unsupported := [key for key in UNSUPPORTED if key in tensor.parameters]:
+            raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
 
 
-def _inputs(asked: Inference, body: bytes, length: int) -> Arrays:
+def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
-    # no look at each value: where the text has as many truths as the parameters, the data has none
-    may_hold_truths = truths(body, length) != asked.truths
+    # Each value is looked at only where the text has more booleans than the parameters explain.
+    may_hold_booleans = count_booleans(body, length) != parsed.booleans
     inputs: Arrays = {}
-    for tensor in asked.inputs:
+    for tensor in parsed.inputs:
         which = f"input {tensor.name!r:.80}"
         if tensor.name in inputs:
             raise MalformedBodyError(f"{which} is there twice")
@@ -161,7 +167,7 @@ def _inputs(asked: Inference, body: bytes, length: int) -> Arrays:
         if size is None and tensor.data is None:
             raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
         if size is None:
-            inputs[tensor.name] = tensors.from_json(tensor, may_hold_truths)
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans)
             continue
         if tensor.data is not None:
             raise MalformedBodyError(f"{which} has both data and binary_data_size")

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from service.errors import MalformedBodyError
-from service.operations import first_wrong, named, packed, rectangle
-from service.types import Float32
+from service.operations import described_value, first_mismatch, flatten_lists, pack_numbers
 
 TEXT = "BYTES"
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -24,9 +23,13 @@ DTYPES: dict[str, np.dtype[Any]] = {
     TEXT: np.dtypes.StringDType(),
 }
 
+# Of answers alone: no input of a flow is boolean.
+BOOL = "BOOL"
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
 # Far beyond any use: what is checked one by one must not be without end.
-MOST_PARAMETERS = 64
-MOST_SIDES = 32
+MAX_PARAMETERS = 64
+MAX_DIMENSIONS = 32
 
 # By the first letter of a datatype: what its values are in JSON.
 KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,), "B": (str,)}
@@ -34,20 +37,23 @@ KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,
 
 def _scalars(value: Any) -> dict[str, str | int | float | bool]:
     if not isinstance(value, dict):
-        raise ValueError(f"expected an object; this is {named(value)}")
-    if len(value) > MOST_PARAMETERS:
-        raise ValueError(f"expected at most {MOST_PARAMETERS}; these are {len(value)}")
+        raise ValueError(f"expected an object; this is {described_value(value)}")
+    if len(value) > MAX_PARAMETERS:
+        raise ValueError(f"expected at most {MAX_PARAMETERS}; these are {len(value)}")
     for key, scalar in value.items():
         if not isinstance(scalar, str | int | float):
             raise ValueError(
-                f"{key:.40} is {named(scalar)}, expected a string, a number, true or false"
+                f"{key:.40} is {described_value(scalar)}, expected a string, a number, true or "
+                "false"
             )
     return value
 
 
 def _known(datatype: Any) -> str:
     if not isinstance(datatype, str) or datatype not in DTYPES:
-        raise ValueError(f"expected one of {', '.join(DTYPES)}; this is {named(datatype)}")
+        raise ValueError(
+            f"expected one of {', '.join(DTYPES)}; this is {described_value(datatype)}"
+        )
     return datatype
 
 
@@ -55,8 +61,8 @@ Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scal
 Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Part(BaseModel):
-    """What has a name and parameters; other keys are for other servers."""
+class NamedTensor(BaseModel):
+    """A tensor as far as inputs and outputs agree; other keys are for other servers."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -64,39 +70,39 @@ class Part(BaseModel):
     parameters: Parameters = {}
 
 
-class Input(Part):
+class Input(NamedTensor):
     """A tensor of a request."""
 
-    shape: Annotated[list[Side], Field(max_length=MOST_SIDES)]
+    shape: Annotated[list[Side], Field(max_length=MAX_DIMENSIONS)]
     datatype: Annotated[str, PlainValidator(_known)]
     data: Any = None  # a list, seen to without a look at each value by itself
 
 
-def from_json(tensor: Input, may_hold_truths: bool) -> NDArray[Any]:
+def from_json(tensor: Input, may_hold_booleans: bool) -> NDArray[Any]:
     """The data of a tensor, flat or nested as its shape says, as an array.
 
     Args:
         tensor: with data.
-        may_hold_truths: whether true or false may be among it; it is quicker where not.
+        may_hold_booleans: whether true or false may be among it; it is quicker where not.
 
     Raises:
         MalformedBodyError: data that is not of the shape or not of the datatype; says where.
     """
     data = tensor.data
     if not isinstance(data, list):
-        raise _wrong(tensor, f"expected data as an array; this is {named(data)}")
+        raise _wrong(tensor, f"expected data as an array; this is {described_value(data)}")
     kinds = KINDS[tensor.datatype[0]]
-    found = rectangle(data)
-    if found is None:
-        raise _wrong(tensor, first_wrong(data, kinds) or "its data is nested too deeply")
-    shape, flat = found
+    rectangle = flatten_lists(data)
+    if rectangle is None:
+        raise _wrong(tensor, first_mismatch(data, kinds) or "its data is nested too deeply")
+    shape, flat = rectangle
     if len(shape) > 1 and list(shape) != tensor.shape:
         raise _wrong(tensor, f"its shape is {tensor.shape}, its data is nested as {list(shape)}")
     _check_count(tensor, len(flat))
     try:
-        values = _typed(tensor.datatype, flat, may_hold_truths)
+        values = _typed(tensor.datatype, flat, may_hold_booleans)
     except (struct.error, TypeError, OverflowError):
-        wrong = first_wrong(data, kinds) or "a value is out of range"
+        wrong = first_mismatch(data, kinds) or "a value is out of range"
         raise _wrong(tensor, f"expected {tensor.datatype}; {wrong}") from None
     return _shaped(tensor, values)
 
@@ -128,21 +134,40 @@ def tensor_bytes(datatype: str, shape: list[int]) -> int:
     return abs(prod(shape)) * DTYPES[datatype].itemsize
 
 
-def to_float32(values: NDArray[Any]) -> Float32:
-    """An array as the protocol's FP32."""
-    return np.asarray(values, "<f4", order="C")
+def datatype(values: NDArray[Any]) -> str:
+    """The protocol's name of what an array of an answer holds."""
+    if values.dtype.kind in "UT":
+        return TEXT
+    return BOOL if values.dtype.kind == "b" else DATATYPES[values.dtype.newbyteorder("<")]
 
 
-def _typed(datatype: str, flat: list[Any], may_hold_truths: bool) -> NDArray[Any]:
-    """Values of JSON as an array; what `packed` raises, or a TypeError, where they are not.
+def to_bytes(values: NDArray[Any]) -> bytes:
+    """The bytes of an array of an answer."""
+    if values.dtype.kind in "UT":
+        texts = [text.encode() for text in values.ravel().tolist()]
+        return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    return np.asarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def to_json(values: NDArray[Any]) -> NDArray[Any] | list[Any]:
+    """The values of an array of an answer, row-major, as orjson takes them."""
+    flat = np.asarray(values, order="C").ravel()
+    if flat.dtype.kind in "UT":
+        texts: list[Any] = flat.tolist()
+        return texts
+    return flat.astype(flat.dtype.newbyteorder("="), copy=False)
+
+
+def _typed(datatype: str, flat: list[Any], may_hold_booleans: bool) -> NDArray[Any]:
+    """Values of JSON as an array; what `pack_numbers` raises, or a TypeError, where they are not.
 
     It runs for every number of every request, so that whatever loops over them here is C.
     """
     allowed = KINDS[datatype[0]]
-    if (datatype == TEXT or may_hold_truths) and not set(map(type, flat)) <= {*allowed}:
+    if (datatype == TEXT or may_hold_booleans) and not set(map(type, flat)) <= {*allowed}:
         raise TypeError
     dtype = DTYPES[datatype]
-    return np.array(flat, dtype) if datatype == TEXT else packed(flat, dtype)
+    return np.array(flat, dtype) if datatype == TEXT else pack_numbers(flat, dtype)
 
 
 def _texts(tensor: Input, data: memoryview) -> list[str]:

@@ -1,6 +1,7 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
-from service.operations.operations import Answer, Operations
+from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
+from service.operations.operations import Answer, AnswerPieces, Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -10,22 +11,32 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
-from service.operations.values import first_wrong, named, numbers, packed, rectangle, truths
+from service.operations.values import (
+    count_booleans,
+    described_value,
+    first_mismatch,
+    flatten_lists,
+    number_array,
+    pack_numbers,
+)
 
 __all__ = [
+    "FLOW_OPERATIONS",
     "Answer",
+    "AnswerPieces",
     "DecodeRequest",
     "EncodeRequest",
+    "FlowOperation",
     "FlowRequest",
     "InterpolateRequest",
     "LogProbRequest",
     "Operations",
     "Path",
     "SampleRequest",
-    "first_wrong",
-    "named",
-    "numbers",
-    "packed",
-    "rectangle",
-    "truths",
+    "count_booleans",
+    "described_value",
+    "first_mismatch",
+    "flatten_lists",
+    "number_array",
+    "pack_numbers",
 ]

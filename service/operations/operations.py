@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,21 @@ NOISE_WORTH_A_THREAD = 2**15
 
 @dataclass(frozen=True)
 class Answer:
-    """Arrays by name, the question's own first, and the seed where one was used."""
+    """Arrays by name, the question's own first, and the seed where one was used.
 
-    arrays: dict[str, Float32]
+    The arrays are of numbers, booleans or text, with a row for each row of the question.
+    """
+
+    arrays: Arrays
     seed: int | None = None
+
+
+class AnswerPieces(NamedTuple):
+    """An answer of so many rows, some of them at a time, and the seed of its noise."""
+
+    rows: int
+    seed: int
+    arrays: AsyncGenerator[Arrays, None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class Operations:
     """
 
     max_rows: int
+    max_sample_rows: int
     metrics: Metrics
 
     async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
@@ -103,14 +116,15 @@ class Operations:
         """Rows drawn from the flow, with the log-density of each."""
         if request.n > self.max_rows:
             raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
-        seed, pieces = self.samples(model, request, deadline)
-        parts = [piece async for piece in pieces]
-        return Answer({k: np.concatenate([part[k] for part in parts]) for k in parts[0]}, seed)
+        pieces = self.samples(model, request, deadline)
+        parts = [arrays async for arrays in pieces.arrays]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Answer(whole, pieces.seed)
 
-    def samples(
-        self, model: Model, request: SampleRequest, deadline: float
-    ) -> tuple[int, AsyncGenerator[Arrays, None]]:
-        """The seed of a sample, and its x and log_prob a piece at a time: any number of rows."""
+    def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
+        """The same of up to `max_sample_rows`, a piece at a time."""
+        if request.n > self.max_sample_rows:
+            raise TooLargeError(f"n is {request.n}, more than the {self.max_sample_rows} allowed")
         if request.quantize and model.manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
@@ -135,7 +149,8 @@ class Operations:
                 arrays["x"] = noise.quantized(model.manifest, arrays["x"])
             return arrays
 
-        return seed, _ahead(piece, range(0, request.n, SAMPLES_AT_ONCE))
+        arrays = _ahead(piece, range(0, request.n, SAMPLES_AT_ONCE))
+        return AnswerPieces(request.n, seed, arrays)
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float

@@ -16,6 +16,9 @@ class FlowRequest(BaseModel):
     npy_fields: ClassVar[tuple[str, ...]]
     """The fields that an npy body fills: one, or a stack of two."""
 
+    outputs: ClassVar[tuple[str, ...]]
+    """The arrays of every answer, the question's own first; a model may add others."""
+
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     model: Annotated[str | None, Field(description="may be left out where there is one")] = None
@@ -33,6 +36,7 @@ class LogProbRequest(FlowRequest):
     """Rows to score."""
 
     npy_fields = ("x",)
+    outputs = ("log_prob",)
 
     x: Annotated[Array, Field(description="N × event shape")]
     dequantize: Annotated[
@@ -46,6 +50,7 @@ class EncodeRequest(FlowRequest):
     """Rows to encode."""
 
     npy_fields = ("x",)
+    outputs = ("z", "log_prob")
 
     x: Annotated[Array, Field(description="N × event shape")]
 
@@ -54,6 +59,7 @@ class DecodeRequest(FlowRequest):
     """Latents to decode."""
 
     npy_fields = ("z",)
+    outputs = ("x", "log_prob")
 
     z: Annotated[Array, Field(description="N × latent shape")]
 
@@ -62,6 +68,7 @@ class SampleRequest(FlowRequest):
     """How many rows to draw."""
 
     npy_fields = ("context",)
+    outputs = ("x", "log_prob")
 
     n: Annotated[int, Field(ge=1)] = 1
     seed: Seed | None = None
@@ -86,6 +93,7 @@ class InterpolateRequest(FlowRequest):
     """Two rows, and the path between their latents."""
 
     npy_fields = ("start", "end")
+    outputs = ("x", "log_prob", "z")
 
     start: Annotated[Array, Field(description="event shape")]
     end: Annotated[Array, Field(description="event shape")]

@@ -10,8 +10,8 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from service.types import Float32
 
-# numpy's
-MOST_SIDES = 64
+# numpy's limit.
+MAX_DIMENSIONS = 64
 
 # The letters of `struct` for numpy's dtypes.
 FORMATS = (
@@ -20,8 +20,8 @@ FORMATS = (
     | {"<f2": "e", "<f4": "f", "<f8": "d"}
 )
 
-# More t or f than the names in a request have.
-MOST_LETTERS = 500
+# More letters t or f than the names in a request have; beyond, counting takes too long.
+MAX_LETTERS = 500
 
 
 def to_float32(value: Any) -> Float32:
@@ -30,36 +30,36 @@ def to_float32(value: Any) -> Float32:
     Raises:
         ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
     """
-    given = _array(value, (int, float))
+    array = _array(value, (int, float))
     try:
         with np.errstate(over="ignore"):
-            single = np.asarray(given, dtype=np.float32, order="C")
+            single = np.asarray(array, dtype=np.float32, order="C")
     except OverflowError:
         raise ValueError("expected finite float32 numbers; one has hundreds of digits") from None
     finite = np.isfinite(single)
     if not finite.all():
-        place = np.unravel_index(int(np.argmin(finite)), given.shape)
+        place = np.unravel_index(int(np.argmin(finite)), array.shape)
         where = "".join(f"[{i}]" for i in place)
-        raise ValueError(f"expected finite float32 numbers; {where} is {given[place]}")
+        raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
     return single
 
 
-def numbers(value: list[Any]) -> NDArray[np.float64] | None:
+def number_array(value: list[Any]) -> NDArray[np.float64] | None:
     """Nested lists of numbers as an array; None where they are anything else.
 
-    It is quick, and takes true and false for numbers: whoever calls knows that there are none.
+    It is quick, and takes true and false for numbers: the caller makes sure that there are none.
     """
-    found = rectangle(value)
-    if found is None:
+    rectangle = flatten_lists(value)
+    if rectangle is None:
         return None
-    shape, flat = found
+    shape, flat = rectangle
     try:
-        return packed(flat, np.dtype("<f8")).reshape(shape)
+        return pack_numbers(flat, np.dtype("<f8")).reshape(shape)
     except (struct.error, OverflowError):
         return None
 
 
-def packed(flat: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def pack_numbers(flat: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Numbers as an array of one of the `FORMATS`, true and false among them.
 
     Raises:
@@ -70,7 +70,7 @@ def packed(flat: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(layout.pack(*flat), dtype)
 
 
-def rectangle(value: list[Any]) -> tuple[tuple[int, ...], list[Any]] | None:
+def flatten_lists(value: list[Any]) -> tuple[tuple[int, ...], list[Any]] | None:
     """Shape and values, row-major, of nested lists; None where they are ragged or too deep.
 
     What it calls loops over the values in C. Lists that stand where the first value is none are
@@ -82,26 +82,26 @@ def rectangle(value: list[Any]) -> tuple[tuple[int, ...], list[Any]] | None:
             return None
         lengths = set(map(len, flat))
         shape.append(lengths.pop())
-        if lengths or len(shape) > MOST_SIDES:
+        if lengths or len(shape) > MAX_DIMENSIONS:
             return None
         flat = list(chain.from_iterable(flat))
     return tuple(shape), flat
 
 
-def truths(text: bytes, length: int) -> int:
-    """How often true and false stand in so many bytes of JSON; −1 where that takes long to tell."""
-    found = 0
+def count_booleans(text: bytes, length: int) -> int:
+    """How often true and false stand in so many bytes of JSON; −1 where counting takes long."""
+    count = 0
     for word in (b"true", b"false"):
         # a byte is found many times sooner than a word, and a request has few letters
         place = text.find(word[:1], 0, length)
-        for _ in range(MOST_LETTERS):
+        for _ in range(MAX_LETTERS):
             if place < 0:
                 break
-            found += text.startswith(word, place)
+            count += text.startswith(word, place)
             place = text.find(word[:1], place + 1, length)
         else:
             return -1
-    return found
+    return count
 
 
 def to_context(value: Any) -> NDArray[Any]:
@@ -112,51 +112,53 @@ def to_context(value: Any) -> NDArray[Any]:
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "UT":
         return value
-    given = _array(value, (int, float, str))
-    return given if str in set(map(type, given.ravel())) else to_float32(value)
+    array = _array(value, (int, float, str))
+    return array if str in set(map(type, array.ravel())) else to_float32(value)
 
 
 def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
     """An array, or nested lists as one of objects, of these kinds alone."""
     # as objects first: numpy would take true for 1, and make a list with one long string in it
     # into an array of strings all as long
-    given = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
-    if given.dtype.kind not in "fiu" and not set(map(type, given.ravel())) <= {*kinds}:
-        raise ValueError(f"expected an array of numbers; {_wrong(value, kinds)}")
-    return given
+    array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
+    if array.dtype.kind not in "fiu" and not set(map(type, array.ravel())) <= {*kinds}:
+        raise ValueError(f"expected an array of numbers; {_mismatch(value, kinds)}")
+    return array
 
 
-def _wrong(value: Any, kinds: tuple[type, ...]) -> str:
+def _mismatch(value: Any, kinds: tuple[type, ...]) -> str:
     """What keeps a value from being an array of these kinds."""
     if isinstance(value, np.ndarray):
         return f"its dtype is {value.dtype}"
     if isinstance(value, list):
-        return first_wrong(value, kinds) or "it is nested too deeply"
-    return f"this is {named(value)}"
+        return first_mismatch(value, kinds) or "it is nested too deeply"
+    return f"this is {described_value(value)}"
 
 
-def first_wrong(value: list[Any], kinds: tuple[type, ...], path: str = "") -> str:
+def first_mismatch(value: list[Any], kinds: tuple[type, ...], path: str = "") -> str:
     """Where nested lists stop being a rectangle of these kinds, for people; empty for nowhere.
 
     Slow: only errors come here.
     """
-    if path.count("[") > MOST_SIDES:
+    if path.count("[") > MAX_DIMENSIONS:
         return ""
     for i, item in enumerate(value):
         here = f"{path}[{i}]"
         if isinstance(item, list) != isinstance(value[0], list):
-            return f"{here} is {named(item)} where {path}[0] is {named(value[0])}"
+            return (
+                f"{here} is {described_value(item)} where {path}[0] is {described_value(value[0])}"
+            )
         if isinstance(item, list):
             if len(item) != len(value[0]):
                 return f"{here} has {len(item)} values where {path}[0] has {len(value[0])}"
-            if deeper := first_wrong(item, kinds, here):
+            if deeper := first_mismatch(item, kinds, here):
                 return deeper
         elif type(item) not in kinds:
-            return f"{here} is {named(item)}"
+            return f"{here} is {described_value(item)}"
     return ""
 
 
-def named(value: Any) -> str:
+def described_value(value: Any) -> str:
     """What a JSON value is called, with the value where it is short."""
     if value is None:
         return "null"

@@ -8,9 +8,10 @@ import torch
 from models.flow import Flow
 from service.bundle import ContextColumn
 from tests.laws.zoo_table import FLOWS, Line, case, randomise
+from training.config.flow_spec import FlowSpec
 from training.config.recipe import Recipe
 from training.data.context import Float32
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Split
 from training.evaluate import evaluate
 from training.export.bundle import export
 from training.runs.run import Run, RunFile
@@ -55,17 +56,19 @@ def export_flow(flow: Flow, line: Line, x: Float32, context: Float32 | None, fol
         integer=np.zeros(x.shape[1:], bool),
         low=x.min(0).astype(np.float64),
         high=x.max(0).astype(np.float64),
-        train=x,
-        validation=x,
-        test=x,
+        train=Split(x, context),
+        validation=Split(x, context),
+        test=Split(x, context),
         context=columns,
-        train_context=context,
-        validation_context=context,
-        test_context=context,
     )
     store, name = folder.parent, folder.name
     recipe = Recipe.model_validate({"data": {"source": "rows"}, "flow": {"family": line.family}})
-    file = RunFile(name=name, recipe=recipe, flow=line.arguments, data_sha256=dataset.sha256)
+    file = RunFile(
+        name=name,
+        recipe=recipe,
+        flow=FlowSpec.model_validate(line.arguments),
+        data_sha256=dataset.sha256,
+    )
     run = Run.create(store.parent / "runs" / name, file)
     run.save_best(flow.state_dict())
     export(run, dataset, evaluate(run, dataset), store, name)

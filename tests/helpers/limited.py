@@ -1,18 +1,9 @@
-"""A server with low limits, and what it refuses."""
+"""Requests of the Open Inference Protocol to a server with low limits, and its refusals."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-
-from tests.helpers.servers import Serve
-
-
-@pytest.fixture(scope="module")
-def limited(store: Path, serve: Serve) -> httpx.Client:
-    return serve("--store", store, "--max-rows", "1000", "--max-body-mib", "1").client
 
 
 def x(**change: Any) -> dict[str, Any]:

@@ -1,16 +1,13 @@
 """Requests of the Open Inference Protocol by several clients."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.helpers.http import MOONS
-from tests.helpers.servers import Serve
 
 try:
     import tritonclient.http as triton
@@ -46,16 +43,6 @@ class Caller:
         with pytest.raises(InferenceServerException) as caught:
             self(method, *args, **kwargs)
         return int(caught.value.status()), caught.value.message()
-
-
-@pytest.fixture(scope="module")
-def native(store: Path, serve: Serve) -> httpx.Client:
-    return serve("--store", store, "--model-control", "true").client
-
-
-@pytest.fixture(params=["sync", "aio"])
-def call(native: httpx.Client, request: pytest.FixtureRequest) -> Caller:
-    return Caller(native.base_url.netloc.decode(), request.param == "aio")
 
 
 def tensor(name: str, values: NDArray[Any], binary: bool = True) -> Any:

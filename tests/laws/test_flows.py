@@ -221,7 +221,9 @@ def test_zoo_refuses_what_makes_no_flow(arguments: dict[str, object], message: s
 
 
 def test_compose_refuses_layers_that_do_not_meet() -> None:
-    with pytest.raises(ValueError, match=r"layer 0 gives \(3,\), layer 1 takes \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"layer 0 encodes to rows of shape \(3,\), layer 1 takes \(4,\)"
+    ):
         Compose([Permutation((3,), [0, 1, 2]), Permutation((4,), [0, 1, 2, 3])])
     with pytest.raises(ValueError, match="put it first"):
         Compose([Permutation((3,), [0, 1, 2]), Logit((3,), 0, 1)])

@@ -28,7 +28,7 @@ MAPS: dict[str, Callable[[], UnivariateMap]] = {
     "logistic mixture": lambda: LogisticMixture(2),
     "gaussian mixture": lambda: GaussianMixture(2),
 }
-INVERSES = [Inverse("ordered", w) for w in (1, 3, 7)] + [Inverse("jacobi", w) for w in (1, 3, 7)]
+INVERSES = [Inverse("sequential", w) for w in (1, 3, 7)] + [Inverse("jacobi", w) for w in (1, 3, 7)]
 
 
 def layer(
@@ -86,7 +86,7 @@ def test_it_is_the_inverse_of_any_map(univariate: str, inverse: Inverse) -> None
     hidden=st.lists(st.integers(1, 20), max_size=3),
     context=st.integers(0, 3),
     residual=st.booleans(),
-    method=st.sampled_from(["ordered", "jacobi"]),
+    method=st.sampled_from(["sequential", "jacobi"]),
     width=st.integers(1, 14),
     seed=st.integers(0, 1000),
 )
@@ -112,7 +112,7 @@ def test_each_hidden_unit_is_computed_once() -> None:
     with torch.no_grad():
         x = made.decode(z)[0]
         for name, go, value in (("encode", made.encode, x), ("decode", made.decode, z)):
-            made.inverse = Inverse("ordered", 8)
+            made.inverse = Inverse("sequential", 8)
             with FlopCounterMode(display=False) as counter:
                 go(value)
             counts[name] = counter.get_total_flops()
@@ -203,11 +203,11 @@ def test_its_derivatives_are_right(context: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("newton", 3), "ordered or jacobi, not 'newton'"),
+        (("newton", 3), "sequential or jacobi, not 'newton'"),
         (("jacobi", 0), "at least 1 wide, got 0"),
         (("jacobi", 3, -1e-3), "at least 0, got -0.001"),
         (("jacobi", 3, float("nan")), "at least 0, got nan"),
-        (("ordered", 3, 1e-3), "a tolerance is of jacobi"),
+        (("sequential", 3, 1e-3), "a tolerance is of jacobi"),
     ],
 )
 def test_what_is_no_inverse_is_refused(arguments: tuple[Any, ...], message: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.layers.mintnet import WIDE, InverseMethod, MaskedConvolution
+from models.layers.mintnet import ROWS_FROM_CHANNELS, InverseMethod, MaskedConvolution
 from models.networks.conditioner import Conditioner
 from models.numerics import convolution_inverse
 from models.numerics.exportable_loops import fixed_point
@@ -103,7 +103,7 @@ def test_a_row_that_decoding_does_not_finish_is_nan_and_others_are_not(
     z = torch.randn(2, 1, 4, 4, dtype=torch.float64)
     z[1] = 1e6  # saturates: right after one step
     assert bool(torch.isfinite(layer.decode(z)[0]).all())
-    monkeypatch.setattr(convolution_inverse, "MOST_STEPS", 3 - 4 * waiting)
+    monkeypatch.setattr(convolution_inverse, "MAX_SWEEPS", 3 - 4 * waiting)
     x, log_det = layer.decode(z)
     assert torch.isnan(x).flatten(1).all(1).tolist() == [True, False]
     assert torch.isnan(log_det).tolist() == [True, False]
@@ -140,7 +140,7 @@ def test_small_gradients_through_decode_are_as_exact_as_large_ones() -> None:
 
 
 def test_wide_networks_decode_by_rows_and_others_the_whole_image() -> None:
-    widths = {(): "jacobi", (8, WIDE - 1): "jacobi", (WIDE, 8): "rows"}
+    widths = {(): "jacobi", (8, ROWS_FROM_CHANNELS - 1): "jacobi", (ROWS_FROM_CHANNELS, 8): "rows"}
     for hidden, method in widths.items():
         layer = MaskedConvolution((1, 4, 4), Conditioner(hidden, "tanh"))
         assert layer.inverse_method == method
@@ -215,7 +215,7 @@ def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
     monkeypatch.setattr(convolution_inverse, "fixed_point", counted)
     target = torch.randn(batch, channels, height, width, dtype=torch.float64)
     with FlopCounterMode(display=False) as counter:
-        convolution_inverse.by_rows(target, shifts, weights, target.new_ones(channels, 1, 1))
+        convolution_inverse.solve_by_rows(target, shifts, weights, target.new_ones(channels, 1, 1))
     *hidden, last = [2 * batch * width * weight[:, :, 0, 0].numel() for weight in weights]
     # three taps on the row above, two on its own in each sweep, and its hidden units once more
     once_a_row = 3 * (sum(hidden) + last) + 2 * sum(hidden)

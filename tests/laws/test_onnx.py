@@ -14,7 +14,7 @@ import models.numerics.exportable_loops
 from models import zoo
 from models.flow import Flow
 from tests.helpers.bundles import line_flow
-from tests.laws.zoo_table import FLOWS, case, every_line
+from tests.laws.zoo_table import FLOWS, case, every_line, missing_lines
 from training.export.graphs import draft
 
 BATCHES = (1, 5, 64)
@@ -45,6 +45,12 @@ def test_every_family_has_a_line() -> None:
     often = [line for line in FLOWS.values() if not line.slow]
     assert {line.family for line in often} == set(zoo.FAMILIES)
     assert {line.family for line in often if line.context} == set(zoo.FAMILIES)
+
+
+def test_a_new_family_gets_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(zoo.FAMILIES, "new", zoo.FAMILIES["nice"])
+    assert {line.family for line in missing_lines(FLOWS).values()} == {"new"}
+    assert {line.family for line in missing_lines({}).values()} == set(zoo.FAMILIES)
 
 
 @every_line

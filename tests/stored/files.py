@@ -52,10 +52,22 @@ SHIPPED_STUDENTS = {
 
 # Keys of recipes that have other names now: the one in the files, without the numbers of lists, and
 # those that say the same today.
-RENAMED_KEYS: dict[str, tuple[str, ...]] = {}
+RENAMED_KEYS: dict[str, tuple[str, ...]] = {
+    "flow.places": ("flow.positional_bias",),
+    "fit.record": ("fit.cuda_graph",),
+    **{
+        f"distill.terms.{key}": (f"distill.losses.{key}",)
+        for key in ("kind", "weight", "start", "end")
+    },
+}
 
 # Values that have other names now, by today's key and the value in the files.
-RENAMED_VALUES: dict[tuple[str, Any], Any] = {}
+RENAMED_VALUES: dict[tuple[str, Any], Any] = {
+    ("distill.losses.kind", "layers"): "teacher_path",
+    ("distill.losses.kind", "own-layers"): "student_path",
+}
+
+RENAMED_PARAMETER = re.compile(r"\bplaces$")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -104,7 +116,7 @@ def scores(run: Path, *options: str | Path) -> NDArray[np.float64]:
 def weights(run: Path) -> Arrays:
     """A run's best weights by the names that they have today."""
     tensors: Arrays = load_file(run / "weights.safetensors")
-    return tensors
+    return {RENAMED_PARAMETER.sub("positional_bias", name): t for name, t in tensors.items()}
 
 
 def draw_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +149,8 @@ def in_words_of_today(stored: Mapping[str, Any]) -> dict[str, Any]:
         for name in RENAMED_KEYS.get(plain, (plain,)):
             today = RENAMED_VALUES.get((name, _hashable(value)), value)
             said[key if name == plain else _numbered(name, key)] = today
+    if stored["flow.preprocessing"] == "normal-marginals":  # `places` steered these as well
+        said["flow.per_pixel_marginals"] = stored.get("flow.places", False)
     return said
 
 

@@ -1,108 +1,155 @@
-"""The [data] section of a recipe: where rows come from and how they are divided."""
+"""The [data] section of a recipe: which kind of source it is of.
 
-from typing import Annotated, Literal, get_args
+Each kind has its own keys; a key of another kind is refused.
+"""
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
-from training.config.section import Section
+from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
 
-ToyDensity = Literal["moons", "eight_gaussians", "checkerboard", "rings", "two_spirals", "pinwheel"]
-"""The names that `training.data.toy` draws rows for."""
-
-Protocol = Literal["power", "gas", "hepmass", "miniboone", "bsds300"]
-"""The names that `training.data.protocols` prepares rows for."""
-
-TOY_DENSITIES: tuple[ToyDensity, ...] = get_args(ToyDensity)
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+from training.config.sources import (
+    SOURCE_KINDS,
+    TOY_DENSITIES,
+    ArchiveSource,
+    DigitsSource,
+    FileSource,
+    ImageSource,
+    ProtocolSource,
+    RowSource,
+    SoundSource,
+    TableSource,
+    ToySource,
+)
+from training.errors import RecipeError
 
 FILES = ("source", "validation", "test")
+"""The keys that can name a file."""
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+# Other files, those of a suffix that is not here, are tables.
+KINDS_BY_ENDING = {
+    ".npz": "archive",
+    ".bin": "images",
+    ".mat": "images",
+    ".zip": "sounds",
+    "-ubyte": "table",  # the published names of IDX files have no suffix
+}
 
 
-class DataRecipe(Section):
-    """Where rows come from and how they are divided.
+def kind_of(keys: Any) -> str | None:
+    """Which of `SOURCE_KINDS` a [data] section is of: by its `kind`, or by its protocol or source.
+
+    A folder is of sounds if it holds `.wav` files. If it does not exist, its keys decide.
+    """
+    if isinstance(keys, RowSource):
+        return keys.kind
+    if not isinstance(keys, Mapping):
+        return None
+    if keys.get("kind") is not None:
+        return str(keys["kind"])
+    if keys.get("protocol") is not None:
+        return "protocol"
+    source = keys.get("source")
+    if source in TOY_DENSITIES:
+        return "toy"
+    if source == "digits":
+        return "digits"
+    by_its_keys = "sounds" if keys.get("window") is not None else "images"
+    return _kind_of_path(Path(source), by_its_keys) if isinstance(source, str) else by_its_keys
+
+
+def _kind_of_path(path: Path, kind_of_missing_folder: str) -> str:
+    if path.is_dir():
+        sounds = any(file.suffix.lower() == ".wav" for file in path.rglob("*"))
+        return "sounds" if sounds else "images"
+    for ending, kind in KINDS_BY_ENDING.items():
+        if path.name.endswith(ending):
+            return kind
+    # a version number at the end of a folder's name is no suffix
+    if path.suffix and not path.suffix[1:].isdigit():
+        return "table"
+    return kind_of_missing_folder
+
+
+def _with_its_kind(keys: Any) -> Any:
+    """The keys of a section and its kind; those of other kinds are refused by name."""
+    kind = kind_of(keys)
+    if not isinstance(keys, Mapping) or kind not in SOURCE_KINDS:
+        return keys
+    for key in sorted(keys.keys() - SOURCE_KINDS[kind].model_fields.keys()):
+        if kinds := [name for name, source in SOURCE_KINDS.items() if key in source.model_fields]:
+            name = keys.get("protocol") if kind == "protocol" else keys.get("source")
+            raise ValueError(
+                f"{key} is a key of sources of kind {', '.join(kinds)}; {name!r} is of kind {kind}"
+            )
+    return {**keys, "kind": kind}
+
+
+DataSource = Annotated[
+    Annotated[TableSource, Tag("table")]
+    | Annotated[ArchiveSource, Tag("archive")]
+    | Annotated[ImageSource, Tag("images")]
+    | Annotated[SoundSource, Tag("sounds")]
+    | Annotated[ToySource, Tag("toy")]
+    | Annotated[DigitsSource, Tag("digits")]
+    | Annotated[ProtocolSource, Tag("protocol")],
+    Discriminator(kind_of),
+    BeforeValidator(_with_its_kind),
+]
+"""A [data] section of any kind."""
+
+_DATA_SOURCE: TypeAdapter[DataSource] = TypeAdapter(DataSource)
+
+
+def data_source(**keys: Any) -> DataSource:
+    """Validate a [data] section.
+
+    Raises:
+        pydantic.ValidationError: a key that is unknown or of another kind, or a wrong value.
+    """
+    return _DATA_SOURCE.validate_python(keys)
+
+
+def held_out_source(source: FileSource, path: str) -> FileSource:
+    """How to read a file that is held out: as the source, or by the same keys in its own format.
+
+    Raises:
+        pydantic.ValidationError: its format needs a key that the source lacks.
+    """
+    kind = kind_of({"source": path})
+    if kind == source.kind or kind not in SOURCE_KINDS:
+        return source
+    shared = source.model_dump(include=set(SOURCE_KINDS[kind].model_fields))
+    held = SOURCE_KINDS[kind].model_validate(shared | {"kind": kind, "source": path})
+    assert isinstance(held, FileSource)
+    return held
+
+
+def moved_files(keys: Mapping[str, Any], data: Path) -> dict[str, str]:
+    """The keys of `FILES` that change if the data is in another place.
 
     Args:
-        source: `digits`, a name from `TOY_DENSITIES`, or a file's path, from the recipe's
-            folder; `--data` overrides.
-        protocol: one of `PROTOCOLS`: rows are prepared and divided as published, and
-            of the other keys only `source`, `shape`, `augment` and `train_rows` count.
-        key: array name, for an `.npz` that holds several.
-        drop: columns to leave out, by name.
-        context: columns of numbers that the flow is conditioned on instead of modelling them.
-        labels: a column of class labels, whole numbers or text, that it is conditioned on; for
-            `digits`, `digit`; for an `.npz`, a column or another of its arrays.
-        window: samples of one row, of sounds.
-        whole: whether a row is a whole sound, cut to the window or followed by silence.
-        fade: samples over which the end of one that silence follows falls off, in a straight line.
-        level: root mean square that each sound is scaled to, in its own sample steps.
-        shape: of one row for the flow, such as [channels, height, width]; flat where left out.
-        integers: what to do with whole-number columns: `refuse` them, as a density of a discrete
-            column has no bound, or `dequantize` them with noise U(−½, ½).
-        noise: deviation of normal noise that is added to every value, so that values that repeat,
-            such as silence, have a density with a bound.
-        bounds: the closed range of the values; needed for `logit` where not all are integers.
-        rows: how many to draw, for densities.
-        augment: draw training rows anew at each step: images mirrored left to right, every second
-            one; patches of the protocol `bsds300` in all eight ways, and with fresh noise.
-        train_rows: train on so many of the rows at most, the first where a protocol orders them.
-        validation, test: what is held out for early stopping and for the reported figure: a share
-            of the rows, or a file of its own, read as the source is.
-        seed: of the draw and of the division.
+        keys: a [data] section, complete or not.
+        data: a folder that holds files of the same names; or what replaces the source.
     """
+    data = data.resolve()
+    source = keys.get("source")
+    if source is None or not (data / Path(source).name).exists():
+        return {"source": str(data)}
+    names = {key: keys.get(key) for key in FILES}
+    return {key: str(data / Path(n).name) for key, n in names.items() if isinstance(n, str)}
 
-    source: str | None = None
-    protocol: str | None = None
-    key: str | None = None
-    drop: list[str] = Field(default_factory=list)
-    context: list[str] = Field(default_factory=list)
-    labels: str | None = None
-    window: Annotated[int, Field(ge=1)] | None = None
-    whole: bool = False
-    fade: Annotated[int, Field(ge=0)] = 0
-    level: Annotated[float, Field(gt=0)] | None = None
-    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
-    integers: Literal["refuse", "dequantize"] = "refuse"
-    noise: Annotated[float, Field(ge=0)] = 0.0
-    bounds: tuple[float, float] | None = None
-    rows: Annotated[int, Field(ge=10)] = 50_000
-    augment: bool = False
-    train_rows: Annotated[int, Field(ge=2)] | None = None
-    validation: Share | str = 0.1
-    test: Share | str = 0.1
-    seed: Annotated[int, Field(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _leaves_rows_to_train_on(self) -> "DataRecipe":
-        if sum(self.shares) >= 1:
-            raise ValueError("validation and test together must leave rows to train on")
-        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
-            raise ValueError("bounds are [low, high] with low < high")
-        return self
+def moved(source: DataSource, data: Path) -> DataSource:
+    """The same data in another place; see `moved_files`.
 
-    @model_validator(mode="after")
-    def _knows_its_protocol(self) -> "DataRecipe":
-        if self.protocol is None:
-            return self
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
-        # not by what was set: a run's file sets all
-        free = {"source", "shape", "augment", "train_rows"}
-        theirs = DataRecipe(**self.model_dump(include=free)).model_dump()
-        given = self.model_dump(exclude={"protocol"})
-        if more := sorted(name for name, value in given.items() if value != theirs[name]):
-            raise ValueError(f"protocol {self.protocol!r} leaves no choice of {', '.join(more)}")
-        return self
-
-    @property
-    def shares(self) -> list[float]:
-        """What parts of the source's rows are held out, to validate and to test."""
-        return [0.0 if isinstance(part, str) else part for part in (self.validation, self.test)]
-
-    @model_validator(mode="after")
-    def _gives_each_column_one_part(self) -> "DataRecipe":
-        named = [*self.drop, *self.context, *([] if self.labels is None else [self.labels])]
-        if twice := sorted({name for name in named if named.count(name) > 1}):
-            raise ValueError(f"drop, context and labels name {twice} more than once")
-        return self
+    Raises:
+        RecipeError: the rows are not from files.
+    """
+    if isinstance(source, ToySource | DigitsSource):
+        raise RecipeError(
+            f"{data} is not the data of {source.source!r}, which is not read from files: leave "
+            "--data out"
+        )
+    return source.model_copy(update=moved_files(source.model_dump(), data))

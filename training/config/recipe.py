@@ -1,35 +1,40 @@
 """Recipes: TOML files that say which data, which flow and how to fit it."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError, model_validator
 
 from models import zoo
-from training.config.data import FILES, TOY_DENSITIES, DataRecipe
+from training.config.data import FILES, DataSource, moved_files
 from training.config.distill import DistillRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import FlowRecipe
 from training.config.section import Section
+from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
-
-PREPARING = {"preprocessing", "margin", "embedding"}
+TEACHERS_KEYS = ("preprocessing", "margin", "per_pixel_marginals", "embedding")
+"""The keys of [flow] that a student takes from its teacher."""
 
 
 class Recipe(Section):
-    """A whole recipe; `distill` is of students alone."""
+    """A whole recipe; only a student has `distill`."""
 
-    data: DataRecipe = DataRecipe()
+    data: DataSource
     flow: FlowRecipe
     fit: FitRecipe = FitRecipe()
     distill: DistillRecipe | None = None
 
     @model_validator(mode="after")
-    def _embeds_what_there_is(self) -> "Recipe":
-        if self.flow.embedding is not None and self.data.labels is None:
+    def _embeds_labels(self) -> "Recipe":
+        data = self.data
+        labels = data.labels if isinstance(data, FileSource | DigitsSource) else None
+        if self.flow.embedding is not None and labels is None:
             raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
         return self
 
@@ -46,47 +51,48 @@ def load_recipe(name_or_path: str, data: Path | None = None) -> Recipe:
     """Read a recipe.
 
     Args:
-        name_or_path: a TOML file, or the name of one that comes with Bijecta.
-        data: see `moved`.
+        name_or_path: a TOML file, or the name of a recipe that comes with Bijecta.
+        data: where the data is, see `moved_files`.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
     """
-    path, recipe = _read(name_or_path)
-    if recipe.distill is not None:
+    path, content = _read(name_or_path)
+    if "distill" in content:
         raise RecipeError(f"{path} is of a student: `bijecta distill TEACHER_RUN {name_or_path}`")
-    if data is not None:
-        recipe.data = moved(recipe.data, data)
-    if recipe.data.source is None:
-        raise RecipeError(f"{path} names no data: set source in [data], or pass --data PATH")
-    if recipe.data.source not in ("digits", *TOY_DENSITIES):
-        for part in FILES:
-            if isinstance(name := getattr(recipe.data, part), str):
-                setattr(recipe.data, part, str((path.parent / name).resolve()))
-    return recipe
+    if isinstance(keys := content.setdefault("data", {}), dict):
+        if data is not None:
+            keys |= moved_files(keys, data)
+        if keys.get("source") not in ("digits", *TOY_DENSITIES):
+            keys |= {
+                name: str((path.parent / keys[name]).resolve())
+                for name in FILES
+                if isinstance(keys.get(name), str)
+            }
+    return _validated(path, content)
 
 
 def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
     """Read the recipe of a student, whose data and preprocessing are its teacher's.
 
     Raises:
-        RecipeError: as of `load`, or the recipe has data or preprocessing of its own.
+        RecipeError: as of `load_recipe`, or the recipe has data or preprocessing of its own.
     """
-    path, recipe = _read(name_or_path)
-    if "data" in recipe.model_fields_set or recipe.flow.model_fields_set & PREPARING:
+    path, content = _read(name_or_path)
+    flow = content.get("flow", {})
+    if "data" in content or (isinstance(flow, dict) and flow.keys() & set(TEACHERS_KEYS)):
         raise RecipeError(
             f"{path}: a student has its teacher's data, preprocessing and embedding: leave [data] "
-            f"and, in [flow], {', '.join(sorted(PREPARING))} out"
+            f"and, in [flow], {', '.join(sorted(TEACHERS_KEYS))} out"
         )
-    recipe.data = teacher.data
-    prepared = {field: getattr(teacher.flow, field) for field in PREPARING}
-    recipe.flow = recipe.flow.model_copy(update=prepared)
-    recipe.distill = recipe.distill or DistillRecipe()
-    return recipe
+    content = {"data": teacher.data, "distill": {}} | content
+    if isinstance(flow, dict):
+        content["flow"] = flow | {key: getattr(teacher.flow, key) for key in TEACHERS_KEYS}
+    return _validated(path, content)
 
 
-def _read(name_or_path: str) -> tuple[Path, Recipe]:
-    """A recipe as it is written, and where."""
+def _read(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Where a recipe is, and its content."""
     path = Path(name_or_path)
     if not path.is_file():
         path = RECIPES / f"{name_or_path}.toml"
@@ -96,25 +102,22 @@ def _read(name_or_path: str) -> tuple[Path, Recipe]:
             + ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return path, Recipe.model_validate(content)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise RecipeError(f"{path}: {'; '.join(wrong)}") from None
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a TOML file: {error}") from None
 
 
-def moved(recipe: DataRecipe, data: Path) -> DataRecipe:
-    """The same data in another place.
+def _validated(path: Path, content: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {'; '.join(map(_message, error.errors()))}") from None
 
-    Args:
-        recipe: where it was.
-        data: a folder that holds files of the same names; or what stands in place of the source.
-    """
-    data = data.resolve()
-    if recipe.source is None or not (data / Path(recipe.source).name).exists():
-        return recipe.model_copy(update={"source": str(data)})
-    names = {part: getattr(recipe, part) for part in FILES}
-    there = {part: str(data / Path(n).name) for part, n in names.items() if isinstance(n, str)}
-    return recipe.model_copy(update=there)
+
+def _message(error: Mapping[str, Any]) -> str:
+    section, *key = error["loc"] or ("",)
+    if section == "data":
+        if key[1:] == ["source"] and error["type"] == "missing":
+            return "names no data: set source in [data], or pass --data PATH"
+        key = key[1:]  # without the kind of source
+    return f"{'.'.join(map(str, (section, *key)))}: {error['msg']}"

@@ -1,4 +1,4 @@
-"""What a column of data must be for a density of it to exist."""
+"""Checks that a density of each column exists and is bounded."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,25 +10,31 @@ from numpy.typing import NDArray
 from training.data.readers import Table
 from training.errors import DataError
 
-# A column of fewer distinct values than this, among many rows, is a set of labels.
-FEWEST_DISTINCT = 20
+# A column with fewer distinct values than this, in many rows, is a set of labels.
+MIN_DISTINCT_VALUES = 20
 
-# A value in more than this part of the rows is no draw from a density.
-LARGEST_SHARE = 0.2
+# So is one with fewer distinct values than this share of the rows.
+MIN_DISTINCT_SHARE = 0.01
+
+# A value in a larger share of the rows than this is no draw from a density.
+MAX_SHARE_OF_ONE_VALUE = 0.2
 
 # Above it float32 has less than two binary digits for noise of half a step.
-LARGEST_WHOLE = 2**22
+MAX_INTEGER = 2**22
 
-# Rows or columns are looked at so many numbers at a time: files may be larger than memory.
+# A column that keeps a smaller share of its distinct values in float32 than this is refused.
+MIN_SHARE_KEPT_IN_FLOAT32 = 0.9
+
+# Rows or columns are checked this many numbers at a time: files may be larger than memory.
 NUMBERS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What each column of a table is.
+class ColumnRanges:
+    """Of each column: whether its values are integers, and their range.
 
     Args:
-        integer: whether it holds whole numbers that are to be dequantised.
+        integer: whether the column holds whole numbers that are to be dequantised.
         low, high: its smallest and its largest value.
     """
 
@@ -38,19 +44,19 @@ class Columns:
 
 
 def check_numbers(table: Table) -> None:
-    """See that all of a table's rows are numbers that are finite in float32.
+    """Check that all values of a table are numbers that are finite in float32.
 
     Raises:
-        DataError: something else than numbers, or one that is not finite; the column is named.
+        DataError: values that are no numbers, or one that is not finite; the column is named.
     """
     rows = table.rows
     if rows.dtype.kind not in "fiu":
         raise DataError(f"expected numbers, the data holds {rows.dtype}: a flow models numbers")
     if rows.dtype.kind in "iu":
         return
-    each = _rows_at_once(rows)
-    for first in range(0, len(rows), each):
-        block = rows[first : first + each]
+    step = _rows_at_once(rows)
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
         with np.errstate(over="ignore"):
             bad = np.argwhere(~np.isfinite(block.astype(np.float32)))
         if len(bad):
@@ -63,24 +69,24 @@ def check_numbers(table: Table) -> None:
 
 
 def float32(
-    rows: NDArray[np.generic], which: NDArray[np.intp], chosen: Sequence[int]
+    rows: NDArray[np.generic], indices: NDArray[np.intp], columns: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Some columns of some rows: N × D → which × chosen."""
-    taken = np.empty((len(which), len(chosen)), np.float32)
-    each = _rows_at_once(rows)
-    for first in range(0, len(which), each):
-        taken[first : first + each] = rows[which[first : first + each]][:, chosen]
-    return taken
+    """Select columns of some rows: N × D → len(indices) × len(columns)."""
+    selected = np.empty((len(indices), len(columns)), np.float32)
+    step = _rows_at_once(rows)
+    for first in range(0, len(indices), step):
+        selected[first : first + step] = rows[indices[first : first + step]][:, columns]
+    return selected
 
 
 def inspect(
-    rows: NDArray[np.generic], chosen: Sequence[int], names: Sequence[str], integers: str
-) -> Columns:
-    """Look at columns one by one.
+    rows: NDArray[np.generic], columns: Sequence[int], names: Sequence[str], integers: str
+) -> ColumnRanges:
+    """Check columns one by one, and measure their ranges.
 
     Args:
         rows: N × D, finite numbers.
-        chosen: which columns.
+        columns: indices of those to check.
         names: of all columns.
         integers: `refuse` or `dequantize`.
 
@@ -88,25 +94,26 @@ def inspect(
         DataError: no density of a column has a bound, or one repeats another.
     """
     integer: list[bool] = []
-    ends: list[tuple[float, float]] = []
-    first: dict[bytes, str] = {}  # of a column with these values
-    each = max(1, NUMBERS_AT_ONCE // max(1, len(rows)))
-    for start in range(0, len(chosen), each):
-        part = list(chosen[start : start + each])
-        for i, values in zip(part, rows[:, part].T.astype(np.float64, order="C"), strict=True):
+    ranges: list[tuple[float, float]] = []
+    first_by_digest: dict[bytes, str] = {}  # the first column with these values
+    step = max(1, NUMBERS_AT_ONCE // max(1, len(rows)))
+    for start in range(0, len(columns), step):
+        block = list(columns[start : start + step])
+        for i, values in zip(block, rows[:, block].T.astype(np.float64, order="C"), strict=True):
             whole = is_integer(values, names[i], integers)
             integer.append(whole)
-            ends.append((float(values.min()), float(values.max())))
-            if whole:  # noise of its own sets it apart from others
+            ranges.append((float(values.min()), float(values.max())))
+            if whole:  # its own noise makes it differ from others
                 continue
-            other = first.setdefault(hashlib.sha256(values.tobytes()).digest(), names[i])
+            digest = hashlib.sha256(values.tobytes()).digest()
+            other = first_by_digest.setdefault(digest, names[i])
             if other != names[i]:
                 raise DataError(
                     f"column {names[i]!r} repeats column {other!r} in every row: together they "
                     f'have no density; leave it out with drop = ["{names[i]}"] in [data]'
                 )
-    low, high = np.array(ends).T
-    return Columns(np.array(integer), low, high)
+    low, high = np.array(ranges).T
+    return ColumnRanges(np.array(integer), low, high)
 
 
 def _rows_at_once(rows: NDArray[np.generic]) -> int:
@@ -128,7 +135,7 @@ def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
     leave_out = f'leave it out with drop = ["{name}"] in [data]'
     whole = bool((values == np.round(values)).all())
     if whole and integers == "dequantize":
-        if np.abs(values).max() >= LARGEST_WHOLE:
+        if np.abs(values).max() >= MAX_INTEGER:
             raise DataError(
                 f"column {name!r} holds whole numbers up to {np.abs(values).max():g}, to which "
                 f"float32 cannot add noise of half a step: subtract an offset, or {leave_out}"
@@ -141,19 +148,20 @@ def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
             "density of a discrete column has no bound. If they are rounded measurements or "
             f'counts, set integers = "dequantize"; if they are categories, {leave_out}'
         )
-    if len(distinct) < min(FEWEST_DISTINCT, len(values)) or len(distinct) < 0.01 * len(values):
+    fewest = min(MIN_DISTINCT_VALUES, len(values))
+    if len(distinct) < fewest or len(distinct) < MIN_DISTINCT_SHARE * len(values):
         raise DataError(
             f"column {name!r} holds only {len(distinct)} different values "
             f"({', '.join(f'{v:g}' for v in distinct[:5])}…) in {len(values)} rows: it is "
             f"discrete or rounded, and its density has no bound; {leave_out}"
         )
-    if counts.max() > max(LARGEST_SHARE * len(values), 2):
+    if counts.max() > max(MAX_SHARE_OF_ONE_VALUE * len(values), 2):
         raise DataError(
             f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
             f"rows: a density has no bound at a value of such weight; {leave_out}"
         )
     kept = len(np.unique(distinct.astype(np.float32)))
-    if kept < 0.9 * len(distinct):
+    if kept < MIN_SHARE_KEPT_IN_FLOAT32 * len(distinct):
         raise DataError(
             f"column {name!r} has {len(distinct)} different values, of which float32 can tell "
             f"only {kept} apart (they lie between {distinct[0]:g} and {distinct[-1]:g}): subtract "

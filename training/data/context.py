@@ -11,51 +11,50 @@ from training.errors import DataError
 
 Float32 = NDArray[np.float32]
 
-# More than this are no classes but an identifier or a measurement.
-MOST_CLASSES = 1000
+# A column with more distinct values than this is an identifier or a measurement, not a class.
+MAX_CLASSES = 1000
 
-# Above it float32 cannot tell whole numbers apart.
-LARGEST_LABEL = 2**24
+# Above it float32 does not represent every whole number.
+MAX_LABEL = 2**24
 
 
 @dataclass(frozen=True)
 class Context:
-    """Columns of context and their raw values, N × columns in float32."""
+    """The columns of a context and their raw values, N × columns in float32."""
 
     columns: list[ContextColumn]
     values: Float32
 
     def of(self, rows: NDArray[np.intp]) -> Float32 | None:
-        """Values of some rows; None where there are no columns."""
+        """The values of the rows with these indices; None if there are no columns."""
         return self.values[rows] if self.columns else None
 
 
 def context(
     names: Sequence[str],
     numbers: NDArray[np.float64],
-    labelled: tuple[str, NDArray[np.generic]] | None,
+    labels: tuple[str, NDArray[np.generic]] | None,
     train: NDArray[np.intp],
 ) -> Context:
-    """Check and describe the columns of a context, of which there may be none.
+    """Check and describe the columns of a context; there may be none.
 
     Args:
         names: of the columns of numbers.
         numbers: N × numbers, finite.
-        labelled: name and values (N) of the column of class labels, or None.
-        train: which rows are trained on: they make the mean, the scale and the range.
+        labels: name and values (N) of the column of class labels, or None.
+        train: indices of the training rows, which determine mean, scale and range.
 
     Raises:
         DataError: a number that is the same in every row, or labels that are no classes.
     """
     columns = [_number(name, column[train]) for name, column in zip(names, numbers.T, strict=True)]
-    parts = [numbers]
-    if labelled is not None:
-        name, labels = labelled
-        column, codes = _label(name, labels)
+    values = [numbers]
+    if labels is not None:
+        column, codes = _label(*labels)
         _check_all_are_trained(column, codes[train])
         columns.append(column)
-        parts.append(codes[:, None])
-    return Context(columns, np.concatenate(parts, 1).astype(np.float32))
+        values.append(codes[:, None])
+    return Context(columns, np.concatenate(values, 1).astype(np.float32))
 
 
 def _number(name: str, values: NDArray[np.float64]) -> ContextColumn:
@@ -81,25 +80,25 @@ def _label(name: str, labels: NDArray[np.generic]) -> tuple[ContextColumn, NDArr
             "or text in every row"
         )
     distinct, codes = np.unique(labels if text else labels.astype(np.float64), return_inverse=True)
-    if not 2 <= len(distinct) <= MOST_CLASSES:
+    if not 2 <= len(distinct) <= MAX_CLASSES:
         raise DataError(
             f"column {name!r} of labels has {len(distinct)} classes in {len(labels)} rows, "
-            f"expected 2 to {MOST_CLASSES}; a column of measurements goes into context = [...]"
+            f"expected 2 to {MAX_CLASSES}; a column of measurements goes into context = [...]"
         )
     if text:
         classes, names = list(range(len(distinct))), [str(label) for label in distinct]
         return ContextColumn(name=name, classes=classes, labels=names), codes.astype(np.float64)
-    wrong = distinct[(distinct != np.round(distinct)) | (np.abs(distinct) >= LARGEST_LABEL)]
-    if len(wrong):
+    invalid = distinct[(distinct != np.round(distinct)) | (np.abs(distinct) >= MAX_LABEL)]
+    if len(invalid):
         raise DataError(
-            f"column {name!r} of labels holds {wrong[0]:g}: labels are text or whole numbers below "
-            f"{LARGEST_LABEL}; a column of measurements goes into context = [...]"
+            f"column {name!r} of labels holds {invalid[0]:g}: labels are text or whole numbers "
+            f"below {MAX_LABEL}; a column of measurements goes into context = [...]"
         )
     return ContextColumn(name=name, classes=[int(c) for c in distinct]), distinct[codes]
 
 
 def _is_number(labels: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Which labels are finite numbers; none where they are of another kind."""
+    """Which labels are finite numbers."""
     if labels.dtype.kind not in "biuf":
         return np.array([isinstance(v, int | float) and np.isfinite(v) for v in labels], dtype=bool)
     return np.isfinite(labels)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Data sets: rows divided into three, ready for maximum likelihood."""
+"""Data sets: rows to train on, to validate with and to test with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,35 @@ from training.data.context import Float32
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Rows divided into three, each N × event shape in float32, raw as clients will send them.
+class Split:
+    """Rows of one purpose: to train on, to validate with, or to test with.
 
     Args:
-        name: where they come from, for people.
-        sha256: checksum of the file, or of the rows where there is no file.
-        integer: for each coordinate, whether it is a whole number to be dequantised: event shape.
-        low, high: for each coordinate, the range of its values, both ends included: event shape.
-        train, validation, test: the rows.
-        context: the columns that the rows are conditioned on; none where there is no context.
-        train_context, validation_context, test_context: their values, N × columns, or None.
-        noise: deviation of the normal noise that is added to every value; 0 for none.
-        sound: what the rows are, where they are sounds.
-        augmentation: how each step draws training rows; None where it takes them as they are.
+        rows: N × event shape in float32, raw as clients send them.
+        context: what each row is conditioned on, N × columns; None where there is no context.
+    """
+
+    rows: Float32
+    context: Float32 | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows divided into three, and what is known of them.
+
+    Args:
+        name: of the source, for people.
+        sha256: checksum of the source's files, or of the rows if they are not from files.
+        integer: event shape; whether each coordinate is a whole number to be dequantised.
+        low, high: event shape; the range of each coordinate, both ends included.
+        train, validation, test: the rows, with the context of each.
+        context: the columns that the rows are conditioned on, if any.
+        noise: standard deviation of the normal noise that is added to every value; 0 for none.
+        sound: sampling rate and range of the rows if they are sounds, else None.
+        augmentation: how each step draws training rows; None if it takes them unchanged.
     """
 
     name: str
@@ -33,13 +48,10 @@ class Dataset:
     integer: NDArray[np.bool_]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    train: Float32
-    validation: Float32
-    test: Float32
+    train: Split
+    validation: Split
+    test: Split
     context: Sequence[ContextColumn] = ()
-    train_context: Float32 | None = None
-    validation_context: Float32 | None = None
-    test_context: Float32 | None = None
     noise: float = 0.0
     sound: Sound | None = None
     augmentation: Augmentation | None = None
@@ -47,10 +59,13 @@ class Dataset:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
-        return self.train.shape[1:]
+        return self.train.rows.shape[1:]
 
     def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
-        """Copies of the rows with all noise, copies first; one where none is due."""
+        """Noisy copies of rows, copies × N × event shape; one copy if there is no noise to add.
+
+        Integers get noise U(−½, ½), and every value normal noise of deviation `noise`.
+        """
         if not self.integer.any() and not self.noise:
             return rows[None]
         rng = np.random.default_rng(seed)

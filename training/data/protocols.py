@@ -1,8 +1,8 @@
 """The published preparation of the five tables that density models are compared on.
 
 Papamakarios et al. 2017 (MAF), appendix D, and the code that came with it: which rows and columns
-are left out, what noise is added, which rows test. Their columns are taken as they are, even the
-minute of the day in `power`, which is discrete.
+are left out, what noise is added, which rows test. The columns are those of the publication, even
+the minute of the day in `power`, which is discrete.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,17 @@ Rows = NDArray[np.float64]
 
 Patches = TypeVar("Patches", Rows, Tensor)
 
-# the seed of the published shuffle and noise; where they kept no seed, of ours
+# The seed of the published shuffle and noise; it also replaces seeds that were not published.
 SEED = 42
 
-# what becomes of a column whose smallest value is repeated more often than so
-MOST_REPEATED = 5
+# A column whose smallest value occurs in more rows than this counts as discrete and is left out.
+MAX_ROWS_OF_SMALLEST_VALUE = 5
 
-MOST_CORRELATED = 0.98
+# Of two columns whose correlation is above this, one is left out.
+MAX_CORRELATION = 0.98
 
 
-class Splits(NamedTuple):
+class PublishedRows(NamedTuple):
     """Rows to train on, to validate with, and to test with; each N × D."""
 
     train: Rows
@@ -39,7 +40,7 @@ class Splits(NamedTuple):
     test: Rows
 
 
-def power(path: Path) -> Splits:
+def power(path: Path) -> PublishedRows:
     """Household power: 6 columns, shuffled, with noise as wide as each column's rounding.
 
     Args:
@@ -56,43 +57,43 @@ def power(path: Path) -> Splits:
     return _standardized(_tails(rows + np.hstack([active, voltage, meters, np.zeros((n, 1))])))
 
 
-def gas(path: Path) -> Splits:
+def gas(path: Path) -> PublishedRows:
     """Gas sensors: 8 of 16 channels, none correlated above 0.98 with one that is kept.
 
     Args:
         path: `ethylene_CO.txt` as the UCI repository has it, of which a quarter of the rows is
-            drawn, as was done for the published file, whose seed is not known; or an `.npy` of
-            the 16 channels, taken whole and in its order.
+            drawn, as for the published file, whose seed is not known; or an `.npy` of the 16
+            channels, taken whole and in its order.
     """
     if path.suffix == ".npy":
         rows = _array(path, 16)
     else:
         rows = _loaded_text(path, skip=1, columns=19)[:, 3:]
-        chosen = np.random.RandomState(SEED).permutation(len(rows))[: round(len(rows) / 4)]
-        rows = rows[chosen]
-    while len(together := np.flatnonzero((np.corrcoef(rows.T) > MOST_CORRELATED).sum(1) > 1)):
-        rows = np.delete(rows, together[0], axis=1)
+        order = np.random.RandomState(SEED).permutation(len(rows))
+        rows = rows[order[: round(len(rows) / 4)]]
+    while len(correlated := np.flatnonzero((np.corrcoef(rows.T) > MAX_CORRELATION).sum(1) > 1)):
+        rows = np.delete(rows, correlated[0], axis=1)
     return _tails((rows - rows.mean(0)) / rows.std(0, ddof=1))
 
 
-def hepmass(path: Path) -> Splits:
+def hepmass(path: Path) -> PublishedRows:
     """Particle collisions: the signal's 21 columns without repeated values.
 
     Args:
         path: the folder of `1000_train.csv` and `1000_test.csv`, either with `.gz`, as the UCI
             repository has them.
     """
-    train, test = (_hepmass_signal(path, f"1000_{part}.csv") for part in ("train", "test"))
-    # the test file's lines end in one value more
+    train, test = (_hepmass_signal(path, f"1000_{name}.csv") for name in ("train", "test"))
+    # each line of the test file ends in one more value
     test = test[:, : train.shape[1]]
     mean, scale = train.mean(0), train.std(0, ddof=1)
-    kept = _not_repeated((train - mean) / scale)
-    train, test = (((rows - mean) / scale)[:, kept] for rows in (train, test))
-    held = len(train) // 10
-    return Splits(train[:-held], train[-held:], test)
+    continuous = _is_continuous((train - mean) / scale)
+    train, test = (((rows - mean) / scale)[:, continuous] for rows in (train, test))
+    n_validation = len(train) // 10
+    return PublishedRows(train[:-n_validation], train[-n_validation:], test)
 
 
-def miniboone(path: Path) -> Splits:
+def miniboone(path: Path) -> PublishedRows:
     """Neutrino events: the signal's 43 columns without repeated values.
 
     Args:
@@ -103,14 +104,14 @@ def miniboone(path: Path) -> Splits:
     else:
         with path.open() as file:
             signal, _ = map(int, file.readline().split())
-        rows = _loaded_text(path, skip=1, columns=50, most=signal)
+        rows = _loaded_text(path, skip=1, columns=50, max_rows=signal)
         rows = rows[rows[:, 0] >= -100]
-        rows = rows[:, _not_repeated(rows)]
+        rows = rows[:, _is_continuous(rows)]
     return _standardized(_tails(rows))
 
 
-def bsds300(path: Path) -> Splits:
-    """Natural image patches: 63 of 8 × 8 pixels in [0, 1], with noise, less the patch's mean.
+def bsds300(path: Path) -> PublishedRows:
+    """Natural image patches: 63 of 8 × 8 pixels in [0, 1], with noise, minus the patch's mean.
 
     Args:
         path: `BSDS300.hdf5` as published, ready; or the folder of `train.npy`, `validation.npy`
@@ -118,22 +119,24 @@ def bsds300(path: Path) -> Splits:
     """
     if path.is_file():
         with h5py.File(path) as file:
-            return Splits(*(np.asarray(file[part], np.float64) for part in Splits._fields))
+            return PublishedRows(
+                *(np.asarray(file[name], np.float64) for name in PublishedRows._fields)
+            )
     rng = np.random.RandomState(SEED)
     splits = []
-    for part in Splits._fields:
-        pixels = _array(path / f"{part}.npy", 64)
+    for name in PublishedRows._fields:
+        pixels = _array(path / f"{name}.npy", 64)
         splits.append(less_mean((pixels + rng.rand(*pixels.shape)) / 256))
-    return Splits(*splits)
+    return PublishedRows(*splits)
 
 
 def less_mean(patches: Patches) -> Patches:
-    """Patches less their mean, and without the pixel that then follows: N × 64 → N × 63."""
+    """Patches minus their mean, without the last pixel, which then follows: N × 64 → N × 63."""
     rows: Patches = (patches - patches.mean(1)[:, None])[:, :-1]
     return rows
 
 
-PROTOCOLS: dict[str, Callable[[Path], Splits]] = {
+PROTOCOLS: dict[str, Callable[[Path], PublishedRows]] = {
     "power": power,
     "gas": gas,
     "hepmass": hepmass,
@@ -142,29 +145,29 @@ PROTOCOLS: dict[str, Callable[[Path], Splits]] = {
 }
 
 
-def read(name: str, path: Path) -> Splits:
+def read(name: str, path: Path) -> PublishedRows:
     """The rows of a published protocol.
 
     Args:
         name: a key of `PROTOCOLS`.
-        path: the file or folder that the protocol's function names.
+        path: the file or folder that the docstring of the protocol's function describes.
 
     Raises:
-        DataError: it is not there or is something else.
+        DataError: there is no such file or folder, or it holds something else.
     """
     if not path.exists():
-        raise DataError(f"no data at {path}; protocol {name!r} wants {_wants(name)}")
+        raise DataError(f"no data at {path}; protocol {name!r} expects {_expected_files(name)}")
     try:
         return PROTOCOLS[name](path)
     except DataError:
         raise
     except Exception as error:  # parsers of untrusted bytes fail in every way there is
         raise DataError(
-            f"{path} is not what protocol {name!r} wants, {_wants(name)}: {error}"
+            f"{path} is not what protocol {name!r} expects, {_expected_files(name)}: {error}"
         ) from error
 
 
-def _wants(name: str) -> str:
+def _expected_files(name: str) -> str:
     text = PROTOCOLS[name].__doc__ or ""
     return " ".join(text.partition("path: ")[2].split()).rstrip(".")
 
@@ -175,8 +178,8 @@ def _array(path: Path, columns: int) -> Rows:
     return rows[~np.isnan(rows).any(1)]
 
 
-def _loaded_text(path: Path, skip: int, columns: int, most: int | None = None) -> Rows:
-    return _of_width(np.loadtxt(path, skiprows=skip, max_rows=most, ndmin=2), columns)
+def _loaded_text(path: Path, skip: int, columns: int, max_rows: int | None = None) -> Rows:
+    return _of_width(np.loadtxt(path, skiprows=skip, max_rows=max_rows, ndmin=2), columns)
 
 
 def _of_width(rows: Rows, columns: int) -> Rows:
@@ -209,20 +212,20 @@ def _hepmass_signal(folder: Path, name: str) -> Rows:
     return rows[rows[:, 0] == 1, 1:]
 
 
-def _not_repeated(rows: Rows) -> NDArray[np.bool_]:
+def _is_continuous(rows: Rows) -> NDArray[np.bool_]:
     """Which columns are continuous, by how often their smallest value is repeated."""
-    return (rows == rows.min(0)).sum(0) <= MOST_REPEATED  # type: ignore[no-any-return]
+    return (rows == rows.min(0)).sum(0) <= MAX_ROWS_OF_SMALLEST_VALUE  # type: ignore[no-any-return]
 
 
-def _tails(rows: Rows) -> Splits:
-    """The last tenth tests, and the last tenth of the rest validates."""
+def _tails(rows: Rows) -> PublishedRows:
+    """Split off the last tenth to test, and the last tenth of the rest to validate."""
     train, test = np.split(rows, [len(rows) - len(rows) // 10])
     train, validation = np.split(train, [len(train) - len(train) // 10])
-    return Splits(train, validation, test)
+    return PublishedRows(train, validation, test)
 
 
-def _standardized(splits: Splits) -> Splits:
-    """By mean and deviation of all rows that do not test."""
-    known = np.concatenate(splits[:2])
-    mean, scale = known.mean(0), known.std(0)
-    return Splits(*((rows - mean) / scale for rows in splits))
+def _standardized(splits: PublishedRows) -> PublishedRows:
+    """Standardize by mean and deviation of all rows that do not test."""
+    not_test = np.concatenate(splits[:2])
+    mean, scale = not_test.mean(0), not_test.std(0)
+    return PublishedRows(*((rows - mean) / scale for rows in splits))

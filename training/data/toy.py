@@ -23,7 +23,7 @@ def eight_gaussians(n: int, seed: int) -> Rows:
 
 
 def checkerboard(n: int, seed: int) -> Rows:
-    """The dark fields of a 4 × 4 board on [−2, 2]²."""
+    """The dark squares of a 4 × 4 board on [−2, 2]²."""
     rng = np.random.default_rng(seed)
     column = rng.integers(4, size=n)
     row = 2 * rng.integers(2, size=n) + column % 2

@@ -14,136 +14,140 @@ from tqdm import tqdm
 
 from models.bijection import Compose
 from models.flow import Flow
-from training.config import TermRecipe
+from training.config import LossRecipe
 from training.data import Dataset
-from training.distill import layer_matching as conditionals
+from training.distill.layer_matching import layers_of, match_layers, shared_layers
 from training.distill.losses import (
     BY_LAYERS,
     BY_ONE_LAYER,
     BY_PAIRS,
+    LOSSES,
     OF_LATENTS,
-    TERMS,
     WINDOWS,
-    Draw,
+    StudentDraw,
 )
 from training.errors import TrainingError
-from training.fit import ALONE, Loss, Team, start
+from training.fit import SINGLE_PROCESS, Loss, Processes, initialize_from_data
 from training.runs import Run
 
 ROWS_AT_ONCE = 1024
 
-# the share of a training that is done when the last terms count
-END = math.nextafter(1.0, 0.0)
+# On a GPU the teacher's draws take the time of launching kernels, however many rows these compute.
+TEACHER_ROWS_AT_ONCE = {"cpu": ROWS_AT_ONCE, "cuda": 8192}
 
-# A GPU's time for the teacher's draws is that of launching kernels, however many rows they are of.
-TAUGHT_AT_ONCE = {"cpu": ROWS_AT_ONCE, "cuda": 8192}
+# The largest progress below 1, at which the losses that last to the end count.
+END_OF_TRAINING = math.nextafter(1.0, 0.0)
 
 
-class Divergence(Loss):
-    """The loss of a student's draws.
+class DistillationLoss(Loss):
+    """The weighted sum of the losses of a student's draws.
 
     Args:
         student, teacher: without preprocessing; the teacher is not trained.
-        terms: of the loss.
+        losses: those to add up.
 
     Raises:
-        TrainingError: the student is none that this teacher can teach by these terms.
+        TrainingError: the student cannot learn from this teacher by these losses.
     """
 
-    def __init__(self, student: Flow, teacher: Flow, terms: list[TermRecipe]) -> None:
+    def __init__(self, student: Flow, teacher: Flow, losses: list[LossRecipe]) -> None:
         super().__init__()
-        kinds: set[str] = {term.kind for term in terms}
+        kinds: set[str] = {loss.kind for loss in losses}
         _check(student, teacher, kinds)
-        self.student, self.terms, self.share = student, terms, 0.0
-        self.steps = conditionals.steps(teacher, student) if kinds & BY_LAYERS else []
-        if kinds & BY_ONE_LAYER and len(self.steps) > 1:
+        self.student, self.losses, self.progress = student, losses, 0.0
+        self.matches = match_layers(teacher, student) if kinds & BY_LAYERS else []
+        if kinds & BY_ONE_LAYER and len(self.matches) > 1:
             raise TrainingError(
                 f"{', '.join(sorted(kinds & BY_ONE_LAYER))} is for teachers of one layer, not "
-                f"{len(self.steps)}: 'layers' is for more"
+                f"{len(self.matches)}: 'teacher_path' is for more"
             )
-        self._teacher = [teacher]  # a list: what is a module's own would be trained with it
+        self._teacher = [teacher]  # in a list, so that its parameters are not those of this module
 
     @property
-    def counting(self) -> list[TermRecipe]:
-        """The terms that count now."""
-        return [term for term in self.terms if term.start <= self.share < term.end]
+    def current(self) -> list[LossRecipe]:
+        """The losses that count at this progress of the training."""
+        return [loss for loss in self.losses if loss.start <= self.progress < loss.end]
 
     @property
     def phase(self) -> Hashable:
-        """Which those are, and what each is multiplied by."""
-        return tuple((term.kind, term.weight) for term in self.counting)
+        """The kinds and weights of the losses that count."""
+        return tuple((loss.kind, loss.weight) for loss in self.current)
 
-    def draw(self, inputs: Tensor, context: Tensor | None) -> Draw:
-        """Draws from latents, batch × 1 or 2 × latent shape, with what is paired with them."""
+    def draw(self, inputs: Tensor, context: Tensor | None) -> StudentDraw:
+        """Draws from latents, and from what is paired with them, batch × 1 or 2 × latent shape."""
         z, *pairs = inputs.unbind(1)
-        return Draw(
-            self.student, self._teacher[0], self.steps, z, context, pairs[0] if pairs else None
-        )
+        teacher, paired = self._teacher[0], pairs[0] if pairs else None
+        return StudentDraw(self.student, teacher, self.matches, z, context, paired)
 
     def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
-        """The terms that count now, added up: batch."""
+        """The sum of the losses that count: batch."""
         draw = self.draw(inputs, context)
-        return torch.stack([term.weight * TERMS[term.kind](draw) for term in self.counting]).sum(0)
+        return torch.stack([loss.weight * LOSSES[loss.kind](draw) for loss in self.current]).sum(0)
 
 
 class Distillation:
-    """What a student learns of its teacher (`objective.Objective`).
+    """What a student learns from its teacher (`objective.Objective` of `training.fit`).
 
     Args:
-        run: the student's.
+        run: the run of the student.
         flow: the student, on its device.
-        teacher: a flow with the same preprocessing; it is put on that device.
-        dataset: the teacher's data, of which contexts and first values are taken.
-        team: the processes that train together.
+        teacher: a flow with the same preprocessing, which is moved to that device.
+        dataset: the data of the teacher, for contexts and for initial values.
+        processes: those that train together.
 
     Raises:
-        TrainingError: see `Divergence`.
+        TrainingError: see `DistillationLoss`.
     """
 
     def __init__(
-        self, run: Run, flow: Flow, teacher: Flow, dataset: Dataset, team: Team = ALONE
+        self,
+        run: Run,
+        flow: Flow,
+        teacher: Flow,
+        dataset: Dataset,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         recipe = run.file.recipe.distill
         assert recipe is not None
-        self.recipe, self.seed, self.team = recipe, run.file.recipe.fit.seed, team
+        self.recipe, self.seed, self.processes = recipe, run.file.recipe.fit.seed, processes
         self.flow, self.dataset, self.rows = flow, dataset, recipe.rows
         if recipe.temperature != 1 and flow.base.name != "normal":
             raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
-        fixed = len(run.file.flow["preprocessing"])
-        self.student, self.teacher = (without_first(part, fixed) for part in (flow, teacher))
-        self.loss = Divergence(self.student, self.teacher, recipe.terms)
+        fixed = len(run.file.flow.preprocessing)
+        self.student, self.teacher = (without_first(f, fixed) for f in (flow, teacher))
+        self.loss = DistillationLoss(self.student, self.teacher, recipe.losses)
         self.contexts: Tensor | None = None
-        if dataset.train_context is not None:
-            self.contexts = torch.from_numpy(dataset.train_context).to(flow.like)
-        by_pairs = any(term.kind in BY_PAIRS for term in recipe.terms)
+        if dataset.train.context is not None:
+            self.contexts = torch.from_numpy(dataset.train.context).to(flow.like)
+        by_pairs = any(loss.kind in BY_PAIRS for loss in recipe.losses)
         z, context = self._latents(recipe.validation_rows, self.seed + 1)
         inputs = z[:, None]
         if by_pairs and recipe.chosen_by == "loss":
-            inputs, context = self._taught(z, context)
-        held = team.share(len(inputs))
-        self.validation = inputs[held], None if context is None else context[held]
+            inputs, context = self._pair(z, context)
+        shard = processes.shard(len(inputs))
+        self.validation = inputs[shard], None if context is None else context[shard]
         self.pool: tuple[Tensor, Tensor | None] | None = None
         if by_pairs:
             z, context = self._latents(recipe.rows, self.seed + 2)
-            self.pool = self._taught(recipe.temperature * z, context)
+            self.pool = self._pair(recipe.temperature * z, context)
             self.rows = len(self.pool[0])
 
-    def start(self) -> None:
-        """Begin with the teacher's linear maps and embeddings, where layers match."""
-        start(self.flow, self.dataset, self.seed)
-        if not self.loss.steps:
+    def initialize_from_data(self) -> None:
+        """Initialize from data, then copy the teacher's linear maps where the layers match."""
+        initialize_from_data(self.flow, self.dataset, self.seed)
+        if not self.loss.matches:
             return
-        for theirs, ours in conditionals.shared_layers(self.teacher, self.student):
-            ours.load_state_dict(theirs.state_dict())
+        for teacher, student in shared_layers(self.teacher, self.student):
+            student.load_state_dict(teacher.state_dict())
 
-    def batch(self, chosen: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
-        """Fresh latents and contexts; those of these numbers where they were paired before."""
-        self.loss.share = share
+    def batch(self, rows: Tensor, progress: float) -> tuple[Tensor, Tensor | None]:
+        """Latents and contexts: those of the pool, with their pairs, or fresh ones without."""
+        self.loss.progress = progress
         if self.pool is not None:
-            pairs, context = self.pool
-            return pairs[chosen], None if context is None else context[chosen]
-        like, n = self.flow.like, len(chosen)
+            inputs, context = self.pool
+            return inputs[rows], None if context is None else context[rows]
+        like, n = self.flow.like, len(rows)
         z = self.recipe.temperature * self.flow.base.sample(n).to(like)
         context = None
         if self.contexts is not None:
@@ -151,71 +155,75 @@ class Distillation:
         return z[:, None], context
 
     def score(self, flow: Flow) -> float:
-        """Minus what the weights are chosen by, in nats, by draws that are always the same.
+        """Minus what the weights are chosen by, in nats, over draws of the same latents each time.
 
-        Those that overflow do not count: `fidelity` says how many there are.
+        Draws that overflow are left out; `fidelity` reports how many there are.
         """
         flow.eval()
-        self.loss.share = END
+        self.loss.progress = END_OF_TRAINING
         with torch.no_grad():
-            parts = [
-                self.loss(part, seen)
+            chunks = [
+                self.loss(z, context)
                 if self.recipe.chosen_by == "loss"
-                else TERMS["kl"](self.loss.draw(part, seen))
-                for part, seen in batches(*self.validation)
+                else LOSSES["kl"](self.loss.draw(z, context))
+                for z, context in batches(*self.validation)
             ]
-        found = torch.cat(parts).double()
-        found = found[torch.isfinite(found)]
-        total, count = self.team.total(float(found.sum())), self.team.total(len(found))
+        losses = torch.cat(chunks).double()
+        losses = losses[torch.isfinite(losses)]
+        total = self.processes.all_reduce_sum(float(losses.sum()))
+        count = self.processes.all_reduce_sum(len(losses))
         return -total / count if count else -math.inf
 
-    def culprits(self, bad: Tensor) -> str:
-        """How many draws have no finite loss: there is nothing to look at in them."""
-        return f"{len(bad)} of the student's draws have no finite loss"
+    def describe_rows(self, rows: Tensor) -> str:
+        """How many draws have no finite loss; their numbers mean nothing to a user."""
+        return f"{len(rows)} of the student's draws have no finite loss"
 
-    def _taught(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Latents beside what the teacher makes of them, less those of which it makes no numbers.
+    def _pair(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Latents beside what the teacher decodes them to, without the draws that overflow.
 
-        Batch × 2 × latent shape, and contexts.
+        Returns:
+            Batch × 2 × latent shape, and the contexts.
         """
-        rows = TAUGHT_AT_ONCE[z.device.type]
-        parts = tqdm(batches(z, context, rows), "teacher's draws", unit_scale=rows, delay=5)
+        rows = TEACHER_ROWS_AT_ONCE[z.device.type]
+        chunks = tqdm(batches(z, context, rows), "teacher's draws", unit_scale=rows, delay=5)
         with torch.no_grad():
-            x = torch.cat([self.teacher.decode(part, seen)[0] for part, seen in parts])
+            x = torch.cat([self.teacher.decode(*chunk)[0] for chunk in chunks])
         finite = torch.isfinite(x.flatten(1)).all(1)
-        if lost := int((~finite).sum()):
+        if overflowing := int((~finite).sum()):
             warnings.warn(
-                f"{lost} of {len(x)} draws of the teacher overflow and are left out", stacklevel=2
+                f"{overflowing} of {len(x)} draws of the teacher overflow and are left out",
+                stacklevel=2,
             )
         pairs = torch.stack([z[finite], x[finite]], 1)
         return pairs, None if context is None else context[finite]
 
     def _latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        """Latents and contexts that depend on the seed alone: n × latent shape, n × columns."""
         generator = torch.Generator().manual_seed(seed)
         z = self.flow.base.sample(n, generator).to(self.flow.like)
         if self.contexts is None:
             return z, None
-        chosen = torch.randint(len(self.contexts), (n,), generator=generator)
-        return z, self.contexts[chosen.to(z.device)]
+        rows = torch.randint(len(self.contexts), (n,), generator=generator)
+        return z, self.contexts[rows.to(z.device)]
 
 
 def without_first(flow: Flow, layers: int) -> Flow:
-    """The same flow, not a copy, from one of its layers on."""
-    return Flow(flow.base, Compose(conditionals.layers_of(flow)[layers:]), flow.features)
+    """The same flow without its first layers; the others are shared, not copied."""
+    return Flow(flow.base, Compose(layers_of(flow)[layers:]), flow.features)
 
 
 def batches(
     z: Tensor, context: Tensor | None, rows: int = ROWS_AT_ONCE
 ) -> list[tuple[Tensor, Tensor | None]]:
-    """Rows and their contexts, so many at once."""
-    parts = torch.split(z, rows)
+    """Split latents and their contexts into batches of so many rows."""
+    latents = torch.split(z, rows)
     if context is None:
-        return [(part, None) for part in parts]
-    return list(zip(parts, torch.split(context, rows), strict=True))
+        return [(batch, None) for batch in latents]
+    return list(zip(latents, torch.split(context, rows), strict=True))
 
 
 def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
-    """Whether the pair can be compared at all."""
+    """Refuse flows that cannot be compared by these kinds of losses."""
     if teacher.bijection.encode_cost != "parallel":
         raise TrainingError("the teacher scores in many passes: give one that scores in one")
     if student.bijection.decode_cost != "parallel":
@@ -225,9 +233,10 @@ def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
         raise TrainingError(
             f"spectra are of sequences of at least {WINDOWS[0]} values, not {length}"
         )
-    bases = [(flow.base.name, flow.base.describe()) for flow in (student, teacher)]
-    if kinds & (OF_LATENTS | BY_LAYERS) and bases[0] != bases[1]:
+    student_base, teacher_base = ((f.base.name, f.base.describe()) for f in (student, teacher))
+    of_same_base = kinds & (OF_LATENTS | BY_LAYERS)
+    if of_same_base and student_base != teacher_base:
         raise TrainingError(
-            f"a student that learns by {', '.join(sorted(kinds & (OF_LATENTS | BY_LAYERS)))} has "
-            f"its teacher's base, {bases[1]}, not {bases[0]}"
+            f"a student that learns by {', '.join(sorted(of_same_base))} has its teacher's base, "
+            f"{teacher_base}, not {student_base}"
         )

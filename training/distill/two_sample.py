@@ -9,14 +9,14 @@ from sklearn.preprocessing import StandardScaler
 
 
 def accuracy(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> float:
-    """How often the better of two classifiers is right about rows that it was not trained on.
+    """The held-out accuracy of the better of two classifiers.
 
     Lopez-Paz & Oquab 2017. A network of two hidden layers and gradient boosting, trained on half
-    of the rows and tested on the other half. 0.5 where the samples are of one distribution.
+    of the rows and tested on the other half. It is about 0.5 if both samples have one distribution.
 
     Args:
-        first, second: N × D each; what one has more than the other does not count.
-        seed: of the classifiers.
+        first, second: the samples, N × D each; the excess rows of the larger one are left out.
+        seed: seed of the classifiers.
     """
     half = min(len(first), len(second)) // 2
     label = np.repeat([0, 1], half)

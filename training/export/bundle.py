@@ -29,7 +29,7 @@ from service.bundle import (
 from training.data import Dataset, per_coordinate
 from training.errors import ExportError
 from training.export.graphs import draft
-from training.export.inverse_search import FASTEST, Wanted, fastest
+from training.export.inverse_search import FASTEST, InverseRequest, fastest
 from training.export.torch_export import OPSET
 from training.export.verify import Errors, Reference, tolerances, verify
 from training.files import write_atomically
@@ -46,32 +46,32 @@ def export(
     evaluation: HeldOut,
     store: Path,
     name: str,
-    wanted: Wanted = FASTEST,
+    request: InverseRequest = FASTEST,
     fidelity: Fidelity | None = None,
 ) -> tuple[Path, Manifest]:
-    """Write a run's best flow as a new version of a bundle.
+    """Write the best flow of a run as a new version of a bundle.
 
     Args:
         run: the run.
         dataset: its data; the graphs are verified on its test rows.
-        evaluation: the held-out figures to state.
-        store: folder of bundles, made if need be.
-        name: the bundle's name.
-        wanted: how masked layers are inverted.
-        fidelity: of a student to its teacher, to state.
+        evaluation: the held-out figures for the manifest.
+        store: folder of bundles, created if it is missing.
+        name: name of the bundle.
+        request: which inverses of masked layers to choose from.
+        fidelity: how close a student is to its teacher, for the manifest.
 
     Returns:
         The folder store/<name>/<version> and the manifest in it.
 
     Raises:
-        ExportError: a name that is not allowed, or graphs that miss the tolerances in float32
-            arithmetic and in float64.
+        ExportError: the name is not allowed, or a graph misses the tolerances both in float32 and
+            in float64 arithmetic.
     """
     if not NAME.fullmatch(name):
         raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
     reference = Reference(flow, dataset)
-    graphs = {which: _verified(which, flow, reference, wanted) for which in FILES}
+    graphs = {which: _verified(which, flow, reference, request) for which in FILES}
     contents = {FILES[which]: graph.content for which, graph in graphs.items()}
     inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
     parent = store / name
@@ -106,8 +106,8 @@ def export(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-class _Graph(NamedTuple):
-    """One direction: its ONNX file, and what the manifest says of it."""
+class _VerifiedGraph(NamedTuple):
+    """One direction: its ONNX file, and what the manifest states about it."""
 
     content: bytes
     number: Number
@@ -115,42 +115,45 @@ class _Graph(NamedTuple):
     inverse: InverseReport | None
 
 
-def _verified(direction: Direction, flow: Flow, reference: Reference, wanted: Wanted) -> _Graph:
-    """A graph in float32 arithmetic or, where a steep flow misses the bars so, in float64."""
+def _verified(
+    direction: Direction, flow: Flow, reference: Reference, request: InverseRequest
+) -> _VerifiedGraph:
+    """A graph in float32 arithmetic or, if a steep flow misses the bars in it, in float64."""
     source, target = ("x", "z") if direction == "encode" else ("z", "x")
     expected = reference.expected[direction]
     missed: ExportError | None = None
     for number in typing.get_args(Number):
-        made = copy.deepcopy(flow).double() if number == "float64" else flow
+        typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
         try:
-            graph, how = fastest(draft(made, source, target), expected.feed, wanted)
+            graph, inverse = fastest(draft(typed_flow, source, target), expected.feed, request)
             errors = verify(direction, expected, graph)
         except ExportError as error:
             missed = missed or error
         except RuntimeNotImplemented:  # onnxruntime has no erf in float64
             break
         else:
-            if how is not None:
+            if inverse is not None:
                 residual = reference.residual(direction, graph)
-                how = how.model_copy(update={"residual": residual})
-            return _Graph(graph, number, errors, how)
+                inverse = inverse.model_copy(update={"residual": residual})
+            return _VerifiedGraph(graph, number, errors, inverse)
     assert missed is not None
     raise missed
 
 
-def _arithmetic(graphs: Iterable[_Graph]) -> Arithmetic:
+def _arithmetic(graphs: Iterable[_VerifiedGraph]) -> Arithmetic:
+    """The number type of both graphs, or `mixed`."""
     numbers = {graph.number for graph in graphs}
     return numbers.pop() if len(numbers) == 1 else "mixed"
 
 
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:
-    """What a manifest says beside name, version, files, tolerances and checksum."""
+    """All keys of a manifest but name, version, files, tolerances and checksum."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = np.sort(log_prob(flow, dataset.test[None], dataset.test_context))
+    scores = np.sort(log_prob(flow, dataset.test.rows[None], dataset.test.context))
     return {
         "format_version": FORMAT_VERSION,
-        "family": run.file.flow["family"],
+        "family": run.file.flow.family,
         "event_shape": list(bijection.event_shape),
         "latent_shape": list(bijection.latent_shape),
         "dtype": "float32",
@@ -159,10 +162,9 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "context_shape": None if flow.context_shape is None else list(flow.context_shape),
         "context": [column.model_dump() for column in dataset.context] or None,
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
-        # a whitening matrix is in the graphs: a manifest is for reading
+        # without the whitening matrix, which is in the graphs: a manifest is for people to read
         "preprocessing": [
-            {key: value for key, value in step.items() if key != "matrix"}
-            for step in run.file.flow["preprocessing"]
+            step.model_dump(exclude={"matrix"}) for step in run.file.flow.preprocessing
         ],
         "support": None
         if bijection.support is None
@@ -190,22 +192,23 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
 
 
 def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
-    """What a student's manifest says of its teacher, and of the newest bundle of its weights."""
+    """What the manifest of a student states about its teacher, and the newest bundle of that."""
     teacher = run.file.teacher
     assert teacher is not None
     parent = store / teacher.name
-    same = [
+    same_weights = [
         v
         for v in bundle.versions(parent)
         if bundle.read(parent / str(v)).weights_sha256 == teacher.sha256
     ]
     return {
         "teacher": teacher.name,
-        "version": max(same, default=None),
+        "version": max(same_weights, default=None),
         "sha256": teacher.sha256,
         "fidelity": fidelity.model_dump(),
     }
 
 
 def _finite(value: float) -> float | None:
+    """None, which JSON has, in place of −∞."""
     return float(value) if np.isfinite(value) else None

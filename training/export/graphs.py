@@ -11,46 +11,46 @@ from models.flow import Flow
 from models.layers import Inverse, MaskedAutoregressive
 from models.numerics import fold
 from training.export.masked_inverse import defer, expand, is_deferred
-from training.export.onnx_functions import Functions
+from training.export.onnx_functions import OnnxFunctions
 from training.export.torch_export import trace
 
 
-class _Direction(nn.Module):
-    """One direction of a flow as a module whose call is a graph from float32 to float32."""
+class _DirectionModule(nn.Module):
+    """One direction of a flow as a module with float32 inputs and outputs."""
 
     def __init__(self, flow: Flow, encodes: bool) -> None:
         super().__init__()
         self.flow, self.encodes = flow, encodes
 
     def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        go = self.flow.encode if self.encodes else self.flow.decode
+        call = self.flow.encode if self.encodes else self.flow.decode
         context = None if context is None else context.to(self.flow.like)
-        out, log_prob = go(value.to(self.flow.like), context)
-        return out.float(), log_prob.float()
+        output, log_prob = call(value.to(self.flow.like), context)
+        return output.float(), log_prob.float()
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One direction of a flow, in which the inverses of masked layers wait to be written.
+    """One exported direction of a flow, in which the inverses of masked layers are still missing.
 
     Args:
-        model: what the exporter made of it.
-        layers: the flow's masked layers, folded.
-        functions: traced parts of theirs.
+        model: the exported model, with one node for each missing inverse.
+        layers: the masked layers of the flow, folded.
+        functions: their univariate maps and activations.
     """
 
     model: onnx.ModelProto
     layers: list[MaskedAutoregressive]
-    functions: Functions
+    functions: OnnxFunctions
 
     @property
     def sequential(self) -> int:
-        """The most coordinates that a layer finds one after another; 0 where none does."""
-        waiting = [node.attribute[0].i for node in self.model.graph.node if is_deferred(node)]
-        return max((self.layers[i].order.numel() for i in waiting), default=0)
+        """The largest number of coordinates of a missing inverse; 0 if none is missing."""
+        deferred = [node.attribute[0].i for node in self.model.graph.node if is_deferred(node)]
+        return max((self.layers[i].order.numel() for i in deferred), default=0)
 
     def finish(self, inverse: Inverse | None) -> bytes:
-        """The ONNX file; `inverse` is how masked layers are inverted, where any waits for it."""
+        """The ONNX file, with masked layers inverted by `inverse`: None if none is missing."""
         model = self.model
         if inverse is not None:
             model = expand(model, self.layers, self.functions, inverse)
@@ -59,10 +59,10 @@ class Draft:
 
 
 def draft(flow: Flow, source: str, target: str) -> Draft:
-    """One direction of a flow as a graph of any batch size, float32 outside.
+    """Export one direction of a flow, for any batch size, with float32 inputs and outputs.
 
     Args:
-        flow: the flow; the graph computes in its number type.
+        flow: the flow, in whose number type the graph computes.
         source, target: names of the graph's input and first output: x and z to encode, z and x
             to decode. The second output is log_prob; a conditional flow has the input context.
     """
@@ -74,5 +74,5 @@ def draft(flow: Flow, source: str, target: str) -> Draft:
     if flow.context_shape is not None:
         shapes["context"] = flow.context_shape
     inputs = {name: torch.zeros(3, *shape) for name, shape in shapes.items()}
-    model = trace(_Direction(folded, encodes), inputs, [target, "log_prob"])
-    return Draft(model, layers, Functions(flow.like.dtype))
+    model = trace(_DirectionModule(folded, encodes), inputs, [target, "log_prob"])
+    return Draft(model, layers, OnnxFunctions(flow.like.dtype))

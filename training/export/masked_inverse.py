@@ -2,10 +2,10 @@
 
 The algorithm is that of `models.layers.sequential_inverse`.
 
-torch's exporter takes minutes over as many loops as there are blocks. So it is shown a single node
-for that direction of a layer (`Deferred`), and what the node stands for is written here, with the
-weights of each block and each step as constants of their own (`expand`). Univariate maps and
-activations are still what torch makes of them, as functions of the model.
+The exporter of torch takes minutes for as many loops as there are blocks. Therefore it sees a
+single node for that direction of a layer (`Deferred`), which `expand` replaces by a subgraph, with
+the weights of each block and each step as separate constants. Univariate maps and activations are
+exported by torch, as functions of the model.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from onnx import helper
 from torch import Tensor, nn
 
 from models.bijection import Bijection
-from models.layers import LARGEST, Inverse, MaskedAutoregressive
+from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
 from models.networks import Block
 from training.export.onnx_builder import Writer
-from training.export.onnx_functions import DOMAIN, Functions
+from training.export.onnx_functions import DOMAIN, OnnxFunctions
 
 NODE = "MaskedInverse"
 
 
 class Deferred(Bijection):
-    """A masked layer whose `decode` is exported as one node, for `expand` to write.
+    """A masked layer whose `decode` is exported as one node, which `expand` replaces.
 
     Args:
-        layer: it.
-        index: by which `expand` finds it.
+        layer: the layer.
+        index: its index in the list that `expand` is given.
     """
 
     def __init__(self, layer: MaskedAutoregressive, index: int) -> None:
@@ -54,7 +54,7 @@ class Deferred(Bijection):
 
 
 def defer(flow: nn.Module) -> list[MaskedAutoregressive]:
-    """Put every masked layer of a flow into a `Deferred`; gives them by their index."""
+    """Wrap every masked layer of a flow in a `Deferred`; returns the layers by their index."""
     layers: list[MaskedAutoregressive] = []
     for parent in list(flow.modules()):
         for name, child in parent.named_children():
@@ -65,49 +65,49 @@ def defer(flow: nn.Module) -> list[MaskedAutoregressive]:
 
 
 def is_deferred(node: onnx.NodeProto) -> bool:
-    """Whether a node stands for a layer's sequential direction."""
+    """Whether a node stands for the sequential direction of a layer."""
     return (node.domain, node.op_type) == (DOMAIN, NODE)
 
 
 def expand(
     model: onnx.ModelProto,
     layers: Sequence[MaskedAutoregressive],
-    functions: Functions,
+    functions: OnnxFunctions,
     inverse: Inverse,
 ) -> onnx.ModelProto:
-    """A copy of a model in which each node of a `Deferred` is written out.
+    """A copy of a model in which each node of a `Deferred` is replaced by its subgraph.
 
     Args:
-        model: what the exporter made of a flow.
-        layers: what `defer` gave for that flow, folded.
-        functions: those of the layers, traced where they are not yet.
-        inverse: how the coordinates of a block are found.
+        model: the exported flow.
+        layers: the list that `defer` returned for that flow, folded.
+        functions: those of the layers; functions that are missing are added.
+        inverse: how the coordinates of a block are computed.
     """
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    del made.graph.node[:]
+    expanded = onnx.ModelProto()
+    expanded.CopyFrom(model)
+    del expanded.graph.node[:]
     for node in model.graph.node:
         if not is_deferred(node):
-            made.graph.node.append(node)
+            expanded.graph.node.append(node)
             continue
         index = node.attribute[0].i
         writer = Writer(f"layer{index}_")
         _Layer(writer, layers[index], functions, inverse).write(*node.input, outputs=node.output)
-        made.graph.node.extend(writer.nodes)
-        made.graph.initializer.extend(writer.constants)
-    made.functions.extend(functions.made)
-    made.graph.initializer.extend(functions.constants)
-    return made
+        expanded.graph.node.extend(writer.nodes)
+        expanded.graph.initializer.extend(writer.constants)
+    expanded.functions.extend(functions.protos)
+    expanded.graph.initializer.extend(functions.constants)
+    return expanded
 
 
 class _Layer:
-    """Writes one layer's sequential direction; a value's name stands for it."""
+    """Writes the sequential direction of one layer; strings are names of values."""
 
     def __init__(
         self,
         writer: Writer,
         layer: MaskedAutoregressive,
-        functions: Functions,
+        functions: OnnxFunctions,
         inverse: Inverse,
     ) -> None:
         self.writer, self.inverse = writer, inverse
@@ -119,13 +119,13 @@ class _Layer:
         self.dtype = torch.empty(0, dtype=functions.dtype).numpy().dtype
 
     def write(self, z: str, context: str | None = None, *, outputs: Sequence[str]) -> None:
-        """Write it from z, batch × D in order, to `outputs`: x, batch × D in order, and log_det."""
+        """Write the nodes from z to `outputs`: x, batch × D in order like z, and log_det, batch."""
         write = self.writer
         if self.inverse.method == "jacobi":
             results = self._blocks(z, context)
         else:
-            # A loop of one step, for a graph of its own: onnxruntime plans the memory of a graph
-            # in a time that is quadratic in its values, and five layers of 43 coordinates took 10 s
+            # A loop of one step, which makes a separate graph: onnxruntime plans the memory of a
+            # graph in a time quadratic in its values, and five layers of 43 coordinates took 10 s
             self.writer = Writer(write.prefix, write)
             results = self._blocks(z, context)
             once = self.writer.one("Identity", write.constant(np.bool_(True)))
@@ -135,81 +135,81 @@ class _Layer:
         write.name_output(outputs[1], "ReduceSum", results[1], write.integers(1), keepdims=0)
 
     def _blocks(self, z: str, context: str | None) -> list[str]:
-        """Block after block: x and log|dx/dz|, both batch × D (`ordered.invert`)."""
+        """Write all blocks: x and log|dx/dz|, both batch × D (`sequential_inverse.invert`)."""
         write = self.writer
-        # for each linear layer what it reads of the blocks so far, None where that is nothing
-        read: list[str | None] = [None] * len(self.network.linears)
-        read[0] = context
+        # for each linear layer the units of earlier blocks that it reads, None if there are none
+        units: list[str | None] = [None] * len(self.network.linears)
+        units[0] = context
         blocks = self.network.blocks(self.inverse.width)
         widths = [len(block.ends) - 1 for block in blocks]
-        found, log_slopes = [], []
-        for block, width, ours in zip(blocks, widths, write.cut(z, widths), strict=True):
+        xs, log_slopes = [], []
+        for block, width, target in zip(blocks, widths, write.cut(z, widths), strict=True):
             before = [
-                None if value is None else write.one("Gemm", value, *map(write.tensor, terms))
-                for value, *terms in zip(read, block.before, block.bias, strict=True)
+                None if read is None else write.one("Gemm", read, *map(write.tensor, weights))
+                for read, *weights in zip(units, block.before, block.bias, strict=True)
             ]
-            one_by_one = self.inverse.method == "ordered" or width == 1
-            find = self._ordered if one_by_one else self._jacobi
-            x, log_slope, *hidden = find(ours, before, block)
-            # beyond it nothing is known of the coordinates that follow
-            x = write.one("Where", self._known(write, x), x, write.constant(self.dtype.type("nan")))
-            read = [
-                mine if theirs is None else write.join([theirs, mine])
-                for theirs, mine in zip(read, [x, *hidden], strict=True)
+            one_by_one = self.inverse.method == "sequential" or width == 1
+            solve_block = self._sequential if one_by_one else self._jacobi
+            x, log_slope, *hidden = solve_block(target, before, block)
+            # beyond the limit the coordinates that follow are undefined
+            below_limit, nan = self._below_limit(write, x), write.constant(self.dtype.type("nan"))
+            x = write.one("Where", below_limit, x, nan)
+            units = [
+                new if earlier is None else write.join([earlier, new])
+                for earlier, new in zip(units, [x, *hidden], strict=True)
             ]
-            found.append(x)
+            xs.append(x)
             log_slopes.append(log_slope)
-        return [write.join(found), write.join(log_slopes)]
+        return [write.join(xs), write.join(log_slopes)]
 
-    def _ordered(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
-        """One coordinate after another (`ordered._ordered`)."""
+    def _sequential(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+        """Write one coordinate after another (`sequential_inverse._sequential`)."""
         write, last = self.writer, len(before) - 1
-        places = len(block.ends) - 1
-        pieces = [self._pieces(i, before[i], block) for i in range(last + 1)]
+        bases = [self._bases(i, before[i], block) for i in range(last + 1)]
         levels: list[list[str]] = [[] for _ in before]
         log_slopes = []
-        for place, target in enumerate(write.cut(z, [1] * places)):
+        for position, target in enumerate(write.cut(z, [1] * (len(block.ends) - 1))):
             units: str | None = None
             for i in range(last + 1):
-                ours = slice(block.ends[place][i + 1], block.ends[place + 1][i + 1])
-                if ours.start == ours.stop:  # no hidden unit is this place's
+                own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
+                if own.start == own.stop:  # this position has no unit in this layer
                     continue
-                above, seen = pieces[i][place], block.seen(place, i)
-                if seen:
-                    weight = write.tensor(block.within[i][:seen, ours])
-                    above = write.one("Gemm", levels[i][-1], weight, above)
+                outputs, read = bases[i][position], block.units_read(position, i)
+                if read:
+                    weight = write.tensor(block.within[i][:read, own])
+                    outputs = write.one("Gemm", levels[i][-1], weight, outputs)
                 elif before[i] is None:
-                    above = self._rows(z, above, ours.stop - ours.start)
+                    outputs = self._repeat(z, outputs, own.stop - own.start)
                 if i < last:
-                    units = self._units(write, above, units)
+                    units = self._units(write, outputs, units)
                     levels[i + 1] = [write.join([*levels[i + 1], units])]
             flat = write.one("Squeeze", target, write.integers(1))
             x, log_slope = (
                 write.one("Unsqueeze", value, write.integers(1))
-                for value in write.call(self.decode, flat, above)
+                for value in write.call(self.decode, flat, outputs)
             )
             levels[0] = [write.join([*levels[0], x])]
             log_slopes.append(log_slope)
         return [levels[0][0], write.join(log_slopes), *(level[0] for level in levels[1:])]
 
-    def _pieces(self, layer: int, before: str | None, block: Block) -> list[str]:
-        """What the units of each place have from earlier blocks, "" for places that have none."""
+    def _bases(self, layer: int, before: str | None, block: Block) -> list[str]:
+        """What each position's units have from earlier blocks; "" for positions without units."""
         widths = np.diff([end[layer + 1] for end in block.ends]).tolist()
         if before is None:
-            parts = torch.split(block.bias[layer], widths)
-            return [self.writer.tensor(part) if len(part) else "" for part in parts]
-        cut = iter(self.writer.cut(before, [width for width in widths if width]))
-        return [next(cut) if width else "" for width in widths]
+            biases = torch.split(block.bias[layer], widths)
+            return [self.writer.tensor(bias) if len(bias) else "" for bias in biases]
+        columns = iter(self.writer.cut(before, [width for width in widths if width]))
+        return [next(columns) if width else "" for width in widths]
 
-    def _rows(self, z: str, row: str, width: int) -> str:
-        """One row for each row of z."""
+    def _repeat(self, z: str, row: str, width: int) -> str:
+        """Repeat a row as often as z has rows."""
         write = self.writer
         batch = write.one("Shape", z, start=0, end=1)
         shape = write.one("Concat", batch, write.integers(width), axis=0)
         return write.one("Expand", row, shape)
 
     def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
-        """All coordinates at once, until they stand still (`ordered._jacobi`)."""
+        """Write sweeps over all coordinates until they converge (`sequential_inverse._jacobi`)."""
         write, width = self.writer, len(block.ends) - 1
         bases = [
             write.tensor(bias) if base is None else base
@@ -226,14 +226,16 @@ class _Layer:
         theta = body.one("Gemm", levels[-1], weights[-1], bases[-1])
         theta = body.one("Reshape", theta, write.integers(-1, self.size))
         x, log_slope = body.call(self.decode, flat, theta)
-        known = body.one("Where", self._known(body, x), x, write.constant(self.dtype.type(0)))
-        now = body.one("Reshape", known, shape)
+        zero = write.constant(self.dtype.type(0))
+        limited = body.one("Where", self._below_limit(body, x), x, zero)
+        now = body.one("Reshape", limited, shape)
         results = [now, x, log_slope, *levels[1:]]
         graph = body.loop_body(last, self._moving(body, now, last), results, self.dtype)
         _, *flats = write.loop(width + 1, graph, [self._zeros(write, z)] * len(results))
         return [*(write.one("Reshape", value, shape) for value in flats[:2]), *flats[2:]]
 
     def _zeros(self, write: Writer, like: str) -> str:
+        """Zeros of the shape of another value."""
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
         zero = helper.make_tensor("", kind, [1], [0])
         return write.one("ConstantOfShape", write.one("Shape", like), value=zero)
@@ -250,11 +252,14 @@ class _Layer:
             still = write.one("LessOrEqual", change, write.one("Mul", scale, tolerance))
         return write.one("Not", write.one("ReduceMin", still, keepdims=0))
 
-    def _known(self, write: Writer, x: str) -> str:
-        return write.one("Less", write.one("Abs", x), write.constant(self.dtype.type(LARGEST)))
+    def _below_limit(self, write: Writer, x: str) -> str:
+        """Whether each coordinate is below `COORDINATE_LIMIT` in magnitude."""
+        return write.one(
+            "Less", write.one("Abs", x), write.constant(self.dtype.type(COORDINATE_LIMIT))
+        )
 
-    def _units(self, write: Writer, above: str, units: str | None) -> str:
-        """Units of a hidden layer; `units` are those of the one before it."""
-        if units is None or not self.network.conditioner.residual:
-            return write.call(self.first_units, above)[0]
-        return write.call(self.next_units, above, units)[0]
+    def _units(self, write: Writer, preactivation: str, before: str | None) -> str:
+        """The units of a hidden layer; `before` are those of the previous hidden layer."""
+        if before is None or not self.network.conditioner.residual:
+            return write.call(self.first_units, preactivation)[0]
+        return write.call(self.next_units, preactivation, before)[0]

@@ -1,4 +1,4 @@
-"""Parts of masked layers as functions of an ONNX model, traced once for all their uses."""
+"""Univariate maps and activations as functions of an ONNX model, each traced once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,54 +15,60 @@ from training.export.torch_export import OPSET, trace
 DOMAIN = "bijecta"
 
 
-class Call(NamedTuple):
-    """How a function is called."""
+class OnnxFunction(NamedTuple):
+    """How a node calls a function.
+
+    Args:
+        name: operator type of the node, in `DOMAIN`.
+        constants: names of the inputs after the others. As constants inside the function, every
+            call would have copies of them.
+        outputs: number of outputs.
+    """
 
     name: str
     constants: tuple[str, ...]
-    """What it takes after its other inputs. Of its own, each call would have copies of them."""
     outputs: int
 
 
-class Functions:
-    """The functions of one model and their constants, each made once.
+class OnnxFunctions:
+    """The functions of one model and their constants; each is added on first use.
 
     Args:
-        dtype: what they compute in.
+        dtype: the number type that they compute in.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.made: list[onnx.FunctionProto] = []
+        self.protos: list[onnx.FunctionProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._calls: dict[tuple[object, ...], Call] = {}
+        self._functions: dict[tuple[object, ...], OnnxFunction] = {}
 
-    def decode(self, univariate: UnivariateMap) -> Call:
+    def decode(self, univariate: UnivariateMap) -> OnnxFunction:
         """`univariate.decode`: z, points, and theta, points × size → x and log|dx/dz|, points."""
-        # Of one axis: loops inside a map export with a single axis of any length, and where the
-        # last axis is of length 1 onnxruntime is a hundred times slower with constants
+        # Points have one axis: loops inside a map are exported with a single dynamic axis, and
+        # onnxruntime takes a hundred times as long with constants where the last axis has length 1
         inputs = {"z": self._zeros(3), "theta": self._zeros(3, univariate.size)}
         return self._function(
             (type(univariate), *sorted(vars(univariate).items())),
-            _Call(univariate.decode),
+            _FunctionModule(univariate.decode),
             inputs,
             ("x", "log_slope"),
             ("points",),
         )
 
-    def hidden_units(self, conditioner: Conditioner, follows: bool) -> Call:
-        """`conditioner.hidden_units`: a preactivation and, where it counts, units before → units.
+    def hidden_units(self, conditioner: Conditioner, follows: bool) -> OnnxFunction:
+        """`conditioner.hidden_units`: a preactivation and perhaps units before → units.
 
         Args:
-            conditioner: of the network.
-            follows: the layer comes after another hidden layer, whose units a residual one adds.
+            conditioner: that of the network.
+            follows: whether another hidden layer comes before, whose units a residual layer adds.
         """
         inputs = {"preactivation": self._zeros(3, 5)}
         if follows:
             inputs["before"] = self._zeros(3, 5)
         return self._function(
             (conditioner.activation, conditioner.residual and follows),
-            _Call(
+            _FunctionModule(
                 lambda preactivation, before=None: conditioner.hidden_units(preactivation, before)
             ),
             inputs,
@@ -80,17 +86,17 @@ class Functions:
         inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         dynamic: Sequence[str],
-    ) -> Call:
-        """A function, traced where there is none yet for the key."""
-        if key not in self._calls:
-            name = f"{outputs[0]}_{len(self.made)}"
+    ) -> OnnxFunction:
+        """The function of a key, traced on first use."""
+        if key not in self._functions:
+            name = f"{outputs[0]}_{len(self.protos)}"
             graph = trace(module, inputs, outputs, dynamic).graph
             constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
             for tensor in graph.initializer:
                 self.constants.append(onnx.TensorProto())
                 self.constants[-1].CopyFrom(tensor)
                 self.constants[-1].name = constants[tensor.name]
-            self.made.append(
+            self.protos.append(
                 helper.make_function(
                     DOMAIN,
                     name,
@@ -100,11 +106,11 @@ class Functions:
                     [helper.make_opsetid("", OPSET)],
                 )
             )
-            self._calls[key] = Call(name, tuple(constants.values()), len(outputs))
-        return self._calls[key]
+            self._functions[key] = OnnxFunction(name, tuple(constants.values()), len(outputs))
+        return self._functions[key]
 
 
-class _Call(nn.Module):
+class _FunctionModule(nn.Module):
     """A function of one or two tensors as a module."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

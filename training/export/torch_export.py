@@ -1,4 +1,4 @@
-"""What torch's exporter makes of a module: an ONNX model free of the exporter's notes."""
+"""Exporting torch modules to ONNX models, without the metadata of the exporter."""
 
 import logging
 import warnings
@@ -34,13 +34,13 @@ def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
     """`while_loop`."""
     outputs = hop.higher_order_while_loop(condition, body, carried, read)
     loop: Any = outputs[0].producer()
-    # the call that asks whether to begin; by the version of operators it fits no function
+    # the call that computes the first condition: with a version of operators it matches no function
     loop.inputs[1].producer().version = None
     return outputs
 
 
-# The exporter's own give a float64 the digits of a float32, and fail at a loop in a loop in a loop.
-OURS: dict[Callable[..., Any], Callable[..., Any]] = {
+# Those of the exporter round float64 constants to float32, and fail for three nested loops.
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scalar_tensor.default: _scalar,
     torch.ops.aten.full_like.default: _full_like,
     torch.ops.higher_order.while_loop: _while_loop,
@@ -53,18 +53,18 @@ def trace(
     outputs: Sequence[str],
     dynamic: Sequence[str] = ("batch",),
 ) -> onnx.ModelProto:
-    """Export a module that takes and gives tensors.
+    """Export a module whose inputs and outputs are tensors.
 
     Args:
-        module: without parameters that want gradients: for them the exporter would trace a
+        module: without parameters that require gradients, for which the exporter would trace a
             backward pass of each loop.
-        inputs: examples by name, in the order of the module's arguments. An axis of length 1
-            would be taken for a constant.
-        outputs: names of what it gives.
-        dynamic: names of the leading axes of every input that may have any length.
+        inputs: examples by name, in the order of the module's arguments. The exporter takes an
+            axis of length 1 for a constant.
+        outputs: names of the outputs.
+        dynamic: names of the leading axes of every input that can have any length.
     """
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
-    # what the exporter says to its own developers
+    # messages for the developers of the exporter
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,7 +76,7 @@ def trace(
             output_names=list(outputs),
             dynamic_shapes=tuple(axes for _ in inputs),
             opset_version=OPSET,
-            custom_translation_table=OURS,
+            custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
     assert program is not None
@@ -85,12 +85,12 @@ def trace(
     return model
 
 
-def _strip(part_of: onnx.GraphProto) -> None:
-    """Forget the exporter's notes: they are larger than small flows, and name local paths."""
-    for part in (part_of, *part_of.node, *part_of.value_info, *part_of.input, *part_of.output):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    for node in part_of.node:
+def _strip(graph: onnx.GraphProto) -> None:
+    """Remove the metadata of the exporter, which is larger than small flows and has local paths."""
+    for proto in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        proto.ClearField("metadata_props")
+        proto.ClearField("doc_string")
+    for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _strip(attribute.g)

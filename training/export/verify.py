@@ -1,4 +1,4 @@
-"""Exported graphs against the float64 flow that they were made from."""
+"""Comparing exported graphs with the float64 flow that they were made from."""
 
 import copy
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from training.errors import ExportError
 
 BATCH_SIZES = [1, 17, 256]
 
-# Of the reference: wide flows of images take gigabytes for all in float64.
+# Rows of the reference at once: with all rows, wide flows of images need gigabytes in float64.
 ROWS_AT_ONCE = 64
 
-# What is asked one by one: of long rows, which take seconds each where they go value by value,
-# fewer.
-VALUES_ONE_BY_ONE, FEWEST_ONE_BY_ONE = 2**17, 16
+# How many rows are computed one by one: MAX_SINGLE_VALUES in all, but MIN_SINGLE_ROWS of long rows,
+# which take seconds each if they are computed value by value.
+MAX_SINGLE_VALUES, MIN_SINGLE_ROWS = 2**17, 16
 
 BARS = {
     "log_prob_per_dim_p99": 1e-5,
@@ -35,40 +35,40 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Expected:
-    """Inputs of one direction, and what the float64 flow makes of them.
+    """Inputs of one direction, and the outputs of the float64 flow.
 
     Args:
         feed: the inputs by name, x or z first.
-        value, log_prob: what a graph should give.
+        value, log_prob: the outputs that a graph should have.
     """
 
     feed: dict[str, Float32]
     value: Float64
     log_prob: Float64
 
-    def part(self, chosen: slice) -> dict[str, Float32]:
-        """Some of the rows."""
-        return {name: rows[chosen] for name, rows in self.feed.items()}
+    def rows(self, index: slice) -> dict[str, Float32]:
+        """The inputs of some rows."""
+        return {name: values[index] for name, values in self.feed.items()}
 
 
 class Reference:
-    """A flow in float64, and what it gives on held-out rows.
+    """A flow in float64, and its outputs on held-out rows.
 
-    Encoding takes held-out rows, with dequantisation noise where there is any; decoding takes
-    their latents and fresh noise.
+    Inputs to encode are held-out rows, with dequantisation noise if there is any; inputs to decode
+    are their latents and fresh noise.
 
     Args:
         flow: the flow, in float32.
-        dataset: where the held-out rows are.
+        dataset: has the held-out rows.
     """
 
     def __init__(self, flow: Flow, dataset: Dataset) -> None:
         self.flow = copy.deepcopy(flow).double().eval()
         largest = BATCH_SIZES[-1]
         chosen = np.arange(largest) % len(dataset.test)  # few rows are taken more than once
-        feed = {"x": dataset.noisy(dataset.test[chosen], copies=1, seed=0)[0]}
-        if dataset.test_context is not None:
-            feed["context"] = dataset.test_context[chosen]
+        feed = {"x": dataset.noisy(dataset.test.rows[chosen], copies=1, seed=0)[0]}
+        if dataset.test.context is not None:
+            feed["context"] = dataset.test.context[chosen]
         encode = Expected(feed, *self._run("encode", feed))
         noise = flow.base.sample(largest, torch.Generator().manual_seed(0)).numpy()
         latents = np.concatenate([encode.value.astype(np.float32), noise])
@@ -77,7 +77,7 @@ class Reference:
         self.expected: dict[Direction, Expected] = {"encode": encode, "decode": decode}
 
     def self_test(self) -> SelfTest:
-        """The row of middling log_prob, which a server tries its graphs on."""
+        """The row of median log_prob, with which a server checks its graphs."""
         expected = self.expected["encode"]
         middle = int(np.argsort(expected.log_prob)[len(expected.log_prob) // 2])
         row = {name: rows[middle].ravel().tolist() for name, rows in expected.feed.items()}
@@ -86,38 +86,39 @@ class Reference:
         )
 
     def residual(self, direction: Direction, graph: bytes) -> float:
-        """How far what a graph was given is from what the way back makes of its answer.
+        """The error of a round trip: through a graph, and back through the float64 flow.
 
         Args:
             direction: of the graph.
             graph: ONNX file.
 
         Returns:
-            The largest difference, as a part of the input's range (1 at least).
+            The largest difference, as a fraction of the input's range (1 at least).
         """
         feed = self.expected[direction].feed
-        source, given = next(iter(feed.items()))
+        source, inputs = next(iter(feed.items()))
         answer, _ = _session(graph).run(None, feed)
         back, _ = self._run("decode" if source == "x" else "encode", feed | {source: answer})
-        return float(np.abs(back - given).max() / max(1.0, np.ptp(given)))
+        return float(np.abs(back - inputs).max() / max(1.0, np.ptp(inputs)))
 
     def _run(self, direction: Direction, feed: dict[str, Float32]) -> tuple[Float64, Float64]:
-        go = self.flow.encode if direction == "encode" else self.flow.decode
+        """The outputs of the float64 flow."""
+        call = self.flow.encode if direction == "encode" else self.flow.decode
         inputs = [torch.split(torch.from_numpy(v).double(), ROWS_AT_ONCE) for v in feed.values()]
         with torch.no_grad():
-            parts = [go(*part) for part in zip(*inputs, strict=True)]
-        value, log_prob = (torch.cat(answers).numpy() for answers in zip(*parts, strict=True))
+            answers = [call(*batch) for batch in zip(*inputs, strict=True)]
+        value, log_prob = (torch.cat(batches).numpy() for batches in zip(*answers, strict=True))
         return value, log_prob
 
 
 @dataclass(frozen=True)
 class Errors:
-    """How far a graph's answers are from what its flow in float64 makes of the same inputs.
+    """The differences between the outputs of a graph and those of its flow in float64.
 
     Args:
-        relative: largest difference of a coordinate, as a part of its range; of latents, whose
-            base has scale 1, at least 1.
-        log_prob_per_dim: absolute differences, of each row at each batch size.
+        relative: largest difference of a coordinate, as a fraction of its range; the range of
+            latents, whose base has scale 1, counts as 1 at least.
+        log_prob_per_dim: absolute differences of each row at each batch size, in nats.
     """
 
     relative: float
@@ -129,7 +130,7 @@ def verify(direction: Direction, expected: Expected, graph: bytes) -> Errors:
 
     Args:
         direction: of the graph.
-        expected: of the flow that it was made from.
+        expected: the outputs of the flow that it was made from.
         graph: ONNX file.
 
     Raises:
@@ -156,10 +157,10 @@ def verify(direction: Direction, expected: Expected, graph: bytes) -> Errors:
 
 
 def tolerances(encode: Errors, decode: Errors) -> Tolerances:
-    """What a manifest says of both directions' errors."""
-    together = np.concatenate([encode.log_prob_per_dim, decode.log_prob_per_dim])
+    """The errors of both directions, as a manifest states them."""
+    log_prob_per_dim = np.concatenate([encode.log_prob_per_dim, decode.log_prob_per_dim])
     return Tolerances(
-        **_of_log_prob(together),
+        **_of_log_prob(log_prob_per_dim),
         z_relative=encode.relative,
         x_relative=decode.relative,
         batch_sizes=BATCH_SIZES,
@@ -183,11 +184,11 @@ def _differences(graph: bytes, expected: Expected) -> tuple[Float64, Float64]:
     session = _session(graph)
     value_errors, log_prob_errors = [], []
     rows = len(expected.value)
-    one_by_one = max(FEWEST_ONE_BY_ONE, VALUES_ONE_BY_ONE // expected.value[0].size)
+    single_rows = max(MIN_SINGLE_ROWS, MAX_SINGLE_VALUES // expected.value[0].size)
     for size in BATCH_SIZES:
-        for start in range(0, min(rows, one_by_one) if size == 1 else rows, size):
-            chosen = slice(start, start + size)
-            got, got_log_prob = session.run(None, expected.part(chosen))
-            value_errors.append(np.abs(got - expected.value[chosen]))
-            log_prob_errors.append(np.abs(got_log_prob - expected.log_prob[chosen]))
+        for start in range(0, min(rows, single_rows) if size == 1 else rows, size):
+            index = slice(start, start + size)
+            value, log_prob = session.run(None, expected.rows(index))
+            value_errors.append(np.abs(value - expected.value[index]))
+            log_prob_errors.append(np.abs(log_prob - expected.log_prob[index]))
     return np.concatenate(value_errors), np.concatenate(log_prob_errors)

@@ -1,4 +1,4 @@
-"""Compiling a flow's layers for training."""
+"""Compiling the layers of a flow for training."""
 
 from typing import cast
 
@@ -10,10 +10,10 @@ from models.layers import Partial
 
 
 def compile_layers(bijection: Bijection) -> None:
-    """Compile what each layer computes in training.
+    """Compile the encode of each layer for training.
 
-    Layers of a kind and shape share what is compiled, so a deep flow costs no more than a shallow
-    one; as a whole, a Glow of spline couplings took minutes.
+    Layers of one kind and shape share the compiled code, so a deep flow takes no longer to compile
+    than a shallow one. Compiled as a whole, a Glow of spline couplings took minutes.
     """
     if isinstance(bijection, Compose):
         for layer in bijection.layers:
@@ -21,11 +21,11 @@ def compile_layers(bijection: Bijection) -> None:
     elif isinstance(bijection, Partial):
         compile_layers(bijection.bijection)
     else:
-        bijection._encode = _Compiled(bijection)  # type: ignore[method-assign]
+        bijection._encode = _CompiledEncode(bijection)  # type: ignore[method-assign]
 
 
-class _Compiled:
-    """A layer's encode: compiled in training, which goes on with batches of one size."""
+class _CompiledEncode:
+    """The encode of a layer: compiled in training, where batches have one size."""
 
     def __init__(self, layer: Bijection) -> None:
         self.layer, self.eager, self.compiled = layer, layer._encode, torch.compile(layer._encode)

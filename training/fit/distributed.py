@@ -1,4 +1,4 @@
-"""Processes that train one flow together, as `torchrun` starts them; alone without it."""
+"""Processes that train one flow together, as `torchrun` starts them; one process without it."""
 
 import os
 from dataclasses import dataclass
@@ -8,25 +8,27 @@ import torch.distributed as dist
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of one training, each of which computes its part of every batch.
+class Processes:
+    """The processes of one training, each of which computes a shard of every batch.
 
-    They must see the same run folder, which the first of them writes.
+    They read the same run folder, which the main process alone writes.
 
     Args:
-        rank: which of them this is.
-        size: how many they are.
+        rank: number of this process, from 0.
+        size: number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> "Team":
-        """The team that `torchrun` started this process for; one of its own without `torchrun`.
+    def join(cls, device: torch.device) -> "Processes":
+        """Join the process group that `torchrun` started this process for.
+
+        Without `torchrun` there is no group, and this process is the only one.
 
         Args:
-            device: where this process computes: the team talks by NCCL on GPUs, else by gloo.
+            device: where this process computes. GPUs communicate by NCCL, CPUs by gloo.
         """
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
@@ -34,41 +36,43 @@ class Team:
         return cls(dist.get_rank(), dist.get_world_size())
 
     def leave(self) -> None:
-        """Say goodbye to the others, once all are here.
+        """Leave the process group, once all processes are here.
 
-        One whose peers hang up while it still listens may be ended by its own threads.
+        A process that still listens when its peers close their connections may be ended by its
+        own threads.
         """
-        self.wait()
+        self.barrier()
         if self.size > 1:
             dist.destroy_process_group()
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and talks to people."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes the files and prints the messages."""
         return self.rank == 0
 
-    def wait(self) -> None:
-        """Until all have come here."""
+    def barrier(self) -> None:
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
-    def total(self, value: float) -> float:
-        """The sum of all processes' numbers."""
+    def all_reduce_sum(self, value: float) -> float:
+        """The sum of this number over all processes, in each of them."""
         if self.size == 1:
             return value
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        sum_ = torch.tensor(value, dtype=torch.float64, device=device)
-        dist.all_reduce(sum_)
-        return float(sum_)
+        total = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(total)
+        return float(total)
 
-    def share(self, n: int) -> slice:
-        """Which of n rows are this process's: consecutive, and as many as any other's or one less.
+    def shard(self, n: int) -> slice:
+        """The consecutive rows, of n, that this process computes.
 
-        The first processes have more, so that none is without rows where another has two.
+        Shards differ by one row at most. The first processes have the longer ones, so that no
+        shard is empty where another has two rows.
         """
-        each, more = divmod(n, self.size)
-        first = self.rank * each + min(self.rank, more)
-        return slice(first, first + each + (self.rank < more))
+        shortest, longer_shards = divmod(n, self.size)
+        first = self.rank * shortest + min(self.rank, longer_shards)
+        return slice(first, first + shortest + (self.rank < longer_shards))
 
 
-ALONE = Team()
+SINGLE_PROCESS = Processes()

@@ -1,4 +1,4 @@
-"""What a training makes better."""
+"""What a training by gradients minimizes, and what it scores flows by."""
 
 from collections.abc import Hashable
 from typing import Protocol
@@ -13,16 +13,16 @@ class Loss(nn.Module):
 
     @property
     def phase(self) -> Hashable:
-        """What of a training's course it depends on beside weights and batch."""
+        """What the loss depends on beside weights and batch: equal values mean the same kernels."""
         return None
 
 
 class Objective(Protocol):
-    """Where a training's rows come from, what each of them costs, and how the flow is scored.
+    """Where the rows of a training come from, their loss, and how the flow is scored.
 
     Args:
-        flow: what is trained, on its device.
-        rows: of an epoch.
+        flow: the flow that is trained, on its device.
+        rows: number of rows of an epoch.
     """
 
     flow: Flow
@@ -30,25 +30,25 @@ class Objective(Protocol):
 
     @property
     def loss(self) -> Loss:
-        """What it costs, as a module for what works on those."""
+        """The loss, as a module."""
 
-    def start(self) -> None:
-        """Give the flow the first values that it takes from data; once, untrained."""
+    def initialize_from_data(self) -> None:
+        """Initialize the parameters that depend on data; called once, before the first step."""
 
-    def batch(self, chosen: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
-        """What the loss takes for these rows.
+    def batch(self, rows: Tensor, progress: float) -> tuple[Tensor, Tensor | None]:
+        """The inputs of the loss, and their contexts.
 
         Args:
-            chosen: their numbers, from 0 to `rows`.
-            share: what part of the whole training is done, 0 to 1.
+            rows: their numbers, from 0 to `self.rows` − 1.
+            progress: fraction of the whole training that is done, 0 to 1.
         """
 
     def score(self, flow: Flow) -> float:
-        """What the best weights have most of, in nats per row.
+        """The score, in nats per row, by which the best weights are selected; larger is better.
 
         Args:
-            flow: the flow with the weights to be scored.
+            flow: the flow with the weights to score.
         """
 
-    def culprits(self, bad: Tensor) -> str:
-        """What is wrong with rows of these numbers, whose loss is not finite."""
+    def describe_rows(self, rows: Tensor) -> str:
+        """Words for an error message about rows, by number, whose loss is not finite."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from training.errors import TrainingError
 
 
-def board(folder: Path) -> Callable[[Mapping[str, float]], None]:
-    """Something that writes lines of a log to a folder that `tensorboard --logdir` reads.
+def tensorboard_writer(folder: Path) -> Callable[[Mapping[str, float]], None]:
+    """A function that writes lines of a log to a folder that `tensorboard --logdir` reads.
 
-    A run that goes on after a kill writes to the same folder: what was done again is there twice.
+    A resumed run writes to the same folder, where epochs that were repeated are there twice.
 
     Raises:
         TrainingError: tensorboard is not installed.

@@ -1,39 +1,40 @@
-"""Run folders: what training leaves behind, as safetensors and JSON, never pickle.
+"""Run folders: the files that training writes, as safetensors and JSON, never pickle.
 
-RUN/run.json             name, recipe, flow and data, written once at the start
-RUN/weights.safetensors  the best weights so far
-RUN/state.safetensors    what is needed to continue exactly where training stood
-RUN/log.jsonl            one line an epoch
-RUN/refused-0.safetensors  a batch without a finite loss, where one ended training
-RUN/evaluation.json      the figures of the last `bijecta evaluate`
+RUN/run.json               name, recipe, flow and data, written once at the start
+RUN/weights.safetensors    the best weights so far
+RUN/state.safetensors      all that the next step depends on, to resume exactly
+RUN/log.jsonl              one line per epoch
+RUN/refused-0.safetensors  a batch without a finite loss, if one ended training
+RUN/evaluation.json        the figures of the last `bijecta evaluate`
+RUN/fidelity.json          of a student: how close it is to its teacher
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from models import zoo
 from models.flow import Flow
 from service.bundle import sha256
-from training.config import Recipe
+from training.config import FlowSpec, Recipe
 from training.errors import RunError
 from training.files import write_atomically
+from training.runs.formats import FORMAT, upgraded
 
 
 class Teacher(BaseModel):
     """The run that a student learns from.
 
     Args:
-        name: the run's.
-        folder: where it lies.
+        name: of the run.
+        folder: its path.
         sha256: checksum of its best weights.
     """
 
@@ -45,30 +46,41 @@ class Teacher(BaseModel):
 
 
 class RunFile(BaseModel):
-    """Contents of run.json; `teacher` of students alone."""
+    """The content of run.json.
+
+    Args:
+        format: number of the format, see `training.runs.formats`.
+        name: of the run.
+        recipe: what the run follows.
+        flow: the flow that the recipe describes for the data.
+        data_sha256: checksum of the data.
+        teacher: of a student, the run that it learns from.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    format: Literal[2] = FORMAT
     name: str
     recipe: Recipe
-    flow: dict[str, Any]
+    flow: FlowSpec
     data_sha256: str
     teacher: Teacher | None = None
 
 
 @dataclass
 class Progress:
-    """Where training stands; scores in nats per row.
+    """How far training has got; scores in nats per row.
 
     Args:
-        epoch: whole epochs so far.
-        step: steps of the one after them.
-        loss: sum of the losses of its rows so far, in nats.
-        best_epoch, best_score: after which epoch the validation rows scored best, and what.
+        epoch: completed epochs.
+        step: completed steps of the current epoch.
+        loss: sum of the losses of the current epoch's rows so far, in nats.
+        best_epoch, best_score: the epoch after which the validation rows scored best, and the
+            score.
         seconds: of training so far.
-        finished: whether training has come to its end.
+        finished: whether training has ended.
         device: what it trains on, for people.
-        scaler: state of the gradient scaler, where there is one.
+        scaler: state of the gradient scaler; empty if there is none.
     """
 
     epoch: int = 0
@@ -83,13 +95,13 @@ class Progress:
 
 
 class Stateful(Protocol):
-    """What has tensors to keep and to restore, such as a flow."""
+    """An object with tensors to save and to restore, such as a flow."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Tensors by name."""
+        """The tensors by name."""
 
     def load_state_dict(self, tensors: Mapping[str, Tensor], /) -> object:
-        """Restore them."""
+        """Restore the tensors."""
 
 
 @dataclass
@@ -97,9 +109,9 @@ class Run:
     """One run folder.
 
     Args:
-        folder: where it lies.
+        folder: its path.
         file: its run.json.
-        listeners: what hears of every line of the log that is written from now on.
+        listeners: functions that are called with every new line of the log.
     """
 
     folder: Path
@@ -118,14 +130,17 @@ class Run:
         """Open an existing run.
 
         Raises:
-            RunError: there is none, or its run.json cannot be read.
+            RunError: there is none, or its run.json is damaged or of a newer format.
         """
         path = folder / "run.json"
         if not path.is_file():
             raise RunError(f"no run at {folder}: `bijecta train` makes one")
         try:
-            return cls(folder, RunFile.model_validate_json(path.read_bytes()))
-        except ValidationError as error:
+            content = upgraded(json.loads(path.read_bytes()))
+            return cls(folder, RunFile.model_validate(content))
+        except RunError as error:
+            raise RunError(f"{path} was {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
     @property
@@ -136,7 +151,7 @@ class Run:
     def new_flow(self) -> Flow:
         """The run's flow with fresh weights, reproducible from the recipe's seed."""
         torch.manual_seed(self.file.recipe.fit.seed)
-        return zoo.build(**self.file.flow)
+        return self.file.flow.build()
 
     def best_flow(self) -> Flow:
         """The run's flow with the best weights so far, in evaluation mode.
@@ -153,7 +168,7 @@ class Run:
         return flow.eval()
 
     def as_teacher(self) -> Teacher:
-        """What a student's run says of this run.
+        """Describe this run as the run.json of a student does.
 
         Raises:
             RunError: it has no weights yet.
@@ -170,7 +185,7 @@ class Run:
         """The run that this student learns from.
 
         Raises:
-            RunError: it is not there any more, or has other weights now.
+            RunError: it no longer exists, or has other weights now.
         """
         teacher = self.file.teacher
         assert teacher is not None
@@ -180,21 +195,21 @@ class Run:
         return run
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
-        """Keep these weights as the best so far."""
+        """Save these weights as the best so far."""
         write_atomically(self.weights, save(dict(weights)))
 
-    def save_state(self, progress: Progress, **parts: Stateful) -> None:
-        """Keep everything that the next step depends on, part by part, each under its name."""
+    def save_state(self, progress: Progress, **objects: Stateful) -> None:
+        """Save all that the next step depends on: each object's tensors under its name."""
         tensors = {
-            f"{part}.{name}": value
-            for part, stateful in parts.items()
+            f"{prefix}.{name}": value
+            for prefix, stateful in objects.items()
             for name, value in stateful.state_dict().items()
         }
         metadata = {"progress": json.dumps(asdict(progress))}
         write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
 
-    def load_state(self, **parts: Stateful) -> Progress:
-        """Restore what `save_state` kept; a fresh Progress where nothing was kept yet.
+    def load_state(self, **objects: Stateful) -> Progress:
+        """Restore what `save_state` saved; a fresh Progress if nothing was saved yet.
 
         Raises:
             RunError: the file is damaged or of another flow.
@@ -206,8 +221,8 @@ class Run:
             with safe_open(path, "pt") as file:
                 progress = Progress(**json.loads(file.metadata()["progress"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            for part, stateful in parts.items():
-                prefix = f"{part}."
+            for name, stateful in objects.items():
+                prefix = f"{name}."
                 stateful.load_state_dict(
                     {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
                 )
@@ -223,9 +238,13 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def rewind_log(self, epoch: int) -> None:
-        """Forget lines after an epoch: those of epochs that will now be run again."""
+        """Drop the lines of the epochs that are about to be run again.
+
+        Args:
+            epoch: the last epoch whose line stays.
+        """
         path = self.folder / "log.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
-        # a killed process may leave the last line cut off, and always one after the saved epoch
+        # a killed process may leave its last line incomplete, but only after the saved epoch
         kept = lines[:epoch]
         write_atomically(path, "".join(line + "\n" for line in kept).encode())

@@ -1,175 +1,170 @@
-"""The five questions to a flow, in JSON, npy and Arrow."""
+"""The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+import asyncio
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope
 
-from service.codecs import base as formats
-from service.codecs import json, wav
-from service.errors import InvalidInputError, TooLargeError
-from service.http.asgi_route import Endpoint, deadline, off_loop
-from service.http.disconnect import unless_gone
-from service.http.request_body import Headers, body_of
-from service.http.streaming import Sampling, Streamed
-from service.operations import (
-    Answer,
-    DecodeRequest,
-    EncodeRequest,
-    FlowRequest,
-    InterpolateRequest,
-    LogProbRequest,
-    SampleRequest,
+from service.codecs import (
+    CODECS,
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    AnswerStream,
+    Codec,
+    check_output,
+    choose_codec,
+    parse_request,
 )
+from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.disconnect import DepartureWatch, unless_departed
+from service.http.request_body import Headers, body_of
+from service.http.streaming import StreamingAnswer
+from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
 from service.server import Server
 from service.store import Model
 
 R = TypeVar("R", bound=FlowRequest)
-Operation = Callable[[Model, R, float], Awaitable[Answer]]
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+OUTPUT_PARAMETER = {
+    "name": "output",
+    "in": "query",
+    "description": "the one array to answer with",
+    "schema": {"type": "string"},
+}
 
 
-class Asked(NamedTuple, Generic[R]):
+class ParsedRequest(NamedTuple, Generic[R]):
     """A request, read.
 
     Args:
         request: its fields.
-        model: which it means, leased until the answer is whole.
-        kind: type of the answer.
-        output: the one array that is wanted, if it names one.
+        content_type: of its body.
+        accept: the formats of an answer that it accepts.
+        output: the one array that it picks, if it does.
         deadline: on `time.monotonic`'s clock.
     """
 
     request: R
-    model: Model
-    kind: str
+    content_type: str
+    accept: str
     output: str | None
     deadline: float
 
 
-class Question(Endpoint, Generic[R]):
+class FlowRoute(AsgiRoute, Generic[R]):
     """The route of one operation.
 
     Args:
-        server: which is asked.
-        name: of the route.
-        schema: of its requests.
-        operation: what answers them.
+        server: whose models are asked.
+        operation: what answers.
     """
 
-    def __init__(self, server: Server, name: str, schema: type[R], operation: Operation[R]) -> None:
-        super().__init__(server)
-        self.name = name
-        self.schema = schema
+    def __init__(self, server: Server, operation: FlowOperation[R]) -> None:
+        super().__init__(server, operation.name, [f"/{operation.name}"])
         self.operation = operation
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The operation's arrays, in the format asked for."""
+        parsed = await self._read(scope, receive)
+        request = parsed.request
+        with await self.server.store.get(request.model, request.version) as model:
+            return await self._answer_of(model, parsed, receive)
+
+    async def _answer_of(
+        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+    ) -> Response:
+        """The answer of a model."""
+        request, content_type, accept, output, due = parsed
+        schema = self.operation.request
+        codec = choose_codec(accept, content_type, schema, model.manifest, output)
+        if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+            pieces = self.operation.pieces(self.server.operations, model, request, due)
+            return await self._streamed(model, codec, output, stream, pieces, receive)
+        work = self.operation.answer(self.server.operations, model, request, due)
+        answer = await unless_departed(receive, work)
+        self._count(model, len(next(iter(answer.arrays.values()))))
+        size = sum([array.nbytes for array in answer.arrays.values()])
+        if size > MIN_THREAD_BYTES:
+            content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
+        else:
+            content = codec.dump(model.manifest, answer, output)
+        headers = codec.headers(model.manifest, answer.seed)
+        return Response(content, media_type=codec.media_type, headers=headers)
+
+    async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
+        """A request, and what it says of its answer."""
         headers = Headers(scope)
         due = deadline(headers)
-        content_type = headers[b"content-type"].partition(";")[0].strip().lower()
-        request, output = await self.read(scope, receive, headers, content_type)
-        with await self.server.store.get(request.model, request.version) as model:
-            kind = formats.accepted(headers[b"accept"], content_type)
-            formats.check_acceptable(kind, model, output)
-            return await self.answer_to(Asked(request, model, kind, output, due), receive)
-
-    async def answer_to(self, asked: Asked[R], receive: Receive) -> Response:
-        """The answer to a request that has been read."""
-        work = self.operation(asked.model, asked.request, asked.deadline)
-        answer = await unless_gone(receive, work)
-        self.check_output(asked.output, answer.arrays)
-        size = sum(array.nbytes for array in answer.arrays.values())
-        self.count(asked.model, len(next(iter(answer.arrays.values()))))
-        return await off_loop(
-            size, partial(formats.respond, asked.kind, asked.model, answer, asked.output)
-        )
-
-    async def read(
-        self, scope: Scope, receive: Receive, headers: Headers, content_type: str
-    ) -> tuple[R, str | None]:
-        """A request, and the one array that it wants, if it names one."""
         body = await body_of(receive, headers, self.server.settings.max_body)
-        asked_for = scope["query_string"].decode("latin-1")
-        query = dict(parse_qsl(asked_for, keep_blank_values=True)) if asked_for else {}
+        text = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         output = query.pop("output", None)
-        parse = partial(formats.parse, self.schema, content_type, body, query)
-        return await off_loop(len(body), parse), output
+        content_type = headers[b"content-type"]
+        schema = self.operation.request
+        if len(body) > MIN_THREAD_BYTES:
+            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
+        else:
+            request = parse_request(schema, content_type, body, query)
+        return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
-    def check_output(self, output: str | None, names: Iterable[str]) -> None:
-        """See that an answer has the array that is wanted.
+    async def _streamed(
+        self,
+        model: Model,
+        codec: Codec,
+        output: str | None,
+        stream: AnswerStream,
+        pieces: AnswerPieces,
+        receive: Receive,
+    ) -> Response:
+        """An answer of any number of rows, once its first piece is there."""
+        check_output(output, self.operation.request.outputs)
+        self._count(model, pieces.rows)
+        watch = DepartureWatch(receive)
+        try:
+            first = await watch.finish(anext(pieces.arrays))
+            return StreamingAnswer(codec, model, stream, pieces, first, watch)
+        except BaseException:
+            watch.close()
+            await pieces.arrays.aclose()
+            raise
 
-        Raises:
-            InvalidInputError: it has none of that name.
-        """
-        if output is not None and output not in names:
-            raise InvalidInputError(f"output: there is no {output!r}, only {', '.join(names)}")
-
-    def count(self, model: Model, rows: int) -> None:
-        """Take an answer's rows into account."""
+    def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
 
 
-class Sample(Question[SampleRequest]):
-    """`/sample`, which in binary answers with any number of rows, a piece at a time."""
-
-    async def answer_to(self, asked: Asked[SampleRequest], receive: Receive) -> Response:
-        """X and log_prob; in JSON and as a sound all at once."""
-        if asked.kind in (json.TYPE, wav.TYPE):
-            return await super().answer_to(asked, receive)
-        request, ask = asked.request, self.server.operations
-        if request.n > self.server.settings.max_sample_rows:
-            allowed = self.server.settings.max_sample_rows
-            raise TooLargeError(f"n is {request.n}, more than the {allowed} allowed")
-        self.check_output(asked.output, ("x", "log_prob"))
-        seed, pieces = ask.samples(asked.model, request, asked.deadline)
-        self.count(asked.model, request.n)
-        first = await unless_gone(receive, anext(pieces))
-        sampling = Sampling(asked.model, request.n, seed, pieces)
-        return Streamed(asked.kind, sampling, first, asked.output)
+def flow_routes(server: Server) -> list[FlowRoute[Any]]:
+    """The route of every operation."""
+    return [FlowRoute(server, operation) for operation in FLOW_OPERATIONS]
 
 
-def questions(server: Server) -> list[Question[Any]]:
-    """Every question of a server."""
-    ask = server.operations
-    return [
-        Question(server, "log_prob", LogProbRequest, ask.log_prob),
-        Question(server, "encode", EncodeRequest, ask.encode),
-        Question(server, "decode", DecodeRequest, ask.decode),
-        Sample(server, "sample", SampleRequest, ask.sample),
-        Question(server, "interpolate", InterpolateRequest, ask.interpolate),
-    ]
-
-
-def routes(asked: Iterable[Question[Any]]) -> list[Route]:
-    """The questions as routes."""
-    return [Route(f"/{q.name}", q, methods=["POST"], name=q.name) for q in asked]
-
-
-def documentation(asked: Iterable[Question[Any]]) -> dict[str, Any]:
+def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
     """What /docs shows of them: OpenAPI paths."""
+    answers = {c.media_type: {} if c.media_type == JSON_TYPE else BINARY for c in CODECS}
     responses = {
-        "200": {"description": "the answer", "content": _content({}) | {wav.TYPE: {}}},
-        "default": {"description": "a problem document", "content": {json.PROBLEM: {}}},
+        "200": {"description": "the answer", "content": answers},
+        "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
     }
     return {
-        f"/{q.name}": {
+        f"/{route.name}": {
             "post": {
                 "tags": ["flow"],
-                "summary": (q.operation.__doc__ or "").partition("\n")[0],
-                "operationId": q.name,
-                "requestBody": {"content": _content({"schema": q.schema.model_json_schema()})},
+                "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
+                "operationId": route.name,
+                "parameters": [OUTPUT_PARAMETER],
+                "requestBody": {"content": _bodies(route.operation.request)},
                 "responses": responses,
             }
         }
-        for q in asked
+        for route in routes
     }
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    """What a body may be."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return {json.TYPE: schema} | dict.fromkeys(formats.BINARY_TYPES, binary)
+def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
+    """What the body of a request may be."""
+    as_json = {"schema": schema.model_json_schema()}
+    types = [codec.media_type for codec in CODECS if codec.body_types]
+    return {kind: as_json if kind == JSON_TYPE else BINARY for kind in types}

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.http.routes.dependencies import ServerDependency
+from service.http.request_body import ServerDependency
 
 router = APIRouter(tags=["operation"])
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.http.routes.dependencies import ServerDependency
+from service.http.request_body import ServerDependency
 from service.store import Model
 
 router = APIRouter(prefix="/models", tags=["models"])

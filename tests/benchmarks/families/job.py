@@ -24,7 +24,7 @@ from training.data import load as data
 from training.data.dataset import Dataset
 from training.evaluate import evaluate
 from training.export.bundle import export
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs import lifecycle
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
@@ -51,9 +51,11 @@ def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
     held_out = evaluate(run, dataset)
     path, manifest = export(run, dataset, held_out, folder / "store", name)
     start, trained = run.new_flow(), run.best_flow()
-    start.start(torch.from_numpy(dataset.noisy(dataset.train[:256], 1, seed=0)[0]))
+    start.initialize_from_data(
+        torch.from_numpy(dataset.noisy(dataset.train.rows[:256], 1, seed=0)[0])
+    )
     shape = trained.bijection.latent_shape
-    x = torch.from_numpy(dataset.noisy(dataset.test, 1, seed=0)[0][:ROWS])
+    x = torch.from_numpy(dataset.noisy(dataset.test.rows, 1, seed=0)[0][:ROWS])
     noise = trained.base.sample(ROWS, torch.Generator().manual_seed(0))
     cell: dict[str, Any] = {
         "title": title,
@@ -83,7 +85,7 @@ def _beside_zuko(kind: str, run: Run, dataset: Dataset) -> dict[str, float]:
     Both are trained from several seeds; the standard error is that of the mean over them and over
     the rows.
     """
-    noisy = dataset.noisy(dataset.test, 1, seed=1)
+    noisy = dataset.noisy(dataset.test.rows, 1, seed=1)
     theirs, gaps = [], []
     for seed in SEEDS:
         fitting = run.file.recipe.fit.model_copy(update={"seed": seed})

@@ -90,7 +90,7 @@ def measure(flow: Flow, dataset: Dataset, device: str) -> Trained:
     made = graphs(flow)
     decode, encode = (open_graph(content, device) for content in (made.decode, made.encode))
     ours = copy.deepcopy(flow).to(device)
-    x = torch.from_numpy(dataset.noisy(dataset.test[:ROWS], 1, seed=0)[0])
+    x = torch.from_numpy(dataset.noisy(dataset.test.rows[:ROWS], 1, seed=0)[0])
     with torch.no_grad():
         z, _ = flow.encode(x)
         expected = inverted(flow, z)

@@ -20,6 +20,7 @@ from tests.benchmarks.common.bar import RESULTS
 from tests.benchmarks.common.machine import hardware
 from tests.benchmarks.common.markdown import table
 from tests.benchmarks.papers.figures import FIGURES, Figure
+from training.config.sources import ProtocolSource
 from training.runs.run import Run
 
 # what a dequantised pixel of 0–255 is wide on the unit interval, in nats
@@ -54,8 +55,8 @@ def result(run: Run) -> Result:
     """A trained and evaluated run."""
     recipe, progress = run.file.recipe, run.load_state()
     held_out = HeldOut.model_validate_json((run.folder / "evaluation.json").read_bytes())
-    options = recipe.flow.options
-    shape = " × ".join(map(str, run.file.flow["event_shape"]))
+    data, options = recipe.data, recipe.flow.options
+    shape = " × ".join(map(str, run.file.flow.event_shape))
     layers, flow = str(options["transforms"]), run.best_flow()
     if FAMILIES[recipe.flow.family].without_gradients:
         fitted = list(flow.state_dict().values())
@@ -64,8 +65,8 @@ def result(run: Run) -> Result:
         layers += f" × {list(options['hidden'])}"
     return Result(
         name=run.file.name,
-        data=recipe.data.protocol or Path(str(recipe.data.source)).name,
-        dimensions=math.prod(run.file.flow["event_shape"]),
+        data=data.protocol if isinstance(data, ProtocolSource) else Path(data.source).name,
+        dimensions=math.prod(run.file.flow.event_shape),
         test_rows=held_out.rows,
         train_rows=recipe.data.train_rows,
         flow=f"{recipe.flow.family}, {layers}, {shape}",

@@ -89,13 +89,13 @@ def speeds(student: Flow, teacher: Flow, rate: int) -> dict[int, dict[str, float
 def likeness(student: Flow, teacher: Flow, dataset: Dataset) -> dict[str, Likeness]:
     """Of both flows' sounds and of other real ones, each to held-out ones."""
     sound = sound_of(dataset)
-    assert dataset.train_context is not None
-    assert dataset.test_context is not None
-    train, test = (dataset.noisy(rows, 1, 0)[0] for rows in (dataset.train, dataset.test))
-    listener = hearing.Listener(train, dataset.train_context[:, 0], sound.rate)
-    contexts = torch.from_numpy(dataset.test_context[:SOUNDS])
-    digits = dataset.test_context[:SOUNDS, 0]
-    held_out = dataset.test[:SOUNDS].astype(float)
+    assert dataset.train.context is not None
+    assert dataset.test.context is not None
+    train, test = (dataset.noisy(rows, 1, 0)[0] for rows in (dataset.train.rows, dataset.test.rows))
+    listener = hearing.Listener(train, dataset.train.context[:, 0], sound.rate)
+    contexts = torch.from_numpy(dataset.test.context[:SOUNDS])
+    digits = dataset.test.context[:SOUNDS, 0]
+    held_out = dataset.test.rows[:SOUNDS].astype(float)
 
     def compared(sounds: Array, heard_in: Array) -> Likeness:
         finite = np.asarray(np.isfinite(sounds).all(1))
@@ -107,7 +107,9 @@ def likeness(student: Flow, teacher: Flow, dataset: Dataset) -> dict[str, Likene
             overflowing=int((~finite).sum()),
         )
 
-    found = {"real": compared(dataset.train[:SOUNDS].astype(float), test[:SOUNDS].astype(float))}
+    found = {
+        "real": compared(dataset.train.rows[:SOUNDS].astype(float), test[:SOUNDS].astype(float))
+    }
     for name, flow in (("teacher", teacher), ("student", student)):
         sounds = drawn(flow, contexts)
         found[name] = compared(sounds, sounds)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 
-from service.codecs import wav
+from service.codecs.wav import write_sound
 from tests.benchmarks.speech import mel
 from tests.benchmarks.speech.mel import Array
 from tests.benchmarks.speech.sounds import drawn, sound_of
@@ -52,16 +52,16 @@ def main(folder: Path, out: Path, place: Path | None) -> None:
     run = Run.open(folder)
     dataset = dataset_of(run, place)
     sound = sound_of(dataset)
-    assert dataset.test_context is not None
-    labels = dataset.test_context[:, 0]
+    assert dataset.test.context is not None
+    labels = dataset.test.context[:, 0]
     digits, first = np.unique(labels, return_index=True)
     flow = run.best_flow().requires_grad_(False)
     said = drawn(flow, torch.from_numpy(digits[:, None]))
     out.mkdir(parents=True, exist_ok=True)
     for digit, samples in zip(digits, said, strict=True):
-        content = wav.dump(samples[None].astype(np.float32), sound)
+        content = write_sound(samples[None].astype(np.float32), sound)
         (out / f"{digit:.0f}.wav").write_bytes(content)
-    rows = {run.file.name: said, "real": dataset.test[first].astype(float)}
+    rows = {run.file.name: said, "real": dataset.test.rows[first].astype(float)}
     picture(rows, sound.rate, out / "spectrograms.png")
     print(f"{out}: {len(digits)} sounds of {said.shape[1] / sound.rate:.2f} s, spectrograms.png")
 

@@ -43,17 +43,17 @@ Chosen = dict[str, Any]
 """Keys of a recipe's [distill]."""
 
 
-def of(*terms: str | Chosen, **others: object) -> Chosen:
-    """What a student is trained for, by terms alone or with their other keys."""
-    whole = [term if isinstance(term, dict) else {"kind": term} for term in terms]
-    return {"terms": whole, **others}
+def of(*losses: str | Chosen, **others: object) -> Chosen:
+    """What a student is trained for, by losses alone or with their other keys."""
+    whole = [loss if isinstance(loss, dict) else {"kind": loss} for loss in losses]
+    return {"losses": whole, **others}
 
 
 OBJECTIVES: dict[str, Chosen] = {
-    "layers": of("layers"),
-    "own-layers": of("own-layers"),
-    "layers + own-layers": of("layers", {"kind": "own-layers", "start": 0.2}),
-    "layers, then kl": of({"kind": "layers", "end": 0.7}, {"kind": "kl", "start": 0.7}),
+    "teacher_path": of("teacher_path"),
+    "student_path": of("student_path"),
+    "teacher_path + student_path": of("teacher_path", {"kind": "student_path", "start": 0.2}),
+    "teacher_path, then kl": of({"kind": "teacher_path", "end": 0.7}, {"kind": "kl", "start": 0.7}),
     "kl": of("kl"),
     "pairs": of("pairs"),
     "latents": of("latents"),
@@ -62,7 +62,7 @@ OBJECTIVES: dict[str, Chosen] = {
 
 # for teachers of one layer
 ONE_LAYER: dict[str, Chosen] = {
-    "layers": of("layers"),
+    "teacher_path": of("teacher_path"),
     "conditional-kl": of("conditional-kl"),
     "conditional-kl + log-deviations": of("conditional-kl", "log-deviations"),
     "kl": of("kl"),
@@ -71,8 +71,8 @@ ONE_LAYER: dict[str, Chosen] = {
 # Steep conditionals of few dimensions: students are wider than their teachers, and take longer.
 # Some teachers find one draw in 5,000 a million nats away, which is all of a divergence then.
 PLANES: dict[str, Chosen] = {
-    "own-layers": of("own-layers"),
-    "own-layers, hotter": of("own-layers", temperature=1.3),
+    "student_path": of("student_path"),
+    "student_path, hotter": of("student_path", temperature=1.3),
 }
 PLANE_HIDDEN = [128, 128]
 PLANE_EPOCHS = 150
@@ -176,11 +176,11 @@ def earlier() -> list[Row]:
     return TypeAdapter(list[Row]).validate_json((RESULTS / "distillation.json").read_bytes())
 
 
-def terms(run: Run) -> str:
-    """The terms of a run's own recipe, in words."""
+def losses(run: Run) -> str:
+    """The losses of a run's own recipe, in words."""
     chosen = run.file.recipe.distill
     assert chosen is not None
-    return " + ".join(term.kind for term in chosen.terms)
+    return " + ".join(loss.kind for loss in chosen.losses)
 
 
 def page(rows: list[Row]) -> str:
@@ -229,7 +229,7 @@ def misses(rows: list[Row]) -> list[str]:
 
 def main(folder: Path, others: list[Path]) -> int:
     """Train what is not there, and write the page."""
-    taken = [row(run, terms(run)) for run in map(Run.open, others)]
+    taken = [row(run, losses(run)) for run in map(Run.open, others)]
     known = {*teachers(), *(one.teacher for one in taken)}
     rows = [one for one in earlier() if one.teacher not in known] + taken
     for name, theirs in teachers().items():

@@ -33,8 +33,10 @@ def zuko_run(kind: str) -> type[Run]:
     class ZukoRun(Run):
         def new_flow(self) -> Flow:
             torch.manual_seed(self.file.recipe.fit.seed)
-            shape, options = self.file.flow["event_shape"], self.file.flow["options"]
-            fixed = [zoo.fixed_layer(shape, **step) for step in self.file.flow["preprocessing"]]
+            shape, options = self.file.flow.event_shape, self.file.flow.options
+            fixed = [
+                zoo.fixed_layer(shape, **step.model_dump()) for step in self.file.flow.preprocessing
+            ]
             assert options["activation"] == "relu"
             inner = getattr(zuko.flows, kind)(
                 features=math.prod(shape),

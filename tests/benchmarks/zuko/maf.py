@@ -41,9 +41,9 @@ from training.config import recipe
 from training.config.flow import FlowRecipe
 from training.config.recipe import Recipe
 from training.data import load as data
-from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
-from training.fit.loop import fit
+from training.data.preprocessing import flow_spec
+from training.fit.gradient import fit
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
 
@@ -71,14 +71,9 @@ class Fitted:
 
 def train(kind: type[Run], name: str, chosen: Recipe, dataset: Dataset) -> Fitted:
     """Fit one flow in a temporary run folder, and score its best weights."""
-    flow = {
-        "family": chosen.flow.family,
-        "event_shape": list(dataset.event_shape),
-        "preprocessing": architecture.preprocessing(dataset, chosen.flow),
-        "options": chosen.flow.options,
-    }
+    flow = flow_spec(dataset, chosen.flow)
     file = RunFile(name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256)
-    noisy = dataset.noisy(dataset.test, chosen.fit.noise_copies, chosen.fit.seed + 1)
+    noisy = dataset.noisy(dataset.test.rows, chosen.fit.noise_copies, chosen.fit.seed + 1)
     with tempfile.TemporaryDirectory() as folder:
         run = kind.create(Path(folder), file)
         progress = fit(run, dataset, torch.device("cpu"))

@@ -31,7 +31,7 @@ def real(make: Make, client: httpx.Client) -> Make:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("exchange", "questions"):
+    for module in ("exchange", "asking"):
         monkeypatch.setattr(f"bijecta_client.{module}.monotonic", lambda: clock.now)
     monkeypatch.setattr("bijecta_client.client.sleep", clock.sleep)
     monkeypatch.setattr("bijecta_client.client.anyio.sleep", clock.sleep_async)

@@ -72,11 +72,6 @@ BAD: list[tuple[str, str, int, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def limited(store: Path, serve: Serve) -> httpx.Client:
-    return serve("--store", store, "--max-rows", "1000", "--max-body-mib", "1").client
-
-
 @pytest.mark.parametrize(("endpoint", "body", "status", "words"), BAD)
 def test_bad_json(limited: httpx.Client, endpoint: str, body: str, status: int, words: str) -> None:
     assert_problem(limited.post(endpoint, content=body), status, words)

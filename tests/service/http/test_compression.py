@@ -7,13 +7,9 @@ import zlib
 import httpx
 import pytest
 
-from tests.helpers.limited import assert_goes_on, assert_refused, limited
-
-__all__ = ["limited"]  # a fixture
+from tests.helpers.limited import assert_goes_on, assert_refused
 
 GOOD = json.dumps({"model": "moons-maf", "x": [[0.5, -0.5]]}).encode()
-
-
 ZIPPED = gzip.compress(GOOD, mtime=0)
 BOMB = b" " * 2**24
 

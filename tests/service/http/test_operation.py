@@ -5,9 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from service.codecs.arrow import TYPE as ARROW
-from service.codecs.npy import TYPE as NPY
-from tests.helpers.http import metric
+from tests.helpers.http import ARROW, NPY, metric
 from tests.helpers.recipes import RECIPES
 from tests.helpers.servers import Serve
 

@@ -15,13 +15,9 @@ from tests.helpers.open_inference import (
     Client,
     X,
     assert_same,
-    call,
-    native,
     tensor,
     wanted,
 )
-
-__all__ = ["call", "native"]  # fixtures
 
 LENGTH = "Inference-Header-Content-Length"
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.errors import ServiceError
 from service.open_inference import protocol
 from service.open_inference.tensors import DTYPES, TEXT
-from service.operations.values import numbers, truths
+from service.operations.values import count_booleans, number_array
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 NUMBERS = sorted(DTYPES.keys() - {TEXT})
@@ -100,6 +100,19 @@ def test_an_answer_is_read_as_it_was_written(
     assert not tail
 
 
+@given(tensors() | st.tuples(st.just("BOOL"), arrays.arrays(np.bool_, SHAPES)))
+def test_answers_hold_arrays_of_any_type(tensor: tuple[str, NDArray[Any]]) -> None:
+    datatype, values = tensor
+    outputs = {"text": values, "bytes": values}
+    content, length = protocol.dump({}, outputs, {"text": False, "bytes": True})
+    as_json, as_binary = json.loads(content[:length])["outputs"]
+    assert as_json["datatype"] == as_binary["datatype"] == datatype
+    assert as_json["shape"] == as_binary["shape"] == list(values.shape)
+    assert np.array_equal(np.array(as_json["data"], values.dtype), values.ravel())
+    assert content[length:] == as_bytes(datatype, values)
+    assert as_binary["parameters"] == {"binary_data_size": len(content) - length}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
@@ -133,18 +146,18 @@ def test_nothing_breaks_the_parser(body: bytes, header: str) -> None:
         read = protocol.parse(body, header)
         assert all(isinstance(values, np.ndarray) for values in read.inputs.values())
     with suppress(ServiceError):
-        protocol.raw(body, [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
+        protocol.parse_raw(body, [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
 
 
 @given(st.lists(st.booleans() | st.none() | st.text("truefals\\"), max_size=5))
 def test_truths_are_never_missed(values: list[Any]) -> None:
     text = json.dumps(values).encode()
-    assert truths(text, len(text)) >= sum(type(value) is bool for value in values)
+    assert count_booleans(text, len(text)) >= sum(type(value) is bool for value in values)
 
 
 def test_truths_among_very_many_letters() -> None:
-    assert truths(b"t" * 10_000_000 + b"true", 10_000_004) == -1
-    assert truths(b"[true, false, 1]", 6) == 1
+    assert count_booleans(b"t" * 10_000_000 + b"true", 10_000_004) == -1
+    assert count_booleans(b"[true, false, 1]", 6) == 1
 
 
 def test_truths_beside_the_data_do_not_hide_those_in_it() -> None:
@@ -173,4 +186,4 @@ def test_lists_too_deep_for_an_array_are_none(depth: int) -> None:
     value: Any = 1.0
     for _ in range(depth):
         value = [value]
-    assert (numbers(value) is None) == (depth > 64)
+    assert (number_array(value) is None) == (depth > 64)

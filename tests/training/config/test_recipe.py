@@ -6,8 +6,9 @@ import pytest
 
 from models import zoo
 from training.config import recipe
+from training.config.sources import TableSource
 from training.distill.losses import WINDOWS
-from training.distill.objective import Divergence
+from training.distill.objective import DistillationLoss
 from training.errors import RecipeError
 
 GOOD = '[data]\nsource = "moons"\n[flow]\nfamily = "maf"\n'
@@ -41,7 +42,7 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         zoo.build(one.flow.family, (WINDOWS[0],), options=one.flow.options)
         for one in (teacher, student)
     ]
-    Divergence(flows[1], flows[0], student.distill.terms)
+    DistillationLoss(flows[1], flows[0], student.distill.losses)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,9 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         ("[flow", "is not a TOML file"),
         ("\xff", "is not a TOML file"),
         ("", "flow: Field required"),
+        ("data = 3", "data: "),
+        (GOOD + 'preprocessing = "scale"', "preprocessing is one of standardize, "),
+        (GOOD + "per_pixel_marginals = true", "per_pixel_marginals is for preprocessing ="),
         (GOOD + "depth = 3", "flow"),
         (GOOD + 'transforms = "five"', "transforms: Input should be a valid integer"),
         (GOOD + "transforms = 0", "transforms is at least 1"),
@@ -63,8 +67,8 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         (GOOD + "[fit]\nlearning_rate = -1", "fit.learning_rate"),
         (GOOD + "[fit]\nrecord = true\naccumulate = 2", "leave accumulate out"),
         (GOOD + "[extra]\na = 1", "extra: Extra inputs"),
-        (GOOD.replace('source = "moons"', "validation = 0.5\ntest = 0.5"), "leave rows to train"),
-        (GOOD.replace('source = "moons"', "bounds = [1, 0]"), "low < high"),
+        (GOOD.replace("[flow]", "validation = 0.5\ntest = 0.5\n[flow]"), "leave rows to train"),
+        (GOOD.replace("[flow]", "bounds = [1, 0]\n[flow]"), "low < high"),
         (GOOD.replace('source = "moons"', ""), "names no data"),
     ],
 )
@@ -100,7 +104,8 @@ def test_data_lies_beside_the_recipe_or_where_it_is_said_to_lie(tmp_path: Path) 
 
     def places(data: Path | None) -> tuple[Path, Path]:
         loaded = recipe.load_recipe(name, data).data
-        return Path(str(loaded.source)), Path(str(loaded.test))
+        assert isinstance(loaded, TableSource)
+        return Path(loaded.source), Path(str(loaded.test))
 
     assert places(None) == (tmp_path / "train.npy", tmp_path / "test.npy")
     (elsewhere / "train.npy").touch()

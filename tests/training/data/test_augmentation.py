@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from tests.helpers.recipes import call_bijecta
-from training.config.data import DataRecipe
+from training.config.data import data_source
 from training.config.recipe import load_recipe
 from training.data import load as data
 from training.data.augmentation import bsds300_rows, mirrored
@@ -57,15 +57,15 @@ def write_patches(folder: Path) -> Path:
 
 def test_held_out_rows_stay_as_published(tmp_path: Path) -> None:
     source = str(write_patches(tmp_path))
-    plain = data.load_dataset(DataRecipe(source=source, protocol="bsds300"))
+    plain = data.load_dataset(data_source(source=source, protocol="bsds300"))
     augmented = data.load_dataset(
-        DataRecipe(source=source, protocol="bsds300", augment=True, train_rows=9)
+        data_source(source=source, protocol="bsds300", augment=True, train_rows=9)
     )
     assert plain.augmentation is None
     assert augmented.augmentation is not None
     assert len(augmented.augmentation.sources) == len(augmented.train) == 9
-    np.testing.assert_array_equal(plain.test, augmented.test)
-    np.testing.assert_array_equal(plain.validation, augmented.validation)
+    np.testing.assert_array_equal(plain.test.rows, augmented.test.rows)
+    np.testing.assert_array_equal(plain.validation.rows, augmented.validation.rows)
 
 
 RECIPE = """
@@ -112,11 +112,11 @@ def test_what_cannot_be_augmented_is_refused(tmp_path: Path) -> None:
     rows = tmp_path / "rows.npy"
     np.save(rows, RNG.normal(size=(50, 4)))
     with pytest.raises(DataError, match=r"shape is \[channels, height, width\], got shape \[4\]"):
-        data.load_dataset(DataRecipe(source=str(rows), augment=True))
+        data.load_dataset(data_source(source=str(rows), augment=True))
     np.save(tmp_path / "miniboone.npy", RNG.normal(size=(50, 43)))
     source = str(tmp_path / "miniboone.npy")
     with pytest.raises(DataError, match="folder of patches of 'bsds300'"):
-        data.load_dataset(DataRecipe(source=source, protocol="miniboone", augment=True))
+        data.load_dataset(data_source(source=source, protocol="miniboone", augment=True))
     recipe = tmp_path / "iterative.toml"
     family = "iterative-gaussianization"
     recipe.write_text(

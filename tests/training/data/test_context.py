@@ -12,13 +12,13 @@ import torch
 from service.bundle import ContextColumn
 from tests.helpers.recipes import recipe_text, write_lifted_moons
 from training.config import recipe
-from training.config.data import DataRecipe
+from training.config.data import DataSource, data_source
 from training.config.recipe import Recipe
 from training.data import load as data
-from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
+from training.data.preprocessing import flow_spec
 from training.errors import DataError, RecipeError
-from training.fit.loop import fit
+from training.fit.gradient import fit
 from training.runs.run import Run, RunFile
 
 RNG = np.random.default_rng(0)
@@ -27,11 +27,11 @@ AGE = RNG.uniform(20, 80, 400)
 KIND = RNG.integers(0, 3, 400)
 
 
-def write_csv(folder: Path, **columns: Any) -> DataRecipe:
+def write_csv(folder: Path, **columns: Any) -> DataSource:
     table = {"x": X[:, 0], "y": X[:, 1], "age": AGE, **columns}
     lines = [",".join(map(str, row)) for row in zip(*table.values(), strict=True)]
     (folder / "rows.csv").write_text("\n".join([",".join(table), *lines]))
-    return DataRecipe(source=str(folder / "rows.csv"), context=["age"], labels="kind")
+    return data_source(source=str(folder / "rows.csv"), context=["age"], labels="kind")
 
 
 def test_context_columns_condition_and_go_with_their_rows(tmp_path: Path) -> None:
@@ -39,19 +39,21 @@ def test_context_columns_condition_and_go_with_their_rows(tmp_path: Path) -> Non
     assert loaded.event_shape == (2,)
     age, kind = loaded.context
     assert (age.name, age.classes, kind.name, kind.classes) == ("age", None, "kind", [0, 10, 20])
-    assert loaded.train_context is not None
-    assert age.mean == pytest.approx(loaded.train_context[:, 0].mean())
-    assert age.scale == pytest.approx(loaded.train_context[:, 0].std())
+    assert loaded.train.context is not None
+    assert age.mean == pytest.approx(loaded.train.context[:, 0].mean())
+    assert age.scale == pytest.approx(loaded.train.context[:, 0].std())
     assert (age.low, age.high) == pytest.approx(
-        (loaded.train_context[:, 0].min(), loaded.train_context[:, 0].max())
+        (loaded.train.context[:, 0].min(), loaded.train.context[:, 0].max())
     )
     beside = {x: (a, 10 * k) for x, a, k in zip(X[:, 0].astype(np.float32), AGE, KIND, strict=True)}
-    parts = ("train", "validation", "test")
-    for rows, context in ((getattr(loaded, p), getattr(loaded, f"{p}_context")) for p in parts):
-        assert context.dtype == np.float32
-        np.testing.assert_allclose(context, [beside[x] for x in rows[:, 0]], rtol=1e-6)
-    without = data.load_dataset(DataRecipe(source=str(tmp_path / "rows.csv"), drop=["age", "kind"]))
-    assert np.array_equal(without.train, loaded.train)  # the same division
+    for split in (loaded.train, loaded.validation, loaded.test):
+        assert split.context is not None
+        assert split.context.dtype == np.float32
+        np.testing.assert_allclose(split.context, [beside[x] for x in split.rows[:, 0]], rtol=1e-6)
+    without = data.load_dataset(
+        data_source(source=str(tmp_path / "rows.csv"), drop=["age", "kind"])
+    )
+    assert np.array_equal(without.train.rows, loaded.train.rows)  # the same division
 
 
 def test_labels_are_numbers_or_text_of_any_format(tmp_path: Path) -> None:
@@ -71,15 +73,15 @@ def test_labels_are_numbers_or_text_of_any_format(tmp_path: Path) -> None:
         "two.npz": {"context": ["2"], "labels": "kind"},
         "rows.npy": {"context": ["2"], "labels": "3"},
     }.items():
-        found = data.load_dataset(DataRecipe(source=str(tmp_path / name), **fields))  # type: ignore[arg-type]
-        assert found.train_context is not None
-        assert expected.train_context is not None
-        np.testing.assert_allclose(found.train_context[:, 0], expected.train_context[:, 0])
+        found = data.load_dataset(data_source(source=str(tmp_path / name), **fields))
+        assert found.train.context is not None
+        assert expected.train.context is not None
+        np.testing.assert_allclose(found.train.context[:, 0], expected.train.context[:, 0])
         if name == "rows.npy":
             assert found.context[1].classes == [0, 1, 2]
         else:
             assert found.context[1] == kind
-            assert np.array_equal(found.train_context, expected.train_context)
+            assert np.array_equal(found.train.context, expected.train.context)
 
 
 TESTED = np.random.default_rng(0).permutation(400)[0]  # a row that is not trained on
@@ -110,24 +112,24 @@ def test_too_many_classes_and_labels_of_another_length(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", X=RNG.normal(size=(1500, 2)), y=np.arange(1500), z=np.ones(3))
     source: dict[str, Any] = {"source": str(tmp_path / "rows.npz"), "key": "X"}
     with pytest.raises(DataError, match="1500 classes in 1500 rows, expected 2 to 1000"):
-        data.load_dataset(DataRecipe(**source, labels="y"))
+        data.load_dataset(data_source(**source, labels="y"))
     with pytest.raises(DataError, match="1500 rows need a label each, 'z' has"):
-        data.load_dataset(DataRecipe(**source, labels="z"))
+        data.load_dataset(data_source(**source, labels="z"))
 
 
 def test_digits_have_labels_and_may_be_images() -> None:
-    flat = data.load_dataset(DataRecipe(source="digits"))
-    image = data.load_dataset(DataRecipe(source="digits", labels="digit", shape=[1, 8, 8]))
+    flat = data.load_dataset(data_source(source="digits"))
+    image = data.load_dataset(data_source(source="digits", labels="digit", shape=[1, 8, 8]))
     assert image.event_shape == (1, 8, 8)
-    assert np.array_equal(image.train.reshape(-1, 64), flat.train)
+    assert np.array_equal(image.train.rows.reshape(-1, 64), flat.train.rows)
     assert image.context == [ContextColumn(name="digit", classes=list(range(10)))]
-    assert image.noisy(image.test, 3, 0).shape == (3, 180, 1, 8, 8)
-    noisy, expected = image.noisy(image.test, 2, 5), flat.noisy(flat.test, 2, 5)
+    assert image.noisy(image.test.rows, 3, 0).shape == (3, 180, 1, 8, 8)
+    noisy, expected = image.noisy(image.test.rows, 2, 5), flat.noisy(flat.test.rows, 2, 5)
     assert np.array_equal(noisy.reshape(expected.shape), expected)
-    with pytest.raises(DataError, match="no labels 'sort': labels there are: 'digit'"):
-        data.load_dataset(DataRecipe(source="digits", labels="sort"))
+    with pytest.raises(ValueError, match=r"labels\n.*Input should be 'digit'"):
+        data_source(source="digits", labels="sort")
     with pytest.raises(DataError, match=r"shape \[3, 8, 8\] has 192 elements, the rows have 64"):
-        data.load_dataset(DataRecipe(source="digits", shape=[3, 8, 8]))
+        data.load_dataset(data_source(source="digits", shape=[3, 8, 8]))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def trained(folder: Path, **changes: object) -> tuple[Run, Dataset]:
     chosen: Recipe = recipe.load_recipe(str(folder / "moons.toml"))
     chosen.fit = chosen.fit.model_copy(update=changes)
     dataset = data.load_dataset(chosen.data)
-    flow = architecture.flow_arguments(dataset, chosen.flow)
+    flow = flow_spec(dataset, chosen.flow)
     file = RunFile(name="moons", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     run = Run.create(folder / "run", file)
     fit(run, dataset, torch.device("cpu"))
@@ -167,8 +169,9 @@ def test_the_density_is_one_of_each_context_and_follows_it(tmp_path: Path) -> No
     run, dataset = trained(tmp_path)
     flow = run.best_flow().double()
     assert flow.context_shape == (2,)
-    assert dataset.test_context is not None
-    test, context = (torch.from_numpy(a).double() for a in (dataset.test, dataset.test_context))
+    assert dataset.test.context is not None
+    test = torch.from_numpy(dataset.test.rows).double()
+    context = torch.from_numpy(dataset.test.context).double()
     turned = context * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])  # the other label
     lowered = context - torch.tensor([0.7, 0.0])
     n, edge = 400, 8.0

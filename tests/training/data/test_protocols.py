@@ -9,7 +9,7 @@ import pytest
 
 from tests.benchmarks.papers import data as paper_data
 from tests.helpers.shared_data import SHARED
-from training.config.data import DataRecipe
+from training.config.data import data_source
 from training.data import load as data
 from training.data import protocols
 from training.errors import DataError
@@ -17,7 +17,7 @@ from training.errors import DataError
 RNG = np.random.default_rng(0)
 
 
-def sizes(splits: protocols.Splits) -> list[int]:
+def sizes(splits: protocols.PublishedRows) -> list[int]:
     return [len(part) for part in splits]
 
 
@@ -118,7 +118,7 @@ def test_miniboone_is_the_signal_without_outliers_and_repeated_columns(tmp_path:
 
 def patches(folder: Path) -> np.ndarray:
     rows = RNG.integers(0, 256, size=(50, 8, 8), dtype=np.uint8)
-    for part, chosen in zip(protocols.Splits._fields, np.split(rows, [30, 40]), strict=True):
+    for part, chosen in zip(protocols.PublishedRows._fields, np.split(rows, [30, 40]), strict=True):
         np.save(folder / f"{part}.npy", chosen)
     return rows.reshape(-1, 64)
 
@@ -141,17 +141,17 @@ def test_patches_have_noise_and_no_mean(tmp_path: Path) -> None:
 
 def test_a_recipe_takes_a_protocol(tmp_path: Path) -> None:
     patches(tmp_path)
-    recipe = DataRecipe(source=str(tmp_path), protocol="bsds300", shape=[1, 9, 7])
-    assert DataRecipe.model_validate_json(recipe.model_dump_json()) == recipe
+    recipe = data_source(source=str(tmp_path), protocol="bsds300", shape=[1, 9, 7])
+    assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe
     dataset = data.load_dataset(recipe)
-    assert dataset.train.shape == (30, 1, 9, 7)
-    assert dataset.train.dtype == np.float32
+    assert dataset.train.rows.shape == (30, 1, 9, 7)
+    assert dataset.train.rows.dtype == np.float32
     assert not dataset.integer.any()
     assert np.isinf(dataset.low).all()
     (tmp_path / "test.npy").write_bytes((tmp_path / "train.npy").read_bytes())
     assert data.load_dataset(recipe).sha256 != dataset.sha256
     few = data.load_dataset(recipe.model_copy(update={"train_rows": 7}))
-    np.testing.assert_array_equal(few.train, dataset.train[:7])
+    np.testing.assert_array_equal(few.train.rows, dataset.train.rows[:7])
     with pytest.raises(DataError, match="8 elements, the rows have 63"):
         data.load_dataset(recipe.model_copy(update={"shape": [8]}))
 
@@ -159,24 +159,24 @@ def test_a_recipe_takes_a_protocol(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"protocol": "pwer"}, "protocol is one of power, gas"),
-        ({"protocol": "gas", "test": 0.2}, "protocol 'gas' leaves no choice of test"),
+        ({"protocol": "pwer"}, "Input should be 'power', 'gas'"),
+        ({"protocol": "gas", "test": 0.2}, "test is a key of .*; 'gas' is of kind protocol"),
     ],
 )
 def test_wrong_protocols_are_refused(fields: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        DataRecipe.model_validate(fields)
+        data_source(source="gas.npy", **fields)
 
 
-def test_what_is_not_the_protocols_file_is_refused_by_what_it_wants(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no data at .*wants `MiniBooNE_PID.txt` as the UCI"):
+def test_what_is_not_the_protocols_file_is_refused_by_what_it_expects(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no data at .*expects `MiniBooNE_PID.txt` as the UCI"):
         protocols.read("miniboone", tmp_path / "none.txt")
     np.save(tmp_path / "narrow.npy", np.ones((20, 3)))
-    with pytest.raises(DataError, match=r"'power' wants.*expected 8 columns, got 3"):
+    with pytest.raises(DataError, match=r"'power' expects.*expected 8 columns, got 3"):
         protocols.read("power", tmp_path / "narrow.npy")
     (tmp_path / "text.txt").write_text("no numbers\nat all\n")
     for name in ("power", "gas", "miniboone", "bsds300"):
-        with pytest.raises(DataError, match=f"is not what protocol '{name}' wants"):
+        with pytest.raises(DataError, match=f"is not what protocol '{name}' expects"):
             protocols.read(name, tmp_path / "text.txt")
 
 

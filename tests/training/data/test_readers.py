@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from training.data.readers import registry as files
-from training.data.readers.base import Wanted
+from tests.helpers.sources import read
 from training.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(30, 3)).round(3)
@@ -35,26 +34,26 @@ def write_all(folder: Path) -> list[Path]:
 
 def test_every_format_holds_the_same_rows(tmp_path: Path) -> None:
     for path in write_all(tmp_path):
-        table = files.read(path)
+        table = read(path)
         assert np.allclose(table.rows.astype(float), ROWS), path.name
         assert len(table.columns) == 3
-    assert files.read(tmp_path / "c.csv").columns == ["u", "v", "w"]
-    assert files.read(tmp_path / "e.parquet").columns == ["u", "v", "w"]
+    assert read(tmp_path / "c.csv").columns == ["u", "v", "w"]
+    assert read(tmp_path / "e.parquet").columns == ["u", "v", "w"]
 
 
 def test_idx_images_become_rows_of_pixels(tmp_path: Path) -> None:
     images = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3)
     (tmp_path / "images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images, 8)))
-    table = files.read(tmp_path / "images-idx3-ubyte.gz")
+    table = read(tmp_path / "images-idx3-ubyte.gz")
     assert np.array_equal(table.rows, images.reshape(5, 6))
 
 
 def test_an_npz_of_several_arrays_wants_a_key(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", X=ROWS, y=np.zeros(30))
-    assert np.array_equal(files.read(tmp_path / "two.npz", Wanted("X")).rows, ROWS)
+    assert np.array_equal(read(tmp_path / "two.npz", key="X").rows, ROWS)
     for key, words in ((None, "choose one with key"), ("z", "no array 'z', only")):
         with pytest.raises(DataError, match=words):
-            files.read(tmp_path / "two.npz", Wanted(key))
+            read(tmp_path / "two.npz", key=key)
 
 
 NOT_DATA: dict[str, tuple[str, bytes, str]] = {
@@ -92,23 +91,23 @@ def test_what_is_not_data_is_refused_by_name(tmp_path: Path, case: str) -> None:
     name, content, words = NOT_DATA[case]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=words) as refusal:
-        files.read(tmp_path / name)
+        read(tmp_path / name)
     assert name in str(refusal.value)
 
 
 def test_text_columns_can_be_dropped(tmp_path: Path) -> None:
     (tmp_path / "mixed.csv").write_text("a,kind,b\n1.5,x,2\n2.5,y,3\n")
-    table = files.read(tmp_path / "mixed.csv", Wanted(drop=["kind"]))
+    table = read(tmp_path / "mixed.csv", drop=["kind"])
     assert table.columns == ["a", "b"]
     assert np.array_equal(table.rows, [[1.5, 2], [2.5, 3]])
 
 
 def test_no_file_and_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data file at"):
-        files.read(tmp_path / "absent.npy")
+        read(tmp_path / "absent.npy")
     np.save(tmp_path / "flat.npy", np.zeros(5))
     with pytest.raises(DataError, match=r"two or more dimensions\), got shape \(5,\)"):
-        files.read(tmp_path / "flat.npy")
+        read(tmp_path / "flat.npy")
     np.save(tmp_path / "pickle.npy", np.array([[None]], object), allow_pickle=True)
     with pytest.raises(DataError, match=r"not a readable .npy file"):
-        files.read(tmp_path / "pickle.npy")
+        read(tmp_path / "pickle.npy")

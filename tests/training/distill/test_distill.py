@@ -18,7 +18,7 @@ from training.data import load as data
 from training.distill import fidelity, two_sample
 from training.distill.objective import Distillation
 from training.errors import TrainingError
-from training.fit import loop as fit
+from training.fit import loop
 from training.runs.lifecycle import open_or_create
 from training.runs.run import Run
 
@@ -33,7 +33,7 @@ hidden = [32, 32]
 [distill]
 rows = 4096
 validation_rows = 1000
-terms = [{kind = "layers", end = 0.7}, {kind = "kl", start = 0.5}]
+losses = [{kind = "teacher_path", end = 0.7}, {kind = "kl", start = 0.5}]
 
 [fit]
 epochs = 4
@@ -141,9 +141,12 @@ def test_draws_that_overflow_are_left_out_and_counted(
     [
         (("[flow]", '[data]\nsource = "moons"\n[flow]'), "a student has its teacher's data"),
         (("[flow]", '[flow]\npreprocessing = "none"'), "leave [data] and, in [flow], embedding"),
-        (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no term counts from 0.7"),
-        (('kind = "kl"', 'kind = "cosine"'), "distill.terms.1.kind: Input should be 'kl'"),
-        (("[distill]", "[distill]\ntemperature = 1.5"), "temperature is not for kl, of draws"),
+        (('kind = "kl", start = 0.5', 'kind = "kl", start = 0.8'), "no loss counts from 0.7"),
+        (('kind = "kl"', 'kind = "cosine"'), "distill.losses.1.kind: Input should be 'kl'"),
+        (
+            ("[distill]", "[distill]\ntemperature = 1.5"),
+            "kl is an expectation over the base itself",
+        ),
         (('"iaf"', '"maf"'), "the student draws in many passes"),
         (("transforms = 2", "transforms = 3"), "expected 2 autoregressive layers"),
     ],
@@ -175,7 +178,7 @@ def objective(teacher: Run, folder: Path, text: str) -> Distillation:
     return Distillation(run, flow, teacher.best_flow(), dataset)
 
 
-def test_weights_are_chosen_by_the_divergence_or_by_the_last_terms(
+def test_weights_are_chosen_by_the_divergence_or_by_the_last_losses(
     runs: Path, tmp_path: Path
 ) -> None:
     def learned(last: str, by: str) -> Distillation:
@@ -197,13 +200,13 @@ def test_weights_are_chosen_by_the_divergence_or_by_the_last_terms(
     assert score("pairs", "loss") == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("kind", ["layers", "own-layers"])
+@pytest.mark.parametrize("kind", ["teacher_path", "student_path"])
 def test_hotter_latents_are_learned_by_and_not_scored_by(
     runs: Path, tmp_path: Path, kind: str
 ) -> None:
     def learned(temperature: float, base: str = "normal") -> Distillation:
-        kept = f'temperature = {temperature}\nterms = [{{kind = "{kind}"}}]\n\n[fit]'
-        text = STUDENT[: STUDENT.index("terms")] + kept + STUDENT.partition("[fit]")[2]
+        kept = f'temperature = {temperature}\nlosses = [{{kind = "{kind}"}}]\n\n[fit]'
+        text = STUDENT[: STUDENT.index("losses")] + kept + STUDENT.partition("[fit]")[2]
         text = text.replace("[flow]", f'[flow]\nbase = "{base}"')
         return objective(Run.open(runs / "moons-maf"), tmp_path, text)
 
@@ -216,7 +219,7 @@ def test_hotter_latents_are_learned_by_and_not_scored_by(
     torch.testing.assert_close(inputs[1][:, 0], 1.5 * inputs[0][:, 0])
     with pytest.raises(TrainingError, match="of a normal base, not of a logistic one"):
         learned(1.5, "logistic")
-    if kind == "layers":
+    if kind == "teacher_path":
         with torch.no_grad():
             expected = hot.teacher.decode(inputs[1][:, 0])[0]
         torch.testing.assert_close(inputs[1][:, 1], expected)
@@ -226,18 +229,18 @@ class KilledError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("terms", ["layers", "own-layers"])
+@pytest.mark.parametrize("kind", ["teacher_path", "student_path"])
 def test_an_interrupted_student_ends_as_if_it_had_not_been(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: str
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    text = STUDENT.replace("layers", terms).replace("epochs = 4", "epochs = 2")
+    text = STUDENT.replace("teacher_path", kind).replace("epochs = 4", "epochs = 2")
     recipe = write(tmp_path, text)
     monkeypatch.setattr(fidelity, "ROWS", 100)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     teacher = runs / "digits-image"
     assert call_bijecta("distill", teacher, recipe, "--out", whole, cwd=runs).returncode == 0
 
-    monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     steps, real_step = 0, torch.optim.AdamW.step
 
     def step(self: torch.optim.AdamW) -> None:

@@ -1,4 +1,4 @@
-"""The terms of a distillation's loss, against laws and torch's own divergences."""
+"""The losses of a distillation, against laws and torch's own divergences."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -12,12 +12,11 @@ from models.bijection import Inverted
 from models.flow import Flow
 from models.layers.autoregressive import MaskedAutoregressive
 from models.layers.causal import CausalAutoregressive
-from training.config.distill import TermRecipe
-from training.distill import layer_matching as conditionals
-from training.distill import losses as terms
+from training.config.distill import LossRecipe
+from training.distill import layer_matching, losses
 from training.distill.layer_matching import Gaussians
-from training.distill.losses import TERMS, Draw
-from training.distill.objective import Divergence
+from training.distill.losses import LOSSES, StudentDraw
+from training.distill.objective import DistillationLoss
 from training.errors import TrainingError
 
 D = 32
@@ -64,19 +63,21 @@ def couple(name: str) -> tuple[Flow, Flow]:
     return random(theirs, their_options, 0), random(ours, our_options, 1)
 
 
-def drawn(teacher: Flow, student: Flow, n: int) -> Draw:
+def drawn(teacher: Flow, student: Flow, n: int) -> StudentDraw:
     z = torch.randn(n, D, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.no_grad():
         pairs = teacher.decode(z)[0]
-    return Draw(student, teacher, conditionals.steps(teacher, student), z, None, pairs)
+    return StudentDraw(
+        student, teacher, layer_matching.match_layers(teacher, student), z, None, pairs
+    )
 
 
 def gradient(value: Tensor, flow: Flow) -> Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(value, list(flow.parameters()))])
 
 
-def test_every_term_can_be_asked_for() -> None:
-    assert set(get_args(TermRecipe.model_fields["kind"].annotation)) == set(TERMS)
+def test_every_loss_has_a_name_in_recipes() -> None:
+    assert set(get_args(LossRecipe.model_fields["kind"].annotation)) == set(LOSSES)
 
 
 def test_a_closed_divergence_is_that_of_torch() -> None:
@@ -91,9 +92,9 @@ def test_a_closed_divergence_is_that_of_torch() -> None:
 @pytest.mark.parametrize("name", ONE)
 def test_a_students_conditionals_are_those_of_its_draws(name: str) -> None:
     teacher, student = couple(name)
-    (step,) = conditionals.steps(teacher, student)
+    (step,) = layer_matching.match_layers(teacher, student)
     z = torch.randn(1, D, dtype=torch.float64)
-    found = conditionals.students(step, z, None)
+    found = layer_matching.student_conditionals(step, z, None)
     x, log_det = student.bijection.decode(z)
     torch.testing.assert_close(found.mean + found.log_deviation.exp() * z, x)
     torch.testing.assert_close(found.log_deviation.sum(1), log_det)
@@ -102,13 +103,13 @@ def test_a_students_conditionals_are_those_of_its_draws(name: str) -> None:
     slopes = jacobian[0, :, 0].diagonal()
     torch.testing.assert_close(found.log_deviation.exp()[0], slopes)
     moved = torch.autograd.functional.jacobian(
-        lambda z: conditionals.students(step, z, None).mean, z
+        lambda z: layer_matching.student_conditionals(step, z, None).mean, z
     )
     assert moved[0, :, 0].diagonal().abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("name", COUPLES)
-def test_no_term_finds_fault_with_a_student_that_is_its_teacher(name: str) -> None:
+def test_no_loss_finds_fault_with_a_student_that_is_its_teacher(name: str) -> None:
     (theirs, their_options), (ours, our_options) = COUPLES[name]
     teacher = zoo.build(theirs, (D,), options=their_options).double()  # the identity, both
     student = zoo.build(ours, (D,), options=our_options).double()
@@ -122,17 +123,17 @@ def test_no_term_finds_fault_with_a_student_that_is_its_teacher(name: str) -> No
             students.copy_(back.repeat(len(students) // 2))
     if name in ONE:
         draw = drawn(teacher, student, 50)
-        for term in TERMS.values():
-            assert term(draw).abs().max() < 1e-5
+        for loss in LOSSES.values():
+            assert loss(draw).abs().max() < 1e-5
     elif name != "linear maps":  # whose maps start apart
         draw = drawn(teacher, student, 50)
-        for kind in set(TERMS) - terms.BY_ONE_LAYER:
-            assert TERMS[kind](draw).abs().max() < 1e-5
+        for kind in set(LOSSES) - losses.BY_ONE_LAYER:
+            assert LOSSES[kind](draw).abs().max() < 1e-5
 
 
 def _biases(flow: Flow) -> Iterator[Tensor]:
     """Of the last layer of each network."""
-    for layer in conditionals.layers_of(flow):
+    for layer in layer_matching.layers_of(flow):
         inner = layer.bijection if isinstance(layer, Inverted) else layer
         if isinstance(inner, MaskedAutoregressive):
             yield inner.network.get_parameter(f"linears.{len(inner.network.linears) - 1}.bias")
@@ -140,25 +141,25 @@ def _biases(flow: Flow) -> Iterator[Tensor]:
             yield inner.network.last.bias
 
 
-@pytest.mark.parametrize("kind", sorted(TERMS))
+@pytest.mark.parametrize("kind", sorted(LOSSES))
 @pytest.mark.parametrize("name", COUPLES)
-def test_each_term_finds_fault_and_teaches_the_student_alone(name: str, kind: str) -> None:
+def test_each_loss_finds_fault_and_teaches_the_student_alone(name: str, kind: str) -> None:
     teacher, student = couple(name)
-    if kind in terms.BY_ONE_LAYER and name not in ONE:
+    if kind in losses.BY_ONE_LAYER and name not in ONE:
         with pytest.raises(TrainingError, match="is for teachers of one layer"):
-            Divergence(student, teacher, [TermRecipe.model_validate({"kind": kind})])
+            DistillationLoss(student, teacher, [LossRecipe.model_validate({"kind": kind})])
         return
     teacher.requires_grad_(False)
-    loss = Divergence(student, teacher, [TermRecipe.model_validate({"kind": kind})])
+    loss = DistillationLoss(student, teacher, [LossRecipe.model_validate({"kind": kind})])
     assert {*map(id, loss.parameters())} == {*map(id, student.parameters())}
     draw = drawn(teacher, student, 64)
     inputs = draw.z[:, None]
-    if kind in terms.BY_PAIRS:
+    if kind in losses.BY_PAIRS:
         assert draw.pairs is not None
         inputs = torch.stack([draw.z, draw.pairs], 1)
     value = loss(inputs, None)
     assert value.shape == (64,)
-    torch.testing.assert_close(value, TERMS[kind](draw))
+    torch.testing.assert_close(value, LOSSES[kind](draw))
     if kind != "kl":  # of a single draw, a ratio of densities may be below one
         assert (value > 0).all()
     value.mean().backward()
@@ -172,7 +173,7 @@ def test_kl_is_the_mean_of_the_densities_ratio(name: str) -> None:
     teacher, student = couple(name)
     draw = drawn(teacher, student, 100)
     x, own = student.decode(draw.z)
-    torch.testing.assert_close(terms.kl(draw), student.log_prob(x) - teacher.log_prob(x))
+    torch.testing.assert_close(losses.kl(draw), student.log_prob(x) - teacher.log_prob(x))
     torch.testing.assert_close(own, student.log_prob(x))
 
 
@@ -181,7 +182,7 @@ def test_the_closed_form_is_kl_with_less_noise(name: str) -> None:
     teacher, student = couple(name)
     n = 40_000
     draw = drawn(teacher, student, n)
-    sampled, closed = terms.kl(draw), terms.conditional_kl(draw)
+    sampled, closed = losses.kl(draw), losses.conditional_kl(draw)
     gap = (sampled - closed).detach()
     assert float(gap.mean().abs()) < 4 * float(gap.std()) / n**0.5
     assert float(closed.detach().std()) < 0.8 * float(sampled.detach().std())
@@ -193,29 +194,29 @@ def test_the_closed_form_is_kl_with_less_noise(name: str) -> None:
 def test_what_counts_depends_on_how_far_training_is() -> None:
     teacher, student = couple("three layers")
     chosen = [
-        TermRecipe(kind="own-layers", weight=2.0, end=0.5),
-        TermRecipe(kind="latents", start=0.5),
-        TermRecipe(kind="kl", weight=0.1, start=0.25, end=0.8),
-        TermRecipe(kind="kl", weight=0.2, start=0.8),
+        LossRecipe(kind="student_path", weight=2.0, end=0.5),
+        LossRecipe(kind="latents", start=0.5),
+        LossRecipe(kind="kl", weight=0.1, start=0.25, end=0.8),
+        LossRecipe(kind="kl", weight=0.2, start=0.8),
     ]
-    loss = Divergence(student, teacher, chosen)
+    loss = DistillationLoss(student, teacher, chosen)
     draw = drawn(teacher, student, 20)
-    alone = {kind: TERMS[kind](draw) for kind in ("own-layers", "latents", "kl")}
-    for share, expected in (
-        (0.0, 2 * alone["own-layers"]),
-        (0.3, 2 * alone["own-layers"] + 0.1 * alone["kl"]),
+    alone = {kind: LOSSES[kind](draw) for kind in ("student_path", "latents", "kl")}
+    for progress, expected in (
+        (0.0, 2 * alone["student_path"]),
+        (0.3, 2 * alone["student_path"] + 0.1 * alone["kl"]),
         (0.7, alone["latents"] + 0.1 * alone["kl"]),
         (0.9, alone["latents"] + 0.2 * alone["kl"]),
     ):
-        loss.share = share
+        loss.progress = progress
         torch.testing.assert_close(loss(draw.z[:, None], None), expected)
     phases = []
-    for share in (0.0, 0.2, 0.25, 0.4, 0.5, 0.9):
-        loss.share = share
+    for progress in (0.0, 0.2, 0.25, 0.4, 0.5, 0.9):
+        loss.progress = progress
         phases.append(loss.phase)
     assert phases == [
-        *[(("own-layers", 2.0),)] * 2,
-        *[(("own-layers", 2.0), ("kl", 0.1))] * 2,
+        *[(("student_path", 2.0),)] * 2,
+        *[(("student_path", 2.0), ("kl", 0.1))] * 2,
         (("latents", 1.0), ("kl", 0.1)),
         (("latents", 1.0), ("kl", 0.2)),
     ]
@@ -239,13 +240,13 @@ def test_students_that_do_not_match_are_refused(
     teacher = zoo.build("maf", (D,), options={"transforms": 3, "hidden": [16, 16]})
     flow = zoo.build(student[0], (D,), options=student[1])
     with pytest.raises(TrainingError, match=words):
-        Divergence(flow, teacher, [TermRecipe(kind="layers")])
+        DistillationLoss(flow, teacher, [LossRecipe(kind="teacher_path")])
 
 
 def test_short_rows_have_no_spectra() -> None:
     student, teacher = (zoo.build(name, (31,), options=ONE_LAYER) for name in ("iaf", "maf"))
     with pytest.raises(TrainingError, match="of at least 32 values, not 31"):
-        Divergence(student, teacher, [TermRecipe(kind="spectra")])
+        DistillationLoss(student, teacher, [LossRecipe(kind="spectra")])
 
 
 @pytest.mark.parametrize(
@@ -261,4 +262,4 @@ def test_teachers_that_cannot_teach_are_refused(
     flow = zoo.build(teacher[0], (D,), options=teacher[1])
     student = zoo.build("iaf", (D,), options={"transforms": 3})
     with pytest.raises(TrainingError, match=words):
-        Divergence(student, flow, [TermRecipe(kind="layers")])
+        DistillationLoss(student, flow, [LossRecipe(kind="teacher_path")])

@@ -70,13 +70,17 @@ def test_the_manifest_describes_the_context(store: Path, runs: Path) -> None:
     assert (images.base, images.base_parameters) == ("normal", {})
     dataset = data.load_dataset(Run.open(runs / "digits-image").file.recipe.data)
     session = onnxruntime.InferenceSession(store / "digits-image" / "1" / "encode.onnx")
-    feed = {"x": dataset.test, "context": dataset.test_context}
+    feed = {"x": dataset.test.rows, "context": dataset.test.context}
     scores = np.sort(session.run(None, feed)[1])
     np.testing.assert_allclose(
         np.quantile(scores, images.calibration.levels),
         np.array(images.calibration.log_prob, float),
         atol=1e-2,
     )
+
+
+def test_the_service_has_every_base() -> None:
+    assert BASES.keys() == zoo.BASES.keys()
 
 
 @pytest.mark.parametrize("name", zoo.BASES)
@@ -114,7 +118,7 @@ def test_bundles_of_before_there_was_a_context_are_read(store: Path, tmp_path: P
 
 def test_calibration_is_of_rows_as_clients_send_them(store: Path, runs: Path) -> None:
     run = Run.open(runs / "digits-maf")
-    rows = data.load_dataset(run.file.recipe.data).test
+    rows = data.load_dataset(run.file.recipe.data).test.rows
     session = onnxruntime.InferenceSession(store / "digits-maf" / "1" / "encode.onnx")
     scores = session.run(None, {"x": rows})[1]
     calibration = bundle.read(store / "digits-maf" / "1").calibration
@@ -137,7 +141,7 @@ def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path:
     assert sorted(p.name for p in (tmp_path / "twice").iterdir()) == ["1", "2"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_killed_at_any_moment_leaves_a_store_that_loads(
     runs: Path, tmp_path: Path
 ) -> None:
@@ -172,7 +176,7 @@ def test_a_graph_that_misses_its_flow_is_not_written(
                 parameter.mul_(1.001)
         return draft(changed, source, target)
 
-    monkeypatch.setattr("training.export.draft", slightly_wrong)
+    monkeypatch.setattr("training.export.bundle.draft", slightly_wrong)
     with pytest.raises(ExportError, match=r"log_prob_per_dim_p99 .* .bar 1e-05"):
         export.export(run, dataset, figures, tmp_path, "wrong")
     assert not list(tmp_path.rglob("*"))
@@ -208,10 +212,10 @@ def too_steep(monkeypatch: pytest.MonkeyPatch, *directions: str) -> None:
             raise ExportError("too steep")
         return measure(direction, expected, graph)
 
-    monkeypatch.setattr("training.export.verify", missed_at_first)
+    monkeypatch.setattr("training.export.bundle.verify", missed_at_first)
 
 
-@pytest.mark.parametrize("name", ["glow images places", "mintnet images context"])
+@pytest.mark.parametrize("name", ["glow images positional", "mintnet images context"])
 def test_flows_of_images_have_graphs_in_float64_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

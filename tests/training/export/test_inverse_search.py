@@ -22,12 +22,17 @@ from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import randomise
 from training.export import inverse_search as choice
 from training.export.graphs import Draft, draft
-from training.export.inverse_search import Wanted, candidates, fastest
+from training.export.inverse_search import (
+    METHOD_IN_MANIFEST,
+    InverseRequest,
+    candidates,
+    fastest,
+)
 
 CONTEXT = 2
 INVERSES = [
-    Inverse("ordered", 1),
-    Inverse("ordered", 4),
+    Inverse("sequential", 1),
+    Inverse("sequential", 4),
     Inverse("jacobi", 4),
     Inverse("jacobi", 9),
 ]
@@ -121,12 +126,12 @@ def test_sweeps_stop_at_the_tolerance(drafts: Callable[[str], Draft]) -> None:
 
 
 def test_few_coordinates_have_one_inverse_and_many_are_not_written_out_one_by_one() -> None:
-    assert candidates(2, choice.FASTEST) == [Inverse("ordered", 2)]
+    assert candidates(2, choice.FASTEST) == [Inverse("sequential", 2)]
     methods = {one.method for one in candidates(784, choice.FASTEST)}
     assert methods == {"jacobi"}
     for n in (1, 2, 9, 64, 784):
-        for method in ("ordered", "jacobi"):
-            found = candidates(n, Wanted(method))
+        for method in ("sequential", "jacobi"):
+            found = candidates(n, InverseRequest(method))
             assert found
             assert {one.method for one in found} == {method}
             assert all(1 <= one.width <= max(n, 2) for one in found)
@@ -145,10 +150,10 @@ def test_the_fastest_is_chosen_and_all_are_reported(
     content, report = fastest(made, feed_of(256), choice.FASTEST)
     assert content == made.finish(best)
     assert report is not None
-    assert (report.method, report.width) == (best.method, best.width)
+    assert (report.method, report.width) == (METHOD_IN_MANIFEST[best.method], best.width)
     assert report.milliseconds == {"1": 4.0, "256": 20.0}
     assert {(one.method, one.width) for one in report.others} == {
-        (one.method, one.width) for one in wanted[:-1]
+        (METHOD_IN_MANIFEST[one.method], one.width) for one in wanted[:-1]
     }
 
 
@@ -179,6 +184,12 @@ def test_the_manifest_says_how_and_export_takes_orders(
     assert "decode by jacobi blocks of 2" in said
     manifest = json.loads((tmp_path / "moons-maf" / "1" / "manifest.json").read_text())
     assert manifest["inverse"]["decode"]["tolerance"] == 1e-6
+    # the former name of `sequential`; manifests of format 1 keep it
+    code, said = export("--inverse", "ordered")
+    assert code == 0, said
+    assert "decode by sequential blocks of 2" in said
+    manifest = json.loads((tmp_path / "moons-maf" / "2" / "manifest.json").read_text())
+    assert manifest["inverse"]["decode"]["method"] == "ordered"
     for options, message in (
         (("--tolerance", "1e-6"), "a tolerance is of jacobi"),
         (("--inverse", "jacobi", "--tolerance", "nan"), "at least 0, got nan"),
@@ -189,4 +200,4 @@ def test_the_manifest_says_how_and_export_takes_orders(
         code, said = export(*options)
         assert code != 0
         assert message in said
-    assert bundle.versions(tmp_path / "moons-maf") == [1]
+    assert bundle.versions(tmp_path / "moons-maf") == [1, 2]

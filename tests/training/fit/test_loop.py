@@ -1,7 +1,10 @@
 """Training: exact resumption, early stopping, guards."""
 
 import functools
+import itertools
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from safetensors.torch import load_file
 from models.flow import Flow
 from models.networks.conditioner import set_precision
 from tests.helpers.recipes import recipe_text
+from tests.helpers.runs import logged
 from training import scoring as evaluate
 from training.config import recipe
 from training.config.recipe import Recipe
@@ -19,7 +23,8 @@ from training.data import load as data
 from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
 from training.errors import NonFiniteError, RunError
-from training.fit import loop as fit
+from training.fit import gradient as fit
+from training.fit import loop
 from training.runs.run import Progress, Run, RunFile
 
 CPU = torch.device("cpu")
@@ -34,19 +39,11 @@ def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[
 
 
 def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = architecture.flow_arguments(dataset, chosen.flow)
+    flow = architecture.flow_spec(dataset, chosen.flow)
     if chosen.flow.family == "maf":
-        flow["options"]["dropout"] = 0.1
+        flow.options["dropout"] = 0.1
     file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
     return Run.create(folder, file)
-
-
-def logged(run: Run) -> list[dict[str, float]]:
-    """The lines of the log, without what no two trainings have in common."""
-    lines = [json.loads(line) for line in (run.folder / "log.jsonl").open()]
-    for line in lines:
-        assert line.pop("seconds") >= 0
-    return lines
 
 
 class KilledError(Exception):
@@ -69,7 +66,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     whole, broken = (start(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
     fit.fit(whole, dataset, CPU)
 
-    monkeypatch.setattr(fit, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
     steps, real_step = 0, torch.optim.AdamW.step
 
     def step(self: torch.optim.AdamW) -> None:
@@ -145,7 +142,7 @@ def test_scores_do_not_depend_on_the_precision_of_training(tmp_path: Path) -> No
     chosen, dataset = small(tmp_path, "digits-maf", epochs=1)
     run = start(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
-    flow, rows = run.best_flow(), dataset.test[None]
+    flow, rows = run.best_flow(), dataset.test.rows[None]
     expected = evaluate.log_prob(flow, rows)
     for precision in (torch.bfloat16, torch.float16):
         set_precision(flow, precision)
@@ -170,15 +167,15 @@ def test_layers_start_from_the_first_rows_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[tuple[torch.Tensor, ...]] = []
-    monkeypatch.setattr(Flow, "start", lambda _, *rows: started.append(rows))
+    monkeypatch.setattr(Flow, "initialize_from_data", lambda _, *rows: started.append(rows))
     chosen, dataset = small(tmp_path, "digits-image", epochs=2)
     run = start(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
     ((x, context),) = started
-    assert dataset.train_context is not None
+    assert dataset.train.context is not None
     assert x.shape == (1024, 1, 8, 8)
-    assert np.array_equal(context.numpy(), dataset.train_context[:1024])
-    noise = x.numpy() - dataset.train[:1024]
+    assert np.array_equal(context.numpy(), dataset.train.context[:1024])
+    noise = x.numpy() - dataset.train.rows[:1024]
     assert 0.45 < np.abs(noise).max() <= 0.5
     run.file.recipe.fit.epochs = 3
     longer = run.load_state(flow=(flow := run.new_flow()))
@@ -189,6 +186,84 @@ def test_layers_start_from_the_first_rows_once(
     again = start(tmp_path / "again", chosen, dataset)
     fit.fit(again, dataset, CPU)
     assert torch.equal(started[1][0], x)
+
+
+class Scripted:
+    """A trainer whose passes have scores that are known beforehand; its weights count passes."""
+
+    device, passes, keeps_all_passes = CPU, 8, False
+    pass_name, unit, units_per_pass = "pass", "unit", 3
+
+    def __init__(self, scores: list[float], killed_at: tuple[int, int] | None = None) -> None:
+        self.scores, self.killed_at = scores, killed_at
+        self.counter = torch.nn.Linear(1, 1, bias=False).requires_grad_(False)
+        self.counter.weight.zero_()
+
+    def state(self) -> dict[str, torch.nn.Module]:
+        return {"counter": self.counter}
+
+    def save_into(self, progress: Progress) -> None:
+        progress.scaler = {"saved": float(progress.epoch)}
+
+    def begin(self, progress: Progress) -> None:
+        fresh = progress.epoch == progress.step == 0
+        assert progress.scaler == ({} if fresh else {"saved": float(progress.epoch)})
+
+    def units_done(self, progress: Progress) -> int:
+        return 3 * progress.epoch + progress.step
+
+    def run_pass(self, progress: Progress, advance: Callable[[int], None]) -> loop.Evaluation:
+        while progress.step < 3:
+            if (progress.epoch, progress.step) == self.killed_at:
+                raise KilledError
+            self.counter.weight.add_(1)
+            progress.step += 1
+            advance(1)
+        return loop.Evaluation(self.scores[progress.epoch], {"validation": 0.0})
+
+    def weights(self, passes: int) -> dict[str, torch.Tensor]:
+        return {"passes": self.counter.weight.clone()}
+
+
+@pytest.mark.parametrize(
+    ("scores", "passes", "best"),
+    [
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 8, 8),
+        ([1.0, 3.0, 2.0, 3.0, 2.0, 9.0, 9.0, 9.0], 4, 2),
+        ([1.0, 3.0, 2.0, 4.0, 2.0, 3.0, 9.0, 9.0], 6, 4),
+        ([float("nan"), 1.0, float("nan"), float("-inf"), 5.0, 6.0, 7.0, 8.0], 4, 2),
+    ],
+)
+def test_any_trainer_stops_and_resumes_wherever_it_is_killed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scores: list[float],
+    passes: int,
+    best: int,
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1.0)
+    chosen, dataset = small(tmp_path, "moons-maf", patience=2)
+    whole = start(tmp_path / "whole", chosen, dataset)
+    expected = loop.TrainingLoop(whole, Scripted(scores)).train()
+    assert (expected.epoch, expected.best_epoch, expected.finished) == (passes, best, True)
+    assert load_file(whole.weights)["passes"].item() == 3 * best
+    assert [line["pass"] for line in logged(whole)] == list(range(1, passes + 1))
+    for killed_at in itertools.product(range(passes), range(3)):
+        run = start(tmp_path / f"killed at {killed_at}", chosen, dataset)
+        with pytest.raises(KilledError):
+            loop.TrainingLoop(run, Scripted(scores, killed_at)).train()
+        (run.folder / "log.jsonl").open("a").write('{"pass": 9')  # a kill may cut a line off
+        progress = loop.TrainingLoop(Run.open(run.folder), Scripted(scores)).train()
+        assert replace(progress, seconds=0) == replace(expected, seconds=0)
+        assert load_file(run.weights)["passes"].item() == 3 * best
+        assert logged(run) == logged(whole)
+
+
+def test_a_training_without_a_finite_score_says_so(tmp_path: Path) -> None:
+    chosen, dataset = small(tmp_path, "moons-maf", patience=3)
+    run = start(tmp_path / "run", chosen, dataset)
+    with pytest.raises(NonFiniteError, match="in 3 passs no score of the validation rows"):
+        loop.TrainingLoop(run, Scripted([float("nan")] * 8)).train()
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
@@ -202,7 +277,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     assert progress.epoch < 50
     assert progress.epoch == len(scores) == progress.best_epoch + 3
     assert max(scores) == scores[progress.best_epoch - 1] == progress.best_score
-    validation = dataset.noisy(dataset.validation, chosen.fit.noise_copies, chosen.fit.seed)
+    validation = dataset.noisy(dataset.validation.rows, chosen.fit.noise_copies, chosen.fit.seed)
     score = evaluate.log_prob(run.best_flow(), validation).mean()
     assert score == pytest.approx(progress.best_score, abs=1e-4)
 
@@ -210,13 +285,13 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_path: Path) -> None:
     chosen, dataset = small(tmp_path, "moons-maf")
     run = start(tmp_path / "run", chosen, dataset)
-    dataset.train[7] = np.nan
+    dataset.train.rows[7] = np.nan
     with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d+: training rows \[7\] of 1"):
         fit.fit(run, dataset, CPU)
     refused = load_file(run.folder / "refused-0.safetensors")
     rows = refused["rows"].tolist()
     assert len(rows) == chosen.fit.batch_size
-    np.testing.assert_array_equal(refused["x"], dataset.train[rows])
+    np.testing.assert_array_equal(refused["x"], dataset.train.rows[rows])
     finite = torch.isfinite(refused["log_prob"]).tolist()
     assert [row for row, good in zip(rows, finite, strict=True) if not good] == [7]
 

@@ -1,4 +1,4 @@
-"""Steps: learning rates, averages, batches in parts, several processes, and being killed."""
+"""The optimizer: learning rates, averages, batches in chunks, several processes, and kills."""
 
 import json
 import signal
@@ -15,37 +15,37 @@ from safetensors.torch import load_file
 from models import zoo
 from tests.helpers.recipes import recipe_text
 from training.config.fit import FitRecipe
-from training.fit.distributed import ALONE, Team
+from training.fit.distributed import SINGLE_PROCESS, Processes
 from training.fit.likelihood import NegativeLogDensity
-from training.fit.optimizer import Steps
+from training.fit.optimizer import FlowOptimizer
 
 
-def steps(count: int = 100, device: str = "cpu", **fields: object) -> Steps:
+def steps(count: int = 100, device: str = "cpu", **fields: object) -> FlowOptimizer:
     torch.manual_seed(0)
     flow = zoo.build(
         family="maf", event_shape=[4], preprocessing=[], options={"hidden": [16], "transforms": 2}
     ).to(device)
     recipe = FitRecipe.model_validate({"learning_rate": 0.01, **fields})
-    return Steps(flow, NegativeLogDensity(flow), recipe, count, ALONE)
+    return FlowOptimizer(flow, NegativeLogDensity(flow), recipe, count, SINGLE_PROCESS)
 
 
 def batch(seed: int, rows: int = 30) -> torch.Tensor:
     return torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed))
 
 
-def weights(of: Steps) -> torch.Tensor:
+def weights(of: FlowOptimizer) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(of.flow.parameters()).detach().clone()
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     rising = steps(warm_up=10, schedule="cosine")
-    rates = [rising.rate(done) for done in range(101)]
+    rates = [rising.learning_rate(done) for done in range(101)]
     assert rates[0] == pytest.approx(0.001)
     assert np.argmax(rates) == 9
     assert rates[9] == pytest.approx(0.01, rel=0.03)
     assert sorted(rates[9:], reverse=True) == rates[9:]
     assert rates[100] == pytest.approx(0, abs=1e-12)
-    assert {steps().rate(done) for done in range(100)} == {0.01}
+    assert {steps().learning_rate(done) for done in range(100)} == {0.01}
 
 
 def test_the_average_is_that_of_the_weights_so_far() -> None:
@@ -74,8 +74,8 @@ def test_a_batch_in_parts_makes_the_same_step(parts: int) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
-def test_recorded_steps_lead_where_others_do() -> None:
-    plain, recorded = steps(device="cuda"), steps(device="cuda", record=True)
+def test_steps_of_a_cuda_graph_make_the_same_steps() -> None:
+    plain, recorded = steps(device="cuda"), steps(device="cuda", cuda_graph=True)
     for done in range(6):
         x = batch(done, rows=7 if done == 3 else 30).cuda()
         losses = [one.step(x, None, len(x), done) for one in (plain, recorded)]
@@ -98,20 +98,22 @@ class Weighed(NegativeLogDensity):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
-def test_each_phase_of_a_loss_is_recorded() -> None:
+def test_each_phase_of_a_loss_is_captured() -> None:
     flow = zoo.build(family="maf", event_shape=[4], preprocessing=[], options={}).cuda()
     loss = Weighed(flow)
-    recorded = Steps(flow, loss, FitRecipe(record=True, learning_rate=1e-9), 100, ALONE)
+    recorded = FlowOptimizer(
+        flow, loss, FitRecipe(cuda_graph=True, learning_rate=1e-9), 100, SINGLE_PROCESS
+    )
     for done, (weight, rows) in enumerate([(1.0, 30), (1.0, 30), (2.0, 7), (2.0, 30), (1.0, 30)]):
         loss.weight, x = weight, batch(done, rows).cuda()
         expected = -weight * float(flow.log_prob(x).detach().sum())
         assert recorded.step(x, None, rows, done) == pytest.approx(expected, rel=1e-4)
 
 
-def test_shares_are_all_rows_once() -> None:
+def test_shards_are_all_rows_once() -> None:
     for size in (1, 2, 3, 7):
         for n in (0, 1, 5, 7, 100):
-            shares = [range(n)[Team(rank, size).share(n)] for rank in range(size)]
+            shares = [range(n)[Processes(rank, size).shard(n)] for rank in range(size)]
             assert [row for share in shares for row in share] == list(range(n))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -126,8 +128,8 @@ def test_a_compiled_flow_makes_the_same_steps() -> None:
 RUN = """
 import sys
 from service.cli import main
-from training import fit
-fit.SECONDS_BETWEEN_SAVES = 0.0
+from training.fit import loop
+loop.SECONDS_BETWEEN_SAVES = 0.0
 sys.exit(main(sys.argv[1:]))
 """
 

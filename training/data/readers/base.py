@@ -1,13 +1,15 @@
-"""Tables: what every reader of files gives."""
+"""What every reader of files returns, and what readers have in common."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Sound
+from training.config import FileSource
 from training.errors import DataError
 
 
@@ -18,8 +20,8 @@ class Table:
     Args:
         rows: N × D, of the file's own number type; images are flat rows of pixels.
         columns: a name for each coordinate, in row-major order.
-        labels: N, the column of labels, numbers or text, where one was asked for.
-        sound: what the rows are, where they are sounds.
+        labels: N, the column of labels, numbers or text; None unless the source names one.
+        sound: sampling rate and range of the rows if they are sounds, else None.
     """
 
     rows: NDArray[np.generic]
@@ -28,38 +30,46 @@ class Table:
     sound: Sound | None = None
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What of a file is wanted; see `files.read`."""
+class Format(NamedTuple):
+    """A format of files or folders.
 
-    key: str | None = None
-    drop: Collection[str] = ()
-    labels: str | None = None
-    window: int | None = None
-    whole: bool = False
-    fade: int = 0
-    level: float | None = None
+    Args:
+        name: for people, such as `.csv file`.
+        endings: of the names of its files; none for a format of folders.
+        read: from a path and a source of the type `source` to a table.
+        source: the [data] section that describes files of this format.
+    """
 
-    def kept(self, names: list[str], path: Path) -> list[int]:
-        """Which columns hold numbers of rows: neither dropped nor labels."""
-        if unknown := sorted(set(self.drop) - set(names)):
-            raise DataError(f"{path}: cannot drop {unknown}: the columns are {names}")
-        return [i for i, n in enumerate(names) if n not in self.drop and n != self.labels]
+    name: str
+    endings: tuple[str, ...]
+    read: Callable[[Path, Any], Table]
+    source: type[FileSource]
+
+
+def kept_columns(names: Sequence[str], source: FileSource, path: Path) -> list[int]:
+    """Which columns belong to the rows: those neither dropped nor labels.
+
+    Raises:
+        DataError: an unknown column is to be dropped.
+    """
+    if unknown := sorted(set(source.drop) - set(names)):
+        raise DataError(f"{path}: cannot drop {unknown}: the columns are {list(names)}")
+    return [i for i, n in enumerate(names) if n not in source.drop and n != source.labels]
 
 
 def array_table(
     rows: NDArray[np.generic],
     path: Path,
-    wanted: Wanted,
-    apart: Mapping[str, NDArray[np.generic]] | None = None,
+    source: FileSource,
+    labels_by_name: Mapping[str, NDArray[np.generic]] | None = None,
 ) -> Table:
-    """Rows of any number of axes as a table, less what is not wanted.
+    """Rows of any number of axes as a table, without the columns that the source drops.
 
     Args:
-        rows: N × ….
+        rows: N × …; the columns are named by their numbers.
         path: where they come from, for people.
-        wanted: columns, by number, that are dropped, and one of labels.
-        apart: names and values, N each, of what the file holds beside the rows to label them.
+        source: the columns to drop, and the labels to keep.
+        labels_by_name: arrays beside the rows that can label them, N each.
 
     Raises:
         DataError: no rows, or an unknown column.
@@ -69,15 +79,15 @@ def array_table(
             f"{path}: expected an array of rows (two or more dimensions), got shape {rows.shape}"
         )
     names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
-    kept, flat = wanted.kept(names, path), rows.reshape(len(rows), -1)
+    kept, flat = kept_columns(names, source, path), rows.reshape(len(rows), -1)
     labels = None
-    if wanted.labels in names:
-        labels = flat[:, names.index(wanted.labels)]
-    elif wanted.labels is not None and apart is not None and wanted.labels in apart:
-        labels = apart[wanted.labels]
+    if source.labels in names:
+        labels = flat[:, names.index(source.labels)]
+    elif source.labels is not None and source.labels in (labels_by_name or {}):
+        labels = (labels_by_name or {})[source.labels]
         if len(labels) != len(rows):
             raise DataError(
-                f"{path}: {len(rows)} rows need a label each, {wanted.labels!r} has {len(labels)}"
+                f"{path}: {len(rows)} rows need a label each, {source.labels!r} has {len(labels)}"
             )
     if len(kept) < len(names):
         flat = flat[:, kept]
@@ -88,20 +98,20 @@ def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
     """The rows of several files of the same columns, one after the other.
 
     Args:
-        tables: what the files hold.
-        paths: where they lie, for people.
+        tables: the contents of the files.
+        paths: of the files, for people.
 
     Raises:
-        DataError: they have not the same columns.
+        DataError: the files differ in their columns or in their kind of sound.
     """
     first = tables[0]
     for table, path in zip(tables, paths, strict=True):
         if table.sound != first.sound:
-            raise DataError(f"{path} holds {table.sound}, {paths[0]} {first.sound}")
+            raise DataError(f"{path} holds {table.sound}, {paths[0]} holds {first.sound}")
         if table.columns != first.columns:
             raise DataError(
-                f"{path} has the columns {few(table.columns)}, {paths[0]} has "
-                f"{few(first.columns)}: rows that are held out have the same"
+                f"{path} has the columns {abbreviated(table.columns)}, {paths[0]} has "
+                f"{abbreviated(first.columns)}: rows that are held out have the same"
             )
     if len(tables) == 1:
         return first
@@ -110,6 +120,6 @@ def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
     return Table(rows, first.columns, np.concatenate(labels) if labels else None, first.sound)
 
 
-def few(names: list[str]) -> str:
-    """Names for people: all, or the first and the last of many."""
+def abbreviated(names: list[str]) -> str:
+    """Names for people: all of them, or the first four and the last of more than eight."""
     return ", ".join(names if len(names) <= 8 else [*names[:4], "…", names[-1]])

@@ -6,7 +6,8 @@ import numpy as np
 import PIL.Image
 import scipy.io
 
-from training.data.readers.base import Table, Wanted, array_table
+from training.config import ImageSource
+from training.data.readers.base import Table, array_table
 from training.errors import DataError
 
 CIFAR_SHAPE = (3, 32, 32)
@@ -14,24 +15,26 @@ CIFAR_SHAPE = (3, 32, 32)
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
-def read_cifar(path: Path, wanted: Wanted) -> Table:
+def read_cifar(path: Path, source: ImageSource) -> Table:
     """A batch of CIFAR-10's binary version; its labels are named `label`.
 
     Each image is a byte of its class and 3 × 32 × 32 bytes (Krizhevsky 2009).
     """
     content = np.fromfile(path, np.uint8)
-    each = 1 + int(np.prod(CIFAR_SHAPE))
-    if content.size == 0 or content.size % each:
-        raise ValueError(f"expected images of {each} bytes each, got {content.size} bytes")
-    rows = content.reshape(-1, each)
+    bytes_per_image = 1 + int(np.prod(CIFAR_SHAPE))
+    if content.size == 0 or content.size % bytes_per_image:
+        raise ValueError(
+            f"expected images of {bytes_per_image} bytes each, got {content.size} bytes"
+        )
+    rows = content.reshape(-1, bytes_per_image)
     images = rows[:, 1:].reshape(-1, *CIFAR_SHAPE)
-    return array_table(images, path, wanted, {"label": rows[:, 0]})
+    return array_table(images, path, source, {"label": rows[:, 0]})
 
 
-def read_svhn(path: Path, wanted: Wanted) -> Table:
+def read_svhn(path: Path, source: ImageSource) -> Table:
     """Cropped digits of SVHN, `X` of H × W × C × N and `y` (Netzer et al. 2011); labels are `y`.
 
-    A zero, which the file numbers 10, has the label 0.
+    The file labels the digit zero 10; here its label is 0.
     """
     content = scipy.io.loadmat(path)
     if missing := {"X", "y"} - content.keys():
@@ -39,16 +42,18 @@ def read_svhn(path: Path, wanted: Wanted) -> Table:
     images, labels = content["X"], content["y"].ravel() % 10
     if images.ndim != 4 or images.shape[3] != len(labels):
         raise ValueError(f"{len(labels)} labels are not those of images of shape {images.shape}")
-    return array_table(images.transpose(3, 2, 0, 1), path, wanted, {"y": labels})
+    return array_table(images.transpose(3, 2, 0, 1), path, source, {"y": labels})
 
 
-def read_pictures(path: Path, wanted: Wanted) -> Table:
-    """All pictures of a folder and of the folders in it, by name; labels are `folder`.
+def read_pictures(path: Path, source: ImageSource) -> Table:
+    """All pictures of a folder and of the folders in it, sorted by name; labels are `folder`.
 
     Raises:
-        DataError: pictures of several sizes or kinds; the first that differs is named.
+        DataError: pictures that differ in size or channels; the first that differs is named.
     """
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
+    if not paths:
+        raise ValueError("it holds neither pictures nor sounds")
     images = [_picture(picture) for picture in paths]
     for image, picture in zip(images, paths, strict=True):
         if image.shape != images[0].shape:
@@ -57,11 +62,11 @@ def read_pictures(path: Path, wanted: Wanted) -> Table:
                 f"{images[0].shape}: a flow models images of one shape; crop or scale them first"
             )
     folders = np.array([str(picture.parent.relative_to(path)) for picture in paths])
-    return array_table(np.stack(images), path, wanted, {"folder": folders})
+    return array_table(np.stack(images), path, source, {"folder": folders})
 
 
 def _picture(path: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """C × H × W: one channel of grey, or three of colour; what is transparent is dropped."""
+    """C × H × W: one channel of grey, or three of colour; transparency is dropped."""
     try:
         with PIL.Image.open(path) as opened:
             grey = opened.mode in ("1", "L", "LA", "I;16")

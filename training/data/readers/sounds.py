@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Sound
-from training.data.readers.base import Table, Wanted, array_table
+from training.config import SoundSource
+from training.data.readers.base import Table, array_table
 from training.errors import DataError
 
-# by bytes of a sample; 8-bit samples are unsigned, all others signed
+# number types by the bytes of a sample; 8-bit samples are unsigned, all others signed
 SAMPLES = {1: "u1", 2: "<i2", 4: "<i4"}
 
 
-class _Kind(NamedTuple):
+class _SampleFormat(NamedTuple):
     rate: int
     bits: int
 
@@ -28,50 +29,42 @@ class _Kind(NamedTuple):
         return f"{self.rate} Hz and {self.bits} bits"
 
 
-def read_sounds(path: Path, wanted: Wanted) -> Table:
+def read_sounds(path: Path, source: SoundSource) -> Table:
     """Windows of all sounds, in whole sample steps around zero.
 
-    Where whole sounds are wanted, a row is the beginning of one; where it is shorter it fades into
-    silence. Else windows follow one another in each sound, and what is left at its end and fills
-    none is dropped. Labels are `name`, a file's name up to its first `_` or its ending, and
+    If the source asks for whole sounds, a row is the beginning of one; a shorter sound fades into
+    silence. Otherwise windows follow one another in each sound, and a remainder shorter than a
+    window is dropped. Labels are `name`, a file's name up to its first `_` or its ending, and
     `folder`.
 
     Raises:
-        DataError: no length of the windows, sounds of several rates, channels or widths, or
-            silence that should have a level.
+        DataError: sounds that differ in rate or sample width, of several channels, none as long as
+            a window, or silence that is to be scaled to a level.
     """
-    if wanted.window is None:
-        raise DataError(
-            f"{path} holds sounds: set window = SAMPLES, the length of a row, in [data]"
-        )
     windows, names, folders = [], [], []
-    kind = None
+    first_format = None
     for file, content in _sounds(path):
-        samples, found = _samples(file, content)
-        if kind not in (None, found):
+        samples, sample_format = _samples(file, content)
+        if first_format not in (None, sample_format):
             raise DataError(
-                f"{file} is a sound of {found}, those before it of {kind}: a flow models sounds "
-                "of one kind"
+                f"{file} is a sound of {sample_format}, those before it of {first_format}: a flow "
+                "models sounds of one kind"
             )
-        kind = found
-        if wanted.level is not None:
-            samples = _levelled(file, samples, wanted.level)
-        if wanted.whole:
-            samples = _whole(samples, wanted.window, wanted.fade)
-        count = len(samples) // wanted.window
-        windows.append(samples[: count * wanted.window].reshape(count, wanted.window))
+        first_format = sample_format
+        if source.level is not None:
+            samples = _levelled(file, samples, source.level)
+        if source.whole:
+            samples = _whole(samples, source.window, source.fade)
+        count = len(samples) // source.window
+        windows.append(samples[: count * source.window].reshape(count, source.window))
         names += [file.stem.partition("_")[0]] * count
         folders += [str(file.parent)] * count
-    if kind is None or not names:
-        raise DataError(f"{path} holds no sound as long as a window of {wanted.window} samples")
-    apart = {"name": np.array(names), "folder": np.array(folders)}
-    table = array_table(np.concatenate(windows), path, wanted, apart)
-    return replace(table, sound=Sound(rate=kind.rate, full_scale=2.0 ** (kind.bits - 1)))
-
-
-def has_sounds(path: Path) -> bool:
-    """Whether a folder holds sounds."""
-    return any(_waves(path))
+    if first_format is None or not names:
+        raise DataError(f"{path} holds no sound as long as a window of {source.window} samples")
+    labels = {"name": np.array(names), "folder": np.array(folders)}
+    table = array_table(np.concatenate(windows), path, source, labels)
+    full_scale = 2.0 ** (first_format.bits - 1)
+    return replace(table, sound=Sound(rate=first_format.rate, full_scale=full_scale))
 
 
 def _waves(folder: Path) -> Iterator[Path]:
@@ -79,7 +72,7 @@ def _waves(folder: Path) -> Iterator[Path]:
 
 
 def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
-    """Each sound's place within the folder or zip, and its bytes, by name."""
+    """Each sound's path within the folder or zip, and its bytes, sorted by name."""
     if path.is_dir():
         for file in sorted(_waves(path)):
             yield file.relative_to(path), file.read_bytes()
@@ -91,7 +84,7 @@ def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _whole(samples: NDArray[np.signedinteger], window: int, fade: int) -> NDArray[np.signedinteger]:
-    """The beginning of a sound, or all of it, which falls off towards the silence that follows."""
+    """A sound cut to the window or, if shorter, faded at its end and padded with silence."""
     if (silent := window - len(samples)) <= 0:
         return samples[:window]
     end = min(fade, len(samples))
@@ -102,7 +95,7 @@ def _whole(samples: NDArray[np.signedinteger], window: int, fade: int) -> NDArra
 def _levelled(
     file: Path, samples: NDArray[np.signedinteger], level: float
 ) -> NDArray[np.signedinteger]:
-    """A sound as loud as wanted: its root mean square is the level."""
+    """A sound scaled so that its root mean square is the level."""
     loudness = math.sqrt(float(np.square(samples.astype(float)).mean())) if len(samples) else 0.0
     if loudness == 0:
         raise DataError(f"{file} is silent: no factor brings it to a level of {level:g}")
@@ -112,8 +105,8 @@ def _levelled(
     return levelled.astype(samples.dtype)
 
 
-def _samples(file: Path, content: bytes) -> tuple[NDArray[np.signedinteger], _Kind]:
-    """The samples of a sound of one channel, and what kind of sound it is."""
+def _samples(file: Path, content: bytes) -> tuple[NDArray[np.signedinteger], _SampleFormat]:
+    """The samples of a sound of one channel, and their rate and width."""
     try:
         with wave.open(io.BytesIO(content)) as sound:
             channels, width, rate = (
@@ -131,4 +124,4 @@ def _samples(file: Path, content: bytes) -> tuple[NDArray[np.signedinteger], _Ki
     samples = np.frombuffer(frames, SAMPLES[width])
     if width == 1:
         samples = samples.astype("i2") - 128
-    return samples, _Kind(rate, 8 * width)
+    return samples, _SampleFormat(rate, 8 * width)

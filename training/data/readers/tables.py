@@ -8,12 +8,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from training.data.readers.base import Table, Wanted
+from training.config import TableSource
+from training.data.readers.base import Table, kept_columns
 from training.errors import DataError
 
 
-def read_csv(path: Path, wanted: Wanted) -> Table:
-    """The columns of a CSV or TSV file."""
+def read_csv(path: Path, source: TableSource) -> Table:
+    """The columns of a CSV or TSV file.
+
+    The first line is a header unless all its values are numbers.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         head = file.readline()
     if not head.strip():
@@ -26,19 +30,24 @@ def read_csv(path: Path, wanted: Wanted) -> Table:
         read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=not has_header),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
     )
-    return _arrow_table(table, path, wanted)
+    return arrow_table(table, path, source)
 
 
-def read_parquet(path: Path, wanted: Wanted) -> Table:
+def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of a Parquet file."""
-    return _arrow_table(pyarrow.parquet.read_table(path), path, wanted)
+    return arrow_table(pyarrow.parquet.read_table(path), path, source)
 
 
-def _arrow_table(table: pa.Table, path: Path, wanted: Wanted) -> Table:
+def arrow_table(table: pa.Table, path: Path, source: TableSource) -> Table:
+    """The columns of an Arrow table, without those that the source drops.
+
+    Raises:
+        DataError: a column that holds no numbers.
+    """
     labels = None
-    if wanted.labels in table.column_names:
-        labels = np.array(table[wanted.labels].to_pylist())  # a null stays None
-    table = table.select(wanted.kept(table.column_names, path))
+    if source.labels in table.column_names:
+        labels = np.array(table[source.labels].to_pylist())  # a null stays None
+    table = table.select(kept_columns(table.column_names, source, path))
     for field in table.schema:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
             first = table[field.name].drop_null()[:1].to_pylist()

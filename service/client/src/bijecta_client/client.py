@@ -1,48 +1,21 @@
 """The client, blocking and for asyncio: it carries out what a question asks of a connection."""
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
 from time import sleep
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio  # comes with httpx
 import httpx
 
 from bijecta_client.exchange import Answer, Ask, Failed, Steps, Wait
-from bijecta_client.questions import Questions
+from bijecta_client.questions import AwaitableQuestions, BlockingQuestions, Questions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 # A server that does not so much as take the call in this time may be another one the next time.
 CONNECT_SECONDS = 5.0
 
 
-def _blocking(
-    question: Callable[Concatenate[Questions, P], Steps[T]],
-) -> Callable[Concatenate["Client", P], T]:
-    """A question as a method that waits for its answer."""
-
-    @wraps(question)
-    def ask(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._finish(question(self._questions, *args, **kwargs))
-
-    return ask
-
-
-def _awaitable(
-    question: Callable[Concatenate[Questions, P], Steps[T]],
-) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
-    """A question as a method to be awaited."""
-
-    @wraps(question)
-    def ask(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        return self._finish(question(self._questions, *args, **kwargs))
-
-    return ask
-
-
-class Client:
+class Client(BlockingQuestions):
     """Asks a server, and waits for its answers; may be shared by threads.
 
     Requests are sent again after 429, 503 and failures of the connection, when the server says or
@@ -75,15 +48,6 @@ class Client:
         self._http = httpx.Client() if http is None else http
         self._owns_http = http is None
 
-    log_prob = _blocking(Questions.log_prob)
-    encode = _blocking(Questions.encode)
-    decode = _blocking(Questions.decode)
-    sample = _blocking(Questions.sample)
-    interpolate = _blocking(Questions.interpolate)
-    models = _blocking(Questions.models)
-    model = _blocking(Questions.model)
-    ready = _blocking(Questions.ready)
-
     def close(self) -> None:
         """Close the connections."""
         if self._owns_http:
@@ -112,7 +76,7 @@ class Client:
                 outcome = _failed(error)
 
 
-class AsyncClient:
+class AsyncClient(AwaitableQuestions):
     """Asks a server without blocking: `Client`'s questions, each to be awaited.
 
     Args:
@@ -134,15 +98,6 @@ class AsyncClient:
         self._questions = Questions(model, version, timeout, retries, rows_per_request)
         self._http = httpx.AsyncClient() if http is None else http
         self._owns_http = http is None
-
-    log_prob = _awaitable(Questions.log_prob)
-    encode = _awaitable(Questions.encode)
-    decode = _awaitable(Questions.decode)
-    sample = _awaitable(Questions.sample)
-    interpolate = _awaitable(Questions.interpolate)
-    models = _awaitable(Questions.models)
-    model = _awaitable(Questions.model)
-    ready = _awaitable(Questions.ready)
 
     async def close(self) -> None:
         """Close the connections."""

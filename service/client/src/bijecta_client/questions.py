@@ -1,60 +1,44 @@
-"""What a client asks a server, free of I/O: arrays to requests, answers to arrays."""
+"""What a client asks a server, free of I/O: arrays to requests, answers to arrays.
 
-import math
-from collections.abc import Mapping, Sequence
+A new question is a method of `Questions`, and an entry in each of the two classes at the end.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from operator import index
-from time import monotonic
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bijecta_client import bodies
 from bijecta_client.answers import Decoded, Encoded, Float32, Interpolated, Sampled
+from bijecta_client.asking import Asking
 from bijecta_client.exchange import (
     Ask,
-    BijectaError,
     Steps,
     TimedOutError,
     UnavailableError,
     UnreachableError,
     UnreadableError,
     exchange,
-    json_of,
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Path = Literal["linear", "normalized", "geodesic"]
 
 
-class Questions:
+class Questions(Asking):
     """The questions of a client, each as steps that end in its answer.
 
     Every question may name another `model` and `version` than the client's; a version that is
     left out is the newest. All raise `BijectaError`, of the kind that says what was wrong, and
     `TypeError` for arrays that hold no numbers.
-
-    Args:
-        model: asked where a question names none; None for the server's default, or its only one.
-        version: of that model; None for the newest.
-        timeout: seconds of a whole question, however often it is sent; None for no limit.
-        retries: how often at most a request is sent again.
-        rows_per_request: questions of more rows are sent in parts.
     """
-
-    def __init__(
-        self,
-        model: str | None,
-        version: int | None,
-        timeout: float | None,
-        retries: int,
-        rows_per_request: int,
-    ) -> None:
-        self._model = model
-        self._version = version
-        self._timeout = timeout
-        self._retries = retries
-        self._rows = rows_per_request
 
     def log_prob(
         self,
@@ -178,16 +162,8 @@ class Questions:
         body |= {"start": bodies.numbers("start", start), "end": bodies.numbers("end", end)}
         if context is not None:
             body["context"] = np.asarray(context, object).tolist()
-        content = bodies.to_json(body)
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        ask = Ask("POST", "/interpolate", content, headers)
-        answer = json_of((yield from exchange(ask, self._retries, due)))
-        try:
-            found = {name: np.array(answer[name], np.float32) for name in Interpolated._fields}
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableError(f"the answer is no interpolation: {error!r}", 200) from None
-        _check_rows(found, steps)
-        return Interpolated(**found)
+        answer = yield from self._post("/interpolate", body, Interpolated._fields, steps, due)
+        return Interpolated(**answer)
 
     def models(self) -> Steps[dict[str, Any]]:
         """What the server holds: `default`, `models` and `refused`."""
@@ -208,92 +184,64 @@ class Questions:
             return False
         return True
 
-    def _due(self) -> float:
-        """When a question that is put now is of no more use."""
-        return math.inf if self._timeout is None else monotonic() + self._timeout
 
-    def _get(self, path: str, due: float) -> Steps[dict[str, Any]]:
-        return json_of((yield from exchange(Ask("GET", path), self._retries, due)))
+def _blocking(
+    question: Callable[Concatenate[Questions, P], Steps[T]],
+) -> Callable[Concatenate["BlockingQuestions", P], T]:
+    """A question as a method that waits for its answer."""
 
-    def _target(
-        self, model: str | None, version: int | None, due: float
-    ) -> Steps[tuple[str, int | None]]:
-        """The model and version of a question; who names none is told by the server, once."""
-        if model is not None:
-            return model, version  # the client's version is one of the client's model
-        if self._model is None:
-            listed = yield from self._get("/models", due)
-            self._model = _default(listed)
-        return self._model, self._version if version is None else version
+    @wraps(question)
+    def ask(self: "BlockingQuestions", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._finish(question(self._questions, *args, **kwargs))
 
-    def _infer_path(
-        self, graph: str, model: str | None, version: int | None, due: float
-    ) -> Steps[str]:
-        name, version = yield from self._target(model, version, due)
-        chosen = "" if version is None else f"/versions/{version}"
-        return f"/v2/models/{quote(name, safe='')}{graph}{chosen}/infer"
-
-    def _of_rows(
-        self,
-        graph: str,
-        given: Mapping[str, ArrayLike | None],
-        outputs: Sequence[str],
-        options: Mapping[str, Any],
-        most: int | None,
-        model: str | None,
-        version: int | None,
-    ) -> Steps[dict[str, Float32]]:
-        """The outputs of rows, asked for in parts of at most so many."""
-        due = self._due()
-        path = yield from self._infer_path(graph, model, version, due)
-        answers = []
-        for first, n, inputs in bodies.parts(bodies.inputs(given), most):
-            try:
-                _, answer = yield from self._infer(path, inputs, outputs, options, n, due)
-            except BijectaError as error:
-                error.begins_at(first)
-                raise
-            answers.append(answer)
-        if len(answers) == 1:
-            return answers[0]
-        return {key: np.concatenate([answer[key] for answer in answers]) for key in outputs}
-
-    def _infer(
-        self,
-        path: str,
-        inputs: Mapping[str, NDArray[Any]],
-        outputs: Sequence[str],
-        options: Mapping[str, Any],
-        n: int,
-        due: float,
-    ) -> Steps[tuple[dict[str, Any], dict[str, Float32]]]:
-        """One request: the head of its answer, and the outputs of n rows."""
-        given = {key: value for key, value in options.items() if value is not None}
-        content, length = bodies.pack(inputs, outputs, given)
-        headers = {"Content-Type": "application/octet-stream", bodies.LENGTH: str(length)}
-        ask = Ask("POST", path, content, headers)
-        answer = yield from exchange(ask, self._retries, due)
-        try:
-            head, arrays = bodies.unpack(answer.content, int(answer.headers[bodies.LENGTH]))
-            found = {name: arrays[name] for name in outputs}
-        except (KeyError, TypeError, ValueError) as error:
-            wrong = f"the answer is not one of the Open Inference Protocol: {error!r}"
-            raise UnreadableError(wrong, answer.status) from None
-        _check_rows(found, n)
-        return head, found
+    return ask
 
 
-def _check_rows(arrays: Mapping[str, Float32], n: int) -> None:
-    """See that an answer has as many rows as were asked for."""
-    for name, values in arrays.items():
-        if values.shape[:1] != (n,):
-            raise UnreadableError(f"{name}: expected {n} rows, got shape {values.shape}", 200)
+def _awaitable(
+    question: Callable[Concatenate[Questions, P], Steps[T]],
+) -> Callable[Concatenate["AwaitableQuestions", P], Awaitable[T]]:
+    """A question as a method to be awaited."""
+
+    @wraps(question)
+    def ask(self: "AwaitableQuestions", /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return self._finish(question(self._questions, *args, **kwargs))
+
+    return ask
 
 
-def _default(listed: Mapping[str, Any]) -> str:
-    """The model that a server answers with where none is named."""
-    names = [str(model["name"]) for model in listed.get("models", ())]
-    name = listed.get("default") or (names[0] if len(names) == 1 else None)
-    if name is None:
-        raise BijectaError(f"say which model: one of {', '.join(names)}")
-    return str(name)
+class BlockingQuestions(ABC):
+    """The questions as methods that wait for their answers."""
+
+    _questions: Questions
+
+    @abstractmethod
+    def _finish(self, steps: Steps[T]) -> T:
+        """Carry out the steps of a question."""
+
+    log_prob = _blocking(Questions.log_prob)
+    encode = _blocking(Questions.encode)
+    decode = _blocking(Questions.decode)
+    sample = _blocking(Questions.sample)
+    interpolate = _blocking(Questions.interpolate)
+    models = _blocking(Questions.models)
+    model = _blocking(Questions.model)
+    ready = _blocking(Questions.ready)
+
+
+class AwaitableQuestions(ABC):
+    """The questions as methods to be awaited."""
+
+    _questions: Questions
+
+    @abstractmethod
+    async def _finish(self, steps: Steps[T]) -> T:
+        """Carry out the steps of a question."""
+
+    log_prob = _awaitable(Questions.log_prob)
+    encode = _awaitable(Questions.encode)
+    decode = _awaitable(Questions.decode)
+    sample = _awaitable(Questions.sample)
+    interpolate = _awaitable(Questions.interpolate)
+    models = _awaitable(Questions.models)
+    model = _awaitable(Questions.model)
+    ready = _awaitable(Questions.ready)
