@@ -14,7 +14,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
-    gpu-check release-check docker-check notices lint format
+    test-deep gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,10 @@ test: $(INSTALLED) ## Run the tests
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
 	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
+
+test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
+	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile=deep \
+	    --numprocesses auto --maxprocesses 4
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

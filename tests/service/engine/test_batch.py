@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.batch import AwaitedJob, outcomes_of
 from service.engine.queue import Chunk
 from service.errors import InferenceError
 from service.types import Arrays
+from tests.helpers.examples import examples
 
 
 def chunk_of(values: list[float], names: tuple[str, ...] = ("y",)) -> Chunk[AwaitedJob]:
@@ -40,7 +41,7 @@ def fails_on_negatives(feeds: Arrays, output_names: Sequence[str]) -> Arrays:
         max_size=12,
     )
 )
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_poison_is_isolated(jobs: list[tuple[list[int], bool, tuple[str, ...]]]) -> None:
     chunks = [
         chunk_of([*map(float, values)] + [-1.0] * poisoned, names)

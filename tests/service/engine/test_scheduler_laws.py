@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 
 from service.engine.scheduler import Batch, Runner
 from service.errors import OverloadedError
+from tests.helpers.examples import examples
 from tests.helpers.scheduling import FakeJob, end, job, scheduler
 
 SECONDS = st.sampled_from([0.0001, 0.001, 0.01, 0.1])
@@ -165,5 +166,5 @@ class Engine(RuleBasedStateMachine):
             assert one.is_served or one.has_left or one.deadline <= self.now
 
 
-Engine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Engine.TestCase.settings = settings(examples(60), stateful_step_count=30)
 test_laws_hold_in_every_order_of_events: Any = Engine.TestCase

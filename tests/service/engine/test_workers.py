@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import (
@@ -30,6 +30,7 @@ from tests.helpers.batching import (
     rows,
     run,
 )
+from tests.helpers.examples import examples
 
 __all__ = ["make"]
 
@@ -39,7 +40,7 @@ __all__ = ["make"]
     st.integers(1, 9),
     st.integers(1, 3),
 )
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_every_request_gets_its_own_rows(sizes: list[int], batch_rows: int, threads: int) -> None:
     graph = Double()
     queue = new_queue(batch_rows, 10_000, recorder := Recorder())
