@@ -104,15 +104,15 @@ class Store:
             UnavailableError: it has been unloaded.
         """
         entry = self._find(name, version)
-        if entry.model is None:
+        if entry.lease is None:
             async with self._changing:
                 entry = self._find(name, version)  # it may have changed while this waited
-                if entry.model is None:
+                if entry.lease is None:
                     await self._load(entry)
         entry.used = time.monotonic()
-        if entry.model is None:
+        if entry.lease is None:
             raise ModelRefusedError(entry.refused)
-        return Lease(entry.model)
+        return Lease(entry.lease.resource)
 
     async def refresh(self) -> None:
         """Load what is new or changed in the folder, and drop what is no longer in it.
@@ -175,7 +175,7 @@ class Store:
         versions = self._versions(name)
         if version is None:
             # the newest that answers; else the newest, to say why it does not
-            able = {v: e for v, e in versions.items() if e.model or not (e.refused or e.unloaded)}
+            able = {v: e for v, e in versions.items() if e.lease or not (e.refused or e.unloaded)}
             entry = able[max(able)] if able else versions[max(versions)]
         elif version in versions:
             entry = versions[version]
@@ -186,7 +186,7 @@ class Store:
             )
         if entry.unloaded:
             raise UnavailableError(f"model {name!r} has been unloaded")
-        if entry.model is None and entry.refused:
+        if entry.lease is None and entry.refused:
             raise ModelRefusedError(entry.refused)
         return entry
 

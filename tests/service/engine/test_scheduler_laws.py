@@ -138,6 +138,11 @@ class Engine(RuleBasedStateMachine):
             assert len(turns) <= 1 or queue.depth <= self.queue_rows + self.batch_rows
 
     @invariant()
+    def no_worker_is_wanted_for_nothing(self) -> None:
+        waits = any(queue.jobs for queue in self.scheduler.queues.values())
+        assert waits or not self.scheduler.wants_worker(self.now)
+
+    @invariant()
     def jobs_begin_in_the_order_of_their_submission(self) -> None:
         for begun in self.begun.values():
             assert begun == sorted(begun, key=self.jobs.index)

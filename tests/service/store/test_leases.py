@@ -100,26 +100,6 @@ def test_the_last_release_closes_once_and_for_good() -> None:
     assert closed == [1]
 
 
-def test_leases_of_many_threads_close_once() -> None:
-    closed: list[int] = []
-    leases = LeaseCount(lambda: closed.append(leases.held))
-    leases.acquire()
-
-    def take_and_give() -> None:
-        for _ in range(2000):
-            leases.acquire()
-            leases.release()
-
-    workers = [threading.Thread(target=take_and_give) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert (leases.held, closed) == (1, [])
-    leases.release()
-    assert closed == [0]
-
-
 @pytest.mark.parametrize("how", ["replaced", "unloaded", "gone", "closed"])
 def test_a_model_answers_its_holder_whatever_the_store_does(folder: Path, how: str) -> None:
     async def work() -> None:
