@@ -123,7 +123,7 @@ class Seen(Permutation):
 
     seen: Tensor
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         self.seen = x
 
 
