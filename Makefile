@@ -13,8 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-deep \
-    test-slow lint format
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
+    test-deep gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,7 +43,7 @@ family-store: ## Train a small model of each other family into STORE
 
 family-table: $(INSTALLED) ## Train and measure every family (an hour or more; goes on where it was)
 	$(BIN)/pip install --quiet zuko==1.6.0
-	$(BIN)/python -m tests.benchmarks.family_table
+	$(BIN)/python -m tests.benchmarks.families.table
 
 bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
 	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
@@ -53,27 +53,40 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4
+
+test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
+	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
 
 test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
-	$(BIN)/pytest -m "hypothesis and not slow" --hypothesis-profile=deep \
+	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile=deep \
 	    --numprocesses auto --maxprocesses 4
 
-test-slow: store ## Check the trained models of STORE against their bars (minutes)
-	STORE="$(STORE)" $(BIN)/pytest -m slow
+gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
+	$(BIN)/pytest -m gpu
 
-lint: $(INSTALLED) ## Check style and types
+release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
+	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
+
+docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
+	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
+
+notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
+	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md
+
+lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## Put the style right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-include tests/benchmarks/serving.mk tests/benchmarks/zoo.mk
+include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml service/client/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable service/client --editable '.[train,dev]'
 	touch $@

@@ -2,3 +2,15 @@
 
 Needs torch only; knows no files, no HTTP and no training.
 """
+
+from models.bijection import Bijection, Compose, Inverted
+from models.flow import Flow
+from models.zoo import build
+
+__all__ = [
+    "Bijection",
+    "Compose",
+    "Flow",
+    "Inverted",
+    "build",
+]

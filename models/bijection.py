@@ -1,4 +1,4 @@
-"""The contract every layer of a flow keeps, and the two ways of combining layers."""
+"""The interface of every layer of a flow, and the two ways of combining layers."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 Cost = Literal["parallel", "iterative", "sequential"]
-"""What one direction costs: one pass, a bounded number of passes, or one pass per dimension."""
+"""The cost of one direction: one pass, a bounded number of passes, or one step per dimension."""
 
 _COSTS: tuple[Cost, ...] = ("parallel", "iterative", "sequential")
 
 
 class Bijection(nn.Module, ABC):
-    """An invertible map between data x and latents z that knows its own log-determinants.
+    """An invertible map between data x and latents z, with its log-determinants.
 
     Subclasses implement `_encode` and `_decode`; callers use `encode` and `decode`, which check
     shapes once for every subclass.
 
     Args:
         event_shape: shape of one data row, without the batch dimension.
-        latent_shape: shape of one latent row; `event_shape` unless given.
+        latent_shape: shape of one latent row; `event_shape` if left out.
         context_shape: shape of the conditioning vector of one row, or None.
 
     Raises:
@@ -93,11 +93,11 @@ class Bijection(nn.Module, ABC):
         self._check(z, self.latent_shape, "z", context)
         return self._decode(z, context)
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Take first values of parameters from data, where a layer has such; once, untrained.
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialize the parameters that depend on data, if there are any; once, before training.
 
         Args:
-            x: batch × event shape, as it arrives at this bijection.
+            x: batch × event shape: data as the layers before this one encode it.
             context: batch × context shape, exactly when the bijection has one.
         """
 
@@ -113,11 +113,11 @@ class Bijection(nn.Module, ABC):
                 f"{type(self).__name__} expected {name} of shape (batch, {_inner(shape)}), "
                 f"got {tuple(value.shape)}"
             )
-        given = None if context is None else tuple(context.shape[1:])
-        if given != self.context_shape:
+        row_shape = None if context is None else tuple(context.shape[1:])
+        if row_shape != self.context_shape:
             raise ValueError(
                 f"{type(self).__name__} expected a context of row shape {self.context_shape}, "
-                f"got {given}"
+                f"got {row_shape}"
             )
 
 
@@ -128,11 +128,11 @@ def _inner(shape: Shape) -> str:
 class Compose(Bijection):
     """Bijections applied in order when encoding, in reverse order when decoding.
 
-    Layers whose `context_shape` is None are not given the context.
+    Layers whose `context_shape` is None do not receive the context.
 
     Raises:
-        ValueError: no layer, neighbours whose shapes do not meet, layers that want different
-            contexts, or a layer after the first that accepts only a box.
+        ValueError: no layer, consecutive layers whose shapes differ, layers with different context
+            shapes, or a layer with a bounded support after the first.
     """
 
     def __init__(self, layers: Sequence[Bijection]) -> None:
@@ -141,14 +141,14 @@ class Compose(Bijection):
         for i, (before, after) in enumerate(pairwise(layers)):
             if before.latent_shape != after.event_shape:
                 raise ValueError(
-                    f"layer {i} gives {before.latent_shape}, "
+                    f"layer {i} encodes to rows of shape {before.latent_shape}, "
                     f"layer {i + 1} takes {after.event_shape}"
                 )
             if after.support is not None:
-                raise ValueError(f"layer {i + 1} accepts only a box of values: put it first")
+                raise ValueError(f"layer {i + 1} has a bounded support: put it first")
         contexts = {layer.context_shape for layer in layers} - {None}
         if len(contexts) > 1:
-            raise ValueError(f"layers want different contexts: {sorted(map(str, contexts))}")
+            raise ValueError(f"layers take different contexts: {sorted(map(str, contexts))}")
         super().__init__(layers[0].event_shape, layers[-1].latent_shape, next(iter(contexts), None))
         self.layers = nn.ModuleList(layers)
         self.encode_cost = max((b.encode_cost for b in layers), key=_COSTS.index)
@@ -159,15 +159,19 @@ class Compose(Bijection):
         """The support of the first layer."""
         return self._layers()[0].support
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Each layer takes its first values from what the layers before it make of the data."""
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialize each layer from the data that the layers before it encode."""
         layers = self._layers()
-        taking = [i for i, layer in enumerate(layers) if type(layer).start is not Bijection.start]
-        # no data is wanted after the last of them, and an encode may take minutes
-        for layer in layers[: max(taking, default=-1) + 1]:
-            seen = context if layer.context_shape is not None else None
-            layer.start(x, seen)
-            x, _ = layer.encode(x, seen)
+        from_data = [
+            i
+            for i, layer in enumerate(layers)
+            if type(layer).initialize_from_data is not Bijection.initialize_from_data
+        ]
+        # the layers after the last of them need no data, and encoding it may take minutes
+        for layer in layers[: max(from_data, default=-1) + 1]:
+            layer_context = context if layer.context_shape is not None else None
+            layer.initialize_from_data(x, layer_context)
+            x, _ = layer.encode(x, layer_context)
 
     def _layers(self) -> list[Bijection]:
         return [layer for layer in self.layers if isinstance(layer, Bijection)]
@@ -193,12 +197,14 @@ class Inverted(Bijection):
     """The same bijection with its two directions, shapes and costs swapped.
 
     Raises:
-        ValueError: the bijection accepts only a box, which would become a box of latents.
+        ValueError: the bijection has a bounded support, which would bound the latents.
     """
 
     def __init__(self, bijection: Bijection) -> None:
         if bijection.support is not None:
-            raise ValueError("a bijection of bounded support cannot be inverted: its latents end")
+            raise ValueError(
+                "a bijection of bounded support cannot be inverted: it bounds the latents"
+            )
         super().__init__(bijection.latent_shape, bijection.event_shape, bijection.context_shape)
         self.bijection = bijection
         self.encode_cost, self.decode_cost = bijection.decode_cost, bijection.encode_cost
@@ -211,6 +217,6 @@ class Inverted(Bijection):
 
 
 def sum_event(values: Tensor) -> Tensor:
-    """Sum everything but the batch dimension: batch × event shape → batch, in float32 at least."""
+    """Sum all but the batch dimension: batch × event shape → batch, in float32 or float64."""
     dtype = values.dtype if values.dtype == torch.float64 else torch.float32
     return values.flatten(1).sum(1, dtype=dtype)

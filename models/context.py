@@ -1,4 +1,4 @@
-"""What a flow is conditioned on: from columns as clients send them to features."""
+"""The context of a flow: from columns as clients send them to features."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ class ContextFeatures(nn.Module):
     """Raw context → features: numbers standardised, class labels one-hot or embedded.
 
     Args:
-        columns: for each column of the raw context, {"mean": m, "scale": s} for a number and
-            {"classes": [c, …]} for a label, which is one of these numbers.
-        embedding: where given, the one-hot classes of all label columns become so many learned
-            features: a vector for each class, added up over the columns.
+        columns: for each column of the raw context, {"mean": m, "scale": s} for a number, or
+            {"classes": [c, …]} for a label, whose values are these numbers.
+        embedding: number of learned features that represent the labels: each class has a vector,
+            and the vectors of all label columns are added up. One-hot if None.
 
     Raises:
-        ValueError: no column, one that is neither of the two, a scale that is not positive,
+        ValueError: no column, a column that is neither of the two, a scale that is not positive,
             classes that repeat, or an embedding without a label column.
     """
 
@@ -34,7 +34,7 @@ class ContextFeatures(nn.Module):
         for column in columns:
             _check(column)
         numbers = [i for i, column in enumerate(columns) if "mean" in column]
-        # the column that each class is looked for in, and the class
+        # for each class, the index of its column and the number that stands for it
         classes = [(i, c) for i, column in enumerate(columns) for c in column.get("classes", ())]
         if not columns or (embedding is not None and not (classes and embedding >= 1)):
             raise ValueError(
@@ -53,19 +53,21 @@ class ContextFeatures(nn.Module):
         self.context_shape: Shape = (len(columns),)
         self.embedding = None if embedding is None else nn.Linear(len(classes), embedding, False)
         if self.embedding is not None:
-            # every class starts as features of the size that standardised numbers have
+            # the features of a class start with the variance of standardised numbers
             nn.init.normal_(self.embedding.weight)
         self.size = len(numbers) + (embedding or len(classes))
 
     def forward(self, context: Tensor | None) -> Tensor:
-        """Batch × columns → batch × size; a label that is no class has none of them.
+        """Map raw context to features: batch × columns → batch × size.
+
+        A label that is none of the classes gives zeros.
 
         Raises:
             ValueError: there is no context, or its rows are not of `context_shape`.
         """
         if context is None or tuple(context.shape[1:]) != self.context_shape:
-            given = None if context is None else tuple(context.shape[1:])
-            raise ValueError(f"expected a context of row shape {self.context_shape}, got {given}")
+            got = None if context is None else tuple(context.shape[1:])
+            raise ValueError(f"expected a context of row shape {self.context_shape}, got {got}")
         features = []
         if len(self.number):
             features.append((context[:, self.number] - self.mean) / self.scale)
@@ -77,11 +79,11 @@ class ContextFeatures(nn.Module):
 
 def _check(column: Mapping[str, Any]) -> None:
     if set(column) == {"mean", "scale"}:
-        sound = column["scale"] > 0
+        valid = column["scale"] > 0
     else:
         classes = column.get("classes", ())
-        sound = set(column) == {"classes"} and 0 < len(set(classes)) == len(classes)
-    if not sound:
+        valid = set(column) == {"classes"} and 0 < len(set(classes)) == len(classes)
+    if not valid:
         raise ValueError(
             'a context column is {"mean": m, "scale": s > 0} or {"classes": [different numbers]}, '
             f"not {dict(column)}"

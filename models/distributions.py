@@ -1,15 +1,15 @@
-"""Base distributions: the densities that latents are drawn from."""
+"""Base distributions: the densities of latents."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.bijection import Shape, sum_event
-from models.gaussian import log_sigmoid
+from models.numerics import log_sigmoid
 
 
 class Base(nn.Module, ABC):
@@ -34,7 +34,7 @@ class Base(nn.Module, ABC):
         return self._draw((n, *self.event_shape), generator)
 
     def describe(self) -> dict[str, Any]:
-        """The numbers that make this density one of its name, as JSON has them."""
+        """The parameters of this density, as JSON values by name."""
         return {}
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Base(nn.Module, ABC):
 
 
 class Factorised(Base):
-    """Independent coordinates of the same density."""
+    """Independent coordinates with the same density."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density in nats: batch × event shape → batch."""
@@ -70,7 +70,7 @@ class Logistic(Factorised):
     name = "logistic"
 
     def _log_density(self, z: Tensor) -> Tensor:
-        # -z - 2 log(1 + e^-z) written symmetrically: neither tail cancels
+        # -z - 2 log(1 + e^-z), in a symmetric form that loses no digits in either tail
         return log_sigmoid(z) + log_sigmoid(-z)
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
@@ -81,8 +81,8 @@ class Logistic(Factorised):
 class Uniform(Factorised):
     """Uniform coordinates in a box, for flows that map a box onto itself.
 
-    Outside the box the log-density is −inf, so training rows must lie inside from the start:
-    splines with identity tails whose `bound` is that of the box, on data scaled into it.
+    Outside the box the log-density is −inf, so that training rows must lie inside from the start.
+    It is for splines with identity tails whose `bound` is that of the box, on data scaled into it.
 
     Args:
         event_shape: shape of one latent row.
@@ -113,16 +113,16 @@ class Uniform(Factorised):
 
 
 class StudentT(Factorised):
-    """Student's t in each coordinate: tails that outliers do not surprise.
+    """Student's t in each coordinate, whose heavy tails hold outliers.
 
-    A Lipschitz flow keeps the tails of its base (Jaini et al. 2020, theorem 4).
+    A Lipschitz flow preserves the tails of its base (Jaini et al. 2020, theorem 4).
 
     Args:
         event_shape: shape of one latent row.
         df: degrees of freedom.
 
     Raises:
-        ValueError: degrees of freedom that are not above zero.
+        ValueError: the degrees of freedom are not above zero.
     """
 
     name = "student-t"
@@ -150,11 +150,11 @@ class StudentT(Factorised):
 
 
 class Mixture(Base):
-    """A learned mixture of Gaussians with diagonal covariances, for data that falls into clusters.
+    """A learned mixture of Gaussians with diagonal covariances, for data that forms clusters.
 
     Args:
         event_shape: shape of one latent row.
-        components: how many Gaussians.
+        components: number of Gaussians.
 
     Raises:
         ValueError: no component.
@@ -168,7 +168,7 @@ class Mixture(Base):
             raise ValueError(f"components is at least 1, got {components}")
         n = math.prod(self.event_shape)
         self.logits = nn.Parameter(torch.zeros(components))
-        # apart from each other, or all would learn the same
+        # random, because components with equal means would have equal gradients
         self.means = nn.Parameter(0.5 * torch.randn(components, n))
         self.log_scales = nn.Parameter(torch.zeros(components, n))
 
@@ -189,10 +189,17 @@ class Mixture(Base):
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         weights = self.logits.detach().softmax(0).cpu()
-        chosen = torch.multinomial(weights, max(shape[0], 1), True, generator=generator)[: shape[0]]
+        draws = torch.multinomial(weights, max(shape[0], 1), True, generator=generator)
+        component = draws[: shape[0]]
         means, scales = (t.detach().float().cpu() for t in (self.means, self.log_scales.exp()))
         noise = torch.randn(shape[0], means.shape[1], generator=generator)
-        return (means[chosen] + scales[chosen] * noise).view(shape)
+        return (means[component] + scales[component] * noise).view(shape)
+
+
+BASES: dict[str, Callable[..., Base]] = {
+    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
+}
+"""The bases by the names that families use; `service.bundle` draws from each by the same name."""
 
 
 def _uniform(shape: Shape, generator: torch.Generator | None) -> Tensor:

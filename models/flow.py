@@ -1,4 +1,4 @@
-"""A normalizing flow: a base distribution seen through a bijection."""
+"""A normalizing flow: a base distribution and a bijection."""
 
 from itertools import chain
 
@@ -16,12 +16,12 @@ class Flow(nn.Module):
     Args:
         base: density of the latents.
         bijection: the map between data and latents.
-        context: what makes raw context into the features that the bijection reads; None where
-            there is no context, or the bijection reads it as it is.
+        context: the map from raw context to the features that the bijection reads; None if there
+            is no context, or the bijection reads it unchanged.
 
     Raises:
-        ValueError: the base and the bijection disagree on the latent shape, or the bijection
-            and the context on the number of features.
+        ValueError: the latent shape of the bijection is not that of the base, or its context shape
+            is not the number of features.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class Flow(nn.Module):
 
     @property
     def context_shape(self) -> Shape | None:
-        """Shape of one row's context as callers give it; None where there is none."""
+        """Shape of one row of raw context, as callers pass it; None if there is none."""
         if self.features is None:
             return self.bijection.context_shape
         return self.features.context_shape
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Take first values of parameters from data (`Bijection.start`); once, untrained.
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Initialize the parameters that depend on data; once, before training.
 
         Args:
             x: batch × event shape, inside the support.
             context: batch × context shape, exactly when the flow has one.
         """
         with torch.no_grad():
-            self.bijection.start(x, self.featured(context))
+            self.bijection.initialize_from_data(x, self.featurize(context))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents.
@@ -69,14 +69,14 @@ class Flow(nn.Module):
             z: batch × latent shape; log p(x): batch, in nats. A row outside a bounded support
             has log p(x) = −inf and z = NaN.
         """
-        context = self.featured(context)
+        context = self.featurize(context)
         support = self.bijection.support
         if support is None:
             z, log_det = self.bijection.encode(x, context)
             return z, self.base.log_prob(z) + log_det
         low, high = support
         inside = (x > low) & (x < high)
-        # outside values are moved to the middle first, so that no NaN is ever computed with
+        # values outside are replaced by the middle first, so that nothing is computed with NaN
         z, log_det = self.bijection.encode(torch.where(inside, x, 0.5 * (low + high)), context)
         row_inside = inside.flatten(1).all(1)
         log_prob = torch.where(row_inside, self.base.log_prob(z) + log_det, -torch.inf)
@@ -92,7 +92,7 @@ class Flow(nn.Module):
         Returns:
             x: batch × event shape; log p(x): batch, in nats.
         """
-        x, log_det = self.bijection.decode(z, self.featured(context))
+        x, log_det = self.bijection.decode(z, self.featurize(context))
         return x, self.base.log_prob(z) - log_det
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -110,7 +110,7 @@ class Flow(nn.Module):
         Args:
             n: number of rows.
             context: n × context shape, exactly when the flow has one.
-            generator: source of the noise, on the CPU; torch's own unless given.
+            generator: source of the noise, on the CPU; torch's default generator if left out.
 
         Returns:
             x: n × event shape; log p(x): n, in nats.
@@ -119,9 +119,9 @@ class Flow(nn.Module):
 
     @property
     def like(self) -> Tensor:
-        """Any tensor of the flow, of its number type and on its device."""
+        """A tensor of the flow, which tells its number type and device."""
         return next(t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
 
-    def featured(self, context: Tensor | None) -> Tensor | None:
-        """The context as the bijection reads it: batch × context shape → batch × features."""
+    def featurize(self, context: Tensor | None) -> Tensor | None:
+        """The features of a context that the bijection reads: batch × context shape → features."""
         return context if self.features is None else self.features(context)

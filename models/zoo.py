@@ -1,55 +1,19 @@
-"""The one registry: a family's name and options → a flow.
+"""From the name and options of a family to a flow.
 
 Recipes, checkpoints, export and the law tests all build flows here and nowhere else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
-from models.distributions import Base, Logistic, Mixture, Normal, StudentT, Uniform
-from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
-from models.families.causal import ParallelWaveNet, WaveNet
-from models.families.coupling import Nice, RealNVP
-from models.families.family import Family
-from models.families.gaussianization import Gaussianization, IterativelyGaussianized
-from models.families.images import Glow, MintNet, Nsf
-from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
+from models.distributions import BASES, Base
+from models.families import FAMILIES, Family
 from models.flow import Flow
-from models.preprocessing import Logit, NormalMarginals, SoftLogit, Standardize, Whiten
+from models.layers import PREPROCESSING
 
-FAMILIES: dict[str, type[Family]] = {
-    "nice": Nice,
-    "realnvp": RealNVP,
-    "glow": Glow,
-    "nsf": Nsf,
-    "maf": Maf,
-    "maf-mog": MafMog,
-    "maf-logistic": MafLogistic,
-    "nsf-ar": NsfAutoregressive,
-    "iaf": Iaf,
-    "wavenet": WaveNet,
-    "parallel-wavenet": ParallelWaveNet,
-    "mintnet": MintNet,
-    "planar": PlanarFlow,
-    "radial": RadialFlow,
-    "sylvester": SylvesterFlow,
-    "gaussianization": Gaussianization,
-    "iterative-gaussianization": IterativelyGaussianized,
-}
-
-BASES: dict[str, Callable[..., Base]] = {
-    base.name: base for base in (Normal, Logistic, Uniform, StudentT, Mixture)
-}
-
-PREPROCESSING: dict[str, Callable[..., Bijection]] = {
-    "standardize": Standardize,
-    "logit": Logit,
-    "soft-logit": SoftLogit,
-    "whiten": Whiten,
-    "normal-marginals": NormalMarginals,
-}
+__all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "fixed_layer"]
 
 
 def build(
@@ -68,9 +32,9 @@ def build(
         event_shape: shape of one data row.
         context_shape: shape of the conditioning vector of one row, or None.
         context: arguments of `ContextFeatures`, in place of `context_shape`, where raw columns
-            are to be made into that vector.
+            are turned into that vector.
         preprocessing: fixed first layers, each {"kind": a key of `PREPROCESSING`, …its arguments}.
-        options: fields of the family's class; its defaults where left out.
+        options: fields of the family's class, whose defaults stand for those left out.
 
     Raises:
         ValueError: an unknown family, preprocessing or option, or a value that makes no flow.
@@ -83,17 +47,19 @@ def build(
     shape = None if context_shape is None else tuple(context_shape)
     try:
         features = None if context is None else ContextFeatures(**context)
-        chosen = FAMILIES[family](**(options or {}))
+        family_class = FAMILIES[family]
+        family_options = family_class(**family_class.with_current_names(options or {}))
         fixed = [fixed_layer(event, **step) for step in preprocessing]
-    except TypeError as error:  # an argument that is not there, or one left out
+    except TypeError as error:  # an unknown argument, or a missing one
         raise ValueError(f"{family}: {error}") from None
     if features is not None:
         shape = (features.size,)
-    bijection = Compose([*fixed, *chosen.layers(event, shape)])
-    return Flow(_base(chosen, bijection.latent_shape), bijection, features)
+    bijection = Compose([*fixed, *family_options.layers(event, shape)])
+    return Flow(_base(family_options, bijection.latent_shape), bijection, features)
 
 
 def _base(family: Family, latent_shape: Shape) -> Base:
+    """Build the base distribution that a family names."""
     if family.base not in BASES:
         raise ValueError(f"unknown base {family.base!r}: one of {', '.join(BASES)}")
     try:

@@ -3,13 +3,15 @@
 `--max-rows` is the field `max_rows` and the variable `BIJECTA_MAX_ROWS`; the flag wins.
 """
 
-import os
+import argparse
+import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from service.errors import readable
 
@@ -28,54 +30,72 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: Count | None = Field(
-        None, description="CPU threads of a model (what the machine or container grants)"
+        default=None, description="CPU threads of a model (what the machine or container grants)"
     )
     batch_rows: Count | None = Field(
-        None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
+        default=None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
     )
     queue_rows: Count = Field(
-        4096, description="most rows that wait for a graph, before requests are refused"
+        default=4096, description="most rows that wait for a graph, before requests are refused"
     )
 
 
-class Settings(ModelSettings):
-    """Settings of one server."""
+class Settings(BaseSettings, ModelSettings):
+    """Settings of one server: what is given, else the environment, else the default."""
 
-    store: Path = Field(Path("store"), description="folder of bundles")
-    host: str = Field("127.0.0.1", description="address to listen on")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    store: Path = Field(default=Path("store"), description="folder of bundles")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        8000, description="port; 0 picks a free one"
+        default=8000, description="port; 0 picks a free one"
     )
     device: str = Field(
-        "auto",
+        default="auto",
         description="auto uses a GPU if there is one; cuda, or cuda:1, refuses to start without; "
         "cpu, or cpu:4 with four threads",
     )
-    default_model: str | None = Field(None, description="the model of requests that name none")
-    max_rows: Count = Field(65_536, description="rows a request")
-    max_sample_rows: Count = Field(
-        10_000_000, description="rows of a sample in npy or Arrow, which comes a piece at a time"
+    default_model: str | None = Field(
+        default=None, description="the model of requests that name none"
     )
-    max_body_mib: Count = Field(64, description="MiB a request body")
+    max_rows: Count = Field(default=65_536, description="rows a request")
+    max_sample_rows: Count = Field(
+        default=10_000_000,
+        description="rows of a sample in npy or Arrow, which comes a piece at a time",
+    )
+    max_body_mib: Count = Field(default=64, description="MiB a request body")
     max_models_mib: Count | None = Field(
-        None,
+        default=None,
         description="MiB of bundles loaded at once; beyond, those asked for longest ago are "
         "unloaded until they are asked for again (no limit)",
     )
     poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="how often the store is looked through for changes; 0 for never"
+        default=0.0, description="how often the store is looked through for changes; 0 for never"
     )
     model_control: bool = Field(
-        False, description="whether callers may load and unload models, under /v2/repository"
+        default=False,
+        description="whether callers may load and unload models, under /v2/repository",
     )
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="after SIGTERM, time to go on answering while not ready"
+        default=0.0, description="after SIGTERM, time to go on answering while not ready"
     )
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
-        30, description="after that, time for requests in progress to be answered"
+        default=30, description="after that, time for requests in progress to be answered"
+    )
+    gc_policy: Literal["timed", "python"] = Field(
+        default="timed",
+        description="when Python's collector looks for reference cycles: timed, once a second at "
+        "most and for a fiftieth of the time; python, as Python does by itself",
     )
     model_settings: Path | None = Field(
-        None, description="TOML file with a table of threads, batch_rows, queue_rows by model"
+        default=None,
+        description="TOML file with a table of threads, batch_rows, queue_rows by model",
+    )
+    models: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="the same tables as JSON, or BIJECTA_MODELS__NAME__THREADS=2; they win",
     )
 
     @property
@@ -89,19 +109,49 @@ class Settings(ModelSettings):
         return None if self.max_models_mib is None else self.max_models_mib * 2**20
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags (None where not given), the environment, and the defaults.
+def add_flags(parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
+    """Give a parser a flag for each setting; `load` takes what this returns."""
+    return CliSettingsSource(
+        Settings,
+        root_parser=parser,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        add_argument_method=_add_argument,
+    )
+
+
+def as_flags(arguments: list[str]) -> list[str]:
+    """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
+    booleans = {_flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
+    flags: list[str] = []
+    for argument in arguments:
+        last = flags[-1] if flags else ""
+        if last in booleans and argument.lower() in ("true", "false"):
+            flags[-1] = last if argument.lower() == "true" else f"--no-{last.removeprefix('--')}"
+            print(f"bijecta: {last} {argument} is now {flags[-1]}", file=sys.stderr)
+        else:
+            flags.append(argument)
+    return flags
+
+
+def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settings:
+    """Settings from flags, then the environment, then the defaults.
+
+    Args:
+        flags: what `add_flags` returned for the parser.
+        arguments: what the parser made of the command line.
 
     Raises:
         SettingsError: a value that is not allowed.
     """
-    names = {PREFIX + field.upper(): field for field in Settings.model_fields}
-    given = {names[name]: value for name, value in environ.items() if name in names}
-    given |= {field: value for field, value in flags.items() if value is not None}
     try:
-        return Settings.model_validate(given)
+        return Settings(_cli_settings_source=flags(parsed_args=arguments))  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SettingsError("; ".join(map(readable, error.errors()))) from None
+        raise SettingsError("; ".join(map(_readable, error.errors()))) from None
+    except pydantic_settings.SettingsError:  # of the one setting that is read as JSON
+        expected = 'models: expected JSON such as {"digits-maf": {"threads": 2}}'
+        raise SettingsError(f"{expected} (--models, {PREFIX}MODELS)") from None
 
 
 def by_model(settings: Settings) -> dict[str, ModelSettings]:
@@ -110,17 +160,35 @@ def by_model(settings: Settings) -> dict[str, ModelSettings]:
     Raises:
         SettingsError: a file that cannot be read, or a value that is not allowed.
     """
-    path = settings.model_settings
-    if path is None:
-        return {}
+    path, tables = settings.model_settings, dict[str, Any]()
     common = settings.model_dump(include=set(ModelSettings.model_fields))
     try:
-        tables = tomllib.loads(path.read_text())
+        if path is not None:
+            tables = tomllib.loads(path.read_text())
         return {
-            name: ModelSettings.model_validate(common | dict(table))
-            for name, table in tables.items()
+            name: ModelSettings.model_validate(
+                common | dict(tables.get(name, {})) | settings.models.get(name, {})
+            )
+            for name in {**tables, **settings.models}
         }
     except ValidationError as error:
-        raise SettingsError(f"{path}: {'; '.join(map(readable, error.errors()))}") from None
+        where = "models" if path is None else path
+        raise SettingsError(f"{where}: {'; '.join(map(readable, error.errors()))}") from None
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{path}: {error}") from None
+
+
+def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
+    """Add a flag; its help does not name a default of None, which the text describes."""
+    options["help"] = options["help"].replace(" (default: None)", "").replace(" (default: {})", "")
+    parser.add_argument(*names, **options)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _readable(error: Any) -> str:
+    """One error, with the flag and the variable of its setting."""
+    field = str(error["loc"][0])
+    return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"

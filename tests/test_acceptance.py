@@ -1,4 +1,4 @@
-"""What the trained models of a store must reach; `make test-slow` trains them first."""
+"""What the trained models of a store must reach; `make test-long` trains them first."""
 
 import math
 import os
@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
-from tests.conftest import Serve
-from tests.service.test_questions import ask, ask_npy
-from training import data, recipe
+from tests.helpers.http import ask, ask_npy
+from tests.helpers.servers import Serve
+from training.config import recipe
+from training.data import load as data
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 DIGITS = ("digits-nice", "digits-realnvp", "digits-maf")
 MOONS = ("moons-maf", "moons-iaf")
@@ -39,9 +40,9 @@ def gaussian_log_prob(train: NDArray[np.float64], rows: NDArray[np.float64]) -> 
 
 @pytest.mark.parametrize("model", [*DIGITS, *MOONS])
 def test_beats_a_gaussian_on_held_out_rows(served: httpx.Client, model: str) -> None:
-    dataset = data.load(recipe.load(model).data)
-    train = dataset.noisy(dataset.train, 5, 0).astype(float).reshape(-1, *dataset.event_shape)
-    held_out = dataset.noisy(dataset.test, 1, 1)[0]
+    dataset = data.load_dataset(recipe.load_recipe(model).data)
+    train = dataset.noisy(dataset.train.rows, 5, 0).astype(float).reshape(-1, *dataset.event_shape)
+    held_out = dataset.noisy(dataset.test.rows, 1, 1)[0]
     scores, _ = ask_npy(served, "/log_prob", held_out, model=model)
     difference = scores - gaussian_log_prob(train, held_out.astype(float))
     assert difference.mean() > 5 * difference.std() / math.sqrt(len(difference))
@@ -75,7 +76,7 @@ def test_density_integrates_to_one(served: httpx.Client, model: str) -> None:
 
 @pytest.mark.parametrize("model", DIGITS)
 def test_digits_come_back_to_a_thousandth_of_a_grey_level(served: httpx.Client, model: str) -> None:
-    rows = data.load(recipe.load(model).data).test
+    rows = data.load_dataset(recipe.load_recipe(model).data).test.rows
     z, _ = ask_npy(served, "/encode", rows, model=model)
     back, _ = ask_npy(served, "/decode", z, model=model)
     print(f"{model}: {np.abs(back - rows).max():.2e} grey levels")
@@ -95,8 +96,8 @@ def test_the_student_is_near_its_teacher(served: httpx.Client) -> None:
     assert ratio.mean() == pytest.approx(
         fidelity["kl_student_teacher"]["mean"], abs=5 * fidelity["kl_student_teacher"]["se"]
     )
-    dataset = data.load(recipe.load("digits-maf").data)
-    held_out = dataset.noisy(dataset.test, 1, 1)[0]
+    dataset = data.load_dataset(recipe.load_recipe("digits-maf").data)
+    held_out = dataset.noisy(dataset.test.rows, 1, 1)[0]
     student, teacher = (
         ask_npy(served, "/log_prob", held_out, model=model)[0].astype(float)
         for model in ("digits-student", "digits-maf")
@@ -119,7 +120,7 @@ def test_samples_score_what_sample_said_and_repeat(served: httpx.Client, model: 
 @pytest.mark.parametrize("model", DIGITS)
 def test_bits_per_dim_is_what_the_manifest_says(served: httpx.Client, model: str) -> None:
     held_out = served.get(f"/models/{model}").json()["held_out"]
-    rows = data.load(recipe.load(model).data).test
+    rows = data.load_dataset(recipe.load_recipe(model).data).test.rows
     answer = ask(served, "/log_prob", model=model, x=rows.tolist(), dequantize=100, seed=0)
     # the mean of densities is at least the mean of their logs (Jensen)
     assert (

@@ -1,4 +1,4 @@
-"""The profiles of `tests.examples`."""
+"""The profiles of `tests.helpers.examples`."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.examples import DEEPER, USUAL, examples
+from tests.helpers.examples import DEEPER, USUAL, examples
 
 
 @pytest.fixture

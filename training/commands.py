@@ -7,76 +7,78 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.manifest import HeldOut
-from service.manifest_fidelity import Fidelity
-from training import architecture, data, recipe
-from training.checkpoint import Progress, Run, RunFile
-from training.choice import Wanted
-from training.data import Dataset
-from training.distill import Distillation
-from training.errors import RunError, TrainingError
+from service.bundle import Fidelity, HeldOut
+from training.config import Recipe, load_recipe, load_student, moved
+from training.data import Dataset, load_dataset
+from training.distill import Distillation, measure_fidelity
+from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
+from training.export import InverseRequest
 from training.export import export as export_run
-from training.fidelity import fidelity as measure_fidelity
-from training.fit import fit, fit_to
-from training.gaussianize import gaussianize
-from training.team import ALONE, Team
-from training.tensorboard import board
+from training.fit import (
+    SINGLE_PROCESS,
+    Processes,
+    fit,
+    fit_to,
+    gaussianize,
+    tensorboard_writer,
+)
+from training.runs import Progress, Run, dataset_of, open_or_create
 
 
 def train(arguments: Namespace) -> None:
-    """Fit a recipe, or go on with a run of the same recipe, and score the result."""
-    chosen = recipe.load(arguments.recipe, arguments.data)
-    _carry_out(arguments, chosen, data.load(chosen.data))
+    """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
+    recipe = load_recipe(arguments.recipe, arguments.data)
+    _fit_and_score(arguments, recipe, load_dataset(recipe.data))
 
 
 def distill(arguments: Namespace) -> None:
-    """Teach a recipe's student what a run has learned, or go on with it, and score the result."""
+    """Fit a student to a run's flow, or continue to, and score the result."""
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
-    chosen = recipe.load_student(arguments.recipe, teacher.file.recipe)
+    recipe = load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
-        chosen.data = recipe.moved(chosen.data, arguments.data)
-    _carry_out(arguments, chosen, dataset, teacher)
+        recipe.data = moved(recipe.data, arguments.data)
+    _fit_and_score(arguments, recipe, dataset, teacher)
 
 
-def _carry_out(
-    arguments: Namespace, chosen: recipe.Recipe, dataset: Dataset, teacher: Run | None = None
+def _fit_and_score(
+    arguments: Namespace, recipe: Recipe, dataset: Dataset, teacher: Run | None = None
 ) -> None:
-    """Train to the end of a recipe, and score the result."""
+    """Train until the recipe ends, and print the scores of the result."""
     name = Path(arguments.recipe).stem
     folder = arguments.out or Path("runs") / name
     device = _device(arguments.device)
-    team = Team.join(device)
-    if team.leads:
-        open_or_create(folder, name, chosen, dataset, teacher)
-    team.wait()
-    run = open_or_create(folder, name, chosen, dataset, teacher)
-    if arguments.tensorboard and team.leads:
-        run.listeners.append(board(folder / "tensorboard"))
-    progress = fit_run(run, dataset, device, team)
-    team.leave()
-    if not team.leads:
+    processes = Processes.join(device)
+    if processes.is_main_process:
+        open_or_create(folder, name, recipe, dataset, teacher)
+    processes.barrier()
+    run = open_or_create(folder, name, recipe, dataset, teacher)
+    if arguments.tensorboard and processes.is_main_process:
+        run.listeners.append(tensorboard_writer(folder / "tensorboard"))
+    progress = fit_run(run, dataset, device, processes)
+    processes.leave()
+    if not processes.is_main_process:
         return
-    passes = "steps" if _without_gradients(run) else "epochs"
-    _say(
-        f"{name}: best of {progress.epoch} {passes} is {progress.best_epoch}, "
+    unit = "steps" if _without_gradients(run) else "epochs"
+    _print(
+        f"{name}: best of {progress.epoch} {unit} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
-    if progress.best_epoch == 1 and run.file.flow["options"].get("rotation") == "none":
-        _say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
-    _say_score(run, evaluate_run(run, dataset))
+    if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
+        _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
+    _print_score(run, evaluate_run(run, dataset))
     if teacher is not None:
-        _say_fidelity(run, measure_fidelity(run, dataset))
+        _print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
     dataset = dataset_of(run, arguments.data)
-    _say_score(run, evaluate_run(run, dataset, arguments.scores))
+    _print_score(run, evaluate_run(run, dataset, arguments.scores))
     if run.file.teacher is not None:
-        _say_fidelity(run, measure_fidelity(run, dataset))
+        _print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def export(arguments: Namespace) -> None:
@@ -84,7 +86,7 @@ def export(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     dataset = dataset_of(run, arguments.data)
     try:
-        wanted = Wanted(arguments.inverse, arguments.tolerance)
+        request = InverseRequest(arguments.inverse, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
     folder, manifest = export_run(
@@ -93,155 +95,87 @@ def export(arguments: Namespace) -> None:
         evaluate_run(run, dataset),
         arguments.store,
         arguments.name or run.file.name,
-        wanted,
+        request,
         None if run.file.teacher is None else measure_fidelity(run, dataset),
     )
     differences = manifest.tolerances
-    _say(
+    _print(
         f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
         f"float64, z within {differences.z_relative:.1e} and x within "
         f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
     )
-    for direction, how in manifest.inverse.items():
-        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in how.milliseconds.items())
-        _say(
-            f"{folder}: {direction} by {how.method} blocks of {how.width}, {times}; "
-            f"residual {how.residual:.1e} of the range"
+    for direction, inverse in manifest.inverse.items():
+        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
+        # manifests of format 1 have another word
+        method = "sequential" if inverse.method == "ordered" else inverse.method
+        _print(
+            f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
+            f"residual {inverse.residual:.1e} of the range"
         )
 
 
-def fit_run(run: Run, dataset: Dataset, device: torch.device, team: Team = ALONE) -> Progress:
-    """Fit a run's flow: to its teacher, or to data by gradients, or step by step without.
+def fit_run(
+    run: Run, dataset: Dataset, device: torch.device, processes: Processes = SINGLE_PROCESS
+) -> Progress:
+    """Fit a run's flow: a student to its teacher, others to data, by gradients or without.
 
     Raises:
         TrainingError: several processes for a family that is fitted without gradients, or a
-            student that its teacher cannot teach.
+            student whose layers do not match its teacher's.
     """
     if run.file.teacher is not None:
         flow = run.new_flow().to(device)
         teacher = run.teacher().best_flow()
-        return fit_to(run, Distillation(run, flow, teacher, dataset, team), team)
+        return fit_to(run, Distillation(run, flow, teacher, dataset, processes), processes)
     if not _without_gradients(run):
-        return fit(run, dataset, device, team)
-    if team.size > 1:
+        return fit(run, dataset, device, processes)
+    if processes.size > 1:
         raise TrainingError("a flow that is fitted without gradients is fitted by one process")
     return gaussianize(run, dataset, device)
 
 
 def _without_gradients(run: Run) -> bool:
-    return zoo.FAMILIES[run.file.flow["family"]].without_gradients
-
-
-def open_or_create(
-    folder: Path,
-    name: str,
-    chosen: recipe.Recipe,
-    dataset: Dataset,
-    teacher: Run | None = None,
-) -> Run:
-    """The run in a folder, or a new one.
-
-    Args:
-        folder: of the run.
-        name: of a new one.
-        chosen: its recipe.
-        dataset: its data.
-        teacher: of a student, the run that it learns from.
-
-    Raises:
-        RunError: the folder holds a run of another recipe, other data or another teacher.
-        TrainingError: the recipe makes no flow for this data.
-    """
-    taught_by = None if teacher is None else teacher.as_teacher()
-    if (folder / "run.json").exists():
-        run = Run.open(folder)
-        # the same data may have moved
-        known = run.file.recipe.data
-        both = {part: (getattr(known, part), getattr(chosen.data, part)) for part in recipe.FILES}
-        places = {k: new for k, (old, new) in both.items() if isinstance(old, str)}
-        moved = known.model_copy(update=places)
-        before = run.file.recipe.model_copy(update={"data": moved})
-        if (before, run.file.data_sha256) != (chosen, dataset.sha256):
-            raise RunError(
-                f"{folder} holds a run of another recipe or other data: choose another --out, "
-                "or remove it"
-            )
-        hashes = {None if one is None else one.sha256 for one in (run.file.teacher, taught_by)}
-        if len(hashes) > 1:
-            raise RunError(f"{folder} holds a run of another teacher: choose another --out")
-        return run
-    if teacher is None:
-        flow = architecture.arguments(dataset, chosen.flow)
-    else:  # the same preprocessing and context
-        learned = {"family": chosen.flow.family, "options": chosen.flow.options}
-        flow = teacher.file.flow | learned
-    try:
-        zoo.build(**flow)
-    except ValueError as error:  # refused before there is a run of it
-        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
-    file = RunFile(
-        name=name, recipe=chosen, flow=flow, data_sha256=dataset.sha256, teacher=taught_by
-    )
-    return Run.create(folder, file)
-
-
-def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
-    """The data of a run.
-
-    Args:
-        run: the run.
-        moved_to: where its data has moved; None where it has not.
-
-    Raises:
-        RunError: what is there is not what the run was trained on.
-    """
-    source = run.file.recipe.data
-    if moved_to is not None:
-        source = recipe.moved(source, moved_to)
-    dataset = data.load(source)
-    if dataset.sha256 != run.file.data_sha256:
-        raise RunError(
-            f"{source.source} is not the data of {run.folder}: expected sha256 "
-            f"{run.file.data_sha256}, found {dataset.sha256}"
-        )
-    return dataset
+    return zoo.FAMILIES[run.file.flow.family].without_gradients
 
 
 def _device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise TrainingError("--device cuda was asked for, and torch finds no CUDA device here")
+        raise TrainingError("--device cuda: torch finds no CUDA device on this machine")
     if not available or name == "cpu":
         return torch.device("cpu")
-    # torchrun numbers the processes of a machine
+    # torchrun sets the number of this process on its machine
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     torch.cuda.set_device(device)
     return device
 
 
-def _say_score(run: Run, score: HeldOut) -> None:
+def _print_score(run: Run, score: HeldOut) -> None:
     bits = (
         f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
         if score.bits_per_dim is not None
         else ""
     )
-    _say(
+    _print(
         f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
         f"on {score.rows} held-out rows"
     )
 
 
-def _say_fidelity(run: Run, fidelity: Fidelity) -> None:
-    apart, back = fidelity.kl_student_teacher, fidelity.kl_teacher_student
-    _say(
-        f"{run.file.name}: KL(student‖teacher) {apart.mean:.4f} ± {apart.se:.4f}, KL(teacher‖"
-        f"student) {back.mean:.4f} ± {back.se:.4f} nats per dimension; the teacher's held-out "
-        f"score {fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
+def _print_fidelity(run: Run, fidelity: Fidelity) -> None:
+    by_student, by_teacher = (
+        f"{kl.mean:.4f} ± {kl.se:.4f}"
+        for kl in (fidelity.kl_student_teacher, fidelity.kl_teacher_student)
+    )
+    _print(
+        f"{run.file.name}: KL(student‖teacher) {by_student}, KL(teacher‖student) {by_teacher} "
+        "nats per dimension; the teacher's held-out score "
+        f"{fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
         f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
         f"{fidelity.two_sample_of_teacher:.3f})"
         + (f"; {fidelity.overflowing} draws overflow" if fidelity.overflowing else "")
     )
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)

@@ -1,16 +1,16 @@
-"""What a user of the training commands can get wrong; the command line prints these as they are."""
+"""Errors that a user of the training commands can cause; the command line prints their text."""
 
 
 class TrainingError(Exception):
-    """Something about the input, not the program: its text is the whole message."""
+    """An error of the input, not of the program; its text is the whole message."""
 
 
 class RecipeError(TrainingError):
-    """A recipe that cannot be read or makes no sense."""
+    """A recipe that cannot be read, or has unknown keys or wrong values."""
 
 
 class DataError(TrainingError):
-    """Data that is not there, cannot be read, or that no density fits."""
+    """Data that is missing, cannot be read, or has no bounded density."""
 
 
 class RunError(TrainingError):
@@ -18,8 +18,8 @@ class RunError(TrainingError):
 
 
 class NonFiniteError(TrainingError):
-    """Training met a loss that is not a number; says in which batch and for which rows."""
+    """A loss that is not finite; its text names the batch and the rows."""
 
 
 class ExportError(TrainingError):
-    """An exported graph that does not agree with its flow."""
+    """An exported graph whose results differ from its flow's by more than the tolerances."""

@@ -1,4 +1,4 @@
-"""Scores of a trained flow on rows it has not seen."""
+"""The report on a trained flow: its scores of held-out rows."""
 
 import math
 from pathlib import Path
@@ -6,79 +6,37 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import torch
 from numpy.typing import NDArray
 
-from models.bijection import Cost, Shape
-from models.flow import Flow
-from service.manifest import HeldOut
-from training.checkpoint import Run, write_atomically
-from training.context import Float32
+from service.bundle import HeldOut
 from training.data import Dataset
 from training.errors import NonFiniteError
-
-# Networks of long rows, such as sounds, hold a hundred numbers for each value: of many at once,
-# more time goes into memory than into arithmetic. What goes value by value takes as long for one
-# row as for many.
-ROWS_AT_ONCE = 4096
-VALUES_OF_PASSES, VALUES_OF_STEPS = 2**17, 2**20
-
-
-def rows_at_once(event_shape: Shape, cost: Cost) -> int:
-    """How many rows to compute together.
-
-    Args:
-        event_shape: of one.
-        cost: of the direction.
-    """
-    values = VALUES_OF_STEPS if cost == "sequential" else VALUES_OF_PASSES
-    return min(ROWS_AT_ONCE, -(-values // math.prod(event_shape)))
-
-
-def log_prob(flow: Flow, noisy: Float32, context: Float32 | None = None) -> NDArray[np.float64]:
-    """Score rows in nats, averaged over their noisy copies: copies × N × event shape → N.
-
-    Args:
-        flow: the flow, which is put in evaluation mode.
-        noisy: copies × N × event shape.
-        context: N × columns, exactly when the flow has one.
-    """
-    flow.eval()
-    copies, n = noisy.shape[:2]
-    inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
-    at_once = rows_at_once(noisy.shape[2:], flow.bijection.encode_cost)
-    if context is not None:
-        inputs.append(torch.from_numpy(context).repeat(copies, 1))
-    with torch.no_grad():
-        scores = [
-            flow.log_prob(*(part.to(flow.like) for part in parts)).cpu()
-            for parts in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
-        ]
-    mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
-    return mean
+from training.files import write_atomically
+from training.runs import Run
+from training.scoring import log_prob
 
 
 def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> HeldOut:
-    """Score the run's best weights on the test rows and keep the figures in the run folder.
+    """Score the run's best weights on the test rows and write the figures to the run folder.
 
     Args:
         run: the run.
         dataset: its data.
-        scores_file: a Parquet file to write each row's score to, in the order of the test rows:
-            `log_prob` in nats and, where it is defined, `bits_per_dim`.
+        scores_file: a Parquet file to write the score of each test row to, in their order:
+            `log_prob` in nats and, if it is defined, `bits_per_dim`.
 
     Raises:
         NonFiniteError: a test row has no finite log-density.
     """
     copies = run.file.recipe.fit.noise_copies
-    # another seed than the validation noise that stopped the training
-    noisy = dataset.noisy(dataset.test, copies, run.file.recipe.fit.seed + 1)
-    scores = log_prob(run.best_flow(), noisy, dataset.test_context)
+    # not the seed of the validation noise, which decided when training stopped
+    noisy = dataset.noisy(dataset.test.rows, copies, run.file.recipe.fit.seed + 1)
+    scores = log_prob(run.best_flow(), noisy, dataset.test.context)
     if not np.isfinite(scores).all():
         rows = np.flatnonzero(~np.isfinite(scores)).tolist()
         raise NonFiniteError(
             f"{run.folder}: held-out rows {rows[:10]} of {len(scores)} have no finite log-density: "
-            "they lie outside what the flow can reach, such as the box of a uniform base"
+            "they lie outside the flow's support, such as the box of a uniform base"
         )
     evaluation = summary(scores, dataset, len(noisy))
     content = evaluation.model_dump_json(indent=2)
@@ -86,21 +44,27 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     if scores_file is not None:
         columns = {"log_prob": scores}
         if evaluation.bits_per_dim is not None:
-            columns["bits_per_dim"] = -scores / _nats_of_a_bit(dataset)
+            columns["bits_per_dim"] = -scores / _nats_per_bit(dataset)
         pyarrow.parquet.write_table(pa.table(columns), scores_file)
     return evaluation
 
 
-def _nats_of_a_bit(dataset: Dataset) -> float:
-    """What one bit a dimension is, in nats of a whole row."""
+def _nats_per_bit(dataset: Dataset) -> float:
+    """One bit per dimension, in nats of a whole row."""
     return math.log(2) * math.prod(dataset.event_shape)
 
 
 def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) -> HeldOut:
-    """Mean and standard error of rows' scores, and the same in bits per dimension."""
+    """Mean and standard error of the scores of rows, in nats and in bits per dimension.
+
+    Args:
+        scores: N, in nats.
+        dataset: whose rows they are.
+        noise_copies: noisy copies of each row that its score is averaged over.
+    """
     mean, se = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
-    bits = _nats_of_a_bit(dataset)
-    # a bit is one of a whole number, not of a noisy one
+    bits = _nats_per_bit(dataset)
+    # bits per dimension are of integers, and with extra noise the values are none
     defined = bool(dataset.integer.all()) and not dataset.noise
     return HeldOut(
         log_prob=mean,

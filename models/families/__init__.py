@@ -1,1 +1,35 @@
-"""The families of the zoo: options, and the layers that they make."""
+"""The families of flows: their options, the layers that they build, and the registry of them.
+
+A new family is a class in a module beside this one, and an entry in `FAMILIES`.
+"""
+
+from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
+from models.families.causal import ParallelWaveNet, WaveNet
+from models.families.coupling import Nice, RealNVP
+from models.families.family import Family
+from models.families.gaussianization import Gaussianization, IterativelyGaussianized
+from models.families.images import Glow, MintNet, Nsf
+from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
+
+FAMILIES: dict[str, type[Family]] = {
+    "nice": Nice,
+    "realnvp": RealNVP,
+    "glow": Glow,
+    "nsf": Nsf,
+    "maf": Maf,
+    "maf-mog": MafMog,
+    "maf-logistic": MafLogistic,
+    "nsf-ar": NsfAutoregressive,
+    "iaf": Iaf,
+    "wavenet": WaveNet,
+    "parallel-wavenet": ParallelWaveNet,
+    "mintnet": MintNet,
+    "planar": PlanarFlow,
+    "radial": RadialFlow,
+    "sylvester": SylvesterFlow,
+    "gaussianization": Gaussianization,
+    "iterative-gaussianization": IterativelyGaussianized,
+}
+"""The name of a family in recipes and run files → the class of its options."""
+
+__all__ = ["FAMILIES", "Family"]

@@ -4,10 +4,9 @@ import math
 import random
 from dataclasses import dataclass
 
-from models.autoregressive import MaskedAutoregressive
 from models.bijection import Bijection, Inverted, Shape
 from models.families.univariate import UnivariateFamily
-from models.matrices import LU
+from models.layers import LU, MaskedAutoregressive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +14,11 @@ class Maf(UnivariateFamily):
     """Masked autoregressive layers, Gaussian conditionals by default (Papamakarios et al. 2017).
 
     Args:
-        order: `reverse` turns the order of the coordinates round from layer to layer; `random`
-            draws a new one for each.
-        seed: of the random orders, and of the first values of the linear maps.
-        last: the univariate map of the layer next to the base, where it is another.
-        linear: put a learned linear map (`linear.LU`) before each layer.
+        order: `reverse` reverses the order of the coordinates from layer to layer; `random`
+            draws a new order for each layer.
+        seed: seed of the random orders, and of the initial values of the linear maps.
+        last: the univariate map of the layer next to the base; None for that of the other layers.
+        linear: whether a learned linear map (`linear.LU`) comes before each layer.
     """
 
     order: str = "reverse"
@@ -34,7 +33,7 @@ class Maf(UnivariateFamily):
         self.univariate_map(self.last or self.univariate)
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` masked autoregressive layers, with linear maps where they are wanted."""
+        """`transforms` masked autoregressive layers, with linear maps between them if `linear`."""
         layers: list[Bijection] = []
         for i, order in enumerate(self._orders(math.prod(event_shape))):
             name = self.last if self.last and i == self.transforms - 1 else self.univariate
@@ -48,27 +47,28 @@ class Maf(UnivariateFamily):
         return layers
 
     def _orders(self, n: int) -> list[list[int]]:
-        given, shuffler = list(range(n)), random.Random(self.seed)
+        """The order of the n coordinates in each layer."""
+        forward, shuffler = list(range(n)), random.Random(self.seed)
         if self.order == "random":
-            return [shuffler.sample(given, n) for _ in range(self.transforms)]
-        return [given if i % 2 == 0 else given[::-1] for i in range(self.transforms)]
+            return [shuffler.sample(forward, n) for _ in range(self.transforms)]
+        return [forward if i % 2 == 0 else forward[::-1] for i in range(self.transforms)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Iaf(Maf):
     """MAF with each masked layer inverted: decoding is the parallel direction (Kingma et al. 2016).
 
-    Linear maps are as in MAF, so that they can be those of a teacher (`training.distill`).
+    Linear maps are not inverted, so that a student can copy those of a MAF (`training.distill`).
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dropout:
-            # each pass of the sequential encode would drop other units: no one function is left
+            # each pass of the sequential encode would drop other units
             raise ValueError("iaf takes no dropout: its encode runs the network many times")
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` inverted masked autoregressive layers, with linear maps where wanted."""
+        """`transforms` inverted masked layers, with linear maps between them if `linear`."""
         return [
             Inverted(layer) if isinstance(layer, MaskedAutoregressive) else layer
             for layer in super().layers(event_shape, context_shape)
@@ -85,7 +85,7 @@ class NsfAutoregressive(Maf):
 
 @dataclass(frozen=True, kw_only=True)
 class MafLogistic(Maf):
-    """Each coordinate a mixture of logistics given those before it, on a logistic base.
+    """MAF whose conditionals are mixtures of logistics, on a logistic base.
 
     Ho et al. 2019 (Flow++), eq. 9, with autoregressive conditioners.
     """

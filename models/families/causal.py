@@ -1,38 +1,42 @@
 """Families of causal convolutional layers, for sequences of values in time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from models.bijection import Bijection, Inverted, Shape
-from models.causal import CausalAutoregressive
 from models.families.univariate import UnivariateFamily
+from models.layers import CausalAutoregressive
 from models.networks import Conditioner
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveNet(UnivariateFamily):
-    """Each value by its conditional given those before it (van den Oord et al. 2016).
+    """The conditional of each value given the values before it (van den Oord et al. 2016).
 
-    Rows are sequences of one axis; `hidden` are channels of dilated causal convolutions.
+    Rows are sequences of one axis; `hidden` are the channels of dilated causal convolutions.
 
     Args:
-        cycle: dilations double from layer to layer, and start from 1 again after so many: n hidden
-            layers of one cycle see the last 2^n values.
-        places: whether each time has biases of its own in the networks, for rows that are framed
+        cycle: number of hidden layers over which dilations double before they start from 1 again:
+            n hidden layers of one cycle read the last 2^n values.
+        positional_bias: whether the networks have a bias for each time, for rows that are framed
             alike, such as centred digits.
-        alternate: time runs backwards in every other layer.
+        alternate: whether time runs backwards in every other layer.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {"places": "positional_bias"}
 
     transforms: int = 2
     hidden: tuple[int, ...] = (32,) * 6
-    activation: str = "silu"  # nearest to WaveNet's gates: 9 nats better on digits than relu
+    activation: str = "silu"  # closest to the gates of WaveNet: 9 nats better on digits than relu
     cycle: int = 10
-    places: bool = False
+    positional_bias: bool = False
     alternate: bool = True
 
     @property
     def conditioner(self) -> Conditioner:
-        """The shape of each layer's network."""
-        return replace(super().conditioner, places=self.places)
+        """The shape of the network in each layer."""
+        return replace(super().conditioner, positional_bias=self.positional_bias)
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` causal autoregressive layers."""
@@ -53,8 +57,9 @@ class WaveNet(UnivariateFamily):
 class ParallelWaveNet(WaveNet):
     """WaveNet with every layer inverted: samples in one pass (van den Oord et al. 2018).
 
-    Trained by distillation, as there; by maximum likelihood each step of training goes through
-    time. It takes dropout, unlike `iaf`: its encode computes each hidden unit once.
+    It is trained by distillation, as in the paper: with maximum likelihood each training step
+    computes the values one after another. Unlike `iaf` it can have dropout, because its encode
+    computes each hidden unit once.
     """
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:

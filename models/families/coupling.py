@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from models.bijection import Bijection, Shape
-from models.coupling import ChannelCoupling, Coupling, MaskCoupling
-from models.elementwise import Additive, Affine, UnivariateMap
 from models.families.multi_scale import MultiScale
-from models.images import checkerboard, half_of_channels
-from models.linear import Rescale
+from models.layers import (
+    ChannelCoupling,
+    Coupling,
+    MaskCoupling,
+    Rescale,
+    checkerboard,
+    half_of_channels,
+)
+from models.numerics import Additive, Affine, UnivariateMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +23,21 @@ class RealNVP(MultiScale):
     """Affine couplings of bounded scale (Dinh et al. 2017).
 
     Images, C × H × W, have `transforms` couplings by a checkerboard before each squeeze and as
-    many by halves of the channels after it; `hidden` are channels there.
+    many by halves of the channels after it; there `hidden` are channels.
 
     Args:
-        seed: of the random halves; every second layer maps what the one before it passed on.
+        seed: seed of the random halves. Every second layer maps the half that the layer before
+            it passed through.
     """
 
     seed: int = 0
     univariate: ClassVar[UnivariateMap] = Affine()
-    # an image goes through many more couplings, whose scales multiply: at e^±4 each, random
-    # parameters lost twenty times as much of a 4 × 4 image as at e^±2
+    # Images have many more couplings, and their scales multiply: with e^±4 each, a round trip of a
+    # 4 × 4 image through random parameters lost twenty times as much as with e^±2.
     image_univariate: ClassVar[UnivariateMap] = Affine(bound=2.0)
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` couplings, or for images as many of each kind at each level."""
+        """`transforms` couplings; for images, as many of each kind at each level."""
         if self.takes_image(event_shape):
             parities = [i % 2 for i in range(self.transforms)]
             univariate, conditioner = self.image_univariate, self.conditioner
@@ -68,7 +74,7 @@ class RealNVP(MultiScale):
 
 @dataclass(frozen=True, kw_only=True)
 class Nice(RealNVP):
-    """Additive couplings, one learned rescaling, logistic base (Dinh et al. 2014)."""
+    """Additive couplings, one learned rescaling and a logistic base (Dinh et al. 2014)."""
 
     base: str = "logistic"
     univariate = image_univariate = Additive()

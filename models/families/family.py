@@ -1,33 +1,37 @@
-"""What every family of the zoo has."""
+"""The base class of all families."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models.bijection import Bijection, Shape
 from models.networks import Conditioner
 
-# So many layers may start at random: 64 were beyond inversion, even in float64.
-FREE_LAYERS = 8
+# So many layers can start at random: float64 could not invert 64 of them.
+FULL_SCALE_LAYERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family(ABC):
-    """Options of a family, and the layers that they make.
+    """The options of a family, and the layers that it builds from them.
 
     Args:
         transforms: number of learned layers.
         hidden, activation, dropout, residual: of the conditioner networks
             (`networks.Conditioner`).
-        zero_start: whether those start at zero, and so the flow as (nearly) the identity; if not,
-            many layers start nearer to it than few.
+        zero_start: whether the output layers of those networks start at zero, so that the flow
+            starts as (nearly) the identity; otherwise they start at random, scaled down where
+            there are more than `FULL_SCALE_LAYERS`.
         base: a key of `zoo.BASES`.
-        base_options: arguments of the base distribution; its defaults where left out.
+        base_options: arguments of the base distribution; its defaults if left out.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
     without_gradients: ClassVar[bool] = False
-    """Fitted step by step (`training.gaussianize`), not by following gradients."""
+    """Whether it is fitted step by step (`training.fit.iterative`), not by gradients."""
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Options that were renamed: former name → current name. Stored runs have the former ones."""
 
     transforms: int = 5
     hidden: tuple[int, ...] = (256, 256)
@@ -41,12 +45,27 @@ class Family(ABC):
     def __post_init__(self) -> None:
         if self.transforms < 1:
             raise ValueError(f"transforms is at least 1, got {self.transforms}")
-        _ = self.conditioner  # which checks its own
+        _ = self.conditioner  # checks its own options
+
+    @classmethod
+    def with_current_names(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The same options by their current names.
+
+        Raises:
+            ValueError: an option is there by both of its names.
+        """
+        renamed = dict(options)
+        for former, current in cls.former_names.items():
+            if former in renamed:
+                if current in renamed:
+                    raise ValueError(f"{former!r} is the former name of {current!r}: give one")
+                renamed[current] = renamed.pop(former)
+        return renamed
 
     @property
     def conditioner(self) -> Conditioner:
-        """The shape of each layer's network."""
-        scale = 0.0 if self.zero_start else min(1.0, FREE_LAYERS / self.transforms)
+        """The shape of the network in each layer."""
+        scale = 0.0 if self.zero_start else min(1.0, FULL_SCALE_LAYERS / self.transforms)
         hidden = tuple(self.hidden)
         return Conditioner(hidden, self.activation, self.dropout, scale, self.residual)
 

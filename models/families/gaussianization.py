@@ -1,29 +1,29 @@
-"""Families that make each coordinate normal, then mix them."""
+"""Families that transform each coordinate to a normal one, then mix the coordinates."""
 
 from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
 from models.families.family import Family
-from models.gaussianization import IterativeGaussianization, MarginalMixture
-from models.matrices import Householder
+from models.layers import Householder, IterativeGaussianization, MarginalMixture
 
 ROTATIONS = ("mixed", "random", "pca", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussianization(Family):
-    """Marginal mixtures of logistics made normal, and rotations, in turn (Meng et al. 2020).
+    """Marginal maps by mixtures of logistics and rotations, in turn (Meng et al. 2020).
 
     Args:
-        components: of each coordinate's mixture.
-        reflections: Householder reflections in a rotation; one a coordinate where left out.
+        components: number of components of each coordinate's mixture.
+        reflections: number of Householder reflections of a rotation; as many as coordinates if
+            left out.
     """
 
     components: int = 8
     reflections: int | None = None
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """`transforms` rotations, each before its marginals, and marginals to begin with."""
+        """`transforms` marginal maps, with a rotation between each two."""
         layers: list[Bijection] = []
         for i in range(self.transforms):
             if i > 0:
@@ -39,13 +39,13 @@ class IterativelyGaussianized(Family):
     """Gaussianization fitted step by step, without gradients (Laparra et al. 2011, RBIG).
 
     With `transforms = 1` and `rotation = "none"` it is the Gaussian copula. The fit stops at the
-    step after which held-out rows score no better.
+    step after which validation rows score no better.
 
     Args:
-        transforms: the most steps.
-        knots: of each coordinate's splines.
-        rotation: what follows the marginals of a step: `pca`, `random`, the two in turn (`mixed`),
-            or `none`, which only whitens.
+        transforms: largest number of steps.
+        knots: number of knots of each coordinate's splines.
+        rotation: the linear map of a step: `pca`, `random`, the two in turn (`mixed`), or `none`,
+            which only whitens.
     """
 
     without_gradients = True
@@ -60,5 +60,5 @@ class IterativelyGaussianized(Family):
             raise ValueError(f"rotation is one of {', '.join(ROTATIONS)}, not {self.rotation!r}")
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
-        """The layer that holds the steps; none before they are fitted."""
+        """The layer that holds the steps, of which there are none before the fit."""
         return [IterativeGaussianization(event_shape, self.knots, context_shape)]

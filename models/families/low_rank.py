@@ -1,15 +1,18 @@
-"""Families of maps that move a row along few directions."""
+"""Families of low-rank maps, each of which moves a row along few directions."""
 
 from dataclasses import dataclass
 
 from models.bijection import Bijection, Shape
 from models.families.family import Family
-from models.low_rank import Planar, Radial, Sylvester
+from models.layers import Planar, Radial, Sylvester
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanarFlow(Family):
-    """Planar maps (Rezende & Mohamed 2015, eq. 10); `hidden` is of the networks of a context."""
+    """Planar maps (Rezende & Mohamed 2015, eq. 10).
+
+    `hidden` are the widths of the networks of a context; without a context there are none.
+    """
 
     transforms: int = 16
 
@@ -22,7 +25,10 @@ class PlanarFlow(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class RadialFlow(Family):
-    """Radial maps (Rezende & Mohamed 2015, eq. 14); `hidden` is of the networks of a context."""
+    """Radial maps (Rezende & Mohamed 2015, eq. 14).
+
+    `hidden` are the widths of the networks of a context; without a context there are none.
+    """
 
     transforms: int = 16
 
@@ -35,10 +41,12 @@ class RadialFlow(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class SylvesterFlow(Family):
-    """Sylvester maps (van den Berg et al. 2018); `hidden` is of the networks of a context.
+    """Sylvester maps (van den Berg et al. 2018).
+
+    `hidden` are the widths of the networks of a context; without a context there are none.
 
     Args:
-        rank: directions along which each map moves a row, at most all.
+        rank: number of directions along which each map moves a row; all if it is larger.
     """
 
     transforms: int = 8

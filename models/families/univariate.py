@@ -1,12 +1,17 @@
-"""Which univariate map a family's layers use, chosen by name."""
+"""The base class of families whose layers use a univariate map, named by an option."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.elementwise import Additive, Affine, UnivariateMap
 from models.families.family import Family
-from models.mixtures import GaussianMixture, LogisticMixture
-from models.splines import RationalQuadratic
+from models.numerics import (
+    Additive,
+    Affine,
+    GaussianMixture,
+    LogisticMixture,
+    RationalQuadratic,
+    UnivariateMap,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +20,8 @@ class UnivariateFamily(Family):
 
     Args:
         univariate: one of `UNIVARIATE`.
-        bins, bound: of `spline`: pieces, and the half-width of the interval that they divide.
-        components: of the mixtures.
+        bins, bound: of `spline`: number of bins, and half the width of the interval they divide.
+        components: number of components of the mixtures.
     """
 
     UNIVARIATE: ClassVar[tuple[str, ...]] = (
@@ -34,10 +39,10 @@ class UnivariateFamily(Family):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.univariate_map(self.univariate)  # which checks its options
+        self.univariate_map(self.univariate)  # checks its options
 
     def univariate_map(self, name: str) -> UnivariateMap:
-        """The map of that name, with this family's options.
+        """The map of that name, with the options of this family.
 
         Raises:
             ValueError: no such map.

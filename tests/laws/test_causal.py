@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import causal as causal_module
 from models import zoo
 from models.bijection import Bijection
-from models.causal import CausalAutoregressive
-from models.elementwise import Affine
-from models.networks import Conditioner, set_precision
-from tests.laws.test_images import jacobian
+from models.layers import causal as causal_module
+from models.layers.causal import CausalAutoregressive
+from models.networks.conditioner import Conditioner, set_precision
+from models.numerics.univariate import Affine
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import randomise
-from training.graph import draft
+from training.export.graphs import draft
 
 STEPS = 20
 NET = Conditioner((6, 6, 6, 5), "tanh")
@@ -48,7 +48,7 @@ def test_a_value_depends_on_all_that_its_dilations_reach_before_it_and_on_nothin
 @pytest.fixture(params=[3, 5, 8, 64])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Steps between moves of long queues: a part of the way, or all of it."""
-    monkeypatch.setattr(causal_module, "BLOCK", request.param)
+    monkeypatch.setattr(causal_module, "BLOCK_STEPS", request.param)
     return int(request.param)
 
 
@@ -56,7 +56,7 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 @pytest.mark.parametrize("cycle", [2, 10])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_decode_is_ancestral_sampling(cycle: int, reverse: bool) -> None:
-    layer = causal(cycle, reverse, context=2, net=replace(NET, places=True))
+    layer = causal(cycle, reverse, context=2, net=replace(NET, positional_bias=True))
     z, context = (torch.randn(7, n, dtype=torch.float64) for n in (STEPS, 2))
     x = torch.full_like(z, 1e3)  # what is not drawn yet must not matter
     in_time = z.flip(1) if reverse else z
@@ -156,7 +156,7 @@ def test_units_that_are_cut_off_bound_a_walk_that_reads_itself() -> None:
 
 
 def test_hidden_layers_compute_in_the_precision_of_training_whatever_moves_them() -> None:
-    net = replace(NET, hidden=(6, 6, 6), places=True)
+    net = replace(NET, hidden=(6, 6, 6), positional_bias=True)
     layer = causal(context=2, net=net).float().train()
     set_precision(layer, torch.bfloat16)
     seen = []

@@ -13,9 +13,9 @@ from models.bijection import Bijection
 from models.context import ContextFeatures
 from models.distributions import Normal
 from models.flow import Flow
-from models.ordered import Inverse
+from models.layers.sequential_inverse import Inverse
 from tests.laws.zoo_table import randomise
-from training.graph import draft
+from training.export.graphs import draft
 
 COLUMNS: list[dict[str, Any]] = [
     {"classes": [3, 7, 8]},
@@ -103,7 +103,7 @@ def test_gradients_reach_the_embedding_both_ways() -> None:
 @pytest.mark.parametrize("source", ["x", "z"])
 def test_graphs_take_raw_context(source: str, embedding: int | None) -> None:
     made = flow(embedding)
-    content = draft(made, source, "z" if source == "x" else "x").finish(Inverse("ordered", 4))
+    content = draft(made, source, "z" if source == "x" else "x").finish(Inverse("sequential", 4))
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     made.double()
     go = made.encode if source == "x" else made.decode
@@ -119,8 +119,8 @@ def test_graphs_take_raw_context(source: str, embedding: int | None) -> None:
 class Recorder(Bijection):
     """The identity, which keeps what it is started with."""
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
-        self.started = (x, context)
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
+        self.rows = (x, context)
         assert not torch.is_grad_enabled()
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -130,11 +130,11 @@ class Recorder(Bijection):
         return z, z.sum(1) * 0
 
 
-def test_layers_start_from_features() -> None:
+def test_layers_are_initialized_from_features() -> None:
     features = ContextFeatures(COLUMNS)
     layer = Recorder((2,), context_shape=(6,))
     x = torch.randn(3, 2)
-    Flow(Normal((2,)), layer, features).start(x, RAW)
-    assert torch.equal(layer.started[0], x)
-    assert layer.started[1] is not None
-    assert torch.equal(layer.started[1], features(RAW))
+    Flow(Normal((2,)), layer, features).initialize_from_data(x, RAW)
+    assert torch.equal(layer.rows[0], x)
+    assert layer.rows[1] is not None
+    assert torch.equal(layer.rows[1], features(RAW))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.convolution import Convolution, convolve
+from models.numerics.convolution import Convolution, convolve
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

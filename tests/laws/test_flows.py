@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import zoo
-from models.autoregressive import MaskedAutoregressive
 from models.bijection import Compose, Inverted
-from models.coupling import Coupling
 from models.distributions import Normal
-from models.elementwise import Additive, Affine
 from models.flow import Flow
-from models.linear import Permutation
-from models.networks import Conditioner
-from models.preprocessing import Logit
+from models.layers.autoregressive import MaskedAutoregressive
+from models.layers.coupling import Coupling
+from models.layers.permutation import Permutation
+from models.layers.preprocessing import Logit
+from models.networks.conditioner import Conditioner
+from models.numerics.univariate import Additive, Affine
 from tests.laws.zoo_table import FLOWS, case, randomise
 
 NET = Conditioner((24, 16), "tanh")
@@ -221,7 +221,9 @@ def test_zoo_refuses_what_makes_no_flow(arguments: dict[str, object], message: s
 
 
 def test_compose_refuses_layers_that_do_not_meet() -> None:
-    with pytest.raises(ValueError, match=r"layer 0 gives \(3,\), layer 1 takes \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"layer 0 encodes to rows of shape \(3,\), layer 1 takes \(4,\)"
+    ):
         Compose([Permutation((3,), [0, 1, 2]), Permutation((4,), [0, 1, 2, 3])])
     with pytest.raises(ValueError, match="put it first"):
         Compose([Permutation((3,), [0, 1, 2]), Logit((3,), 0, 1)])

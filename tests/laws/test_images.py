@@ -8,9 +8,8 @@ from torch import Tensor
 
 from models import zoo
 from models.bijection import Bijection, Compose, Inverted
-from models.coupling import ChannelCoupling, MaskCoupling
-from models.elementwise import Additive, Affine
-from models.images import (
+from models.layers.coupling import ChannelCoupling, MaskCoupling
+from models.layers.images import (
     Partial,
     Squeeze,
     checkerboard,
@@ -19,17 +18,13 @@ from models.images import (
     multi_scale,
     opposite_pixels,
 )
-from models.linear import Permutation
-from models.networks import ConvNet
+from models.layers.permutation import Permutation
+from models.networks.convnet import ConvNet
+from models.numerics.univariate import Additive, Affine
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import NET, randomise
 
 TINY = {"transforms": 1, "hidden": (8,), "activation": "tanh"}
-
-
-def jacobian(layer: Bijection, x: Tensor) -> Tensor:
-    found = torch.autograd.functional.jacobian(lambda v: layer.encode(v[None])[0].flatten(), x)
-    assert isinstance(found, Tensor)
-    return found.reshape(x.numel(), x.numel())
 
 
 def test_squeeze_is_a_permutation_that_keeps_half_images_together() -> None:
@@ -128,7 +123,7 @@ class Seen(Permutation):
 
     seen: Tensor
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> None:
+    def initialize_from_data(self, x: Tensor, context: Tensor | None = None) -> None:
         self.seen = x
 
 
@@ -136,12 +131,12 @@ def test_partial_maps_and_starts_the_last_channels_only() -> None:
     inner = Seen((2,), [1, 0])
     layer = Partial((5,), inner)
     x = torch.randn(3, 5)
-    layer.start(x)
+    layer.initialize_from_data(x)
     assert torch.equal(inner.seen, x[:, 3:])
     assert torch.equal(layer.encode(x)[0], x[:, [0, 1, 2, 4, 3]])
-    with pytest.raises(ValueError, match="no part of"):
+    with pytest.raises(ValueError, match="does not fit rows"):
         Partial((5,), Permutation((6,), list(range(6))))
-    with pytest.raises(ValueError, match="no part of"):
+    with pytest.raises(ValueError, match="does not fit rows"):
         Partial((5, 2), Permutation((2, 3), list(range(6))))
 
 
@@ -211,7 +206,7 @@ def test_glow_starts_with_normalised_activations_at_every_level(shape: tuple[int
     assert isinstance(bijection, Compose)
     x = 5 + 3 * torch.randn(400, *shape)
     with torch.no_grad():
-        bijection.start(x)
+        bijection.initialize_from_data(x)
         _assert_normalised(bijection, x)
 
 

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.autoregressive import MaskedAutoregressive
-from models.elementwise import Additive, Affine, UnivariateMap
-from models.folding import fold
-from models.masked import MaskedLinear
-from models.mixtures import GaussianMixture, LogisticMixture
-from models.networks import Conditioner
-from models.ordered import Inverse
-from models.splines import RationalQuadratic
-from tests.examples import examples
+from models.layers.autoregressive import MaskedAutoregressive
+from models.layers.sequential_inverse import Inverse
+from models.networks.conditioner import Conditioner
+from models.networks.made import MaskedLinear
+from models.numerics.folding import fold
+from models.numerics.mixtures import GaussianMixture, LogisticMixture
+from models.numerics.splines import RationalQuadratic
+from models.numerics.univariate import Additive, Affine, UnivariateMap
+from tests.helpers.examples import examples
+from tests.helpers.layers import chain
 from tests.laws.zoo_table import randomise
 
 MAPS: dict[str, Callable[[], UnivariateMap]] = {
@@ -28,7 +29,7 @@ MAPS: dict[str, Callable[[], UnivariateMap]] = {
     "logistic mixture": lambda: LogisticMixture(2),
     "gaussian mixture": lambda: GaussianMixture(2),
 }
-INVERSES = [Inverse("ordered", w) for w in (1, 3, 7)] + [Inverse("jacobi", w) for w in (1, 3, 7)]
+INVERSES = [Inverse("sequential", w) for w in (1, 3, 7)] + [Inverse("jacobi", w) for w in (1, 3, 7)]
 
 
 def layer(
@@ -86,7 +87,7 @@ def test_it_is_the_inverse_of_any_map(univariate: str, inverse: Inverse) -> None
     hidden=st.lists(st.integers(1, 20), max_size=3),
     context=st.integers(0, 3),
     residual=st.booleans(),
-    method=st.sampled_from(["ordered", "jacobi"]),
+    method=st.sampled_from(["sequential", "jacobi"]),
     width=st.integers(1, 14),
     seed=st.integers(0, 1000),
 )
@@ -112,7 +113,7 @@ def test_each_hidden_unit_is_computed_once() -> None:
     with torch.no_grad():
         x = made.decode(z)[0]
         for name, go, value in (("encode", made.encode, x), ("decode", made.decode, z)):
-            made.inverse = Inverse("ordered", 8)
+            made.inverse = Inverse("sequential", 8)
             with FlopCounterMode(display=False) as counter:
                 go(value)
             counts[name] = counter.get_total_flops()
@@ -165,17 +166,6 @@ def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(inverse: Inverse) 
     assert x[5, rest].isnan().any()
 
 
-def chain() -> tuple[MaskedAutoregressive, Tensor]:
-    """A layer whose sweeps go beyond float32 on the way to x, which is ones; and its z."""
-    layer = MaskedAutoregressive((40,), Additive(), range(40), Conditioner(()))
-    (linear,) = layer.network.linears
-    with torch.no_grad():
-        for parameter in linear.parameters():
-            parameter.zero_()
-        linear.weight.diagonal(-1).fill_(1024.0)  # type: ignore[operator]
-        return layer, layer.encode(torch.ones(5, 40))[0]
-
-
 @pytest.mark.parametrize("width", [40, 20])
 @torch.no_grad()
 def test_sweeps_may_go_beyond_all_numbers_on_their_way(width: int) -> None:
@@ -214,11 +204,11 @@ def test_its_derivatives_are_right(context: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("newton", 3), "ordered or jacobi, not 'newton'"),
+        (("newton", 3), "sequential or jacobi, not 'newton'"),
         (("jacobi", 0), "at least 1 wide, got 0"),
         (("jacobi", 3, -1e-3), "at least 0, got -0.001"),
         (("jacobi", 3, float("nan")), "at least 0, got nan"),
-        (("ordered", 3, 1e-3), "a tolerance is of jacobi"),
+        (("sequential", 3, 1e-3), "a tolerance is of jacobi"),
     ],
 )
 def test_what_is_no_inverse_is_refused(arguments: tuple[Any, ...], message: str) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection, Compose
-from models.linear import ActNorm
-from models.matrices import LOG_DIAGONAL, LU, Householder, LinearMap, rotation
+from models.layers.linear import LOG_DIAGONAL, LU, Householder, LinearMap, rotation
+from models.layers.normalization import ActNorm
 from tests.laws.zoo_table import randomise
 
 MAPS: dict[str, Callable[[], LinearMap]] = {
@@ -179,7 +179,7 @@ def test_actnorm_starts_with_mean_zero_and_deviation_one(shape: tuple[int, ...])
     layer = ActNorm(shape)
     scale = torch.logspace(-3, 3, shape[0]).view(-1, *[1] * (len(shape) - 1))
     x = 7 * scale + scale * torch.randn(200, *shape)
-    layer.start(x)
+    layer.initialize_from_data(x)
     z, log_det = layer.encode(x)
     channels = z.transpose(0, 1).flatten(1)
     torch.testing.assert_close(channels.mean(1), torch.zeros(shape[0]), rtol=0, atol=1e-5)
@@ -193,8 +193,8 @@ def test_actnorm_keeps_the_scale_of_what_does_not_vary() -> None:
     x = torch.randn(50, 2)
     x[:, 1] = 3
     constant, single = ActNorm((2,)), ActNorm((2,))
-    constant.start(x)
-    single.start(x[:1])
+    constant.initialize_from_data(x)
+    single.initialize_from_data(x[:1])
     assert constant.log_scale[1] == 0
     assert constant.log_scale[0] != 0
     assert torch.equal(single.log_scale, torch.zeros(2))
@@ -206,7 +206,7 @@ def test_each_layer_starts_from_what_the_layers_before_it_make_of_the_data() -> 
     first, second = ActNorm((3,)), ActNorm((3,))
     whole = Compose([first, LU((3,), seed=1), second])
     x = torch.randn(300, 3) @ torch.tensor([[4.0, 1, 0], [0, 0.1, 3], [0, 0, 2]]) + 5
-    whole.start(x)
+    whole.initialize_from_data(x)
     z, _ = whole.encode(x)
     torch.testing.assert_close(z.mean(0), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(3))
@@ -214,19 +214,19 @@ def test_each_layer_starts_from_what_the_layers_before_it_make_of_the_data() -> 
 
 
 class _Slow(LU):
-    """Nothing starts from what it would make of data."""
+    """No layer after it is initialized from data, so its encode must not run."""
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise AssertionError("encoded for nothing")
 
 
-def test_data_goes_no_further_than_the_last_layer_that_starts_from_it() -> None:
+def test_data_goes_no_further_than_the_last_layer_that_it_initializes() -> None:
     first, slow, x = ActNorm((3,)), _Slow((3,), seed=1), 5 + torch.randn(20, 3)
-    Compose([slow]).start(x)
-    Compose([first, slow]).start(x)
+    Compose([slow]).initialize_from_data(x)
+    Compose([first, slow]).initialize_from_data(x)
     torch.testing.assert_close(first.encode(x)[0].mean(0), torch.zeros(3), rtol=0, atol=1e-5)
     with pytest.raises(AssertionError, match="for nothing"):
-        Compose([slow, first]).start(x)
+        Compose([slow, first]).initialize_from_data(x)
 
 
 @pytest.mark.parametrize("name", MAPS)

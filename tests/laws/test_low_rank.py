@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import roots
-from models.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
-from models.networks import Conditioner
-from tests.examples import examples
-from tests.laws.search_steps import count_steps
+from models.layers.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
+from models.networks.conditioner import Conditioner
+from models.numerics import root_finding as roots
+from tests.helpers.examples import examples
+from tests.helpers.search_steps import count_steps
 from tests.laws.zoo_table import randomise
 
 NET = Conditioner((24, 16), "tanh")
@@ -196,7 +196,7 @@ def test_radial_closed_form_is_the_root_of_its_equation() -> None:
                 return r * (1 + rho * q), 1 + rho * q * q
 
             most = wanted * math.exp(LOG_SLOPE)
-            found = roots.solve(radius, wanted, torch.zeros_like(most), most)
+            found = roots.find_root(radius, wanted, torch.zeros_like(most), most)
             z, _ = layer.encode(x)
         torch.testing.assert_close(z.norm(dim=1), found, rtol=1e-13, atol=0)
 

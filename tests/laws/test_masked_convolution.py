@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import convolution_inverse
-from models.loops import fixed_point
-from models.masked_convolution import WIDE, InverseMethod, MaskedConvolution
-from models.networks import Conditioner
-from tests.laws.test_images import jacobian
+from models.layers.mintnet import ROWS_FROM_CHANNELS, InverseMethod, MaskedConvolution
+from models.networks.conditioner import Conditioner
+from models.numerics import convolution_inverse
+from models.numerics.exportable_loops import fixed_point
+from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import NET, randomise
 
 METHODS: tuple[InverseMethod, ...] = typing.get_args(InverseMethod)
@@ -103,7 +103,7 @@ def test_a_row_that_decoding_does_not_finish_is_nan_and_others_are_not(
     z = torch.randn(2, 1, 4, 4, dtype=torch.float64)
     z[1] = 1e6  # saturates: right after one step
     assert bool(torch.isfinite(layer.decode(z)[0]).all())
-    monkeypatch.setattr(convolution_inverse, "MOST_STEPS", 3 - 4 * waiting)
+    monkeypatch.setattr(convolution_inverse, "MAX_SWEEPS", 3 - 4 * waiting)
     x, log_det = layer.decode(z)
     assert torch.isnan(x).flatten(1).all(1).tolist() == [True, False]
     assert torch.isnan(log_det).tolist() == [True, False]
@@ -140,7 +140,7 @@ def test_small_gradients_through_decode_are_as_exact_as_large_ones() -> None:
 
 
 def test_wide_networks_decode_by_rows_and_others_the_whole_image() -> None:
-    widths = {(): "jacobi", (8, WIDE - 1): "jacobi", (WIDE, 8): "rows"}
+    widths = {(): "jacobi", (8, ROWS_FROM_CHANNELS - 1): "jacobi", (ROWS_FROM_CHANNELS, 8): "rows"}
     for hidden, method in widths.items():
         layer = MaskedConvolution((1, 4, 4), Conditioner(hidden, "tanh"))
         assert layer.inverse_method == method
@@ -169,23 +169,28 @@ def test_rows_and_the_whole_image_find_the_same_root(
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (4, 4, 4)])
 @pytest.mark.parametrize("scale", [0.15, 1.5, 5.0])
-def test_rows_miss_z_by_hardly_more_than_the_whole_image_whatever_the_parameters(
+def test_decoding_misses_z_by_what_encoding_rounds_away_whatever_the_parameters(
     shape: tuple[int, ...], scale: float
 ) -> None:
     layer = masked(shape, scale)
     z = torch.randn(64, *shape)
     z[1] *= 1e6
     z[2].view(-1)[::3] = -1e6
-    missed: dict[InverseMethod, float] = {}
+    missed, rounded = [], []
     for method in METHODS:
         layer.inverse_method = method
         with torch.no_grad():
             x, _ = layer.float().decode(z)
-            again, _ = layer.double().encode(x.double())
+            rough, _ = layer.encode(x)
+            exact, _ = layer.double().encode(x.double())
             terms = x.abs().clamp(min=1) + layer._kernels()[-1].full.flatten(1).norm(dim=1).max()
-            missed[method] = float(((again - z).abs() / terms / torch.exp(layer._log_t())).max())
-    # the order of sums differs, and what they round away
-    assert missed["rows"] <= 2 * missed["jacobi"]
+            unit = terms * torch.exp(layer._log_t())
+        missed.append(float(((exact - z).abs() / unit).max()))
+        rounded.append(float(((exact - rough).abs() / unit).max()))
+    # No search in float32 comes nearer to a root than float32 evaluates the layer. Over six seeds,
+    # both shapes and all scales the largest ratio was 2.8; searches that stop at ten times the
+    # digits of `ROUNDING` fail here.
+    assert max(missed) <= 5 * max(rounded)
 
 
 def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
@@ -210,7 +215,7 @@ def test_a_row_is_worked_on_alone_and_read_once_by_the_next(
     monkeypatch.setattr(convolution_inverse, "fixed_point", counted)
     target = torch.randn(batch, channels, height, width, dtype=torch.float64)
     with FlopCounterMode(display=False) as counter:
-        convolution_inverse.by_rows(target, shifts, weights, target.new_ones(channels, 1, 1))
+        convolution_inverse.solve_by_rows(target, shifts, weights, target.new_ones(channels, 1, 1))
     *hidden, last = [2 * batch * width * weight[:, :, 0, 0].numel() for weight in weights]
     # three taps on the row above, two on its own in each sweep, and its hidden units once more
     once_a_row = 3 * (sum(hidden) + last) + 2 * sum(hidden)

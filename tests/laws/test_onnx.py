@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
-import models.loops
+import models.numerics.exportable_loops
 from models import zoo
 from models.flow import Flow
-from tests.bundles import line_flow
-from tests.laws.zoo_table import FLOWS, case, every_line
-from training.graph import draft
+from tests.helpers.bundles import line_flow
+from tests.laws.zoo_table import FLOWS, case, every_line, missing_lines
+from training.export.graphs import draft
 
 BATCHES = (1, 5, 64)
 GRAPHS = {"x": "encode.onnx", "z": "decode.onnx"}
@@ -45,6 +45,12 @@ def test_every_family_has_a_line() -> None:
     often = [line for line in FLOWS.values() if not line.slow]
     assert {line.family for line in often} == set(zoo.FAMILIES)
     assert {line.family for line in often if line.context} == set(zoo.FAMILIES)
+
+
+def test_a_new_family_gets_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(zoo.FAMILIES, "new", zoo.FAMILIES["nice"])
+    assert {line.family for line in missing_lines(FLOWS).values()} == {"new"}
+    assert {line.family for line in missing_lines({}).values()} == set(zoo.FAMILIES)
 
 
 @every_line
@@ -84,7 +90,7 @@ def test_mintnet_decodes_by_one_loop_a_layer(
 def test_without_the_private_scan_the_loop_is_unrolled_and_agrees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(models.loops, "scan", None)
+    monkeypatch.setattr(models.numerics.exportable_loops, "scan", None)
     flow = line_flow("wavenet context")
     content = draft(flow, "z", "x").finish(None)
     assert b"Scan" not in content

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import roots
-from tests.examples import examples
+from models.numerics import root_finding as roots
+from tests.helpers.examples import examples
 
 ROWS = 500
 
@@ -72,7 +72,7 @@ def test_root_is_right_to_the_last_digit(
         assert bool(((low <= x) & (x <= high)).all())
         return function(x)
 
-    x = roots.solve(guarded, target, low, high).double()
+    x = roots.find_root(guarded, target, low, high).double()
     values, slopes = function.terms(x)
     # what rounding x, and f's summands, may do to f
     digit = torch.finfo(dtype).eps * (values.abs().sum(1) + slopes.sum(1) * x.abs())
@@ -94,7 +94,7 @@ def test_slopes_of_zero_and_infinity_on_the_way_do_no_harm(
     target, _ = function(torch.full((2,), at_root, dtype=dtype))
     # the first bracket's middle is the place itself
     ends = torch.tensor([3.0, 10.0], dtype=dtype)
-    x = roots.solve(function, target, -ends, ends)
+    x = roots.find_root(function, target, -ends, ends)
     residual = (function(x)[0] - target).abs()
     assert bool((residual <= 8 * torch.finfo(dtype).eps).all())
 
@@ -116,7 +116,7 @@ def test_roots_have_the_order_of_their_targets_where_f_is_flat(dtype: torch.dtyp
     target = eps * torch.arange(-30, 30, 8.5, dtype=dtype)
     ends = torch.full_like(target, 100.0)
     for start in torch.linspace(-99, 99, 67):
-        x = roots.solve(
+        x = roots.find_root(
             computed,
             target,
             -ends,
@@ -139,7 +139,7 @@ def test_gradients_are_those_of_the_explicit_inverse() -> None:
         return scale * torch.sinh(x) + shift, scale * torch.cosh(x)
 
     ends = torch.full_like(target, 20.0).detach()
-    found = roots.solve(function, target, -ends, ends)
+    found = roots.find_root(function, target, -ends, ends)
     explicit = torch.asinh((target - shift) / scale)
     torch.testing.assert_close(found, explicit)
     wanted = (target, scale, shift)
@@ -156,11 +156,11 @@ def test_a_target_that_is_no_number_has_no_root_and_leaves_the_others_alone() ->
         return x + torch.tanh(x), 2 - torch.tanh(x) ** 2
 
     target = torch.tensor([0.5, math.nan, -3.0])
-    x = roots.solve(function, target, target.nan_to_num() - 1, target.nan_to_num() + 1)
+    x = roots.find_root(function, target, target.nan_to_num() - 1, target.nan_to_num() + 1)
     assert torch.isnan(x).tolist() == [False, True, False]
     clean = target[[0, 2]]
-    torch.testing.assert_close(x[[0, 2]], roots.solve(function, clean, clean - 1, clean + 1))
-    assert roots.solve(function, target[:0], target[:0], target[:0]).shape == (0,)
+    torch.testing.assert_close(x[[0, 2]], roots.find_root(function, clean, clean - 1, clean + 1))
+    assert roots.find_root(function, target[:0], target[:0], target[:0]).shape == (0,)
 
 
 def test_exported_it_is_one_loop_and_finds_the_same_roots() -> None:
@@ -170,7 +170,7 @@ def test_exported_it_is_one_loop_and_finds_the_same_roots() -> None:
                 h = torch.tanh(x)
                 return x + 19 * h, 1 + 19 * (1 - h * h)
 
-            return roots.solve(function, target, target - 19, target + 19)
+            return roots.find_root(function, target, target - 19, target + 19)
 
     inverse = Inverse().eval()
     program = torch.onnx.export(

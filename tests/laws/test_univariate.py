@@ -9,12 +9,17 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from models.elementwise import Additive, Affine, UnivariateMap
-from models.gaussian import log_cdf, log_survival, logistic_from_normal, normal_from_logistic
-from models.mixtures import GaussianMixture, LogisticMixture
-from models.splines import RationalQuadratic
-from tests.examples import examples
-from tests.laws.search_steps import count_steps
+from models.numerics.mixtures import GaussianMixture, LogisticMixture
+from models.numerics.normal_logistic import (
+    log_cdf,
+    log_survival,
+    logistic_from_normal,
+    normal_from_logistic,
+)
+from models.numerics.splines import RationalQuadratic
+from models.numerics.univariate import Additive, Affine, UnivariateMap
+from tests.helpers.examples import examples
+from tests.helpers.search_steps import count_steps
 
 MAPS: dict[str, UnivariateMap] = {
     "additive": Additive(),

@@ -12,9 +12,9 @@ import pyarrow.parquet
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import call_bijecta, recipe_text
+from tests.helpers.recipes import call_bijecta, recipe_text
 from training.errors import TrainingError
-from training.tensorboard import board
+from training.fit.tensorboard import tensorboard_writer
 
 
 def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
@@ -54,7 +54,7 @@ def test_without_tensorboard_its_package_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TrainingError, match=r"pip install 'bijecta\[tensorboard\]'"):
-        board(tmp_path)
+        tensorboard_writer(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["moons-maf", "digits-maf"])
@@ -107,5 +107,5 @@ def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command goes on from here" in stderr
+    assert "the same command continues from here" in stderr
     assert "Traceback" not in stderr

@@ -1,0 +1,20 @@
+"""Conditioner networks, which compute the parameters of a layer's maps."""
+
+from models.networks.conditioner import Conditioner, accept_former_name, set_precision
+from models.networks.convnet import ConvNet
+from models.networks.made import Block, MaskedMLP
+from models.networks.mlp import MLP, Parameters
+from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
+
+__all__ = [
+    "BLOCK_STEPS",
+    "MLP",
+    "Block",
+    "CausalConvNet",
+    "Conditioner",
+    "ConvNet",
+    "MaskedMLP",
+    "Parameters",
+    "accept_former_name",
+    "set_precision",
+]

@@ -1,0 +1,112 @@
+"""The causal convolutional network of WaveNet (van den Oord et al. 2016)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.networks.conditioner import Conditioner, Network, accept_former_name
+
+# Steps of a decode between two shifts of its long queues.
+BLOCK_STEPS = 64
+
+
+Recall = Callable[[int, Tensor], Tensor]
+"""The index of a hidden layer and its current input → its input `dilation` steps ago."""
+
+
+class CausalConvNet(Network):
+    """Dilated convolutions over time whose output at t reads only the values before t.
+
+    Van den Oord et al. 2016, "WaveNet", §2.1, with residual connections (§2.4) between hidden
+    layers of equal width, and a context that adds to the biases of every hidden layer (§2.5).
+    Hidden layer i = 0, 1, … reads the layer before it at the same time and 2^(i mod cycle) steps
+    earlier; the first one reads the values delayed by one step. Before the start all values are
+    zero. An output reads the last 1 + Σ 2^(i mod cycle) values.
+
+    A layer is a linear map of its two inputs rather than `conv1d`: whole sequences and single steps
+    then share their code, and onnxruntime has no convolutions in float64.
+
+    Args:
+        length: T, the length of the sequences.
+        size: outputs at each time.
+        context: number of features that every output may read, or 0.
+        conditioner: channels of the hidden layers, activation, dropout; with `positional_bias` the
+            first layer has a bias for each time.
+        cycle: number of layers after which dilations start from 1 again.
+
+    Raises:
+        ValueError: no hidden layer, a cycle of none, or a conditioner that is residual too.
+    """
+
+    def __init__(
+        self, length: int, size: int, context: int, conditioner: Conditioner, cycle: int
+    ) -> None:
+        super().__init__()
+        self.widths = list(conditioner.hidden)
+        if not self.widths:
+            raise ValueError("a causal network has at least one hidden layer: `hidden` is empty")
+        if conditioner.residual:
+            raise ValueError("a causal network is always residual: leave `residual` out")
+        if cycle < 1:
+            raise ValueError(f"cycle is at least 1, got {cycle}")
+        # no value is more than T steps ago, so no queue is longer
+        self.dilations = [min(2 ** (i % cycle), length) for i in range(len(self.widths))]
+        read = [1, *self.widths[:-1]]
+        self.hidden = nn.ModuleList(
+            nn.Linear(2 * before, after) for before, after in zip(read, self.widths, strict=True)
+        )
+        self.positional_bias: nn.Parameter | None = None
+        if conditioner.positional_bias:
+            self.positional_bias = nn.Parameter(torch.zeros(length, self.widths[0]))
+        accept_former_name(self, "places", "positional_bias")
+        self.context = nn.Linear(context, sum(self.widths), bias=False) if context else None
+        self.last = nn.Linear(self.widths[-1], size)
+        self.conditioner = conditioner
+        conditioner.initialize(self.last)
+
+    def context_bias(self, context: Tensor | None) -> Tensor | None:
+        """What a context adds to the biases of all hidden layers: batch × Σ channels."""
+        if self.context is None or context is None:
+            return None
+        bias: Tensor = self.context(context.flatten(1))
+        return bias
+
+    def sequence(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Outputs at all times at once: batch × T, and a context → batch × T × size."""
+        context_bias = self.context_bias(context)
+        theta: Tensor = self(
+            _delayed(x[..., None], 1),
+            None if context_bias is None else context_bias[:, None],
+            lambda i, h: _delayed(h, self.dilations[i]),
+            self.positional_bias,
+        )
+        return theta
+
+    def _forward(
+        self,
+        before: Tensor,
+        context_bias: Tensor | None,
+        recall: Recall,
+        positional_bias: Tensor | None = None,
+    ) -> Tensor:
+        """Values one step before, batch (× T) × 1 → outputs, batch (× T) × size."""
+        h = before
+        biases = None if context_bias is None else torch.split(context_bias, self.widths, -1)
+        for i, layer in enumerate(self.hidden):
+            sums = layer(torch.cat([recall(i, h), h], -1))
+            if biases is not None:
+                sums = sums + biases[i].to(sums.dtype)
+            if positional_bias is not None and i == 0:
+                sums = sums + positional_bias.to(sums.dtype)
+            units = self.conditioner.hidden_units(sums, None, self.training)
+            h = h + units if i > 0 and h.shape[-1] == units.shape[-1] else units
+        theta: Tensor = self.last(h)
+        return theta
+
+
+def _delayed(h: Tensor, steps: int) -> Tensor:
+    """Delay sequences, batch × T × channels, by some steps; zeros come first."""
+    delayed: Tensor = F.pad(h, (0, 0, steps, 0))[:, : h.shape[1]]
+    return delayed

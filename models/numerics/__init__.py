@@ -1,0 +1,42 @@
+"""Univariate maps, root finding, convolutions and loops that export to ONNX."""
+
+from models.numerics.convolution import Convolution, convolve
+from models.numerics.convolution_inverse import (
+    LOST_ULPS,
+    ROUNDING_ULPS,
+    misses_target,
+    solve_by_rows,
+    solve_jacobi,
+)
+from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
+from models.numerics.folding import fold
+from models.numerics.mixtures import GaussianMixture, LogisticMixture
+from models.numerics.normal_logistic import log_sigmoid
+from models.numerics.root_finding import find_root
+from models.numerics.splines import Knots, RationalQuadratic, spline, spline_inverse
+from models.numerics.univariate import Additive, Affine, UnivariateMap
+
+__all__ = [
+    "LOST_ULPS",
+    "ROUNDING_ULPS",
+    "Additive",
+    "Affine",
+    "Convolution",
+    "GaussianMixture",
+    "Knots",
+    "LogisticMixture",
+    "RationalQuadratic",
+    "Tensors",
+    "UnivariateMap",
+    "convolve",
+    "find_root",
+    "fixed_point",
+    "fold",
+    "log_sigmoid",
+    "misses_target",
+    "scan_loop",
+    "solve_by_rows",
+    "solve_jacobi",
+    "spline",
+    "spline_inverse",
+]

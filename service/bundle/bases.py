@@ -1,0 +1,193 @@
+"""Base densities as a bundle names them: parameters, support, and draws by numpy.
+
+`models.distributions` holds the same densities in torch; a new base is one class in each of the
+two files. `draw` multiplies the deviation from the base's centre by a temperature.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle.truncated_normal import truncated_normal
+
+Parameters = Mapping[str, Any]
+
+
+class RandomStreams(NamedTuple):
+    """The random numbers of one seed.
+
+    A stream of its own for components keeps the other stream in step: each row takes the same
+    number of values from each.
+    """
+
+    values: np.random.Generator
+    components: np.random.Generator
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "RandomStreams":
+        """The streams of a Philox generator, which gives the same numbers on every machine."""
+        philox = np.random.Philox(seed)
+        return cls(np.random.Generator(philox), np.random.Generator(philox.jumped()))
+
+
+class BaseDensity(ABC):
+    """A density of latents; its `parameters` are keys of a manifest's `base_parameters`."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    spherical: ClassVar[bool] = False
+    """Whether the density depends on |z| alone."""
+
+    def box(self, parameters: Parameters) -> tuple[float, float] | None:
+        """The box that latents lie in, the same in every coordinate; None for all of space."""
+        return None
+
+    def check(self, temperature: float, truncation: float | None) -> None:
+        """See that latents can be drawn so.
+
+        Args:
+            temperature: factor on the deviation from the centre.
+            truncation: standard deviations beyond which nothing is drawn.
+
+        Raises:
+            ValueError: they cannot; the message starts with the name of the argument.
+        """
+        if truncation is not None:
+            raise ValueError(f"truncation: needs a normal base, this model's is {self.name}")
+
+    @abstractmethod
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """The next latents of the streams, of that shape, rows first."""
+
+
+class Normal(BaseDensity):
+    """Standard normal coordinates; the only base that can be truncated."""
+
+    name = "normal"
+    spherical = True
+
+    def check(self, temperature: float, truncation: float | None) -> None:
+        """Any temperature, truncated or not."""
+
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """Normal numbers, by their quantiles where they are truncated."""
+        if truncation is None:
+            return temperature * streams.values.standard_normal(shape)
+        return temperature * truncated_normal(streams.values.random(shape), truncation)
+
+
+class Logistic(BaseDensity):
+    """Standard logistic coordinates."""
+
+    name = "logistic"
+
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """Logistic numbers."""
+        return temperature * streams.values.logistic(size=shape)
+
+
+class Uniform(BaseDensity):
+    """Uniform coordinates between `low` and `high`."""
+
+    name = "uniform"
+    parameters = frozenset({"low", "high"})
+
+    def box(self, parameters: Parameters) -> tuple[float, float]:
+        """From `low` to `high`."""
+        return parameters["low"], parameters["high"]
+
+    def check(self, temperature: float, truncation: float | None) -> None:
+        """A temperature above one would leave the box."""
+        super().check(temperature, truncation)
+        if temperature > 1:
+            raise ValueError(
+                f"temperature: expected at most 1, got {temperature:g}: this model's base is "
+                "uniform, and has no density beyond its box"
+            )
+
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """Uniform numbers about the centre of the box."""
+        low, high = self.box(parameters)
+        part = temperature * streams.values.uniform(-0.5, 0.5, shape)
+        z: NDArray[np.float64] = (low + high) / 2 + part * (high - low)
+        return z
+
+
+class StudentT(BaseDensity):
+    """Student's t in each coordinate, of `df` degrees of freedom."""
+
+    name = "student-t"
+    parameters = frozenset({"df"})
+
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """Numbers of Student's t."""
+        return temperature * streams.values.standard_t(parameters["df"], shape)
+
+
+class Mixture(BaseDensity):
+    """Gaussians of diagonal covariance: `log_weights` (K), `means` and `log_scales` (K × D)."""
+
+    name = "mixture"
+    parameters = frozenset({"log_weights", "means", "log_scales"})
+
+    def draw(
+        self,
+        streams: RandomStreams,
+        shape: tuple[int, ...],
+        parameters: Parameters,
+        temperature: float,
+        truncation: float | None,
+    ) -> NDArray[np.float64]:
+        """A component for each row, and normal numbers about its mean."""
+        steps = np.exp(np.array(parameters["log_weights"])).cumsum()
+        uniform = streams.components.random(shape[0]) * steps[-1]
+        chosen = np.searchsorted(steps[:-1], uniform, side="right")
+        deviation = np.exp(np.array(parameters["log_scales"]))[chosen].reshape(shape)
+        centre: NDArray[np.float64] = np.array(parameters["means"])[chosen].reshape(shape)
+        z: NDArray[np.float64] = centre + temperature * deviation * streams.values.standard_normal(
+            shape
+        )
+        return z
+
+
+BASES: dict[str, BaseDensity] = {
+    base.name: base for base in (Normal(), Logistic(), Uniform(), StudentT(), Mixture())
+}

@@ -1,0 +1,142 @@
+"""What a bundle's manifest says. Needs neither torch nor onnx."""
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from service.bundle.bases import BASES, BaseDensity
+from service.bundle.fidelity import Distilled
+from service.bundle.manifest_part import (
+    Arithmetic,
+    Calibration,
+    ContextColumn,
+    Cost,
+    DataSource,
+    Dequantization,
+    Direction,
+    HeldOut,
+    InverseReport,
+    ManifestPart,
+    SelfTest,
+    Sound,
+    Support,
+    Tolerances,
+)
+
+FORMAT_VERSION = 1
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+VERSION = re.compile(r"[1-9][0-9]*")
+
+
+class Manifest(ManifestPart):
+    """Everything a server or a reader needs to know about a bundle."""
+
+    format_version: Literal[1]
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    version: Annotated[int, Field(ge=1)]
+    family: str
+    event_shape: list[Annotated[int, Field(ge=1)]]
+    latent_shape: list[Annotated[int, Field(ge=1)]]
+    dtype: Literal["float32"]
+    arithmetic: Arithmetic = Field(
+        "float32",
+        description="what the graphs compute in, between inputs and outputs of `dtype`; mixed: "
+        "one direction in float32, the other in float64",
+    )
+    base: str = Field(description=f"one of {', '.join(BASES)}")
+    base_parameters: dict[str, float | list[float] | list[list[float]]] = Field(
+        {},
+        description="uniform: low, high; student-t: df; mixture, of K components on D "
+        "coordinates: log_weights (K), means and log_scales (K × D)",
+    )
+    context_shape: list[int] | None
+    context: list[ContextColumn] | None = None
+    cost: dict[Direction, Cost]
+    inverse: dict[Direction, InverseReport] = Field(
+        {}, description="for each direction that masked layers make sequential"
+    )
+    preprocessing: list[dict[str, Any]]
+    support: Support | None
+    dequantization: Dequantization | None
+    sound: Sound | None = Field(None, description="where rows are sounds")
+    data: DataSource
+    held_out: HeldOut
+    distilled: Distilled | None = Field(None, description="of a student of another model")
+    calibration: Calibration
+    tolerances: Tolerances
+    self_test: SelfTest | None = Field(
+        None, description="null in bundles from before there was one"
+    )
+    files: dict[str, str]
+    weights_sha256: str | None = Field(
+        None, description="of the weights that the run was exported with"
+    )
+    made_with: dict[str, str]
+    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Manifest":
+        n = self.dimensions
+        if math.prod(self.latent_shape) != n:
+            raise ValueError(f"event shape {self.event_shape}, latent shape {self.latent_shape}")
+        if self.base not in BASES:
+            raise ValueError(f"base is one of {', '.join(BASES)}, not {self.base!r:.40}")
+        if set(self.base_parameters) != self.base_density.parameters:
+            raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
+        if self.context_shape != (None if self.context is None else [len(self.context)]):
+            raise ValueError(f"context shape {self.context_shape} is not that of its columns")
+        if self.self_test is not None:
+            given = [self.self_test.x, self.self_test.context or []]
+            if list(map(len, given)) != [n, len(self.context or ())]:
+                raise ValueError("self_test holds no row of this model")
+        lengths = {"support": n}
+        if self.dequantization is not None:
+            columns = self.dequantization.columns
+            lengths["dequantization"] = n if columns is None else len(columns)
+            if not all(0 <= column < n for column in columns or ()):
+                raise ValueError(f"dequantization names columns beyond the {n} there are")
+        for name, length in lengths.items():
+            box = getattr(self, name)
+            for edge in () if box is None else (box.low, box.high):
+                if isinstance(edge, list) and len(edge) != length:
+                    raise ValueError(f"{name} has {len(edge)} values for {length} coordinates")
+        return self
+
+    @property
+    def dimensions(self) -> int:
+        """Number of coordinates of one row."""
+        return math.prod(self.event_shape)
+
+    @property
+    def base_density(self) -> BaseDensity:
+        """What the base's name stands for."""
+        return BASES[self.base]
+
+    @property
+    def base_box(self) -> tuple[float, float] | None:
+        """The box that latents lie in, the same in every coordinate; None for all of space."""
+        return self.base_density.box(self.base_parameters)
+
+    @property
+    def example_latent(self) -> NDArray[np.float32]:
+        """A latent that has a density: 1 × latent shape."""
+        low, high = self.base_box or (0.0, 0.0)
+        return np.full((1, *self.latent_shape), (low + high) / 2, np.float32)
+
+    @property
+    def example_context(self) -> NDArray[np.float32] | None:
+        """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
+        if self.context is None:
+            return None
+        values = [c.classes[0] if c.classes else c.mean for c in self.context]
+        return np.array([values], np.float32)
+
+    @property
+    def has_bits_per_dim(self) -> bool:
+        """Whether every coordinate is a whole number, so that bits per dimension mean something."""
+        return self.dequantization is not None and self.dequantization.columns is None

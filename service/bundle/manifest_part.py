@@ -1,0 +1,172 @@
+"""The parts of a manifest, and what they have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Cost = Literal["parallel", "iterative", "sequential"]
+Direction = Literal["encode", "decode"]
+Number = Literal["float32", "float64"]
+Arithmetic = Literal[Number, "mixed"]
+PerCoordinate = float | list[float]
+"""One number, or one for each coordinate in row-major order."""
+
+
+class ManifestPart(BaseModel):
+    """What a manifest or a part of it is: it never changes, and all its keys are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Support(ManifestPart):
+    """The open box outside which the density is zero."""
+
+    low: PerCoordinate
+    high: PerCoordinate
+
+
+class Dequantization(ManifestPart):
+    """Which coordinates are whole numbers, and their range, both ends included."""
+
+    columns: list[int] | None = Field(description="coordinates in row-major order; null for all")
+    low: PerCoordinate
+    high: PerCoordinate
+
+    @property
+    def index(self) -> slice | list[int]:
+        """What picks the whole-number coordinates out of flat rows."""
+        return slice(None) if self.columns is None else self.columns
+
+
+class ContextColumn(ManifestPart):
+    """One column of the context: a number, or a label that is one of some classes.
+
+    Args:
+        name: the column's name in the data.
+        classes: the labels there are; null for a number.
+        labels: their names, in that order, where the data has text.
+        mean, scale, low, high: of a number among the training rows; null for a label.
+    """
+
+    name: str
+    classes: list[int] | None = None
+    labels: list[str] | None = None
+    mean: float | None = None
+    scale: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_number_or_a_label(self) -> "ContextColumn":
+        figures = [self.mean, self.scale, self.low, self.high]
+        if figures.count(None) != (4 if self.classes else 0):
+            raise ValueError(f"context column {self.name!r} is neither a number nor a label")
+        if self.labels is not None and len(self.labels) != len(self.classes or ()):
+            raise ValueError(f"context column {self.name!r} has not one name for each class")
+        return self
+
+
+class DataSource(ManifestPart):
+    """What the flow was trained on.
+
+    Args:
+        name, sha256: of the file.
+        noise: deviation of the normal noise that was added to its values.
+    """
+
+    name: str
+    sha256: str
+    noise: float = 0.0
+
+
+class HeldOut(ManifestPart):
+    """Score on rows that training never saw.
+
+    Args:
+        log_prob, se: mean nats per row, and its standard error over rows.
+        rows: how many.
+        noise_copies: noisy copies that each row's figure is averaged over; 1 without noise.
+        bits_per_dim, bits_per_dim_se: the same where every column is a whole number, else null.
+    """
+
+    log_prob: float
+    se: float
+    rows: int
+    noise_copies: int
+    bits_per_dim: float | None
+    bits_per_dim_se: float | None
+
+
+class Sound(ManifestPart):
+    """What rows of sound are: samples in the order of time, of one channel.
+
+    Args:
+        rate: samples per second.
+        full_scale: the value of a sample that is as loud as a file can hold.
+    """
+
+    rate: Annotated[int, Field(ge=1)]
+    full_scale: Annotated[float, Field(gt=0)]
+
+
+class Calibration(ManifestPart):
+    """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
+
+    rows: int
+    levels: list[float]
+    log_prob: list[float | None]
+
+
+class Tolerances(ManifestPart):
+    """Largest differences between the graphs and the float64 reference, measured at export."""
+
+    log_prob_per_dim_p99: float
+    log_prob_per_dim_max: float
+    z_relative: float
+    x_relative: float
+    batch_sizes: list[int]
+
+
+class SelfTest(ManifestPart):
+    """A held-out row, which a server asks the loaded graphs about before it answers with them.
+
+    Args:
+        x: its coordinates in row-major order, as float32 holds them.
+        context: its context, of a conditional flow.
+        log_prob: its log-density in nats, from the flow in float64.
+    """
+
+    x: list[float]
+    context: list[float] | None
+    log_prob: float
+
+
+class InverseMethod(ManifestPart):
+    """A way of finding coordinates one after another, and what it was measured to cost.
+
+    Args:
+        method: `ordered`, each hidden unit computed once; or `jacobi`, sweeps over a block of
+            coordinates until they stand still. Both are exact.
+        width: coordinates of a block.
+        milliseconds: for so many rows at once, on the CPU of the export.
+    """
+
+    method: Literal["ordered", "jacobi"]
+    width: int
+    milliseconds: dict[str, float]
+
+
+class InverseReport(InverseMethod):
+    """How a graph's sequential direction is computed.
+
+    Args:
+        tolerance: sweeps stop when no coordinate changes by more, relative to max(1, its size);
+            0 where they stop when nothing changes at all.
+        residual: largest difference of what was given from what the other direction, in float64,
+            makes of the answer, as a part of its range.
+        others: methods that were measured too and are slower.
+    """
+
+    tolerance: float
+    residual: float
+    others: list[InverseMethod]

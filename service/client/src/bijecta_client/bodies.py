@@ -1,0 +1,157 @@
+"""Arrays as the bodies of requests, in parts, and answers as arrays.
+
+They are those of the Open Inference Protocol v2 with binary tensors: JSON, and behind it the values
+of each array, little-endian and row-major; a text is a length of four bytes and UTF-8.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bijecta_client.answers import Float32
+
+LENGTH = "inference-header-content-length"
+
+# Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
+MOST_BYTES = 2**25
+
+
+def to_json(content: Mapping[str, Any]) -> bytes:
+    """A JSON object that may hold numbers and arrays of numpy."""
+    return json.dumps(content, default=_as_python).encode()
+
+
+def numbers(name: str, given: ArrayLike) -> Float32:
+    """An array of numbers as float32; the server says which it does not like."""
+    values = np.asarray(given)
+    if values.dtype.kind not in "fiu":  # numpy would read text, and count truths
+        raise TypeError(f"{name}: expected an array of numbers, its dtype is {values.dtype}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, np.float32).reshape(values.shape)
+
+
+def inputs(given: Mapping[str, ArrayLike | None]) -> dict[str, NDArray[Any]]:
+    """The arrays of a request: a context, if any, as it may be; rows as float32; n as it is."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, values in given.items():
+        if values is None:
+            continue
+        if name == "n":
+            found[name] = np.asarray(values)
+        else:
+            found[name] = _context(values) if name == "context" else numbers(name, values)
+    return found
+
+
+def parts(
+    inputs: Mapping[str, NDArray[Any]], most: int | None
+) -> Iterator[tuple[int, int, dict[str, NDArray[Any]]]]:
+    """Inputs in parts of at most so many rows: where each begins, its rows, its inputs.
+
+    The first input is the one whose rows count.
+    """
+    name, rows = next(iter(inputs.items()))
+    n = len(rows) if rows.ndim else 1
+    size = n if most is None else min(most, MOST_BYTES * n // max(rows.nbytes, 1))
+    if n <= max(size, 1):
+        yield 0, n, dict(inputs)
+        return
+    starts = range(0, n, max(size, 1))
+    for start in starts:
+        stop = min(start + starts.step, n)
+        part = {name: rows[start:stop]}
+        if "context" in inputs:
+            context = inputs["context"]
+            # one row is for all; rows too many go with the last, for the server to refuse them
+            whole = context.ndim < 2
+            part["context"] = context if whole else context[start : stop if stop < n else None]
+        yield start, stop - start, part
+
+
+def _context(given: ArrayLike) -> NDArray[Any]:
+    """Numbers as float32; text where a class among them goes by its name."""
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiu":
+        return numbers("context", given)
+    # as objects first: numpy would cut the digits of numbers beside text
+    values = np.asarray(given, object)
+    if any(isinstance(value, str) for value in values.flat):
+        return np.array([str(value) for value in values.flat]).reshape(values.shape)
+    return numbers("context", np.asarray(given))
+
+
+def pack(
+    inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], parameters: Mapping[str, Any]
+) -> tuple[bytes, int]:
+    """A request for binary outputs, and how many of its bytes are JSON.
+
+    Args:
+        inputs: whole numbers of 64 bits, text, or what is sent as float32.
+        outputs: which are wanted.
+        parameters: of the request.
+    """
+    described, tail = [], []
+    for name, values in inputs.items():
+        datatype, content = _content(values)
+        described.append(
+            {
+                "name": name,
+                "datatype": datatype,
+                "shape": list(values.shape),
+                "parameters": {"binary_data_size": len(content)},
+            }
+        )
+        tail.append(content)
+    head = {
+        "inputs": described,
+        "outputs": [{"name": name} for name in outputs],
+        "parameters": {**parameters, "binary_data_output": True},
+    }
+    text = to_json(head)
+    return b"".join([text, *tail]), len(text)
+
+
+def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Float32]]:
+    """The JSON of an answer, and its arrays by name, which are free to be written to.
+
+    Args:
+        content: of the answer.
+        length: how many bytes of it are JSON.
+
+    Raises:
+        ValueError: it is no answer of the protocol, or its lengths are not those it states.
+        KeyError: it lacks a member.
+        TypeError: a member is of another type.
+    """
+    head = json.loads(content[:length])
+    arrays: dict[str, Float32] = {}
+    for output in head["outputs"]:
+        name, shape = output["name"], output["shape"]
+        size = output["parameters"]["binary_data_size"]
+        if output["datatype"] != "FP32" or size != 4 * prod(shape):
+            raise ValueError(f"{name}: {size} bytes for {output['datatype']} of shape {shape}")
+        values = np.frombuffer(content[length : length + size], "<f4")
+        arrays[name] = values.reshape(shape).astype(np.float32)
+        length += size
+    if length != len(content):
+        raise ValueError(f"{len(content) - length} bytes belong to no output")
+    return head, arrays
+
+
+def _as_python(value: Any) -> Any:
+    """Numbers and arrays of numpy, which JSON does not know."""
+    return value.tolist()
+
+
+def _content(values: NDArray[Any]) -> tuple[str, bytes]:
+    """The datatype and the bytes of an array."""
+    if values.dtype.kind == "U":
+        texts = [text.encode() for text in values.ravel().tolist()]
+        return "BYTES", b"".join(len(t).to_bytes(4, "little") + t for t in texts)
+    if values.dtype == np.int64:
+        return "INT64", values.astype("<i8").tobytes()
+    with np.errstate(over="ignore"):  # the server says which value is too large
+        return "FP32", values.astype("<f4", copy=False).tobytes()

@@ -1,0 +1,154 @@
+"""The client, blocking and for asyncio: it carries out what a question asks of a connection."""
+
+from time import sleep
+from typing import Any, Self, TypeVar
+
+import anyio  # comes with httpx
+import httpx
+
+from bijecta_client.exchange import Answer, Ask, Failed, Steps, Wait
+from bijecta_client.questions import AwaitableQuestions, BlockingQuestions, Questions
+
+T = TypeVar("T")
+
+# A server that does not so much as take the call in this time may be another one the next time.
+CONNECT_SECONDS = 5.0
+
+
+class Client(BlockingQuestions):
+    """Asks a server, and waits for its answers; may be shared by threads.
+
+    Requests are sent again after 429, 503 and failures of the connection, when the server says or
+    a while later, longer each time. Errors are `BijectaError`.
+
+    Args:
+        url: of the server.
+        model: asked where a question names none; None for the server's default, or its only one.
+        version: of that model; None for the newest.
+        timeout: seconds of a whole question, however often it is sent, which the server is told
+            as well; None for no limit.
+        retries: how often at most a request is sent again.
+        rows_per_request: questions of more rows are sent in parts.
+        http: what sends the requests, with its own proxies, certificates and headers; it is left
+            open. None for one of this client's own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        version: int | None = None,
+        timeout: float | None = 60.0,
+        retries: int = 4,
+        rows_per_request: int = 16_384,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._questions = Questions(model, version, timeout, retries, rows_per_request)
+        self._http = httpx.Client() if http is None else http
+        self._owns_http = http is None
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._owns_http:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _finish(self, steps: Steps[T]) -> T:
+        outcome: Answer | Failed | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            if isinstance(step, Wait):
+                sleep(step.seconds)
+                outcome = None
+                continue
+            try:
+                outcome = _answer(self._http.request(**_arguments(self._url, step)))
+            except httpx.RequestError as error:
+                outcome = _failed(error)
+
+
+class AsyncClient(AwaitableQuestions):
+    """Asks a server without blocking: `Client`'s questions, each to be awaited.
+
+    Args:
+        url, model, version, timeout, retries, rows_per_request: as `Client` has them.
+        http: what sends the requests; it is left open. None for one of this client's own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        version: int | None = None,
+        timeout: float | None = 60.0,
+        retries: int = 4,
+        rows_per_request: int = 16_384,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._questions = Questions(model, version, timeout, retries, rows_per_request)
+        self._http = httpx.AsyncClient() if http is None else http
+        self._owns_http = http is None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _finish(self, steps: Steps[T]) -> T:
+        outcome: Answer | Failed | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            if isinstance(step, Wait):
+                await anyio.sleep(step.seconds)
+                outcome = None
+                continue
+            try:
+                outcome = _answer(await self._http.request(**_arguments(self._url, step)))
+            except httpx.RequestError as error:
+                outcome = _failed(error)
+
+
+def _arguments(url: str, ask: Ask) -> dict[str, Any]:
+    """What httpx is told of a request."""
+    connect = CONNECT_SECONDS if ask.seconds is None else min(CONNECT_SECONDS, ask.seconds)
+    return {
+        "method": ask.method,
+        "url": f"{url}{ask.path}",
+        "content": ask.content,
+        "headers": dict(ask.headers),
+        "timeout": httpx.Timeout(ask.seconds, connect=connect),
+    }
+
+
+def _answer(response: httpx.Response) -> Answer:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, response.content)
+
+
+def _failed(error: httpx.RequestError) -> Failed:
+    """What has become of a request that was not answered."""
+    passing = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+    return Failed(
+        f"{type(error).__name__}: {error}",
+        may_pass=isinstance(error, passing),
+        too_slow=isinstance(error, httpx.TimeoutException),
+    )

@@ -1,0 +1,243 @@
+"""One request of a client and what may come of it, free of I/O: when it is sent again, when not.
+
+A generator yields what is to be done, `Ask` or `Wait`, and is sent what came of it; whoever drives
+it has the connection and the clock's patience, blocking or not.
+"""
+
+import json
+import random
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from itertools import count
+from time import monotonic, time
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# The longest first wait without the server's word, doubled each time, up to the longest of all.
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 10.0
+
+BUSY = (429, 503)
+
+
+class BijectaError(Exception):
+    """A call that has no answer.
+
+    Args:
+        detail: for people: what was expected and what came.
+        status: of HTTP; None where the server did not answer.
+        reason: a word for what is wrong, such as `invalid-input`.
+        extra: what else the server says, such as `row`, `column` and `bounds`.
+
+    Attributes:
+        first_row: where the part begins that failed, of rows that were sent in several; `detail`
+            counts rows from there, `extra["row"]` from the first of all.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        status: int | None = None,
+        reason: str = "",
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+        self.reason = reason
+        self.extra = dict(extra or {})
+        self.first_row = 0
+
+    def __str__(self) -> str:
+        where = f" (in the part that begins at row {self.first_row})" if self.first_row else ""
+        return f"{self.detail}{where}"
+
+    def begins_at(self, row: int) -> None:
+        """Say that the rows which failed are those from this one on."""
+        self.first_row = row
+        if isinstance(self.extra.get("row"), int):
+            self.extra["row"] += row
+
+
+class RefusedError(BijectaError):
+    """A request that would be refused again: wrong values, no such model, too many rows."""
+
+
+class UnavailableError(BijectaError):
+    """A server that was busy, starting or stopping each time it was asked."""
+
+
+class TimedOutError(BijectaError):
+    """No answer within the call's time."""
+
+
+class UnreachableError(BijectaError):
+    """A server that could not be reached, or that hung up."""
+
+
+class UnreadableError(BijectaError):
+    """An answer that is not what was asked for: something else answers at this address."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request.
+
+    Args:
+        method, path: of HTTP; the path may hold a query.
+        content: its body.
+        headers: beside those of HTTP itself.
+        seconds: when to give up; None for never.
+    """
+
+    method: str
+    path: str
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A pause in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What came instead of an answer.
+
+    Args:
+        why: for people.
+        may_pass: whether another try could do better.
+        too_slow: whether it was given up for want of time.
+    """
+
+    why: str
+    may_pass: bool
+    too_slow: bool
+
+
+Steps = Generator[Ask | Wait, Answer | Failed | None, T]
+"""What is to be done for a result of type T."""
+
+
+def exchange(ask: Ask, retries: int, due: float) -> Steps[Answer]:
+    """Send a request, again where that may help, until there is an answer.
+
+    Every question is a function of its body alone, so that none does harm when it is repeated.
+
+    Args:
+        ask: the request, of which the headers and seconds are completed here.
+        retries: how often at most it is sent again.
+        due: when an answer is of no more use, on `monotonic`'s clock.
+
+    Raises:
+        BijectaError: there is none; which kind says why.
+    """
+    for attempt in count():
+        left = due - monotonic()
+        if left <= 0:
+            raise TimedOutError("the time of the call was over before it was asked")
+        outcome = yield _within(ask, left)
+        if isinstance(outcome, Answer) and outcome.status == HTTPStatus.OK:
+            return outcome
+        assert isinstance(outcome, Answer | Failed)
+        error = _error(outcome)
+        wait = _wait(outcome, attempt)
+        if wait is None or attempt >= retries or monotonic() + wait >= due:
+            raise error
+        yield Wait(wait)
+    raise AssertionError("count() has no end")
+
+
+def json_of(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        UnreadableError: it is none.
+    """
+    try:
+        content = json.loads(answer.content)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        began = answer.content[:80].decode("latin-1")
+        raise UnreadableError(f"expected a JSON object, got {began!r}", answer.status)
+    return content
+
+
+def _within(ask: Ask, left: float) -> Ask:
+    """A request that tells the server too when to give up."""
+    if left == float("inf"):
+        return ask
+    # to the millisecond, and not to zero, which would be no time at all
+    headers = {**ask.headers, "X-Request-Timeout": f"{max(left, 0.001):.3f}"}
+    return Ask(ask.method, ask.path, ask.content, headers, left)
+
+
+def _wait(outcome: Answer | Failed, attempt: int) -> float | None:
+    """Seconds until a request is sent again; None where that would be of no use."""
+    if isinstance(outcome, Failed):
+        asked_for = 0.0 if outcome.may_pass else None
+    else:
+        asked_for = _retry_after(outcome) if outcome.status in BUSY else None
+    if asked_for is None:
+        return None
+    # beside what the server asks for, or all that it turned away would be back at once
+    longest = min(FIRST_WAIT * 2.0 ** min(attempt, 30), LONGEST_WAIT)
+    return asked_for + random.uniform(0.5, 1) * longest
+
+
+def _retry_after(answer: Answer) -> float:
+    """Seconds of `Retry-After`, which may be a number or a date; 0 where it says nothing."""
+    given = answer.headers.get("retry-after", "").strip()
+    if given.isascii() and given.isdigit():
+        return float(given)
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
+    except ValueError:
+        return 0.0
+
+
+def _error(outcome: Answer | Failed) -> BijectaError:
+    """What an answer that is none means, by its problem document or that of /v2."""
+    if isinstance(outcome, Failed):
+        return TimedOutError(outcome.why) if outcome.too_slow else UnreachableError(outcome.why)
+    try:
+        document = dict(json_of(outcome))
+    except UnreadableError:
+        document = {}
+    status, phrase = outcome.status, _phrase(outcome.status)
+    said = outcome.content[:200].decode("utf-8", "replace")
+    detail = document.pop("detail", None) or document.pop("error", None) or said or phrase
+    reason = str(document.pop("type", "")).removeprefix("urn:bijecta:")
+    kind = BijectaError
+    if status in BUSY:
+        kind = UnavailableError
+    elif status == HTTPStatus.GATEWAY_TIMEOUT:
+        kind = TimedOutError
+    elif 400 <= status < 500:
+        kind = RefusedError
+    extra = {k: v for k, v in document.items() if k not in ("title", "status", "error")}
+    return kind(str(detail), status, reason or phrase.lower().replace(" ", "-"), extra)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"status {status}"

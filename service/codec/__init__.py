@@ -1,1 +1,0 @@
-"""Bodies to arrays and back, one module a format."""

@@ -1,0 +1,24 @@
+"""Bodies to requests and answers to bodies, one module for each media type."""
+
+from service.codecs.base import (
+    BYTES_TYPE,
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    AnswerStream,
+    Codec,
+    check_output,
+)
+from service.codecs.negotiation import choose_codec
+from service.codecs.registry import CODECS, parse_request
+
+__all__ = [
+    "BYTES_TYPE",
+    "CODECS",
+    "JSON_TYPE",
+    "PROBLEM_TYPE",
+    "AnswerStream",
+    "Codec",
+    "check_output",
+    "choose_codec",
+    "parse_request",
+]

@@ -1,0 +1,191 @@
+"""What a codec is: the contract between requests and answers and the bodies they travel in."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from service.bundle import Manifest
+from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
+from service.operations import Answer, FlowRequest
+from service.types import Arrays
+
+JSON_TYPE = "application/json"
+PROBLEM_TYPE = "application/problem+json"
+NPY_TYPE = "application/x-npy"
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+WAV_TYPE = "audio/wav"
+BYTES_TYPE = "application/octet-stream"
+# What curl -d sends unless told otherwise; its body is JSON all the same.
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+R = TypeVar("R", bound=FlowRequest)
+
+
+class AnswerStream(ABC):
+    """Writes one answer that comes a piece at a time, each piece some rows of every array."""
+
+    @abstractmethod
+    def begin(self, first: Arrays, rows: int, seed: int) -> int | None:
+        """Prepare for pieces like the first; to be called once, before `piece`.
+
+        Args:
+            first: the first piece, not written yet.
+            rows: how many there will be in all.
+            seed: of the sample.
+
+        Returns:
+            Bytes of the whole body; None where only its end tells.
+
+        Raises:
+            NotAcceptableError: this type cannot hold such arrays.
+        """
+
+    @abstractmethod
+    def piece(self, arrays: Arrays) -> bytes:
+        """The bytes of the next rows; the first piece begins with what precedes all rows."""
+
+    def end(self) -> bytes:
+        """The bytes that follow the last rows."""
+        return b""
+
+
+class Codec(ABC):
+    """One media type: how a body of it becomes a request, and an answer a body of it.
+
+    A codec has no state. A new one is a file in this folder and an entry of `CODECS`.
+    """
+
+    media_type: ClassVar[str]
+    """Of its answers."""
+
+    body_types: ClassVar[tuple[str, ...]] = ()
+    """Content types of the bodies that it reads; none where it only writes."""
+
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+        """A request from a body that is not empty and the query string.
+
+        Raises:
+            MalformedBodyError: the body is not of this type.
+            InvalidInputError: values that the schema refuses.
+            UnsupportedMediaTypeError: this type is only written, or its library is not installed.
+        """
+        raise UnsupportedMediaTypeError(f"bodies of {self.media_type} are not read")
+
+    def refusal(
+        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+    ) -> str | None:
+        """Why this type cannot hold an answer, as far as the request tells; None where it can.
+
+        Args:
+            schema: of the request.
+            manifest: of the model that is to answer.
+            output: the one array picked; None for the default.
+        """
+        return None
+
+    @abstractmethod
+    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+        """The body of an answer.
+
+        Args:
+            manifest: of the model that answered.
+            answer: arrays of numbers, booleans or text, and a seed.
+            output: the one array picked; None for the default of this type.
+
+        Raises:
+            InvalidInputError: there is no array of the name picked.
+            NotAcceptableError: this type cannot hold these arrays.
+        """
+
+    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+        """What the body of an answer has no room for, as headers; None where it says it all."""
+        named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
+        return named if seed is None else named | {"X-Bijecta-Seed": str(seed)}
+
+    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+        """A writer of an answer of any length; None where this type is written all at once.
+
+        Args:
+            manifest: of the model that answers.
+            output: the one array picked; None for the default of this type.
+        """
+        return None
+
+
+def check_output(output: str | None, names: Iterable[str]) -> None:
+    """See that an answer has the array that is picked.
+
+    Raises:
+        InvalidInputError: it has none of that name; says which it has.
+    """
+    if output is not None and output not in names:
+        raise InvalidInputError(f"output: there is no {output!r:.80}, only {', '.join(names)}")
+
+
+def all_or_picked(arrays: Arrays, output: str | None) -> Arrays:
+    """All arrays, or the one picked.
+
+    Raises:
+        InvalidInputError: there is none of that name.
+    """
+    if output is None:
+        return arrays
+    check_output(output, arrays)
+    return {output: arrays[output]}
+
+
+def first_or_picked(arrays: Arrays, output: str | None) -> NDArray[Any]:
+    """The question's own array, which is the first, or the one picked.
+
+    Raises:
+        InvalidInputError: there is none of that name.
+    """
+    check_output(output, arrays)
+    return arrays[next(iter(arrays)) if output is None else output]
+
+
+def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
+    """A request of these fields.
+
+    Raises:
+        InvalidInputError: values that the schema refuses; says each.
+    """
+    try:
+        return schema.model_validate(fields, strict=strict)
+    except ValidationError as error:
+        raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
+
+
+def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, str]) -> R:
+    """A request whose arrays are in the body and whose other fields are in the query string.
+
+    Raises:
+        InvalidInputError: a field that is in both, or values that the schema refuses.
+    """
+    if twice := sorted(query.keys() & fields.keys()):
+        raise InvalidInputError(f"{', '.join(twice)}: in the body, and in the URL as well")
+    content: dict[str, Any] = {**query, **fields}
+    if "context" in query:
+        content["context"] = np.array(query["context"].split(","))
+    return validated(schema, content, strict=False)  # a query string holds only strings
+
+
+def rows_by_field(schema: type[FlowRequest], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The one array of a body as the fields of a request: one field, or a stack of two.
+
+    Raises:
+        InvalidInputError: it is no stack of as many rows as there are fields.
+    """
+    names = schema.npy_fields
+    if len(names) == 1:
+        return {names[0]: rows}
+    if rows.ndim == 0 or len(rows) != len(names):
+        raise InvalidInputError(
+            f"expected {len(names)} × event shape (the rows {', '.join(names)}), got shape "
+            f"{rows.shape}"
+        )
+    return dict(zip(names, rows, strict=True))

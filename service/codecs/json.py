@@ -1,0 +1,86 @@
+"""JSON bodies and answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import pydantic_core
+from numpy.typing import NDArray
+
+from service.bundle import Manifest
+from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.errors import InvalidInputError, MalformedBodyError
+from service.operations import Answer, count_booleans, described_value, number_array
+
+
+class JsonCodec(Codec):
+    """JSON: every field in the body, every array in the answer."""
+
+    media_type = JSON_TYPE
+    body_types = (JSON_TYPE, "", FORM_TYPE)
+
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+        """A request from a JSON object, which holds all of its fields."""
+        if query:
+            raise InvalidInputError(
+                f"with a JSON body, {sorted(query)} go in the body, not in the URL"
+            )
+        return validated(schema, read_object(body), strict=True)
+
+    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+        """An object with model, version, the arrays and, where one was used, the seed."""
+        content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+        content |= all_or_picked(answer.arrays, output)
+        if answer.seed is not None:
+            content["seed"] = answer.seed
+        return write_object(content)
+
+    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+        """None: the body says it all."""
+        return None
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON object; lists of numbers, of whatever depth, are arrays already.
+
+    Raises:
+        MalformedBodyError: the body is not JSON, or not an object.
+    """
+    try:
+        content = orjson.loads(body)
+    except ValueError:
+        content = _parse_slowly(body)
+    if not isinstance(content, dict):
+        raise MalformedBodyError(f"expected a JSON object, got {described_value(content)}")
+    if count_booleans(body, len(body)) == 0:
+        for key, value in content.items():
+            if type(value) is list and (array := number_array(value)) is not None:
+                content[key] = array
+    return content
+
+
+def write_object(content: Mapping[str, Any]) -> bytes:
+    """JSON in which each float has its shortest exact digits, and is null if it is not finite."""
+    return orjson.dumps(
+        {k: _writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any] | list[Any]:
+    """An array as orjson takes it."""
+    if array.dtype.kind in "UT":
+        texts: list[Any] = array.tolist()
+        return texts
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return np.ascontiguousarray(array)
+
+
+def _parse_slowly(body: bytes) -> Any:
+    """JSON with NaN, which is refused where it stands; or an error that says what is wrong."""
+    try:
+        return pydantic_core.from_json(body)
+    except ValueError as error:
+        raise MalformedBodyError(f"the body is not JSON: {error}") from None

@@ -1,0 +1,7 @@
+"""The HTTP application, and the process that serves it."""
+
+from service.http.graceful_shutdown import Process
+
+__all__ = [
+    "Process",
+]

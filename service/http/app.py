@@ -1,0 +1,58 @@
+"""The HTTP application: routes, errors and metrics around one `Server`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from service.http.middleware import RequestMiddleware
+from service.http.problems import add_handlers
+from service.http.routes import ROUTERS, InferRoute, flow_routes, openapi_paths
+from service.server import Server
+
+DESCRIPTION = """\
+Exact log-likelihoods, samples, encodings and interpolations of normalizing flows.
+
+Arrays travel as JSON (`application/json`), as one npy array (`application/x-npy`) or as an Arrow
+stream (`application/vnd.apache.arrow.stream`); with the last two the other fields go in the query
+string. `Accept` names the format of the answer. A body may be compressed (`Content-Encoding: gzip`
+or `deflate`). log_prob is in nats per row; `null` in JSON is −∞, the log-density of a row outside
+the model's support. Errors are `application/problem+json`.
+"""
+
+
+def create_app(server: Server) -> ASGIApp:
+    """The application that answers for a server; lets its models go at shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with server.running():
+            yield
+
+    app = FastAPI(
+        title="Bijecta",
+        version=version("bijecta"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.server = server
+    add_handlers(app, server.metrics)
+    on_flows = flow_routes(server)
+    routes = [*on_flows, InferRoute(server)]
+    for route in routes:
+        app.router.routes.extend(route.routes)
+    for router in ROUTERS:
+        app.include_router(router)
+    paths = openapi_paths(on_flows)
+
+    def openapi() -> dict[str, Any]:
+        described = FastAPI.openapi(app)
+        described["paths"] |= paths
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return RequestMiddleware(app, routes, server.metrics)

@@ -1,0 +1,68 @@
+"""The outermost part of the application: every request passes it."""
+
+import time
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.asgi_route import AsgiRoute
+from service.http.problems import LABEL
+from service.metrics import OTHER, Metrics
+
+
+class RequestMiddleware:
+    """Counts and times every request, and takes those of plain ASGI routes to them at once.
+
+    Args:
+        app: the application inside.
+        routes: the plain ASGI routes; the application has them too, behind layers that take longer
+            than a small flow.
+        metrics: where the figures go.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[AsgiRoute], metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+        starlette_routes = [(one, route) for route in routes for one in route.routes]
+        self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
+        self._patterns = [
+            (one.path_regex, r) for one, r in starlette_routes if one.param_convertors
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        route = self._route(scope)
+        label = OTHER if route is None else route.name
+        app: ASGIApp = self.app
+        if route is not None and scope["method"] == "POST":
+            app = route
+        else:
+            scope[LABEL] = label  # for the answer to what fails in there
+        started = time.perf_counter()
+        code = 0  # the caller left before there was an answer
+
+        async def counted_send(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        self.metrics.in_flight += 1
+        try:
+            await app(scope, receive, counted_send)
+        finally:
+            self.metrics.in_flight -= 1
+            self.metrics.answered(label, code, time.perf_counter() - started)
+
+    def _route(self, scope: Scope) -> AsgiRoute | None:
+        path = scope["path"]
+        if (route := self._exact.get(path)) is not None:
+            return route
+        for pattern, route in self._patterns:
+            if match := pattern.match(path):
+                scope["path_params"] = match.groupdict()
+                return route
+        return None

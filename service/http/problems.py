@@ -1,0 +1,81 @@
+"""Exceptions to answers: one problem document for everything that goes wrong."""
+
+import logging
+import uuid
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
+
+from service.codecs import JSON_TYPE, PROBLEM_TYPE
+from service.errors import InvalidInputError, ServiceError, readable
+from service.metrics import OTHER, Metrics
+
+log = logging.getLogger(__name__)
+
+# The key of an ASGI scope under which the middleware leaves the metrics' label of the endpoint.
+LABEL = "bijecta.endpoint"
+
+# nginx's code for a caller that left: nobody reads the answer, it is counted.
+CLIENT_CLOSED_REQUEST = 499
+
+
+def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Response:
+    """The answer to a request that failed, counted: a problem document (RFC 9457).
+
+    Args:
+        metrics: where it is counted.
+        scope: of the request.
+        label: of its endpoint.
+        error: why it failed.
+    """
+    method, path = scope["method"], scope["path"]
+    headers: dict[str, str] = {}
+    match error:
+        case ServiceError():
+            problem, reason, headers = error.problem(), error.reason, error.headers
+        case RequestValidationError():
+            invalid = InvalidInputError("; ".join(map(readable, error.errors())))
+            problem, reason = invalid.problem(), invalid.reason
+        case HTTPException():
+            phrase = HTTPStatus(error.status_code).phrase
+            reason = phrase.lower().replace(" ", "-")
+            detail = f"{method} {path}: {phrase}; see /docs"
+            problem = {"type": f"urn:bijecta:{reason}", "title": phrase}
+            problem |= {"status": error.status_code, "detail": detail}
+            headers = dict(error.headers or {})
+        case ClientDisconnect():
+            problem, reason = {"status": CLIENT_CLOSED_REQUEST}, "cancelled"
+        case _:
+            instance = f"urn:uuid:{uuid.uuid4()}"
+            log.error("%s %s failed, %s", method, path, instance, exc_info=error)
+            internal = ServiceError("something went wrong here; the log says what")
+            problem, reason = internal.problem() | {"instance": instance}, internal.reason
+    metrics.failures.labels(label, reason).inc()
+    if path.startswith("/v2"):
+        # Open Inference Protocol: the text has another name, and wrong values are 400 too
+        status = 400 if problem["status"] == 422 else problem["status"]
+        document = {"error": problem.pop("detail", ""), **problem, "status": status}
+        return Response(orjson.dumps(document), status, headers, JSON_TYPE)
+    return Response(orjson.dumps(problem), problem["status"], headers, PROBLEM_TYPE)
+
+
+def add_handlers(app: FastAPI, metrics: Metrics) -> None:
+    """Answer every exception of an application with `application/problem+json`."""
+
+    async def handler(request: Request, error: Exception) -> Response:
+        label = request.scope.get(LABEL, OTHER)
+        return answer(metrics, request.scope, label, error)
+
+    for kind in (
+        ServiceError,
+        RequestValidationError,
+        HTTPException,
+        ClientDisconnect,
+        Exception,
+    ):
+        app.add_exception_handler(kind, handler)

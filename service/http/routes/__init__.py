@@ -1,0 +1,14 @@
+"""HTTP routes: each only translates between HTTP and what stands below."""
+
+from service.http.routes import health, models, open_inference
+from service.http.routes.flow import flow_routes, openapi_paths
+from service.http.routes.open_inference import InferRoute
+
+ROUTERS = (models.router, open_inference.router, health.router)
+
+__all__ = [
+    "ROUTERS",
+    "InferRoute",
+    "flow_routes",
+    "openapi_paths",
+]

@@ -1,0 +1,170 @@
+"""The questions to a flow, in every format of `service.codecs`: a route for each operation."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from service.codecs import (
+    CODECS,
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    AnswerStream,
+    Codec,
+    check_output,
+    choose_codec,
+    parse_request,
+)
+from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.disconnect import DepartureWatch, unless_departed
+from service.http.request_body import Headers, body_of
+from service.http.streaming import StreamingAnswer
+from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
+from service.server import Server
+from service.store import Model
+
+R = TypeVar("R", bound=FlowRequest)
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+OUTPUT_PARAMETER = {
+    "name": "output",
+    "in": "query",
+    "description": "the one array to answer with",
+    "schema": {"type": "string"},
+}
+
+
+class ParsedRequest(NamedTuple, Generic[R]):
+    """A request, read.
+
+    Args:
+        request: its fields.
+        content_type: of its body.
+        accept: the formats of an answer that it accepts.
+        output: the one array that it picks, if it does.
+        deadline: on `time.monotonic`'s clock.
+    """
+
+    request: R
+    content_type: str
+    accept: str
+    output: str | None
+    deadline: float
+
+
+class FlowRoute(AsgiRoute, Generic[R]):
+    """The route of one operation.
+
+    Args:
+        server: whose models are asked.
+        operation: what answers.
+    """
+
+    def __init__(self, server: Server, operation: FlowOperation[R]) -> None:
+        super().__init__(server, operation.name, [f"/{operation.name}"])
+        self.operation = operation
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The operation's arrays, in the format asked for."""
+        parsed = await self._read(scope, receive)
+        request = parsed.request
+        with await self.server.store.get(request.model, request.version) as model:
+            return await self._answer_of(model, parsed, receive)
+
+    async def _answer_of(
+        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+    ) -> Response:
+        """The answer of a model."""
+        request, content_type, accept, output, due = parsed
+        schema = self.operation.request
+        codec = choose_codec(accept, content_type, schema, model.manifest, output)
+        if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+            pieces = self.operation.pieces(self.server.operations, model, request, due)
+            return await self._streamed(model, codec, output, stream, pieces, receive)
+        work = self.operation.answer(self.server.operations, model, request, due)
+        answer = await unless_departed(receive, work)
+        self._count(model, len(next(iter(answer.arrays.values()))))
+        size = sum([array.nbytes for array in answer.arrays.values()])
+        if size > MIN_THREAD_BYTES:
+            content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
+        else:
+            content = codec.dump(model.manifest, answer, output)
+        headers = codec.headers(model.manifest, answer.seed)
+        return Response(content, media_type=codec.media_type, headers=headers)
+
+    async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
+        """A request, and what it says of its answer."""
+        headers = Headers(scope)
+        due = deadline(headers)
+        body = await body_of(receive, headers, self.server.settings.max_body)
+        text = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        output = query.pop("output", None)
+        content_type = headers[b"content-type"]
+        schema = self.operation.request
+        if len(body) > MIN_THREAD_BYTES:
+            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
+        else:
+            request = parse_request(schema, content_type, body, query)
+        return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
+
+    async def _streamed(
+        self,
+        model: Model,
+        codec: Codec,
+        output: str | None,
+        stream: AnswerStream,
+        pieces: AnswerPieces,
+        receive: Receive,
+    ) -> Response:
+        """An answer of any number of rows, once its first piece is there."""
+        check_output(output, self.operation.request.outputs)
+        self._count(model, pieces.rows)
+        watch = DepartureWatch(receive)
+        try:
+            first = await watch.finish(anext(pieces.arrays))
+            return StreamingAnswer(codec, model, stream, pieces, first, watch)
+        except BaseException:
+            watch.close()
+            await pieces.arrays.aclose()
+            raise
+
+    def _count(self, model: Model, rows: int) -> None:
+        self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+def flow_routes(server: Server) -> list[FlowRoute[Any]]:
+    """The route of every operation."""
+    return [FlowRoute(server, operation) for operation in FLOW_OPERATIONS]
+
+
+def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
+    """What /docs shows of them: OpenAPI paths."""
+    answers = {c.media_type: {} if c.media_type == JSON_TYPE else BINARY for c in CODECS}
+    responses = {
+        "200": {"description": "the answer", "content": answers},
+        "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
+    }
+    return {
+        f"/{route.name}": {
+            "post": {
+                "tags": ["flow"],
+                "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
+                "operationId": route.name,
+                "parameters": [OUTPUT_PARAMETER],
+                "requestBody": {"content": _bodies(route.operation.request)},
+                "responses": responses,
+            }
+        }
+        for route in routes
+    }
+
+
+def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
+    """What the body of a request may be."""
+    as_json = {"schema": schema.model_json_schema()}
+    types = [codec.media_type for codec in CODECS if codec.body_types]
+    return {kind: as_json if kind == JSON_TYPE else BINARY for kind in types}

@@ -1,0 +1,28 @@
+"""Liveness, readiness and metrics."""
+
+from fastapi import APIRouter, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.http.request_body import ServerDependency
+
+router = APIRouter(tags=["operation"])
+
+
+@router.api_route("/health/live", methods=["GET", "HEAD"])
+async def live() -> dict[str, bool]:
+    """The process answers."""
+    return {"live": True}
+
+
+@router.api_route("/health/ready", methods=["GET", "HEAD"])
+async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
+    """Whether requests should be sent here: 503 while models are loaded, and before the end."""
+    if not server.ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"ready": server.ready}
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(server: ServerDependency) -> Response:
+    """Prometheus metrics."""
+    return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

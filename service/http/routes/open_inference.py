@@ -1,0 +1,162 @@
+"""The Open Inference Protocol v2 over HTTP: inference in plain ASGI, all else by FastAPI."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response, status
+from starlette.types import Receive, Scope
+
+from service.codecs import BYTES_TYPE, JSON_TYPE
+from service.errors import ForbiddenError
+from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.disconnect import unless_departed
+from service.http.request_body import Headers, ServerDependency, body_of
+from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
+from service.server import Server
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+
+class InferRoute(AsgiRoute):
+    """`POST /v2/models/{model}[/versions/{version}]/infer`.
+
+    Args:
+        server: whose models are asked.
+    """
+
+    def __init__(self, server: Server) -> None:
+        paths = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
+        super().__init__(server, "infer", paths)
+        self.repository = ModelRepository(server.store)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The outputs asked for, in JSON or binary."""
+        headers = Headers(scope)
+        due = deadline(headers)
+        body = await body_of(receive, headers, self.server.settings.max_body)
+        path = scope["path_params"]
+        length = headers[LENGTH_HEADER.lower().encode()]
+        lease, kind = await self.repository.find(path["name"], path.get("version", ""))
+        with lease as model:
+            if len(body) > MIN_THREAD_BYTES:
+                inference = await asyncio.to_thread(Inference.parse, kind, model, body, length)
+            else:
+                inference = Inference.parse(kind, model, body, length)
+            answer = await unless_departed(receive, inference.answer(self.server.operations, due))
+        rows = len(answer.arrays["log_prob"])
+        self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+        size = sum([values.nbytes for values in answer.arrays.values()])
+        if size > MIN_THREAD_BYTES:
+            content, json_bytes = await asyncio.to_thread(inference.dump, answer)
+        else:
+            content, json_bytes = inference.dump(answer)
+        if json_bytes is None:
+            return Response(content, media_type=JSON_TYPE)
+        return Response(content, media_type=BYTES_TYPE, headers={LENGTH_HEADER: str(json_bytes)})
+
+
+def _repository(server: ServerDependency) -> ModelRepository:
+    return ModelRepository(server.store)
+
+
+def _started_repository(server: ServerDependency) -> ModelRepository:
+    server.check_started()
+    return ModelRepository(server.store)
+
+
+def _changeable_repository(server: ServerDependency) -> ModelRepository:
+    server.check_started()
+    if not server.settings.model_control:
+        raise ForbiddenError("loading by request is off; --model-control true allows it")
+    return ModelRepository(server.store)
+
+
+async def _body(server: ServerDependency, request: Request) -> bytes:
+    """The body, of whatever content type: clients of the protocol name none, and may send none."""
+    return await body_of(request.receive, Headers(request.scope), server.settings.max_body)
+
+
+Repository = Annotated[ModelRepository, Depends(_repository)]
+StartedRepository = Annotated[ModelRepository, Depends(_started_repository)]
+ChangeableRepository = Annotated[ModelRepository, Depends(_changeable_repository)]
+Body = Annotated[bytes, Depends(_body)]
+
+
+@router.get("")
+async def metadata_of_server() -> dict[str, Any]:
+    """What this server is."""
+    return server_metadata()
+
+
+@router.get("/health/live")
+async def live() -> dict[str, bool]:
+    """The process answers."""
+    return {"live": True}
+
+
+@router.get("/health/ready")
+async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
+    """Whether requests should be sent here."""
+    if not server.ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"ready": server.ready}
+
+
+# Before the metadata of a model of that name, as in Triton.
+@router.get("/models/stats")
+async def all_statistics(repository: Repository) -> dict[str, Any]:
+    """What each model that is loaded has done since it was."""
+    return repository.all_statistics()
+
+
+@router.get("/models/{name}")
+@router.get("/models/{name}/versions/{version}")
+async def metadata(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
+    """Inputs and outputs of a model of the protocol."""
+    return await repository.metadata(name, version)
+
+
+@router.get("/models/{name}/config")
+@router.get("/models/{name}/versions/{version}/config")
+async def config(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
+    """The same in the words of Triton's model configuration."""
+    return await repository.config(name, version)
+
+
+@router.get("/models/{name}/ready")
+@router.get("/models/{name}/versions/{version}/ready")
+async def model_ready(
+    repository: StartedRepository, response: Response, name: str, version: str = ""
+) -> dict[str, Any]:
+    """Whether a model answers."""
+    is_ready = await repository.is_ready(name, version)
+    if not is_ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return {"name": name, "ready": is_ready}
+
+
+@router.get("/models/{name}/stats")
+@router.get("/models/{name}/versions/{version}/stats")
+async def statistics(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
+    """What a model has done since it was loaded; decode and sample share a graph, and figures."""
+    return await repository.statistics(name, version)
+
+
+@router.post("/repository/index")
+async def index(repository: Repository, body: Body) -> list[dict[str, str]]:
+    """Every model of the repository, and whether it answers."""
+    return repository.index(body)
+
+
+@router.post("/repository/models/{name}/load")
+async def load(repository: ChangeableRepository, body: Body, name: str) -> Response:
+    """Load a flow anew; requests in progress finish on what was loaded before."""
+    await repository.load(name, body)
+    return Response()
+
+
+@router.post("/repository/models/{name}/unload")
+async def unload(repository: ChangeableRepository, body: Body, name: str) -> Response:
+    """Unload a flow, all of its graphs, until it is loaded by name."""
+    await repository.unload(name, body)
+    return Response()

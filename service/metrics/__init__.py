@@ -1,0 +1,8 @@
+"""Prometheus metrics of one server."""
+
+from service.metrics.metrics import OTHER, Metrics
+
+__all__ = [
+    "OTHER",
+    "Metrics",
+]

@@ -1,0 +1,158 @@
+"""Prometheus metrics of one server, prefix `bijecta_`."""
+
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from service.bundle import Manifest
+from service.errors import ServiceError
+from service.metrics import series
+from service.metrics.histogram import Histogram, Series
+from service.metrics.series import MetricSpec
+
+# The label of every path that is no endpoint's: unknown paths must not make new series.
+OTHER = "other"
+
+
+class HasDepth(Protocol):
+    """A queue, as far as metrics read it."""
+
+    @property
+    def depth(self) -> int:
+        """Rows ahead of a new request."""
+        ...
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own; `series` has their table."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = self._counter(series.REQUESTS)
+        self.failures = self._counter(series.FAILURES)
+        self.request_seconds = self._histogram(series.REQUEST_SECONDS)
+        self.in_flight = 0
+        self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
+        self.rows = self._histogram(series.REQUEST_ROWS)
+        self.run_rows = self._histogram(series.RUN_ROWS)
+        self.run_seconds = self._histogram(series.RUN_SECONDS)
+        self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
+        self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self.non_finite = self._counter(series.NON_FINITE)
+        self.model_info = self._gauge(series.MODEL_INFO)
+        self._queues: dict[tuple[str, str], list[HasDepth]] = {}
+        # looking a series up by its labels takes longer than counting
+        self._requests: dict[tuple[str, int], Counter] = {}
+        self._durations = {OTHER: self.request_seconds.labels(OTHER)}
+
+    def add_endpoint(self, name: str) -> None:
+        """Begin the series of an endpoint, which are all there from the start, at zero."""
+        self._durations[name] = self.request_seconds.labels(name)
+        self.requests.labels(name, "200")
+        for kind in ServiceError.__subclasses__():
+            self.failures.labels(name, kind.reason)
+
+    def queue(self, model: str, graph: str) -> "QueueMetrics":
+        """The metrics of a model's queue for one graph."""
+        queues = self._queues.setdefault((model, graph), [])
+        # a model's versions share the series
+        self.queue_rows.labels(model, graph).set_function(lambda: sum(q.depth for q in queues))
+        return QueueMetrics(
+            rows=self.run_rows.labels(model, graph),
+            seconds=self.run_seconds.labels(model, graph),
+            waits=self.queue_seconds.labels(model, graph),
+            queues=queues,
+        )
+
+    def loaded(self, manifest: Manifest, provider: str) -> None:
+        """State that a model is loaded."""
+        self.non_finite.labels(manifest.name)
+        self.model_info.labels(*_info(manifest, provider)).set(1)
+
+    def unloaded(self, manifest: Manifest, provider: str) -> None:
+        """State that a model is loaded no more."""
+        self.model_info.remove(*_info(manifest, provider))
+
+    def answered(self, endpoint: str, code: int, seconds: float) -> None:
+        """A request was answered.
+
+        Args:
+            endpoint: its label.
+            code: status of the answer; 0 where there was none.
+            seconds: from the head of the request to the end of the answer.
+        """
+        if (requests := self._requests.get((endpoint, code))) is None:
+            requests = self.requests.labels(endpoint, str(code) if code else "none")
+            self._requests[endpoint, code] = requests
+        requests.inc()
+        self._durations[endpoint].observe(seconds)
+
+    def request_rows(self, endpoint: str, model: str, rows: int) -> None:
+        """An answer of that many rows."""
+        self.rows.labels(endpoint, model).observe(rows)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def _counter(self, spec: MetricSpec) -> Counter:
+        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: MetricSpec) -> Gauge:
+        return Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: MetricSpec) -> Histogram:
+        histogram = Histogram(spec.name, spec.help, spec.labels, spec.bounds)
+        self.registry.register(histogram)
+        return histogram
+
+
+class QueueMetrics:
+    """The metrics of one queue, which reports to it.
+
+    Args:
+        rows: of batches.
+        seconds: of batches.
+        waits: seconds that requests wait.
+        queues: whose depths are added up: of every loaded version of the model.
+    """
+
+    def __init__(
+        self, rows: Series, seconds: Series, waits: Series, queues: list[HasDepth]
+    ) -> None:
+        self._rows = rows
+        self._seconds = seconds
+        self._waits = waits
+        self._queues = queues
+
+    def batch(self, rows: int, seconds: float) -> None:
+        """A batch of that many rows took the device that many seconds."""
+        self._rows.observe(rows)
+        self._seconds.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A request waited that many seconds until the device took its first rows."""
+        self._waits.observe(seconds)
+
+    def watch(self, queue: HasDepth) -> None:
+        """Add a queue's depth to the gauge, until `unwatch`."""
+        self._queues.append(queue)
+
+    def unwatch(self, queue: HasDepth) -> None:
+        """Take a queue's depth out of the gauge."""
+        self._queues.remove(queue)
+
+
+def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
+    return manifest.name, str(manifest.version), manifest.family, provider

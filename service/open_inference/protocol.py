@@ -1,0 +1,183 @@
+"""Requests and answers of the Open Inference Protocol v2, with its binary tensor extension.
+
+A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors behind it, back to
+back in the order in which they are named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import MalformedBodyError, readable
+from service.open_inference import tensors
+from service.open_inference.tensors import Input, NamedTensor, Parameters
+from service.operations import count_booleans
+from service.types import Arrays
+
+# Of a request and of an answer: how many bytes of its body are JSON.
+LENGTH_HEADER = "Inference-Header-Content-Length"
+
+# Extensions of other servers that would change what an answer means.
+UNSUPPORTED = ("classification", "shared_memory_region")
+
+
+class InferenceJson(BaseModel):
+    """The JSON of a request."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str = ""
+    parameters: Parameters = {}
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
+    outputs: Annotated[list[NamedTensor], Field(max_length=16)] = []
+
+    @property
+    def booleans(self) -> int:
+        """How many true and false there are beside the data."""
+        tensors = [t.parameters for t in (*self.inputs, *self.outputs)]
+        everywhere = (self.parameters, *tensors)
+        return sum(type(v) is bool for parameters in everywhere for v in parameters.values())
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """A request, read.
+
+    Args:
+        id: the caller's, given back.
+        parameters: of the whole request.
+        inputs: arrays by name.
+        outputs: for each output asked for, whether it is to be binary; all where there is none.
+        binary: whether outputs that are not named are to be binary.
+    """
+
+    id: str
+    parameters: Parameters
+    inputs: Arrays
+    outputs: dict[str, bool] = field(default_factory=dict)
+    binary: bool = False
+
+
+def parse(body: bytes, header: str) -> InferenceRequest:
+    """Read a request.
+
+    Args:
+        body: all of it.
+        header: the value of `Inference-Header-Content-Length`; empty where it is not there.
+
+    Raises:
+        MalformedBodyError: lengths that are not those of the body, or no request of the protocol.
+    """
+    length = _json_length(body, header)
+    try:
+        parsed = InferenceJson.model_validate(orjson.loads(memoryview(body)[:length]))
+    except ValidationError as error:
+        raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
+    except ValueError as error:
+        raise MalformedBodyError(f"the body is not JSON: {error}") from None
+    _check_supported(parsed)
+    inputs = _inputs(parsed, body, length)
+    binary = parsed.parameters.get("binary_data_output") is True
+    outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs}
+    return InferenceRequest(parsed.id, parsed.parameters, inputs, outputs, binary)
+
+
+def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
+    """Read a body that is nothing but the one input of a model, whose outputs are all binary.
+
+    Args:
+        body: the input's values, row for row.
+        inputs: name, datatype and shape of each input of the model, −1 for any number of rows.
+
+    Raises:
+        MalformedBodyError: the model has several inputs, or the body is not of whole rows.
+    """
+    if len(inputs) > 1:
+        names = ", ".join(described["name"] for described in inputs)
+        raise MalformedBodyError(f"a raw body is one input, and this model has {names}")
+    name, datatype, shape = (inputs[0][key] for key in ("name", "datatype", "shape"))
+    row = tensors.tensor_bytes(datatype, shape)
+    if len(body) == 0 or len(body) % row or (shape[0] > 0 and len(body) != row):
+        several = "a multiple of " if shape[0] < 0 else ""
+        raise MalformedBodyError(
+            f"input {name!r}: a raw body is {several}{row} bytes, {len(body)} came"
+        )
+    values = np.frombuffer(body, tensors.DTYPES[datatype]).reshape(shape)
+    return InferenceRequest("", {}, {name: values}, binary=True)
+
+
+def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
+    """An answer, and how many of its bytes are JSON; in JSON, −inf is null.
+
+    Args:
+        head: what stands before the outputs.
+        outputs: arrays by name, of numbers, booleans or text.
+        binary: which of them follow the JSON.
+    """
+    described, tail = [], []
+    for name, values in outputs.items():
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": tensors.datatype(values),
+            "shape": values.shape,
+        }
+        if binary[name]:
+            content = tensors.to_bytes(values)
+            output["parameters"] = {"binary_data_size": len(content)}
+            tail.append(content)
+        else:
+            output["data"] = tensors.to_json(values)
+        described.append(output)
+    text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *tail]), len(text)
+
+
+def _json_length(body: bytes, header: str) -> int:
+    if not header:
+        return len(body)
+    # more digits than that are no length, and Python refuses to count thousands of them
+    if header.isascii() and header.isdigit() and len(header) < 20 and int(header) <= len(body):
+        return int(header)
+    raise MalformedBodyError(
+        f"Inference-Header-Content-Length: expected 0 to {len(body)}, the bytes of the body, "
+        f"got {header!r:.40}"
+    )
+
+
+def _check_supported(parsed: InferenceJson) -> None:
+    for tensor in (*parsed.inputs, *parsed.outputs):
+        if unsupported := [key for key in UNSUPPORTED if key in tensor.parameters]:
+            raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
+
+
+def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
+    """Every input as an array; their bytes, one after another, are those that follow the JSON."""
+    # Each value is looked at only where the text has more booleans than the parameters explain.
+    may_hold_booleans = count_booleans(body, length) != parsed.booleans
+    inputs: Arrays = {}
+    for tensor in parsed.inputs:
+        which = f"input {tensor.name!r:.80}"
+        if tensor.name in inputs:
+            raise MalformedBodyError(f"{which} is there twice")
+        size = tensor.parameters.get("binary_data_size")
+        if size is None and tensor.data is None:
+            raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
+        if size is None:
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans)
+            continue
+        if tensor.data is not None:
+            raise MalformedBodyError(f"{which} has both data and binary_data_size")
+        left = len(body) - length
+        if type(size) is not int or not 0 <= size <= left:
+            raise MalformedBodyError(
+                f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
+            )
+        inputs[tensor.name] = tensors.from_binary(tensor, memoryview(body)[length : length + size])
+        length += size
+    if length != len(body):
+        raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")
+    return inputs

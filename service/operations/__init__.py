@@ -1,0 +1,42 @@
+"""What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
+
+from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
+from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    FlowRequest,
+    InterpolateRequest,
+    LogProbRequest,
+    Path,
+    SampleRequest,
+)
+from service.operations.values import (
+    count_booleans,
+    described_value,
+    first_mismatch,
+    flatten_lists,
+    number_array,
+    pack_numbers,
+)
+
+__all__ = [
+    "FLOW_OPERATIONS",
+    "Answer",
+    "AnswerPieces",
+    "DecodeRequest",
+    "EncodeRequest",
+    "FlowOperation",
+    "FlowRequest",
+    "InterpolateRequest",
+    "LogProbRequest",
+    "Operations",
+    "Path",
+    "SampleRequest",
+    "count_booleans",
+    "described_value",
+    "first_mismatch",
+    "flatten_lists",
+    "number_array",
+    "pack_numbers",
+]

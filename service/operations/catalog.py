@@ -1,0 +1,48 @@
+"""Every question to a flow: its name, its request, and what answers it.
+
+The HTTP routes, their documentation and their metrics follow from this table. A new question is a
+request in `requests.py`, a method or function that answers it, and an entry here.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    FlowRequest,
+    InterpolateRequest,
+    LogProbRequest,
+    SampleRequest,
+)
+from service.store import Model
+
+R = TypeVar("R", bound=FlowRequest)
+
+
+@dataclass(frozen=True)
+class FlowOperation(Generic[R]):
+    """One question to a flow.
+
+    Args:
+        name: of its route and of its metrics.
+        request: what it takes.
+        answer: what answers it, of a model, a request and a deadline on `time.monotonic`'s clock.
+        pieces: the same answer, some rows at a time, where it may be longer than memory holds.
+    """
+
+    name: str
+    request: type[R]
+    answer: Callable[[Operations, Model, R, float], Awaitable[Answer]]
+    pieces: Callable[[Operations, Model, R, float], AnswerPieces] | None = None
+
+
+FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (
+    FlowOperation("log_prob", LogProbRequest, Operations.log_prob),
+    FlowOperation("encode", EncodeRequest, Operations.encode),
+    FlowOperation("decode", DecodeRequest, Operations.decode),
+    FlowOperation("sample", SampleRequest, Operations.sample, Operations.samples),
+    FlowOperation("interpolate", InterpolateRequest, Operations.interpolate),
+)

@@ -1,0 +1,77 @@
+"""Randomness of requests, drawn on the host as a pure function of the seed; and rounding."""
+
+import secrets
+
+import numpy as np
+
+from service.bundle import Manifest, RandomStreams
+from service.errors import InvalidInputError
+from service.types import Float32
+
+
+def chosen_seed(given: int | None) -> int:
+    """The seed of a request, or a fresh one, small enough for every JSON reader."""
+    return secrets.randbits(32) if given is None else given
+
+
+class Latents:
+    """The latents of a seed, drawn piece by piece: the pieces are those of one long draw.
+
+    Args:
+        manifest: says the base density and the latent shape.
+        seed: of a Philox generator, which makes the same numbers on every machine.
+        temperature: factor on the deviation from the base's centre; of a mixture, from the mean
+            of each row's component.
+        truncation: standard deviations beyond which a normal base is not drawn from.
+
+    Raises:
+        InvalidInputError: a temperature above one, which would leave the box of a uniform base;
+            or a truncation of another base than the normal one.
+    """
+
+    def __init__(
+        self, manifest: Manifest, seed: int, temperature: float, truncation: float | None = None
+    ) -> None:
+        self._base = manifest.base_density
+        try:
+            self._base.check(temperature, truncation)
+        except ValueError as error:
+            raise InvalidInputError(str(error)) from None
+        self._streams = RandomStreams.of_seed(seed)
+        self._manifest = manifest
+        self._temperature = temperature
+        self._truncation = truncation
+
+    def draw(self, n: int) -> Float32:
+        """The next n latents, n × latent shape."""
+        latents: Float32 = self._base.draw(
+            self._streams,
+            (n, *self._manifest.latent_shape),
+            self._manifest.base_parameters,
+            self._temperature,
+            self._truncation,
+        ).astype(np.float32)
+        return latents
+
+
+def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) -> Float32:
+    """Noisy copies of rows, copies × N × event shape: U(−½, ½) on integer columns."""
+    assert manifest.dequantization is not None
+    generator = np.random.Generator(np.random.Philox(seed))
+    flat = np.repeat(rows.reshape(1, len(rows), -1), copies, axis=0)
+    chosen = manifest.dequantization.index
+    flat[..., chosen] += generator.uniform(-0.5, 0.5, flat[..., chosen].shape).astype(np.float32)
+    return flat.reshape(copies, *rows.shape)
+
+
+def quantized(manifest: Manifest, rows: Float32) -> Float32:
+    """Rows with their integer columns rounded into the range of the data."""
+    assert manifest.dequantization is not None
+    low, high = (
+        np.asarray(edge, np.float32)
+        for edge in (manifest.dequantization.low, manifest.dequantization.high)
+    )
+    flat = rows.reshape(len(rows), -1).copy()
+    chosen = manifest.dequantization.index
+    flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high) + 0.0  # no −0
+    return flat.reshape(rows.shape)

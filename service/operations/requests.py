@@ -1,0 +1,101 @@
+"""The requests of the native routes, as callers see them under /docs."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.operations.values import Array, ContextArray
+
+Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
+Path = Literal["linear", "normalized", "geodesic"]
+
+
+class FlowRequest(BaseModel):
+    """What every question names."""
+
+    npy_fields: ClassVar[tuple[str, ...]]
+    """The fields that an npy body fills: one, or a stack of two."""
+
+    outputs: ClassVar[tuple[str, ...]]
+    """The arrays of every answer, the question's own first; a model may add others."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    model: Annotated[str | None, Field(description="may be left out where there is one")] = None
+    version: Annotated[int | None, Field(ge=1, description="the newest where left out")] = None
+    context: Annotated[
+        ContextArray | None,
+        Field(
+            description="of a conditional model: N × columns, or one row (columns) for all rows; "
+            "a number or a class for each column that /models/{name} lists under context"
+        ),
+    ] = None
+
+
+class LogProbRequest(FlowRequest):
+    """Rows to score."""
+
+    npy_fields = ("x",)
+    outputs = ("log_prob",)
+
+    x: Annotated[Array, Field(description="N × event shape")]
+    dequantize: Annotated[
+        int | None,
+        Field(ge=1, description="answer the log of the mean density over so many noisy copies"),
+    ] = None
+    seed: Seed | None = None
+
+
+class EncodeRequest(FlowRequest):
+    """Rows to encode."""
+
+    npy_fields = ("x",)
+    outputs = ("z", "log_prob")
+
+    x: Annotated[Array, Field(description="N × event shape")]
+
+
+class DecodeRequest(FlowRequest):
+    """Latents to decode."""
+
+    npy_fields = ("z",)
+    outputs = ("x", "log_prob")
+
+    z: Annotated[Array, Field(description="N × latent shape")]
+
+
+class SampleRequest(FlowRequest):
+    """How many rows to draw."""
+
+    npy_fields = ("context",)
+    outputs = ("x", "log_prob")
+
+    n: Annotated[int, Field(ge=1)] = 1
+    seed: Seed | None = None
+    temperature: Annotated[
+        float,
+        Field(gt=0, le=100, allow_inf_nan=False, description="the noise is multiplied by it"),
+    ] = 1.0
+    truncation: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=8,
+            description="of a normal base: noise beyond so many standard deviations is not drawn",
+        ),
+    ] = None
+    quantize: Annotated[
+        bool, Field(description="round integer columns; log_prob is that of the unrounded row")
+    ] = False
+
+
+class InterpolateRequest(FlowRequest):
+    """Two rows, and the path between their latents."""
+
+    npy_fields = ("start", "end")
+    outputs = ("x", "log_prob", "z")
+
+    start: Annotated[Array, Field(description="event shape")]
+    end: Annotated[Array, Field(description="event shape")]
+    steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
+    path: Path = "linear"

@@ -1,0 +1,186 @@
+"""Values of a request as arrays: every array is checked here before it is used."""
+
+import struct
+from itertools import chain
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PlainValidator, WithJsonSchema
+
+from service.types import Float32
+
+# numpy's limit.
+MAX_DIMENSIONS = 64
+
+# The letters of `struct` for numpy's dtypes.
+FORMATS = (
+    {"|i1": "b", "<i2": "h", "<i4": "i", "<i8": "q"}
+    | {"|u1": "B", "<u2": "H", "<u4": "I", "<u8": "Q"}
+    | {"<f2": "e", "<f4": "f", "<f8": "d"}
+)
+
+# More letters t or f than the names in a request have; beyond, counting takes too long.
+MAX_LETTERS = 500
+
+
+def to_float32(value: Any) -> Float32:
+    """Nested lists or an array of numbers as float32, all finite.
+
+    Raises:
+        ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
+    """
+    array = _array(value, (int, float))
+    try:
+        with np.errstate(over="ignore"):
+            single = np.asarray(array, dtype=np.float32, order="C")
+    except OverflowError:
+        raise ValueError("expected finite float32 numbers; one has hundreds of digits") from None
+    finite = np.isfinite(single)
+    if not finite.all():
+        place = np.unravel_index(int(np.argmin(finite)), array.shape)
+        where = "".join(f"[{i}]" for i in place)
+        raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
+    return single
+
+
+def number_array(value: list[Any]) -> NDArray[np.float64] | None:
+    """Nested lists of numbers as an array; None where they are anything else.
+
+    It is quick, and takes true and false for numbers: the caller makes sure that there are none.
+    """
+    rectangle = flatten_lists(value)
+    if rectangle is None:
+        return None
+    shape, flat = rectangle
+    try:
+        return pack_numbers(flat, np.dtype("<f8")).reshape(shape)
+    except (struct.error, OverflowError):
+        return None
+
+
+def pack_numbers(flat: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers as an array of one of the `FORMATS`, true and false among them.
+
+    Raises:
+        struct.error, OverflowError: they are not numbers, not whole ones, or out of range.
+    """
+    # as quick as can be, where numpy's own constructor takes text for numbers, or all for text
+    layout = struct.Struct(f"<{len(flat)}{FORMATS[dtype.str]}")
+    return np.frombuffer(layout.pack(*flat), dtype)
+
+
+def flatten_lists(value: list[Any]) -> tuple[tuple[int, ...], list[Any]] | None:
+    """Shape and values, row-major, of nested lists; None where they are ragged or too deep.
+
+    What it calls loops over the values in C. Lists that stand where the first value is none are
+    left among the values.
+    """
+    shape, flat = [len(value)], value
+    while flat and type(flat[0]) is list:
+        if set(map(type, flat)) != {list}:
+            return None
+        lengths = set(map(len, flat))
+        shape.append(lengths.pop())
+        if lengths or len(shape) > MAX_DIMENSIONS:
+            return None
+        flat = list(chain.from_iterable(flat))
+    return tuple(shape), flat
+
+
+def count_booleans(text: bytes, length: int) -> int:
+    """How often true and false stand in so many bytes of JSON; −1 where counting takes long."""
+    count = 0
+    for word in (b"true", b"false"):
+        # a byte is found many times sooner than a word, and a request has few letters
+        place = text.find(word[:1], 0, length)
+        for _ in range(MAX_LETTERS):
+            if place < 0:
+                break
+            count += text.startswith(word, place)
+            place = text.find(word[:1], place + 1, length)
+        else:
+            return -1
+    return count
+
+
+def to_context(value: Any) -> NDArray[Any]:
+    """Nested lists or an array of numbers as float32; with text among them, as they are.
+
+    Raises:
+        ValueError: neither numbers nor text, ragged, or a number that float32 cannot hold.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "UT":
+        return value
+    array = _array(value, (int, float, str))
+    return array if str in set(map(type, array.ravel())) else to_float32(value)
+
+
+def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
+    """An array, or nested lists as one of objects, of these kinds alone."""
+    # as objects first: numpy would take true for 1, and make a list with one long string in it
+    # into an array of strings all as long
+    array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
+    if array.dtype.kind not in "fiu" and not set(map(type, array.ravel())) <= {*kinds}:
+        raise ValueError(f"expected an array of numbers; {_mismatch(value, kinds)}")
+    return array
+
+
+def _mismatch(value: Any, kinds: tuple[type, ...]) -> str:
+    """What keeps a value from being an array of these kinds."""
+    if isinstance(value, np.ndarray):
+        return f"its dtype is {value.dtype}"
+    if isinstance(value, list):
+        return first_mismatch(value, kinds) or "it is nested too deeply"
+    return f"this is {described_value(value)}"
+
+
+def first_mismatch(value: list[Any], kinds: tuple[type, ...], path: str = "") -> str:
+    """Where nested lists stop being a rectangle of these kinds, for people; empty for nowhere.
+
+    Slow: only errors come here.
+    """
+    if path.count("[") > MAX_DIMENSIONS:
+        return ""
+    for i, item in enumerate(value):
+        here = f"{path}[{i}]"
+        if isinstance(item, list) != isinstance(value[0], list):
+            return (
+                f"{here} is {described_value(item)} where {path}[0] is {described_value(value[0])}"
+            )
+        if isinstance(item, list):
+            if len(item) != len(value[0]):
+                return f"{here} has {len(item)} values where {path}[0] has {len(value[0])}"
+            if deeper := first_mismatch(item, kinds, here):
+                return deeper
+        elif type(item) not in kinds:
+            return f"{here} is {described_value(item)}"
+    return ""
+
+
+def described_value(value: Any) -> str:
+    """What a JSON value is called, with the value where it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the string {value[:40]!r}"
+    if isinstance(value, list):
+        return "an array"
+    return "an object" if isinstance(value, dict) else f"the number {value}"
+
+
+Array = Annotated[
+    Float32,
+    PlainValidator(to_float32),
+    WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
+]
+"""A field that takes nested lists of numbers and holds a checked float32 array."""
+
+ContextArray = Annotated[
+    NDArray[Any],
+    PlainValidator(to_context),
+    WithJsonSchema({"type": "array", "items": {}, "description": "numbers, or names of classes"}),
+]
+"""A field that takes numbers and names, and leaves to the model what they mean."""

@@ -1,0 +1,112 @@
+"""One version of one bundle, loaded: trusted, warm, ready to answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from service import bundle
+from service.bundle import BundleError, Manifest, PerCoordinate
+from service.engine import Engine
+from service.metrics import Metrics
+from service.runtime import Device
+from service.settings import ModelSettings
+from service.store.lease import LeaseCount
+from service.types import Float32
+
+# By how much log_prob on a device may differ from the exporter's: as much as an export may.
+SELF_TEST_NATS_PER_DIM = 1e-4
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What makes models of bundles.
+
+    Args:
+        device: where they run.
+        limits: of batches and queues, by model.
+        metrics: are told of batches and queues.
+    """
+
+    device: Device
+    limits: Callable[[str], ModelSettings]
+    metrics: Metrics
+
+    def load(self, folder: Path) -> "Model":
+        """Read a bundle, load its graphs, and see that they answer as they should.
+
+        Raises:
+            BundleError: it cannot be trusted.
+            DeviceError: the device asked for cannot be used.
+        """
+        manifest = bundle.read(folder)
+        engine = Engine(folder, self.device, self.metrics, self.limits(manifest.name))
+        try:
+            engine.warm_up(
+                tuple(manifest.event_shape), manifest.example_latent, manifest.example_context
+            )
+            _self_test(manifest, engine)
+        except BaseException:
+            engine.close()
+            raise
+        size = sum((folder / name).stat().st_size for name in manifest.files)
+        return Model(manifest, engine, size)
+
+
+def _self_test(manifest: Manifest, engine: Engine) -> None:
+    test = manifest.self_test
+    if test is None:
+        return
+    x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
+    context = None if test.context is None else np.array([test.context], np.float32)
+    log_prob = float(engine.try_encode(x, context)["log_prob"][0])
+    if not abs(log_prob - test.log_prob) <= SELF_TEST_NATS_PER_DIM * manifest.dimensions:
+        raise BundleError(
+            f"{manifest.name} version {manifest.version} fails its self-test on this device: "
+            f"log_prob {log_prob} of a row whose log_prob is {test.log_prob}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One loaded version of one bundle.
+
+    Args:
+        manifest: what it says of itself.
+        engine: what runs it, until the last lease is released.
+        size: bytes of its files.
+
+    Attributes:
+        leases: who uses it.
+    """
+
+    manifest: Manifest
+    engine: Engine
+    size: int
+    leases: LeaseCount = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leases", LeaseCount(self.engine.close))
+
+    @cached_property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one data row."""
+        return tuple(self.manifest.event_shape)
+
+    @cached_property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one latent row."""
+        return tuple(self.manifest.latent_shape)
+
+    @cached_property
+    def support(self) -> tuple[Float32, Float32] | None:
+        """The open box (low, high) of data, each of event shape; None where every row is inside."""
+        if self.manifest.support is None:
+            return None
+        return self._box(self.manifest.support.low), self._box(self.manifest.support.high)
+
+    def _box(self, values: PerCoordinate) -> Float32:
+        full = np.broadcast_to(np.asarray(values, np.float32), (self.manifest.dimensions,))
+        return full.reshape(self.event_shape)

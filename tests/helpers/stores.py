@@ -1,0 +1,45 @@
+"""Stores that change while a server runs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bundle import files as bundle
+
+
+def edit_manifest(change: dict[str, Any]) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        manifest = json.loads((path / "manifest.json").read_text()) | change
+        manifest["checksum"] = bundle.checksum(manifest)
+        (path / "manifest.json").write_text(json.dumps(manifest))
+
+    return edit
+
+
+NAME = "moons-maf"
+
+
+@pytest.fixture
+def folder(store: Path, tmp_path: Path) -> Path:
+    """A store of its own, with one model in one version."""
+    shutil.copytree(store / NAME, tmp_path / NAME)
+    return tmp_path
+
+
+def edit(path: Path, **change: Any) -> None:
+    manifest = json.loads((path / "manifest.json").read_text()) | change
+    manifest["checksum"] = bundle.checksum(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def add_version(folder: Path, version: int, name: str = NAME, source: int = 1) -> Path:
+    """Another version of a model, in place at once, as an export leaves it."""
+    made = folder / f".made-{version}"
+    shutil.copytree(folder / NAME / str(source), made)
+    edit(made, version=version, name=name)
+    (folder / name).mkdir(exist_ok=True)
+    return made.rename(folder / name / str(version))

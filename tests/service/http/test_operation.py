@@ -1,0 +1,80 @@
+"""Models, health, metrics and documentation over HTTP."""
+
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.helpers.http import ARROW, NPY, metric
+from tests.helpers.recipes import RECIPES
+from tests.helpers.servers import Serve
+
+
+def test_models_are_listed_with_their_provider(client: httpx.Client) -> None:
+    listed = client.get("/models").json()
+    assert [m["name"] for m in listed["models"]] == sorted(RECIPES)
+    assert all(m["provider"] == "CPUExecutionProvider" for m in listed["models"])
+    assert listed["refused"] == []
+    manifest = client.get("/models/digits-maf").json()
+    assert manifest["cost"] == {"encode": "parallel", "decode": "sequential"}
+    assert manifest["event_shape"] == [64]
+    assert manifest["tolerances"]["log_prob_per_dim_max"] <= 1e-4
+    assert client.get("/models/moons-iaf?version=1").json()["cost"]["encode"] == "sequential"
+
+
+def test_health_and_documentation(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"live": True}
+    assert client.get("/health/ready").json() == {"ready": True}
+    assert client.get("/docs").status_code == 200
+    paths = client.get("/openapi.json").json()["paths"]
+    for endpoint in ("/log_prob", "/encode", "/decode", "/sample", "/interpolate"):
+        content = paths[endpoint]["post"]["requestBody"]["content"]
+        assert set(content) == {"application/json", NPY, ARROW}
+        assert content["application/json"]["schema"]["properties"]
+
+
+def test_metrics_count_requests_rows_durations_and_failures(client: httpx.Client) -> None:
+    def figures() -> list[float]:
+        ok = {"endpoint": "decode", "code": "200"}
+        return [
+            metric(client, "bijecta_requests_total", **ok),
+            metric(client, "bijecta_requests_total", endpoint="decode", code="422"),
+            metric(client, "bijecta_request_duration_seconds_count", endpoint="decode"),
+            metric(client, "bijecta_request_rows_sum", endpoint="decode", model="moons-maf"),
+            metric(client, "bijecta_request_failures_total", endpoint="decode"),
+        ]
+
+    client.post("/decode", json={"model": "moons-maf", "z": [[0, 0]]})
+    client.post("/decode", json={})
+    before = figures()
+    for z in ([[0, 0], [1, 1], [2, 2]], [[0]]):
+        client.post("/decode", json={"model": "moons-maf", "z": z})
+    assert [b - a for a, b in zip(before, figures(), strict=True)] == [1, 1, 2, 3, 1]
+    assert metric(client, "bijecta_model_info") == len(RECIPES)
+
+
+def test_unknown_urls_make_no_new_series(client: httpx.Client) -> None:
+    for path in ("/nope1", "/nope2", "/models/nope3"):
+        client.get(path)
+    assert "nope" not in client.get("/metrics").text
+
+
+def test_the_default_model_is_used_where_none_is_named(store: Path, serve: Serve) -> None:
+    client = serve("--store", store, "--default-model", "moons-maf").client
+    assert client.post("/sample", json={"n": 1}).json()["model"] == "moons-maf"
+    only = serve("--store", store.parent / _alone(store)).client
+    assert only.post("/sample").json()["model"] == "moons-iaf"
+
+
+def _alone(store: Path) -> str:
+    alone = store.parent / "alone"
+    alone.mkdir(exist_ok=True)
+    if not (alone / "moons-iaf").exists():
+        (alone / "moons-iaf").symlink_to(store / "moons-iaf")
+    return alone.name
+
+
+def test_sigterm_ends_the_server_with_exit_code_0(store: Path, serve: Serve) -> None:
+    process = serve("--store", store).process
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0

@@ -1,0 +1,48 @@
+"""Recipes: the sections of a TOML file, checked and complete."""
+
+from training.config.data import FILES, DataSource, held_out_source, kind_of, moved
+from training.config.distill import LossRecipe
+from training.config.fit import FitRecipe
+from training.config.flow import NO_PREPROCESSING, FlowRecipe
+from training.config.flow_spec import FlowSpec
+from training.config.recipe import Recipe, load_recipe, load_student
+from training.config.sources import (
+    SOURCE_KINDS,
+    ArchiveSource,
+    DigitsSource,
+    DividedSource,
+    FileSource,
+    ImageSource,
+    ProtocolSource,
+    RowSource,
+    SoundSource,
+    TableSource,
+    ToySource,
+)
+
+__all__ = [
+    "FILES",
+    "NO_PREPROCESSING",
+    "SOURCE_KINDS",
+    "ArchiveSource",
+    "DataSource",
+    "DigitsSource",
+    "DividedSource",
+    "FileSource",
+    "FitRecipe",
+    "FlowRecipe",
+    "FlowSpec",
+    "ImageSource",
+    "LossRecipe",
+    "ProtocolSource",
+    "Recipe",
+    "RowSource",
+    "SoundSource",
+    "TableSource",
+    "ToySource",
+    "held_out_source",
+    "kind_of",
+    "load_recipe",
+    "load_student",
+    "moved",
+]

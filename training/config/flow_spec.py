@@ -1,0 +1,117 @@
+"""The flow of a run: all that `zoo.build` needs, as run.json keeps it."""
+
+import inspect
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from models import zoo
+from models.flow import Flow
+from training.config.flow import complete_options
+from training.config.section import Section
+
+
+class PreprocessingStep(BaseModel):
+    """A fixed first layer of a flow, and the layer's arguments beside it.
+
+    Args:
+        kind: a key of `zoo.PREPROCESSING`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+
+    @model_validator(mode="after")
+    def _fits_its_layer(self) -> "PreprocessingStep":
+        if self.kind not in zoo.PREPROCESSING:
+            known = ", ".join(zoo.PREPROCESSING)
+            raise ValueError(f"unknown preprocessing {self.kind!r}: one of {known}")
+        try:
+            inspect.signature(zoo.PREPROCESSING[self.kind]).bind((), **self.arguments)
+        except TypeError as error:
+            raise ValueError(f"preprocessing {self.kind!r}: {error}") from None
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The layer's arguments beside the event shape."""
+        return dict(self.model_extra or {})
+
+
+class NumberFeature(Section):
+    """A column of context that is standardised.
+
+    Args:
+        mean, scale: of its values in the training rows.
+    """
+
+    mean: float
+    scale: Annotated[float, Field(gt=0)]
+
+
+class ClassFeature(Section):
+    """A column of class labels, one-hot or embedded.
+
+    Args:
+        classes: the numbers of the classes.
+    """
+
+    classes: Annotated[list[int], Field(min_length=1)]
+
+
+class ContextSpec(Section):
+    """What a flow is conditioned on, as `models.context.ContextFeatures` takes it.
+
+    Args:
+        columns: of the raw context, in order.
+        embedding: number of learned features that represent the classes; one-hot if None.
+    """
+
+    columns: Annotated[list[NumberFeature | ClassFeature], Field(min_length=1)]
+    embedding: int | None = None
+
+
+class FlowSpec(Section):
+    """A flow for one data set: its family and all that its layers need to know of the data.
+
+    Args:
+        family: a key of `zoo.FAMILIES`.
+        event_shape: shape of one data row.
+        preprocessing: fixed first layers, fitted to the training rows.
+        options: the family's options, complete.
+        context: what the flow is conditioned on; None if nothing.
+    """
+
+    family: str
+    event_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    preprocessing: list[PreprocessingStep] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+    context: ContextSpec | None = None
+
+    @model_validator(mode="after")
+    def _completes_options(self) -> "FlowSpec":
+        self.options = complete_options(self.family, self.options)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_context(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        if self.context is None:
+            del content["context"]
+        return content
+
+    def build(self) -> Flow:
+        """Build the flow, freshly initialised by torch's generator.
+
+        Raises:
+            ValueError: values that make no flow.
+        """
+        return zoo.build(**self.model_dump())

@@ -1,0 +1,76 @@
+"""Data sets: rows to train on, to validate with and to test with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import ContextColumn, Sound
+from training.data.augmentation import Augmentation
+from training.data.context import Float32
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one purpose: to train on, to validate with, or to test with.
+
+    Args:
+        rows: N × event shape in float32, raw as clients send them.
+        context: what each row is conditioned on, N × columns; None where there is no context.
+    """
+
+    rows: Float32
+    context: Float32 | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows divided into three, and what is known of them.
+
+    Args:
+        name: of the source, for people.
+        sha256: checksum of the source's files, or of the rows if they are not from files.
+        integer: event shape; whether each coordinate is a whole number to be dequantised.
+        low, high: event shape; the range of each coordinate, both ends included.
+        train, validation, test: the rows, with the context of each.
+        context: the columns that the rows are conditioned on, if any.
+        noise: standard deviation of the normal noise that is added to every value; 0 for none.
+        sound: sampling rate and range of the rows if they are sounds, else None.
+        augmentation: how each step draws training rows; None if it takes them unchanged.
+    """
+
+    name: str
+    sha256: str
+    integer: NDArray[np.bool_]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    train: Split
+    validation: Split
+    test: Split
+    context: Sequence[ContextColumn] = ()
+    noise: float = 0.0
+    sound: Sound | None = None
+    augmentation: Augmentation | None = None
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.train.rows.shape[1:]
+
+    def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
+        """Noisy copies of rows, copies × N × event shape; one copy if there is no noise to add.
+
+        Integers get noise U(−½, ½), and every value normal noise of deviation `noise`.
+        """
+        if not self.integer.any() and not self.noise:
+            return rows[None]
+        rng = np.random.default_rng(seed)
+        noise = rng.uniform(-0.5, 0.5, (copies, *rows.shape)) * self.integer
+        if self.noise:
+            noise += self.noise * rng.standard_normal(noise.shape)
+        noisy: Float32 = (rows + noise).astype(np.float32)
+        return noisy

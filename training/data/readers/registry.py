@@ -1,0 +1,67 @@
+"""Readers by the endings of file names."""
+
+from pathlib import Path
+
+from training.config import ArchiveSource, FileSource, ImageSource, SoundSource, TableSource
+from training.data.readers.arrays import read_idx, read_npy, read_npz
+from training.data.readers.base import Format, Table, abbreviated
+from training.data.readers.images import read_cifar, read_pictures, read_svhn
+from training.data.readers.sounds import read_sounds
+from training.data.readers.tables import read_csv, read_parquet
+from training.errors import DataError
+
+FORMATS = (
+    Format(".npy file", (".npy",), read_npy, TableSource),
+    Format(".npz file", (".npz",), read_npz, ArchiveSource),
+    Format(".csv file", (".csv", ".tsv"), read_csv, TableSource),
+    Format(".parquet file", (".parquet",), read_parquet, TableSource),
+    Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
+    Format(".bin file", (".bin",), read_cifar, ImageSource),
+    Format(".mat file", (".mat",), read_svhn, ImageSource),
+    Format(".zip file", (".zip",), read_sounds, SoundSource),
+    Format("folder of sounds", (), read_sounds, SoundSource),
+    Format("folder of pictures", (), read_pictures, ImageSource),
+)
+
+
+def read(path: Path, source: FileSource) -> Table:
+    """Read a table, an array, images or sounds from a file or folder in one of `FORMATS`.
+
+    Args:
+        path: the file or folder: the source's own, or one that it holds out.
+        source: how to read it.
+
+    Raises:
+        DataError: no such file or column, a format that is not read, or a file that is not of
+            its format.
+    """
+    if not path.exists():
+        raise DataError(f"no data file at {path}")
+    file_format = _format(path, source)
+    try:
+        table = file_format.read(path, source)
+    except DataError:
+        raise
+    except Exception as error:  # parsers of untrusted bytes fail in every way there is
+        raise DataError(f"{path} is not a readable {file_format.name}: {error}") from error
+    if source.labels is not None and table.labels is None:
+        raise DataError(
+            f"{path}: no column {source.labels!r} of labels: the columns are "
+            f"{abbreviated(table.columns)}"
+        )
+    return table
+
+
+def _format(path: Path, source: FileSource) -> Format:
+    if path.is_dir():
+        formats = [known for known in FORMATS if not known.endings]
+    else:
+        formats = [known for known in FORMATS if path.name.endswith(known.endings)]
+    if not formats:
+        endings = ", ".join(ending for known in FORMATS for ending in known.endings)
+        raise DataError(f"{path}: cannot tell the format; file names end in {endings}")
+    for known in formats:
+        if isinstance(source, known.source):
+            return known
+    kinds = " or ".join(known.source.model_fields["kind"].default for known in formats)
+    raise DataError(f"{path} is of kind {kinds}, but [data] says kind {source.kind}")

@@ -1,0 +1,92 @@
+"""How close a student is to its teacher."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.flow import Flow
+from service.bundle import Fidelity, Figure
+from training.data import Dataset
+from training.distill.objective import batches
+from training.distill.two_sample import accuracy
+from training.files import write_atomically
+from training.runs import Run
+from training.scoring import log_prob, rows_at_once
+
+# Draws of the student and of the teacher. Long rows, which take a teacher long, are limited to
+# MAX_VALUES in all, but MIN_ROWS are needed for standard errors and for both halves of the
+# classifiers' rows.
+ROWS, MIN_ROWS, MAX_VALUES = 5000, 100, 2_000_000
+
+
+def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
+    """Compare the best weights of a student with its teacher; save the figures in the run folder.
+
+    Args:
+        run: the run of the student.
+        dataset: the data of its teacher; contexts are those of its test rows.
+
+    Raises:
+        RunError: the teacher's run is gone or has other weights.
+    """
+    student, teacher = run.best_flow(), run.teacher().best_flow()
+    seed = run.file.recipe.fit.seed
+    generator = torch.Generator().manual_seed(seed + 3)
+    contexts = None if dataset.test.context is None else torch.from_numpy(dataset.test.context)
+    n = math.prod(dataset.event_shape)
+    rows = min(ROWS, max(MIN_ROWS, MAX_VALUES // n))
+    of_student = _draw(rows, student, teacher, contexts, generator)
+    of_teacher = _draw(rows, teacher, student, contexts, generator)
+    of_teacher_again = _draw(rows, teacher, teacher, contexts, generator)
+    copies = run.file.recipe.fit.noise_copies
+    held_out = log_prob(
+        teacher, dataset.noisy(dataset.test.rows, copies, seed + 1), dataset.test.context
+    )
+    draws = (of_student, of_teacher, of_teacher_again)
+    fidelity = Fidelity(
+        rows=rows,
+        overflowing=sum(rows - len(scored.x) for scored in draws),
+        kl_student_teacher=_figure((of_student.log_prob - of_student.other_log_prob) / n),
+        kl_teacher_student=_figure((of_teacher.log_prob - of_teacher.other_log_prob) / n),
+        teacher_of_student=_figure(of_student.other_log_prob),
+        teacher_of_teacher=_figure(of_teacher.log_prob),
+        teacher_held_out=_figure(held_out),
+        two_sample=accuracy(of_student.x, of_teacher.x),
+        two_sample_of_teacher=accuracy(of_teacher_again.x, of_teacher.x),
+    )
+    write_atomically(run.folder / "fidelity.json", fidelity.model_dump_json(indent=2).encode())
+    return fidelity
+
+
+class _ScoredDraws(NamedTuple):
+    """Draws of a flow, N × D, and their log-densities under it and another flow, in nats: N."""
+
+    x: NDArray[np.float32]
+    log_prob: NDArray[np.float64]
+    other_log_prob: NDArray[np.float64]
+
+
+def _draw(
+    rows: int, flow: Flow, other: Flow, contexts: Tensor | None, generator: torch.Generator
+) -> _ScoredDraws:
+    """Draw and score rows; those that are not finite, or have no finite score, are left out."""
+    context = None
+    if contexts is not None:
+        context = contexts[torch.randint(len(contexts), (rows,), generator=generator)]
+    z = flow.base.sample(rows, generator)
+    with torch.no_grad():
+        at_once = rows_at_once(flow.bijection.event_shape, flow.bijection.decode_cost)
+        decoded = [flow.decode(*batch) for batch in batches(z, context, at_once)]
+    x, own = (torch.cat(values).numpy() for values in zip(*decoded, strict=True))
+    others = log_prob(other, x[None], None if context is None else context.numpy())
+    finite = np.isfinite(x).reshape(rows, -1).all(1) & np.isfinite(own) & np.isfinite(others)
+    return _ScoredDraws(x.reshape(rows, -1)[finite], own[finite].astype(float), others[finite])
+
+
+def _figure(values: NDArray[np.float64]) -> Figure:
+    """Mean and standard error."""
+    return Figure(mean=float(values.mean()), se=float(values.std(ddof=1) / math.sqrt(len(values))))

@@ -1,0 +1,78 @@
+"""The two directions of a flow as ONNX files."""
+
+import copy
+from dataclasses import dataclass
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from models.flow import Flow
+from models.layers import Inverse, MaskedAutoregressive
+from models.numerics import fold
+from training.export.masked_inverse import defer, expand, is_deferred
+from training.export.onnx_functions import OnnxFunctions
+from training.export.torch_export import trace
+
+
+class _DirectionModule(nn.Module):
+    """One direction of a flow as a module with float32 inputs and outputs."""
+
+    def __init__(self, flow: Flow, encodes: bool) -> None:
+        super().__init__()
+        self.flow, self.encodes = flow, encodes
+
+    def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        call = self.flow.encode if self.encodes else self.flow.decode
+        context = None if context is None else context.to(self.flow.like)
+        output, log_prob = call(value.to(self.flow.like), context)
+        return output.float(), log_prob.float()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One exported direction of a flow, in which the inverses of masked layers are still missing.
+
+    Args:
+        model: the exported model, with one node for each missing inverse.
+        layers: the masked layers of the flow, folded.
+        functions: their univariate maps and activations.
+    """
+
+    model: onnx.ModelProto
+    layers: list[MaskedAutoregressive]
+    functions: OnnxFunctions
+
+    @property
+    def sequential(self) -> int:
+        """The largest number of coordinates of a missing inverse; 0 if none is missing."""
+        deferred = [node.attribute[0].i for node in self.model.graph.node if is_deferred(node)]
+        return max((self.layers[i].order.numel() for i in deferred), default=0)
+
+    def finish(self, inverse: Inverse | None) -> bytes:
+        """The ONNX file, with masked layers inverted by `inverse`: None if none is missing."""
+        model = self.model
+        if inverse is not None:
+            model = expand(model, self.layers, self.functions, inverse)
+        content: bytes = model.SerializeToString()
+        return content
+
+
+def draft(flow: Flow, source: str, target: str) -> Draft:
+    """Export one direction of a flow, for any batch size, with float32 inputs and outputs.
+
+    Args:
+        flow: the flow, in whose number type the graph computes.
+        source, target: names of the graph's input and first output: x and z to encode, z and x
+            to decode. The second output is log_prob; a conditional flow has the input context.
+    """
+    folded = copy.deepcopy(flow).eval().requires_grad_(False)
+    fold(folded)
+    layers = defer(folded)
+    bijection, encodes = flow.bijection, source == "x"
+    shapes = {source: bijection.event_shape if encodes else bijection.latent_shape}
+    if flow.context_shape is not None:
+        shapes["context"] = flow.context_shape
+    inputs = {name: torch.zeros(3, *shape) for name, shape in shapes.items()}
+    model = trace(_DirectionModule(folded, encodes), inputs, [target, "log_prob"])
+    return Draft(model, layers, OnnxFunctions(flow.like.dtype))

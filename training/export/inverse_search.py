@@ -1,0 +1,119 @@
+"""The fastest inverse of the masked layers of a flow, by measurement."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.layers import ONE_BLOCK_COORDINATES, Inverse
+from service.bundle import InverseMethod, InverseReport
+from training.export.graphs import Draft
+
+Feed = Mapping[str, NDArray[np.float32]]
+
+# Typical requests: single rows, and batches as large as a server makes.
+BATCH_SIZES = (1, 256)
+# Each graph runs MAX_RUNS times at each batch size, or for MAX_SECONDS.
+MAX_RUNS, MAX_SECONDS = 7, 2.0
+# Sequential graphs of more coordinates are large and slow to load, and sweeps were faster.
+MAX_SEQUENTIAL_COORDINATES = 64
+
+# The word of manifests of format 1 for each method: what the servers of that format accept.
+METHOD_IN_MANIFEST: dict[str, Literal["ordered", "jacobi"]] = {
+    "sequential": "ordered",
+    "jacobi": "jacobi",
+}
+
+
+@dataclass(frozen=True)
+class InverseRequest:
+    """Which inverses of masked layers an export may choose from.
+
+    Args:
+        method: a method of `models.layers.Inverse`; `auto` for the faster one.
+        tolerance: of `jacobi`.
+
+    Raises:
+        ValueError: a tolerance below zero, or without `jacobi`.
+    """
+
+    method: Literal["auto", "sequential", "jacobi"] = "auto"
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        # checks the tolerance, which only jacobi has
+        Inverse("jacobi" if self.method == "jacobi" else "sequential", 1, self.tolerance)
+
+
+FASTEST = InverseRequest()
+
+
+def candidates(n: int, request: InverseRequest) -> list[Inverse]:
+    """The inverses to measure for layers of n coordinates; a single one where n is small."""
+    root = math.ceil(math.sqrt(n))
+    sequential_widths = [n if n <= ONE_BLOCK_COORDINATES else root * 3 // 2]
+    jacobi_widths = sorted({min(n, k * root) for k in (1, 2, 4)})
+    if request.method == "auto":
+        sequential_widths = sequential_widths if n <= MAX_SEQUENTIAL_COORDINATES else []
+        jacobi_widths = jacobi_widths if n > ONE_BLOCK_COORDINATES else []
+    sequential = [Inverse("sequential", width) for width in sequential_widths]
+    jacobi = [Inverse("jacobi", width, request.tolerance) for width in jacobi_widths]
+    allowed = {"auto": sequential + jacobi, "sequential": sequential, "jacobi": jacobi}
+    return allowed[request.method]
+
+
+def fastest(
+    draft: Draft, feed: Feed, request: InverseRequest
+) -> tuple[bytes, InverseReport | None]:
+    """Finish a draft with the inverse that takes the least time.
+
+    Args:
+        draft: one direction of a flow.
+        feed: inputs of its graph, as many rows as the largest of `BATCH_SIZES`.
+        request: which inverses to choose from.
+
+    Returns:
+        The ONNX file; which inverse it has and what was measured, with a residual of NaN, or None
+        if the draft has no masked layer to invert.
+    """
+    n = draft.sequential
+    if not n:
+        return draft.finish(None), None
+    graphs = [(inverse, draft.finish(inverse)) for inverse in candidates(n, request)]
+    measured = [
+        InverseMethod(
+            method=METHOD_IN_MANIFEST[inverse.method],
+            width=inverse.width,
+            milliseconds=_milliseconds(content, feed),
+        )
+        for inverse, content in graphs
+    ]
+    # by the product, so that each batch size counts alike
+    order = sorted(range(len(graphs)), key=lambda i: math.prod(measured[i].milliseconds.values()))
+    best, *others = (measured[i] for i in order)
+    inverse, content = graphs[order[0]]
+    report = InverseReport(
+        **best.model_dump(), tolerance=inverse.tolerance, residual=math.nan, others=others
+    )
+    return content, report
+
+
+def _milliseconds(content: bytes, feed: Feed) -> dict[str, float]:
+    """Least time of a run at each batch size, on the CPU."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    measured = {}
+    for size in BATCH_SIZES:
+        rows = {name: values[:size] for name, values in feed.items()}
+        times: list[float] = []
+        began = time.perf_counter()
+        while len(times) < MAX_RUNS and time.perf_counter() - began < MAX_SECONDS:
+            start = time.perf_counter()
+            session.run(None, rows)
+            times.append(1e3 * (time.perf_counter() - start))
+        measured[str(size)] = round(min(times), 4)
+    return measured

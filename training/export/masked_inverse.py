@@ -1,0 +1,265 @@
+"""The sequential direction of masked layers as ONNX, unrolled.
+
+The algorithm is that of `models.layers.sequential_inverse`.
+
+The exporter of torch takes minutes for as many loops as there are blocks. Therefore it sees a
+single node for that direction of a layer (`Deferred`), which `expand` replaces by a subgraph, with
+the weights of each block and each step as separate constants. Univariate maps and activations are
+exported by torch, as functions of the model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+from models.bijection import Bijection
+from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
+from models.networks import Block
+from training.export.onnx_builder import Writer
+from training.export.onnx_functions import DOMAIN, OnnxFunctions
+
+NODE = "MaskedInverse"
+
+
+class Deferred(Bijection):
+    """A masked layer whose `decode` is exported as one node, which `expand` replaces.
+
+    Args:
+        layer: the layer.
+        index: its index in the list that `expand` is given.
+    """
+
+    def __init__(self, layer: MaskedAutoregressive, index: int) -> None:
+        super().__init__(layer.event_shape, context_shape=layer.context_shape)
+        self.layer, self.index = layer, index
+
+    def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.layer.encode(x, context)
+
+    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        flat = z.flatten(1).index_select(1, self.layer.order)
+        x, log_det = torch.onnx.ops.symbolic_multi_out(
+            f"{DOMAIN}::{NODE}",
+            [flat] if context is None else [flat, context.flatten(1)],
+            {"layer": self.index},
+            dtypes=(z.dtype, z.dtype),
+            shapes=(flat.shape, flat.shape[:1]),
+            version=1,
+        )
+        return x.index_select(1, self.layer.network.position).view_as(z), log_det
+
+
+def defer(flow: nn.Module) -> list[MaskedAutoregressive]:
+    """Wrap every masked layer of a flow in a `Deferred`; returns the layers by their index."""
+    layers: list[MaskedAutoregressive] = []
+    for parent in list(flow.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, MaskedAutoregressive):
+                setattr(parent, name, Deferred(child, len(layers)))
+                layers.append(child)
+    return layers
+
+
+def is_deferred(node: onnx.NodeProto) -> bool:
+    """Whether a node stands for the sequential direction of a layer."""
+    return (node.domain, node.op_type) == (DOMAIN, NODE)
+
+
+def expand(
+    model: onnx.ModelProto,
+    layers: Sequence[MaskedAutoregressive],
+    functions: OnnxFunctions,
+    inverse: Inverse,
+) -> onnx.ModelProto:
+    """A copy of a model in which each node of a `Deferred` is replaced by its subgraph.
+
+    Args:
+        model: the exported flow.
+        layers: the list that `defer` returned for that flow, folded.
+        functions: those of the layers; functions that are missing are added.
+        inverse: how the coordinates of a block are computed.
+    """
+    expanded = onnx.ModelProto()
+    expanded.CopyFrom(model)
+    del expanded.graph.node[:]
+    for node in model.graph.node:
+        if not is_deferred(node):
+            expanded.graph.node.append(node)
+            continue
+        index = node.attribute[0].i
+        writer = Writer(f"layer{index}_")
+        _Layer(writer, layers[index], functions, inverse).write(*node.input, outputs=node.output)
+        expanded.graph.node.extend(writer.nodes)
+        expanded.graph.initializer.extend(writer.constants)
+    expanded.functions.extend(functions.protos)
+    expanded.graph.initializer.extend(functions.constants)
+    return expanded
+
+
+class _Layer:
+    """Writes the sequential direction of one layer; strings are names of values."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        layer: MaskedAutoregressive,
+        functions: OnnxFunctions,
+        inverse: Inverse,
+    ) -> None:
+        self.writer, self.inverse = writer, inverse
+        self.network, self.size = layer.network, layer.univariate.size
+        conditioner = layer.network.conditioner
+        self.decode = functions.decode(layer.univariate)
+        self.first_units = functions.hidden_units(conditioner, follows=False)
+        self.next_units = functions.hidden_units(conditioner, follows=conditioner.residual)
+        self.dtype = torch.empty(0, dtype=functions.dtype).numpy().dtype
+
+    def write(self, z: str, context: str | None = None, *, outputs: Sequence[str]) -> None:
+        """Write the nodes from z to `outputs`: x, batch × D in order like z, and log_det, batch."""
+        write = self.writer
+        if self.inverse.method == "jacobi":
+            results = self._blocks(z, context)
+        else:
+            # A loop of one step, which makes a separate graph: onnxruntime plans the memory of a
+            # graph in a time quadratic in its values, and five layers of 43 coordinates took 10 s
+            self.writer = Writer(write.prefix, write)
+            results = self._blocks(z, context)
+            once = self.writer.one("Identity", write.constant(np.bool_(True)))
+            body = self.writer.loop_body(self.writer.name(), once, results, self.dtype)
+            results = write.loop(1, body, [self._zeros(write, z)] * len(results))
+        write.name_output(outputs[0], "Identity", results[0])
+        write.name_output(outputs[1], "ReduceSum", results[1], write.integers(1), keepdims=0)
+
+    def _blocks(self, z: str, context: str | None) -> list[str]:
+        """Write all blocks: x and log|dx/dz|, both batch × D (`sequential_inverse.invert`)."""
+        write = self.writer
+        # for each linear layer the units of earlier blocks that it reads, None if there are none
+        units: list[str | None] = [None] * len(self.network.linears)
+        units[0] = context
+        blocks = self.network.blocks(self.inverse.width)
+        widths = [len(block.ends) - 1 for block in blocks]
+        xs, log_slopes = [], []
+        for block, width, target in zip(blocks, widths, write.cut(z, widths), strict=True):
+            before = [
+                None if read is None else write.one("Gemm", read, *map(write.tensor, weights))
+                for read, *weights in zip(units, block.before, block.bias, strict=True)
+            ]
+            one_by_one = self.inverse.method == "sequential" or width == 1
+            solve_block = self._sequential if one_by_one else self._jacobi
+            x, log_slope, *hidden = solve_block(target, before, block)
+            # beyond the limit the coordinates that follow are undefined
+            below_limit, nan = self._below_limit(write, x), write.constant(self.dtype.type("nan"))
+            x = write.one("Where", below_limit, x, nan)
+            units = [
+                new if earlier is None else write.join([earlier, new])
+                for earlier, new in zip(units, [x, *hidden], strict=True)
+            ]
+            xs.append(x)
+            log_slopes.append(log_slope)
+        return [write.join(xs), write.join(log_slopes)]
+
+    def _sequential(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+        """Write one coordinate after another (`sequential_inverse._sequential`)."""
+        write, last = self.writer, len(before) - 1
+        bases = [self._bases(i, before[i], block) for i in range(last + 1)]
+        levels: list[list[str]] = [[] for _ in before]
+        log_slopes = []
+        for position, target in enumerate(write.cut(z, [1] * (len(block.ends) - 1))):
+            units: str | None = None
+            for i in range(last + 1):
+                own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
+                if own.start == own.stop:  # this position has no unit in this layer
+                    continue
+                outputs, read = bases[i][position], block.units_read(position, i)
+                if read:
+                    weight = write.tensor(block.within[i][:read, own])
+                    outputs = write.one("Gemm", levels[i][-1], weight, outputs)
+                elif before[i] is None:
+                    outputs = self._repeat(z, outputs, own.stop - own.start)
+                if i < last:
+                    units = self._units(write, outputs, units)
+                    levels[i + 1] = [write.join([*levels[i + 1], units])]
+            flat = write.one("Squeeze", target, write.integers(1))
+            x, log_slope = (
+                write.one("Unsqueeze", value, write.integers(1))
+                for value in write.call(self.decode, flat, outputs)
+            )
+            levels[0] = [write.join([*levels[0], x])]
+            log_slopes.append(log_slope)
+        return [levels[0][0], write.join(log_slopes), *(level[0] for level in levels[1:])]
+
+    def _bases(self, layer: int, before: str | None, block: Block) -> list[str]:
+        """What each position's units have from earlier blocks; "" for positions without units."""
+        widths = np.diff([end[layer + 1] for end in block.ends]).tolist()
+        if before is None:
+            biases = torch.split(block.bias[layer], widths)
+            return [self.writer.tensor(bias) if len(bias) else "" for bias in biases]
+        columns = iter(self.writer.cut(before, [width for width in widths if width]))
+        return [next(columns) if width else "" for width in widths]
+
+    def _repeat(self, z: str, row: str, width: int) -> str:
+        """Repeat a row as often as z has rows."""
+        write = self.writer
+        batch = write.one("Shape", z, start=0, end=1)
+        shape = write.one("Concat", batch, write.integers(width), axis=0)
+        return write.one("Expand", row, shape)
+
+    def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+        """Write sweeps over all coordinates until they converge (`sequential_inverse._jacobi`)."""
+        write, width = self.writer, len(block.ends) - 1
+        bases = [
+            write.tensor(bias) if base is None else base
+            for base, bias in zip(before, block.bias, strict=True)
+        ]
+        weights = [write.tensor(weight) for weight in block.within]
+        shape, flat = write.integers(-1, width), write.one("Reshape", z, write.integers(-1))
+        body = Writer(write.prefix, write)
+        last, units = body.name(), None
+        levels = [last]
+        for base, weight in zip(bases[:-1], weights[:-1], strict=True):
+            units = self._units(body, body.one("Gemm", levels[-1], weight, base), units)
+            levels.append(units)
+        theta = body.one("Gemm", levels[-1], weights[-1], bases[-1])
+        theta = body.one("Reshape", theta, write.integers(-1, self.size))
+        x, log_slope = body.call(self.decode, flat, theta)
+        zero = write.constant(self.dtype.type(0))
+        limited = body.one("Where", self._below_limit(body, x), x, zero)
+        now = body.one("Reshape", limited, shape)
+        results = [now, x, log_slope, *levels[1:]]
+        graph = body.loop_body(last, self._moving(body, now, last), results, self.dtype)
+        _, *flats = write.loop(width + 1, graph, [self._zeros(write, z)] * len(results))
+        return [*(write.one("Reshape", value, shape) for value in flats[:2]), *flats[2:]]
+
+    def _zeros(self, write: Writer, like: str) -> str:
+        """Zeros of the shape of another value."""
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        zero = helper.make_tensor("", kind, [1], [0])
+        return write.one("ConstantOfShape", write.one("Shape", like), value=zero)
+
+    def _moving(self, write: Writer, now: str, last: str) -> str:
+        """Whether a coordinate changed by more than the tolerance."""
+        if not self.inverse.tolerance:
+            still = write.one("Equal", now, last)
+        else:
+            least = write.constant(self.dtype.type(1))
+            scale = write.one("Max", write.one("Abs", last), least)
+            tolerance = write.constant(self.dtype.type(self.inverse.tolerance))
+            change = write.one("Abs", write.one("Sub", now, last))
+            still = write.one("LessOrEqual", change, write.one("Mul", scale, tolerance))
+        return write.one("Not", write.one("ReduceMin", still, keepdims=0))
+
+    def _below_limit(self, write: Writer, x: str) -> str:
+        """Whether each coordinate is below `COORDINATE_LIMIT` in magnitude."""
+        return write.one(
+            "Less", write.one("Abs", x), write.constant(self.dtype.type(COORDINATE_LIMIT))
+        )
+
+    def _units(self, write: Writer, preactivation: str, before: str | None) -> str:
+        """The units of a hidden layer; `before` are those of the previous hidden layer."""
+        if before is None or not self.network.conditioner.residual:
+            return write.call(self.first_units, preactivation)[0]
+        return write.call(self.next_units, preactivation, before)[0]

@@ -1,0 +1,113 @@
+"""Building ONNX nodes and constants under new names.
+
+On the tape of onnx_ir 1.1 in place of these protobufs, the same graphs took 4 to 8 times as long to
+build (least of 4 times on one CPU core: five layers of 64 coordinates 5.3 s instead of 0.7 s, of 43
+coordinates 2.5 s instead of 0.6 s, five layers of 784 by sweeps 8.5 s instead of 2.4 s), and their
+outputs were identical. An export builds each graph several times to find the fastest inverse.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor
+
+from training.export.onnx_functions import DOMAIN, OnnxFunction
+
+
+class Writer:
+    """Collects the nodes and constants of a graph; strings are names of values.
+
+    Args:
+        prefix: prefix of all names.
+        outer: the writer of the enclosing graph, which holds the constants and counts the names.
+    """
+
+    def __init__(self, prefix: str, outer: "Writer | None" = None) -> None:
+        self.prefix, self.nodes = prefix, list[onnx.NodeProto]()
+        self.constants: list[onnx.TensorProto] = [] if outer is None else outer.constants
+        self.numbers: Iterator[int] = itertools.count() if outer is None else outer.numbers
+
+    def name(self) -> str:
+        """A new name."""
+        return f"{self.prefix}{next(self.numbers)}"
+
+    def constant(self, value: NDArray[Any] | np.generic) -> str:
+        """Add an array as a constant; returns its name."""
+        name = self.name()
+        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
+        return name
+
+    def tensor(self, value: Tensor) -> str:
+        """Add a tensor as a constant; returns its name."""
+        return self.constant(value.detach().cpu().numpy())
+
+    def integers(self, *values: int) -> str:
+        """Add a list of integers as a constant; returns its name."""
+        return self.constant(np.array(values, np.int64))
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> list[str]:
+        """Append a node; returns the names of its outputs."""
+        names = [self.name() for _ in range(outputs)]
+        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
+        return names
+
+    def one(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node with one output; returns its name."""
+        return self.add(operator, *inputs, **attributes)[0]
+
+    def call(self, function: OnnxFunction, *inputs: str) -> list[str]:
+        """Append a call of a function; returns the names of its outputs."""
+        name, constants, outputs = function
+        return self.add(name, *inputs, *constants, outputs=outputs, domain=DOMAIN)
+
+    def name_output(self, name: str, operator: str, *inputs: str, **attributes: Any) -> None:
+        """Append a node with one output of this name."""
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+
+    def cut(self, value: str, widths: Sequence[int]) -> list[str]:
+        """Split a batch × n value into columns of these widths."""
+        if len(widths) == 1:
+            return [value]
+        return self.add("Split", value, self.integers(*widths), outputs=len(widths), axis=1)
+
+    def join(self, values: Sequence[str]) -> str:
+        """Concatenate values of one batch along their columns."""
+        return values[0] if len(values) == 1 else self.one("Concat", *values, axis=1)
+
+    def loop(self, max_steps: int, body: onnx.GraphProto, initial: Sequence[str]) -> list[str]:
+        """Append a Loop of at most so many steps; returns the names of its last results."""
+        steps, true = self.constant(np.int64(max_steps)), self.constant(np.bool_(True))
+        return self.add("Loop", steps, true, *initial, outputs=len(initial), body=body)
+
+    def loop_body(
+        self, last: str, condition: str, results: Sequence[str], dtype: np.dtype[Any]
+    ) -> onnx.GraphProto:
+        """The graph of these nodes as the body of a Loop, which reads its first result back alone.
+
+        Args:
+            last: name of the first result of the step before.
+            condition: whether to continue.
+            results: the results of a step, which are the outputs of the loop.
+            dtype: number type of the results.
+        """
+        kind = helper.np_dtype_to_tensor_dtype(dtype)
+        info = helper.make_tensor_value_info
+        carried = [last, *(self.name() for _ in results[1:])]
+        return helper.make_graph(
+            self.nodes,
+            "body",
+            [
+                info(self.name(), onnx.TensorProto.INT64, []),
+                info(self.name(), onnx.TensorProto.BOOL, []),
+                *(info(name, kind, None) for name in carried),
+            ],
+            [
+                info(condition, onnx.TensorProto.BOOL, []),
+                *(info(name, kind, None) for name in results),
+            ],
+        )

@@ -1,0 +1,96 @@
+"""Exporting torch modules to ONNX models, without the metadata of the exporter."""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from onnxscript import opset20
+from torch import Tensor, nn
+from torch.onnx._internal.exporter._torchlib.ops import hop
+
+OPSET = 20
+
+
+def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> Any:
+    """`aten::scalar_tensor`."""
+    if isinstance(s, bool | int | float):
+        number = np.array(s, helper.tensor_dtype_to_np_dtype(dtype))
+        return opset20.Constant(value=numpy_helper.from_array(number))
+    return opset20.Cast(s, to=dtype)
+
+
+def _full_like(like: Any, fill_value: float, dtype: int = -1, **_: object) -> Any:
+    """`aten::full_like`."""
+    number = _scalar(fill_value, like.dtype if dtype == -1 else dtype)
+    return opset20.Expand(number, opset20.Shape(like))
+
+
+def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
+    """`while_loop`."""
+    outputs = hop.higher_order_while_loop(condition, body, carried, read)
+    loop: Any = outputs[0].producer()
+    # the call that computes the first condition: with a version of operators it matches no function
+    loop.inputs[1].producer().version = None
+    return outputs
+
+
+# Those of the exporter round float64 constants to float32, and fail for three nested loops.
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.aten.scalar_tensor.default: _scalar,
+    torch.ops.aten.full_like.default: _full_like,
+    torch.ops.higher_order.while_loop: _while_loop,
+}
+
+
+def trace(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic: Sequence[str] = ("batch",),
+) -> onnx.ModelProto:
+    """Export a module whose inputs and outputs are tensors.
+
+    Args:
+        module: without parameters that require gradients, for which the exporter would trace a
+            backward pass of each loop.
+        inputs: examples by name, in the order of the module's arguments. The exporter takes an
+            axis of length 1 for a constant.
+        outputs: names of the outputs.
+        dynamic: names of the leading axes of every input that can have any length.
+    """
+    axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
+    # messages for the developers of the exporter
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(axes for _ in inputs),
+            opset_version=OPSET,
+            custom_translation_table=TRANSLATIONS,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _strip(model.graph)
+    return model
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Remove the metadata of the exporter, which is larger than small flows and has local paths."""
+    for proto in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        proto.ClearField("metadata_props")
+        proto.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)

@@ -1,0 +1,19 @@
+"""Training: the loop, the optimizer, the objectives and distributed processes."""
+
+from training.fit.distributed import SINGLE_PROCESS, Processes
+from training.fit.gradient import fit, fit_to
+from training.fit.iterative import gaussianize
+from training.fit.likelihood import initialize_from_data
+from training.fit.objective import Loss
+from training.fit.tensorboard import tensorboard_writer
+
+__all__ = [
+    "SINGLE_PROCESS",
+    "Loss",
+    "Processes",
+    "fit",
+    "fit_to",
+    "gaussianize",
+    "initialize_from_data",
+    "tensorboard_writer",
+]

@@ -1,0 +1,43 @@
+"""Formats of run.json: its number, and how an older one is brought up to date."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training.config import SOURCE_KINDS, kind_of
+from training.errors import RunError
+
+FORMAT: Final = 2
+"""The format that is written. Format 1 has no number, and in [data] the keys of all kinds."""
+
+
+def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a run.json in today's format.
+
+    Raises:
+        RunError: a newer format.
+        KeyError, TypeError, AttributeError: a file that is none of these formats.
+    """
+    number = content.get("format", 1)
+    if not isinstance(number, int) or number > FORMAT:
+        raise RunError(
+            f"written by a newer Bijecta: format {number}, and this one reads up to {FORMAT}"
+        )
+    if number == 1:
+        recipe = content["recipe"]
+        data = _data_of_format_1(recipe["data"])
+        return {**content, "format": FORMAT, "recipe": {**recipe, "data": data}}
+    return dict(content)
+
+
+def _data_of_format_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a [data] section that its kind of source has.
+
+    The readers of format 1 ignored keys of other kinds, most of which hold their defaults.
+    """
+    kind = kind_of(data)
+    if kind not in SOURCE_KINDS:
+        return dict(data)
+    keys = {key: data[key] for key in SOURCE_KINDS[kind].model_fields if key in data}
+    if kind == "digits":  # whole numbers whatever it said
+        del keys["integers"]
+    return {"kind": kind, **keys}

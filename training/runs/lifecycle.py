@@ -1,0 +1,94 @@
+"""Opening a run or creating it, and finding the data of one."""
+
+from pathlib import Path
+
+from training.config import FILES, DataSource, Recipe, moved
+from training.data import Dataset, flow_spec, load_dataset
+from training.errors import RunError, TrainingError
+from training.runs.run import Run, RunFile
+
+
+def open_or_create(
+    folder: Path,
+    name: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    teacher: Run | None = None,
+) -> Run:
+    """Open the run in a folder, or create one.
+
+    Args:
+        folder: of the run.
+        name: of a new run.
+        recipe: that the run follows.
+        dataset: its data.
+        teacher: of a student, the run that it learns from.
+
+    Raises:
+        RunError: the folder holds a run of another recipe, other data or another teacher.
+        TrainingError: the recipe makes no flow for this data.
+    """
+    if (folder / "run.json").exists():
+        return _open(folder, recipe, dataset, teacher)
+    try:
+        if teacher is None:
+            flow = flow_spec(dataset, recipe.flow)
+        else:  # the same preprocessing and context
+            student = {"family": recipe.flow.family, "options": recipe.flow.options}
+            flow = teacher.file.flow.model_copy(update=student)
+        flow.build()
+    except ValueError as error:  # refused before there is a run of it
+        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
+    file = RunFile(
+        name=name,
+        recipe=recipe,
+        flow=flow,
+        data_sha256=dataset.sha256,
+        teacher=None if teacher is None else teacher.as_teacher(),
+    )
+    return Run.create(folder, file)
+
+
+def _open(folder: Path, recipe: Recipe, dataset: Dataset, teacher: Run | None) -> Run:
+    """Open a run that has this recipe, data and teacher."""
+    run = Run.open(folder)
+    data = _with_files_of(run.file.recipe.data, recipe.data)  # the same data may have moved
+    expected = run.file.recipe.model_copy(update={"data": data})
+    if (expected, run.file.data_sha256) != (recipe, dataset.sha256):
+        raise RunError(
+            f"{folder} holds a run of another recipe or other data: choose another --out, "
+            "or remove it"
+        )
+    taught_by = None if teacher is None else teacher.as_teacher().sha256
+    if taught_by != (None if run.file.teacher is None else run.file.teacher.sha256):
+        raise RunError(f"{folder} holds a run of another teacher: choose another --out")
+    return run
+
+
+def _with_files_of(source: DataSource, other: DataSource) -> DataSource:
+    """A source whose files are where another's are."""
+    old, new = source.model_dump(include=set(FILES)), other.model_dump(include=set(FILES))
+    moved_keys = {key for key, value in old.items() if isinstance(value, str)}
+    return source.model_copy(update={key: new[key] for key in moved_keys & new.keys()})
+
+
+def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
+    """The data of a run.
+
+    Args:
+        run: the run.
+        moved_to: where its data is now; None if it has not moved.
+
+    Raises:
+        RunError: the data there is not what the run was trained on.
+    """
+    source = run.file.recipe.data
+    if moved_to is not None:
+        source = moved(source, moved_to)
+    dataset = load_dataset(source)
+    if dataset.sha256 != run.file.data_sha256:
+        raise RunError(
+            f"{source.source} is not the data of {run.folder}: expected sha256 "
+            f"{run.file.data_sha256}, found {dataset.sha256}"
+        )
+    return dataset

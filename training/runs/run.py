@@ -1,0 +1,250 @@
+"""Run folders: the files that training writes, as safetensors and JSON, never pickle.
+
+RUN/run.json               name, recipe, flow and data, written once at the start
+RUN/weights.safetensors    the best weights so far
+RUN/state.safetensors      all that the next step depends on, to resume exactly
+RUN/log.jsonl              one line per epoch
+RUN/refused-0.safetensors  a batch without a finite loss, if one ended training
+RUN/evaluation.json        the figures of the last `bijecta evaluate`
+RUN/fidelity.json          of a student: how close it is to its teacher
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from models.flow import Flow
+from service.bundle import sha256
+from training.config import FlowSpec, Recipe
+from training.errors import RunError
+from training.files import write_atomically
+from training.runs.formats import FORMAT, upgraded
+
+
+class Teacher(BaseModel):
+    """The run that a student learns from.
+
+    Args:
+        name: of the run.
+        folder: its path.
+        sha256: checksum of its best weights.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    folder: str
+    sha256: str
+
+
+class RunFile(BaseModel):
+    """The content of run.json.
+
+    Args:
+        format: number of the format, see `training.runs.formats`.
+        name: of the run.
+        recipe: what the run follows.
+        flow: the flow that the recipe describes for the data.
+        data_sha256: checksum of the data.
+        teacher: of a student, the run that it learns from.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[2] = FORMAT
+    name: str
+    recipe: Recipe
+    flow: FlowSpec
+    data_sha256: str
+    teacher: Teacher | None = None
+
+
+@dataclass
+class Progress:
+    """How far training has got; scores in nats per row.
+
+    Args:
+        epoch: completed epochs.
+        step: completed steps of the current epoch.
+        loss: sum of the losses of the current epoch's rows so far, in nats.
+        best_epoch, best_score: the epoch after which the validation rows scored best, and the
+            score.
+        seconds: of training so far.
+        finished: whether training has ended.
+        device: what it trains on, for people.
+        scaler: state of the gradient scaler; empty if there is none.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    seconds: float = 0.0
+    finished: bool = False
+    device: str = ""
+    scaler: dict[str, float] = field(default_factory=dict)
+
+
+class Stateful(Protocol):
+    """An object with tensors to save and to restore, such as a flow."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The tensors by name."""
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor], /) -> object:
+        """Restore the tensors."""
+
+
+@dataclass
+class Run:
+    """One run folder.
+
+    Args:
+        folder: its path.
+        file: its run.json.
+        listeners: functions that are called with every new line of the log.
+    """
+
+    folder: Path
+    file: RunFile
+    listeners: list[Callable[[Mapping[str, float]], None]] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, folder: Path, file: RunFile) -> "Run":
+        """Start a run in a new or empty folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "run.json", file.model_dump_json(indent=2).encode())
+        return cls(folder, file)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            RunError: there is none, or its run.json is damaged or of a newer format.
+        """
+        path = folder / "run.json"
+        if not path.is_file():
+            raise RunError(f"no run at {folder}: `bijecta train` makes one")
+        try:
+            content = upgraded(json.loads(path.read_bytes()))
+            return cls(folder, RunFile.model_validate(content))
+        except RunError as error:
+            raise RunError(f"{path} was {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+
+    @property
+    def weights(self) -> Path:
+        """The file of the best weights."""
+        return self.folder / "weights.safetensors"
+
+    def new_flow(self) -> Flow:
+        """The run's flow with fresh weights, reproducible from the recipe's seed."""
+        torch.manual_seed(self.file.recipe.fit.seed)
+        return self.file.flow.build()
+
+    def best_flow(self) -> Flow:
+        """The run's flow with the best weights so far, in evaluation mode.
+
+        Raises:
+            RunError: there are no weights yet, or they do not fit the flow.
+        """
+        flow = self.new_flow()
+        self._check_weights()
+        try:
+            flow.load_state_dict(load_file(self.weights))
+        except (SafetensorError, RuntimeError) as error:
+            raise RunError(f"{self.weights} is damaged: {error}") from None
+        return flow.eval()
+
+    def as_teacher(self) -> Teacher:
+        """Describe this run as the run.json of a student does.
+
+        Raises:
+            RunError: it has no weights yet.
+        """
+        self._check_weights()
+        folder = str(self.folder.resolve())
+        return Teacher(name=self.file.name, folder=folder, sha256=sha256(self.weights))
+
+    def _check_weights(self) -> None:
+        if not self.weights.is_file():
+            raise RunError(f"{self.folder} has no weights yet: let `bijecta train` go on")
+
+    def teacher(self) -> "Run":
+        """The run that this student learns from.
+
+        Raises:
+            RunError: it no longer exists, or has other weights now.
+        """
+        teacher = self.file.teacher
+        assert teacher is not None
+        run = Run.open(Path(teacher.folder))
+        if run.as_teacher().sha256 != teacher.sha256:
+            raise RunError(f"{teacher.folder} has other weights than when {self.folder} began")
+        return run
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Save these weights as the best so far."""
+        write_atomically(self.weights, save(dict(weights)))
+
+    def save_state(self, progress: Progress, **objects: Stateful) -> None:
+        """Save all that the next step depends on: each object's tensors under its name."""
+        tensors = {
+            f"{prefix}.{name}": value
+            for prefix, stateful in objects.items()
+            for name, value in stateful.state_dict().items()
+        }
+        metadata = {"progress": json.dumps(asdict(progress))}
+        write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
+
+    def load_state(self, **objects: Stateful) -> Progress:
+        """Restore what `save_state` saved; a fresh Progress if nothing was saved yet.
+
+        Raises:
+            RunError: the file is damaged or of another flow.
+        """
+        path = self.folder / "state.safetensors"
+        if not path.is_file():
+            return Progress()
+        try:
+            with safe_open(path, "pt") as file:
+                progress = Progress(**json.loads(file.metadata()["progress"]))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            for name, stateful in objects.items():
+                prefix = f"{name}."
+                stateful.load_state_dict(
+                    {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                )
+        except (SafetensorError, RuntimeError, LookupError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+        return progress
+
+    def log(self, line: Mapping[str, float]) -> None:
+        """Add a line to the log."""
+        for listener in self.listeners:
+            listener(line)
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def rewind_log(self, epoch: int) -> None:
+        """Drop the lines of the epochs that are about to be run again.
+
+        Args:
+            epoch: the last epoch whose line stays.
+        """
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        # a killed process may leave its last line incomplete, but only after the saved epoch
+        kept = lines[:epoch]
+        write_atomically(path, "".join(line + "\n" for line in kept).encode())
