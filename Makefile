@@ -13,9 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-slow \
-    release-check lint \
-    format
+.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
+    test-deep gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,13 +53,26 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not slow" --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4
 
-test-slow: store ## Check the trained models of STORE against their bars (minutes)
-	STORE="$(STORE)" $(BIN)/pytest -m slow
+test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
+	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
+
+test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
+	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile=deep \
+	    --numprocesses auto --maxprocesses 4
+
+gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
+	$(BIN)/pytest -m gpu
 
 release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
+
+docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
+	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
+
+notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
+	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md
 
 lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .

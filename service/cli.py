@@ -8,9 +8,6 @@ from functools import partial
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, Any
 
-from service import settings
-from service.settings import Settings, SettingsError
-
 if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
@@ -19,44 +16,48 @@ TRAINING = ("train", "distill", "evaluate", "export")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `bijecta`; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="bijecta", description="Train normalizing flows and serve them over HTTP."
     )
     parser.add_argument("--version", action="version", version=version("bijecta"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
-    for entry_point in entry_points(group="bijecta.commands"):
-        try:
-            entry_point.load()(commands)
-        except ModuleNotFoundError:  # an image that holds the service and nothing else
-            for name in TRAINING:
-                commands.add_parser(name, help="not in this install").set_defaults(handler=_absent)
-    # what follows a command that is absent is of no interest
-    parsed, unknown = parser.parse_known_args(
-        _as_flags(sys.argv[1:] if arguments is None else arguments)
+    serve = commands.add_parser(
+        "serve",
+        help="answer HTTP requests for the bundles of a store",
+        description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
     )
+    if arguments[:1] == ["serve"]:
+        arguments = _add_flags(serve, arguments)
+    else:
+        _add_training(commands)
+    # the arguments of an absent command are not looked at
+    parsed, unknown = parser.parse_known_args(arguments)
     if unknown and parsed.handler is not _absent:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     code: int = parsed.handler(parsed)
     return code
 
 
-def _as_flags(arguments: list[str]) -> list[str]:
-    """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
-    booleans = {
-        f"--{name.replace('_', '-')}"
-        for name, field in Settings.model_fields.items()
-        if field.annotation is bool
-    }
-    flags: list[str] = []
-    for argument in arguments:
-        last = flags[-1] if flags else ""
-        if last in booleans and argument.lower() in ("true", "false"):
-            flags[-1] = last if argument.lower() == "true" else f"--no-{last.removeprefix('--')}"
-            print(f"bijecta: {last} {argument} is now {flags[-1]}", file=sys.stderr)
-        else:
-            flags.append(argument)
-    return flags
+def _add_flags(serve: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
+    """Add the settings to the parser of `serve`; returns the arguments, booleans as flags.
+
+    Only `serve` does it: importing pydantic-settings takes 0.2 s of a CPU, all the rest 0.1 s.
+    """
+    from service.settings import add_flags, as_flags
+
+    serve.set_defaults(handler=partial(_serve, add_flags(serve)))
+    return as_flags(arguments)
+
+
+def _add_training(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what training registers, or what says that it is not installed."""
+    for entry_point in entry_points(group="bijecta.commands"):
+        try:
+            entry_point.load()(commands)
+        except ModuleNotFoundError:  # an image that holds the service and nothing else
+            for name in TRAINING:
+                commands.add_parser(name, help="not in this install").set_defaults(handler=_absent)
 
 
 def _absent(_: argparse.Namespace) -> int:
@@ -64,25 +65,17 @@ def _absent(_: argparse.Namespace) -> int:
     return 1
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="answer HTTP requests for the bundles of a store",
-        description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
-    )
-    serve.set_defaults(handler=partial(_serve, settings.add_flags(serve)))
-
-
 def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> int:
     from service.http import Process
     from service.runtime import DeviceError
     from service.server import Server
+    from service.settings import SettingsError, load
 
-    # until uvicorn takes over: in a container, process 1 ignores what it has no handler for
+    # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        server = Server(settings.load(flags, arguments))
+        server = Server(load(flags, arguments))
     except (SettingsError, DeviceError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1

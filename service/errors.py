@@ -129,8 +129,8 @@ class UnavailableError(ServiceError):
         self.headers = {"Retry-After": str(retry_after)}
 
 
-class BatcherFailedError(ServiceError):
-    """A model whose threads have died."""
+class OutOfOrderError(ServiceError):
+    """A model whose threads have failed, or that has been unloaded."""
 
     status, reason = 503, "out-of-order"
 

@@ -1,4 +1,4 @@
-"""Everything one running server owns, and where it is between its start and its end."""
+"""Everything one running server owns, and its state between start and end."""
 
 import asyncio
 import logging
@@ -33,14 +33,14 @@ class Server:
         self.failure: BundleError | DeviceError | None = None
         """Why it could not start."""
         self.draining = False
-        """Whether it answers only because callers have not all gone elsewhere."""
+        """Whether it is about to stop, and answers the callers that still come."""
         self.on_failure: Callable[[], None] = lambda: None
-        """Called where it cannot start."""
+        """Called when it cannot start."""
         self._started = False
-        own = by_model(settings)
+        model_settings = by_model(settings)
         loader = Loader(
             Device.choose(settings.device),
-            lambda name: own.get(name, settings),
+            lambda name: model_settings.get(name, settings),
             self.metrics,
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
@@ -53,7 +53,7 @@ class Server:
         return self._started and not self.draining and all(m.engine.healthy for m in models)
 
     def check_started(self) -> None:
-        """See that questions can be answered.
+        """Check that the models are loaded.
 
         Raises:
             UnavailableError: the models are still being loaded.
@@ -63,16 +63,17 @@ class Server:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Load the store, beside whatever else goes on, and look after it."""
-        task = asyncio.create_task(self._look_after())
+        """Load the store and watch its folder in a task; close every model at the end."""
+        task = asyncio.create_task(self._watch_store())
         try:
             yield
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            self.store.close()
 
-    async def _look_after(self) -> None:
+    async def _watch_store(self) -> None:
         try:
             await self.store.refresh()
             self._check_has_models()
@@ -89,7 +90,11 @@ class Server:
                 log.exception("the store could not be looked through")
 
     def _check_has_models(self) -> None:
-        """See that there is something to serve, now or later."""
+        """Check that there is something to serve, now or later.
+
+        Raises:
+            BundleError: no bundle could be loaded, or the default model is not among them.
+        """
         store, folder = self.store, self.settings.store
         if not store.models and not self.settings.poll_seconds:
             reasons = [e.refused for versions in store.entries.values() for e in versions.values()]

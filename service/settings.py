@@ -4,9 +4,10 @@
 """
 
 import argparse
+import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,6 +84,11 @@ class Settings(BaseSettings, ModelSettings):
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
         default=30, description="after that, time for requests in progress to be answered"
     )
+    gc_policy: Literal["timed", "python"] = Field(
+        default="timed",
+        description="when Python's collector looks for reference cycles: timed, once a second at "
+        "most and for a fiftieth of the time; python, as Python does by itself",
+    )
     model_settings: Path | None = Field(
         default=None,
         description="TOML file with a table of threads, batch_rows, queue_rows by model",
@@ -111,7 +117,22 @@ def add_flags(parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_hide_none_type=True,
+        add_argument_method=_add_argument,
     )
+
+
+def as_flags(arguments: list[str]) -> list[str]:
+    """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
+    booleans = {_flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
+    flags: list[str] = []
+    for argument in arguments:
+        last = flags[-1] if flags else ""
+        if last in booleans and argument.lower() in ("true", "false"):
+            flags[-1] = last if argument.lower() == "true" else f"--no-{last.removeprefix('--')}"
+            print(f"bijecta: {last} {argument} is now {flags[-1]}", file=sys.stderr)
+        else:
+            flags.append(argument)
+    return flags
 
 
 def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settings:
@@ -128,8 +149,9 @@ def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settin
         return Settings(_cli_settings_source=flags(parsed_args=arguments))  # type: ignore[call-arg]
     except ValidationError as error:
         raise SettingsError("; ".join(map(_readable, error.errors()))) from None
-    except pydantic_settings.SettingsError as error:  # a value that is not JSON, where it has to be
-        raise SettingsError(str(error)) from None
+    except pydantic_settings.SettingsError:  # of the one setting that is read as JSON
+        expected = 'models: expected JSON such as {"digits-maf": {"threads": 2}}'
+        raise SettingsError(f"{expected} (--models, {PREFIX}MODELS)") from None
 
 
 def by_model(settings: Settings) -> dict[str, ModelSettings]:
@@ -156,7 +178,17 @@ def by_model(settings: Settings) -> dict[str, ModelSettings]:
         raise SettingsError(f"{path}: {error}") from None
 
 
+def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
+    """Add a flag; its help does not name a default of None, which the text describes."""
+    options["help"] = options["help"].replace(" (default: None)", "").replace(" (default: {})", "")
+    parser.add_argument(*names, **options)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
 def _readable(error: Any) -> str:
     """One error, with the flag and the variable of its setting."""
     field = str(error["loc"][0])
-    return f"{readable(error)} (--{field.replace('_', '-')}, {PREFIX}{field.upper()})"
+    return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"

@@ -15,12 +15,14 @@ import torch
 from filelock import FileLock
 
 from tests.helpers.bundles import slug, write_bundle
+from tests.helpers.examples import register_profiles
 from tests.helpers.recipes import RECIPES, recipe_text, run_for_each_recipe, write_lifted_moons
 from tests.helpers.servers import Serve, Served
 
 # the processes of a test run share the cores: more threads would wait for each other
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+register_profiles()
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
 
 

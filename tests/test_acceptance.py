@@ -1,4 +1,4 @@
-"""What the trained models of a store must reach; `make test-slow` trains them first."""
+"""What the trained models of a store must reach; `make test-long` trains them first."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from tests.helpers.servers import Serve
 from training.config import recipe
 from training.data import load as data
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 DIGITS = ("digits-nice", "digits-realnvp", "digits-maf")
 MOONS = ("moons-maf", "moons-iaf")

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.pages import ALL_BLOCKS, Block, commands
 from tests.helpers.servers import Serve, Served
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 LONG = [block for block in ALL_BLOCKS if block.check == "make test-long"]
 

@@ -5,20 +5,20 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from service.settings import Settings
 from tests.helpers.pages import ALL_BLOCKS, PAGES, ROOT, Block, commands
-from training.config import Recipe
+from training.config import load_recipe, load_student
 
 # What runs blocks beside `make test`; a test or a target of that name does.
-CHECKS = ("make test", "make test-long", "make store", ".ci/run")
+CHECKS = ("make test", "make test-long", "make store", "make docker-check", ".ci/run")
 
 # Blocks that nothing runs, by a line of theirs, and why. They are parsed all the same.
 NOT_RUN = {
-    "docker compose up --build": "needs Docker",
-    "docker build -f deploy/Dockerfile": "needs Docker",
+    "bijecta-gpu": "needs a GPU and the network",
     "pip install ./service/client": "make release-check installs the wheel of the same folder",
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
     "make zoo-models ZOO=mnist-glow": "takes hours and the published data",
@@ -69,8 +69,13 @@ def test_every_block_is_run_by_something_or_is_a_known_exception(block: Block) -
 @pytest.mark.parametrize(
     "block", [b for b in ALL_BLOCKS if b.language == "toml" and not b.file], ids=str
 )
-def test_recipes_are_sound(block: Block) -> None:
-    Recipe.model_validate(tomllib.loads(block.text))
+def test_recipes_are_sound(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(block.text)
+    if "distill" in tomllib.loads(block.text):
+        load_student(str(path), load_recipe("digits-maf"))
+    else:
+        load_recipe(str(path), tmp_path / "rows.csv")
 
 
 @pytest.mark.parametrize(
@@ -114,4 +119,5 @@ def test_the_targets_named_on_pages_are_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in PAGES:
         named = re.findall(r"`make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"))
-        assert not set(named) - targets, page
+        gone = {"test-slow"} if page == "CHANGELOG.md" else set()
+        assert not set(named) - targets - gone, page

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.bijection import Bijection, sum_event
 from models.layers.linear import rotation
 from models.networks import Conditioner, Parameters
-from models.numerics import Tensors, scan_loop, solve
+from models.numerics import Tensors, find_root, scan_loop
 
 # Constrained slopes lie within e^±3, 0.05 … 20, whatever the parameters. This bounds the digits
 # that the inverse of an equation can lose.
@@ -232,7 +232,12 @@ def _root(target: Tensor, c: Tensor) -> Tensor:
         h = torch.tanh(a)
         return a + c * h, 1 + c * (1 - h * h)
 
-    return solve(equation, target, target - c.abs(), target + c.abs())
+    # where tanh is nearly linear, and where it is nearly ±1, this is nearly the root
+    start = target - c * torch.tanh(target / (1 + c.clamp(min=0)))
+    rounding = torch.finfo(target.dtype).eps * (target.abs() + c.abs())
+    # of tanh = ±1 it is target ∓ c, and inside the bracket all the same
+    reach = c.abs() + 4 * rounding
+    return find_root(equation, target, target - reach, target + reach, start, rounding)
 
 
 def _log_slope(c: Tensor, h: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
 from models.numerics.folding import fold
 from models.numerics.mixtures import GaussianMixture, LogisticMixture
 from models.numerics.normal_logistic import log_sigmoid
-from models.numerics.root_finding import solve
+from models.numerics.root_finding import find_root
 from models.numerics.splines import Knots, RationalQuadratic, spline, spline_inverse
 from models.numerics.univariate import Additive, Affine, UnivariateMap
 
@@ -29,12 +29,12 @@ __all__ = [
     "Tensors",
     "UnivariateMap",
     "convolve",
+    "find_root",
     "fixed_point",
     "fold",
     "log_sigmoid",
     "misses_target",
     "scan_loop",
-    "solve",
     "solve_by_rows",
     "solve_jacobi",
     "spline",

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
-from models.numerics.root_finding import solve
+from models.numerics.root_finding import find_root
 
 # log-scales stay within this of where they start, by bound · tanh(raw / bound)
 _BOUND = 4.0
@@ -60,19 +60,30 @@ class _Mixture(ABC):
         return z, log_slope + log_normal
 
     def decode(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """z, theta (…, size) → x, log|dx/dz|, by a bracketed root (`roots.solve`)."""
+        """z, theta (…, size) → x, log|dx/dz|, by a bracketed root (`find_root`)."""
         y, log_logistic = logistic_from_normal(z) if self.normal else (z, torch.zeros_like(z))
         components = self._components(theta)
-        _, mean, log_scale = components
+        log_weight, mean, log_scale = components
         # all components' CDFs are below F(x) left of their lowest quantile, above right of the top
         quantile = mean + torch.exp(log_scale) * self._standard_quantile(z, y)[..., None]
+
+        digit = torch.finfo(y.dtype).eps
 
         def logit_cdf(x: Tensor) -> tuple[Tensor, Tensor]:
             value, log_slope = self._logit_cdf(x, *components)
             # a flatter place says less about x than y's last digit: no step is worth more
-            return value, torch.exp(log_slope).clamp(min=torch.finfo(x.dtype).eps)
+            return value, torch.exp(log_slope).clamp(min=digit)
 
-        x = solve(logit_cdf, y, quantile.amin(-1), quantile.amax(-1))
+        x = find_root(
+            logit_cdf,
+            y,
+            quantile.amin(-1),
+            quantile.amax(-1),
+            # of one component it is the root, of like components near it
+            start=(torch.exp(log_weight) * quantile).sum(-1),
+            # log F or log(1 − F) is as large as y, the other of the two of size 1 at most
+            rounding=digit * (1 + y.abs()),
+        )
         return x, log_logistic - self._logit_cdf(x, *components)[1]
 
     def _components(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from service.runtime import CUDA, Device
 from service.types import Arrays
@@ -21,18 +22,25 @@ class OnnxGraph:
     """
 
     def __init__(self, path: Path, device: Device) -> None:
-        self._session = device.session(path)
-        self.provider: str = self._session.get_providers()[0]
+        session = device.session(path)
+        self.provider: str = session.get_providers()[0]
+        self._session: onnxruntime.InferenceSession | None = session
 
-    def __call__(self, feeds: Arrays, wanted: Sequence[str]) -> Arrays:
-        """Inputs by name → the wanted outputs by name, row for row."""
+    def __call__(self, feeds: Arrays, output_names: Sequence[str]) -> Arrays:
+        """Inputs by name → the outputs of these names, row for row."""
+        if self._session is None:
+            raise RuntimeError("the session has been closed")
         rows = len(next(iter(feeds.values())))
         # a GPU keeps memory for every size that it has seen: let these be few
         padded = 1 << (rows - 1).bit_length() if self.provider == CUDA else rows
         if padded > rows:
             feeds = {name: _padded(values, padded) for name, values in feeds.items()}
-        outputs = self._session.run(list(wanted), feeds)
-        return {name: output[:rows] for name, output in zip(wanted, outputs, strict=True)}
+        outputs = self._session.run(list(output_names), feeds)
+        return {name: output[:rows] for name, output in zip(output_names, outputs, strict=True)}
+
+    def close(self) -> None:
+        """Give the session's memory back, whoever still refers to this graph."""
+        self._session = None
 
 
 def _padded(values: np.ndarray, rows: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The HTTP application, and the process that serves it."""
 
-from service.http.lifecycle import Process
+from service.http.graceful_shutdown import Process
 
 __all__ = [
     "Process",

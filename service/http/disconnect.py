@@ -1,13 +1,16 @@
 """What a request's `receive` says at once, and whether its caller has left meanwhile.
 
-Both step an awaitable by hand, which no ASGI specification promises to work, for what it saves: a
-task of its own for every request costs a fifth of all the CPU time that a request of a small flow
-takes. `receive_at_once` makes one step and, where the message is not there yet, goes on with an
-ordinary `await` of the same awaitable: it is right with every server. `DepartureWatch` steps from
+Both step an awaitable by hand, which no ASGI specification promises to work. The alternative for
+the watch is a task for every request, which takes 3 to 5 % of the CPU time of a request of a small
+flow: without it a server answered 1.05 times the requests per CPU second (95 %: 1.01 to 1.10; 150
+paired bursts of 640 requests by 32 connections).
+
+`receive_at_once` makes one step and, where the message is not there yet, goes on with an ordinary
+`await` of the same awaitable: it is right with every server. `DepartureWatch` steps from
 callbacks, outside of any task, which timeouts and cancel scopes inside of a `receive` would not
-survive: it does so with uvicorn, whose `receive` waits for one future and for nothing else, and has
-a task with every other server, or where uvicorn's first wait is no future. Tested on uvicorn and
-hypercorn.
+survive. It does so with uvicorn, whose `receive` waits for one future and for nothing else. With
+every other server, and where uvicorn's first wait is no future, it has a task. Tested on uvicorn
+and hypercorn.
 """
 
 import asyncio
@@ -116,6 +119,7 @@ class DepartureWatch:
         self._is_closed = True
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # which will refer to this watch by its traceback
         else:
             self._receiving.close()
 

@@ -6,10 +6,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.bundle import Manifest
 from service.codecs import AnswerStream, Codec
 from service.http.disconnect import DepartureWatch
 from service.operations import AnswerPieces
+from service.store import Lease, Model
 from service.types import Arrays
 
 
@@ -20,7 +20,7 @@ class StreamingAnswer(Response):
 
     Args:
         codec: which writes it.
-        manifest: of the model that answers.
+        model: which answers; it is leased until the answer has been sent.
         stream: of the codec.
         pieces: of the answer.
         first: the first of them, which has come.
@@ -30,13 +30,13 @@ class StreamingAnswer(Response):
     def __init__(
         self,
         codec: Codec,
-        manifest: Manifest,
+        model: Model,
         stream: AnswerStream,
         pieces: AnswerPieces,
         first: Arrays,
         watch: DepartureWatch,
     ) -> None:
-        headers = codec.headers(manifest, pieces.seed)
+        headers = codec.headers(model.manifest, pieces.seed)
         super().__init__(media_type=codec.media_type, headers=headers)
         self._stream = stream
         self._pieces = pieces.arrays
@@ -47,6 +47,7 @@ class StreamingAnswer(Response):
             del self.headers["content-length"]  # it comes in chunks
         else:
             self.headers["content-length"] = str(length)
+        self._lease = Lease(model)  # last: what fails above has nobody to release it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
@@ -57,6 +58,7 @@ class StreamingAnswer(Response):
                 await self._send_pieces(send)
         finally:
             self._watch.close()
+            self._lease.release()
 
     async def _send_pieces(self, send: Send) -> None:
         arrays = self._first

@@ -1,7 +1,6 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
 from typing import Protocol
-from weakref import ref
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,12 +14,12 @@ from prometheus_client import (
 
 from service.bundle import Manifest
 from service.errors import ServiceError
-from service.metrics.histogram import Histogram
+from service.metrics import series
+from service.metrics.histogram import Histogram, Series
+from service.metrics.series import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-ROWS = tuple(4**k for k in range(9))
 
 
 class HasDepth(Protocol):
@@ -33,97 +32,48 @@ class HasDepth(Protocol):
 
 
 class Metrics:
-    """The metrics of one server, in a registry of their own."""
+    """The metrics of one server, in a registry of their own; `series` has their table."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        self.requests = Counter(
-            "bijecta_requests_total", "Requests answered.", ["endpoint", "code"], registry=registry
-        )
-        self.failures = Counter(
-            "bijecta_request_failures_total",
-            "Requests refused or failed.",
-            ["endpoint", "reason"],
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "bijecta_request_duration_seconds",
-            "From the head of a request to the end of its answer.",
-            ["endpoint"],
-            SECONDS,
-        )
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = self._counter(series.REQUESTS)
+        self.failures = self._counter(series.FAILURES)
+        self.request_seconds = self._histogram(series.REQUEST_SECONDS)
         self.in_flight = 0
-        Gauge(
-            "bijecta_inflight_requests", "Requests being answered now.", registry=registry
-        ).set_function(lambda: self.in_flight)
-        self.rows = Histogram(
-            "bijecta_request_rows",
-            "Rows of an answer.",
-            ["endpoint", "model"],
-            ROWS,
-        )
-        self.batch_rows = Histogram(
-            "bijecta_batch_rows",
-            "Rows of a run of a graph.",
-            ["model", "graph"],
-            tuple(2**k for k in range(15)),
-        )
-        self.batch_seconds = Histogram(
-            "bijecta_batch_duration_seconds",
-            "Time that a run of a graph takes.",
-            ["model", "graph"],
-            SECONDS,
-        )
-        self.queue_seconds = Histogram(
-            "bijecta_queue_duration_seconds",
-            "Time that a request waits for its first run.",
-            ["model", "graph"],
-            SECONDS,
-        )
-        self.queue_rows = Gauge(
-            "bijecta_queue_rows",
-            "Rows ahead of a new request.",
-            ["model", "graph"],
-            registry=registry,
-        )
-        self.non_finite = Counter(
-            "bijecta_nonfinite_outputs_total",
-            "Rows whose answer was not a number.",
-            ["model"],
-            registry=registry,
-        )
-        self.model_info = Gauge(
-            "bijecta_model_info",
-            "1 for each loaded model.",
-            ["model", "version", "family", "provider"],
-            registry=registry,
-        )
-        for histogram in (
-            self.duration,
-            self.rows,
-            self.batch_rows,
-            self.batch_seconds,
-            self.queue_seconds,
-        ):
-            registry.register(histogram)
-        self.queues: dict[tuple[str, str], list[ref[HasDepth]]] = {}
+        self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
+        self.rows = self._histogram(series.REQUEST_ROWS)
+        self.run_rows = self._histogram(series.RUN_ROWS)
+        self.run_seconds = self._histogram(series.RUN_SECONDS)
+        self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
+        self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self.non_finite = self._counter(series.NON_FINITE)
+        self.model_info = self._gauge(series.MODEL_INFO)
+        self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
-        self._durations = {OTHER: self.duration.labels(OTHER)}
+        self._durations = {OTHER: self.request_seconds.labels(OTHER)}
 
     def add_endpoint(self, name: str) -> None:
         """Begin the series of an endpoint, which are all there from the start, at zero."""
-        self._durations[name] = self.duration.labels(name)
+        self._durations[name] = self.request_seconds.labels(name)
         self.requests.labels(name, "200")
         for kind in ServiceError.__subclasses__():
             self.failures.labels(name, kind.reason)
 
     def queue(self, model: str, graph: str) -> "QueueMetrics":
-        """Where a model's queue for a graph is recorded."""
-        return QueueMetrics(self, model, graph)
+        """The metrics of a model's queue for one graph."""
+        queues = self._queues.setdefault((model, graph), [])
+        # a model's versions share the series
+        self.queue_rows.labels(model, graph).set_function(lambda: sum(q.depth for q in queues))
+        return QueueMetrics(
+            rows=self.run_rows.labels(model, graph),
+            seconds=self.run_seconds.labels(model, graph),
+            waits=self.queue_seconds.labels(model, graph),
+            queues=queues,
+        )
 
     def loaded(self, manifest: Manifest, provider: str) -> None:
         """State that a model is loaded."""
@@ -131,11 +81,17 @@ class Metrics:
         self.model_info.labels(*_info(manifest, provider)).set(1)
 
     def unloaded(self, manifest: Manifest, provider: str) -> None:
-        """State it no more."""
+        """State that a model is loaded no more."""
         self.model_info.remove(*_info(manifest, provider))
 
     def answered(self, endpoint: str, code: int, seconds: float) -> None:
-        """A request was answered with a status, 0 for none, so long after its head came."""
+        """A request was answered.
+
+        Args:
+            endpoint: its label.
+            code: status of the answer; 0 where there was none.
+            seconds: from the head of the request to the end of the answer.
+        """
         if (requests := self._requests.get((endpoint, code))) is None:
             requests = self.requests.labels(endpoint, str(code) if code else "none")
             self._requests[endpoint, code] = requests
@@ -143,43 +99,59 @@ class Metrics:
         self._durations[endpoint].observe(seconds)
 
     def request_rows(self, endpoint: str, model: str, rows: int) -> None:
-        """An answer of so many rows."""
+        """An answer of that many rows."""
         self.rows.labels(endpoint, model).observe(rows)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
 
+    def _counter(self, spec: MetricSpec) -> Counter:
+        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: MetricSpec) -> Gauge:
+        return Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: MetricSpec) -> Histogram:
+        histogram = Histogram(spec.name, spec.help, spec.labels, spec.bounds)
+        self.registry.register(histogram)
+        return histogram
+
 
 class QueueMetrics:
-    """What becomes of one queue, as `service.engine` tells its observer.
+    """The metrics of one queue, which reports to it.
 
     Args:
-        metrics: where it is recorded.
-        model, graph: its labels.
+        rows: of batches.
+        seconds: of batches.
+        waits: seconds that requests wait.
+        queues: whose depths are added up: of every loaded version of the model.
     """
 
-    def __init__(self, metrics: Metrics, model: str, graph: str) -> None:
-        self._rows = metrics.batch_rows.labels(model, graph)
-        self._seconds = metrics.batch_seconds.labels(model, graph)
-        self._waited = metrics.queue_seconds.labels(model, graph)
-        self._depth = metrics.queue_rows.labels(model, graph)
-        self._queues = metrics.queues.setdefault((model, graph), [])
+    def __init__(
+        self, rows: Series, seconds: Series, waits: Series, queues: list[HasDepth]
+    ) -> None:
+        self._rows = rows
+        self._seconds = seconds
+        self._waits = waits
+        self._queues = queues
 
     def batch(self, rows: int, seconds: float) -> None:
-        """A batch of so many rows took the device so long."""
+        """A batch of that many rows took the device that many seconds."""
         self._rows.observe(rows)
         self._seconds.observe(seconds)
 
     def waited(self, seconds: float) -> None:
-        """A request waited so long until the device took its first rows."""
-        self._waited.observe(seconds)
+        """A request waited that many seconds until the device took its first rows."""
+        self._waits.observe(seconds)
 
     def watch(self, queue: HasDepth) -> None:
-        """State how many rows wait in a queue, and in those of the model's other versions."""
-        queues = self._queues
-        queues[:] = [known for known in queues if known() is not None] + [ref(queue)]
-        self._depth.set_function(lambda: sum(q.depth for known in queues if (q := known())))
+        """Add a queue's depth to the gauge, until `unwatch`."""
+        self._queues.append(queue)
+
+    def unwatch(self, queue: HasDepth) -> None:
+        """Take a queue's depth out of the gauge."""
+        self._queues.remove(queue)
 
 
 def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:

@@ -14,7 +14,7 @@ from service.errors import (
     readable,
 )
 from service.open_inference.infer import PROTOCOL_MODELS, ProtocolModel, split_name
-from service.store import Entry, Model, Store
+from service.store import Entry, Lease, Model, Store
 
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = [
@@ -55,8 +55,8 @@ class ModelRepository:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, name: str, version: str) -> tuple[Model, ProtocolModel]:
-        """The flow and the model of the protocol that a name means.
+    async def find(self, name: str, version: str) -> tuple[Lease[Model], ProtocolModel]:
+        """A lease of the flow, and the model of the protocol, that a name means.
 
         Args:
             name: of the model of the protocol.
@@ -74,37 +74,42 @@ class ModelRepository:
 
     async def metadata(self, name: str, version: str) -> dict[str, Any]:
         """Inputs and outputs of a model of the protocol, and the versions that answer."""
-        model, protocol_model = await self.find(name, version)
-        entries = self._store.entries.get(model.manifest.name, {})
-        return {
-            "name": name,
-            "versions": [str(v) for v, entry in sorted(entries.items()) if entry.model],
-            "platform": PLATFORM,
-            "inputs": protocol_model.inputs(model),
-            "outputs": protocol_model.described_outputs(model),
-        }
+        lease, protocol_model = await self.find(name, version)
+        with lease as model:
+            entries = self._store.entries.get(model.manifest.name, {})
+            return {
+                "name": name,
+                "versions": [str(v) for v, entry in sorted(entries.items()) if entry.model],
+                "platform": PLATFORM,
+                "inputs": protocol_model.inputs(model),
+                "outputs": protocol_model.described_outputs(model),
+            }
 
     async def config(self, name: str, version: str) -> dict[str, Any]:
         """The same in the words of Triton's model configuration."""
-        model, protocol_model = await self.find(name, version)
+        lease, protocol_model = await self.find(name, version)
+        with lease as model:
+            inputs, outputs = protocol_model.inputs(model), protocol_model.described_outputs(model)
         return {
             "name": name,
             "platform": PLATFORM,
             "backend": "onnxruntime",
             "max_batch_size": 0,  # the sides below include that of the rows
-            "input": [_configured(tensor) for tensor in protocol_model.inputs(model)],
-            "output": [_configured(tensor) for tensor in protocol_model.described_outputs(model)],
+            "input": [_configured(tensor) for tensor in inputs],
+            "output": [_configured(tensor) for tensor in outputs],
         }
 
     async def is_ready(self, name: str, version: str) -> bool:
         """Whether a model answers."""
-        model, _ = await self.find(name, version)
-        return model.engine.healthy
+        lease, _ = await self.find(name, version)
+        with lease as model:
+            return model.engine.healthy
 
     async def statistics(self, name: str, version: str) -> dict[str, Any]:
         """What a model has done since it was loaded; decode and sample share a graph."""
-        model, protocol_model = await self.find(name, version)
-        return {"model_stats": [_statistics(model, protocol_model)]}
+        lease, protocol_model = await self.find(name, version)
+        with lease as model:
+            return {"model_stats": [_statistics(model, protocol_model)]}
 
     def all_statistics(self) -> dict[str, Any]:
         """What each model that is loaded has done since it was."""

@@ -59,7 +59,7 @@ class Operations:
     """The five questions, with the limits and metrics of one server.
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
-    `Batcher.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
+    `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
     many of them, and `NonFiniteOutputError` for a row whose answer is not a number.
     """
 

@@ -1,11 +1,12 @@
 """onnxruntime's sessions and devices."""
 
 from service.runtime.cpus import granted_cpus
-from service.runtime.devices import CUDA, Device, DeviceError
+from service.runtime.devices import CUDA, Device, DeviceError, session_options
 
 __all__ = [
     "CUDA",
     "Device",
     "DeviceError",
     "granted_cpus",
+    "session_options",
 ]

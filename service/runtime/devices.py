@@ -43,7 +43,7 @@ class Device:
                 `cuda`, or `cuda:n`, the GPU of that number.
 
         Raises:
-            DeviceError: it makes no sense, or names a GPU and this onnxruntime knows none.
+            DeviceError: it is no specification, or names a GPU and this onnxruntime knows none.
         """
         if not (match := SPECIFICATION.fullmatch(specification)):
             raise DeviceError(
@@ -60,7 +60,7 @@ class Device:
         return cls("cpu", threads=number or granted_cpus())
 
     def runs(self, threads: int | None) -> int:
-        """How many runs of a model there should be at a time, where so many threads are wished."""
+        """Runs of a model at a time; `threads` is how many the settings ask for, if they do."""
         return 1 if self.kind == "cuda" else threads or self.threads
 
     def session(self, path: Path) -> onnxruntime.InferenceSession:
@@ -69,13 +69,7 @@ class Device:
         Raises:
             DeviceError: a GPU was asked for, and onnxruntime could not use it.
         """
-        options = onnxruntime.SessionOptions()
-        # Rows are divided between runs instead: less to wait for. And a number, or onnxruntime
-        # pins threads to CPUs that a container may not have.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options = session_options()
         if self.kind == "cpu":
             return onnxruntime.InferenceSession(path, options, providers=[CPU])
         onnxruntime.preload_dlls()
@@ -89,6 +83,21 @@ class Device:
                 "install 'bijecta[cuda]' brings these two); device auto or cpu starts without"
             )
         return session
+
+
+def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
+    """Onnxruntime's settings of a session that uses no more than that many threads of the CPU.
+
+    The engine divides rows between runs of one thread each: less to wait for. And a number, or
+    onnxruntime pins threads to CPUs that a container may not have.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # threads that spin on would take the CPUs from whoever runs next
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
 
 
 def cuda_options(index: int) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """The models that a server holds, loaded from a folder of bundles."""
 
+from service.store.lease import Lease
 from service.store.loader import Loader, Model
 from service.store.store import Entry, Store
 
 __all__ = [
     "Entry",
+    "Lease",
     "Loader",
     "Model",
     "Store",

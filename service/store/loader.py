@@ -1,8 +1,7 @@
 """One version of one bundle, loaded: trusted, warm, ready to answer."""
 
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from service.engine import Engine
 from service.metrics import Metrics
 from service.runtime import Device
 from service.settings import ModelSettings
+from service.store.lease import LeaseCount
 from service.types import Float32
 
-# Nats per dimension by which a device may be off: what an export may be.
-SELF_TEST = 1e-4
+# By how much log_prob on a device may differ from the exporter's: as much as an export may.
+SELF_TEST_NATS_PER_DIM = 1e-4
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,7 @@ class Loader:
             engine.close()
             raise
         size = sum((folder / name).stat().st_size for name in manifest.files)
-        model = Model(manifest, engine, size)
-        # requests that hold it finish on it; the last of them lets it go
-        weakref.finalize(model, engine.close)
-        return model
+        return Model(manifest, engine, size)
 
 
 def _self_test(manifest: Manifest, engine: Engine) -> None:
@@ -63,28 +60,35 @@ def _self_test(manifest: Manifest, engine: Engine) -> None:
     if test is None:
         return
     x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
-    given = None if test.context is None else np.array([test.context], np.float32)
-    found = float(engine.try_encode(x, given)["log_prob"][0])
-    if not abs(found - test.log_prob) <= SELF_TEST * manifest.dimensions:
+    context = None if test.context is None else np.array([test.context], np.float32)
+    log_prob = float(engine.try_encode(x, context)["log_prob"][0])
+    if not abs(log_prob - test.log_prob) <= SELF_TEST_NATS_PER_DIM * manifest.dimensions:
         raise BundleError(
             f"{manifest.name} version {manifest.version} fails its self-test on this device: "
-            f"log_prob {found} of a row whose log_prob is {test.log_prob}"
+            f"log_prob {log_prob} of a row whose log_prob is {test.log_prob}"
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """One loaded version of one bundle.
 
     Args:
         manifest: what it says of itself.
-        engine: what runs it.
+        engine: what runs it, until the last lease is released.
         size: bytes of its files.
+
+    Attributes:
+        leases: who uses it.
     """
 
     manifest: Manifest
     engine: Engine
     size: int
+    leases: LeaseCount = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leases", LeaseCount(self.engine.close))
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from service.errors import (
     UnknownModelError,
 )
 from service.runtime import DeviceError
+from service.store.lease import Lease
 from service.store.loader import Loader, Model
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,16 @@ class Entry:
     Args:
         folder: store/<name>/<version>.
         seen: what its files were when they were last read.
-        model: the version, loaded; it goes on where newer files are refused.
+        lease: the store's own of the loaded version, which stays where newer files are refused.
         refused: why it could not be loaded, or why newer files could not.
-        unloaded: whether it is not to be loaded: somebody asked for that.
-        missed: how often its folder was looked for in vain.
+        unloaded: whether a caller has unloaded it; it is not loaded until a caller loads it.
+        missed: how many times in a row its folder was not there.
         used: when it was last asked for, on `time.monotonic`'s clock.
     """
 
     folder: Path
     seen: Fingerprint | None = None
-    model: Model | None = None
+    lease: Lease[Model] | None = None
     refused: str = ""
     unloaded: bool = False
     missed: int = 0
@@ -47,12 +48,18 @@ class Entry:
         """Its number."""
         return int(self.folder.name)
 
+    @property
+    def model(self) -> Model | None:
+        """The version, if it is loaded."""
+        return None if self.lease is None else self.lease.resource
+
 
 class Store:
     """Every bundle of a folder, loaded, and those that were refused with the reason why.
 
-    A model that is replaced or unloaded answers the requests that hold it, and goes with the last
-    of them.
+    The store holds one lease of each loaded model, and gives each request one of its own. A model
+    that is replaced or unloaded loses the store's lease: it answers the requests that still hold
+    it, and its threads and memory go with the last of them.
 
     Args:
         folder: the store.
@@ -87,8 +94,8 @@ class Store:
         """Everything that is loaded."""
         return [entry.model for entry in self._all() if entry.model is not None]
 
-    async def get(self, name: str | None, version: int | None) -> Model:
-        """The model that a request means; the newest version where it names none.
+    async def get(self, name: str | None, version: int | None) -> Lease[Model]:
+        """A lease of the model that a request means; the newest version where it names none.
 
         Raises:
             InvalidInputError: it names no model, and there are several.
@@ -97,35 +104,35 @@ class Store:
             UnavailableError: it has been unloaded.
         """
         entry = self._find(name, version)
-        if entry.model is None:
+        if entry.lease is None:
             async with self._changing:
                 entry = self._find(name, version)  # it may have changed while this waited
-                if entry.model is None:
+                if entry.lease is None:
                     await self._load(entry)
         entry.used = time.monotonic()
-        if entry.model is None:
+        if entry.lease is None:
             raise ModelRefusedError(entry.refused)
-        return entry.model
+        return Lease(entry.lease.resource)
 
     async def refresh(self) -> None:
-        """Load what is new or changed in the folder, and let go what has gone from it.
+        """Load what is new or changed in the folder, and drop what is no longer in it.
 
-        A bundle has gone when it is missed twice: replacing a folder takes two steps.
+        A bundle is dropped when it is missing twice: replacing a folder takes two steps.
 
         Raises:
             BundleError: the folder cannot be read.
             DeviceError: the device asked for cannot be used.
         """
         async with self._changing:
-            found = set(await asyncio.to_thread(bundles, self._folder))
-            for folder in sorted(found):
+            folders = set(await asyncio.to_thread(bundles, self._folder))
+            for folder in sorted(folders):
                 versions = self._entries.setdefault(folder.parent.name, {})
                 entry = versions.setdefault(int(folder.name), Entry(folder))
                 entry.missed = 0
                 if not entry.unloaded and entry.seen != bundle.fingerprint(folder):
                     await self._load(entry)
             for entry in self._all():
-                if entry.folder not in found:
+                if entry.folder not in folders:
                     entry.missed += 1
                     if entry.missed > 1:
                         self._forget(entry)
@@ -153,7 +160,13 @@ class Store:
         async with self._changing:
             for entry in self._versions(name).values():
                 entry.unloaded = True
-                self._let_go(entry)
+                self._drop(entry)
+
+    def close(self) -> None:
+        """Release every model; those that requests hold go with the last of these."""
+        for entry in self._all():
+            self._drop(entry)
+        self._entries.clear()
 
     def _find(self, name: str | None, version: int | None) -> Entry:
         name = name or self.default
@@ -162,7 +175,7 @@ class Store:
         versions = self._versions(name)
         if version is None:
             # the newest that answers; else the newest, to say why it does not
-            able = {v: e for v, e in versions.items() if e.model or not (e.refused or e.unloaded)}
+            able = {v: e for v, e in versions.items() if e.lease or not (e.refused or e.unloaded)}
             entry = able[max(able)] if able else versions[max(versions)]
         elif version in versions:
             entry = versions[version]
@@ -173,7 +186,7 @@ class Store:
             )
         if entry.unloaded:
             raise UnavailableError(f"model {name!r} has been unloaded")
-        if entry.model is None and entry.refused:
+        if entry.lease is None and entry.refused:
             raise ModelRefusedError(entry.refused)
         return entry
 
@@ -192,7 +205,12 @@ class Store:
         started = time.perf_counter()
         try:
             entry.seen = bundle.fingerprint(entry.folder)
-            model = await asyncio.to_thread(self._loader.load, entry.folder)
+            loading = asyncio.ensure_future(asyncio.to_thread(self._loader.load, entry.folder))
+            try:
+                model = await asyncio.shield(loading)
+            except asyncio.CancelledError:
+                loading.add_done_callback(_close_unwanted)  # the thread loads it all the same
+                raise
         except DeviceError:
             raise
         except BundleError as error:
@@ -202,8 +220,8 @@ class Store:
             log.exception("could not load %s", entry.folder)
             entry.refused = f"{entry.folder} could not be loaded: {error}"
         else:
-            self._let_go(entry)
-            entry.model, entry.refused, entry.used = model, "", time.monotonic()
+            self._drop(entry)
+            entry.lease, entry.refused, entry.used = Lease(model), "", time.monotonic()
             self._loader.metrics.loaded(model.manifest, model.engine.provider)
             seconds, provider = time.perf_counter() - started, model.engine.provider
             log.info("loaded %s on %s, %.2f s", entry.folder, provider, seconds)
@@ -221,20 +239,29 @@ class Store:
             if entry is not newest and entry.model:
                 log.info("unloaded %s: %d bytes are loaded", entry.folder, size)
                 size -= entry.model.size
-                self._let_go(entry)
+                self._drop(entry)
 
     def _forget(self, entry: Entry) -> None:
-        log.info("%s has gone", entry.folder)
-        self._let_go(entry)
+        log.info("%s is no longer there", entry.folder)
+        self._drop(entry)
         name = entry.folder.parent.name
         del self._entries[name][entry.version]
         if not self._entries[name]:
             del self._entries[name]
 
-    def _let_go(self, entry: Entry) -> None:
-        if entry.model is not None:
-            self._loader.metrics.unloaded(entry.model.manifest, entry.model.engine.provider)
-            entry.model = None
+    def _drop(self, entry: Entry) -> None:
+        """Release the store's lease of what is loaded."""
+        if (lease := entry.lease) is not None:
+            model = lease.resource
+            self._loader.metrics.unloaded(model.manifest, model.engine.provider)
+            entry.lease = None
+            lease.release()
+
+
+def _close_unwanted(loading: asyncio.Future[Model]) -> None:
+    """Close a model whose load was cancelled."""
+    if not loading.cancelled() and loading.exception() is None:
+        loading.result().engine.close()
 
 
 def bundles(folder: Path) -> list[Path]:
@@ -245,16 +272,16 @@ def bundles(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise BundleError(f"there is no store at {folder}")
-    found = []
+    folders = []
     try:
         for path in sorted(p for p in folder.iterdir() if p.is_dir()):
             if not NAME.fullmatch(path.name):
                 log.warning("skipped %s: names match %s", path, NAME.pattern)
                 continue
             try:
-                found += [path / str(version) for version in bundle.versions(path)]
+                folders += [path / str(version) for version in bundle.versions(path)]
             except OSError as error:
                 log.warning("skipped %s: %s", path, error)
     except OSError as error:
         raise BundleError(f"the store cannot be read: {error}") from None
-    return found
+    return folders

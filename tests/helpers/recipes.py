@@ -13,7 +13,7 @@ from sklearn.datasets import make_moons
 
 from service.cli import main
 
-# Enough epochs for a flow that is no longer the identity; quality is for `make test-slow`.
+# Enough epochs for a flow that is no longer the identity; quality is for `make test-long`.
 RECIPES = {
     "digits-maf": ('source = "digits"', 'family = "maf"\npreprocessing = "soft-logit"'),
     "digits-nice": ('source = "digits"', 'family = "nice"\npreprocessing = "logit"'),

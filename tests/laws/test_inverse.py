@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,6 +18,7 @@ from models.numerics.folding import fold
 from models.numerics.mixtures import GaussianMixture, LogisticMixture
 from models.numerics.splines import RationalQuadratic
 from models.numerics.univariate import Additive, Affine, UnivariateMap
+from tests.helpers.examples import examples
 from tests.helpers.layers import chain
 from tests.laws.zoo_table import randomise
 
@@ -80,7 +81,7 @@ def test_it_is_the_inverse_of_any_map(univariate: str, inverse: Inverse) -> None
     assert_inverts(layer(7, univariate), inverse)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     n=st.integers(1, 12),
     hidden=st.lists(st.integers(1, 20), max_size=3),
@@ -220,7 +221,7 @@ def test_residual_layers_of_unequal_widths_are_refused() -> None:
         Conditioner((8, 9), residual=True)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     n=st.integers(1, 12),
     hidden=st.lists(st.integers(1, 20), max_size=3),

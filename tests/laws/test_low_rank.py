@@ -6,13 +6,15 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from models.layers.low_rank import LOG_SLOPE, Planar, Radial, Sylvester
 from models.networks.conditioner import Conditioner
 from models.numerics import root_finding as roots
+from tests.helpers.examples import examples
+from tests.helpers.search_steps import count_steps
 from tests.laws.zoo_table import randomise
 
 NET = Conditioner((24, 16), "tanh")
@@ -37,7 +39,7 @@ def wild(layer: LowRank, seed: int) -> LowRank:
 
 @every
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 3, 20]))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_slopes_are_bounded_both_ways_whatever_the_parameters(
     make: Make, seed: int, n: int
 ) -> None:
@@ -49,8 +51,22 @@ def test_slopes_are_bounded_both_ways_whatever_the_parameters(
             assert bool((go(10 * z)[1].abs() <= LOG_SLOPE * slopes + 1e-9).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("times", [0.1, 1.0, 10.0])
+def test_encode_finds_planars_roots_in_few_steps(
+    times: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = count_steps(monkeypatch)
+    for seed in range(20):
+        layer = wild(Planar((3,), NET), seed).to(dtype)
+        generator = torch.Generator().manual_seed(seed)
+        layer.encode(times * torch.randn(500, 3, generator=generator).to(dtype))
+    assert len(steps) == 20
+    assert max(steps) <= 14
+
+
 @given(seed=st.integers(0, 2**32), n=st.sampled_from([1, 2, 3, 20]))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_planar_vectors_keep_the_constraint_whatever_the_parameters(seed: int, n: int) -> None:
     layer = wild(Planar((n,), NET), seed)
     with torch.no_grad():
@@ -180,7 +196,7 @@ def test_radial_closed_form_is_the_root_of_its_equation() -> None:
                 return r * (1 + rho * q), 1 + rho * q * q
 
             most = wanted * math.exp(LOG_SLOPE)
-            found = roots.solve(radius, wanted, torch.zeros_like(most), most)
+            found = roots.find_root(radius, wanted, torch.zeros_like(most), most)
             z, _ = layer.encode(x)
         torch.testing.assert_close(z.norm(dim=1), found, rtol=1e-13, atol=0)
 

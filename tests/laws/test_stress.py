@@ -57,7 +57,7 @@ def test_any_dimensions_and_batch(family: str, dimensions: int) -> None:
 @pytest.mark.parametrize(
     "family",
     [
-        pytest.param(family, marks=pytest.mark.slow if family in MIXTURES else ())
+        pytest.param(family, marks=pytest.mark.long if family in MIXTURES else ())
         for family in zoo.FAMILIES
     ],
 )

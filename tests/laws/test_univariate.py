@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
@@ -18,6 +18,8 @@ from models.numerics.normal_logistic import (
 )
 from models.numerics.splines import RationalQuadratic
 from models.numerics.univariate import Additive, Affine, UnivariateMap
+from tests.helpers.examples import examples
+from tests.helpers.search_steps import count_steps
 
 MAPS: dict[str, UnivariateMap] = {
     "additive": Additive(),
@@ -35,7 +37,6 @@ DTYPES = [torch.float32, torch.float64]
 
 every_map = pytest.mark.parametrize("name", MAPS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-examples = settings(max_examples=5, deadline=None)
 seeds = st.integers(0, 2**31)
 scales = st.sampled_from([0.0, 0.5, 2.0, 6.0, 10.0])
 
@@ -64,15 +65,17 @@ def test_zero_parameters_give_nearly_the_identity(name: str) -> None:
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds, scale=scales)
 def test_monotone(name: str, dtype: torch.dtype, seed: int, scale: float) -> None:
     one, theta, x = draw(name, dtype, seed, scale)
     x, theta = x[::2].sort()[0].expand(5, -1), theta[:5, None]
-    for go in (one.encode, one.decode):
+    rounding = 8 * torch.finfo(dtype).eps
+    # where F is flat the order of latents this near to each other is lost (see the round trip)
+    near = x.diff() <= rounding * (1 + x[:, 1:].abs())
+    for go, unordered in ((one.encode, torch.zeros_like(near)), (one.decode, near)):
         y, log_slope = go(x, theta.expand(*x.shape, -1))
-        rounding = 8 * torch.finfo(dtype).eps
-        assert (y.diff() >= -rounding * (1 + y[:, 1:].abs())).all()
+        assert (unordered | (y.diff() >= -rounding * (1 + y[:, 1:].abs()))).all()
         # and not flat: an element's slope is what a step to each side of it climbs
         assert (y.amax(1) > y.amin(1) + 1).all()
         assert torch.isfinite(log_slope).all()
@@ -80,8 +83,11 @@ def test_monotone(name: str, dtype: torch.dtype, seed: int, scale: float) -> Non
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds, scale=scales)
+# In these a last Newton step, of a rounding error over the slope, would leave a flat place of F.
+@example(seed=136580, scale=6.0)
+@example(seed=482861750, scale=10.0)
 def test_round_trip_within_conditioning(
     name: str, dtype: torch.dtype, seed: int, scale: float
 ) -> None:
@@ -95,7 +101,11 @@ def test_round_trip_within_conditioning(
     miss = digit * (1 + x.abs()) + digit * (reach + found.abs()) * torch.exp(back)
     assert ((z - x).abs() <= miss).all()
     # Between far components F is flat: z then says of x only where it lies between the two
-    # places that z's last digits separate, however far apart those are.
+    # places that z's last digits separate, however far apart those are. Fewer digits do not
+    # suffice: where F is flat its computed values go up and down by their rounding errors, and
+    # encode itself gives the latents there in no order. These errors are at most 3 eps (1 + |z|)
+    # (measured, float32 against float64), and decode ends within 1 eps (1 + |z|) of its target.
+    # So latents 2 (3 + 1) eps (1 + |z|) apart have roots in their order.
     z, _ = one.encode(x, theta)
     found, _ = one.decode(z, theta)
     digits = digit * (1 + z.abs())
@@ -106,7 +116,7 @@ def test_round_trip_within_conditioning(
 
 
 @every_map
-@examples
+@examples(5)
 @given(seed=seeds, scale=st.sampled_from([0.0, 0.5, 2.0]))
 def test_log_derivative_is_autograds(name: str, seed: int, scale: float) -> None:
     one, theta, x = draw(name, torch.float64, seed, scale)
@@ -121,7 +131,7 @@ def test_log_derivative_is_autograds(name: str, seed: int, scale: float) -> None
 
 
 @every_map
-@examples
+@examples(5)
 @given(seed=seeds)
 def test_log_derivatives_of_both_directions_cancel(name: str, seed: int) -> None:
     one, theta, x = draw(name, torch.float64, seed, 2.0)
@@ -132,7 +142,7 @@ def test_log_derivatives_of_both_directions_cancel(name: str, seed: int) -> None
 
 @every_map
 @every_dtype
-@examples
+@examples(5)
 @given(seed=seeds)
 def test_finite_with_gradients_for_wild_parameters(
     name: str, dtype: torch.dtype, seed: int
@@ -208,6 +218,20 @@ def test_mixture_density_is_the_sum_of_its_components(name: str) -> None:
     z, log_slope = one.encode(x, theta)
     log_prob = Normal(0.0, 1.0).log_prob(z) + log_slope
     torch.testing.assert_close(log_prob, expected, rtol=1e-12, atol=1e-11)
+
+
+@every_dtype
+@pytest.mark.parametrize(("scale", "most"), [(0.5, 15), (2.0, 22), (10.0, 30)])
+def test_decode_finds_mixtures_roots_in_few_steps(
+    dtype: torch.dtype, scale: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = count_steps(monkeypatch)
+    z = torch.randn(10_000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for name in ("logistic mixture", "logistic mixture normal", "gaussian mixture"):
+        one, theta, _ = draw(name, dtype, 0, scale, len(z))
+        one.decode(z, theta)
+    assert len(steps) == 3
+    assert max(steps) <= most
 
 
 def test_one_component_is_affine() -> None:

@@ -64,7 +64,7 @@ class Line:
     Args:
         family, event_shape, options, preprocessing: of `zoo.build`.
         context: how many numbers its rows are conditioned on; none where it is 0.
-        slow: exported and served by `make test-slow` only, as what it adds is in the laws.
+        slow: exported and served by `make test-long` only, as what it adds is in the laws.
     """
 
     family: str
@@ -154,7 +154,7 @@ FLOWS |= missing_lines(FLOWS)
 
 every_line = pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * line.slow) for name, line in FLOWS.items()],
+    [pytest.param(name, marks=[pytest.mark.long] * line.slow) for name, line in FLOWS.items()],
 )
 
 LAYERS: dict[str, Callable[[], Bijection]] = {

@@ -1,11 +1,13 @@
 """Settings: flags, then variables, then defaults; errors that name the flag."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from service import cli, settings
+from service import settings
 from service.settings import Settings, SettingsError
 
 
@@ -42,7 +44,7 @@ def test_boolean_settings_are_flags_and_may_still_have_a_value(
     monkeypatch.setenv("BIJECTA_MODEL_CONTROL", "true")
     assert loaded().model_control
     assert not loaded("--no-model-control").model_control
-    old = cli._as_flags(
+    old = settings.as_flags(
         ["serve", "--model-control", "false", "--port", "1", "--model-control", "true"]
     )
     assert old == ["serve", "--no-model-control", "--port", "1", "--model-control"]
@@ -60,5 +62,31 @@ def test_a_model_has_settings_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(SettingsError, match=r"models.toml: speed is not known here"):
         settings.by_model(loaded("--model-settings", str(tables)))
     monkeypatch.setenv("BIJECTA_MODELS", "{")
-    with pytest.raises(SettingsError, match="models"):
+    with pytest.raises(SettingsError, match=r"expected JSON such as .* BIJECTA_MODELS\)"):
         loaded()
+    with pytest.raises(SettingsError, match=r"expected JSON such as .*--models"):
+        loaded("--models", "x")
+
+
+def test_the_help_says_what_each_is_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        loaded("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in text
+        assert str(field.description).split()[0] in text
+    assert "(default: 8000)" in text
+    assert "None" not in text
+
+
+def test_the_help_of_the_command_imports_neither_runtime_nor_pydantic() -> None:
+    code = """if True:
+        import sys
+        from service.cli import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print({"torch", "onnxruntime", "numpy", "pydantic"} & set(sys.modules))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr

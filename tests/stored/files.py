@@ -53,8 +53,8 @@ SHIPPED_STUDENTS = {
 # Keys of recipes that have other names now: the one in the files, without the numbers of lists, and
 # those that say the same today.
 RENAMED_KEYS: dict[str, tuple[str, ...]] = {
-    "fit.record": ("fit.cuda_graph",),
     "flow.places": ("flow.positional_bias",),
+    "fit.record": ("fit.cuda_graph",),
     **{
         f"distill.terms.{key}": (f"distill.losses.{key}",)
         for key in ("kind", "weight", "start", "end")
@@ -67,8 +67,7 @@ RENAMED_VALUES: dict[tuple[str, Any], Any] = {
     ("distill.losses.kind", "own-layers"): "student_path",
 }
 
-# Ends of the names of parameters that have other names now.
-RENAMED_PARAMETERS = {".places": ".positional_bias"}
+RENAMED_PARAMETER = re.compile(r"\bplaces$")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -116,11 +115,8 @@ def scores(run: Path, *options: str | Path) -> NDArray[np.float64]:
 
 def weights(run: Path) -> Arrays:
     """A run's best weights by the names that they have today."""
-    tensors: Arrays = {}
-    for stored, values in load_file(run / "weights.safetensors").items():
-        end = "." + stored.rpartition(".")[2]
-        tensors[stored.removesuffix(end) + RENAMED_PARAMETERS.get(end, end)] = values
-    return tensors
+    tensors: Arrays = load_file(run / "weights.safetensors")
+    return {RENAMED_PARAMETER.sub("positional_bias", name): t for name, t in tensors.items()}
 
 
 def draw_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +149,8 @@ def in_words_of_today(stored: Mapping[str, Any]) -> dict[str, Any]:
         for name in RENAMED_KEYS.get(plain, (plain,)):
             today = RENAMED_VALUES.get((name, _hashable(value)), value)
             said[key if name == plain else _numbered(name, key)] = today
+    if stored["flow.preprocessing"] == "normal-marginals":  # `places` steered these as well
+        said["flow.per_pixel_marginals"] = stored.get("flow.places", False)
     return said
 
 

@@ -1,37 +1,30 @@
 """From a run to a verified bundle in a store."""
 
-import copy
 import json
 import shutil
 import tempfile
-import typing
-from collections.abc import Iterable
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as RuntimeNotImplemented
 
 from models.flow import Flow
 from service import bundle
 from service.bundle import (
     FORMAT_VERSION,
     NAME,
-    Arithmetic,
     Direction,
     Fidelity,
     HeldOut,
-    InverseReport,
     Manifest,
-    Number,
 )
 from training.data import Dataset, per_coordinate
 from training.errors import ExportError
-from training.export.graphs import draft
-from training.export.inverse_search import FASTEST, InverseRequest, fastest
+from training.export.float64_fallback import arithmetic, verified
+from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.torch_export import OPSET
-from training.export.verify import Errors, Reference, tolerances, verify
+from training.export.verify import Reference, tolerances
 from training.files import write_atomically
 from training.runs import Run
 from training.scoring import log_prob
@@ -71,7 +64,7 @@ def export(
         raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
     flow = run.best_flow()
     reference = Reference(flow, dataset)
-    graphs = {which: _verified(which, flow, reference, request) for which in FILES}
+    graphs = {which: verified(which, flow, reference, request) for which in FILES}
     contents = {FILES[which]: graph.content for which, graph in graphs.items()}
     inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
     parent = store / name
@@ -83,7 +76,7 @@ def export(
             write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}
         manifest = _manifest(run, flow, dataset, evaluation)
-        manifest |= {"name": name, "files": files, "arithmetic": _arithmetic(graphs.values())}
+        manifest |= {"name": name, "files": files, "arithmetic": arithmetic(graphs.values())}
         measured = tolerances(*(graph.errors for graph in graphs.values()))
         manifest |= {"tolerances": measured.model_dump(), "inverse": inverse}
         manifest |= {"self_test": reference.self_test().model_dump()}
@@ -104,46 +97,6 @@ def export(
             return parent / str(version), bundle.read(parent / str(version))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-class _VerifiedGraph(NamedTuple):
-    """One direction: its ONNX file, and what the manifest states about it."""
-
-    content: bytes
-    number: Number
-    errors: Errors
-    inverse: InverseReport | None
-
-
-def _verified(
-    direction: Direction, flow: Flow, reference: Reference, request: InverseRequest
-) -> _VerifiedGraph:
-    """A graph in float32 arithmetic or, if a steep flow misses the bars in it, in float64."""
-    source, target = ("x", "z") if direction == "encode" else ("z", "x")
-    expected = reference.expected[direction]
-    missed: ExportError | None = None
-    for number in typing.get_args(Number):
-        typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
-        try:
-            graph, inverse = fastest(draft(typed_flow, source, target), expected.feed, request)
-            errors = verify(direction, expected, graph)
-        except ExportError as error:
-            missed = missed or error
-        except RuntimeNotImplemented:  # onnxruntime has no erf in float64
-            break
-        else:
-            if inverse is not None:
-                residual = reference.residual(direction, graph)
-                inverse = inverse.model_copy(update={"residual": residual})
-            return _VerifiedGraph(graph, number, errors, inverse)
-    assert missed is not None
-    raise missed
-
-
-def _arithmetic(graphs: Iterable[_VerifiedGraph]) -> Arithmetic:
-    """The number type of both graphs, or `mixed`."""
-    numbers = {graph.number for graph in graphs}
-    return numbers.pop() if len(numbers) == 1 else "mixed"
 
 
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Processes:
         total = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(total)
         return float(total)
+
+    def averaging_gradients(self, loss: nn.Module) -> nn.parallel.DistributedDataParallel | None:
+        """The loss as a module whose backward pass averages gradients; None for one process."""
+        return nn.parallel.DistributedDataParallel(loss) if self.size > 1 else None
 
     def shard(self, n: int) -> slice:
         """The consecutive rows, of n, that this process computes.

@@ -62,7 +62,7 @@ class FlowOptimizer:
         self.restart_average()
         if recipe.compile:
             compile_layers(flow.bijection)
-        self.parallel = nn.parallel.DistributedDataParallel(loss) if processes.size > 1 else None
+        self.parallel = processes.averaging_gradients(loss)
         self.loss: Callable[..., Tensor] = self.parallel or loss
         if recipe.cuda_graph and self.device.type == "cuda" and self.parallel is None:
             self.loss = CudaGraph(loss)

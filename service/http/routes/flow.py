@@ -42,15 +42,15 @@ class ParsedRequest(NamedTuple, Generic[R]):
 
     Args:
         request: its fields.
-        model: which it means.
-        codec: which writes the answer.
+        content_type: of its body.
+        accept: the formats of an answer that it accepts.
         output: the one array that it picks, if it does.
         deadline: on `time.monotonic`'s clock.
     """
 
     request: R
-    model: Model
-    codec: Codec
+    content_type: str
+    accept: str
     output: str | None
     deadline: float
 
@@ -70,10 +70,20 @@ class FlowRoute(AsgiRoute, Generic[R]):
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The operation's arrays, in the format asked for."""
         parsed = await self._read(scope, receive)
-        request, model, codec, output, due = parsed
+        request = parsed.request
+        with await self.server.store.get(request.model, request.version) as model:
+            return await self._answer_of(model, parsed, receive)
+
+    async def _answer_of(
+        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+    ) -> Response:
+        """The answer of a model."""
+        request, content_type, accept, output, due = parsed
+        schema = self.operation.request
+        codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             pieces = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._streamed(parsed, stream, pieces, receive)
+            return await self._streamed(model, codec, output, stream, pieces, receive)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
@@ -86,7 +96,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         return Response(content, media_type=codec.media_type, headers=headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
-        """A request, the model that it means, and the format of its answer."""
+        """A request, and what it says of its answer."""
         headers = Headers(scope)
         due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
@@ -99,26 +109,24 @@ class FlowRoute(AsgiRoute, Generic[R]):
             request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
         else:
             request = parse_request(schema, content_type, body, query)
-        model = await self.server.store.get(request.model, request.version)
-        accept = headers.joined(b"accept")
-        codec = choose_codec(accept, content_type, schema, model.manifest, output)
-        return ParsedRequest(request, model, codec, output, due)
+        return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
     async def _streamed(
         self,
-        parsed: ParsedRequest[R],
+        model: Model,
+        codec: Codec,
+        output: str | None,
         stream: AnswerStream,
         pieces: AnswerPieces,
         receive: Receive,
     ) -> Response:
         """An answer of any number of rows, once its first piece is there."""
-        check_output(parsed.output, self.operation.request.outputs)
-        self._count(parsed.model, pieces.rows)
+        check_output(output, self.operation.request.outputs)
+        self._count(model, pieces.rows)
         watch = DepartureWatch(receive)
         try:
             first = await watch.finish(anext(pieces.arrays))
-            manifest = parsed.model.manifest
-            return StreamingAnswer(parsed.codec, manifest, stream, pieces, first, watch)
+            return StreamingAnswer(codec, model, stream, pieces, first, watch)
         except BaseException:
             watch.close()
             await pieces.arrays.aclose()

@@ -33,8 +33,8 @@ async def models(server: ServerDependency) -> dict[str, Any]:
 @router.get("/{name}")
 async def model(server: ServerDependency, name: str, version: int | None = None) -> dict[str, Any]:
     """The manifest of one model, and the provider that runs it."""
-    loaded = await server.store.get(name, version)
-    return loaded.manifest.model_dump() | {"provider": loaded.engine.provider}
+    with await server.store.get(name, version) as loaded:
+        return loaded.manifest.model_dump() | {"provider": loaded.engine.provider}
 
 
 def _summary(model: Model) -> dict[str, Any]:

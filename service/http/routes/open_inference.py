@@ -35,13 +35,14 @@ class InferRoute(AsgiRoute):
         due = deadline(headers)
         body = await body_of(receive, headers, self.server.settings.max_body)
         path = scope["path_params"]
-        model, kind = await self.repository.find(path["name"], path.get("version", ""))
         length = headers[LENGTH_HEADER.lower().encode()]
-        if len(body) > MIN_THREAD_BYTES:
-            inference = await asyncio.to_thread(Inference.parse, kind, model, body, length)
-        else:
-            inference = Inference.parse(kind, model, body, length)
-        answer = await unless_departed(receive, inference.answer(self.server.operations, due))
+        lease, kind = await self.repository.find(path["name"], path.get("version", ""))
+        with lease as model:
+            if len(body) > MIN_THREAD_BYTES:
+                inference = await asyncio.to_thread(Inference.parse, kind, model, body, length)
+            else:
+                inference = Inference.parse(kind, model, body, length)
+            answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
         size = sum([values.nbytes for values in answer.arrays.values()])

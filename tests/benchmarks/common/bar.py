@@ -1,5 +1,6 @@
 """Figures that benchmarks must reach."""
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,25 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
+
+
+def add_results_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--results`, the folder of figures and page, which is made when it is parsed.
+
+    A folder that cannot be made ends the benchmark at its start, not at its end.
+    """
+    parser.add_argument(
+        "--results", type=_made_folder, default=RESULTS, help=f"folder of the page ({RESULTS.name})"
+    )
+
+
+def _made_folder(text: str) -> Path:
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{folder} cannot be made: {error}") from None
+    return folder
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from service.runtime.devices import CPU, CUDA, cuda_options
+from service.runtime.devices import CPU, CUDA, cuda_options, session_options
 from tests.benchmarks.common.machine import memory
 
 THREADS = 2
@@ -26,12 +26,7 @@ def open_graph(graph: Path | bytes, device: str) -> onnxruntime.InferenceSession
     Raises:
         RuntimeError: `cuda` was asked for and onnxruntime did not take it.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.inter_op_num_threads = 1
-    # threads that spin on would take the cores from the side whose turn is next
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options = session_options(THREADS)
     if device == "cpu":
         return onnxruntime.InferenceSession(graph, options, providers=[CPU])
     onnxruntime.preload_dlls()

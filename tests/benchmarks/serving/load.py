@@ -25,7 +25,7 @@ import numpy as np
 import onnxruntime
 from tqdm import tqdm
 
-from tests.benchmarks.common.bar import RESULTS, publish
+from tests.benchmarks.common.bar import add_results_option, publish
 from tests.benchmarks.common.machine import cpu_name, cpu_seconds
 from tests.benchmarks.serving.load_page import page
 from tests.benchmarks.serving.load_plan import Plan, Summary
@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="of each open loop (60)")
     parser.add_argument("--closed-seconds", type=float, default=10, help="of the closed one (10)")
     parser.add_argument("--idle-seconds", type=float, default=20, help="of nothing (20)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the page")
+    add_results_option(parser)
     options = parser.parse_args()
     # a connection is a file, here in the server, which inherits this
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -29,7 +29,7 @@ from pathlib import Path
 import onnxruntime
 from tqdm import tqdm
 
-from tests.benchmarks.common.bar import RESULTS, publish
+from tests.benchmarks.common.bar import add_results_option, publish
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.serving.peers_page import page
 from tests.benchmarks.serving.peers_result import OURS, OURS_V2, PEERS, Line, Result, bars
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--dimensions", type=_numbers, default=(43, 784), help="(43,784)")
     parser.add_argument("--rounds", type=int, default=3, help="(3)")
     parser.add_argument("--page-only", action="store_true", help="of the lines of the last time")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the page")
+    add_results_option(parser)
     options, arguments = parser.parse_known_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not options.page_only:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,10 +52,10 @@ class Served:
         return [*serve, "--store", str(self.store.resolve()), "--port", str(port)]
 
 
-def environment() -> dict[str, str]:
-    """The variables of a server of this checkout, wherever it is started, with no settings."""
+def environment(checkout: Path = ROOT) -> dict[str, str]:
+    """The variables of a server of a checkout, wherever it is started, with no settings."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BIJECTA_")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(checkout)}
 
 
 def free_port() -> int:
@@ -71,18 +72,25 @@ class Server:
     Args:
         served: what it serves.
         log: a file for what it says.
+        checkout: whose code it runs.
+        options: of `bijecta serve`, beside store and port.
     """
 
-    def __init__(self, served: Served, log: Path) -> None:
+    def __init__(
+        self, served: Served, log: Path, checkout: Path = ROOT, options: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self._served = served
         self._log = log
+        self._checkout = checkout
+        self._options = options
 
     def __enter__(self) -> "Server":
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._served.command(self.port),
-                env=environment(),
+                [*self._served.command(self.port), *self._options],
+                cwd=self._checkout,  # the first place where Python looks for the code
+                env=environment(self._checkout),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -45,7 +45,6 @@ def _finite(dtype: np.dtype[Any]) -> Any:
     return arrays.from_dtype(dtype, **finite)
 
 
-@settings(deadline=None)
 @given(columns())
 def test_json_holds_arrays_of_any_type(values: NDArray[Any]) -> None:
     content = json.loads(JsonCodec().dump(MANIFEST, Answer({"y": values}, 7), None))
@@ -54,7 +53,6 @@ def test_json_holds_arrays_of_any_type(values: NDArray[Any]) -> None:
     assert np.array_equal(np.array(content["y"], values.dtype), values)
 
 
-@settings(deadline=None)
 @given(columns())
 def test_npy_holds_arrays_of_any_type(values: NDArray[Any]) -> None:
     body = NpyCodec().dump(MANIFEST, Answer({"y": values}), None)
@@ -63,7 +61,6 @@ def test_npy_holds_arrays_of_any_type(values: NDArray[Any]) -> None:
     assert np.array_equal(read, values.astype(read.dtype))
 
 
-@settings(deadline=None)
 @given(st.lists(columns(), min_size=1, max_size=3))
 def test_arrow_holds_arrays_of_any_type(several: list[NDArray[Any]]) -> None:
     rows = min(map(len, several))

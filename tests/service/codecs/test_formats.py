@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -62,7 +62,6 @@ FLOAT32 = arrays.arrays(
 )
 
 
-@settings(deadline=None)  # the first example loads pyarrow's extension types
 @given(st.lists(FLOAT32, min_size=1, max_size=3))
 def test_tables_survive_arrow_bit_for_bit_as_pyarrow_reads_them(columns: list[Float32]) -> None:
     count = min(map(len, columns))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.codecs import CODECS, choose_codec
@@ -133,7 +133,6 @@ MEMBERS = st.tuples(RANGES, WEIGHTS)
 SPACE = st.sampled_from(["", " ", "\t", "  "])
 
 
-@settings(deadline=None)
 @given(st.lists(MEMBERS, min_size=1, max_size=6, unique_by=lambda m: m[0]), st.data())
 def test_order_spaces_case_and_empty_members_mean_nothing(
     members: list[tuple[str, str]], data: st.DataObject
@@ -147,7 +146,6 @@ def test_order_spaces_case_and_empty_members_mean_nothing(
     assert chosen(separator.join(decorated)) == chosen(plain)
 
 
-@settings(deadline=None)
 @given(st.lists(MEMBERS, min_size=1, max_size=6, unique_by=lambda m: m[0]))
 def test_the_answer_is_one_of_the_heaviest(members: list[tuple[str, str]]) -> None:
     by_range = {name: float(weight) for name, weight in members}
@@ -163,13 +161,11 @@ def test_the_answer_is_one_of_the_heaviest(members: list[tuple[str, str]]) -> No
     assert weight(answer) == heaviest if heaviest else answer == ""
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=255), max_size=80))
 def test_no_header_breaks_the_reading(accept: str) -> None:
     assert chosen(accept) in ("", *TYPES)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*TYPES, "*/*", '"', "\\", ";", ",", "q=", "0", ".5", "="])))
 def test_no_nearly_right_header_breaks_the_reading(pieces: list[str]) -> None:
     assert chosen("".join(pieces)) in ("", *TYPES)
@@ -185,7 +181,6 @@ def test_a_header_of_any_length_is_read_in_little_time(pattern: str) -> None:
     assert _ranked.cache_info().misses == before
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000))
 def test_what_is_remembered_is_bounded(n: int) -> None:
     assume(n > CACHED_CHARACTERS)

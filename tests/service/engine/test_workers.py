@@ -1,4 +1,4 @@
-"""How the batcher puts requests together, with graphs of numpy."""
+"""How workers put requests together, with graphs of numpy."""
 
 import asyncio
 import math
@@ -9,17 +9,28 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.scheduler import Queue
-from service.engine.workers import Batcher
 from service.errors import (
     DeadlineError,
     InferenceError,
 )
 from service.types import Arrays
-from tests.helpers.batching import Double, Make, Recorder, held, make, queued, rows, run
+from tests.helpers.batching import (
+    PATIENT_LOOP,
+    Double,
+    Make,
+    Recorder,
+    held,
+    make,
+    new_queue,
+    new_workers,
+    queued,
+    rows,
+    run,
+)
+from tests.helpers.examples import examples
 
 __all__ = ["make"]
 
@@ -29,22 +40,22 @@ __all__ = ["make"]
     st.integers(1, 9),
     st.integers(1, 3),
 )
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_every_request_gets_its_own_rows(sizes: list[int], batch_rows: int, threads: int) -> None:
     graph = Double()
-    queue = Queue(graph, recorder := Recorder(), batch_rows, 10_000)
-    batcher = Batcher("test", {"graph": queue}, threads)
+    queue = new_queue(batch_rows, 10_000, recorder := Recorder())
+    workers = new_workers({"graph": graph}, {"graph": queue}, threads)
 
     async def work() -> None:
         starts = np.cumsum([0, *sizes])
         feeds = [rows(*range(a, b)) for a, b in pairwise(starts)]
-        answers = await asyncio.gather(*(batcher.run("graph", f, ("first", "y")) for f in feeds))
+        answers = await asyncio.gather(*(workers.run("graph", f, ("first", "y")) for f in feeds))
         for feed, answer in zip(feeds, answers, strict=True):
             np.testing.assert_array_equal(answer["y"], 2 * feed["x"])
             np.testing.assert_array_equal(answer["first"], feed["x"][:, 0])
 
     run(work)
-    batcher.close()
+    workers.close()
     assert sum(recorder.batches) == sum(sizes)
     assert max(recorder.batches) <= batch_rows
     assert len(recorder.waits) == len(sizes)
@@ -53,11 +64,11 @@ def test_every_request_gets_its_own_rows(sizes: list[int], batch_rows: int, thre
 
 def test_what_waits_goes_together_while_the_device_is_busy(make: Make) -> None:
     graph = Double()
-    batcher = make(graph)
+    workers = make(graph)
 
     async def work() -> None:
-        first = await held(batcher, graph)
-        tasks = await queued(batcher, rows(1), rows(2, 3), rows(4))
+        first = await held(workers, graph)
+        tasks = await queued(workers, rows(1), rows(2, 3), rows(4))
         graph.open.set()
         await asyncio.gather(first, *tasks)
 
@@ -67,11 +78,11 @@ def test_what_waits_goes_together_while_the_device_is_busy(make: Make) -> None:
 
 def test_a_large_request_takes_turns(make: Make) -> None:
     graph = Double()
-    batcher = make(graph, batch_rows=4)
+    workers = make(graph, batch_rows=4)
 
     async def work() -> None:
-        first = await held(batcher, graph)
-        large, *small = await queued(batcher, rows(*range(10, 20)), rows(1), rows(2))
+        first = await held(workers, graph)
+        large, *small = await queued(workers, rows(*range(10, 20)), rows(1), rows(2))
         graph.open.set()
         await asyncio.gather(first, *small)
         answer = await large
@@ -83,11 +94,11 @@ def test_a_large_request_takes_turns(make: Make) -> None:
 
 def test_a_request_that_fits_in_a_batch_is_not_cut(make: Make) -> None:
     graph = Double()
-    batcher = make(graph, batch_rows=4)
+    workers = make(graph, batch_rows=4)
 
     async def work() -> None:
-        first = await held(batcher, graph)
-        tasks = await queued(batcher, rows(1, 2, 3), rows(4, 5, 6), rows(7))
+        first = await held(workers, graph)
+        tasks = await queued(workers, rows(1, 2, 3), rows(4, 5, 6), rows(7))
         graph.open.set()
         await asyncio.gather(first, *tasks)
 
@@ -97,12 +108,12 @@ def test_a_request_that_fits_in_a_batch_is_not_cut(make: Make) -> None:
 
 def test_threads_without_work_share_what_waits(make: Make) -> None:
     graph = Double(seconds=0.02)
-    batcher = make(graph, batch_rows=64, threads=2)
+    workers = make(graph, batch_rows=64, threads=2)
 
     async def work() -> float:
-        await batcher.run("graph", rows(*range(64)), ("y",))  # nothing is known yet of its time
+        await workers.run("graph", rows(*range(64)), ("y",))  # nothing is known yet of its time
         started = time.perf_counter()
-        await batcher.run("graph", rows(*range(64)), ("y",))
+        await workers.run("graph", rows(*range(64)), ("y",))
         return time.perf_counter() - started
 
     run(work)
@@ -112,16 +123,16 @@ def test_threads_without_work_share_what_waits(make: Make) -> None:
 def test_a_second_run_beside_a_busy_loop_waits_for_a_full_batch(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.cpus.Runners.__call__", lambda *_: 1)
+    monkeypatch.setattr("service.engine.scheduler.Scheduler._worker_limit", lambda *_: 1)
     graph = Double()
-    batcher = make(graph, batch_rows=4, threads=2)
+    workers = make(graph, batch_rows=4, threads=2)
 
     async def work() -> None:
-        first = await held(batcher, graph)
-        others = await queued(batcher, rows(1), rows(2, 3))
+        first = await held(workers, graph)
+        others = await queued(workers, rows(1), rows(2, 3))
         await asyncio.sleep(0.05)
         assert graph.seen == [[0]]
-        others += await queued(batcher, rows(4))
+        others += await queued(workers, rows(4))
         for _ in range(200):
             if len(graph.seen) == 2:
                 break
@@ -134,53 +145,51 @@ def test_a_second_run_beside_a_busy_loop_waits_for_a_full_batch(
 
 
 def test_what_is_soon_done_is_done_on_the_loop_once_its_time_is_known(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make,
 ) -> None:
-    monkeypatch.setattr("service.engine.workers.WORTH_A_WAKE", 10)
     seen: list[tuple[bool, int]] = []
     here = threading.get_ident()
 
-    def echo(feeds: Arrays, wanted: Sequence[str]) -> Arrays:
+    def echo(feeds: Arrays, output_names: Sequence[str]) -> Arrays:
         seen.append((threading.get_ident() == here, len(feeds["x"])))
         if (feeds["x"] == -1).any():
             raise RuntimeError("minus one")
         return {"y": feeds["x"]}
 
-    batcher = make(echo)
+    workers = make(echo, policy=PATIENT_LOOP)
 
     async def work() -> None:
         for i in range(3):  # nothing is known of its time before the first
-            assert (await batcher.run("graph", rows(i), ("y",)))["y"] == i
+            assert (await workers.run("graph", rows(i), ("y",)))["y"] == i
             await asyncio.sleep(0.02)  # the thread has gone back to wait
         with pytest.raises(InferenceError, match="minus one"):
-            await batcher.run("graph", rows(-1), ("y",))
+            await workers.run("graph", rows(-1), ("y",))
         for _ in range(2):  # nothing is known of the time of two before the first
-            await asyncio.gather(*(batcher.run("graph", rows(i), ("y",)) for i in range(2)))
+            await asyncio.gather(*(workers.run("graph", rows(i), ("y",)) for i in range(2)))
             await asyncio.sleep(0.02)
-        leaves = asyncio.ensure_future(batcher.run("graph", rows(8), ("y",)))
+        leaves = asyncio.ensure_future(workers.run("graph", rows(8), ("y",)))
         await asyncio.sleep(0)
         leaves.cancel()
         await asyncio.wait([leaves])
         with pytest.raises(DeadlineError):
-            await batcher.run("graph", rows(9), ("y",), time.monotonic())
+            await workers.run("graph", rows(9), ("y",), time.monotonic())
 
     run(work)
     assert seen == [(False, 1), (True, 1), (True, 1), (True, 1), (False, 2), (True, 2)]
 
 
-def test_the_loop_leaves_no_queue_behind(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.engine.workers.WORTH_A_WAKE", 10)
+def test_the_loop_leaves_no_queue_behind(make: Make) -> None:
     here = threading.get_ident()
     seen: list[bool] = []
 
-    def echo(feeds: Arrays, wanted: Sequence[str]) -> Arrays:
+    def echo(feeds: Arrays, output_names: Sequence[str]) -> Arrays:
         seen.append(threading.get_ident() == here)
         return {"y": feeds["x"]}
 
-    batcher = make(echo, other=echo)
+    workers = make(echo, policy=PATIENT_LOOP, other=echo)
 
     async def both() -> None:
-        asked = [batcher.run(queue, rows(1), ("y",)) for queue in ("graph", "other")]
+        asked = [workers.run(queue, rows(1), ("y",)) for queue in ("graph", "other")]
         await asyncio.gather(*asked)
 
     async def work() -> None:
@@ -194,12 +203,12 @@ def test_the_loop_leaves_no_queue_behind(make: Make, monkeypatch: pytest.MonkeyP
 
 def test_two_graphs_share_the_device_by_time(make: Make) -> None:
     fast, slow = Double(0.002), Double(0.02)
-    batcher = make(fast, batch_rows=1, slow=slow)
+    workers = make(fast, batch_rows=1, slow=slow)
 
     async def work() -> None:
         async def ask(queue: str) -> None:
             while True:
-                await batcher.run(queue, rows(1), ("y",))
+                await workers.run(queue, rows(1), ("y",))
 
         tasks = [asyncio.ensure_future(ask(q)) for q in ["graph"] * 3 + ["slow"] * 3]
         await asyncio.sleep(1)

@@ -1,12 +1,29 @@
-"""The collector of garbage, taken over from Python."""
+"""When Python's collector looks for cycles, and that requests leave none."""
 
+import asyncio
 import gc
+import json
 import weakref
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.http.gc_policy import FEW, PAUSE, SHARE, Garbage
+from service.http.app import create_app
+from service.http.gc_policy import (
+    MAX_TIME_SHARE,
+    MIN_NEW_OBJECTS,
+    MIN_PAUSE_SECONDS,
+    TimedCollector,
+    apply_gc_policy,
+)
+from service.server import Server
+from service.settings import Settings
+from tests.helpers.exchange import Exchange, until
+from tests.helpers.http import NPY
+from tests.helpers.tiny import ROW, write_tiny_bundle
 
 
 class Circle:
@@ -22,30 +39,32 @@ def circles(count: int) -> weakref.ref[Circle]:
 
 
 @pytest.fixture
-def garbage() -> Iterator[Garbage]:
-    yield Garbage()
+def collector() -> Iterator[TimedCollector]:
+    yield TimedCollector()
     gc.unfreeze()
     gc.enable()
 
 
-def test_what_was_there_is_passed_over(garbage: Garbage) -> None:
+def test_what_was_there_is_passed_over(collector: TimedCollector) -> None:
     assert gc.get_freeze_count() > 10_000
     assert not gc.isenabled()
 
 
-def test_something_is_collected_and_next_to_nothing_is_not(garbage: Garbage) -> None:
-    little = circles(FEW // 10)
-    garbage.collect()
+def test_something_is_collected_and_next_to_nothing_is_not(collector: TimedCollector) -> None:
+    little = circles(MIN_NEW_OBJECTS // 10)
+    collector.collect()
     assert little() is not None
-    more = circles(FEW)
-    garbage.collect()
+    more = circles(MIN_NEW_OBJECTS)
+    collector.collect()
     assert little() is None
     assert more() is None
 
 
-@pytest.mark.parametrize(("took", "rests"), [(0.001, PAUSE), (0.1, 0.1 / SHARE)])
+@pytest.mark.parametrize(
+    ("took", "rests"), [(0.001, MIN_PAUSE_SECONDS), (0.1, 0.1 / MAX_TIME_SHARE)]
+)
 def test_it_takes_a_small_part_of_all_time(
-    garbage: Garbage, monkeypatch: pytest.MonkeyPatch, took: float, rests: float
+    collector: TimedCollector, monkeypatch: pytest.MonkeyPatch, took: float, rests: float
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("service.http.gc_policy.time.monotonic", lambda: now[0])
@@ -56,12 +75,83 @@ def test_it_takes_a_small_part_of_all_time(
         return collect()
 
     monkeypatch.setattr("service.http.gc_policy.gc.collect", slow)
-    circles(FEW)
-    garbage.collect()
-    again = circles(FEW)
+    circles(MIN_NEW_OBJECTS)
+    collector.collect()
+    again = circles(MIN_NEW_OBJECTS)
     now[0] += 0.9 * rests
-    garbage.collect()
+    collector.collect()
     assert again() is not None
     now[0] += 0.2 * rests
-    garbage.collect()
+    collector.collect()
     assert again() is None
+
+
+def test_python_keeps_its_own_policy_where_asked() -> None:
+    before = gc.get_freeze_count(), gc.get_threshold()
+    apply_gc_policy("python")()
+    assert gc.isenabled()
+    assert (gc.get_freeze_count(), gc.get_threshold()) == before
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+INFER = body(inputs=[{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": ROW}])
+TIMEOUT = {"x-request-timeout": "0.00001"}
+REQUESTS: dict[str, tuple[Callable[[], Exchange], int]] = {
+    "answer": (lambda: Exchange("POST", "/log_prob", body(x=[ROW])), 200),
+    "sample": (lambda: Exchange("POST", "/sample?n=5000", b"", {"accept": NPY}), 200),
+    "path": (lambda: Exchange("POST", "/interpolate", body(start=ROW, end=ROW)), 200),
+    "infer": (lambda: Exchange("POST", "/v2/models/tiny/infer", INFER), 200),
+    "wrong shape": (lambda: Exchange("POST", "/log_prob", body(x=[[1.0]])), 422),
+    "not JSON": (lambda: Exchange("POST", "/log_prob", b"{"), 400),
+    "no such field": (lambda: Exchange("POST", "/log_prob", body(x=[ROW], y=1)), 422),
+    "no such model": (lambda: Exchange("POST", "/log_prob", body(model="q", x=[ROW])), 404),
+    "no such format": (
+        lambda: Exchange("POST", "/log_prob", body(x=[ROW]), {"accept": "audio/wav"}),
+        406,
+    ),
+    "no finite answer": (lambda: Exchange("POST", "/log_prob", body(x=[[3e38, 3e38]])), 422),
+    "too late": (lambda: Exchange("POST", "/log_prob", body(x=[ROW]), TIMEOUT), 504),
+    "graph fails": (lambda: Exchange("POST", "/decode", body(z=[ROW])), 500),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_leaves_no_reference_cycle(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule of `service.http.gc_policy`."""
+    write_tiny_bundle(tmp_path, "tiny")
+    make, status = REQUESTS[name]
+    monkeypatch.setattr(
+        "service.engine.batch.log.exception", lambda _: None
+    )  # pytest keeps records
+
+    async def work() -> Counter[str]:
+        server = Server(Settings(store=tmp_path, device="cpu"))
+        app = create_app(server)
+        async with server.running():
+            await until(lambda: server.ready)
+            if name == "graph fails":
+                (model,) = server.store.models
+                model.engine._graphs["decode"].close()
+            for _ in range(20):  # what is made once, and kept
+                exchange = await make().run(app)
+                assert exchange.status == status, exchange.content
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for _ in range(20):
+                    await make().run(app)
+                await asyncio.sleep(0.02)  # threads and callbacks let go
+                gc.collect()
+                return Counter(type(each).__name__ for each in gc.garbage)
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+
+    assert asyncio.run(work()) == {}

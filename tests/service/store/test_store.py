@@ -1,4 +1,4 @@
-"""What a store does while its folder changes, on real bundles, without HTTP."""
+"""What a store does while its folder changes, without HTTP."""
 
 import asyncio
 import json
@@ -13,14 +13,21 @@ import numpy as np
 import pytest
 
 from service.errors import ModelRefusedError, UnavailableError, UnknownModelError
-from service.metrics.metrics import Metrics
-from service.runtime.devices import Device
+from service.metrics import Metrics
+from service.runtime import Device
 from service.settings import ModelSettings
-from service.store.loader import Loader, Model
-from service.store.store import Store
+from service.store import Loader, Model, Store
 from tests.helpers.stores import NAME, add_version, edit
+from tests.helpers.tiny import write_tiny_bundle
 
 X = np.zeros((1, 2), np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store with one model in one version."""
+    write_tiny_bundle(tmp_path, NAME)
+    return tmp_path
 
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
@@ -36,6 +43,12 @@ def opened(folder: Path, memory: int | None = None) -> Store:
     return Store(folder, loader, None, memory)
 
 
+async def got(store: Store, name: str | None, version: int | None) -> Model:
+    """The model that a request means, after the request."""
+    with await store.get(name, version) as model:
+        return model
+
+
 async def log_prob(model: Model) -> float:
     answer = await model.engine.encode(X, None, ("log_prob",), math.inf)
     return float(answer["log_prob"][0])
@@ -45,18 +58,19 @@ def test_a_new_version_is_the_newest_and_the_old_one_answers_who_holds_it(folder
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
-        old = await store.get(None, None)
+        lease = await store.get(None, None)
+        old = lease.resource
         expected = await log_prob(old)
         add_version(folder, 2)
         await store.refresh()
-        assert (await store.get(NAME, None)).manifest.version == 2
-        assert (await store.get(NAME, 1)) is old
+        assert (await got(store, NAME, None)).manifest.version == 2
+        assert (await got(store, NAME, 1)) is old
         shutil.rmtree(folder / NAME / "1")
         await store.refresh()
-        assert (await store.get(NAME, 1)) is old  # it may be about to be replaced
+        assert (await got(store, NAME, 1)) is old  # it may be about to be replaced
         await store.refresh()
         with pytest.raises(UnknownModelError, match="no version 1"):
-            await store.get(NAME, 1)
+            await got(store, NAME, 1)
         assert await log_prob(old) == expected
 
     run(work)
@@ -66,12 +80,13 @@ def test_files_replaced_in_place_are_loaded_anew(folder: Path) -> None:
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
-        old = await store.get(NAME, 1)
+        lease = await store.get(NAME, 1)
+        old = lease.resource
         await store.refresh()
-        assert await store.get(NAME, 1) is old
+        assert await got(store, NAME, 1) is old
         edit(folder / NAME / "1", made_with={"by": "hand"})
         await store.refresh()
-        new = await store.get(NAME, 1)
+        new = await got(store, NAME, 1)
         assert new.manifest.made_with == {"by": "hand"}
         assert await log_prob(new) == await log_prob(old)
 
@@ -82,20 +97,20 @@ def test_what_is_refused_leaves_the_old_one_in_its_place(folder: Path) -> None:
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
-        old = await store.get(NAME, 1)
+        old = await got(store, NAME, 1)
         manifest = (folder / NAME / "1" / "manifest.json").read_bytes()
         (folder / NAME / "1" / "manifest.json").write_text("{}")
         bad = add_version_damaged(folder)
         await store.refresh()
-        assert await store.get(NAME, None) is old
+        assert await got(store, NAME, None) is old
         assert "damaged" in store.entries[NAME][1].refused
         with pytest.raises(ModelRefusedError, match="is missing"):
-            await store.get(NAME, 2)
+            await got(store, NAME, 2)
         # and once they are whole, they are taken
         (folder / NAME / "1" / "manifest.json").write_bytes(manifest)
         shutil.copy(folder / NAME / "1" / "decode.onnx", bad)
         await store.refresh()
-        assert (await store.get(NAME, None)).manifest.version == 2
+        assert (await got(store, NAME, None)).manifest.version == 2
         assert store.entries[NAME][1].refused == ""
 
     def add_version_damaged(folder: Path) -> Path:
@@ -120,7 +135,7 @@ def test_a_model_that_gives_other_numbers_than_it_should_is_refused(folder: Path
         store = opened(folder)
         await store.refresh()
         with pytest.raises(ModelRefusedError, match="fails its self-test"):
-            await store.get(NAME, None)
+            await got(store, NAME, None)
 
     run(work)
 
@@ -134,12 +149,12 @@ def test_models_beyond_the_memory_go_and_come_back_when_asked_for(folder: Path) 
         store = opened(folder, memory=int(2.5 * size))
         await store.refresh()
         assert len(store.models) == 2
-        await store.get(NAME, None)
-        await store.get("second", None)
-        await store.get("third", None)
+        await got(store, NAME, None)
+        await got(store, "second", None)
+        await got(store, "third", None)
         assert {m.manifest.name for m in store.models} == {"second", "third"}
-        await store.get("second", None)
-        both = await asyncio.gather(store.get(NAME, None), store.get(NAME, None))
+        await got(store, "second", None)
+        both = await asyncio.gather(got(store, NAME, None), got(store, NAME, None))
         assert both[0] is both[1]
         assert {m.manifest.name for m in store.models} == {NAME, "second"}
         await store.refresh()
@@ -157,10 +172,10 @@ def test_what_is_unloaded_stays_so_until_it_is_loaded(folder: Path) -> None:
         await store.unload(NAME)
         await store.refresh()
         with pytest.raises(UnavailableError, match="unloaded"):
-            await store.get(NAME, None)
-        assert (await store.get("second", None)).manifest.name == "second"
+            await got(store, NAME, None)
+        assert (await got(store, "second", None)).manifest.name == "second"
         await store.load(NAME)
-        assert (await store.get(NAME, None)).manifest.name == NAME
+        assert (await got(store, NAME, None)).manifest.name == NAME
         for change in (store.load, store.unload):
             with pytest.raises(UnknownModelError):
                 await change("nope")

@@ -281,3 +281,20 @@ def test_real_files_load() -> None:
     assert data.load_dataset(data_source(source=wine, drop=["quality"])).event_shape == (11,)
     cardio = str(SHARED / "adbench" / "38_thyroid.npz")
     assert data.load_dataset(data_source(source=cardio, key="X")).event_shape == (6,)
+
+
+def test_a_held_out_file_may_be_of_another_format(tmp_path: Path) -> None:
+    train, test = RNG.normal(size=(30, 2)), RNG.normal(size=(10, 2))
+    np.savez(tmp_path / "rows.npz", X=train, y=np.zeros(30))
+    np.save(tmp_path / "test.npy", test)
+    keys = {"source": str(tmp_path / "rows.npz"), "key": "X", "test": str(tmp_path / "test.npy")}
+    dataset = data.load_dataset(data_source(**keys))
+    np.testing.assert_array_equal(dataset.test.rows, test.astype(np.float32))
+    with pytest.raises(DataError, match="set window = SAMPLES"):
+        data.load_dataset(data_source(**keys | {"test": str(tmp_path / "test.zip")}))
+
+
+def test_a_kind_that_is_not_the_files_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", RNG.normal(size=(30, 2)))
+    with pytest.raises(DataError, match=r"is of kind table, but .data. says kind images"):
+        data.load_dataset(data_source(source=str(tmp_path / "rows.npy"), kind="images"))

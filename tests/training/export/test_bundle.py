@@ -141,7 +141,7 @@ def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path:
     assert sorted(p.name for p in (tmp_path / "twice").iterdir()) == ["1", "2"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_killed_at_any_moment_leaves_a_store_that_loads(
     runs: Path, tmp_path: Path
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_graph_that_misses_its_flow_is_not_written(
                 parameter.mul_(1.001)
         return draft(changed, source, target)
 
-    monkeypatch.setattr("training.export.bundle.draft", slightly_wrong)
+    monkeypatch.setattr("training.export.float64_fallback.draft", slightly_wrong)
     with pytest.raises(ExportError, match=r"log_prob_per_dim_p99 .* .bar 1e-05"):
         export.export(run, dataset, figures, tmp_path, "wrong")
     assert not list(tmp_path.rglob("*"))
@@ -212,7 +212,7 @@ def too_steep(monkeypatch: pytest.MonkeyPatch, *directions: str) -> None:
             raise ExportError("too steep")
         return measure(direction, expected, graph)
 
-    monkeypatch.setattr("training.export.bundle.verify", missed_at_first)
+    monkeypatch.setattr("training.export.float64_fallback.verify", missed_at_first)
 
 
 @pytest.mark.parametrize("name", ["glow images positional", "mintnet images context"])

@@ -7,7 +7,7 @@ from types import FrameType
 import uvicorn
 
 from service.http.app import create_app
-from service.http.gc_policy import Garbage
+from service.http.gc_policy import apply_gc_policy
 from service.server import Server
 
 
@@ -40,7 +40,7 @@ class Process(uvicorn.Server):
         self._served = server
         self._end = float("inf")
         server.on_failure = self._stop
-        self._garbage = Garbage()
+        self._collect = apply_gc_policy(settings.gc_policy)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second time, or where nothing has to be waited for, stop."""
@@ -55,7 +55,7 @@ class Process(uvicorn.Server):
         """What uvicorn does ten times a second."""
         if time.monotonic() >= self._end:
             self._stop()
-        self._garbage.collect()
+        self._collect()
         return await super().on_tick(counter)
 
     def _stop(self) -> None:

@@ -1,0 +1,115 @@
+"""Every metric of the service: name, kind, labels, unit and meaning, each said once.
+
+The series are made of this table, and so is the table of the service's page:
+
+    python -m service.metrics
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric.
+
+    Args:
+        name: in Prometheus.
+        kind: its type in Prometheus.
+        labels: their names.
+        unit: of its values.
+        help: what it counts or measures, one sentence.
+        bounds: upper bounds of a histogram's buckets, ascending.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    unit: str
+    help: str
+    bounds: tuple[float, ...] = ()
+
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ROWS = tuple(4.0**k for k in range(9))
+BATCH_ROWS = tuple(2.0**k for k in range(15))
+
+REQUESTS = MetricSpec(
+    "bijecta_requests_total", "counter", ("endpoint", "code"), "requests", "Requests answered."
+)
+FAILURES = MetricSpec(
+    "bijecta_request_failures_total",
+    "counter",
+    ("endpoint", "reason"),
+    "requests",
+    "Requests refused or failed.",
+)
+REQUEST_SECONDS = MetricSpec(
+    "bijecta_request_duration_seconds",
+    "histogram",
+    ("endpoint",),
+    "seconds",
+    "From the head of a request to the end of its answer.",
+    SECONDS,
+)
+IN_FLIGHT = MetricSpec(
+    "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
+)
+REQUEST_ROWS = MetricSpec(
+    "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
+)
+RUN_ROWS = MetricSpec(
+    "bijecta_batch_rows",
+    "histogram",
+    ("model", "graph"),
+    "rows",
+    "Rows of a run of a graph.",
+    BATCH_ROWS,
+)
+RUN_SECONDS = MetricSpec(
+    "bijecta_batch_duration_seconds",
+    "histogram",
+    ("model", "graph"),
+    "seconds",
+    "Time that a run of a graph takes.",
+    SECONDS,
+)
+QUEUE_SECONDS = MetricSpec(
+    "bijecta_queue_duration_seconds",
+    "histogram",
+    ("model", "graph"),
+    "seconds",
+    "Time that a request waits for its first run.",
+    SECONDS,
+)
+QUEUE_ROWS = MetricSpec(
+    "bijecta_queue_rows", "gauge", ("model", "graph"), "rows", "Rows ahead of a new request."
+)
+NON_FINITE = MetricSpec(
+    "bijecta_nonfinite_outputs_total",
+    "counter",
+    ("model",),
+    "rows",
+    "Rows whose answer was not a number.",
+)
+MODEL_INFO = MetricSpec(
+    "bijecta_model_info",
+    "gauge",
+    ("model", "version", "family", "provider"),
+    "1",
+    "1 for each loaded model.",
+)
+
+METRICS = (
+    REQUESTS,
+    FAILURES,
+    REQUEST_SECONDS,
+    IN_FLIGHT,
+    REQUEST_ROWS,
+    RUN_ROWS,
+    RUN_SECONDS,
+    QUEUE_SECONDS,
+    QUEUE_ROWS,
+    NON_FINITE,
+    MODEL_INFO,
+)

@@ -1,0 +1,88 @@
+"""Metrics are what their one table says."""
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+import service.metrics
+from service.metrics import Metrics
+from service.metrics.__main__ import metrics_table
+from service.metrics.series import METRICS
+
+# The names that dashboards read; one of them may go a version after its successor has come.
+PUBLISHED = {
+    "bijecta_requests_total": ("endpoint", "code"),
+    "bijecta_request_failures_total": ("endpoint", "reason"),
+    "bijecta_request_duration_seconds": ("endpoint",),
+    "bijecta_inflight_requests": (),
+    "bijecta_request_rows": ("endpoint", "model"),
+    "bijecta_batch_rows": ("model", "graph"),
+    "bijecta_batch_duration_seconds": ("model", "graph"),
+    "bijecta_queue_duration_seconds": ("model", "graph"),
+    "bijecta_queue_rows": ("model", "graph"),
+    "bijecta_nonfinite_outputs_total": ("model",),
+    "bijecta_model_info": ("model", "version", "family", "provider"),
+}
+
+
+class Depth:
+    depth = 3
+
+
+def used() -> Metrics:
+    """Metrics of which each has at least one series."""
+    metrics = Metrics()
+    metrics.add_endpoint("sample")
+    queue = metrics.queue("moons", "encode")
+    queue.watch(Depth())
+    queue.batch(5, 0.01)
+    queue.waited(0.001)
+    metrics.answered("sample", 200, 0.02)
+    metrics.failures.labels("sample", "overloaded").inc()
+    metrics.request_rows("sample", "moons", 7)
+    metrics.non_finite.labels("moons").inc()
+    metrics.model_info.labels("moons", "1", "maf", "CPUExecutionProvider").set(1)
+    return metrics
+
+
+def test_every_series_is_of_the_table_and_every_line_of_the_table_has_series() -> None:
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(used().exposition().decode())
+        if family.name.startswith("bijecta_") and not family.name.endswith("_created")
+    }
+    # the parser leaves a counter's suffix out of its family's name
+    assert families.keys() == {metric.name.removesuffix("_total") for metric in METRICS}
+    for metric in METRICS:
+        family = families[metric.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
+        assert labels == set(metric.labels)
+
+
+def test_no_published_name_has_gone() -> None:
+    labels = {metric.name: metric.labels for metric in METRICS}
+    assert {name: labels.get(name) for name in PUBLISHED} == PUBLISHED
+
+
+def test_the_page_has_a_line_for_each() -> None:
+    page = Path(service.metrics.__file__).parents[1] / "README.md"
+    assert metrics_table() in page.read_text(), "paste what `python -m service.metrics` prints"
+    lines = metrics_table().splitlines()[2:]
+    assert len(lines) == len(METRICS)
+    for metric, line in zip(METRICS, lines, strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[0] == f"`{metric.name}`"
+        assert len(cells) == 5
+        assert all(cells)
+
+
+def test_depths_of_a_models_versions_are_added_until_they_are_unloaded() -> None:
+    metrics = Metrics()
+    old, new = Depth(), Depth()
+    queue = metrics.queue("moons", "encode")
+    queue.watch(old)
+    metrics.queue("moons", "encode").watch(new)
+    assert 'queue_rows{graph="encode",model="moons"} 6.0' in metrics.exposition().decode()
+    queue.unwatch(old)
+    assert 'queue_rows{graph="encode",model="moons"} 3.0' in metrics.exposition().decode()

@@ -1,0 +1,55 @@
+"""A verified graph of one direction: in float32 or, where that misses the bars, in float64."""
+
+import copy
+import typing
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as RuntimeNotImplemented
+
+from models.flow import Flow
+from service.bundle import Arithmetic, Direction, InverseReport, Number
+from training.errors import ExportError
+from training.export.graphs import draft
+from training.export.inverse_search import InverseRequest, fastest
+from training.export.verify import Errors, Reference, verify
+
+
+class VerifiedGraph(NamedTuple):
+    """One direction: its ONNX file, and what the manifest states about it."""
+
+    content: bytes
+    number: Number
+    errors: Errors
+    inverse: InverseReport | None
+
+
+def verified(
+    direction: Direction, flow: Flow, reference: Reference, request: InverseRequest
+) -> VerifiedGraph:
+    """A graph in float32 arithmetic or, if a steep flow misses the bars in it, in float64."""
+    source, target = ("x", "z") if direction == "encode" else ("z", "x")
+    expected = reference.expected[direction]
+    missed: ExportError | None = None
+    for number in typing.get_args(Number):
+        typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
+        try:
+            graph, inverse = fastest(draft(typed_flow, source, target), expected.feed, request)
+            errors = verify(direction, expected, graph)
+        except ExportError as error:
+            missed = missed or error
+        except RuntimeNotImplemented:  # onnxruntime has no erf in float64
+            break
+        else:
+            if inverse is not None:
+                residual = reference.residual(direction, graph)
+                inverse = inverse.model_copy(update={"residual": residual})
+            return VerifiedGraph(graph, number, errors, inverse)
+    assert missed is not None
+    raise missed
+
+
+def arithmetic(graphs: Iterable[VerifiedGraph]) -> Arithmetic:
+    """The number type of both graphs, or `mixed`."""
+    numbers = {graph.number for graph in graphs}
+    return numbers.pop() if len(numbers) == 1 else "mixed"
