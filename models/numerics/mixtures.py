@@ -1,8 +1,8 @@
-"""Univariate maps by the CDF of a mixture, carried to the latents in log space.
+"""Univariate maps by the CDF of a mixture, computed in log space.
 
-F(x) = Σ wᵢ Fᵢ(x) is a mixture's CDF and y = logit F(x) = log F(x) − log(1 − F(x)) its value on the
-logistic scale. Both logarithms are sums in log space of the components' own, so that no tail
-underflows: points far outside are told apart as well as points in the middle.
+F(x) = Σ wᵢ Fᵢ(x) is the CDF of a mixture and y = logit F(x) = log F(x) − log(1 − F(x)) its value on
+the logistic scale. Both logarithms are sums over the components in log space, so that no tail
+underflows: points far outside are distinguished as well as points in the middle.
 """
 
 import math
@@ -15,30 +15,30 @@ from torch.nn import functional as F
 from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
 from models.numerics.root_finding import find_root
 
-# log-scales stay within this of where they start, by bound · tanh(raw / bound)
+# Bound of the difference of log-scales from their initial value, by bound · tanh(raw / bound).
 _BOUND = 4.0
 
 
 class _Mixture(ABC):
     """A mixture's CDF from 3 · components unconstrained numbers: weights, means, log-scales.
 
-    At zero parameters the components have equal weights and scales, and means spread like a
-    logistic's quantiles: were the means equal, so would be their gradients, and stay so for ever.
+    At zero parameters the components have equal weights and scales, and their means are quantiles
+    of a logistic distribution: components with equal means would have equal gradients forever.
     """
 
-    normal: bool  # latents on the normal scale, not the logistic
+    normal: bool  # whether latents are on the normal scale instead of the logistic
     size: int
 
     def __init__(self, components: int, variance: float, scale: float) -> None:
-        """Spread and scale the components so that the whole has the identity's variance.
+        """Spread and scale the components so that the mixture has the variance of the base.
 
         Args:
-            components: how many.
-            variance: of a component of scale one.
-            scale: of each component where there are several, of a whole of scale one.
+            components: number of components.
+            variance: variance of a component of scale one.
+            scale: scale of each component, if there are several.
 
         Raises:
-            ValueError: no component.
+            ValueError: fewer than one component.
         """
         if components < 1:
             raise ValueError(f"a mixture has at least 1 component, got {components}")
@@ -64,14 +64,15 @@ class _Mixture(ABC):
         y, log_logistic = logistic_from_normal(z) if self.normal else (z, torch.zeros_like(z))
         components = self._components(theta)
         log_weight, mean, log_scale = components
-        # all components' CDFs are below F(x) left of their lowest quantile, above right of the top
+        # left of the lowest quantile the CDFs of all components are below F(x), and right of the
+        # highest quantile above
         quantile = mean + torch.exp(log_scale) * self._standard_quantile(z, y)[..., None]
 
         digit = torch.finfo(y.dtype).eps
 
         def logit_cdf(x: Tensor) -> tuple[Tensor, Tensor]:
             value, log_slope = self._logit_cdf(x, *components)
-            # a flatter place says less about x than y's last digit: no step is worth more
+            # with a smaller slope x would be determined to less than the last digit of y
             return value, torch.exp(log_slope).clamp(min=digit)
 
         x = find_root(
@@ -79,9 +80,9 @@ class _Mixture(ABC):
             y,
             quantile.amin(-1),
             quantile.amax(-1),
-            # of one component it is the root, of like components near it
+            # the root if there is one component, and close to it if the components are similar
             start=(torch.exp(log_weight) * quantile).sum(-1),
-            # log F or log(1 − F) is as large as y, the other of the two of size 1 at most
+            # of log F and log(1 − F) one is about as large as y, the other at most about 1
             rounding=digit * (1 + y.abs()),
         )
         return x, log_logistic - self._logit_cdf(x, *components)[1]
@@ -93,7 +94,7 @@ class _Mixture(ABC):
         return F.log_softmax(weight, -1), mean + self._start(mean), log_scale
 
     def _start(self, like: Tensor) -> Tensor:
-        """Means at zero parameters, computed: a constant cannot be exported inside a loop."""
+        """Means at zero parameters; computed, since constants cannot be exported inside a loop."""
         k = torch.arange(1, 2 * self.components, 2, dtype=like.dtype, device=like.device)
         return self._stretch * torch.log(k / (2 * self.components - k))
 
@@ -105,34 +106,34 @@ class _Mixture(ABC):
         log_below, log_above = log_sigmoid(y), log_sigmoid(-y)
         below, above = log_weight + log_below, log_weight + log_above
         # dy/dx = d log F/dx − d log(1−F)/dx, both means of positive slopes over the components,
-        # which cancel nothing; f/(F(1−F)) would lose all digits in the tails
+        # without cancellation; f/(F(1−F)) would lose all digits in the tails
         parts = [F.log_softmax(below, -1) + log_above, F.log_softmax(above, -1) + log_below]
         slopes = torch.cat([part + (log_slope - log_scale) for part in parts], -1)
         return below.logsumexp(-1) - above.logsumexp(-1), slopes.logsumexp(-1)
 
     @abstractmethod
     def _logit_component(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardized x → logit of a component's CDF, and its log-derivative."""
+        """The logit of a component's CDF at standardized x, and its log-derivative."""
 
     @abstractmethod
     def _standard_quantile(self, z: Tensor, y: Tensor) -> Tensor:
-        """Where a component of mean 0 and scale 1 takes the latent z, y on the logistic scale."""
+        """The quantile of a component of mean 0 and scale 1 at latent z, logistic y."""
 
 
 class LogisticMixture(_Mixture):
-    """z = logit F(x), F a mixture of logistics (Ho et al. 2019, Flow++, eq. 12).
+    """z = logit F(x), where F is a mixture of logistics (Ho et al. 2019, Flow++, eq. 12).
 
-    Its tails are linear. With `normal`, z = Φ⁻¹(F(x)), whose latents of data from such a mixture
-    are exactly normal: the marginal map of Gaussianization, in float32 good beyond 9σ.
+    Its tails are linear. With `normal`, z = Φ⁻¹(F(x)), which maps data from such a mixture to
+    exactly normal latents: the marginal map of Gaussianization, accurate in float32 beyond 9σ.
 
-    At zero parameters and 8 components it stays within 0.12 of the identity for |x| ≤ 3.
+    At zero parameters and 8 components it differs from the identity by less than 0.12 for |x| ≤ 3.
 
     Args:
-        components: how many; theta holds 3 for each.
-        normal: latents on the normal scale instead of the logistic.
+        components: number of components; theta has 3 numbers for each.
+        normal: whether latents are on the normal scale instead of the logistic.
 
     Raises:
-        ValueError: no component.
+        ValueError: fewer than one component.
     """
 
     def __init__(self, components: int = 8, normal: bool = False) -> None:
@@ -141,13 +142,13 @@ class LogisticMixture(_Mixture):
         super().__init__(components, variance=math.pi**2 / 3, scale=0.4 if normal else 0.8)
 
     def fit(self, x: Tensor) -> Tensor:
-        """Parameters of mixtures with a component at each of as many quantiles of the data.
+        """Parameters of mixtures whose components lie at quantiles of the data.
 
         Args:
             x: N × D.
 
         Returns:
-            theta: D × size. Each component is as wide as the quantiles about it lie apart.
+            theta: D × size. The width of a component is the distance of the quantiles around it.
         """
         count = self.components
         at = (torch.arange(count) + 0.5) / count
@@ -174,14 +175,14 @@ class LogisticMixture(_Mixture):
 class GaussianMixture(_Mixture):
     """z = Φ⁻¹(F(x)), F a mixture of Gaussians: MAF's MoG conditionals (Papamakarios et al. 2017).
 
-    One component is exactly affine. At zero parameters and 8 components the map stays within 0.08
-    of the identity for |x| ≤ 3.
+    With one component the map is exactly affine. At zero parameters and 8 components it differs
+    from the identity by less than 0.08 for |x| ≤ 3.
 
     Args:
-        components: how many; theta holds 3 for each.
+        components: number of components; theta has 3 numbers for each.
 
     Raises:
-        ValueError: no component.
+        ValueError: fewer than one component.
     """
 
     normal = True

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from models.numerics.exportable_loops import fixed_point
 
-# About 12 steps find roots of a mixture of the kind that training makes, to the last digit, and
-# about 20 those of any mixture; this many halve a bracket of any size that the layers give.
+# Largest number of steps. About 12 find the roots of mixtures as training makes them, to the last
+# digit, and about 20 those of any mixture; so many steps halve every bracket that the layers pass.
 STEPS = {torch.float32: 40, torch.float64: 80}
 
-# steps of up to so many last digits, of x or of f, need not become shorter
-_NEAR = 4
+# Steps of up to so many units in the last place, of x or of f, need not become shorter.
+_NEAR_ULPS = 4
 
 
 def find_root(
@@ -41,15 +41,15 @@ def find_root(
     a number of steps fixed by the number type, and exports as one loop.
 
     Args:
-        function: x → f(x) and f'(x), elementwise; of any parameters that want gradients. On the
-            way to the root the slope may be anything, at the root it is above zero and finite.
+        function: x → f(x) and f'(x), elementwise; it may read parameters that require gradients.
+            At the root the slope is above zero and finite; elsewhere it can have any value.
         target: values of f, of any shape.
         low, high: f(low) ≤ target ≤ f(high), of that shape. The search is slow where the root is
             an end to the last digit.
-        start: where to look first, between low and high; their mean if None.
-        rounding: how far from the target f may be at a root, of the target's shape: what an
-            error in the last digit of one of f's summands does to f. The target's own last digit
-            if None.
+        start: initial value, between low and high; their mean if None.
+        rounding: largest difference of f from the target at a root, of the target's shape: the
+            effect on f of an error in the last digit of one of its summands. The last digit of the
+            target if None.
 
     Returns:
         x, differentiable in the target and in what `function` reads (implicit differentiation);
@@ -60,7 +60,7 @@ def find_root(
     if rounding is None:
         rounding = torch.finfo(target.dtype).eps * target.abs()
     if torch.compiler.is_exporting():
-        # a graph has no gradients, nor has a loop's body a switch of them
+        # a graph has no gradients, and the body of a loop cannot switch them off
         return _search(function, target, low, high, start, rounding)
     with torch.no_grad():
         x = _search(function, target, low, high, start, rounding)
@@ -70,8 +70,8 @@ def find_root(
     missing = target - value
     if not missing.requires_grad:
         return x
-    # The root's derivative in all that f reads, and exactly zero: Newton's step itself, a rounding
-    # error over the slope, would leave a flat place far behind.
+    # Adds zero, with the derivative of the root with respect to all that f reads. Newton's step
+    # itself is a rounding error over the slope, which is far where f is flat.
     return x + (missing - missing.detach()) / slope.detach()
 
 
@@ -83,7 +83,7 @@ def _search(
     start: Tensor,
     rounding: Tensor,
 ) -> Tensor:
-    """Give the root without its derivative."""
+    """Find the root, without its derivative."""
     digit = torch.finfo(target.dtype).eps
 
     def step(state: Tensor) -> Tensor:
@@ -94,20 +94,20 @@ def _search(
         new_low, new_high = torch.where(below, x, low), torch.where(below, high, x)
         middle = 0.5 * (new_low + new_high)
         newton = -excess / slope
-        # an infinite slope would stop the search where it stands
+        # with an infinite slope Newton's step would be zero, far from the root
         usable = slope < torch.inf
         still = excess.abs() <= rounding
         still = still | (usable & (newton.abs() <= 0.5 * digit * x.abs()))
         still = still | (middle <= new_low) | (middle >= new_high)
-        # So near to the root the rounding errors of f decide which of two steps is the longer;
-        # to halve a bracket that has an end far away would lose the root.
-        near = newton.abs() <= _NEAR * torch.maximum(digit * x.abs(), rounding / slope)
+        # Near the root the rounding errors of f decide which of two steps is longer. Halving a
+        # bracket with a distant end would lose the root there.
+        near = newton.abs() <= _NEAR_ULPS * torch.maximum(digit * x.abs(), rounding / slope)
         usable = usable & (near | (newton.abs() <= 0.5 * last.abs()))
         after = x + newton
         usable = usable & (after > new_low) & (after < new_high)
         after = torch.where(usable, after, middle)
         after = torch.where(torch.isnan(excess), excess, torch.where(still, x, after))
-        # an element that stands still keeps its state: once all do, nothing changes any more
+        # an element that stands still keeps its state, so that the loop ends when all do
         return torch.stack(
             [
                 torch.where(still, low, new_low),

@@ -65,10 +65,10 @@ class Reference:
     def __init__(self, flow: Flow, dataset: Dataset) -> None:
         self.flow = copy.deepcopy(flow).double().eval()
         largest = BATCH_SIZES[-1]
-        chosen = np.arange(largest) % len(dataset.test)  # few rows are taken more than once
-        feed = {"x": dataset.noisy(dataset.test.rows[chosen], copies=1, seed=0)[0]}
+        rows = np.arange(largest) % len(dataset.test)  # repeated where there are fewer
+        feed = {"x": dataset.noisy(dataset.test.rows[rows], copies=1, seed=0)[0]}
         if dataset.test.context is not None:
-            feed["context"] = dataset.test.context[chosen]
+            feed["context"] = dataset.test.context[rows]
         encode = Expected(feed, *self._run("encode", feed))
         noise = flow.base.sample(largest, torch.Generator().manual_seed(0)).numpy()
         latents = np.concatenate([encode.value.astype(np.float32), noise])
