@@ -32,8 +32,9 @@ GRID_POINTS = 240
 def draw_digits(axes: Axes, client: Client) -> None:
     """Digits drawn by the student in one pass each, in a square."""
     drawn = client.sample(DIGITS_A_SIDE**2, seed=7, quantize=True, model="digits-student").x
-    sheet = drawn.reshape(DIGITS_A_SIDE, DIGITS_A_SIDE, 8, 8).transpose(0, 2, 1, 3)
-    axes.imshow(sheet.reshape(8 * DIGITS_A_SIDE, -1), cmap="gray_r", vmin=0, vmax=16)
+    padded = np.pad(drawn.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    sheet = padded.reshape(DIGITS_A_SIDE, DIGITS_A_SIDE, 10, 10).transpose(0, 2, 1, 3)
+    axes.imshow(sheet.reshape(10 * DIGITS_A_SIDE, -1), cmap="gray_r", vmin=0, vmax=16)
     axes.set_title("digits-student draws", fontsize=9)
     axes.axis("off")
 
