@@ -10,6 +10,7 @@ tries them first.
 import os
 
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # Of a test that names no number. Each profile counts in this unit.
 USUAL = 100
@@ -23,7 +24,15 @@ def register_profiles() -> None:
     settings.register_profile(
         "repeatable", unhurried, max_examples=USUAL, derandomize=True, database=None
     )
-    settings.register_profile("deep", unhurried, max_examples=USUAL * DEEPER, print_blob=True)
+    # where the variable CI is set, hypothesis' own default neither draws at random nor keeps failures
+    settings.register_profile(
+        "deep",
+        unhurried,
+        max_examples=USUAL * DEEPER,
+        derandomize=False,
+        database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+        print_blob=True,
+    )
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
