@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from tests.helpers.bundles import slug, write_bundle
 from tests.helpers.examples import register_profiles
-from tests.helpers.recipes import RECIPES, recipe_text, run_for_each_recipe, write_lifted_moons
+from tests.helpers.recipes import RECIPES, call_bijecta, recipe_text, write_lifted_moons
 from tests.helpers.servers import Serve, Served
 
 # the processes of a test run share the cores: more threads would wait for each other
@@ -34,10 +34,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         top = top.parent  # each process has a folder of its own in it
 
     def folder(name: str, make: Callable[[Path], None]) -> Path:
-        path, done = top / name, top / f"{name}.done"
-        with FileLock(top / f"{name}.lock"):
+        path, mark = top / name, name.replace("/", "-")
+        done = top / f"{mark}.done"
+        with FileLock(top / f"{mark}.lock"):
             if not done.exists():
-                path.mkdir(exist_ok=True)
+                path.mkdir(parents=True, exist_ok=True)
                 make(path)
                 done.touch()
         return path
@@ -53,7 +54,8 @@ def runs(made_once: Callable[..., Path]) -> Path:
         write_lifted_moons(folder)
         for name in RECIPES:
             (folder / f"{name}.toml").write_text(recipe_text(name))
-        run_for_each_recipe(lambda name: ("train", f"{name}.toml", "--out", name), folder)
+            done = call_bijecta("train", f"{name}.toml", "--out", name, cwd=folder)
+            assert done.returncode == 0, done.stderr
 
     return made_once("runs", train)
 
@@ -63,9 +65,14 @@ def store(runs: Path, made_once: Callable[..., Path]) -> Path:
     """A store of one bundle for each recipe. Not to be written to: copy it."""
 
     def export(folder: Path) -> None:
-        run_for_each_recipe(lambda name: ("export", name, "--store", folder), runs)
+        done = call_bijecta("export", folder.name, "--store", folder.parent, cwd=runs)
+        assert done.returncode == 0, done.stderr
 
-    return made_once("store", export)
+    # from opposite ends, so that a second process exports too and does not wait for the first
+    odd = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:] in ("1", "3")
+    for name in reversed(RECIPES) if odd else RECIPES:
+        path = made_once(f"store/{name}", export)
+    return path.parent
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def register_profiles() -> None:
     settings.register_profile(
         "repeatable", unhurried, max_examples=USUAL, derandomize=True, database=None
     )
-    # where the variable CI is set, hypothesis' own default neither draws at random nor keeps failures
+    # hypothesis' own default neither draws at random nor keeps failures where CI is set
     settings.register_profile(
         "deep",
         unhurried,

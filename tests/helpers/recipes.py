@@ -3,8 +3,6 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -78,10 +76,3 @@ def call_bijecta(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProce
         except SystemExit as end:
             code = end.code
     return subprocess.CompletedProcess(arguments, int(code or 0), out.getvalue(), errors.getvalue())
-
-
-def run_for_each_recipe(arguments: Callable[[str], tuple[str | Path, ...]], cwd: Path) -> None:
-    """Two at a time: all processes of a test run soon wait for what comes of it."""
-    with ThreadPoolExecutor(2) as pool:
-        for done in pool.map(lambda name: run_bijecta(*arguments(name), cwd=cwd), RECIPES):
-            assert done.returncode == 0, done.stderr

@@ -215,6 +215,7 @@ def too_steep(monkeypatch: pytest.MonkeyPatch, *directions: str) -> None:
     monkeypatch.setattr("training.export.float64_fallback.verify", missed_at_first)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["glow images positional", "mintnet images context"])
 def test_flows_of_images_have_graphs_in_float64_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

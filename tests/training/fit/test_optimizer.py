@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from models import zoo
-from tests.helpers.recipes import recipe_text
+from tests.helpers.recipes import call_bijecta, recipe_text
 from training.config.fit import FitRecipe
 from training.fit.distributed import SINGLE_PROCESS, Processes
 from training.fit.likelihood import NegativeLogDensity
@@ -141,8 +141,8 @@ def recipe(folder: Path, **fit: object) -> Path:
     return path
 
 
-def train(*command: str, cwd: Path) -> None:
-    done = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True)
+def train(recipe: Path, run: str) -> None:
+    done = call_bijecta("train", recipe, "--out", run, cwd=recipe.parent)
     assert done.returncode == 0, done.stderr
 
 
@@ -154,10 +154,11 @@ def logged(run: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -> None:
     # 1437 rows leave an odd batch at the end: its halves are not alike
     path = recipe(tmp_path, batch_size=100, accumulate=2, average=0.9)
-    train("-m", "service.cli", "train", str(path), "--out", "alone", cwd=tmp_path)
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    train(path, "alone")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     bijecta = ["-m", "service.cli", "train", str(path), "--out", "both", "--device", "cpu"]
-    train(*torchrun, *bijecta, cwd=tmp_path)
+    done = subprocess.run([*torchrun, *bijecta], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     alone, both = logged(tmp_path / "alone"), logged(tmp_path / "both")
     assert len(alone) == len(both) == 4
     for one, other in zip(alone, both, strict=True):
@@ -169,7 +170,7 @@ def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -
 
 def test_killed_in_the_middle_of_an_epoch_it_goes_on_from_there(tmp_path: Path) -> None:
     path = recipe(tmp_path, batch_size=20, warm_up=20, average=0.9, schedule="cosine")
-    train("-m", "service.cli", "train", str(path), "--out", "whole", cwd=tmp_path)
+    train(path, "whole")
     state = tmp_path / "broken" / "state.safetensors"
     command = [sys.executable, "-c", RUN, "train", str(path), "--out", "broken"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
@@ -181,7 +182,7 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_from_there(tmp_path: Path) 
     epoch, step = stood(state)
     assert epoch < 4
     assert step > 0
-    train("-m", "service.cli", "train", str(path), "--out", "broken", cwd=tmp_path)
+    train(path, "broken")
     assert logged(tmp_path / "broken") == logged(tmp_path / "whole")
     for name in ("weights", "state"):
         one, other = (
