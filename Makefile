@@ -53,7 +53,7 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
 	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4

@@ -102,10 +102,12 @@ FLOWS: dict[str, Line] = {
     "realnvp images": Line("realnvp", (1, 4, 4), IMAGES),
     "glow context": Line("glow", (5,), context=2),
     "glow images": Line("glow", (1, 4, 4), IMAGES),
-    "glow images positional": Line("glow", (1, 4, 4), IMAGES | {"positional_bias": True}),
+    "glow images positional": Line(
+        "glow", (1, 4, 4), IMAGES | {"positional_bias": True}, slow=True
+    ),
     "nsf context": Line("nsf", (4,), context=1),
     "nsf unmixed context": Line("nsf", (5,), SMALL | {"linear": False}, context=2, slow=True),
-    "nsf images unmixed": Line("nsf", (1, 4, 4), SMALL | {"linear": False, "levels": 1}),
+    "nsf images unmixed": Line("nsf", (1, 4, 4), SMALL | {"linear": False, "levels": 1}, slow=True),
     "maf": Line("maf", (5,), preprocessing=SCALED, slow=True),
     "maf 1-D": Line("maf", (1,), slow=True),
     "maf residual context": Line("maf", (9,), RESIDUAL, context=3, slow=True),
@@ -116,7 +118,7 @@ FLOWS: dict[str, Line] = {
     "nsf-ar context": Line("nsf-ar", (4,), ONE, WHITE, context=3),
     "iaf": Line("iaf", (5,), slow=True),
     "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
-    "wavenet positional": Line("wavenet", (5,), CAUSAL | {"positional_bias": True}),
+    "wavenet positional": Line("wavenet", (5,), CAUSAL | {"positional_bias": True}, slow=True),
     "wavenet spline": Line(
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),
@@ -127,7 +129,11 @@ FLOWS: dict[str, Line] = {
     "mintnet": Line("mintnet", (5,), slow=True),
     "mintnet images context": Line("mintnet", (1, 4, 4), context=3),
     "mintnet rows positional": Line(
-        "mintnet", (1, 3, 4), ONE | {"hidden": (32, 8), "positional_bias": True}, context=2
+        "mintnet",
+        (1, 3, 4),
+        ONE | {"hidden": (32, 8), "positional_bias": True},
+        context=2,
+        slow=True,
     ),
     "mintnet rows context": Line("mintnet", (1, 3, 4), ONE | {"hidden": (32, 8)}, context=2),
     "planar context": Line("planar", (4,), ONE, context=3),
