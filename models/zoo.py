@@ -9,7 +9,7 @@ from typing import Any
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
 from models.distributions import BASES, Base
-from models.families import FAMILIES, Family
+from models.families import FAMILIES, Family, with_current_names
 from models.flow import Flow
 from models.layers import PREPROCESSING
 
@@ -48,7 +48,8 @@ def build(
     try:
         features = None if context is None else ContextFeatures(**context)
         family_class = FAMILIES[family]
-        family_options = family_class(**family_class.with_current_names(options or {}))
+        current = with_current_names(options or {}, family_class.former_names)
+        family_options = family_class(**current)
         fixed = [fixed_layer(event, **step) for step in preprocessing]
     except TypeError as error:  # an unknown argument, or a missing one
         raise ValueError(f"{family}: {error}") from None

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from service.bundle import METHODS
+
 Handler = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
@@ -37,7 +39,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
         "--inverse",
-        type=lambda name: {"ordered": "sequential"}.get(name, name),  # its former name
+        type=lambda name: METHODS.get(name, name),  # the former names still work
         choices=["auto", "sequential", "jacobi"],
         default="auto",
         help="how masked layers are inverted; auto: the fastest here, measured",

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from models import zoo
-from service.bundle import Fidelity, HeldOut
+from service.bundle import METHODS, Fidelity, HeldOut
 from training.config import Recipe, load_recipe, load_student, moved
 from training.data import Dataset, load_dataset
 from training.distill import Distillation, measure_fidelity
@@ -106,8 +106,7 @@ def export(arguments: Namespace) -> None:
     )
     for direction, inverse in manifest.inverse.items():
         times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
-        # manifests of format 1 have another word
-        method = "sequential" if inverse.method == "ordered" else inverse.method
+        method = METHODS[inverse.method]
         _print(
             f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
             f"residual {inverse.residual:.1e} of the range"

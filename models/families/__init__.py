@@ -6,7 +6,7 @@ A new family is a class in a module beside this one, and an entry in `FAMILIES`.
 from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
 from models.families.causal import ParallelWaveNet, WaveNet
 from models.families.coupling import Nice, RealNVP
-from models.families.family import Family
+from models.families.family import Family, with_current_names
 from models.families.gaussianization import Gaussianization, IterativelyGaussianized
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
@@ -32,4 +32,4 @@ FAMILIES: dict[str, type[Family]] = {
 }
 """The name of a family in recipes and run files → the class of its options."""
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "Family", "with_current_names"]

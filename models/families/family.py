@@ -12,6 +12,27 @@ from models.networks import Conditioner
 FULL_SCALE_LAYERS = 8
 
 
+def with_current_names(
+    values: Mapping[str, Any], former_names: Mapping[str, str]
+) -> dict[str, Any]:
+    """The same options or keys by their current names.
+
+    Args:
+        values: by current or former names.
+        former_names: former name → current name.
+
+    Raises:
+        ValueError: a value is there by both of its names.
+    """
+    renamed = dict(values)
+    for former, current in former_names.items():
+        if former in renamed:
+            if current in renamed:
+                raise ValueError(f"{former!r} is the former name of {current!r}: give one")
+            renamed[current] = renamed.pop(former)
+    return renamed
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family(ABC):
     """The options of a family, and the layers that it builds from them.
@@ -46,21 +67,6 @@ class Family(ABC):
         if self.transforms < 1:
             raise ValueError(f"transforms is at least 1, got {self.transforms}")
         _ = self.conditioner  # checks its own options
-
-    @classmethod
-    def with_current_names(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The same options by their current names.
-
-        Raises:
-            ValueError: an option is there by both of its names.
-        """
-        renamed = dict(options)
-        for former, current in cls.former_names.items():
-            if former in renamed:
-                if current in renamed:
-                    raise ValueError(f"{former!r} is the former name of {current!r}: give one")
-                renamed[current] = renamed.pop(former)
-        return renamed
 
     @property
     def conditioner(self) -> Conditioner:

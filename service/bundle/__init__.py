@@ -1,6 +1,6 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
-from service.bundle.bases import BASES, RandomStreams
+from service.bundle.bases import BASES, LatentDraw, RandomStreams
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
     DECODE,
@@ -16,6 +16,8 @@ from service.bundle.files import (
 )
 from service.bundle.manifest import FORMAT_VERSION, NAME, VERSION, Manifest
 from service.bundle.manifest_part import (
+    METHOD_WORDS,
+    METHODS,
     Arithmetic,
     ContextColumn,
     Direction,
@@ -35,6 +37,8 @@ __all__ = [
     "ENCODE",
     "FORMAT_VERSION",
     "MANIFEST",
+    "METHODS",
+    "METHOD_WORDS",
     "NAME",
     "VERSION",
     "Arithmetic",
@@ -47,6 +51,7 @@ __all__ = [
     "HeldOut",
     "InverseMethod",
     "InverseReport",
+    "LatentDraw",
     "Manifest",
     "Number",
     "PerCoordinate",

@@ -33,6 +33,24 @@ class RandomStreams(NamedTuple):
         return cls(np.random.Generator(philox), np.random.Generator(philox.jumped()))
 
 
+class LatentDraw(NamedTuple):
+    """What is to be drawn.
+
+    Args:
+        streams: the random numbers to draw from.
+        shape: of the latents, rows first.
+        parameters: of the density, as the manifest states them.
+        temperature: factor on the deviation from the centre.
+        truncation: standard deviations beyond which nothing is drawn.
+    """
+
+    streams: RandomStreams
+    shape: tuple[int, ...]
+    parameters: Parameters
+    temperature: float
+    truncation: float | None
+
+
 class BaseDensity(ABC):
     """A density of latents; its `parameters` are keys of a manifest's `base_parameters`."""
 
@@ -59,15 +77,8 @@ class BaseDensity(ABC):
             raise ValueError(f"truncation: needs a normal base, this model's is {self.name}")
 
     @abstractmethod
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
-        """The next latents of the streams, of that shape, rows first."""
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
+        """The next latents of the streams, of the shape that is asked for."""
 
 
 class Normal(BaseDensity):
@@ -79,15 +90,9 @@ class Normal(BaseDensity):
     def check(self, temperature: float, truncation: float | None) -> None:
         """Any temperature, truncated or not."""
 
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """Normal numbers, by their quantiles where they are truncated."""
+        streams, shape, _, temperature, truncation = asked
         if truncation is None:
             return temperature * streams.values.standard_normal(shape)
         return temperature * truncated_normal(streams.values.random(shape), truncation)
@@ -98,16 +103,9 @@ class Logistic(BaseDensity):
 
     name = "logistic"
 
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """Logistic numbers."""
-        return temperature * streams.values.logistic(size=shape)
+        return asked.temperature * asked.streams.values.logistic(size=asked.shape)
 
 
 class Uniform(BaseDensity):
@@ -129,17 +127,10 @@ class Uniform(BaseDensity):
                 "uniform, and has no density beyond its box"
             )
 
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """Uniform numbers about the centre of the box."""
-        low, high = self.box(parameters)
-        part = temperature * streams.values.uniform(-0.5, 0.5, shape)
+        low, high = self.box(asked.parameters)
+        part = asked.temperature * asked.streams.values.uniform(-0.5, 0.5, asked.shape)
         z: NDArray[np.float64] = (low + high) / 2 + part * (high - low)
         return z
 
@@ -150,16 +141,11 @@ class StudentT(BaseDensity):
     name = "student-t"
     parameters = frozenset({"df"})
 
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """Numbers of Student's t."""
-        return temperature * streams.values.standard_t(parameters["df"], shape)
+        return asked.temperature * asked.streams.values.standard_t(
+            asked.parameters["df"], asked.shape
+        )
 
 
 class Mixture(BaseDensity):
@@ -168,15 +154,9 @@ class Mixture(BaseDensity):
     name = "mixture"
     parameters = frozenset({"log_weights", "means", "log_scales"})
 
-    def draw(
-        self,
-        streams: RandomStreams,
-        shape: tuple[int, ...],
-        parameters: Parameters,
-        temperature: float,
-        truncation: float | None,
-    ) -> NDArray[np.float64]:
+    def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """A component for each row, and normal numbers about its mean."""
+        streams, shape, parameters, temperature, _ = asked
         steps = np.exp(np.array(parameters["log_weights"])).cumsum()
         uniform = streams.components.random(shape[0]) * steps[-1]
         chosen = np.searchsorted(steps[:-1], uniform, side="right")

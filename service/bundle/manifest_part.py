@@ -141,12 +141,20 @@ class SelfTest(ManifestPart):
     log_prob: float
 
 
+METHOD_WORDS: dict[str, Literal["ordered", "jacobi"]] = {
+    "sequential": "ordered",
+    "jacobi": "jacobi",
+}
+"""The name of a method → its word in manifests of format 1."""
+METHODS: dict[str, str] = {word: method for method, word in METHOD_WORDS.items()}
+
+
 class InverseMethod(ManifestPart):
     """A way of finding coordinates one after another, and what it was measured to cost.
 
     Args:
-        method: `ordered`, each hidden unit computed once; or `jacobi`, sweeps over a block of
-            coordinates until they stand still. Both are exact.
+        method: of `METHODS`: `ordered`, each hidden unit computed once; or `jacobi`, sweeps over a
+            block of coordinates until they stand still. Both are exact.
         width: coordinates of a block.
         milliseconds: for so many rows at once, on the CPU of the export.
     """

@@ -81,9 +81,8 @@ async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
             f"Content-Encoding: expected gzip, deflate or none, got {encoding:.40}"
         )
     announced = headers[b"content-length"]
-    if (
-        announced.isdecimal() and int(announced[:20]) > limit
-    ):  # Python counts no thousands of digits
+    # of 20 digits: Python refuses to read thousands of them
+    if announced.isdecimal() and int(announced[:20]) > limit:
         raise TooLargeError(f"a request body may have {limit} bytes, this one has {announced:.40}")
     # most bodies come with their head, and need no clock
     first = receive_at_once(receive)

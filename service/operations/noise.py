@@ -4,7 +4,7 @@ import secrets
 
 import numpy as np
 
-from service.bundle import Manifest, RandomStreams
+from service.bundle import LatentDraw, Manifest, RandomStreams
 from service.errors import InvalidInputError
 from service.types import Float32
 
@@ -44,13 +44,14 @@ class Latents:
 
     def draw(self, n: int) -> Float32:
         """The next n latents, n × latent shape."""
-        latents: Float32 = self._base.draw(
+        asked = LatentDraw(
             self._streams,
             (n, *self._manifest.latent_shape),
             self._manifest.base_parameters,
             self._temperature,
             self._truncation,
-        ).astype(np.float32)
+        )
+        latents: Float32 = self._base.draw(asked).astype(np.float32)
         return latents
 
 

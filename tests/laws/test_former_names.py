@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models import zoo
-from models.families import Family
+from models.families import with_current_names
 from tests.laws.zoo_table import SMALL
 
 POSITIONAL = {
@@ -45,4 +45,4 @@ def test_an_option_by_both_of_its_names_is_refused(name: str) -> None:
 
 def test_options_without_former_names_are_left_alone() -> None:
     options = {"transforms": 3}
-    assert Family.with_current_names(options) == options
+    assert with_current_names(options, {"places": "positional_bias"}) == options

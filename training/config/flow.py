@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from models import zoo
+from models.families import with_current_names
 
 NO_PREPROCESSING = "none"
 
@@ -22,7 +23,7 @@ def complete_options(family: str, options: Mapping[str, Any] | None) -> dict[str
     if family not in zoo.FAMILIES:
         raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {family!r}")
     family_class = zoo.FAMILIES[family]
-    current = family_class.with_current_names(options or {})
+    current = with_current_names(options or {}, family_class.former_names)
     return asdict(TypeAdapter(family_class).validate_python(current))
 
 

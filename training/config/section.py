@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from models.families import with_current_names
+
 
 class Section(BaseModel):
     """A table of a TOML file, all of whose keys are known.
@@ -21,10 +23,4 @@ class Section(BaseModel):
     def _rename_former_keys(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        renamed = dict(values)
-        for former, current in cls.former_names.items():
-            if former in renamed:
-                if current in renamed:
-                    raise ValueError(f"{former!r} is the former name of {current!r}: give one")
-                renamed[current] = renamed.pop(former)
-        return renamed
+        return with_current_names(values, cls.former_names)

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
-from service.bundle import InverseMethod, InverseReport
+from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
 from training.export.graphs import Draft
 
 Feed = Mapping[str, NDArray[np.float32]]
@@ -22,12 +22,6 @@ BATCH_SIZES = (1, 256)
 MAX_RUNS, MAX_SECONDS = 7, 2.0
 # Sequential graphs of more coordinates are large and slow to load, and sweeps were faster.
 MAX_SEQUENTIAL_COORDINATES = 64
-
-# The word of manifests of format 1 for each method: what the servers of that format accept.
-METHOD_IN_MANIFEST: dict[str, Literal["ordered", "jacobi"]] = {
-    "sequential": "ordered",
-    "jacobi": "jacobi",
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def fastest(
     graphs = [(inverse, draft.finish(inverse)) for inverse in candidates(n, request)]
     measured = [
         InverseMethod(
-            method=METHOD_IN_MANIFEST[inverse.method],
+            method=METHOD_WORDS[inverse.method],
             width=inverse.width,
             milliseconds=_milliseconds(content, feed),
         )

@@ -1,9 +1,10 @@
 """Building ONNX nodes and constants under new names.
 
-On the tape of onnx_ir 1.1 in place of these protobufs, the same graphs took 4 to 8 times as long to
-build (least of 4 times on one CPU core: five layers of 64 coordinates 5.3 s instead of 0.7 s, of 43
-coordinates 2.5 s instead of 0.6 s, five layers of 784 by sweeps 8.5 s instead of 2.4 s), and their
-outputs were identical. An export builds each graph several times to find the fastest inverse.
+On the tape of onnx_ir 1.1 in place of these protobufs, the same graphs took 3.5 to 7.6 times as
+long to build (least of 4 times on one CPU core: five layers of 64 coordinates 5.3 s instead of 0.7
+s, of 43 coordinates 2.5 s instead of 0.6 s, five layers of 784 by sweeps 8.5 s instead of 2.4 s),
+and their outputs were identical. An export builds each graph several times to find the fastest
+inverse.
 """
 
 import itertools

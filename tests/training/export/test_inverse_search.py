@@ -16,18 +16,14 @@ from models import zoo
 from models.distributions import Normal
 from models.flow import Flow
 from models.layers.sequential_inverse import Inverse
+from service.bundle import METHOD_WORDS
 from service.bundle import files as bundle
 from tests.helpers.layers import chain
 from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import randomise
 from training.export import inverse_search as choice
 from training.export.graphs import Draft, draft
-from training.export.inverse_search import (
-    METHOD_IN_MANIFEST,
-    InverseRequest,
-    candidates,
-    fastest,
-)
+from training.export.inverse_search import InverseRequest, candidates, fastest
 
 CONTEXT = 2
 INVERSES = [
@@ -150,10 +146,10 @@ def test_the_fastest_is_chosen_and_all_are_reported(
     content, report = fastest(made, feed_of(256), choice.FASTEST)
     assert content == made.finish(best)
     assert report is not None
-    assert (report.method, report.width) == (METHOD_IN_MANIFEST[best.method], best.width)
+    assert (report.method, report.width) == (METHOD_WORDS[best.method], best.width)
     assert report.milliseconds == {"1": 4.0, "256": 20.0}
     assert {(one.method, one.width) for one in report.others} == {
-        (METHOD_IN_MANIFEST[one.method], one.width) for one in wanted[:-1]
+        (METHOD_WORDS[one.method], one.width) for one in wanted[:-1]
     }
 
 
