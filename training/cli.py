@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from service.bundle import METHODS
-
 Handler = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
@@ -39,8 +37,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
         "--inverse",
-        type=lambda name: METHODS.get(name, name),  # the former names still work
-        choices=["auto", "sequential", "jacobi"],
+        choices=["auto", "sequential", "jacobi", "ordered"],
+        metavar="{auto,sequential,jacobi}",  # the former name of sequential still works
         default="auto",
         help="how masked layers are inverted; auto: the fastest here, measured",
     )

@@ -86,7 +86,8 @@ def export(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     dataset = dataset_of(run, arguments.data)
     try:
-        request = InverseRequest(arguments.inverse, arguments.tolerance)
+        method = METHODS.get(arguments.inverse, arguments.inverse)  # by its former name too
+        request = InverseRequest(method, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
     folder, manifest = export_run(

@@ -48,8 +48,8 @@ def read(folder: Path) -> Manifest:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path} is missing")
-        if (found := sha256(path)) != expected:
-            raise BundleError(f"{path} is altered: expected sha256 {expected}, found {found}")
+        if (actual := sha256(path)) != expected:
+            raise BundleError(f"{path} is altered: expected sha256 {expected}, found {actual}")
     return manifest
 
 
@@ -66,9 +66,9 @@ def _read_manifest(path: Path) -> Manifest:
                 f"{FORMAT_VERSION}: export the model again, or use a matching Bijecta"
             )
         manifest = Manifest.model_validate_json(content)
-        if (found := checksum(json.loads(content))) != manifest.checksum:
+        if (actual := checksum(json.loads(content))) != manifest.checksum:
             raise BundleError(
-                f"{path} is altered: expected checksum {manifest.checksum}, found {found}"
+                f"{path} is altered: expected checksum {manifest.checksum}, found {actual}"
             )
         return manifest
     except ValidationError as error:
@@ -95,15 +95,15 @@ def sha256(path: Path) -> str:
 
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
-    found: list[tuple[int, int, int] | None] = []
+    marks: list[tuple[int, int, int] | None] = []
     for name in (ENCODE, DECODE, MANIFEST):
         try:
             status = (folder / name).stat()
         except OSError:
-            found.append(None)
+            marks.append(None)
         else:
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
+            marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(marks)
 
 
 def versions(folder: Path) -> list[int]:

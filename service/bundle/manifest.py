@@ -91,8 +91,8 @@ class Manifest(ManifestPart):
         if self.context_shape != (None if self.context is None else [len(self.context)]):
             raise ValueError(f"context shape {self.context_shape} is not that of its columns")
         if self.self_test is not None:
-            given = [self.self_test.x, self.self_test.context or []]
-            if list(map(len, given)) != [n, len(self.context or ())]:
+            rows = [self.self_test.x, self.self_test.context or []]
+            if list(map(len, rows)) != [n, len(self.context or ())]:
                 raise ValueError("self_test holds no row of this model")
         lengths = {"support": n}
         if self.dequantization is not None:

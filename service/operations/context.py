@@ -13,12 +13,12 @@ from service.types import Float32
 MOST_NAMED = 20
 
 
-def rows(manifest: Manifest, given: NDArray[Any] | None, n: int) -> Float32 | None:
+def rows(manifest: Manifest, context: NDArray[Any] | None, n: int) -> Float32 | None:
     """The context of n rows, as the graphs take it: n × columns; None where a model has none.
 
     Args:
         manifest: says which columns there are, and which classes.
-        given: n × columns, or one row for all, of numbers, or with the names of classes that
+        context: n × columns, or one row for all, of numbers, or with the names of classes that
             have names, or of text alone (from a URL or a tensor of text).
         n: how many rows.
 
@@ -28,38 +28,38 @@ def rows(manifest: Manifest, given: NDArray[Any] | None, n: int) -> Float32 | No
     """
     columns = manifest.context
     if columns is None:
-        if given is not None:
+        if context is not None:
             raise InvalidInputError("context: this model is conditional on nothing: leave it out")
         return None
     expected = "; ".join(map(_described, columns))
-    if given is None:
+    if context is None:
         raise InvalidInputError(f"context is missing: this model is conditional on {expected}")
-    if given.shape not in ((len(columns),), (n, len(columns))):
+    if context.shape not in ((len(columns),), (n, len(columns))):
         raise InvalidInputError(
             f"context: expected {n} × {len(columns)} values, or one row of {len(columns)} for all "
-            f"({expected}), got shape {given.shape}"
+            f"({expected}), got shape {context.shape}"
         )
-    table = given.reshape(-1, len(columns))
+    table = context.reshape(-1, len(columns))
     values = np.stack([_numbers(table, i, column) for i, column in enumerate(columns)], 1)
     return np.broadcast_to(values, (n, len(columns)))
 
 
 def _numbers(table: NDArray[Any], i: int, column: ContextColumn) -> Float32:
     """One column as the graphs take it."""
-    given = table[:, i]
-    if given.dtype != np.float32:
+    cells = table[:, i]
+    if cells.dtype != np.float32:
         codes = dict(zip(column.labels or (), column.classes or (), strict=False))
         # text of a URL or a tensor may be a number, a string in JSON is a name or nothing
         is_text = table.dtype.kind in "UT" and column.labels is None
         with np.errstate(over="ignore"):
-            values = np.array([_number(v, codes, is_text) for v in given.tolist()], np.float32)
+            values = np.array([_number(v, codes, is_text) for v in cells.tolist()], np.float32)
     else:
-        values = given
+        values = cells
     known = np.isfinite(values) if column.classes is None else np.isin(values, column.classes)
     if not known.all():
         row = int(np.argmin(known))
         raise InvalidInputError(
-            f"context: row {row}, column {i} is {given.tolist()[row]!r:.40}, expected "
+            f"context: row {row}, column {i} is {cells.tolist()[row]!r:.40}, expected "
             f"{_described(column)}",
             row=row,
             column=i,

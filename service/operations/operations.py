@@ -71,13 +71,13 @@ class Operations:
         """Log-density of each row in nats; −inf outside a bounded support."""
         x, copies = request.x, request.dequantize
         self._check_rows(x, model.event_shape, "x")
-        given = context.rows(model.manifest, request.context, len(x))
+        context_rows = context.rows(model.manifest, request.context, len(x))
         if copies is None:
             if request.seed is not None:
                 raise InvalidInputError(
                     "a seed without dequantize has no use: nothing here is random"
                 )
-            log_prob = await self._log_prob(model, x, given, deadline)
+            log_prob = await self._log_prob(model, x, context_rows, deadline)
             return Answer(_scores(model, log_prob))
         if model.manifest.dequantization is None:
             raise InvalidInputError("dequantize: this model's columns are not whole numbers")
@@ -87,7 +87,7 @@ class Operations:
             )
         seed = noise.chosen_seed(request.seed)
         noisy = noise.dequantization(model.manifest, x, copies, seed)
-        repeated = None if given is None else np.tile(given, (copies, 1))
+        repeated = None if context_rows is None else np.tile(context_rows, (copies, 1))
         flat = noisy.reshape(-1, *model.event_shape)
         log_prob = await self._log_prob(model, flat, repeated, deadline, copies)
         each = log_prob.reshape(copies, -1).astype(np.float64)
@@ -98,9 +98,9 @@ class Operations:
         """Latents and log-density of each row."""
         x = request.x
         self._check_rows(x, model.event_shape, "x")
-        given = context.rows(model.manifest, request.context, len(x))
+        context_rows = context.rows(model.manifest, request.context, len(x))
         _check_inside(x, model, "x")
-        encoded = await model.engine.encode(x, given, ENCODED, deadline)
+        encoded = await model.engine.encode(x, context_rows, ENCODED, deadline)
         _check_has_density(encoded["z"], model, "x")
         self._check_finite(model, *encoded.values())
         return Answer(encoded)
@@ -108,9 +108,9 @@ class Operations:
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
         self._check_rows(request.z, model.latent_shape, "z")
-        given = context.rows(model.manifest, request.context, len(request.z))
+        context_rows = context.rows(model.manifest, request.context, len(request.z))
         _check_has_density(request.z, model, "z")
-        return Answer(await self._decode(model, request.z, given, deadline))
+        return Answer(await self._decode(model, request.z, context_rows, deadline))
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
@@ -129,14 +129,14 @@ class Operations:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
         latents = noise.Latents(model.manifest, seed, request.temperature, request.truncation)
-        given = context.rows(model.manifest, request.context, request.n)
+        context_rows = context.rows(model.manifest, request.context, request.n)
 
         async def piece(start: int) -> Arrays:
             rows = min(SAMPLES_AT_ONCE, request.n - start)
             draw = partial(latents.draw, rows)
             many = rows * model.manifest.dimensions > NOISE_WORTH_A_THREAD
             z = await asyncio.to_thread(draw) if many else draw()
-            part = None if given is None else given[start : start + rows]
+            part = None if context_rows is None else context_rows[start : start + rows]
             while True:
                 try:
                     arrays = await self._decode(model, z, part, deadline)
@@ -169,9 +169,9 @@ class Operations:
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
-        given = context.rows(model.manifest, request.context, 1)  # of the whole path
+        context_rows = context.rows(model.manifest, request.context, 1)  # of the whole path
         both, all_steps = (
-            None if given is None else given.repeat(k, 0) for k in (2, request.steps)
+            None if context_rows is None else context_rows.repeat(k, 0) for k in (2, request.steps)
         )
         x = np.stack([request.start, request.end])
         ends = await model.engine.encode(x, both, ENCODED, deadline)
@@ -190,12 +190,17 @@ class Operations:
             )
 
     async def _log_prob(
-        self, model: Model, x: Float32, given: Float32 | None, deadline: float, copies: int = 1
+        self,
+        model: Model,
+        x: Float32,
+        context_rows: Float32 | None,
+        deadline: float,
+        copies: int = 1,
     ) -> Float32:
         """log_prob of rows, some of which may have no density; each may be there in copies."""
         boxed = model.manifest.base_box is not None
-        wanted = ENCODED if boxed else ("log_prob",)
-        encoded = await model.engine.encode(x, given, wanted, deadline)
+        outputs = ENCODED if boxed else ("log_prob",)
+        encoded = await model.engine.encode(x, context_rows, outputs, deadline)
         log_prob: Float32 = encoded["log_prob"]
         if boxed or model.support is not None:
             beyond = _outside(x, model).reshape(len(x), -1).any(1)
@@ -207,9 +212,9 @@ class Operations:
         return log_prob
 
     async def _decode(
-        self, model: Model, z: Float32, given: Float32 | None, deadline: float
+        self, model: Model, z: Float32, context_rows: Float32 | None, deadline: float
     ) -> dict[str, Float32]:
-        decoded = await model.engine.decode(z, given, ("x", "log_prob"), deadline)
+        decoded = await model.engine.decode(z, context_rows, ("x", "log_prob"), deadline)
         self._check_finite(model, *decoded.values())
         return decoded
 

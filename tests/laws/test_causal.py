@@ -105,7 +105,12 @@ def test_dropout_is_one_function_in_both_directions(encode: bool) -> None:
 # blocks that divide the 9 steps, leave some over, and are longer; each export takes seconds
 @pytest.mark.parametrize(
     ("univariate", "layers", "block"),
-    [("affine", 2, 3), ("affine", 2, 64), ("logistic-mixture", 1, 5)],
+    [
+        ("affine", 2, 3),
+        ("affine", 1, 5),
+        ("affine", 2, 64),
+        pytest.param("logistic-mixture", 1, 5, marks=pytest.mark.long),
+    ],
     indirect=["block"],
 )
 def test_exported_decode_is_one_scan_a_layer_and_agrees(

@@ -76,7 +76,10 @@ def test_sequential_directions_have_their_own_nodes_and_leave_no_trace_of_this_m
 
 @pytest.mark.parametrize(
     ("name", "loops"),
-    [("mintnet images context", [("Loop", 2)]), ("mintnet rows context", [("Scan", 1)])],
+    [
+        pytest.param("mintnet images context", [("Loop", 2)], marks=pytest.mark.long),
+        ("mintnet rows context", [("Scan", 1)]),
+    ],
 )
 def test_mintnet_decodes_by_one_loop_a_layer(
     name: str, loops: list[tuple[str, int]], line_bundle: Callable[[str], Path]

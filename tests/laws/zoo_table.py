@@ -115,19 +115,20 @@ FLOWS: dict[str, Line] = {
     "maf normal marginals": Line("maf", (5,), GELU, preprocessing=MARGINALS),
     "maf soft-logit context": Line("maf", (5,), GELU, preprocessing=SOFT, context=3),
     "maf-logistic context": Line("maf-logistic", (3,), ONE, context=2),
+    "maf-mog context": Line("maf-mog", (3,), ONE, context=2),
     "nsf-ar context": Line("nsf-ar", (4,), ONE, WHITE, context=3),
     "iaf": Line("iaf", (5,), slow=True),
-    "wavenet context": Line("wavenet", (6,), CAUSAL, context=3),
+    "wavenet context": Line("wavenet", (6,), CAUSAL | {"transforms": 1}, context=3),
     "wavenet positional": Line("wavenet", (5,), CAUSAL | {"positional_bias": True}, slow=True),
     "wavenet spline": Line(
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),
     "parallel wavenet": Line("parallel-wavenet", (6,), CAUSAL | {"cycle": 2}, slow=True),
     "parallel wavenet context": Line(
-        "parallel-wavenet", (4,), CAUSAL | {"activation": "silu8"}, context=2
+        "parallel-wavenet", (4,), CAUSAL | {"transforms": 1, "activation": "silu8"}, context=2
     ),
     "mintnet": Line("mintnet", (5,), slow=True),
-    "mintnet images context": Line("mintnet", (1, 4, 4), context=3),
+    "mintnet images context": Line("mintnet", (1, 4, 4), context=3, slow=True),
     "mintnet rows positional": Line(
         "mintnet",
         (1, 3, 4),

@@ -1,6 +1,5 @@
 """Training: exact resumption, early stopping, guards."""
 
-import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -13,37 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from models.flow import Flow
-from models.networks.conditioner import set_precision
-from tests.helpers.recipes import recipe_text
-from tests.helpers.runs import logged
-from training import scoring as evaluate
-from training.config import recipe
-from training.config.recipe import Recipe
-from training.data import load as data
-from training.data import preprocessing as architecture
-from training.data.dataset import Dataset
+from tests.helpers.runs import logged, recipe_and_data, start_run
+from training import scoring
 from training.errors import NonFiniteError, RunError
 from training.fit import gradient as fit
 from training.fit import loop
-from training.runs.run import Progress, Run, RunFile
+from training.runs.run import Progress, Run
 
 CPU = torch.device("cpu")
-
-
-def small(tmp_path: Path, name: str = "digits-maf", **changes: object) -> tuple[Recipe, Dataset]:
-    path = tmp_path / "small.toml"
-    path.write_text(recipe_text(name))
-    loaded = recipe.load_recipe(str(path))
-    loaded.fit = loaded.fit.model_copy(update=changes)
-    return loaded, data.load_dataset(loaded.data)
-
-
-def start(folder: Path, chosen: Recipe, dataset: Dataset) -> Run:
-    flow = architecture.flow_spec(dataset, chosen.flow)
-    if chosen.flow.family == "maf":
-        flow.options["dropout"] = 0.1
-    file = RunFile(name="small", recipe=chosen, flow=flow, data_sha256=dataset.sha256)
-    return Run.create(folder, file)
 
 
 class KilledError(Exception):
@@ -62,8 +38,10 @@ class KilledError(Exception):
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, precision: str
 ) -> None:
-    chosen, dataset = small(tmp_path, name, epochs=5, schedule="cosine", precision=precision)
-    whole, broken = (start(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
+    chosen, dataset = recipe_and_data(
+        tmp_path, name, epochs=5, schedule="cosine", precision=precision
+    )
+    whole, broken = (start_run(tmp_path / n, chosen, dataset) for n in ("whole", "broken"))
     fit.fit(whole, dataset, CPU)
 
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0.0)
@@ -94,82 +72,13 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert bool(scales[0]) == (precision == "float16")
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_narrow_networks_train_and_nothing_else_is_narrow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
-) -> None:
-    chosen, dataset = small(tmp_path, "digits-image", epochs=4, precision=precision)
-    run = start(tmp_path / "run", chosen, dataset)
-    seen: set[tuple[bool, torch.dtype]] = set()
-    encode = Flow.encode
-
-    def watched(
-        self: Flow, x: torch.Tensor, context: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        z, log_prob = encode(self, x, context)
-        seen.update((self.training, value.dtype) for value in (z, log_prob))
-        return z, log_prob
-
-    linear = torch.nn.functional.linear
-    computed: set[tuple[bool, torch.dtype]] = set()
-
-    def watched_linear(*inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
-        output = linear(*inputs, **named)
-        computed.add((torch.is_grad_enabled(), output.dtype))
-        return output
-
-    monkeypatch.setattr(Flow, "encode", watched)
-    monkeypatch.setattr(torch.nn.functional, "linear", watched_linear)
-    fit.fit(run, dataset, CPU)
-    narrow = getattr(torch, precision)
-    # networks in training, and nothing in evaluation
-    assert (True, narrow) in computed
-    assert (False, narrow) not in computed
-    assert seen == {(True, torch.float32), (False, torch.float32)}
-    weights = load_file(run.folder / "weights.safetensors")
-    assert {value.dtype for value in weights.values()} == {torch.float32}
-    lines = (run.folder / "log.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["train"] for line in lines]
-    assert losses == sorted(losses)
-    whole = start(tmp_path / "whole", *small(tmp_path, "digits-image", epochs=4))
-    fit.fit(whole, dataset, CPU)
-    wide = [json.loads(line)["train"] for line in (whole.folder / "log.jsonl").open()]
-    assert losses != wide
-    np.testing.assert_allclose(losses, wide, rtol=0.02)
-
-
-def test_scores_do_not_depend_on_the_precision_of_training(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, "digits-maf", epochs=1)
-    run = start(tmp_path / "run", chosen, dataset)
-    fit.fit(run, dataset, CPU)
-    flow, rows = run.best_flow(), dataset.test.rows[None]
-    expected = evaluate.log_prob(flow, rows)
-    for precision in (torch.bfloat16, torch.float16):
-        set_precision(flow, precision)
-        assert np.array_equal(evaluate.log_prob(flow, rows), expected)
-
-
-def test_a_scale_that_is_too_large_costs_a_step_and_no_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen, dataset = small(tmp_path, "digits-image", epochs=2, precision="float16")
-    run = start(tmp_path / "run", chosen, dataset)
-    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**40)
-    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
-    progress = fit.fit(run, dataset, CPU)
-    assert 1 < progress.scaler["scale"] < 2.0**40
-    assert all(
-        torch.isfinite(w).all() for w in load_file(run.folder / "weights.safetensors").values()
-    )
-
-
 def test_layers_start_from_the_first_rows_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[tuple[torch.Tensor, ...]] = []
     monkeypatch.setattr(Flow, "initialize_from_data", lambda _, *rows: started.append(rows))
-    chosen, dataset = small(tmp_path, "digits-image", epochs=2)
-    run = start(tmp_path / "run", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, "digits-image", epochs=2)
+    run = start_run(tmp_path / "run", chosen, dataset)
     fit.fit(run, dataset, CPU)
     ((x, context),) = started
     assert dataset.train.context is not None
@@ -183,7 +92,7 @@ def test_layers_start_from_the_first_rows_once(
     run.save_state(longer, flow=flow)
     fit.fit(run, dataset, CPU)
     assert len(started) == 1
-    again = start(tmp_path / "again", chosen, dataset)
+    again = start_run(tmp_path / "again", chosen, dataset)
     fit.fit(again, dataset, CPU)
     assert torch.equal(started[1][0], x)
 
@@ -242,14 +151,14 @@ def test_any_trainer_stops_and_resumes_wherever_it_is_killed(
     best: int,
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1.0)
-    chosen, dataset = small(tmp_path, "moons-maf", patience=2)
-    whole = start(tmp_path / "whole", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, "moons-maf", patience=2)
+    whole = start_run(tmp_path / "whole", chosen, dataset)
     expected = loop.TrainingLoop(whole, Scripted(scores)).train()
     assert (expected.epoch, expected.best_epoch, expected.finished) == (passes, best, True)
     assert load_file(whole.weights)["passes"].item() == 3 * best
     assert [line["pass"] for line in logged(whole)] == list(range(1, passes + 1))
     for killed_at in itertools.product(range(passes), range(3)):
-        run = start(tmp_path / f"killed at {killed_at}", chosen, dataset)
+        run = start_run(tmp_path / f"killed at {killed_at}", chosen, dataset)
         with pytest.raises(KilledError):
             loop.TrainingLoop(run, Scripted(scores, killed_at)).train()
         (run.folder / "log.jsonl").open("a").write('{"pass": 9')  # a kill may cut a line off
@@ -260,15 +169,15 @@ def test_any_trainer_stops_and_resumes_wherever_it_is_killed(
 
 
 def test_a_training_without_a_finite_score_says_so(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, "moons-maf", patience=3)
-    run = start(tmp_path / "run", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, "moons-maf", patience=3)
+    run = start_run(tmp_path / "run", chosen, dataset)
     with pytest.raises(NonFiniteError, match="in 3 passs no score of the validation rows"):
         loop.TrainingLoop(run, Scripted([float("nan")] * 8)).train()
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, epochs=50, patience=3, learning_rate=0.05)
-    run = start(tmp_path / "run", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, epochs=50, patience=3, learning_rate=0.05)
+    run = start_run(tmp_path / "run", chosen, dataset)
     progress = fit.fit(run, dataset, CPU)
     scores = [
         json.loads(line)["validation"]
@@ -278,13 +187,13 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     assert progress.epoch == len(scores) == progress.best_epoch + 3
     assert max(scores) == scores[progress.best_epoch - 1] == progress.best_score
     validation = dataset.noisy(dataset.validation.rows, chosen.fit.noise_copies, chosen.fit.seed)
-    score = evaluate.log_prob(run.best_flow(), validation).mean()
+    score = scoring.log_prob(run.best_flow(), validation).mean()
     assert score == pytest.approx(progress.best_score, abs=1e-4)
 
 
 def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, "moons-maf")
-    run = start(tmp_path / "run", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, "moons-maf")
+    run = start_run(tmp_path / "run", chosen, dataset)
     dataset.train.rows[7] = np.nan
     with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d+: training rows \[7\] of 1"):
         fit.fit(run, dataset, CPU)
@@ -297,10 +206,10 @@ def test_a_loss_that_is_no_number_stops_training_and_names_batch_and_rows(tmp_pa
 
 
 def test_damaged_runs_are_refused(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, "moons-maf", epochs=1)
+    chosen, dataset = recipe_and_data(tmp_path, "moons-maf", epochs=1)
     with pytest.raises(RunError, match="no run at"):
         Run.open(tmp_path / "none")
-    run = start(tmp_path / "run", chosen, dataset)
+    run = start_run(tmp_path / "run", chosen, dataset)
     with pytest.raises(RunError, match="no weights yet"):
         run.best_flow()
     fit.fit(run, dataset, CPU)
@@ -317,6 +226,6 @@ def test_damaged_runs_are_refused(tmp_path: Path) -> None:
 
 
 def test_progress_is_zero_before_the_first_save(tmp_path: Path) -> None:
-    chosen, dataset = small(tmp_path, "moons-maf")
-    run = start(tmp_path / "run", chosen, dataset)
+    chosen, dataset = recipe_and_data(tmp_path, "moons-maf")
+    run = start_run(tmp_path / "run", chosen, dataset)
     assert run.load_state(flow=run.new_flow()) == Progress()

@@ -81,7 +81,7 @@ class Asking:
     def _of_rows(
         self,
         graph: str,
-        given: Mapping[str, ArrayLike | None],
+        arrays: Mapping[str, ArrayLike | None],
         outputs: Sequence[str],
         options: Mapping[str, Any],
         most: int | None,
@@ -92,7 +92,7 @@ class Asking:
         due = self._due()
         path = yield from self._infer_path(graph, model, version, due)
         answers = []
-        for first, n, inputs in bodies.parts(bodies.inputs(given), most):
+        for first, n, inputs in bodies.parts(bodies.inputs(arrays), most):
             try:
                 _, answer = yield from self._infer(path, inputs, outputs, options, n, due)
             except BijectaError as error:
@@ -113,19 +113,19 @@ class Asking:
         due: float,
     ) -> Steps[tuple[dict[str, Any], dict[str, Float32]]]:
         """One request: the head of its answer, and the outputs of n rows."""
-        given = {key: value for key, value in options.items() if value is not None}
-        content, length = bodies.pack(inputs, outputs, given)
+        parameters = {key: value for key, value in options.items() if value is not None}
+        content, length = bodies.pack(inputs, outputs, parameters)
         headers = {"Content-Type": "application/octet-stream", bodies.LENGTH: str(length)}
         ask = Ask("POST", path, content, headers)
         answer = yield from exchange(ask, self._retries, due)
         try:
             head, arrays = bodies.unpack(answer.content, int(answer.headers[bodies.LENGTH]))
-            found = {name: arrays[name] for name in outputs}
+            values = {name: arrays[name] for name in outputs}
         except (KeyError, TypeError, ValueError) as error:
             wrong = f"the answer is not one of the Open Inference Protocol: {error!r}"
             raise UnreadableError(wrong, answer.status) from None
-        check_rows(found, n)
-        return head, found
+        check_rows(values, n)
+        return head, values
 
 
 def check_rows(arrays: Mapping[str, Float32], n: int) -> None:

@@ -25,26 +25,26 @@ def to_json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, default=_as_python).encode()
 
 
-def numbers(name: str, given: ArrayLike) -> Float32:
+def numbers(name: str, array: ArrayLike) -> Float32:
     """An array of numbers as float32; the server says which it does not like."""
-    values = np.asarray(given)
+    values = np.asarray(array)
     if values.dtype.kind not in "fiu":  # numpy would read text, and count truths
         raise TypeError(f"{name}: expected an array of numbers, its dtype is {values.dtype}")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, np.float32).reshape(values.shape)
 
 
-def inputs(given: Mapping[str, ArrayLike | None]) -> dict[str, NDArray[Any]]:
+def inputs(arrays: Mapping[str, ArrayLike | None]) -> dict[str, NDArray[Any]]:
     """The arrays of a request: a context, if any, as it may be; rows as float32; n as it is."""
-    found: dict[str, NDArray[Any]] = {}
-    for name, values in given.items():
+    converted: dict[str, NDArray[Any]] = {}
+    for name, values in arrays.items():
         if values is None:
             continue
         if name == "n":
-            found[name] = np.asarray(values)
+            converted[name] = np.asarray(values)
         else:
-            found[name] = _context(values) if name == "context" else numbers(name, values)
-    return found
+            converted[name] = _context(values) if name == "context" else numbers(name, values)
+    return converted
 
 
 def parts(
@@ -72,15 +72,15 @@ def parts(
         yield start, stop - start, part
 
 
-def _context(given: ArrayLike) -> NDArray[Any]:
+def _context(context: ArrayLike) -> NDArray[Any]:
     """Numbers as float32; text where a class among them goes by its name."""
-    if isinstance(given, np.ndarray) and given.dtype.kind in "fiu":
-        return numbers("context", given)
+    if isinstance(context, np.ndarray) and context.dtype.kind in "fiu":
+        return numbers("context", context)
     # as objects first: numpy would cut the digits of numbers beside text
-    values = np.asarray(given, object)
+    values = np.asarray(context, object)
     if any(isinstance(value, str) for value in values.flat):
         return np.array([str(value) for value in values.flat]).reshape(values.shape)
-    return numbers("context", np.asarray(given))
+    return numbers("context", np.asarray(context))
 
 
 def pack(

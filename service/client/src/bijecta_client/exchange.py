@@ -204,11 +204,11 @@ def _wait(outcome: Answer | Failed, attempt: int) -> float | None:
 
 def _retry_after(answer: Answer) -> float:
     """Seconds of `Retry-After`, which may be a number or a date; 0 where it says nothing."""
-    given = answer.headers.get("retry-after", "").strip()
-    if given.isascii() and given.isdigit():
-        return float(given)
+    header = answer.headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
     except ValueError:
         return 0.0
 

@@ -1,7 +1,7 @@
-"""Steps of training can be recorded as a CUDA graph: seen on the meta device, without a GPU.
+"""Steps of training can be captured in a CUDA graph: seen on the meta device, without a GPU.
 
 What waits for a value fails there, and a copy from the host is seen in dispatch. Both would end a
-recording.
+capture.
 """
 
 from collections.abc import Callable
