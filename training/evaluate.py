@@ -22,8 +22,9 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     Args:
         run: the run.
         dataset: its data.
-        scores_file: a Parquet file to write the score of each test row to, in their order:
-            `log_prob` in nats and, if it is defined, `bits_per_dim`.
+        scores_file: a Parquet file to write the score of each test row to, in their order: `row`,
+            its number in the source from 0, `log_prob` in nats and, if it is defined,
+            `bits_per_dim`.
 
     Raises:
         NonFiniteError: a test row has no finite log-density.
@@ -33,16 +34,19 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     noisy = dataset.noisy(dataset.test.rows, copies, run.file.recipe.fit.seed + 1)
     scores = log_prob(run.best_flow(), noisy, dataset.test.context)
     if not np.isfinite(scores).all():
-        rows = np.flatnonzero(~np.isfinite(scores)).tolist()
+        rows = np.flatnonzero(~np.isfinite(scores))
+        places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
         raise NonFiniteError(
-            f"{run.folder}: held-out rows {rows[:10]} of {len(scores)} have no finite log-density: "
-            "they lie outside the flow's support, such as the box of a uniform base"
+            f"{run.folder}: {len(rows)} of {len(scores)} held-out rows have no finite "
+            f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
+            "support, such as the box of a uniform base"
         )
     evaluation = summary(scores, dataset, len(noisy))
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
     if scores_file is not None:
-        columns = {"log_prob": scores}
+        columns = {} if dataset.test.indices is None else {"row": dataset.test.indices}
+        columns["log_prob"] = scores
         if evaluation.bits_per_dim is not None:
             columns["bits_per_dim"] = -scores / _nats_per_bit(dataset)
         pyarrow.parquet.write_table(pa.table(columns), scores_file)

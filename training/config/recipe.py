@@ -18,6 +18,8 @@ from training.errors import RecipeError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
+PATIENCE_WITHOUT_GRADIENTS = 5
+
 TEACHERS_KEYS = ("preprocessing", "margin", "per_pixel_marginals", "embedding")
 """The keys of [flow] that a student takes from its teacher."""
 
@@ -36,6 +38,14 @@ class Recipe(Section):
         labels = data.labels if isinstance(data, FileSource | DigitsSource) else None
         if self.flow.embedding is not None and labels is None:
             raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
+        return self
+
+    @model_validator(mode="after")
+    def _stops_soon_without_gradients(self) -> "Recipe":
+        # each step is the best that can be fitted: once the score falls, it hardly rises again
+        without_gradients = zoo.FAMILIES[self.flow.family].without_gradients
+        if without_gradients and "patience" not in self.fit.model_fields_set:
+            self.fit = self.fit.model_copy(update={"patience": PATIENCE_WITHOUT_GRADIENTS})
         return self
 
     @model_validator(mode="after")

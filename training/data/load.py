@@ -17,6 +17,7 @@ from training.config import (
     DigitsSource,
     DividedSource,
     FileSource,
+    ImageSource,
     ProtocolSource,
     RowSource,
     ToySource,
@@ -24,12 +25,16 @@ from training.config import (
 )
 from training.data import protocols
 from training.data.augmentation import Augmentation, bsds300_rows, mirrored
-from training.data.checks import ColumnRanges, check_numbers, float32, inspect
+from training.data.checks import ColumnRanges, check, check_types, float32, refuse, rows_at_once
 from training.data.context import Float32, context
 from training.data.dataset import Dataset, Split
+from training.data.joint_checks import row_digests
 from training.data.readers import Table, joined, read
 from training.data.toy import DENSITIES
 from training.errors import DataError
+
+# Held-out values so many deviations from the training rows have squares that float32 cannot hold.
+FARTHEST = 1e15
 
 
 def load_dataset(source: DataSource) -> Dataset:
@@ -91,18 +96,25 @@ def _files(source: FileSource) -> _Origin:
 
 def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     table = origin.table
-    check_numbers(table)
-    if unknown := sorted(set(source.context) - set(table.columns)):
+    check_types(table)
+    if unknown := sorted(set(source.context) - set(table.columns) - table.texts.keys()):
         raise DataError(f"no columns {unknown} for the context: the columns are {table.columns}")
     modelled = [i for i, column in enumerate(table.columns) if column not in source.context]
-    if len(table.rows) < 10 or not modelled:
+    if len(table.rows) < 10 or not (modelled or table.texts):
         raise DataError(
             f"expected at least 10 rows of 1 column, got {len(table.rows)} × {len(modelled)}"
         )
-    ranges = inspect(table.rows, modelled, table.columns, source.integers)
+    pixels = _are_pixels(source, table)
+    smooth = source.noise > 0
+    found = check(table, modelled, integers=source.integers, pixels=pixels, smooth=smooth)
+    refuse(found.problems, table, origin.name)
+    ranges, notes = found.ranges, [*table.notes, *found.notes]
     low, high = _range(ranges, [table.columns[i] for i in modelled], source.bounds)
     shape = _shape(source, len(modelled))
-    train, validation, test = _divide(origin.sizes, source)
+    groups, note = _repeated(table, source, discrete=bool(ranges.integer.all()))
+    notes += note
+    train, validation, test = _divide(origin.sizes, source, groups)
+    _check_held_out(table, modelled, train, np.concatenate([validation, test]))
     conditions = [table.columns.index(column) for column in source.context]
     labels = source.labels if isinstance(source, FileSource | DigitsSource) else None
     row_context = context(
@@ -114,7 +126,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
 
     def split(indices: NDArray[np.intp]) -> Split:
         rows = float32(table.rows, indices, modelled).reshape(-1, *shape)
-        return Split(rows, row_context.of(indices))
+        return Split(rows, row_context.of(indices), indices)
 
     trained = split(train)
     return Dataset(
@@ -130,7 +142,68 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
         noise=source.noise,
         sound=table.sound,
         augmentation=_mirrored(trained.rows) if source.augment else None,
+        notes=notes,
+        place=table.place,
     )
+
+
+def _are_pixels(source: DividedSource, table: Table) -> bool:
+    """Whether a row is an image, of which pixels may be constant or alike."""
+    return (
+        isinstance(source, DigitsSource | ImageSource)
+        or table.array_shape is not None
+        or len(source.shape or []) > 1
+    )
+
+
+def _repeated(
+    table: Table, source: DividedSource, discrete: bool
+) -> tuple[NDArray[np.intp] | None, list[str]]:
+    """The number of each row's group of equal rows, and what is said of them.
+
+    None where rows are divided one by one: there are no equal rows, or the source says so, or all
+    columns are whole numbers, whose rows repeat by nature.
+    """
+    digests = row_digests(table.rows, rows_at_once(table.rows))
+    distinct, groups = np.unique(digests, axis=0, return_inverse=True)
+    repeated = len(table.rows) - len(distinct)
+    if not repeated:
+        return None, []
+    said = f"{repeated} of {len(table.rows)} rows repeat other rows"
+    if discrete:
+        return None, [f"{said}; all columns are whole numbers, and rows are divided one by one"]
+    if source.repeated_rows == "apart":
+        return None, [f"{said}, and are divided apart: rows that are held out are trained on too"]
+    return groups.reshape(-1), [f"{said}: equal rows are divided together"]
+
+
+def _check_held_out(
+    table: Table, modelled: list[int], train: NDArray[np.intp], held_out: NDArray[np.intp]
+) -> None:
+    """Check that held-out rows are not too far out for float32 to score them.
+
+    Raises:
+        DataError: one is.
+    """
+    step = rows_at_once(table.rows)
+    total, squares = np.zeros(len(modelled)), np.zeros(len(modelled))
+    for first in range(0, len(train), step):
+        block = table.rows[train[first : first + step]][:, modelled].astype(np.float64)
+        total += block.sum(0)
+        squares += (block * block).sum(0)
+    mean = total / len(train)
+    scale = np.sqrt(np.maximum(squares / len(train) - mean * mean, 0))
+    for first in range(0, len(held_out), step):
+        indices = held_out[first : first + step]
+        block = np.abs(table.rows[indices][:, modelled].astype(np.float64) - mean)
+        far = np.argwhere((block > FARTHEST * scale) & (scale > 0))
+        if len(far):
+            row, column = indices[far[0][0]], modelled[far[0][1]]
+            raise DataError(
+                f"column {table.columns[column]!r} is {table.rows[row, column]:g} in "
+                f"{table.place(int(row))}, which is held out, and so far from the rows to train on "
+                "that float32 cannot score it: leave that row out"
+            )
 
 
 def _mirrored(images: Float32) -> Augmentation:
@@ -219,17 +292,29 @@ def _range(
     return low, high
 
 
-def _divide(sizes: Sequence[int], source: DividedSource) -> list[NDArray[np.intp]]:
+def _divide(
+    sizes: Sequence[int], source: DividedSource, groups: NDArray[np.intp] | None
+) -> list[NDArray[np.intp]]:
     """Indices of the rows that are trained on, that validate, and that test.
 
     Args:
         sizes: numbers of rows: of the source, and of each file that validates or tests.
         source: the shares of the source's rows, or the files.
+        groups: of each row; the rows of a group stay together. None if each is alone.
     """
     n = sizes[0]
-    order = np.random.default_rng(source.seed).permutation(n)
+    rng = np.random.default_rng(source.seed)
+    if groups is None:
+        order, ends = rng.permutation(n), np.arange(n + 1)
+    else:
+        place = rng.permutation(int(groups.max()) + 1)
+        order = np.argsort(place[groups[:n]], kind="stable")
+        new = np.diff(place[groups[:n]][order]) != 0
+        ends = np.concatenate([[0], np.flatnonzero(new) + 1, [n]])
     n_validation, n_test = (max(1, round(s * n)) if s else 0 for s in source.shares)
-    test, validation, train = np.split(order, [n_test, n_test + n_validation])
+    # the ends of groups that are nearest to the shares
+    cuts = [int(ends[np.abs(ends - cut).argmin()]) for cut in (n_test, n_test + n_validation)]
+    test, validation, train = np.split(order, cuts)
     _, *held_out = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     if isinstance(source.test, str):
         test = held_out.pop()
