@@ -15,6 +15,7 @@ from training.data import Dataset, load_dataset
 from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
+from training.evaluate import gaussian_score
 from training.export import InverseRequest
 from training.export import export as export_run
 from training.fit import (
@@ -81,7 +82,16 @@ def _fit_and_score(
     )
     if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
         _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
-    _print_score(run, evaluate_run(run, dataset))
+    score = evaluate_run(run, dataset)
+    _print_score(run, score)
+    gaussian = gaussian_score(dataset, recipe.fit.seed + 1)
+    if gaussian is not None and score.log_prob < gaussian - score.se:
+        print(
+            f"{name}: a Gaussian of the training rows' mean and covariance scores {gaussian:.3f}: "
+            "the flow has not learned these rows",
+            file=sys.stderr,
+            flush=True,
+        )
     if teacher is not None:
         _print_fidelity(run, measure_fidelity(run, dataset))
 

@@ -33,8 +33,8 @@ class FitRecipe(Section):
             has no effect on several processes.
         noise_copies: number of noisy copies of each held-out row that a score is averaged over.
         threads: CPU threads. If left out, one for a small flow, whose threads would wait for each
-            other longer than they compute, and all that the machine has for a large one. One thread also makes the weights independent of the number
-            of cores.
+            other longer than they compute, and all that the machine has for a large one. One thread
+            also makes the weights independent of the number of cores.
         seed: seed of the initial weights, the order of rows, the noise and the dropout.
     """
 

@@ -25,16 +25,13 @@ from training.config import (
 )
 from training.data import protocols
 from training.data.augmentation import Augmentation, bsds300_rows, mirrored
-from training.data.checks import ColumnRanges, check, check_types, float32, refuse, rows_at_once
+from training.data.checks import ColumnRanges, check, check_types, float32, refuse
 from training.data.context import Float32, context
 from training.data.dataset import Dataset, Split
-from training.data.joint_checks import row_digests
+from training.data.division import check_held_out, divide, repeated_rows
 from training.data.readers import Table, joined, read
 from training.data.toy import DENSITIES
 from training.errors import DataError
-
-# Held-out values so many deviations from the training rows have squares that float32 cannot hold.
-FARTHEST = 1e15
 
 
 def load_dataset(source: DataSource) -> Dataset:
@@ -111,10 +108,10 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     ranges, notes = found.ranges, [*table.notes, *found.notes]
     low, high = _range(ranges, [table.columns[i] for i in modelled], source.bounds)
     shape = _shape(source, len(modelled))
-    groups, note = _repeated(table, source, discrete=bool(ranges.integer.all()))
-    notes += note
-    train, validation, test = _divide(origin.sizes, source, groups)
-    _check_held_out(table, modelled, train, np.concatenate([validation, test]))
+    groups, said = repeated_rows(table, source, discrete=bool(ranges.integer.all()))
+    notes += said
+    train, validation, test = divide(origin.sizes, source, groups)
+    check_held_out(table, modelled, train, np.concatenate([validation, test]))
     conditions = [table.columns.index(column) for column in source.context]
     labels = source.labels if isinstance(source, FileSource | DigitsSource) else None
     row_context = context(
@@ -154,56 +151,6 @@ def _are_pixels(source: DividedSource, table: Table) -> bool:
         or table.array_shape is not None
         or len(source.shape or []) > 1
     )
-
-
-def _repeated(
-    table: Table, source: DividedSource, discrete: bool
-) -> tuple[NDArray[np.intp] | None, list[str]]:
-    """The number of each row's group of equal rows, and what is said of them.
-
-    None where rows are divided one by one: there are no equal rows, or the source says so, or all
-    columns are whole numbers, whose rows repeat by nature.
-    """
-    digests = row_digests(table.rows, rows_at_once(table.rows))
-    distinct, groups = np.unique(digests, axis=0, return_inverse=True)
-    repeated = len(table.rows) - len(distinct)
-    if not repeated:
-        return None, []
-    said = f"{repeated} of {len(table.rows)} rows repeat other rows"
-    if discrete:
-        return None, [f"{said}; all columns are whole numbers, and rows are divided one by one"]
-    if source.repeated_rows == "apart":
-        return None, [f"{said}, and are divided apart: rows that are held out are trained on too"]
-    return groups.reshape(-1), [f"{said}: equal rows are divided together"]
-
-
-def _check_held_out(
-    table: Table, modelled: list[int], train: NDArray[np.intp], held_out: NDArray[np.intp]
-) -> None:
-    """Check that held-out rows are not too far out for float32 to score them.
-
-    Raises:
-        DataError: one is.
-    """
-    step = rows_at_once(table.rows)
-    total, squares = np.zeros(len(modelled)), np.zeros(len(modelled))
-    for first in range(0, len(train), step):
-        block = table.rows[train[first : first + step]][:, modelled].astype(np.float64)
-        total += block.sum(0)
-        squares += (block * block).sum(0)
-    mean = total / len(train)
-    scale = np.sqrt(np.maximum(squares / len(train) - mean * mean, 0))
-    for first in range(0, len(held_out), step):
-        indices = held_out[first : first + step]
-        block = np.abs(table.rows[indices][:, modelled].astype(np.float64) - mean)
-        far = np.argwhere((block > FARTHEST * scale) & (scale > 0))
-        if len(far):
-            row, column = indices[far[0][0]], modelled[far[0][1]]
-            raise DataError(
-                f"column {table.columns[column]!r} is {table.rows[row, column]:g} in "
-                f"{table.place(int(row))}, which is held out, and so far from the rows to train on "
-                "that float32 cannot score it: leave that row out"
-            )
 
 
 def _mirrored(images: Float32) -> Augmentation:
@@ -290,39 +237,3 @@ def _range(
     else:
         low, high = np.where(integer, low, -np.inf), np.where(integer, high, np.inf)
     return low, high
-
-
-def _divide(
-    sizes: Sequence[int], source: DividedSource, groups: NDArray[np.intp] | None
-) -> list[NDArray[np.intp]]:
-    """Indices of the rows that are trained on, that validate, and that test.
-
-    Args:
-        sizes: numbers of rows: of the source, and of each file that validates or tests.
-        source: the shares of the source's rows, or the files.
-        groups: of each row; the rows of a group stay together. None if each is alone.
-    """
-    n = sizes[0]
-    rng = np.random.default_rng(source.seed)
-    if groups is None:
-        order, ends = rng.permutation(n), np.arange(n + 1)
-    else:
-        place = rng.permutation(int(groups.max()) + 1)
-        order = np.argsort(place[groups[:n]], kind="stable")
-        new = np.diff(place[groups[:n]][order]) != 0
-        ends = np.concatenate([[0], np.flatnonzero(new) + 1, [n]])
-    n_validation, n_test = (max(1, round(s * n)) if s else 0 for s in source.shares)
-    # the ends of groups that are nearest to the shares
-    cuts = [int(ends[np.abs(ends - cut).argmin()]) for cut in (n_test, n_test + n_validation)]
-    test, validation, train = np.split(order, cuts)
-    _, *held_out = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    if isinstance(source.test, str):
-        test = held_out.pop()
-    if isinstance(source.validation, str):
-        validation = held_out.pop()
-    if min(len(test), len(train)) < 2:
-        raise DataError(
-            f"{n} rows divide into {len(train)} to train on, {len(validation)} to validate "
-            f"and {len(test)} to test: at least 2, 1 and 2 are needed; change [data] or add rows"
-        )
-    return [train[: source.train_rows], validation, test]

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +108,9 @@ def _levelled(file: Path, samples: Samples, level: float) -> Samples:
     scaled = samples * (level / loudness)
     if samples.dtype.kind == "f":
         return scaled.astype(samples.dtype)
-    limits = np.iinfo(samples.dtype)
-    return np.clip(np.rint(scaled), limits.min, limits.max).astype(samples.dtype)
+    limits: np.iinfo[Any] = np.iinfo(samples.dtype)  # type: ignore[type-var]
+    levelled: Samples = np.clip(np.rint(scaled), limits.min, limits.max).astype(samples.dtype)
+    return levelled
 
 
 def _samples(file: Path, content: bytes) -> tuple[Samples, _SampleFormat]:

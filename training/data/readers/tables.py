@@ -77,11 +77,11 @@ def arrow_table(
     texts: dict[str, TextColumn] = {}
     columns: dict[str, NDArray[np.generic]] = {}
     for name in table.column_names:
-        for part, values in _numbers(name, table[name]):
+        for coordinate, values in _numbers(name, table[name]):
             if values is None:
-                texts[part] = text_column(table[name], dialect)
+                texts[coordinate] = text_column(table[name], dialect)
             else:
-                columns[part] = values
+                columns[coordinate] = values
     rows = (
         np.column_stack(list(columns.values()))
         if columns
@@ -111,7 +111,7 @@ def _numbers(
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 @contextmanager
