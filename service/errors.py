@@ -145,7 +145,7 @@ class ModelRefusedError(ServiceError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question for people after the known name that is most like one; empty where none is."""
-    like = difflib.get_close_matches(name, known, 1)
+    like = difflib.get_close_matches(name, known, 1, 0.8)
     return f": is {like[0]} meant?" if like else ""
 
 
