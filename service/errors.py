@@ -1,6 +1,8 @@
 """Errors that callers see: each knows its HTTP status and says what was expected and what came."""
 
+import difflib
 import reprlib
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 # Of what came, so much is shown: it may be very long, and nested deeper than `repr` can follow.
@@ -141,13 +143,24 @@ class ModelRefusedError(ServiceError):
     status, reason = 503, "model-refused"
 
 
-def readable(error: Any) -> str:
-    """One error of a pydantic validation: where, what was expected, and what came."""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question for people after the known name that is most like one; empty where none is."""
+    like = difflib.get_close_matches(name, known, 1, 0.8)
+    return f": is {like[0]} meant?" if like else ""
+
+
+def readable(error: Any, known: Iterable[str] = ()) -> str:
+    """One error of a pydantic validation: where, what was expected, and what came.
+
+    Args:
+        error: of `ValidationError.errors()`.
+        known: the fields that there are.
+    """
     where = ".".join(map(str, error["loc"]))
     if error["type"] == "missing":
         return f"{where} is missing"
     if error["type"] == "extra_forbidden":
-        return f"{where} is not known here"
+        return f"{where} is not known here{nearest(where, known)}"
     prefix = f"{where}: " if where else ""
     if error["type"] == "value_error":
         return f"{prefix}{error['ctx']['error']}"

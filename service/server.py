@@ -10,7 +10,7 @@ from service.errors import UnavailableError
 from service.metrics import Metrics
 from service.operations import Operations
 from service.runtime import Device, DeviceError
-from service.settings import Settings, by_model
+from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,10 @@ class Server:
         self.on_failure: Callable[[], None] = lambda: None
         """Called when it cannot start."""
         self._started = False
-        model_settings = by_model(settings)
+        self._model_settings = model_settings = by_model(settings)
         loader = Loader(
             Device.choose(settings.device),
-            lambda name: model_settings.get(name, settings),
+            lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
@@ -81,6 +81,7 @@ class Server:
             self.failure = failure
             self.on_failure()
             return
+        self._say_unused_settings()
         self._started = True
         while self.settings.poll_seconds:
             await asyncio.sleep(self.settings.poll_seconds)
@@ -88,6 +89,12 @@ class Server:
                 await self.store.refresh()
             except (BundleError, DeviceError, OSError):
                 log.exception("the store could not be looked through")
+
+    def _say_unused_settings(self) -> None:
+        """Log settings of models that are not in the store."""
+        used = {settings_key(name) for name in self.store.entries}
+        for key in sorted(self._model_settings.keys() - used):
+            log.warning("there are settings of %s, and no such model in the store", key)
 
     def _check_has_models(self) -> None:
         """Check that there is something to serve, now or later.
@@ -101,7 +108,7 @@ class Server:
             raise BundleError(
                 f"no bundle could be loaded from {folder}"
                 + "".join(f"\n  {reason}" for reason in reasons)
-                + "\n`bijecta export RUN --store STORE` writes one; `make serve` makes five"
+                + "\n`bijecta export RUN --store STORE` writes one; `make serve` makes six"
             )
         default = self.settings.default_model
         if default is not None and default not in store.entries and not self.settings.poll_seconds:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ import pydantic_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
-from service.errors import readable
+from service.errors import nearest, readable
 
 PREFIX = "BIJECTA_"
 
@@ -95,7 +96,7 @@ class Settings(BaseSettings, ModelSettings):
     )
     models: dict[str, dict[str, Any]] = Field(
         default={},
-        description="the same tables as JSON, or BIJECTA_MODELS__NAME__THREADS=2; they win",
+        description="the same tables as JSON, or BIJECTA_MODELS__DIGITS_MAF__THREADS=2; they win",
     )
 
     @property
@@ -138,6 +139,8 @@ def as_flags(arguments: list[str]) -> list[str]:
 def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settings:
     """Settings from flags, then the environment, then the defaults.
 
+    A variable that begins as settings do and is none is said on stderr.
+
     Args:
         flags: what `add_flags` returned for the parser.
         arguments: what the parser made of the command line.
@@ -145,6 +148,10 @@ def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settin
     Raises:
         SettingsError: a value that is not allowed.
     """
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name.partition("__")[0] not in known:
+            print(f"bijecta: {name} is no setting{nearest(name, known)}", file=sys.stderr)
     try:
         return Settings(_cli_settings_source=flags(parsed_args=arguments))  # type: ignore[call-arg]
     except ValidationError as error:
@@ -154,8 +161,13 @@ def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settin
         raise SettingsError(f"{expected} (--models, {PREFIX}MODELS)") from None
 
 
+def settings_key(name: str) -> str:
+    """What a model's settings go by: its name with _ for -, which no variable can have."""
+    return name.replace("-", "_").lower()
+
+
 def by_model(settings: Settings) -> dict[str, ModelSettings]:
-    """The settings of each model that has its own.
+    """The settings of each model that has its own, by `settings_key`.
 
     Raises:
         SettingsError: a file that cannot be read, or a value that is not allowed.
@@ -165,12 +177,11 @@ def by_model(settings: Settings) -> dict[str, ModelSettings]:
     try:
         if path is not None:
             tables = tomllib.loads(path.read_text())
-        return {
-            name: ModelSettings.model_validate(
-                common | dict(tables.get(name, {})) | settings.models.get(name, {})
-            )
-            for name in {**tables, **settings.models}
-        }
+        own: dict[str, dict[str, Any]] = {}
+        for source in (tables, settings.models):
+            for name, table in source.items():
+                own.setdefault(settings_key(name), {}).update(table)
+        return {key: ModelSettings.model_validate(common | table) for key, table in own.items()}
     except ValidationError as error:
         where = "models" if path is None else path
         raise SettingsError(f"{where}: {'; '.join(map(readable, error.errors()))}") from None

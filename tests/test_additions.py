@@ -1,6 +1,7 @@
 """CONTRIBUTING.md is true: each addition touches as many files as it says, and works."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.additions import claimed, copy_with_additions, shown
+from tests.helpers.pages import ROOT
 
 RECIPE = """
 [data]
@@ -96,3 +98,9 @@ def test_each_addition_works_in_a_copy(tmp_path: Path) -> None:
         return done.stdout
 
     assert "all additions work" in run("-c", WORK, cwd=work)
+    # what CONTRIBUTING asks of every change
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    folders = ["models", "service", "training"]
+    run("-m", "ruff", "format", "--check", *folders, cwd=copy)
+    run("-m", "ruff", "check", *folders, cwd=copy)
+    run("-m", "mypy", *folders, cwd=copy)

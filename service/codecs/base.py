@@ -157,7 +157,8 @@ def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
     try:
         return schema.model_validate(fields, strict=strict)
     except ValidationError as error:
-        raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
+        said = [readable(one, schema.model_fields) for one in error.errors()]
+        raise InvalidInputError("; ".join(said)) from None
 
 
 def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, str]) -> R:

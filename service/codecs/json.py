@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError
 from service.operations import Answer, count_booleans, described_value, number_array
 
@@ -22,9 +23,13 @@ class JsonCodec(Codec):
 
     def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
         """A request from a JSON object, which holds all of its fields."""
+        if body.startswith(MAGIC):
+            raise InvalidInputError(
+                "the body is an npy file: say so with Content-Type: application/x-npy"
+            )
         if query:
             raise InvalidInputError(
-                f"with a JSON body, {sorted(query)} go in the body, not in the URL"
+                f"with a JSON body, {', '.join(sorted(query))} belongs into it, not into the URL"
             )
         return validated(schema, read_object(body), strict=True)
 

@@ -34,7 +34,7 @@ def rows(manifest: Manifest, context: NDArray[Any] | None, n: int) -> Float32 | 
     expected = "; ".join(map(_described, columns))
     if context is None:
         raise InvalidInputError(f"context is missing: this model is conditional on {expected}")
-    if context.shape not in ((len(columns),), (n, len(columns))):
+    if context.shape not in ((len(columns),), (1, len(columns)), (n, len(columns))):
         raise InvalidInputError(
             f"context: expected {n} × {len(columns)} values, or one row of {len(columns)} for all "
             f"({expected}), got shape {context.shape}"

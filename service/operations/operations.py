@@ -183,7 +183,10 @@ class Operations:
     def _check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
         if rows.shape[1:] != shape or len(rows) == 0:
             expected = " × ".join(["N", *map(str, shape)])
-            raise InvalidInputError(f"{name}: expected {expected} numbers, got shape {rows.shape}")
+            hint = f"; a single row is written [{name}]" if rows.shape == shape else ""
+            raise InvalidInputError(
+                f"{name}: expected {expected} numbers, got shape {rows.shape}{hint}"
+            )
         if len(rows) > self.max_rows:
             raise TooLargeError(
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"

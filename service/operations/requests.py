@@ -50,7 +50,7 @@ class EncodeRequest(FlowRequest):
     """Rows to encode."""
 
     npy_fields = ("x",)
-    outputs = ("z", "log_prob")
+    outputs: ClassVar[tuple[str, ...]] = ("z", "log_prob")
 
     x: Annotated[Array, Field(description="N × event shape")]
 

@@ -18,12 +18,18 @@ def loaded(*flags: str) -> Settings:
 
 
 def test_flags_come_before_variables_and_these_before_defaults(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {"BIJECTA_PORT": "9000", "BIJECTA_MAX_ROWS": "5", "PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BIJECTA_OF_SOMETHING_ELSE", "x")
+    monkeypatch.setenv("BIJECTA_MAX_ROW", "7")
     found = loaded("--port", "9001")
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "bijecta: BIJECTA_MAX_ROW is no setting: is BIJECTA_MAX_ROWS meant?",
+        "bijecta: BIJECTA_OF_SOMETHING_ELSE is no setting",
+    ]
     assert (found.port, found.max_rows, found.host) == (9001, 5, "127.0.0.1")
     assert found.max_body == 64 * 2**20
 
@@ -53,12 +59,13 @@ def test_boolean_settings_are_flags_and_may_still_have_a_value(
 
 def test_a_model_has_settings_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = tmp_path / "models.toml"
-    tables.write_text("[moons]\nthreads = 2\nqueue_rows = 7\n[digits]\nbatch_rows = 3\n")
-    monkeypatch.setenv("BIJECTA_MODELS__MOONS__THREADS", "5")
+    tables.write_text("[moons-maf]\nthreads = 2\nqueue_rows = 7\n[digits]\nbatch_rows = 3\n")
+    monkeypatch.setenv("BIJECTA_MODELS__MOONS_MAF__THREADS", "5")
     found = settings.by_model(loaded("--threads", "4", "--model-settings", str(tables)))
-    assert (found["moons"].threads, found["moons"].queue_rows) == (5, 7)
+    moons = found[settings.settings_key("moons-maf")]
+    assert (moons.threads, moons.queue_rows) == (5, 7)
     assert (found["digits"].threads, found["digits"].batch_rows) == (4, 3)
-    tables.write_text("[moons]\nspeed = 2\n")
+    tables.write_text("[moons-maf]\nspeed = 2\n")
     with pytest.raises(SettingsError, match=r"models.toml: speed is not known here"):
         settings.by_model(loaded("--model-settings", str(tables)))
     monkeypatch.setenv("BIJECTA_MODELS", "{")

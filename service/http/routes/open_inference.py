@@ -67,7 +67,7 @@ def _started_repository(server: ServerDependency) -> ModelRepository:
 def _changeable_repository(server: ServerDependency) -> ModelRepository:
     server.check_started()
     if not server.settings.model_control:
-        raise ForbiddenError("loading by request is off; --model-control true allows it")
+        raise ForbiddenError("loading by request is off; --model-control allows it")
     return ModelRepository(server.store)
 
 

@@ -122,7 +122,16 @@ def test_other_wrong_requests(limited: httpx.Client) -> None:
     assert_problem(limited.get("/models/nope"), 404, "no model 'nope'")
     assert_problem(limited.get("/models/moons-maf?version=two"), 422, "version")
     body = f'{{{M}, "x": [[0, 0]]}}'
-    assert_problem(limited.post("/log_prob?version=1", content=body), 422, "go in the body")
+    assert_problem(
+        limited.post("/log_prob?version=1", content=body), 422, "version belongs into it"
+    )
+    untyped = limited.post("/log_prob?model=moons-maf", content=to_npy(np.zeros((1, 2))))
+    assert_problem(untyped, 422, "say so with Content-Type: application/x-npy")
+    flat = f'{{{M}, "x": [0, 0]}}'
+    assert_problem(limited.post("/log_prob", content=flat), 422, "a single row is written [x]")
+    misspelt = f'{{{M}, "x": [[0, 0]], "sed": 1}}'
+    answer = limited.post("/log_prob", content=misspelt)
+    assert_problem(answer, 422, "sed is not known here: is seed meant?")
     npy = {"accept": NPY}
     answer = limited.post("/log_prob?output=w", content=body, headers=npy)
     assert_problem(answer, 422, "there is no 'w', only log_prob")

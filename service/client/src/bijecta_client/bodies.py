@@ -27,7 +27,10 @@ def to_json(content: Mapping[str, Any]) -> bytes:
 
 def numbers(name: str, array: ArrayLike) -> Float32:
     """An array of numbers as float32; the server says which it does not like."""
-    values = np.asarray(array)
+    try:
+        values = np.asarray(array)
+    except ValueError:
+        raise ValueError(f"{name}: its rows differ in their number of values") from None
     if values.dtype.kind not in "fiu":  # numpy would read text, and count truths
         raise TypeError(f"{name}: expected an array of numbers, its dtype is {values.dtype}")
     with np.errstate(over="ignore"):

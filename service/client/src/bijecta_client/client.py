@@ -148,7 +148,7 @@ def _failed(error: httpx.RequestError) -> Failed:
     """What has become of a request that was not answered."""
     passing = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
     return Failed(
-        f"{type(error).__name__}: {error}",
+        f"{error.request.url}: {type(error).__name__}: {error}",
         may_pass=isinstance(error, passing),
         too_slow=isinstance(error, httpx.TimeoutException),
     )
