@@ -108,7 +108,7 @@ def _levelled(file: Path, samples: Samples, level: float) -> Samples:
     scaled = samples * (level / loudness)
     if samples.dtype.kind == "f":
         return scaled.astype(samples.dtype)
-    limits: np.iinfo[Any] = np.iinfo(samples.dtype)  # type: ignore[type-var]
+    limits: np.iinfo[Any] = np.iinfo(samples.dtype)
     levelled: Samples = np.clip(np.rint(scaled), limits.min, limits.max).astype(samples.dtype)
     return levelled
 

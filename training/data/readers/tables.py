@@ -25,6 +25,8 @@ from training.errors import DataError
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
 Place = Callable[[int], str]
 
 
@@ -117,7 +119,8 @@ def _is_numeric(kind: pa.DataType) -> bool:
 @contextmanager
 def _decompressed(path: Path) -> Iterator[IO[bytes]]:
     """A file, decompressed as its ending says."""
-    with pa.input_stream(str(path), compression="detect") as file:
+    compression = COMPRESSIONS.get(path.suffix.lower())
+    with pa.input_stream(str(path), compression=compression) as file:
         yield file
 
 
