@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,7 @@ def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None
     )
     command.add_argument("--data", type=Path, help=data)
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<recipe>)")
+    command.add_argument("--name", help="name of the run, and of its bundle (the run folder's)")
     command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     command.add_argument(
         "--tensorboard", action="store_true", help="also write the log to RUN/tensorboard"
@@ -72,6 +74,8 @@ def _handler(name: str) -> Handler:
     def handle(arguments: argparse.Namespace) -> int:
         from training.errors import TrainingError
 
+        # threads that wait for others give their core away; read when torch is imported
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             run = getattr(importlib.import_module("training.commands"), name)
         except ModuleNotFoundError as error:

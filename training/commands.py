@@ -1,18 +1,21 @@
 """What `bijecta train`, `distill`, `evaluate` and `export` do."""
 
 import os
+import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from models import zoo
-from service.bundle import METHODS, Fidelity, HeldOut
+from service.bundle import METHODS, NAME, Fidelity, HeldOut
 from training.config import Recipe, load_recipe, load_student, moved
 from training.data import Dataset, load_dataset
 from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
+from training.evaluate import gaussian_score
 from training.export import InverseRequest
 from training.export import export as export_run
 from training.fit import (
@@ -23,13 +26,24 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
-from training.runs import Progress, Run, dataset_of, open_or_create
+from training.runs import (
+    Progress,
+    Run,
+    dataset_of,
+    open_or_create,
+    training_lock,
+    with_stored_defaults,
+)
 
 
 def train(arguments: Namespace) -> None:
     """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
     recipe = load_recipe(arguments.recipe, arguments.data)
-    _fit_and_score(arguments, recipe, load_dataset(recipe.data))
+    recipe = with_stored_defaults(_folder(arguments), recipe)
+    dataset = load_dataset(recipe.data)
+    for note in dataset.notes:
+        print(f"{dataset.name}: {note}", file=sys.stderr, flush=True)
+    _fit_and_score(arguments, recipe, dataset)
 
 
 def distill(arguments: Namespace) -> None:
@@ -46,17 +60,18 @@ def _fit_and_score(
     arguments: Namespace, recipe: Recipe, dataset: Dataset, teacher: Run | None = None
 ) -> None:
     """Train until the recipe ends, and print the scores of the result."""
-    name = Path(arguments.recipe).stem
-    folder = arguments.out or Path("runs") / name
+    folder = _folder(arguments)
+    name = _run_name(arguments)
     device = _device(arguments.device)
     processes = Processes.join(device)
-    if processes.is_main_process:
-        open_or_create(folder, name, recipe, dataset, teacher)
-    processes.barrier()
-    run = open_or_create(folder, name, recipe, dataset, teacher)
-    if arguments.tensorboard and processes.is_main_process:
-        run.listeners.append(tensorboard_writer(folder / "tensorboard"))
-    progress = fit_run(run, dataset, device, processes)
+    with training_lock(folder) if processes.is_main_process else nullcontext():
+        if processes.is_main_process:
+            open_or_create(folder, name, recipe, dataset, teacher)
+        processes.barrier()
+        run = open_or_create(folder, name, recipe, dataset, teacher)
+        if arguments.tensorboard and processes.is_main_process:
+            run.listeners.append(tensorboard_writer(folder / "tensorboard"))
+        progress = fit_run(run, dataset, device, processes)
     processes.leave()
     if not processes.is_main_process:
         return
@@ -67,9 +82,39 @@ def _fit_and_score(
     )
     if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
         _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
-    _print_score(run, evaluate_run(run, dataset))
+    score = evaluate_run(run, dataset)
+    _print_score(run, score)
+    gaussian = gaussian_score(dataset, recipe.fit.seed + 1)
+    if gaussian is not None and score.log_prob < gaussian - score.se:
+        print(
+            f"{name}: a Gaussian of the training rows' mean and covariance scores {gaussian:.3f}: "
+            "the flow has not learned these rows",
+            file=sys.stderr,
+            flush=True,
+        )
     if teacher is not None:
         _print_fidelity(run, measure_fidelity(run, dataset))
+
+
+def _folder(arguments: Namespace) -> Path:
+    """The run folder of a command that trains."""
+    folder: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
+    return folder
+
+
+def _run_name(arguments: Namespace) -> str:
+    """The name of a run, by which it is exported: that of its folder, unless it is given.
+
+    Raises:
+        TrainingError: no bundle may have that name.
+    """
+    name: str = arguments.name or _folder(arguments).resolve().name
+    if NAME.fullmatch(name) is None:
+        raise TrainingError(
+            f"{name!r} cannot be the name of a model, which is small letters, digits, - and _: "
+            "choose one with --name"
+        )
+    return name
 
 
 def evaluate(arguments: Namespace) -> None:

@@ -15,6 +15,8 @@ from training.files import write_atomically
 from training.runs import Run
 from training.scoring import log_prob
 
+MAX_GAUSSIAN_DIMENSIONS = 1024
+
 
 def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> HeldOut:
     """Score the run's best weights on the test rows and write the figures to the run folder.
@@ -22,8 +24,9 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     Args:
         run: the run.
         dataset: its data.
-        scores_file: a Parquet file to write the score of each test row to, in their order:
-            `log_prob` in nats and, if it is defined, `bits_per_dim`.
+        scores_file: a Parquet file to write the score of each test row to, in their order: `row`,
+            its number in the source from 0, `log_prob` in nats and, if it is defined,
+            `bits_per_dim`.
 
     Raises:
         NonFiniteError: a test row has no finite log-density.
@@ -33,20 +36,51 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
     noisy = dataset.noisy(dataset.test.rows, copies, run.file.recipe.fit.seed + 1)
     scores = log_prob(run.best_flow(), noisy, dataset.test.context)
     if not np.isfinite(scores).all():
-        rows = np.flatnonzero(~np.isfinite(scores)).tolist()
+        rows = np.flatnonzero(~np.isfinite(scores))
+        places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
         raise NonFiniteError(
-            f"{run.folder}: held-out rows {rows[:10]} of {len(scores)} have no finite log-density: "
-            "they lie outside the flow's support, such as the box of a uniform base"
+            f"{run.folder}: {len(rows)} of {len(scores)} held-out rows have no finite "
+            f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
+            "support, such as the box of a uniform base"
         )
     evaluation = summary(scores, dataset, len(noisy))
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
     if scores_file is not None:
-        columns = {"log_prob": scores}
+        columns: dict[str, NDArray[np.generic]] = {"log_prob": scores}
+        if dataset.test.indices is not None:
+            columns = {"row": dataset.test.indices, **columns}
         if evaluation.bits_per_dim is not None:
             columns["bits_per_dim"] = -scores / _nats_per_bit(dataset)
         pyarrow.parquet.write_table(pa.table(columns), scores_file)
     return evaluation
+
+
+def gaussian_score(dataset: Dataset, seed: int) -> float | None:
+    """The score of the test rows under the Gaussian that fits the training rows, in nats per row.
+
+    None where it has no density, or too many coordinates to be worth its time.
+    """
+    dimensions = math.prod(dataset.event_shape)
+    if dimensions > MAX_GAUSSIAN_DIMENSIONS:
+        return None
+    train, test = (
+        dataset.noisy(part.rows, 1, seed)[0].reshape(len(part), -1).astype(np.float64)
+        for part in (dataset.train, dataset.test)
+    )
+    scale = train.std(0)
+    if not (scale > 0).all():
+        return None
+    mean = train.mean(0)
+    train, test = (train - mean) / scale, (test - mean) / scale
+    try:
+        factor = np.linalg.cholesky(np.atleast_2d(np.cov(train.T)))
+    except np.linalg.LinAlgError:
+        return None
+    white = np.linalg.solve(factor, test.T)
+    log_det = float(np.log(np.diag(factor)).sum() + np.log(scale).sum())
+    constant = dimensions / 2 * math.log(2 * math.pi)
+    return float(-0.5 * (white * white).sum(0).mean() - log_det - constant)
 
 
 def _nats_per_bit(dataset: Dataset) -> float:

@@ -1,6 +1,7 @@
 """The commands of training: what they say, leave behind, and refuse."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.recipes import call_bijecta, recipe_text
+from training.data import load_dataset
 from training.errors import TrainingError
 from training.fit.tensorboard import tensorboard_writer
+from training.runs import Run, training_lock
 
 
 def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
@@ -37,6 +40,69 @@ def test_commands_train_once_then_say_what_is_there(runs: Path) -> None:
     assert "nats per row" in score.stdout
     assert "bits/dim on 180 held-out rows" in score.stdout
     assert "bits/dim" not in call_bijecta("evaluate", runs / "moons-maf", cwd=runs).stdout
+
+
+def test_two_processes_do_not_train_one_run(runs: Path, tmp_path: Path) -> None:
+    with training_lock(tmp_path / "run"):
+        done = call_bijecta("train", runs / "moons-maf.toml", "--out", tmp_path / "run", cwd=runs)
+    assert done.returncode == 1
+    assert f"is being trained by process {os.getpid()}" in done.stderr
+    assert (
+        call_bijecta("train", "moons-maf.toml", "--out", tmp_path / "run", cwd=runs).returncode == 0
+    )
+
+
+def test_a_run_is_named_by_its_folder_and_a_name_that_no_model_has_is_refused_at_once(
+    runs: Path, tmp_path: Path
+) -> None:
+    done = call_bijecta("train", "moons-maf.toml", "--out", tmp_path / "My.Model", cwd=runs)
+    assert done.returncode == 1
+    assert "'My.Model' cannot be the name of a model" in done.stderr
+    assert "--name" in done.stderr
+    assert not (tmp_path / "My.Model").exists()
+    named = ("--out", tmp_path / "My.Model", "--name", "mine")
+    assert call_bijecta("train", "moons-maf.toml", *named, cwd=runs).returncode == 0
+    assert Run.open(tmp_path / "My.Model").file.name == "mine"
+    other = call_bijecta("train", "moons-maf.toml", "--out", tmp_path / "other", cwd=runs)
+    assert other.returncode == 0
+    assert Run.open(tmp_path / "other").file.name == "other"
+
+
+def test_scores_name_the_rows_of_the_file(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "scores.parquet"
+    assert call_bijecta("evaluate", "moons-context", "--scores", file, cwd=runs).returncode == 0
+    table = pyarrow.parquet.read_table(file)
+    run = Run.open(runs / "moons-context")
+    test = load_dataset(run.file.recipe.data).test
+    np.testing.assert_array_equal(table["row"], test.indices)
+    lines = (runs / "moons.csv").read_text().splitlines()[1:]
+    first = [float(cell) for cell in lines[table["row"][0].as_py()].split(",")[:2]]
+    np.testing.assert_allclose(first, test.rows[0], rtol=1e-6)
+
+
+def test_a_flow_that_is_worse_than_a_gaussian_is_said_to_be(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(500, 3)).cumsum(1) * [1, 30, 900]
+    np.save(tmp_path / "rows.npy", rows)
+    (tmp_path / "poor.toml").write_text(
+        '[flow]\nfamily = "maf"\npreprocessing = "none"\ntransforms = 1\n[fit]\nepochs = 1\n'
+    )
+    done = call_bijecta("train", "poor.toml", "--data", "rows.npy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "a Gaussian of the training rows' mean and covariance scores -" in done.stderr
+    (tmp_path / "good.toml").write_text('[flow]\nfamily = "maf"\n[fit]\nepochs = 20\n')
+    done = call_bijecta("train", "good.toml", "--data", "rows.npy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Gaussian" not in done.stderr
+
+
+def test_small_flows_take_one_thread_and_runs_keep_it(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(
+        '[data]\nsource = "moons"\nrows = 200\n[flow]\nfamily = "maf"\n[fit]\nepochs = 1\n'
+    )
+    for _ in range(2):  # the second time the run goes on
+        done = call_bijecta("train", "small.toml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert Run.open(tmp_path / "runs" / "small").file.recipe.fit.threads == 1
 
 
 def test_tensorboard_has_the_log(runs: Path, tmp_path: Path) -> None:

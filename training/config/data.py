@@ -40,7 +40,8 @@ KINDS_BY_ENDING = {
 def kind_of(keys: Any) -> str | None:
     """Which of `SOURCE_KINDS` a [data] section is of: by its `kind`, or by its protocol or source.
 
-    A folder is of sounds if it holds `.wav` files. If it does not exist, its keys decide.
+    A folder is a table if it holds Parquet files, and of sounds if it holds `.wav` files. If it
+    does not exist, its keys decide.
     """
     if isinstance(keys, RowSource):
         return keys.kind
@@ -61,10 +62,10 @@ def kind_of(keys: Any) -> str | None:
 
 def _kind_of_path(path: Path, kind_of_missing_folder: str) -> str:
     if path.is_dir():
-        sounds = any(file.suffix.lower() == ".wav" for file in path.rglob("*"))
-        return "sounds" if sounds else "images"
+        endings = {file.suffix.lower() for file in path.rglob("*")}
+        return "table" if ".parquet" in endings else "sounds" if ".wav" in endings else "images"
     for ending, kind in KINDS_BY_ENDING.items():
-        if path.name.endswith(ending):
+        if path.name.lower().endswith(ending):
             return kind
     # a version number at the end of a folder's name is no suffix
     if path.suffix and not path.suffix[1:].isdigit():

@@ -12,7 +12,8 @@ class FitRecipe(Section):
 
     Args:
         epochs: largest number of passes over the training rows.
-        patience: number of epochs without a better validation score after which training stops.
+        patience: number of epochs without a better validation score after which training stops;
+            of a flow that is fitted without gradients, steps, of which 5 are the default.
         batch_size: rows of a step.
         accumulate: number of chunks that a batch is computed in, one after another, which needs
             less memory.
@@ -31,9 +32,9 @@ class FitRecipe(Section):
             all batches of the same size; for flows of many layers. It excludes `accumulate`, and
             has no effect on several processes.
         noise_copies: number of noisy copies of each held-out row that a score is averaged over.
-        threads: CPU threads; all that the machine has if left out. One thread is nearly as fast
-            for small flows, leaves the other cores free, and makes the weights independent of the
-            number of cores.
+        threads: CPU threads. If left out, one for a small flow, whose threads would wait for each
+            other longer than they compute, and all that the machine has for a large one. One thread
+            also makes the weights independent of the number of cores.
         seed: seed of the initial weights, the order of rows, the noise and the dropout.
     """
 

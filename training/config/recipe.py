@@ -1,7 +1,9 @@
 """Recipes: TOML files that say which data, which flow and how to fit it."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource
 from training.errors import RecipeError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+
+PATIENCE_WITHOUT_GRADIENTS = 5
 
 TEACHERS_KEYS = ("preprocessing", "margin", "per_pixel_marginals", "embedding")
 """The keys of [flow] that a student takes from its teacher."""
@@ -36,6 +40,15 @@ class Recipe(Section):
         labels = data.labels if isinstance(data, FileSource | DigitsSource) else None
         if self.flow.embedding is not None and labels is None:
             raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
+        return self
+
+    @model_validator(mode="after")
+    def _stops_soon_without_gradients(self) -> "Recipe":
+        # each step is the best that can be fitted: once the score falls, it hardly rises again
+        without_gradients = zoo.FAMILIES[self.flow.family].without_gradients
+        if without_gradients and "patience" not in self.fit.model_fields_set:
+            self.fit = self.fit.model_copy(update={"patience": PATIENCE_WITHOUT_GRADIENTS})
+            self.fit.model_fields_set.discard("patience")  # it is a default all the same
         return self
 
     @model_validator(mode="after")
@@ -111,11 +124,20 @@ def _validated(path: Path, content: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {'; '.join(map(_message, error.errors()))}") from None
+        said = "; ".join(_message(one, content) for one in error.errors())
+        raise RecipeError(f"{path}: {said}") from None
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     section, *key = error["loc"] or ("",)
+    if section == "flow" and not key and error["type"] == "missing":
+        return f"there is no [flow]: set family in it, one of {', '.join(zoo.FAMILIES)}"
+    if section == "flow" and error["type"] == "unexpected_keyword_argument":
+        family = zoo.FAMILIES[content["flow"]["family"]]
+        known = [*(field.name for field in fields(family)), *FlowRecipe.model_fields]
+        like = difflib.get_close_matches(str(key[-1]), known, 1)
+        meant = f"is {like[0]} meant?" if like else f"it has {', '.join(known)}"
+        return f"flow.{key[-1]} is no key of this family: {meant}"
     if section == "data":
         if key[1:] == ["source"] and error["type"] == "missing":
             return "names no data: set source in [data], or pass --data PATH"

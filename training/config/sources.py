@@ -50,6 +50,9 @@ class DividedSource(RowSource):
         bounds: the closed range of the values; needed for `logit` unless all are integers.
         validation, test: what is held out for early stopping and for the reported figure: a share
             of the rows or, beside a file, a file of its own that is read in the same way.
+        repeated_rows: `together`, so that no row that is held out is trained on too; or `apart`,
+            as all versions before `together` divided. Tables of whole numbers alone, whose rows
+            repeat by nature, are always divided row by row.
         seed: of the division, and of the draw of a toy density.
     """
 
@@ -59,6 +62,7 @@ class DividedSource(RowSource):
     bounds: tuple[float, float] | None = None
     validation: Share | str = 0.1
     test: Share | str = 0.1
+    repeated_rows: Literal["together", "apart"] = "together"
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("validation", "test", mode="before")
@@ -146,9 +150,14 @@ class FileSource(DividedSource):
 
 
 class TableSource(FileSource):
-    """A table or one array of rows: CSV, TSV, Parquet, npy, IDX."""
+    """A table or one array of rows: CSV, TSV, Parquet, npy, IDX.
+
+    Args:
+        header: whether the first line of a text file holds names; guessed, and said, if absent.
+    """
 
     kind: Literal["table"] = "table"
+    header: bool | None = None
 
 
 class ArchiveSource(FileSource):

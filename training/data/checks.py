@@ -1,32 +1,29 @@
-"""Checks that a density of each column exists and is bounded."""
+"""Checks that the columns of a table have a bounded density, alone and together.
+
+All problems of a table are found before any is said: who has a table with seven of them mends it
+once, not seven times.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.column_checks import Problem, check_column, text_problem
+from training.data.joint_checks import combinations, outlier, sampled_rows
 from training.data.readers import Table
 from training.errors import DataError
 
-# A column with fewer distinct values than this, in many rows, is a set of labels.
-MIN_DISTINCT_VALUES = 20
-
-# So is one with fewer distinct values than this share of the rows.
-MIN_DISTINCT_SHARE = 0.01
-
-# A value in a larger share of the rows than this is no draw from a density.
-MAX_SHARE_OF_ONE_VALUE = 0.2
-
-# Above it float32 has less than two binary digits for noise of half a step.
-MAX_INTEGER = 2**22
-
-# A column that keeps a smaller share of its distinct values in float32 than this is refused.
-MIN_SHARE_KEPT_IN_FLOAT32 = 0.9
-
 # Rows or columns are checked this many numbers at a time: files may be larger than memory.
 NUMBERS_AT_ONCE = 2**24
+
+# Problems of one kind that an error describes one by one, and columns that it names.
+MOST_DESCRIBED = 4
+MOST_NAMED = 8
+# More columns than this are no table of which some are left out.
+MOST_DROPPED = 50
 
 
 @dataclass(frozen=True)
@@ -43,29 +40,108 @@ class ColumnRanges:
     high: NDArray[np.float64]
 
 
-def check_numbers(table: Table) -> None:
-    """Check that all values of a table are numbers that are finite in float32.
+@dataclass
+class Findings:
+    """What checks have found.
+
+    Args:
+        ranges: of the checked columns; meaningless for a column with a problem.
+        problems: why columns have no density.
+        notes: what may be wrong, for people.
+    """
+
+    ranges: ColumnRanges
+    problems: list[Problem]
+    notes: list[str]
+
+
+def check_types(table: Table) -> None:
+    """Check that the rows are numbers.
 
     Raises:
-        DataError: values that are no numbers, or one that is not finite; the column is named.
+        DataError: they are of another type.
     """
-    rows = table.rows
-    if rows.dtype.kind not in "fiu":
-        raise DataError(f"expected numbers, the data holds {rows.dtype}: a flow models numbers")
-    if rows.dtype.kind in "iu":
+    if table.rows.dtype.kind not in "fiu":
+        raise DataError(
+            f"expected numbers, the data holds {table.rows.dtype}: a flow models numbers"
+        )
+
+
+def check(
+    table: Table, modelled: Sequence[int], *, integers: str, pixels: bool, smooth: bool
+) -> Findings:
+    """Check the columns of a table.
+
+    Args:
+        table: numbers.
+        modelled: indices of the columns that are modelled; the others condition.
+        integers: `refuse` or `dequantize`, of whole-number columns.
+        pixels: whether the columns are pixels of images, which may be constant or alike.
+        smooth: whether noise is added to every value, after which no column follows from others.
+    """
+    problems = [
+        text_problem(name, text, table.place(text.row)) for name, text in table.texts.items()
+    ]
+    notes: list[str] = []
+    finite, gaps = _finite_rows(table)
+    problems += gaps
+    ranges = _check_columns(table, modelled, finite, integers, pixels, problems, notes)
+    if not smooth:
+        problems += _combinations(table, modelled, ranges.integer, problems)
+    return Findings(ranges, problems, notes)
+
+
+def refuse(problems: Sequence[Problem], table: Table, name: str) -> None:
+    """Say all problems of a table at once.
+
+    Args:
+        problems: of its columns.
+        table: the table.
+        name: of its source, for people.
+
+    Raises:
+        DataError: there are problems.
+    """
+    if not problems:
         return
-    step = _rows_at_once(rows)
-    for first in range(0, len(rows), step):
-        block = rows[first : first + step]
-        with np.errstate(over="ignore"):
-            bad = np.argwhere(~np.isfinite(block.astype(np.float32)))
-        if len(bad):
-            row, column = bad[0]
-            raise DataError(
-                f"row {first + row} has no finite float32 number in column "
-                f"{table.columns[column]!r} ({block[row, column]}); {len(bad)} such values in the "
-                f"{len(block)} rows about it"
-            )
+    columns = list(dict.fromkeys(problem.column for problem in problems))
+    droppable = table.array_shape is None and table.sound is None and len(columns) <= MOST_DROPPED
+    if len(columns) == 1 and len(problems) == 1:
+        text, remedy = problems[0].text, problems[0].remedy
+        leave_out = f'leave it out with drop = ["{columns[0]}"] in [data]' if droppable else ""
+        advice = ", or ".join(filter(None, [remedy, leave_out]))
+        raise DataError(f"{name}: {text}; {advice}" if advice else f"{name}: {text}")
+    lines = [f"  {line}" for line in _by_kind(problems)]
+    if droppable:
+        names = ", ".join(f'"{name}"' for name in columns)
+        lines.append(f"To leave them all out: drop = [{names}] in [data]")
+    elif table.array_shape is not None:
+        shape = " × ".join(map(str, table.array_shape))
+        image = [1, *table.array_shape] if len(table.array_shape) == 2 else [*table.array_shape]
+        lines.append(
+            f"A row of the file is an array of {shape}: for images set shape = {image} and, for "
+            'whole numbers, integers = "dequantize" in [data]'
+        )
+    raise DataError("\n".join([f"{name}: {len(columns)} columns cannot be modelled:", *lines]))
+
+
+def _by_kind(problems: Sequence[Problem]) -> Iterator[str]:
+    """What is wrong: of each kind the first few problems, then the names of the other columns."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    for alike in kinds.values():
+        described = alike if len(alike) <= MOST_DESCRIBED else alike[:1]
+        for problem in described:
+            yield f"{problem.text}{f'; {problem.remedy}' if problem.remedy else ''}"
+        if others := alike[len(described) :]:
+            yield f"  and so do {len(others)} more columns: {_named([p.column for p in others])}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Names for people, the first few of many."""
+    told = ", ".join(map(repr, names[:MOST_NAMED]))
+    return told + f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
 
 
 def float32(
@@ -73,98 +149,131 @@ def float32(
 ) -> NDArray[np.float32]:
     """Select columns of some rows: N × D → len(indices) × len(columns)."""
     selected = np.empty((len(indices), len(columns)), np.float32)
-    step = _rows_at_once(rows)
+    step = rows_at_once(rows)
     for first in range(0, len(indices), step):
         selected[first : first + step] = rows[indices[first : first + step]][:, columns]
     return selected
 
 
-def inspect(
-    rows: NDArray[np.generic], columns: Sequence[int], names: Sequence[str], integers: str
-) -> ColumnRanges:
-    """Check columns one by one, and measure their ranges.
-
-    Args:
-        rows: N × D, finite numbers.
-        columns: indices of those to check.
-        names: of all columns.
-        integers: `refuse` or `dequantize`.
-
-    Raises:
-        DataError: no density of a column has a bound, or one repeats another.
-    """
-    integer: list[bool] = []
-    ranges: list[tuple[float, float]] = []
-    first_by_digest: dict[bytes, str] = {}  # the first column with these values
-    step = max(1, NUMBERS_AT_ONCE // max(1, len(rows)))
-    for start in range(0, len(columns), step):
-        block = list(columns[start : start + step])
-        for i, values in zip(block, rows[:, block].T.astype(np.float64, order="C"), strict=True):
-            whole = is_integer(values, names[i], integers)
-            integer.append(whole)
-            ranges.append((float(values.min()), float(values.max())))
-            if whole:  # its own noise makes it differ from others
-                continue
-            digest = hashlib.sha256(values.tobytes()).digest()
-            other = first_by_digest.setdefault(digest, names[i])
-            if other != names[i]:
-                raise DataError(
-                    f"column {names[i]!r} repeats column {other!r} in every row: together they "
-                    f'have no density; leave it out with drop = ["{names[i]}"] in [data]'
-                )
-    low, high = np.array(ranges).T
-    return ColumnRanges(np.array(integer), low, high)
-
-
-def _rows_at_once(rows: NDArray[np.generic]) -> int:
+def rows_at_once(rows: NDArray[np.generic]) -> int:
+    """How many rows are in memory at a time."""
     columns: int = rows.shape[1]
     return max(1, NUMBERS_AT_ONCE // max(1, columns))
 
 
-def is_integer(values: NDArray[np.float64], name: str, integers: str) -> bool:
-    """Whether a column holds whole numbers that are to be dequantised.
-
-    Args:
-        values: the column.
-        name: its name.
-        integers: `refuse` or `dequantize`.
-
-    Raises:
-        DataError: no density of the column has a bound.
-    """
-    leave_out = f'leave it out with drop = ["{name}"] in [data]'
-    whole = bool((values == np.round(values)).all())
-    if whole and integers == "dequantize":
-        if np.abs(values).max() >= MAX_INTEGER:
-            raise DataError(
-                f"column {name!r} holds whole numbers up to {np.abs(values).max():g}, to which "
-                f"float32 cannot add noise of half a step: subtract an offset, or {leave_out}"
+def _finite_rows(table: Table) -> tuple[NDArray[np.bool_] | None, list[Problem]]:
+    """Which values are finite in float32, N × D, or None if all are; the columns with others."""
+    rows = table.rows
+    if rows.dtype.kind in "iu":
+        return None, []
+    finite: NDArray[np.bool_] | None = None
+    step = rows_at_once(rows)
+    for first in range(0, len(rows), step):
+        with np.errstate(over="ignore"):
+            block = np.isfinite(rows[first : first + step].astype(np.float32))
+        if not block.all():
+            if finite is None:
+                finite = np.ones(rows.shape, bool)
+            finite[first : first + step] = block
+    if finite is None:
+        return None, []
+    problems = []
+    for column in np.flatnonzero(~finite.all(0)):
+        wrong = np.flatnonzero(~finite[:, column])
+        name, value = table.columns[column], rows[wrong[0], column]
+        others = f", and so are {len(wrong) - 1} more of {len(rows)} values" * (len(wrong) > 1)
+        problems.append(
+            Problem(
+                name,
+                "not finite",
+                f"column {name!r} has no finite float32 number in {table.place(int(wrong[0]))} "
+                f"({value}){others}",
+                "leave such rows out",
             )
-        return True
-    distinct, counts = np.unique(values, return_counts=True)
-    if whole:
-        raise DataError(
-            f"column {name!r} holds only whole numbers ({len(distinct)} different ones): the "
-            "density of a discrete column has no bound. If they are rounded measurements or "
-            f'counts, set integers = "dequantize"; if they are categories, {leave_out}'
         )
-    fewest = min(MIN_DISTINCT_VALUES, len(values))
-    if len(distinct) < fewest or len(distinct) < MIN_DISTINCT_SHARE * len(values):
-        raise DataError(
-            f"column {name!r} holds only {len(distinct)} different values "
-            f"({', '.join(f'{v:g}' for v in distinct[:5])}…) in {len(values)} rows: it is "
-            f"discrete or rounded, and its density has no bound; {leave_out}"
+    return finite, problems
+
+
+def _check_columns(
+    table: Table,
+    modelled: Sequence[int],
+    finite: NDArray[np.bool_] | None,
+    integers: str,
+    pixels: bool,
+    problems: list[Problem],
+    notes: list[str],
+) -> ColumnRanges:
+    """The ranges of columns, looked at a few at a time; what is found goes into the lists."""
+    rows, names = table.rows, table.columns
+    exact = 2.0**24 if rows.dtype in (np.float32, np.float16) else 2.0**53
+    integer: list[bool] = []
+    ranges: list[tuple[float, float]] = []
+    first_by_digest: dict[bytes, str] = {}  # the first column with these values
+    step = max(1, NUMBERS_AT_ONCE // max(1, len(rows)))
+    for start in range(0, len(modelled), step):
+        block = list(modelled[start : start + step])
+        for i, values in zip(block, rows[:, block].T.astype(np.float64, order="C"), strict=True):
+            if finite is not None:
+                values = values[finite[:, i]]
+            if not len(values):
+                integer.append(False)
+                ranges.append((0.0, 0.0))
+                continue
+            whole, problem = check_column(
+                values, names[i], dequantize=integers == "dequantize", exact=exact, pixels=pixels
+            )
+            integer.append(whole)
+            ranges.append((float(values.min()), float(values.max())))
+            digest = hashlib.sha256(values.tobytes()).digest()
+            other = first_by_digest.setdefault(digest, names[i])
+            if problem is None and other != names[i] and not (whole and pixels):
+                text = (
+                    f"column {names[i]!r} repeats column {other!r} in every row: together they "
+                    "have no density"
+                )
+                problem = Problem(names[i], "repeats", text)
+            if problem is not None:
+                problems.append(problem)
+            elif not whole and finite is None and (found := outlier(values)):
+                notes.append(_outlier_note(table, i, values, *found))
+    low, high = np.array(ranges).reshape(-1, 2).T
+    return ColumnRanges(np.array(integer, bool), low, high)
+
+
+def _outlier_note(
+    table: Table, column: int, values: NDArray[np.float64], row: int, share: float
+) -> str:
+    return (
+        f"column {table.columns[column]!r} is {values[row]:g} in {table.place(row)}, which makes "
+        f"{100 * share:.3g} % of its variance: standardized, all other values are nearly alike; "
+        'leave that row out, or set preprocessing = "normal-marginals" in [flow]'
+    )
+
+
+def _combinations(
+    table: Table,
+    modelled: Sequence[int],
+    integer: NDArray[np.bool_],
+    problems: Sequence[Problem],
+) -> list[Problem]:
+    """The columns that follow from others, of those that have no problem of their own."""
+    refused = {problem.column for problem in problems}
+    columns = [
+        i
+        for i, whole in zip(modelled, integer, strict=True)
+        if not whole and table.columns[i] not in refused
+    ]
+    chosen = sampled_rows(len(table.rows), len(columns))
+    if chosen is None:
+        return []
+    names = [table.columns[i] for i in columns]
+    sample = table.rows[np.sort(chosen)][:, columns].astype(np.float64)
+    found = []
+    for column, others in combinations(sample):
+        told = _named([names[i] for i in others])
+        text = (
+            f"column {names[column]!r} follows from {told}, as a copy in other units or a total "
+            "does: together they have no density"
         )
-    if counts.max() > max(MAX_SHARE_OF_ONE_VALUE * len(values), 2):
-        raise DataError(
-            f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
-            f"rows: a density has no bound at a value of such weight; {leave_out}"
-        )
-    kept = len(np.unique(distinct.astype(np.float32)))
-    if kept < MIN_SHARE_KEPT_IN_FLOAT32 * len(distinct):
-        raise DataError(
-            f"column {name!r} has {len(distinct)} different values, of which float32 can tell "
-            f"only {kept} apart (they lie between {distinct[0]:g} and {distinct[-1]:g}): subtract "
-            "an offset first"
-        )
-    return False
+        found.append(Problem(names[column], "follows", text))
+    return found

@@ -1,6 +1,6 @@
 """Data sets: rows to train on, to validate with and to test with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,12 @@ class Split:
     Args:
         rows: N × event shape in float32, raw as clients send them.
         context: what each row is conditioned on, N × columns; None where there is no context.
+        indices: of the rows in their source, N; None if they are from several places.
     """
 
     rows: Float32
     context: Float32 | None = None
+    indices: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -41,6 +43,8 @@ class Dataset:
         noise: standard deviation of the normal noise that is added to every value; 0 for none.
         sound: sampling rate and range of the rows if they are sounds, else None.
         augmentation: how each step draws training rows; None if it takes them unchanged.
+        notes: what was guessed or may be wrong, for people.
+        place: from a row's index in the source to where its file has it, for people.
     """
 
     name: str
@@ -55,6 +59,12 @@ class Dataset:
     noise: float = 0.0
     sound: Sound | None = None
     augmentation: Augmentation | None = None
+    notes: Sequence[str] = ()
+    place: Callable[[int], str] = "row {}".format
+
+    def place_of(self, split: Split, row: int) -> str:
+        """Where the source's file has a row of a split, for people."""
+        return f"row {row}" if split.indices is None else self.place(int(split.indices[row]))
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from training.config import (
     DigitsSource,
     DividedSource,
     FileSource,
+    ImageSource,
     ProtocolSource,
     RowSource,
     ToySource,
@@ -24,9 +25,10 @@ from training.config import (
 )
 from training.data import protocols
 from training.data.augmentation import Augmentation, bsds300_rows, mirrored
-from training.data.checks import ColumnRanges, check_numbers, float32, inspect
+from training.data.checks import ColumnRanges, check, check_types, float32, refuse
 from training.data.context import Float32, context
 from training.data.dataset import Dataset, Split
+from training.data.division import check_held_out, divide, repeated_rows
 from training.data.readers import Table, joined, read
 from training.data.toy import DENSITIES
 from training.errors import DataError
@@ -91,18 +93,25 @@ def _files(source: FileSource) -> _Origin:
 
 def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     table = origin.table
-    check_numbers(table)
-    if unknown := sorted(set(source.context) - set(table.columns)):
+    check_types(table)
+    if unknown := sorted(set(source.context) - set(table.columns) - table.texts.keys()):
         raise DataError(f"no columns {unknown} for the context: the columns are {table.columns}")
     modelled = [i for i, column in enumerate(table.columns) if column not in source.context]
-    if len(table.rows) < 10 or not modelled:
+    if len(table.rows) < 10 or not (modelled or table.texts):
         raise DataError(
             f"expected at least 10 rows of 1 column, got {len(table.rows)} × {len(modelled)}"
         )
-    ranges = inspect(table.rows, modelled, table.columns, source.integers)
+    pixels = _are_pixels(source, table)
+    smooth = source.noise > 0
+    found = check(table, modelled, integers=source.integers, pixels=pixels, smooth=smooth)
+    refuse(found.problems, table, origin.name)
+    ranges, notes = found.ranges, [*table.notes, *found.notes]
     low, high = _range(ranges, [table.columns[i] for i in modelled], source.bounds)
     shape = _shape(source, len(modelled))
-    train, validation, test = _divide(origin.sizes, source)
+    groups, said = repeated_rows(table, source, discrete=bool(ranges.integer.all()))
+    notes += said
+    train, validation, test = divide(origin.sizes, source, groups)
+    check_held_out(table, modelled, train, np.concatenate([validation, test]))
     conditions = [table.columns.index(column) for column in source.context]
     labels = source.labels if isinstance(source, FileSource | DigitsSource) else None
     row_context = context(
@@ -114,7 +123,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
 
     def split(indices: NDArray[np.intp]) -> Split:
         rows = float32(table.rows, indices, modelled).reshape(-1, *shape)
-        return Split(rows, row_context.of(indices))
+        return Split(rows, row_context.of(indices), indices)
 
     trained = split(train)
     return Dataset(
@@ -130,6 +139,17 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
         noise=source.noise,
         sound=table.sound,
         augmentation=_mirrored(trained.rows) if source.augment else None,
+        notes=notes,
+        place=table.place,
+    )
+
+
+def _are_pixels(source: DividedSource, table: Table) -> bool:
+    """Whether a row is an image, of which pixels may be constant or alike."""
+    return (
+        isinstance(source, DigitsSource | ImageSource)
+        or table.array_shape is not None
+        or len(source.shape or []) > 1
     )
 
 
@@ -217,27 +237,3 @@ def _range(
     else:
         low, high = np.where(integer, low, -np.inf), np.where(integer, high, np.inf)
     return low, high
-
-
-def _divide(sizes: Sequence[int], source: DividedSource) -> list[NDArray[np.intp]]:
-    """Indices of the rows that are trained on, that validate, and that test.
-
-    Args:
-        sizes: numbers of rows: of the source, and of each file that validates or tests.
-        source: the shares of the source's rows, or the files.
-    """
-    n = sizes[0]
-    order = np.random.default_rng(source.seed).permutation(n)
-    n_validation, n_test = (max(1, round(s * n)) if s else 0 for s in source.shares)
-    test, validation, train = np.split(order, [n_test, n_test + n_validation])
-    _, *held_out = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    if isinstance(source.test, str):
-        test = held_out.pop()
-    if isinstance(source.validation, str):
-        validation = held_out.pop()
-    if min(len(test), len(train)) < 2:
-        raise DataError(
-            f"{n} rows divide into {len(train)} to train on, {len(validation)} to validate "
-            f"and {len(test)} to test: at least 2, 1 and 2 are needed; change [data] or add rows"
-        )
-    return [train[: source.train_rows], validation, test]

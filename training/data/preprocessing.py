@@ -72,7 +72,7 @@ def _standardize(rows: Float32, dataset: Dataset, _: FlowRecipe) -> Steps:
     # the loudness of a sound varies over time, but one mean and one scale serve at all times
     axis = None if dataset.sound is not None else 0
     mean, scale = rows.mean(axis, dtype=np.float64), rows.std(axis, dtype=np.float64)
-    scale = np.maximum(scale, 1e-12)
+    scale = np.where(scale > 0, scale, 1.0)  # a pixel may be the same in every image
     return [
         {"kind": "standardize", "mean": per_coordinate(mean), "scale": per_coordinate(scale)},
     ]

@@ -1,6 +1,7 @@
 """Run folders: what training writes, and how a run is opened, created and resumed."""
 
-from training.runs.lifecycle import dataset_of, open_or_create
+from training.runs.lifecycle import dataset_of, open_or_create, with_stored_defaults
+from training.runs.lock import training_lock
 from training.runs.run import Progress, Run, Stateful
 
 __all__ = [
@@ -9,4 +10,6 @@ __all__ = [
     "Stateful",
     "dataset_of",
     "open_or_create",
+    "training_lock",
+    "with_stored_defaults",
 ]

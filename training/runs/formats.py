@@ -22,11 +22,11 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
         raise RunError(
             f"written by a newer Bijecta: format {number}, and this one reads up to {FORMAT}"
         )
-    if number == 1:
-        recipe = content["recipe"]
-        data = _data_of_format_1(recipe["data"])
-        return {**content, "format": FORMAT, "recipe": {**recipe, "data": data}}
-    return dict(content)
+    recipe = content["recipe"]
+    data = _data_of_format_1(recipe["data"]) if number == 1 else dict(recipe["data"])
+    if data.get("kind") != "protocol":
+        data.setdefault("repeated_rows", "apart")  # as runs without the key were divided
+    return {**content, "format": FORMAT, "recipe": {**recipe, "data": data}}
 
 
 def _data_of_format_1(data: Mapping[str, Any]) -> dict[str, Any]:

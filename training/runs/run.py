@@ -3,6 +3,7 @@
 RUN/run.json               name, recipe, flow and data, written once at the start
 RUN/weights.safetensors    the best weights so far
 RUN/state.safetensors      all that the next step depends on, to resume exactly
+RUN/train.lock, train.pid  held by the process that trains, and its number
 RUN/log.jsonl              one line per epoch
 RUN/refused-0.safetensors  a batch without a finite loss, if one ended training
 RUN/evaluation.json        the figures of the last `bijecta evaluate`

@@ -36,6 +36,8 @@ VALUES: dict[str, Any] = {
     "level": 10.0,
     "shape": [1, 2],
     "integers": "dequantize",
+    "header": True,
+    "repeated_rows": "apart",
     "noise": 0.5,
     "bounds": (0, 1),
     "rows": 20,

@@ -50,7 +50,7 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
     [
         ("[flow", "is not a TOML file"),
         ("\xff", "is not a TOML file"),
-        ("", "flow: Field required"),
+        ("", "there is no [flow]: set family in it"),
         ("data = 3", "data: "),
         (GOOD + 'preprocessing = "scale"', "preprocessing is one of standardize, "),
         (GOOD + "per_pixel_marginals = true", "per_pixel_marginals is for preprocessing ="),

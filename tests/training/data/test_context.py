@@ -90,7 +90,11 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "constant": ({"age": np.full(400, 3.5), "kind": KIND}, {}, "'age' is 3.5 in every training"),
     "missing column": ({"kind": KIND}, {"context": ["size"]}, r"no columns \['size'\] for the co"),
     "missing labels": ({"kind": KIND}, {"labels": "sort"}, "no column 'sort' of labels"),
-    "nan": ({"age": NAN_AGE, "kind": KIND}, {}, "no finite float32 number in column 'age'"),
+    "nan": (
+        {"age": NAN_AGE, "kind": KIND},
+        {},
+        "column 'age' has no finite float32 number in line",
+    ),
     "text": ({"kind": KIND, "age": ["old"] * 400}, {}, "'age' holds string"),
     "one class": ({"kind": np.zeros(400, int)}, {}, "'kind' of labels has 1 classes in 400 rows"),
     "measurements": ({"kind": X[:, 0]}, {}, "holds -[0-9.]*: labels are text or whole numbers"),

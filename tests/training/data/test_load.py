@@ -36,12 +36,9 @@ REFUSED: dict[str, tuple[np.ndarray, str]] = {
     "complex": (np.ones((20, 2), complex), "the data holds complex128"),
     "truth values": (np.ones((20, 2), bool), "the data holds bool"),
     "few rows": (RNG.normal(size=(5, 2)), "at least 10 rows of 1 column, got 5 × 2"),
-    "nan": (table(a=SMOOTH, b=np.where(SMOOTH > 2, np.nan, SMOOTH)), "column '1' .nan"),
-    "inf": (
-        table(a=np.where(SMOOTH > 2, np.inf, SMOOTH)),
-        "no finite float32 number in column '0' .inf",
-    ),
-    "1e300": (table(a=np.where(SMOOTH > 2, 1e300, SMOOTH)), "column '0' .1e.300"),
+    "nan": (table(a=SMOOTH, b=np.where(SMOOTH > 2, np.nan, SMOOTH)), "'1' .* 79 .nan., .* 6 more"),
+    "inf": (table(a=np.where(SMOOTH > 2, np.inf, SMOOTH)), "'0' .* in row 79 .inf"),
+    "1e300": (table(a=np.where(SMOOTH > 2, 1e300, SMOOTH)), "'0' .* row 79 .1e.300"),
     "labels": (table(a=SMOOTH, b=RNG.integers(0, 3, 400)), "'1' holds only whole numbers .3 diff"),
     "halves": (table(a=SMOOTH, b=RNG.integers(0, 3, 400) / 2), "'1' holds only 3 different"),
     "constant": (table(a=SMOOTH, b=np.full(400, 0.5)), "'1' holds only 1 different values"),
@@ -150,7 +147,8 @@ def test_whitened_rows_are_uncorrelated_widest_directions_first(tmp_path: Path) 
     lengths = np.linalg.norm(whiten["matrix"], axis=1)
     assert lengths.tolist() == sorted(lengths)
     assert all(max(row, key=abs) > 0 for row in whiten["matrix"])
-    same = data.load_dataset(recipe(tmp_path, np.column_stack([mixed, mixed[:, 0] - mixed[:, 1]])))
+    dependent = np.column_stack([mixed, mixed[:, 0] - mixed[:, 1]])
+    same = data.load_dataset(recipe(tmp_path, dependent, noise=1e-9))
     with pytest.raises(DataError, match="none of which follows from the others"):
         preprocessing(same, flow)
     with pytest.raises(DataError, match="rows of one axis"):

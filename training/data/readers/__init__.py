@@ -2,5 +2,6 @@
 
 from training.data.readers.base import Table, joined
 from training.data.readers.registry import read
+from training.data.readers.text import TextColumn
 
-__all__ = ["Table", "joined", "read"]
+__all__ = ["Table", "TextColumn", "joined", "read"]

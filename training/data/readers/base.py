@@ -1,7 +1,7 @@
 """What every reader of files returns, and what readers have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,23 @@ from numpy.typing import NDArray
 
 from service.bundle import Sound
 from training.config import FileSource
+from training.data.readers.text import TextColumn
 from training.errors import DataError
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a table that come from one file or folder.
+
+    Args:
+        path: of the file or folder.
+        rows: how many.
+        place: from a row's number within the part, from 0, to where the file has it: `line 7`.
+    """
+
+    path: Path
+    rows: int
+    place: Callable[[int], str] = "row {}".format
 
 
 @dataclass(frozen=True)
@@ -22,12 +38,29 @@ class Table:
         columns: a name for each coordinate, in row-major order.
         labels: N, the column of labels, numbers or text; None unless the source names one.
         sound: sampling rate and range of the rows if they are sounds, else None.
+        texts: by name, the kept columns that hold no numbers, and are in no row.
+        parts: the files of the rows, in their order; none if they are from no file.
+        notes: what was guessed about the files, for people.
+        array_shape: of a row in an array of more than two axes.
     """
 
     rows: NDArray[np.generic]
     columns: list[str]
     labels: NDArray[np.generic] | None = None
     sound: Sound | None = None
+    texts: Mapping[str, TextColumn] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
+    notes: tuple[str, ...] = ()
+    array_shape: tuple[int, ...] | None = None
+
+    def place(self, row: int) -> str:
+        """Where the files have a row: the file's own number of it, and which file, if several."""
+        for part in self.parts:
+            if row < part.rows:
+                where = part.place(row)
+                return where if len(self.parts) == 1 else f"{where} of {part.path.name}"
+            row -= part.rows
+        return f"row {row}"
 
 
 class Format(NamedTuple):
@@ -91,7 +124,9 @@ def array_table(
             )
     if len(kept) < len(names):
         flat = flat[:, kept]
-    return Table(flat, [names[i] for i in kept], labels)
+    shape = rows.shape[1:] if rows.ndim > 2 else None
+    part = Part(path, len(rows))
+    return Table(flat, [names[i] for i in kept], labels, parts=[part], array_shape=shape)
 
 
 def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
@@ -115,9 +150,19 @@ def joined(tables: Sequence[Table], paths: Sequence[Path]) -> Table:
             )
     if len(tables) == 1:
         return first
-    rows = np.concatenate([table.rows for table in tables])
     labels = [table.labels for table in tables if table.labels is not None]
-    return Table(rows, first.columns, np.concatenate(labels) if labels else None, first.sound)
+    return replace(
+        first,
+        rows=np.concatenate([table.rows for table in tables]),
+        labels=np.concatenate(labels) if labels else None,
+        texts={name: text for table in tables for name, text in table.texts.items()},
+        parts=[part for table in tables for part in table.parts],
+        notes=tuple(
+            f"{path.name}: {note}"
+            for table, path in zip(tables, paths, strict=True)
+            for note in table.notes
+        ),
+    )
 
 
 def abbreviated(names: list[str]) -> str:

@@ -1,16 +1,22 @@
 """Reading images, C × H × W bytes a row: CIFAR-10, SVHN, and folders of pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import scipy.io
+from numpy.typing import NDArray
 
 from training.config import ImageSource
-from training.data.readers.base import Table, array_table
+from training.data.readers.base import Part, Table, array_table
 from training.errors import DataError
 
 CIFAR_SHAPE = (3, 32, 32)
+
+# Pillow's modes of one channel of 16 or 32 bits or of floats, which are read as they are.
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -61,16 +67,62 @@ def read_pictures(path: Path, source: ImageSource) -> Table:
                 f"{picture} has the shape {image.shape} (channels, height, width), {paths[0]} has "
                 f"{images[0].shape}: a flow models images of one shape; crop or scale them first"
             )
+        if image.dtype != images[0].dtype:
+            raise DataError(
+                f"{picture} holds pixels of type {image.dtype}, {paths[0]} of {images[0].dtype}: "
+                "a flow models images of one kind; convert them first"
+            )
     folders = np.array([str(picture.parent.relative_to(path)) for picture in paths])
-    return array_table(np.stack(images), path, source, {"folder": folders})
+    table = array_table(np.stack(images), path, source, {"folder": folders})
+    part = Part(path, len(paths), lambda row: str(paths[row].relative_to(path)))
+    return replace(table, parts=[part])
 
 
-def _picture(path: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """C × H × W: one channel of grey, or three of colour; transparency is dropped."""
+def _picture(path: Path) -> NDArray[np.generic]:
+    """C × H × W, upright: one channel of grey of any depth, or three of colour.
+
+    Raises:
+        DataError: it cannot be read, or not without a loss; the file and the reason are named.
+    """
     try:
         with PIL.Image.open(path) as opened:
-            grey = opened.mode in ("1", "L", "LA", "I;16")
-            pixels = np.asarray(opened.convert("L" if grey else "RGB"))
-    except (OSError, PIL.Image.DecompressionBombError) as error:
+            _refuse_losses(opened, path)
+            upright = PIL.ImageOps.exif_transpose(opened)
+            pixels = np.asarray(_in_channels(upright, path))
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise DataError(f"{path} is not a readable picture: {error}") from None
-    return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return native.reshape(*native.shape[:2], -1).transpose(2, 0, 1)
+
+
+def _refuse_losses(picture: PIL.Image.Image, path: Path) -> None:
+    """Refuse what Pillow itself would leave out."""
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        raise DataError(f"{path} holds {frames} pictures: save each as a file of its own")
+    deep = any(";16" in str(tile) for tile in getattr(picture, "tile", ()))
+    if deep and picture.mode not in DEEP_MODES:
+        raise DataError(
+            f"{path} has 16 bits for each of several channels, of which only 8 could be read: save "
+            "it with 8 bits, or as .npy"
+        )
+
+
+def _in_channels(picture: PIL.Image.Image, path: Path) -> PIL.Image.Image:
+    """The same picture in grey or in red, green and blue, if that loses nothing."""
+    if picture.mode in ("L", "RGB", *DEEP_MODES):
+        return picture
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode == "P" and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    if picture.mode in ("P", "LA", "PA", "RGBA"):
+        grey = picture.mode == "LA"
+        *_, alpha = picture.convert("RGBA").split()
+        if alpha.getextrema() != (255, 255):
+            raise DataError(
+                f"{path} is partly transparent (mode {picture.mode}): draw it on a background first"
+            )
+        return picture.convert("L" if grey else "RGB")
+    raise DataError(
+        f"{path} has the mode {picture.mode}: save it in grey or in red, green and blue"
+    )

@@ -10,15 +10,19 @@ from training.data.readers.sounds import read_sounds
 from training.data.readers.tables import read_csv, read_parquet
 from training.errors import DataError
 
+TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
+COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst"))
+
 FORMATS = (
     Format(".npy file", (".npy",), read_npy, TableSource),
     Format(".npz file", (".npz",), read_npz, ArchiveSource),
-    Format(".csv file", (".csv", ".tsv"), read_csv, TableSource),
+    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource),
     Format(".parquet file", (".parquet",), read_parquet, TableSource),
     Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
     Format(".bin file", (".bin",), read_cifar, ImageSource),
     Format(".mat file", (".mat",), read_svhn, ImageSource),
     Format(".zip file", (".zip",), read_sounds, SoundSource),
+    Format("folder of Parquet files", (), read_parquet, TableSource),
     Format("folder of sounds", (), read_sounds, SoundSource),
     Format("folder of pictures", (), read_pictures, ImageSource),
 )
@@ -56,7 +60,7 @@ def _format(path: Path, source: FileSource) -> Format:
     if path.is_dir():
         formats = [known for known in FORMATS if not known.endings]
     else:
-        formats = [known for known in FORMATS if path.name.endswith(known.endings)]
+        formats = [known for known in FORMATS if path.name.lower().endswith(known.endings)]
     if not formats:
         endings = ", ".join(ending for known in FORMATS for ending in known.endings)
         raise DataError(f"{path}: cannot tell the format; file names end in {endings}")

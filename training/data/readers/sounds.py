@@ -2,35 +2,42 @@
 
 import io
 import math
-import wave
+import struct
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import wavfile
 
 from service.bundle import Sound
 from training.config import SoundSource
-from training.data.readers.base import Table, array_table
+from training.data.readers.base import Part, Table, array_table
 from training.errors import DataError
 
-# number types by the bytes of a sample; 8-bit samples are unsigned, all others signed
-SAMPLES = {1: "u1", 2: "<i2", 4: "<i4"}
+Samples = NDArray[np.signedinteger | np.floating]
 
 
 class _SampleFormat(NamedTuple):
     rate: int
     bits: int
+    floating: bool
 
     def __str__(self) -> str:
-        return f"{self.rate} Hz and {self.bits} bits"
+        return f"{self.rate} Hz and {self.bits} bits{' (floats)' if self.floating else ''}"
+
+    @property
+    def full_scale(self) -> float:
+        """The largest sample: floats go from −1 to 1."""
+        return 1.0 if self.floating else 2.0 ** (self.bits - 1)
 
 
 def read_sounds(path: Path, source: SoundSource) -> Table:
-    """Windows of all sounds, in whole sample steps around zero.
+    """Windows of all sounds, in their sample steps around zero; floats as they are.
 
     If the source asks for whole sounds, a row is the beginning of one; a shorter sound fades into
     silence. Otherwise windows follow one another in each sound, and a remainder shorter than a
@@ -63,8 +70,9 @@ def read_sounds(path: Path, source: SoundSource) -> Table:
         raise DataError(f"{path} holds no sound as long as a window of {source.window} samples")
     labels = {"name": np.array(names), "folder": np.array(folders)}
     table = array_table(np.concatenate(windows), path, source, labels)
-    full_scale = 2.0 ** (first_format.bits - 1)
-    return replace(table, sound=Sound(rate=first_format.rate, full_scale=full_scale))
+    part = Part(path, len(names), lambda row: f"window {row}, a sound named {names[row]!r}")
+    sound = Sound(rate=first_format.rate, full_scale=first_format.full_scale)
+    return replace(table, sound=sound, parts=[part])
 
 
 def _waves(folder: Path) -> Iterator[Path]:
@@ -83,7 +91,7 @@ def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
                 yield Path(name), archive.read(name)
 
 
-def _whole(samples: NDArray[np.signedinteger], window: int, fade: int) -> NDArray[np.signedinteger]:
+def _whole(samples: Samples, window: int, fade: int) -> Samples:
     """A sound cut to the window or, if shorter, faded at its end and padded with silence."""
     if (silent := window - len(samples)) <= 0:
         return samples[:window]
@@ -92,36 +100,45 @@ def _whole(samples: NDArray[np.signedinteger], window: int, fade: int) -> NDArra
     return np.pad(np.rint(samples * ramp).astype(samples.dtype), (0, silent))
 
 
-def _levelled(
-    file: Path, samples: NDArray[np.signedinteger], level: float
-) -> NDArray[np.signedinteger]:
+def _levelled(file: Path, samples: Samples, level: float) -> Samples:
     """A sound scaled so that its root mean square is the level."""
     loudness = math.sqrt(float(np.square(samples.astype(float)).mean())) if len(samples) else 0.0
     if loudness == 0:
         raise DataError(f"{file} is silent: no factor brings it to a level of {level:g}")
-    scaled = np.rint(samples * (level / loudness))
-    limits = np.iinfo(samples.dtype)
-    levelled: NDArray[np.signedinteger] = np.clip(scaled, limits.min, limits.max)
-    return levelled.astype(samples.dtype)
+    scaled = samples * (level / loudness)
+    if samples.dtype.kind == "f":
+        return scaled.astype(samples.dtype)
+    limits: np.iinfo[Any] = np.iinfo(samples.dtype)
+    levelled: Samples = np.clip(np.rint(scaled), limits.min, limits.max).astype(samples.dtype)
+    return levelled
 
 
-def _samples(file: Path, content: bytes) -> tuple[NDArray[np.signedinteger], _SampleFormat]:
+def _samples(file: Path, content: bytes) -> tuple[Samples, _SampleFormat]:
     """The samples of a sound of one channel, and their rate and width."""
+    channels, bits = _channels_and_bits(content)
+    if channels != 1:
+        raise DataError(f"{file} has {channels} channels of {bits} bits: expected one channel")
     try:
-        with wave.open(io.BytesIO(content)) as sound:
-            channels, width, rate = (
-                sound.getnchannels(),
-                sound.getsampwidth(),
-                sound.getframerate(),
-            )
-            frames = sound.readframes(sound.getnframes())
-    except (wave.Error, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # other chunks than of samples
+            warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
+            rate, samples = wavfile.read(io.BytesIO(content))
+    except (ValueError, wavfile.WavFileWarning, struct.error, ArithmeticError) as error:
         raise DataError(f"{file} is not a readable .wav file: {error}") from None
-    if channels != 1 or width not in SAMPLES:
-        raise DataError(
-            f"{file} has {channels} channels of {8 * width} bits: expected one of 8, 16 or 32"
-        )
-    samples = np.frombuffer(frames, SAMPLES[width])
-    if width == 1:
+    floating = samples.dtype.kind == "f"
+    if samples.dtype == np.uint8:  # all others are signed
         samples = samples.astype("i2") - 128
-    return samples, _SampleFormat(rate, 8 * width)
+    elif bits == 24:  # read as the upper 24 of 32
+        samples = samples >> 8
+    if bits not in (8, 16, 24, 32) and not floating:
+        raise DataError(f"{file} has samples of {bits} bits: expected 8, 16, 24, 32 or floats")
+    return samples.astype(samples.dtype.newbyteorder("=")), _SampleFormat(rate, bits, floating)
+
+
+def _channels_and_bits(content: bytes) -> tuple[int, int]:
+    """Channels, and bits of a sample, as the chunk `fmt ` says; one of none where there is none."""
+    start = content.find(b"fmt ")
+    if start < 0 or len(content) < start + 24:
+        return 1, 0
+    channels, _, _, _, bits = struct.unpack_from("<HIIHH", content, start + 10)
+    return channels, bits

@@ -1,71 +1,178 @@
 """Reading tables from CSV and Parquet files."""
 
-import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from training.config import TableSource
-from training.data.readers.base import Table, kept_columns
+from training.data.readers.base import Part, Table, kept_columns
+from training.data.readers.csv_dialect import (
+    BLANKS,
+    SAMPLED_LINES,
+    Dialect,
+    dialect_of,
+)
+from training.data.readers.text import TextColumn, text_column
 from training.errors import DataError
+
+# Bytes of the first lines that are looked at.
+SAMPLED_BYTES = 2**20
+
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+Place = Callable[[int], str]
 
 
 def read_csv(path: Path, source: TableSource) -> Table:
-    """The columns of a CSV or TSV file.
+    """The columns of a text file, compressed or not, written as `csv_dialect` says.
 
-    The first line is a header unless all its values are numbers.
+    Raises:
+        DataError: it is not UTF-8, or its lines differ in their number of cells.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        head = file.readline()
-    if not head.strip():
-        raise ValueError("it is empty")
-    delimiter = max(",;\t", key=head.count)
-    names = next(csv.reader([head], delimiter=delimiter))
-    has_header = not all(_is_number(name) for name in names)
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=not has_header),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-    )
-    return arrow_table(table, path, source)
+    with _decompressed(path) as file:
+        dialect = dialect_of(_first_lines(path, file.read(SAMPLED_BYTES)), source.header)
+    with _decompressed(path) as file:
+        content = file if dialect.delimiter != BLANKS else pa.BufferReader(_tabs(file.read()))
+        try:
+            table = pyarrow.csv.read_csv(content, *_options(dialect))
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path}{_ragged_line(path, str(error))}: {error}") from None
+    return arrow_table(table, path, source, lambda row: _line(path, dialect, row), dialect)
 
 
 def read_parquet(path: Path, source: TableSource) -> Table:
-    """The columns of a Parquet file."""
-    return arrow_table(pyarrow.parquet.read_table(path), path, source)
+    """The columns of a Parquet file, or of all those of a folder, sorted by name."""
+    return arrow_table(pyarrow.parquet.read_table(path), path, source, "row {}".format)
 
 
-def arrow_table(table: pa.Table, path: Path, source: TableSource) -> Table:
+def arrow_table(
+    table: pa.Table, path: Path, source: TableSource, place: Place, dialect: Dialect | None = None
+) -> Table:
     """The columns of an Arrow table, without those that the source drops.
 
+    Args:
+        table: as the file holds it.
+        path: of the file, for people.
+        source: which columns are dropped, and which holds labels.
+        place: from a row's number, from 0, to where the file has it.
+        dialect: of a text file.
+
     Raises:
-        DataError: a column that holds no numbers.
+        DataError: two columns of one name, or none that is kept.
     """
+    names = list(table.column_names)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} has several columns of one name: {', '.join(map(repr, twice))}")
     labels = None
-    if source.labels in table.column_names:
+    if source.labels in names:
         labels = np.array(table[source.labels].to_pylist())  # a null stays None
-    table = table.select(kept_columns(table.column_names, source, path))
-    for field in table.schema:
-        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
-            first = table[field.name].drop_null()[:1].to_pylist()
-            raise DataError(
-                f"{path}: column {field.name!r} holds {field.type}"
-                f"{f' (such as {first[0]!r})' if first else ''}, and a flow models numbers: "
-                f'leave it out with drop = ["{field.name}"] in [data], or condition the flow on '
-                f'it as a class with labels = "{field.name}"'
-            )
+    table = table.select(kept_columns(names, source, path))
     if table.num_columns == 0 or table.num_rows == 0:
         raise ValueError(f"it holds {table.num_rows} rows of {table.num_columns} columns")
-    columns = [column.to_numpy() for column in table.columns]  # a null becomes NaN
-    return Table(np.column_stack(columns), list(table.column_names), labels)
+    texts: dict[str, TextColumn] = {}
+    columns: dict[str, NDArray[np.generic]] = {}
+    for name in table.column_names:
+        for coordinate, values in _numbers(name, table[name]):
+            if values is None:
+                texts[coordinate] = text_column(table[name], dialect)
+            else:
+                columns[coordinate] = values
+    rows = (
+        np.column_stack(list(columns.values()))
+        if columns
+        else np.empty((table.num_rows, 0), np.float64)
+    )
+    part = Part(path, table.num_rows, place)
+    notes = tuple(dialect.notes) if dialect is not None else ()
+    return Table(rows, list(columns), labels, texts=texts, parts=[part], notes=notes)
 
 
-def _is_number(text: str) -> bool:
+def _numbers(
+    name: str, column: pa.ChunkedArray
+) -> Iterator[tuple[str, NDArray[np.generic] | None]]:
+    """The numbers of a column by name, of a list one by one; None for what holds no numbers."""
+    kind = column.type
+    if pa.types.is_fixed_size_list(kind) and column.null_count == 0:
+        values = column.combine_chunks().flatten()
+        matrix = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, kind.list_size)
+        for i in range(kind.list_size):
+            yield f"{name}.{i}", matrix[:, i] if _is_numeric(kind.value_type) else None
+        return
+    if pa.types.is_decimal(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
+    if pa.types.is_null(kind):  # nothing but gaps
+        column, kind = column.cast(pa.float64()), pa.float64()
+    yield name, column.to_numpy() if _is_numeric(kind) else None  # a null becomes NaN
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+@contextmanager
+def _decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """A file, decompressed as its ending says."""
+    compression = COMPRESSIONS.get(path.suffix.lower())
+    with pa.input_stream(str(path), compression=compression) as file:
+        yield file
+
+
+def _first_lines(path: Path, sample: bytes) -> list[str]:
+    if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path} is UTF-16: save it as UTF-8")
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        # the sample may end within a character
+        text = sample.decode("utf-8-sig", "strict" if len(sample) < SAMPLED_BYTES else "ignore")
+    except UnicodeDecodeError as error:
+        line = sample[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line}: byte {sample[error.start]:#x} is not UTF-8: save it as UTF-8"
+        ) from None
+    lines = text.splitlines()
+    # the last line may be cut off
+    whole = lines if len(sample) < SAMPLED_BYTES or len(lines) == 1 else lines[:-1]
+    return whole[:SAMPLED_LINES]
+
+
+def _options(
+    dialect: Dialect,
+) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, pyarrow.csv.ConvertOptions]:
+    return (
+        pyarrow.csv.ReadOptions(
+            skip_rows=dialect.skipped + dialect.has_header,
+            column_names=dialect.names if dialect.has_header else None,
+            autogenerate_column_names=not dialect.has_header,
+        ),
+        pyarrow.csv.ParseOptions(
+            delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter
+        ),
+        pyarrow.csv.ConvertOptions(decimal_point=dialect.decimal),
+    )
+
+
+def _tabs(content: bytes) -> bytes:
+    """Lines of cells between blanks, with one tab between two cells."""
+    return b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
+
+
+def _line(path: Path, dialect: Dialect, row: int) -> str:
+    """Where a text file has a row: counted in the file, since empty lines are no rows."""
+    with _decompressed(path) as file:
+        lines = file.read().splitlines()
+    filled = [i for i, line in enumerate(lines[dialect.skipped :], dialect.skipped) if line.strip()]
+    return f"line {filled[row + dialect.has_header] + 1}"
+
+
+def _ragged_line(path: Path, error: str) -> str:
+    """Where the line is that the parser's error ends with."""
+    text = error.rpartition(": ")[2].encode()
+    with _decompressed(path) as file:
+        lines = file.read().splitlines()
+    return f", line {lines.index(text) + 1}" if text in lines else ""
