@@ -28,8 +28,10 @@ def combinations(rows: NDArray[np.float64]) -> list[tuple[int, list[int]]]:
     """
     deviations = rows - rows.mean(0)
     standardized = deviations / deviations.std(0)
-    triangle, order = linalg.qr(standardized, mode="r", pivoting=True, check_finite=False)
-    triangle = triangle[: len(order)] / np.sqrt(len(rows))
+    # the pivots of the triangle are those of the rows, and it has a few of them
+    (square,) = linalg.qr(standardized, mode="r", check_finite=False)
+    square = square[: rows.shape[1]] / np.sqrt(len(rows))
+    triangle, order = linalg.qr(square, mode="r", pivoting=True, check_finite=False)
     rank = int((np.abs(np.diag(triangle)) >= MIN_INDEPENDENT_PART).sum())
     found = []
     for position in range(rank, len(order)):
