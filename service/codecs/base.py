@@ -1,5 +1,6 @@
 """What a codec is: the contract between requests and answers and the bodies they travel in."""
 
+import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -161,6 +162,14 @@ def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
         raise InvalidInputError("; ".join(said)) from None
 
 
+def _cells(line: str) -> NDArray[np.str_]:
+    """The values of a line of CSV, in which names may hold commas."""
+    try:
+        return np.array(next(csv.reader([line], skipinitialspace=True)) or [""])
+    except csv.Error as error:
+        raise InvalidInputError(f"context: expected a line of CSV: {error}") from None
+
+
 def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, str]) -> R:
     """A request whose arrays are in the body and whose other fields are in the query string.
 
@@ -171,7 +180,7 @@ def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, s
         raise InvalidInputError(f"{', '.join(twice)}: in the body, and in the URL as well")
     content: dict[str, Any] = {**query, **fields}
     if "context" in query:
-        content["context"] = np.array(query["context"].split(","))
+        content["context"] = _cells(query["context"])
     return validated(schema, content, strict=False)  # a query string holds only strings
 
 

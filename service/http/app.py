@@ -38,6 +38,8 @@ def create_app(server: Server) -> ASGIApp:
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        # to whatever Host says, and a client that follows one by GET has lost its body
+        redirect_slashes=False,
     )
     app.state.server = server
     add_handlers(app, server.metrics)

@@ -34,6 +34,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # wherever GET is; the answer without its body
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         route = self._route(scope)
         label = OTHER if route is None else route.name
         app: ASGIApp = self.app
@@ -66,3 +68,14 @@ class RequestMiddleware:
                 scope["path_params"] = match.groupdict()
                 return route
         return None
+
+
+def _without_body(send: Send) -> Send:
+    """Send the head of an answer alone."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head

@@ -76,7 +76,8 @@ def check(
         table: numbers.
         modelled: indices of the columns that are modelled; the others condition.
         integers: `refuse` or `dequantize`, of whole-number columns.
-        pixels: whether the columns are pixels of images, which may be constant or alike.
+        pixels: whether the columns are pixels of images or samples of sounds, which may be constant
+            or alike.
         smooth: whether noise is added to every value, after which no column follows from others.
     """
     problems = [

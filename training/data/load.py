@@ -145,9 +145,10 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
 
 
 def _are_pixels(source: DividedSource, table: Table) -> bool:
-    """Whether a row is an image, of which pixels may be constant or alike."""
+    """Whether a row is an image or a sound, of which coordinates may be constant or alike."""
     return (
         isinstance(source, DigitsSource | ImageSource)
+        or table.sound is not None
         or table.array_shape is not None
         or len(source.shape or []) > 1
     )

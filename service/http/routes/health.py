@@ -8,13 +8,13 @@ from service.http.request_body import ServerDependency
 router = APIRouter(tags=["operation"])
 
 
-@router.api_route("/health/live", methods=["GET", "HEAD"])
+@router.get("/health/live")
 async def live() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.api_route("/health/ready", methods=["GET", "HEAD"])
+@router.get("/health/ready")
 async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
     """Whether requests should be sent here: 503 while models are loaded, and before the end."""
     if not server.ready:

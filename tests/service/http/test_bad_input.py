@@ -139,6 +139,24 @@ def test_other_wrong_requests(limited: httpx.Client) -> None:
     assert_problem(answer, 422, "there is no 'w', only log_prob")
 
 
+@pytest.mark.parametrize(
+    "path", ["/models", "/models/moons-maf", "/metrics", "/v2/health/ready", "/health/live", "/v2"]
+)
+def test_heads_are_asked_for_wherever_bodies_are(limited: httpx.Client, path: str) -> None:
+    whole, head = limited.get(path), limited.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert limited.head("/log_prob").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/models/", "/log_prob/", "/health/ready/"])
+def test_nobody_is_sent_elsewhere(limited: httpx.Client, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = limited.request(method, path, headers={"host": "elsewhere.example"})
+        assert "location" not in answer.headers
+        assert_problem(answer, 404, f"{path}: Not Found")
+
+
 def flip_a_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

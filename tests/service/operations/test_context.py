@@ -75,6 +75,8 @@ def test_npy_takes_one_row_from_the_url_and_sample_all_from_the_body(client: htt
     for text in ("0.5,upper", "5e-1,upper"):
         found, _ = ask_npy(client, "/log_prob", x, **MOONS, context=text)
         np.testing.assert_allclose(found, expected, atol=1e-6)
+    quoted, _ = ask_npy(client, "/log_prob", x, **MOONS, context='0.5,"upper"')
+    np.testing.assert_allclose(quoted, expected, atol=1e-6)
     path, _ = ask_npy(client, "/interpolate", x[:2], **MOONS, context="0.5,lower", steps=3)
     np.testing.assert_allclose(path[[0, -1]], X[:2], atol=1e-5)
     body = {**MOONS, "n": 3, "seed": 1}
@@ -137,6 +139,7 @@ def test_bad_contexts_of_npy_requests(client: httpx.Client) -> None:
     x, npy = to_npy(np.array(X)), {"content-type": NPY}
     for text, words in {
         "": "got shape (1,)",
+        "1,a\nb": "expected a line of CSV",
         "1": "got shape (1,)",
         "old,lower": "row 0, column 0 is 'old'",
         "nan,lower": "row 0, column 0 is 'nan'",
