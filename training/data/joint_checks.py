@@ -21,24 +21,25 @@ MAX_VARIANCE_SHARE = 0.5
 
 
 def combinations(rows: NDArray[np.float64]) -> list[tuple[int, list[int]]]:
-    """Columns that are linear combinations of others: of each its index, and those of the others.
+    """Columns that are linear combinations of earlier ones: the index of each, and of those.
+
+    A diagonal entry of the triangle of a QR decomposition is what is left of a column once those
+    before it are taken out.
 
     Args:
         rows: N × D, a sample of the rows, none of whose columns is constant.
     """
     deviations = rows - rows.mean(0)
-    standardized = deviations / deviations.std(0)
-    # the pivots of the triangle are those of the rows, and it has a few of them
-    (square,) = linalg.qr(standardized, mode="r", check_finite=False)
-    square = square[: rows.shape[1]] / np.sqrt(len(rows))
-    triangle, order = linalg.qr(square, mode="r", pivoting=True, check_finite=False)
-    rank = int((np.abs(np.diag(triangle)) >= MIN_INDEPENDENT_PART).sum())
+    (triangle,) = linalg.qr(deviations / deviations.std(0), mode="r", check_finite=False)
+    triangle = triangle[: rows.shape[1]] / np.sqrt(len(rows))
+    dependent = np.abs(np.diag(triangle)) < MIN_INDEPENDENT_PART
     found = []
-    for position in range(rank, len(order)):
-        coefficients = linalg.solve_triangular(triangle[:rank, :rank], triangle[:rank, position])
-        others = [int(order[i]) for i in np.flatnonzero(np.abs(coefficients) > MIN_COEFFICIENT)]
-        found.append((int(order[position]), sorted(others)))
-    return sorted(found)
+    for column in np.flatnonzero(dependent):
+        earlier = np.flatnonzero(~dependent[:column])
+        coefficients = np.linalg.lstsq(triangle[:, earlier], triangle[:, column], rcond=None)[0]
+        others = earlier[np.abs(coefficients) > MIN_COEFFICIENT]
+        found.append((int(column), others.tolist()))
+    return found
 
 
 def sampled_rows(n: int, columns: int) -> NDArray[np.intp] | None:
