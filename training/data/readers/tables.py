@@ -49,11 +49,15 @@ def read_csv(path: Path, source: TableSource) -> Table:
 
 def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of a Parquet file, or of all those of a folder, sorted by name."""
-    return arrow_table(pyarrow.parquet.read_table(path), path, source, "row {}".format)
+    return arrow_table(pyarrow.parquet.read_table(path), path, source)
 
 
 def arrow_table(
-    table: pa.Table, path: Path, source: TableSource, place: Place, dialect: Dialect | None = None
+    table: pa.Table,
+    path: Path,
+    source: TableSource,
+    place: Place = "row {}".format,
+    dialect: Dialect | None = None,
 ) -> Table:
     """The columns of an Arrow table, without those that the source drops.
 
