@@ -42,7 +42,7 @@ def train(arguments: Namespace) -> None:
     recipe = with_stored_defaults(_folder(arguments), recipe)
     dataset = load_dataset(recipe.data)
     for note in dataset.notes:
-        print(f"{dataset.name}: {note}", file=sys.stderr, flush=True)
+        _warn(f"{dataset.name}: {note}")
     _fit_and_score(arguments, recipe, dataset)
 
 
@@ -86,11 +86,9 @@ def _fit_and_score(
     _print_score(run, score)
     gaussian = gaussian_score(dataset, recipe.fit.seed + 1)
     if gaussian is not None and score.log_prob < gaussian - score.se:
-        print(
+        _warn(
             f"{name}: a Gaussian of the training rows' mean and covariance scores {gaussian:.3f}: "
-            "the flow has not learned these rows",
-            file=sys.stderr,
-            flush=True,
+            "the flow has not learned these rows"
         )
     if teacher is not None:
         _print_fidelity(run, measure_fidelity(run, dataset))
@@ -224,3 +222,7 @@ def _print_fidelity(run: Run, fidelity: Fidelity) -> None:
 
 def _print(text: str) -> None:
     print(text, flush=True)
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

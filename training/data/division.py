@@ -80,9 +80,9 @@ def divide(
     if groups is None:
         order, ends = rng.permutation(n), np.arange(n + 1)
     else:
-        place = rng.permutation(int(groups.max()) + 1)
-        order = np.argsort(place[groups[:n]], kind="stable")
-        new = np.diff(place[groups[:n]][order]) != 0
+        places = rng.permutation(int(groups.max()) + 1)[groups[:n]]
+        order = np.argsort(places, kind="stable")
+        new = np.diff(places[order]) != 0
         ends = np.concatenate([[0], np.flatnonzero(new) + 1, [n]])
     n_validation, n_test = (max(1, round(s * n)) if s else 0 for s in source.shares)
     # the ends of groups that are nearest to the shares
