@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,7 @@ class Store:
         self._memory = memory
         self._entries: dict[str, dict[int, Entry]] = {}
         self._changing = asyncio.Lock()  # one change at a time
+        self._threads = ThreadPoolExecutor(1, "store-load")
 
     @property
     def entries(self) -> dict[str, dict[int, Entry]]:
@@ -167,6 +169,7 @@ class Store:
         for entry in self._all():
             self._drop(entry)
         self._entries.clear()
+        self._threads.shutdown(wait=False)
 
     def _find(self, name: str | None, version: int | None) -> Entry:
         name = name or self.default
@@ -205,11 +208,12 @@ class Store:
         started = time.perf_counter()
         try:
             entry.seen = bundle.fingerprint(entry.folder)
-            loading = asyncio.ensure_future(asyncio.to_thread(self._loader.load, entry.folder))
+            loading = self._threads.submit(self._loader.load, entry.folder)
             try:
-                model = await asyncio.shield(loading)
+                model = await asyncio.wrap_future(loading)
             except asyncio.CancelledError:
-                loading.add_done_callback(_close_unwanted)  # the thread loads it all the same
+                # The thread loads it all the same, and closes it: the event loop may have ended.
+                loading.add_done_callback(_close_unwanted)
                 raise
         except DeviceError:
             raise
@@ -258,7 +262,7 @@ class Store:
             lease.release()
 
 
-def _close_unwanted(loading: asyncio.Future[Model]) -> None:
+def _close_unwanted(loading: Future[Model]) -> None:
     """Close a model whose load was cancelled."""
     if not loading.cancelled() and loading.exception() is None:
         loading.result().engine.close()

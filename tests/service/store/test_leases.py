@@ -267,6 +267,34 @@ def test_a_load_that_is_cancelled_leaves_no_threads(
     run(work)
 
 
+def test_a_server_that_ends_during_a_load_closes_what_it_loads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end, load = threading.Event(), threading.Event(), Loader.load
+
+    def slow(self: Loader, path: Path) -> Model:
+        begun.set()
+        assert end.wait(20)
+        return load(self, path)
+
+    async def work() -> None:
+        async with running(folder) as one:
+            monkeypatch.setattr(Loader, "load", slow)
+            edit(folder / NAME / "1", made_with={"by": "somebody else"})
+            task = asyncio.ensure_future(one.server.store.refresh())
+            await until(begun.is_set)
+            task.cancel()
+            await asyncio.wait([task])
+        threading.Timer(0.3, end.set).start()  # the event loop is ending by then
+
+    run(work)
+    for name in ("store-load", f"{NAME}-"):  # the first starts the second
+        for thread in threading.enumerate():
+            if thread.name.startswith(name):
+                thread.join(20)
+    assert threads() == 0
+
+
 def test_a_thousand_loads_leave_neither_threads_nor_sessions(
     folder: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.helpers.stores import NAME, add_version, edit
 from tests.helpers.tiny import write_tiny_bundle
 
 X = np.zeros((1, 2), np.float32)
+Opened = Callable[..., Store]
 
 
 @pytest.fixture
@@ -38,9 +39,19 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(limited())
 
 
-def opened(folder: Path, memory: int | None = None) -> Store:
-    loader = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
-    return Store(folder, loader, None, memory)
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Opens stores, and closes them after the test."""
+    stores: list[Store] = []
+
+    def opened(folder: Path, memory: int | None = None) -> Store:
+        loader = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
+        stores.append(Store(folder, loader, None, memory))
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
 
 
 async def got(store: Store, name: str | None, version: int | None) -> Model:
@@ -54,7 +65,9 @@ async def log_prob(model: Model) -> float:
     return float(answer["log_prob"][0])
 
 
-def test_a_new_version_is_the_newest_and_the_old_one_answers_who_holds_it(folder: Path) -> None:
+def test_a_new_version_is_the_newest_and_the_old_one_answers_who_holds_it(
+    folder: Path, opened: Opened
+) -> None:
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
@@ -76,7 +89,7 @@ def test_a_new_version_is_the_newest_and_the_old_one_answers_who_holds_it(folder
     run(work)
 
 
-def test_files_replaced_in_place_are_loaded_anew(folder: Path) -> None:
+def test_files_replaced_in_place_are_loaded_anew(folder: Path, opened: Opened) -> None:
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
@@ -93,7 +106,7 @@ def test_files_replaced_in_place_are_loaded_anew(folder: Path) -> None:
     run(work)
 
 
-def test_what_is_refused_leaves_the_old_one_in_its_place(folder: Path) -> None:
+def test_what_is_refused_leaves_the_old_one_in_its_place(folder: Path, opened: Opened) -> None:
     async def work() -> None:
         store = opened(folder)
         await store.refresh()
@@ -125,7 +138,9 @@ def test_what_is_refused_leaves_the_old_one_in_its_place(folder: Path) -> None:
     run(work)
 
 
-def test_a_model_that_gives_other_numbers_than_it_should_is_refused(folder: Path) -> None:
+def test_a_model_that_gives_other_numbers_than_it_should_is_refused(
+    folder: Path, opened: Opened
+) -> None:
     path = folder / NAME / "1"
     test = json.loads((path / "manifest.json").read_text())["self_test"]
     assert len(test["x"]) == 2
@@ -140,7 +155,9 @@ def test_a_model_that_gives_other_numbers_than_it_should_is_refused(folder: Path
     run(work)
 
 
-def test_models_beyond_the_memory_go_and_come_back_when_asked_for(folder: Path) -> None:
+def test_models_beyond_the_memory_go_and_come_back_when_asked_for(
+    folder: Path, opened: Opened
+) -> None:
     for name in ("second", "third"):
         add_version(folder, 1, name)
     size = sum(f.stat().st_size for f in (folder / NAME / "1").glob("*.onnx"))
@@ -163,7 +180,7 @@ def test_models_beyond_the_memory_go_and_come_back_when_asked_for(folder: Path) 
     run(work)
 
 
-def test_what_is_unloaded_stays_so_until_it_is_loaded(folder: Path) -> None:
+def test_what_is_unloaded_stays_so_until_it_is_loaded(folder: Path, opened: Opened) -> None:
     add_version(folder, 1, "second")
 
     async def work() -> None:
@@ -183,7 +200,7 @@ def test_what_is_unloaded_stays_so_until_it_is_loaded(folder: Path) -> None:
     run(work)
 
 
-def test_a_replaced_model_lets_its_threads_go(folder: Path) -> None:
+def test_a_replaced_model_lets_its_threads_go(folder: Path, opened: Opened) -> None:
     def threads() -> int:
         return sum(thread.name.startswith(NAME) for thread in threading.enumerate())
 
