@@ -53,13 +53,13 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest -m "not long and not hostile" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
 	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
 
 test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
-	$(BIN)/pytest -m "hypothesis and not long" --hypothesis-profile=deep \
+	$(BIN)/pytest -m "hypothesis and not long and not hostile" --hypothesis-profile=deep \
 	    --numprocesses auto --maxprocesses 4
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU

@@ -14,6 +14,7 @@ PAGES = [
     "SECURITY.md",
     "deploy/README.md",
     "models/README.md",
+    "service/LIMITS.md",
     "service/README.md",
     "service/client/README.md",
     "tests/README.md",
