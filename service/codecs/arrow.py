@@ -123,6 +123,8 @@ def read_table(body: bytes) -> dict[str, NDArray[Any]]:
         with pa.ipc.open_stream(body) as stream:
             table = stream.read_all()
         table.validate(full=True)
+        if table.num_columns == 0:
+            raise MalformedBodyError("the table has no column")
         if len(set(table.column_names)) < table.num_columns:
             names = ", ".join(table.column_names)
             raise MalformedBodyError(f"two columns have one name: {names}")
@@ -146,7 +148,12 @@ def _pyarrow() -> ModuleType:
 
 
 def _rows(table: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    """The column of that name, or all columns side by side."""
+    """The column of that name, or all columns side by side.
+
+    Raises:
+        MalformedBodyError: there is no column.
+        InvalidInputError: the column of that name is not alone, or several are of lists.
+    """
     if name in table:
         if len(table) > 1:
             others = ", ".join(sorted(table.keys() - {name}))
@@ -157,6 +164,8 @@ def _rows(table: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
             f"expected a column {name!r} of lists, or columns of single numbers; {wide[0]!r} is "
             "of lists"
         )
+    if not table:
+        raise MalformedBodyError(f"the table has no column beside context: expected {name!r}")
     return np.stack(list(table.values()), axis=1)
 
 

@@ -125,11 +125,11 @@ def _json(*bodies: dict[str, Any]) -> tuple[bytes, ...]:
 
 
 def _infer_seeds() -> tuple[bytes, ...]:
-    x = {"name": "x", "shape": [3, 2], "datatype": "FP32"}
+    x: dict[str, Any] = {"name": "x", "shape": [3, 2], "datatype": "FP32"}
     flat = [value for row in ROWS for value in row]
     texts = b"\1\0\0\0a\2\0\0\0\xc3\xa9"
     binary = {**x, "parameters": {"binary_data_size": 24}}
-    context = {"name": "context", "shape": [2, 1], "datatype": "BYTES"}
+    context: dict[str, Any] = {"name": "context", "shape": [2, 1], "datatype": "BYTES"}
     context |= {"parameters": {"binary_data_size": len(texts)}}
     asked = [{"name": "z", "parameters": {"binary_data": True}}, {"name": "log_prob"}]
     heads = _json({"inputs": [binary]}, {"inputs": [context, binary], "outputs": asked})
