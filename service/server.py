@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
 from service.errors import UnavailableError
+from service.inflight import BodyLimits, InflightBudget
 from service.metrics import Metrics
 from service.operations import Operations
 from service.runtime import Device, DeviceError
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """The owner of a server's store, operations and metrics.
+    """The owner of a server's store, operations, metrics and memory for requests.
 
     Args:
         settings: of this server.
@@ -45,6 +46,15 @@ class Server:
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
         self.operations = Operations(settings.max_rows, settings.max_sample_rows, self.metrics)
+        self.inflight = InflightBudget(settings.max_inflight)
+        self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
+        self.body_limits = BodyLimits(
+            settings.max_body,
+            settings.max_json_mib * 2**20,
+            settings.max_json_values,
+            settings.max_rows,
+            settings.max_sample_rows,
+        )
 
     @property
     def ready(self) -> bool:

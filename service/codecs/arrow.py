@@ -25,6 +25,7 @@ from service.codecs.base import (
     with_query,
 )
 from service.errors import InvalidInputError, MalformedBodyError, UnsupportedMediaTypeError
+from service.inflight import Reading
 from service.operations import Answer, FlowRequest
 from service.types import Arrays
 
@@ -44,7 +45,7 @@ class ArrowCodec(Codec):
         """An install without pyarrow writes no tables."""
         return None if HAS_PYARROW else NO_PYARROW
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading) -> R:
         """A request whose rows are a table, with the context beside them."""
         names, fields = schema.npy_fields, {}
         table = read_table(body)

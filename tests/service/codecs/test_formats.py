@@ -130,7 +130,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "truth": ({"a": [True], "b": [False]}, 400, "is of bool"),
     "ragged": ({"x": [[1.0], [1.0, 2.0]]}, 400, "is of list<"),
     "too few": ({"a": [1.0]}, 422, "expected N × 2 numbers, got shape (1, 1)"),
-    "text": ({"a": ["b"], "c": ["d"]}, 422, "its dtype is <U1"),
+    "text": ({"a": ["b"], "c": ["d"]}, 422, "it is of text"),
     "not finite": ({"a": [math.nan], "b": [0.0]}, 422, "[0][0] is nan"),
     "beside x": ({"x": lists(np.zeros((1, 2))), "b": [0.0]}, 422, "and also b"),
     "lists of another name": ({"y": lists(np.zeros((1, 2)))}, 422, "expected a column 'x'"),
