@@ -184,7 +184,7 @@ def _layout(header: bytes) -> tuple[str, Literal["C", "F"], tuple[int, ...]]:
     if STRUCTURED.search(text):
         raise InvalidInputError("expected an array of numbers; its dtype is structured")
     descr, order, shape = (entry.search(text) for entry in (DESCR, ORDER, SHAPE))
-    rest = SHAPE.sub("", ORDER.sub("", DESCR.sub("", text)))
+    rest = SHAPE.sub("", ORDER.sub("", DESCR.sub("", text, 1), 1), 1)
     if descr is None or order is None or shape is None or not NO_MORE.fullmatch(rest):
         raise MalformedBodyError(
             "the body is not an npy array: expected a header of descr, fortran_order and a shape "
@@ -239,4 +239,5 @@ def _texts(array: NDArray[Any], reading: Reading) -> NDArray[Any]:
     points = flat.view(array.dtype.str[0] + "u4").ravel() if array.size else np.empty(0, "u4")
     if (points > sys.maxunicode).any() or ((points >= 0xD800) & (points < 0xE000)).any():
         raise MalformedBodyError("the body is not an npy array: a text has an invalid code point")
-    return flat.astype(TEXT)
+    # numpy 2.4 takes the characters of the other byte order for invalid ones
+    return flat.astype(flat.dtype.newbyteorder("="), copy=False).astype(TEXT)
