@@ -1,7 +1,9 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
+from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
-from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.checked_runs import CheckedRuns
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -24,6 +26,7 @@ __all__ = [
     "FLOW_OPERATIONS",
     "Answer",
     "AnswerPieces",
+    "CheckedRuns",
     "DecodeRequest",
     "EncodeRequest",
     "FlowOperation",
