@@ -117,6 +117,8 @@ def read_table(body: bytes) -> dict[str, NDArray[Any]]:
         with pa.ipc.open_stream(body) as stream:
             table = stream.read_all()
         table.validate(full=True)
+        if table.num_columns == 0:
+            raise MalformedBodyError("the table has no column")
         if len(set(table.column_names)) < table.num_columns:
             names = ", ".join(table.column_names)
             raise MalformedBodyError(f"two columns have one name: {names}")

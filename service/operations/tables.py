@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
-from service.errors import InvalidInputError
+from service.errors import InvalidInputError, MalformedBodyError
 from service.types import Arrays
 
 NUMBERED = re.compile(r"(|f|x|z|[xz][_.])(0|[1-9][0-9]{0,8})")
@@ -46,6 +46,7 @@ def rows_and_context(
     Raises:
         InvalidInputError: columns that are not those of the model; says which are missing, and
             which there are beside them.
+        MalformedBodyError: there is no column.
     """
     rest = dict(table)
     coordinates = (manifest.columns if name == "x" else None) or ()
@@ -146,7 +147,7 @@ def _in_order(columns: Arrays, coordinates: Sequence[str]) -> Arrays:
 def _side_by_side(columns: Arrays, mixed: bool = False) -> NDArray[Any]:
     """Columns of single values as N × columns; of objects where text is mixed with numbers."""
     if not columns:
-        raise InvalidInputError("the table has no columns")
+        raise MalformedBodyError("the table has no column beside context: expected rows")
     text = [name for name, values in columns.items() if values.dtype.kind not in "fiu"]
     if text and not mixed:
         raise InvalidInputError(f"column {text[0]!r:.80} holds text, expected numbers")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidInputError
+from service.errors import InvalidInputError, MalformedBodyError
 from service.operations import context_alone, rows_and_context
 from service.types import Arrays
 
@@ -148,5 +148,5 @@ def test_a_coordinate_may_be_called_context() -> None:
 def test_text_and_tables_of_nothing_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="column 'b' holds text"):
         rows_and_context({"a": np.ones(2), "b": np.array(["1", "2"])}, model(None, (2,)), "x")
-    with pytest.raises(InvalidInputError, match="the table has no columns"):
+    with pytest.raises(MalformedBodyError, match="the table has no column"):
         rows_and_context({}, model(None, (2,)), "x")
