@@ -13,6 +13,7 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
+from service.operations.tables import context_alone, rows_and_context
 from service.operations.values import (
     count_booleans,
     described_value,
@@ -36,10 +37,12 @@ __all__ = [
     "Operations",
     "Path",
     "SampleRequest",
+    "context_alone",
     "count_booleans",
     "described_value",
     "first_mismatch",
     "flatten_lists",
     "number_array",
     "pack_numbers",
+    "rows_and_context",
 ]

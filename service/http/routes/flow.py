@@ -15,6 +15,7 @@ from service.codecs import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
+    TableRequest,
     check_output,
     choose_codec,
     parse_request,
@@ -49,7 +50,7 @@ class ParsedRequest(NamedTuple, Generic[R]):
         deadline: on `time.monotonic`'s clock.
     """
 
-    request: R
+    request: R | TableRequest[R]
     content_type: str
     accept: str
     output: str | None
@@ -80,6 +81,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
     ) -> Response:
         """The answer of a model."""
         request, content_type, accept, output, due = parsed
+        if isinstance(request, TableRequest):
+            request = await _resolved(request, model)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
@@ -137,6 +140,13 @@ class FlowRoute(AsgiRoute, Generic[R]):
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+async def _resolved(request: TableRequest[R], model: Model) -> R:
+    """The request of a table, once the model is known."""
+    if sum([values.nbytes for values in request.table.values()]) > MIN_THREAD_BYTES:
+        return await asyncio.to_thread(request.resolved, model.manifest)
+    return request.resolved(model.manifest)
 
 
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:
