@@ -9,12 +9,16 @@ from service.bundle import BundleError
 from service.errors import UnavailableError
 from service.inflight import BodyLimits, InflightBudget
 from service.metrics import Metrics
-from service.operations import Operations
-from service.runtime import Device, DeviceError
+from service.operations import CheckedRuns, Operations
+from service.runtime import Device, DeviceError, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
+from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
+
+# Of the work on large requests; more would take the CPUs from the graphs.
+MAX_WORK_THREADS = 4
 
 
 class Server:
@@ -45,7 +49,9 @@ class Server:
             self.metrics,
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
-        self.operations = Operations(settings.max_rows, settings.max_sample_rows, self.metrics)
+        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
+        runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
+        self.operations = Operations(settings.max_sample_rows, runs)
         self.inflight = InflightBudget(settings.max_inflight)
         self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
         self.body_limits = BodyLimits(
@@ -82,6 +88,7 @@ class Server:
             with suppress(asyncio.CancelledError):
                 await task
             self.store.close()
+            self.threads.close()
 
     async def _watch_store(self) -> None:
         try:

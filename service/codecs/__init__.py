@@ -6,6 +6,7 @@ from service.codecs.base import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
+    TableRequest,
     check_output,
 )
 from service.codecs.json import check_json_size
@@ -21,6 +22,7 @@ __all__ = [
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
+    "TableRequest",
     "check_json_size",
     "check_output",
     "choose_codec",

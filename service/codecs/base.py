@@ -3,7 +3,8 @@
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from service.errors import (
     shown,
 )
 from service.inflight import Reading
-from service.operations import Answer, FlowRequest
+from service.operations import Answer, FlowRequest, context_alone, rows_and_context
 from service.types import Arrays
 
 JSON_TYPE = "application/json"
@@ -35,6 +36,51 @@ TEXT = np.dtypes.StringDType()
 """Of texts of any length each."""
 
 R = TypeVar("R", bound=FlowRequest)
+
+
+@dataclass(frozen=True)
+class TableRequest(Generic[R]):
+    """A request whose rows are named columns, which only the model that it names puts in order.
+
+    Args:
+        schema: of the request.
+        table: columns by name.
+        query: the other fields.
+        model, version: which model is asked.
+    """
+
+    schema: type[R]
+    table: Arrays
+    query: Mapping[str, str]
+    model: str | None
+    version: int | None
+
+    @classmethod
+    def of(cls, schema: type[R], table: Arrays, query: Mapping[str, str]) -> "TableRequest[R]":
+        """A request of a table and a query string.
+
+        Raises:
+            InvalidInputError: a model or version that is none.
+        """
+        named = {key: query[key] for key in ("model", "version") if key in query}
+        target = validated(FlowRequest, named, strict=False)
+        return cls(schema, table, query, target.model, target.version)
+
+    def resolved(self, manifest: Manifest) -> R:
+        """The request, with the columns in the order of the model's.
+
+        Raises:
+            InvalidInputError: columns that are not the model's, or values that the schema refuses.
+        """
+        names = self.schema.npy_fields
+        if names == ("context",):
+            fields = {"context": context_alone(self.table, manifest)}
+            return with_query(self.schema, fields, self.query)
+        rows, context = rows_and_context(self.table, manifest, "x" if len(names) > 1 else names[0])
+        fields = rows_by_field(self.schema, rows)
+        if context is not None:
+            fields["context"] = context
+        return with_query(self.schema, fields, self.query)
 
 
 class AnswerStream(ABC):
@@ -77,7 +123,9 @@ class Codec(ABC):
     body_types: ClassVar[tuple[str, ...]] = ()
     """Content types of the bodies that it reads; none where it only writes."""
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading) -> R:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> R | TableRequest[R]:
         """A request from a body that is not empty and the query string.
 
         Args:
