@@ -332,6 +332,8 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.more_body = False
             self.cycle.arrived()
+        if self.flow.read_paused:  # by a large body; now a departure is to be heard
+            self.flow.resume_reading()
 
     # what the exchange calls
 
