@@ -3,6 +3,7 @@
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
+    ADDITIONS,
     DECODE,
     ENCODE,
     MANIFEST,
@@ -29,9 +30,11 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Tolerances,
+    is_column_name,
 )
 
 __all__ = [
+    "ADDITIONS",
     "BASES",
     "DECODE",
     "ENCODE",
@@ -61,6 +64,7 @@ __all__ = [
     "Tolerances",
     "checksum",
     "fingerprint",
+    "is_column_name",
     "read",
     "sha256",
     "versions",

@@ -3,6 +3,10 @@
 store/<name>/<version>/encode.onnx     x[, context] → z, log_prob
 store/<name>/<version>/decode.onnx     z[, context] → x, log_prob
 store/<name>/<version>/manifest.json
+store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
+
+Servers of before there were additions refuse a manifest with a key that they do not know. Of the
+files that it lists they only compare the checksums, so that they pass the additions over.
 """
 
 import hashlib
@@ -16,7 +20,9 @@ from pydantic import BaseModel, ValidationError
 from service.bundle.manifest import FORMAT_VERSION, VERSION, Manifest
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
-
+ADDITIONS = "additions.json"
+ADDED_KEYS = ("columns",)
+"""The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
 Fingerprint = tuple[tuple[int, int, int] | None, ...]
 
@@ -50,7 +56,7 @@ def read(folder: Path) -> Manifest:
             raise BundleError(f"{path} is missing")
         if (actual := sha256(path)) != expected:
             raise BundleError(f"{path} is altered: expected sha256 {expected}, found {actual}")
-    return manifest
+    return _with_additions(manifest, folder) if ADDITIONS in manifest.files else manifest
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -72,9 +78,24 @@ def _read_manifest(path: Path) -> Manifest:
             )
         return manifest
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole file"
-        raise BundleError(f"{path} is damaged: {where}: {first['msg']}") from None
+        raise BundleError(f"{path} is damaged: {_first_error(error)}") from None
+
+
+def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
+    """A manifest with the keys that stand beside it."""
+    path = folder / ADDITIONS
+    try:
+        additions = json.loads(path.read_bytes())
+        added = {key: additions[key] for key in ADDED_KEYS if key in additions}
+        return Manifest.model_validate(manifest.model_dump() | added)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = _first_error(error) if isinstance(error, ValidationError) else str(error)
+        raise BundleError(f"{path} is damaged: {reason}") from None
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
 
 
 class _Header(BaseModel):

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pyarrow as pa
 
-from service.codecs import choose_codec, parse_request
+from service.codecs import TableRequest, choose_codec, parse_request
 from service.errors import ServiceError
 from service.http.asgi_route import deadline
 from service.http.request_body import Headers, decompressed
@@ -33,8 +33,17 @@ SCHEMAS: dict[str, type[FlowRequest]] = {o.name: o.request for o in FLOW_OPERATI
 
 ROWS = [[0.5, -0.5], [1.0, 2.0], [3.0, 1e-3]]
 
-# As much of a manifest as the choice of a codec reads.
-MANIFEST: Any = SimpleNamespace(name="moons", version=1, sound=None)
+# As much of a manifest as the choice of a codec, and the order of a table's columns, read.
+MANIFEST: Any = SimpleNamespace(
+    name="moons",
+    version=1,
+    sound=None,
+    columns=["a", "b"],
+    context=None,
+    event_shape=[2],
+    latent_shape=[2],
+    dimensions=2,
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,11 @@ def tensors(rows: Any) -> Any:
 
 
 def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], object]:
-    return lambda data: parse_request(schema, content_type, data, {})
+    def parse(data: bytes) -> object:
+        request = parse_request(schema, content_type, data, {})
+        return request.resolved(MANIFEST) if isinstance(request, TableRequest) else request
+
+    return parse
 
 
 def _query(data: bytes) -> object:
