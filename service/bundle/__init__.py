@@ -1,15 +1,16 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
+from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
     DECODE,
     ENCODE,
     MANIFEST,
-    BundleError,
     Fingerprint,
     checksum,
     fingerprint,
+    is_version,
     read,
     sha256,
     versions,
@@ -30,6 +31,7 @@ from service.bundle.manifest_part import (
     Sound,
     Tolerances,
 )
+from service.bundle.regular_file import place, read_error
 
 __all__ = [
     "BASES",
@@ -59,9 +61,14 @@ __all__ = [
     "SelfTest",
     "Sound",
     "Tolerances",
+    "UnreadableBundleError",
     "checksum",
     "fingerprint",
+    "is_version",
+    "place",
+    "printable",
     "read",
+    "read_error",
     "sha256",
     "versions",
 ]

@@ -21,6 +21,8 @@ from service.metrics.series import MetricSpec
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
 
+LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
+
 
 class HasDepth(Protocol):
     """A queue, as far as metrics read it."""
@@ -51,6 +53,10 @@ class Metrics:
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
+        self.store_readable = self._gauge(series.STORE_READABLE)
+        self.loads = self._counter(series.LOADS)
+        for outcome in LOAD_OUTCOMES:
+            self.loads.labels(outcome)
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
