@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from service.bundle import BundleError
 from service.errors import UnavailableError
 from service.metrics import Metrics
-from service.operations import Operations
-from service.runtime import Device, DeviceError
+from service.operations import CheckedRuns, Operations
+from service.runtime import Device, DeviceError, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
+from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ LOOK_SECONDS = 5
 
 LOADING = "the models are still being loaded"
 ADVICE = "`bijecta export RUN --store STORE` writes a bundle, `make serve` makes some"
+
+# Of the work on large requests; more would take the CPUs from the graphs.
+MAX_WORK_THREADS = 4
 
 
 class Server:
@@ -59,7 +63,9 @@ class Server:
             settings.max_models,
             settings.load_seconds,
         )
-        self.operations = Operations(settings.max_rows, settings.max_sample_rows, self.metrics)
+        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
+        runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
+        self.operations = Operations(settings.max_sample_rows, runs)
 
     @property
     def ready(self) -> bool:
@@ -89,6 +95,7 @@ class Server:
             with suppress(asyncio.CancelledError):
                 await task
             self.store.close()
+            self.threads.close()
 
     async def _watch_store(self) -> None:
         poll_seconds = self.settings.poll_seconds

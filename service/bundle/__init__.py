@@ -4,6 +4,7 @@ from service.bundle.bases import BASES, LatentDraw, RandomStreams
 from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
+    ADDITIONS,
     DECODE,
     ENCODE,
     MANIFEST,
@@ -30,10 +31,12 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Tolerances,
+    is_column_name,
 )
 from service.bundle.regular_file import place, read_error
 
 __all__ = [
+    "ADDITIONS",
     "BASES",
     "DECODE",
     "ENCODE",
@@ -64,6 +67,7 @@ __all__ = [
     "UnreadableBundleError",
     "checksum",
     "fingerprint",
+    "is_column_name",
     "is_version",
     "place",
     "printable",

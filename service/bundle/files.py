@@ -3,6 +3,10 @@
 store/<name>/<version>/encode.onnx     x[, context] → z, log_prob
 store/<name>/<version>/decode.onnx     z[, context] → x, log_prob
 store/<name>/<version>/manifest.json
+store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
+
+Servers of before there were additions refuse a manifest with a key that they do not know. Of the
+files that it lists they only compare the checksums, so that they pass the additions over.
 """
 
 import hashlib
@@ -19,6 +23,9 @@ from service.bundle.manifest import FORMAT_VERSION, MAX_VERSION, VERSION, Manife
 from service.bundle.regular_file import file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
+ADDITIONS = "additions.json"
+ADDED_KEYS = ("columns",)
+"""The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_MANIFEST_VALUES = 2**20
@@ -54,15 +61,12 @@ def read(folder: Path, go_on: Callable[[], None] = lambda: None) -> Manifest:
                 f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
                 f"found {actual}"
             )
-    return manifest
+    return _with_additions(manifest, folder) if ADDITIONS in manifest.files else manifest
 
 
 def _read_manifest(folder: Path) -> Manifest:
     shown = f"{place(folder)}/{MANIFEST}"
-    content = read_bytes(folder, MANIFEST, MAX_MANIFEST_BYTES)
-    values = sum(content.count(mark) for mark in b",[{")
-    if values > MAX_MANIFEST_VALUES:
-        raise BundleError(f"{shown} has {values} values, and may have {MAX_MANIFEST_VALUES}")
+    content = _read_json(folder, MANIFEST)
     try:
         header = _Header.model_validate_json(content)
         if header.format_version != FORMAT_VERSION:
@@ -78,11 +82,39 @@ def _read_manifest(folder: Path) -> Manifest:
             )
         return manifest
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = printable(".".join(map(str, first["loc"])), 100) or "the whole file"
-        raise BundleError(f"{shown} is damaged: {where}: {printable(first['msg'])}") from None
+        raise BundleError(f"{shown} is damaged: {_first_error(error)}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+
+
+def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
+    """A manifest with the keys that stand beside it."""
+    try:
+        additions = json.loads(_read_json(folder, ADDITIONS))
+        added = {key: additions[key] for key in ADDED_KEYS if key in additions}
+        return Manifest.model_validate(manifest.model_dump() | added)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = (
+            _first_error(error) if isinstance(error, ValidationError) else printable(str(error))
+        )
+        raise BundleError(f"{place(folder)}/{ADDITIONS} is damaged: {reason}") from None
+
+
+def _read_json(folder: Path, name: str) -> bytes:
+    """A file of JSON that is small enough to be parsed."""
+    content = read_bytes(folder, name, MAX_MANIFEST_BYTES)
+    values = sum(content.count(mark) for mark in b",[{")
+    if values > MAX_MANIFEST_VALUES:
+        raise BundleError(
+            f"{place(folder)}/{name} has {values} values, and may have {MAX_MANIFEST_VALUES}"
+        )
+    return content
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = printable(".".join(map(str, first["loc"])), 100) or "the whole file"
+    return f"{where}: {printable(first['msg'])}"
 
 
 class _Header(BaseModel):
@@ -104,7 +136,7 @@ def sha256(path: Path) -> str:
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
     marks: list[tuple[int, int, int, int] | None] = []
-    for name in (ENCODE, DECODE, MANIFEST):
+    for name in (ENCODE, DECODE, MANIFEST, ADDITIONS):
         try:
             status = (folder / name).stat()
         except OSError:

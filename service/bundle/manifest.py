@@ -13,6 +13,7 @@ from service.bundle.fidelity import Distilled
 from service.bundle.manifest_part import (
     Arithmetic,
     Calibration,
+    ColumnName,
     ContextColumn,
     Cost,
     DataSource,
@@ -67,6 +68,10 @@ class Manifest(ManifestPart):
         description="uniform: low, high; student-t: df; mixture, of K components on D "
         "coordinates: log_weights (K), means and log_scales (K × D)",
     )
+    columns: list[ColumnName] | None = Field(
+        None,
+        description="names of a row's coordinates, in row-major order; null where there are none",
+    )
     context_shape: list[int] | None
     context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
     cost: dict[Direction, Cost]
@@ -106,6 +111,8 @@ class Manifest(ManifestPart):
         if set(self.base_parameters) != self.base_density.parameters:
             raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
         self.base_density.check_parameters(self.base_parameters, n)
+        if self.columns is not None and [len(set(self.columns)), len(self.columns)] != [n, n]:
+            raise ValueError(f"columns are not {n} names, each another")
         if self.context_shape != (None if self.context is None else [len(self.context)]):
             raise ValueError(f"context shape {self.context_shape} is not that of its columns")
         if self.self_test is not None:

@@ -6,6 +6,7 @@ from service.codecs.base import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
+    TableRequest,
     check_output,
 )
 from service.codecs.negotiation import choose_codec
@@ -18,6 +19,7 @@ __all__ = [
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
+    "TableRequest",
     "check_output",
     "choose_codec",
     "parse_request",

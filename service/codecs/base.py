@@ -3,7 +3,8 @@
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from service.bundle import Manifest
 from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
-from service.operations import Answer, FlowRequest
+from service.operations import Answer, FlowRequest, context_alone, rows_and_context
 from service.types import Arrays
 
 JSON_TYPE = "application/json"
@@ -24,6 +25,51 @@ BYTES_TYPE = "application/octet-stream"
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 R = TypeVar("R", bound=FlowRequest)
+
+
+@dataclass(frozen=True)
+class TableRequest(Generic[R]):
+    """A request whose rows are named columns, which only the model that it names puts in order.
+
+    Args:
+        schema: of the request.
+        table: columns by name.
+        query: the other fields.
+        model, version: which model is asked.
+    """
+
+    schema: type[R]
+    table: Arrays
+    query: Mapping[str, str]
+    model: str | None
+    version: int | None
+
+    @classmethod
+    def of(cls, schema: type[R], table: Arrays, query: Mapping[str, str]) -> "TableRequest[R]":
+        """A request of a table and a query string.
+
+        Raises:
+            InvalidInputError: a model or version that is none.
+        """
+        named = {key: query[key] for key in ("model", "version") if key in query}
+        target = validated(FlowRequest, named, strict=False)
+        return cls(schema, table, query, target.model, target.version)
+
+    def resolved(self, manifest: Manifest) -> R:
+        """The request, with the columns in the order of the model's.
+
+        Raises:
+            InvalidInputError: columns that are not the model's, or values that the schema refuses.
+        """
+        names = self.schema.npy_fields
+        if names == ("context",):
+            fields = {"context": context_alone(self.table, manifest)}
+            return with_query(self.schema, fields, self.query)
+        rows, context = rows_and_context(self.table, manifest, "x" if len(names) > 1 else names[0])
+        fields = rows_by_field(self.schema, rows)
+        if context is not None:
+            fields["context"] = context
+        return with_query(self.schema, fields, self.query)
 
 
 class AnswerStream(ABC):
@@ -66,7 +112,7 @@ class Codec(ABC):
     body_types: ClassVar[tuple[str, ...]] = ()
     """Content types of the bodies that it reads; none where it only writes."""
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R | TableRequest[R]:
         """A request from a body that is not empty and the query string.
 
         Raises:

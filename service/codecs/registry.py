@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from service.codecs.arrow import ArrowCodec
-from service.codecs.base import Codec, R, with_query
+from service.codecs.base import Codec, R, TableRequest, with_query
 from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
 from service.codecs.wav import WavCodec
@@ -27,7 +27,9 @@ def _bare(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def parse_request(schema: type[R], content_type: str, body: bytes, query: Mapping[str, str]) -> R:
+def parse_request(
+    schema: type[R], content_type: str, body: bytes, query: Mapping[str, str]
+) -> R | TableRequest[R]:
     """A request from its body and its query string; where there is no body, from that alone.
 
     Raises:

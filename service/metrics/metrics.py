@@ -1,5 +1,6 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import (
@@ -22,6 +23,22 @@ from service.metrics.series import MetricSpec
 OTHER = "other"
 
 LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
+
+
+# Why a server closes a connection before its caller does.
+CLOSE_REASONS = (
+    "body-timeout",
+    "displaced",
+    "head-timeout",
+    "head-too-large",
+    "idle",
+    "malformed-body",
+    "read-ahead",
+    "stop",
+    "too-many",
+    "unavailable",
+    "write-timeout",
+)
 
 
 class HasDepth(Protocol):
@@ -57,6 +74,9 @@ class Metrics:
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)
+        self.connections = ConnectionMetrics(
+            self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
+        )
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
@@ -122,6 +142,33 @@ class Metrics:
         histogram = Histogram(spec.name, spec.help, spec.labels, spec.bounds)
         self.registry.register(histogram)
         return histogram
+
+
+class ConnectionMetrics:
+    """The metrics of all connections.
+
+    Args:
+        open_now: how many there are.
+        closed: how many were closed, by reason.
+    """
+
+    def __init__(self, open_now: Gauge, closed: Counter) -> None:
+        self._open_now = open_now
+        self._closed = closed
+        for reason in CLOSE_REASONS:
+            closed.labels(reason)
+
+    def watch(self, count: Callable[[], int]) -> None:
+        """Have open connections counted by a function."""
+        self._open_now.set_function(count)
+
+    def closed(self, reason: str) -> None:
+        """A connection was closed by the server.
+
+        Args:
+            reason: one of `CLOSE_REASONS`.
+        """
+        self._closed.labels(reason).inc()
 
 
 class QueueMetrics:

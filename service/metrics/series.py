@@ -114,6 +114,16 @@ LOADS = MetricSpec(
     "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
     "slow.",
 )
+CONNECTIONS = MetricSpec(
+    "bijecta_connections", "gauge", (), "connections", "Connections that are open."
+)
+CONNECTIONS_CLOSED = MetricSpec(
+    "bijecta_connections_closed_total",
+    "counter",
+    ("reason",),
+    "connections",
+    "Connections closed by the server because of a limit, or refused.",
+)
 
 METRICS = (
     REQUESTS,
@@ -129,4 +139,6 @@ METRICS = (
     MODEL_INFO,
     STORE_READABLE,
     LOADS,
+    CONNECTIONS,
+    CONNECTIONS_CLOSED,
 )
