@@ -18,6 +18,7 @@ from service.store import Entry, Loader, Model, Store, loads
 from tests.helpers.bad_bundles import write_endless_bundle
 from tests.helpers.exchange import until
 from tests.helpers.servers import Serve
+from tests.helpers.stores import Opened, names, run_within
 from tests.helpers.tiny import write_tiny_bundle
 
 
@@ -83,7 +84,8 @@ def test_a_server_is_ready_beside_a_load_without_end_and_its_exit_is_not_held(
 def test_a_server_that_only_loads_ends_when_it_is_told_to(tmp_path: Path) -> None:
     """With exit code 0, which onnxruntime would keep it from where it is left at work."""
     write_endless_bundle(tmp_path, "endless")
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--store", tmp_path]
+    serve = ["serve", "--port", "0", "--store", str(tmp_path)]
+    command = [sys.executable, "-m", "service.cli", *serve]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
