@@ -20,11 +20,11 @@ from service.codecs.base import (
     AnswerStream,
     Codec,
     R,
+    TableRequest,
     all_or_picked,
-    rows_by_field,
-    with_query,
 )
-from service.errors import InvalidInputError, MalformedBodyError, UnsupportedMediaTypeError
+from service.errors import MalformedBodyError, UnsupportedMediaTypeError
+from service.inflight import Reading
 from service.operations import Answer, FlowRequest
 from service.types import Arrays
 
@@ -44,14 +44,11 @@ class ArrowCodec(Codec):
         """An install without pyarrow writes no tables."""
         return None if HAS_PYARROW else NO_PYARROW
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> TableRequest[R]:
         """A request whose rows are a table, with the context beside them."""
-        names, fields = schema.npy_fields, {}
-        table = read_table(body)
-        if "context" in table and names != ("context",):
-            fields["context"] = table.pop("context")
-        rows = _rows(table, "x" if len(names) > 1 else names[0])
-        return with_query(schema, fields | rows_by_field(schema, rows), query)
+        return TableRequest.of(schema, read_table(body), query)
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """A table of all arrays, or of the one picked."""
@@ -123,6 +120,8 @@ def read_table(body: bytes) -> dict[str, NDArray[Any]]:
         with pa.ipc.open_stream(body) as stream:
             table = stream.read_all()
         table.validate(full=True)
+        if table.num_columns == 0:
+            raise MalformedBodyError("the table has no column")
         if len(set(table.column_names)) < table.num_columns:
             names = ", ".join(table.column_names)
             raise MalformedBodyError(f"two columns have one name: {names}")
@@ -143,21 +142,6 @@ def _pyarrow() -> ModuleType:
 
     module: ModuleType = pyarrow
     return module
-
-
-def _rows(table: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    """The column of that name, or all columns side by side."""
-    if name in table:
-        if len(table) > 1:
-            others = ", ".join(sorted(table.keys() - {name}))
-            raise InvalidInputError(f"the table has a column {name!r}, and also {others}")
-        return table[name]
-    if wide := [column for column, values in table.items() if values.ndim > 1]:
-        raise InvalidInputError(
-            f"expected a column {name!r} of lists, or columns of single numbers; {wide[0]!r} is "
-            "of lists"
-        )
-    return np.stack(list(table.values()), axis=1)
 
 
 def _type(pa: ModuleType, values: NDArray[Any]) -> Any:

@@ -55,6 +55,13 @@ REQUEST_SECONDS = MetricSpec(
 IN_FLIGHT = MetricSpec(
     "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
 )
+INFLIGHT_BYTES = MetricSpec(
+    "bijecta_inflight_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "Memory of the requests being answered now, of --max-inflight-mib.",
+)
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
 )
@@ -99,12 +106,38 @@ MODEL_INFO = MetricSpec(
     "1",
     "1 for each loaded model.",
 )
+STORE_READABLE = MetricSpec(
+    "bijecta_store_readable",
+    "gauge",
+    (),
+    "1",
+    "1 while the store's folder can be looked through, 0 while what was loaded stays without it.",
+)
+LOADS = MetricSpec(
+    "bijecta_loads_total",
+    "counter",
+    ("outcome",),
+    "loads",
+    "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
+    "slow.",
+)
+CONNECTIONS = MetricSpec(
+    "bijecta_connections", "gauge", (), "connections", "Connections that are open."
+)
+CONNECTIONS_CLOSED = MetricSpec(
+    "bijecta_connections_closed_total",
+    "counter",
+    ("reason",),
+    "connections",
+    "Connections closed by the server because of a limit, or refused.",
+)
 
 METRICS = (
     REQUESTS,
     FAILURES,
     REQUEST_SECONDS,
     IN_FLIGHT,
+    INFLIGHT_BYTES,
     REQUEST_ROWS,
     RUN_ROWS,
     RUN_SECONDS,
@@ -112,4 +145,8 @@ METRICS = (
     QUEUE_ROWS,
     NON_FINITE,
     MODEL_INFO,
+    STORE_READABLE,
+    LOADS,
+    CONNECTIONS,
+    CONNECTIONS_CLOSED,
 )

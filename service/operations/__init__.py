@@ -1,7 +1,9 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
+from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
-from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.checked_runs import CheckedRuns
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -11,6 +13,7 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
+from service.operations.tables import context_alone, rows_and_context
 from service.operations.values import (
     count_booleans,
     described_value,
@@ -24,6 +27,7 @@ __all__ = [
     "FLOW_OPERATIONS",
     "Answer",
     "AnswerPieces",
+    "CheckedRuns",
     "DecodeRequest",
     "EncodeRequest",
     "FlowOperation",
@@ -33,10 +37,12 @@ __all__ = [
     "Operations",
     "Path",
     "SampleRequest",
+    "context_alone",
     "count_booleans",
     "described_value",
     "first_mismatch",
     "flatten_lists",
     "number_array",
     "pack_numbers",
+    "rows_and_context",
 ]

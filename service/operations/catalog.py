@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.answer import Answer, AnswerPieces
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -36,7 +37,7 @@ class FlowOperation(Generic[R]):
     name: str
     request: type[R]
     answer: Callable[[Operations, Model, R, float], Awaitable[Answer]]
-    pieces: Callable[[Operations, Model, R, float], AnswerPieces] | None = None
+    pieces: Callable[[Operations, Model, R, float], Awaitable[AnswerPieces]] | None = None
 
 
 FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (

@@ -2,22 +2,22 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import (
     InvalidInputError,
-    NonFiniteOutputError,
     OverloadedError,
     TooLargeError,
 )
-from service.metrics import Metrics
-from service.operations import context, interpolation, noise
+from service.operations import interpolation, noise
+from service.operations.answer import Answer, AnswerPieces, begun_ahead
+from service.operations.checked_runs import ENCODED, CheckedRuns
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -25,274 +25,216 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
+from service.operations.support import (
+    check_has_density,
+    check_inside,
+)
 from service.store import Model
 from service.types import Arrays, Float32
+from service.work_threads import WorkThreads
 
-ENCODED = ("z", "log_prob")
+# Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
+ROWS_AT_ONCE = 4096
+NUMBERS_AT_ONCE = 2**22
 
-SAMPLES_AT_ONCE = 4096
-# Numbers whose drawing would keep the event loop for more than a moment.
-NOISE_WORTH_A_THREAD = 2**15
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Arrays by name, the question's own first, and the seed where one was used.
-
-    The arrays are of numbers, booleans or text, with a row for each row of the question.
-    """
-
-    arrays: Arrays
-    seed: int | None = None
-
-
-class AnswerPieces(NamedTuple):
-    """An answer of so many rows, some of them at a time, and the seed of its noise."""
-
-    rows: int
-    seed: int
-    arrays: AsyncGenerator[Arrays, None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Operations:
-    """The five questions, with the limits and metrics of one server.
+    """The five questions, with the limits of one server.
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
     `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
     many of them, and `NonFiniteOutputError` for a row whose answer is not a number.
     """
 
-    max_rows: int
     max_sample_rows: int
-    metrics: Metrics
+    runs: CheckedRuns
+
+    @property
+    def threads(self) -> WorkThreads:
+        """Where whatever takes longer the more a caller sends or asks for is done."""
+        return self.runs.threads
 
     async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
         """Log-density of each row in nats; −inf outside a bounded support."""
         x, copies = request.x, request.dequantize
-        self._check_rows(x, model.event_shape, "x")
-        context_rows = context.rows(model.manifest, request.context, len(x))
+        self.runs.check_rows(x, model.event_shape, "x")
+        if copies is None and request.seed is not None:
+            raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
+        context_rows = await self.runs.context_rows(model, request.context, len(x), deadline)
         if copies is None:
-            if request.seed is not None:
-                raise InvalidInputError(
-                    "a seed without dequantize has no use: nothing here is random"
-                )
-            log_prob = await self._log_prob(model, x, context_rows, deadline)
-            return Answer(_scores(model, log_prob))
-        if model.manifest.dequantization is None:
-            raise InvalidInputError("dequantize: this model's columns are not whole numbers")
-        if copies * len(x) > self.max_rows:
-            raise TooLargeError(
-                f"{copies} copies of {len(x)} rows are more than the {self.max_rows} allowed"
-            )
-        seed = noise.chosen_seed(request.seed)
-        noisy = noise.dequantization(model.manifest, x, copies, seed)
-        repeated = None if context_rows is None else np.tile(context_rows, (copies, 1))
-        flat = noisy.reshape(-1, *model.event_shape)
-        log_prob = await self._log_prob(model, flat, repeated, deadline, copies)
-        each = log_prob.reshape(copies, -1).astype(np.float64)
-        mean = np.logaddexp.reduce(each, axis=0) - math.log(copies)
-        return Answer(_scores(model, mean.astype(np.float32)), seed)
+            log_prob = await self.runs.checked_log_prob(model, x, context_rows, deadline)
+            seed = None
+        else:
+            seed = noise.chosen_seed(request.seed)
+            log_prob = await self._noisy_log_prob(model, x, context_rows, copies, seed, deadline)
+        scores = await self.threads.run(len(x), _scores, model, log_prob, deadline=deadline)
+        return Answer(scores, seed)
 
     async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:
         """Latents and log-density of each row."""
-        x = request.x
-        self._check_rows(x, model.event_shape, "x")
-        context_rows = context.rows(model.manifest, request.context, len(x))
-        _check_inside(x, model, "x")
-        encoded = await model.engine.encode(x, context_rows, ENCODED, deadline)
-        _check_has_density(encoded["z"], model, "x")
-        self._check_finite(model, *encoded.values())
+        x, run = request.x, self.threads.run
+        self.runs.check_rows(x, model.event_shape, "x")
+        context_rows = await self.runs.context_rows(model, request.context, len(x), deadline)
+        await run(x.size, check_inside, x, model, "x", deadline=deadline)
+        encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
+        await run(x.size, self.runs.check_encoded, model, encoded, "x", deadline=deadline)
         return Answer(encoded)
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
-        self._check_rows(request.z, model.latent_shape, "z")
-        context_rows = context.rows(model.manifest, request.context, len(request.z))
-        _check_has_density(request.z, model, "z")
-        return Answer(await self._decode(model, request.z, context_rows, deadline))
+        z, run = request.z, self.threads.run
+        self.runs.check_rows(z, model.latent_shape, "z")
+        context_rows = await self.runs.context_rows(model, request.context, len(z), deadline)
+        await run(z.size, check_has_density, z, model, "z", deadline=deadline)
+        return Answer(await self.runs.run_decode(model, z, context_rows, deadline))
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
-        if request.n > self.max_rows:
-            raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
-        pieces = self.samples(model, request, deadline)
-        parts = [arrays async for arrays in pieces.arrays]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if request.n > self.runs.max_rows:
+            raise TooLargeError(f"n is {request.n}, more than the {self.runs.max_rows} allowed")
+        pieces = await self.samples(model, request, deadline)
+        whole: Arrays = {}
+        start = 0
+        async with aclosing(pieces.arrays):
+            async for arrays in pieces.arrays:
+                rows, numbers = len(arrays["log_prob"]), arrays["x"].size
+                if rows == request.n:
+                    return Answer(arrays, pieces.seed)
+                if not whole:
+                    whole = {
+                        k: np.empty((request.n, *v.shape[1:]), v.dtype) for k, v in arrays.items()
+                    }
+                await self.threads.run(numbers, _put, whole, arrays, start, deadline=deadline)
+                start += rows
         return Answer(whole, pieces.seed)
 
-    def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
+    async def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
         """The same of up to `max_sample_rows`, a piece at a time."""
-        if request.n > self.max_sample_rows:
-            raise TooLargeError(f"n is {request.n}, more than the {self.max_sample_rows} allowed")
-        if request.quantize and model.manifest.dequantization is None:
+        n, manifest, run = request.n, model.manifest, self.threads.run
+        if n > self.max_sample_rows:
+            raise TooLargeError(f"n is {n}, more than the {self.max_sample_rows} allowed")
+        if request.quantize and manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
-        latents = noise.Latents(model.manifest, seed, request.temperature, request.truncation)
-        context_rows = context.rows(model.manifest, request.context, request.n)
+        latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
+        context_rows = await self.runs.context_rows(model, request.context, n, deadline)
+        at_once = _rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
-            rows = min(SAMPLES_AT_ONCE, request.n - start)
-            draw = partial(latents.draw, rows)
-            many = rows * model.manifest.dimensions > NOISE_WORTH_A_THREAD
-            z = await asyncio.to_thread(draw) if many else draw()
+            rows = min(at_once, n - start)
+            numbers = rows * manifest.dimensions
+            z = await run(numbers, latents.draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
-            while True:
-                try:
-                    arrays = await self._decode(model, z, part, deadline)
-                    break
-                except OverloadedError as full:
-                    if start == 0:
-                        raise
-                    await asyncio.sleep(full.retry_after)  # what has begun is not given up
+            arrays = await _patiently(start, lambda: self.runs.run_decode(model, z, part, deadline))
             if request.quantize:
-                arrays["x"] = noise.quantized(model.manifest, arrays["x"])
+                arrays["x"] = await run(
+                    numbers, noise.quantized, manifest, arrays["x"], deadline=deadline
+                )
             return arrays
 
-        arrays = _ahead(piece, range(0, request.n, SAMPLES_AT_ONCE))
-        return AnswerPieces(request.n, seed, arrays)
+        return AnswerPieces(n, seed, begun_ahead(piece, range(0, n, at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
     ) -> Answer:
         """Data, latents and log-density along a path between two rows."""
-        if request.steps > self.max_rows:
-            raise TooLargeError(f"steps is {request.steps}, more than the {self.max_rows} allowed")
+        steps, run = request.steps, self.threads.run
+        if steps > self.runs.max_rows:
+            raise TooLargeError(f"steps is {steps}, more than the {self.runs.max_rows} allowed")
         for name, row in (("start", request.start), ("end", request.end)):
             if row.shape != model.event_shape:
                 raise InvalidInputError(
                     f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
                 )
-            _check_inside(row[None], model, name)
+            await run(row.size, check_inside, row[None], model, name, deadline=deadline)
         if request.path != "linear" and not model.manifest.base_density.spherical:
             raise InvalidInputError(
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
-        context_rows = context.rows(model.manifest, request.context, 1)  # of the whole path
-        both, all_steps = (
-            None if context_rows is None else context_rows.repeat(k, 0) for k in (2, request.steps)
-        )
+        # one context for the whole path
+        both = await self.runs.context_rows(model, request.context, 1, deadline)
+        every_step = both
+        if both is not None:
+            both, every_step = (np.broadcast_to(both, (k, both.shape[1])) for k in (2, steps))
         x = np.stack([request.start, request.end])
-        ends = await model.engine.encode(x, both, ENCODED, deadline)
-        _check_has_density(ends["z"], model, "start and end")
-        self._check_finite(model, *ends.values())
-        z = interpolation.path(ends["z"][0], ends["z"][1], request.steps, request.path)
-        return Answer(await self._decode(model, z, all_steps, deadline) | {"z": z})
+        ends = await self.runs.run_encode(model, x, both, ENCODED, deadline)
+        await run(x.size, self.runs.check_encoded, model, ends, "start and end", deadline=deadline)
+        path = interpolation.LatentPath(ends["z"][0], ends["z"][1], steps, request.path)
+        z = np.empty((steps, *model.latent_shape), np.float32)
 
-    def _check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
-        if rows.shape[1:] != shape or len(rows) == 0:
-            expected = " × ".join(["N", *map(str, shape)])
-            hint = f"; a single row is written [{name}]" if rows.shape == shape else ""
-            raise InvalidInputError(
-                f"{name}: expected {expected} numbers, got shape {rows.shape}{hint}"
-            )
-        if len(rows) > self.max_rows:
-            raise TooLargeError(
-                f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
-            )
+        def fill(start: int, stop: int) -> None:
+            z[start:stop] = path.points(start, stop)
 
-    async def _log_prob(
+        await self.threads.run_in_blocks(steps, z[0].size, fill, deadline)
+        return Answer(await self.runs.run_decode(model, z, every_step, deadline) | {"z": z})
+
+    async def _noisy_log_prob(
         self,
         model: Model,
         x: Float32,
         context_rows: Float32 | None,
+        copies: int,
+        seed: int,
         deadline: float,
-        copies: int = 1,
     ) -> Float32:
-        """log_prob of rows, some of which may have no density; each may be there in copies."""
-        boxed = model.manifest.base_box is not None
-        outputs = ENCODED if boxed else ("log_prob",)
-        encoded = await model.engine.encode(x, context_rows, outputs, deadline)
-        log_prob: Float32 = encoded["log_prob"]
-        if boxed or model.support is not None:
-            beyond = _outside(x, model).reshape(len(x), -1).any(1)
-            if boxed:
-                beyond |= _beyond_base(encoded["z"], model).reshape(len(x), -1).any(1)
-            self._check_finite(model, np.where(beyond, 0, log_prob).reshape(copies, -1).T)
-            return np.where(beyond, np.float32(-np.inf), log_prob)
-        self._check_finite(model, log_prob.reshape(copies, -1).T)
-        return log_prob
-
-    async def _decode(
-        self, model: Model, z: Float32, context_rows: Float32 | None, deadline: float
-    ) -> dict[str, Float32]:
-        decoded = await model.engine.decode(z, context_rows, ("x", "log_prob"), deadline)
-        self._check_finite(model, *decoded.values())
-        return decoded
-
-    def _check_finite(self, model: Model, *outputs: Float32) -> None:
-        if all(np.isfinite(output).all() for output in outputs):
-            return
-        bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
-        rows = np.flatnonzero(np.logical_or.reduce(bad))
-        self.metrics.non_finite.labels(model.manifest.name).inc(len(rows))
-        raise NonFiniteOutputError(
-            f"row {rows[0]} has no finite answer: it lies too far from anything this model has "
-            f"seen ({len(rows)} such rows)",
-            row=int(rows[0]),
-        )
+        """Log of the mean density over noisy copies of each row."""
+        if model.manifest.dequantization is None:
+            raise InvalidInputError("dequantize: this model's columns are not whole numbers")
+        total = copies * len(x)
+        if total > self.runs.max_rows:
+            raise TooLargeError(
+                f"{copies} copies of {len(x)} rows are more than the {self.runs.max_rows} allowed"
+            )
+        noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
+        each = np.empty(total, np.float32)
+        at_once = _rows_at_once(model.manifest.dimensions)
+        for start in range(0, total, at_once):
+            stop = min(total, start + at_once)
+            numbers = (stop - start) * model.manifest.dimensions
+            rows = await run(numbers, noisy.draw, start, stop, deadline=deadline)
+            part = None if context_rows is None else context_rows[np.arange(start, stop) % len(x)]
+            each[start:stop] = await _patiently(
+                start, partial(self.runs.unchecked_log_prob, model, rows, part, deadline)
+            )
+        await run(total, self.runs.check_log_prob, model, each, copies, deadline=deadline)
+        return await run(total, _log_mean, each, copies, deadline=deadline)
 
 
-async def _ahead(
-    piece: Callable[[int], Awaitable[Arrays]], starts: Sequence[int]
-) -> AsyncGenerator[Arrays, None]:
-    """Pieces in turn, each begun while the one before it is being used."""
-    following = asyncio.ensure_future(piece(starts[0]))
-    try:
-        for start in starts[1:]:
-            current = await following
-            following = asyncio.ensure_future(piece(start))
-            yield current
-        yield await following
-    finally:
-        following.cancel()
+async def _patiently(start: int, run: Callable[[], Awaitable[T]]) -> T:
+    """What a run of the rows from `start` on comes to: what has begun is not given up.
+
+    Raises:
+        OverloadedError: too much is waiting, and these are the first rows.
+    """
+    while True:
+        try:
+            return await run()
+        except OverloadedError as full:
+            if start == 0:
+                raise
+            await asyncio.sleep(full.retry_after)
 
 
-def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which values lie outside the support: N × event shape."""
-    if model.support is None:
-        return np.zeros(x.shape, dtype=bool)
-    low, high = model.support
-    return (x <= low) | (x >= high)
+def _rows_at_once(row_numbers: int) -> int:
+    """How many rows of so many numbers are drawn in one go."""
+    return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // row_numbers))
 
 
-def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which latents lie outside the box of a uniform base: N × latent shape."""
-    if model.manifest.base_box is None:
-        return np.zeros(z.shape, dtype=bool)
-    low, high = map(np.float32, model.manifest.base_box)
-    beyond: NDArray[np.bool_] = (z < low) | (z > high)
-    return beyond
+def _put(whole: Arrays, part: Arrays, start: int) -> None:
+    """Copy some rows of every array to their places."""
+    for name, values in part.items():
+        whole[name][start : start + len(values)] = values
 
 
-def _check_has_density(z: Float32, model: Model, name: str) -> None:
-    """Refuse rows whose latents lie outside the base's box: they have no density."""
-    beyond = np.argwhere(_beyond_base(z, model))
-    if len(beyond):
-        row = int(beyond[0][0])
-        low, high = model.manifest.base_box or (-math.inf, math.inf)
-        raise InvalidInputError(
-            f"{name}: row {row} has no density: its latent holds {z[tuple(beyond[0])]}, outside "
-            f"the model's {model.manifest.base} base, {low:g} to {high:g}",
-            row=row,
-        )
-
-
-def _check_inside(x: Float32, model: Model, name: str) -> None:
-    """Refuse rows outside the support: they have no latents."""
-    outside = np.argwhere(_outside(x, model))
-    if len(outside):
-        row, *place = (int(i) for i in outside[0])
-        low, high = (float(edge[tuple(place)]) for edge in model.support or ())
-        column = place[0] if len(place) == 1 else place
-        raise InvalidInputError(
-            f"{name}: row {row}, column {column} is {x[tuple(outside[0])]}, outside the model's "
-            f"support: more than {low:g} and less than {high:g}",
-            row=row,
-            column=column,
-            bounds=[low, high],
-        )
+def _log_mean(each: Float32, copies: int) -> Float32:
+    """Log of the mean of densities, of which the logs are given copy after copy."""
+    sums = np.logaddexp.reduce(each.reshape(copies, -1).astype(np.float64), axis=0)
+    mean: Float32 = (sums - math.log(copies)).astype(np.float32)
+    return mean
 
 
 def _scores(model: Model, log_prob: Float32) -> dict[str, Float32]:

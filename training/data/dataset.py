@@ -39,6 +39,7 @@ class Dataset:
         integer: event shape; whether each coordinate is a whole number to be dequantised.
         low, high: event shape; the range of each coordinate, both ends included.
         train, validation, test: the rows, with the context of each.
+        columns: names of a row's coordinates, in row-major order; None where the source has none.
         context: the columns that the rows are conditioned on, if any.
         noise: standard deviation of the normal noise that is added to every value; 0 for none.
         sound: sampling rate and range of the rows if they are sounds, else None.
@@ -55,6 +56,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    columns: Sequence[str] | None = None
     context: Sequence[ContextColumn] = ()
     noise: float = 0.0
     sound: Sound | None = None

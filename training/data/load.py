@@ -75,7 +75,9 @@ def _digits(source: DigitsSource) -> _Origin:
 
 def _toy(source: ToySource) -> _Origin:
     rows = DENSITIES[source.source](source.rows, source.seed)
-    return _Origin(source.source, _digest(rows), Table(rows, ["x", "y"]), [len(rows)])
+    return _Origin(
+        source.source, _digest(rows), Table(rows, ["x", "y"], has_names=True), [len(rows)]
+    )
 
 
 def _files(source: FileSource) -> _Origin:
@@ -135,6 +137,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
         train=trained,
         validation=split(validation),
         test=split(test),
+        columns=[table.columns[i] for i in modelled] if table.has_names else None,
         context=row_context.columns,
         noise=source.noise,
         sound=table.sound,

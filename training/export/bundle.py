@@ -72,6 +72,7 @@ def export(
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     partial.chmod(0o755)
     try:
+        contents[bundle.ADDITIONS] = json.dumps(_additions(dataset), indent=2).encode()
         for file_name, content in contents.items():
             write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}
@@ -142,6 +143,13 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
             "opset": str(OPSET),
         },
     }
+
+
+def _additions(dataset: Dataset) -> dict[str, Any]:
+    """The keys of a manifest that servers of earlier versions do not know."""
+    names = dataset.columns
+    are_plain = names is not None and all(map(bundle.is_column_name, names))
+    return {"columns": list(names or ()) if are_plain else None}
 
 
 def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:

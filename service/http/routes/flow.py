@@ -1,7 +1,8 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,14 +15,16 @@ from service.codecs import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
+    TableRequest,
     check_output,
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import Headers, body_of
+from service.http.request_body import MIN_THREAD_BYTES, Headers, body_of, parsed
 from service.http.streaming import StreamingAnswer
+from service.inflight import MemoryShare, Reading
 from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
 from service.server import Server
 from service.store import Model
@@ -48,7 +51,7 @@ class ParsedRequest(NamedTuple, Generic[R]):
         deadline: on `time.monotonic`'s clock.
     """
 
-    request: R
+    request: R | TableRequest[R]
     content_type: str
     accept: str
     output: str | None
@@ -67,73 +70,86 @@ class FlowRoute(AsgiRoute, Generic[R]):
         super().__init__(server, operation.name, [f"/{operation.name}"])
         self.operation = operation
 
-    async def answer(self, scope: Scope, receive: Receive) -> Response:
+    async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The operation's arrays, in the format asked for."""
-        parsed = await self._read(scope, receive)
-        request = parsed.request
+        question = await self._read(scope, receive, share)
+        request = question.request
         with await self.server.store.get(request.model, request.version) as model:
-            return await self._answer_of(model, parsed, receive)
+            return await self._answer_of(model, question, receive, share)
 
     async def _answer_of(
-        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+        self, model: Model, question: ParsedRequest[R], receive: Receive, share: MemoryShare
     ) -> Response:
         """The answer of a model."""
-        request, content_type, accept, output, due = parsed
+        request, content_type, accept, output, due = question
+        if isinstance(request, TableRequest):
+            request = await _resolved(request, model)
+        share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+            check_output(output, schema.outputs)
             pieces = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._streamed(model, codec, output, stream, pieces, receive)
+            return await self._streamed(model, codec, stream, pieces, receive)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
         size = sum([array.nbytes for array in answer.arrays.values()])
         if size > MIN_THREAD_BYTES:
-            content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
+            content = await self.server.threads.run(
+                size, codec.dump, model.manifest, answer, output, deadline=due
+            )
         else:
             content = codec.dump(model.manifest, answer, output)
         headers = codec.headers(model.manifest, answer.seed)
         return Response(content, media_type=codec.media_type, headers=headers)
 
-    async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
+    async def _read(self, scope: Scope, receive: Receive, share: MemoryShare) -> ParsedRequest[R]:
         """A request, and what it says of its answer."""
         headers = Headers(scope)
         due = deadline(headers)
-        body = await body_of(receive, headers, self.server.settings.max_body)
+        body = await body_of(receive, headers, self.server, share)
         text = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         output = query.pop("output", None)
         content_type = headers[b"content-type"]
         schema = self.operation.request
-        if len(body) > MIN_THREAD_BYTES:
-            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
-        else:
-            request = parse_request(schema, content_type, body, query)
+
+        def parse(reading: Reading) -> R | TableRequest[R]:
+            return parse_request(schema, content_type, body, query, reading)
+
+        request = await parsed(self.server, share, body, parse)
         return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
     async def _streamed(
         self,
         model: Model,
         codec: Codec,
-        output: str | None,
         stream: AnswerStream,
-        pieces: AnswerPieces,
+        asked: Awaitable[AnswerPieces],
         receive: Receive,
     ) -> Response:
         """An answer of any number of rows, once its first piece is there."""
-        check_output(output, self.operation.request.outputs)
-        self._count(model, pieces.rows)
         watch = DepartureWatch(receive)
-        try:
+        async with AsyncExitStack() as on_failure:
+            on_failure.callback(watch.close)
+            pieces = await watch.finish(asked)
+            on_failure.push_async_callback(pieces.arrays.aclose)
+            self._count(model, pieces.rows)
             first = await watch.finish(anext(pieces.arrays))
-            return StreamingAnswer(codec, model, stream, pieces, first, watch)
-        except BaseException:
-            watch.close()
-            await pieces.arrays.aclose()
-            raise
+            answer = StreamingAnswer(codec, model, stream, pieces, first, watch)
+            on_failure.pop_all()
+            return answer
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+async def _resolved(request: TableRequest[R], model: Model) -> R:
+    """The request of a table, once the model is known."""
+    if sum([values.nbytes for values in request.table.values()]) > MIN_THREAD_BYTES:
+        return await asyncio.to_thread(request.resolved, model.manifest)
+    return request.resolved(model.manifest)
 
 
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:

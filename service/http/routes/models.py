@@ -39,5 +39,5 @@ async def model(server: ServerDependency, name: str, version: int | None = None)
 
 def _summary(model: Model) -> dict[str, Any]:
     fields = {"name", "version", "family", "event_shape", "base", "cost", "data", "held_out"}
-    fields |= {"context"}
+    fields |= {"columns", "context"}
     return model.manifest.model_dump(include=fields) | {"provider": model.engine.provider}

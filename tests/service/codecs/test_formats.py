@@ -95,7 +95,7 @@ def test_arrow_says_the_same_as_json(client: httpx.Client) -> None:
     x = MOONS[:20].astype(np.float32)
     said = ask(client, "/encode", model="moons-maf", x=x.tolist())
     as_lists = ask_arrow(client, "/encode", stream({"x": lists(x)}), model="moons-maf")
-    as_columns = stream({"a": x[:, 0], "b": x[:, 1].astype(np.float64)})
+    as_columns = stream({"y": x[:, 1].astype(np.float64), "x": x[:, 0]})
     for table in (as_lists, ask_arrow(client, "/encode", as_columns, model="moons-maf")):
         assert table.column_names == ["z", "log_prob"]
         np.testing.assert_array_equal(rows_of(table, "z"), np.float32(said["z"]))
@@ -129,11 +129,12 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "nulls": ({"a": [1.0, None], "b": [1.0, 2.0]}, 400, "has nulls"),
     "truth": ({"a": [True], "b": [False]}, 400, "is of bool"),
     "ragged": ({"x": [[1.0], [1.0, 2.0]]}, 400, "is of list<"),
-    "too few": ({"a": [1.0]}, 422, "expected N × 2 numbers, got shape (1, 1)"),
-    "text": ({"a": ["b"], "c": ["d"]}, 422, "its dtype is <U1"),
-    "not finite": ({"a": [math.nan], "b": [0.0]}, 422, "[0][0] is nan"),
-    "beside x": ({"x": lists(np.zeros((1, 2))), "b": [0.0]}, 422, "and also b"),
+    "too few": ({"0": [1.0]}, 422, "expected N × 2 numbers, got shape (1, 1)"),
+    "text": ({"x": ["b"], "y": ["d"]}, 422, "column 'x' holds text"),
+    "not finite": ({"y": [0.0], "x": [math.nan]}, 422, "[0][0] is nan"),
+    "beside x": ({"x": lists(np.zeros((1, 2))), "b": [0.0]}, 422, "and also 'b'"),
     "lists of another name": ({"y": lists(np.zeros((1, 2)))}, 422, "expected a column 'x'"),
+    "other names": ({"x": [0.0], "z": [0.0]}, 422, "lacks 'y', and has 'z'"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service import bundle
 from service.errors import ModelRefusedError, UnavailableError, UnknownModelError
 from service.metrics import Metrics
 from service.runtime import Device
@@ -160,7 +161,8 @@ def test_models_beyond_the_memory_go_and_come_back_when_asked_for(
 ) -> None:
     for name in ("second", "third"):
         add_version(folder, 1, name)
-    size = sum(f.stat().st_size for f in (folder / NAME / "1").glob("*.onnx"))
+    files = bundle.read(folder / NAME / "1").files
+    size = sum((folder / NAME / "1" / file).stat().st_size for file in files)
 
     async def work() -> None:
         store = opened(folder, memory=int(2.5 * size))

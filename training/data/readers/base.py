@@ -42,6 +42,7 @@ class Table:
         parts: the files of the rows, in their order; none if they are from no file.
         notes: what was guessed about the files, for people.
         array_shape: of a row in an array of more than two axes.
+        has_names: whether the columns' names are the file's own.
     """
 
     rows: NDArray[np.generic]
@@ -52,6 +53,7 @@ class Table:
     parts: Sequence[Part] = ()
     notes: tuple[str, ...] = ()
     array_shape: tuple[int, ...] | None = None
+    has_names: bool = False
 
     def place(self, row: int) -> str:
         """Where the files have a row: the file's own number of it, and which file, if several."""

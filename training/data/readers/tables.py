@@ -95,7 +95,15 @@ def arrow_table(
     )
     part = Part(path, table.num_rows, place)
     notes = tuple(dialect.notes) if dialect is not None else ()
-    return Table(rows, list(columns), labels, texts=texts, parts=[part], notes=notes)
+    return Table(
+        rows,
+        list(columns),
+        labels,
+        texts=texts,
+        parts=[part],
+        notes=notes,
+        has_names=dialect is None or dialect.has_header,
+    )
 
 
 def _numbers(

@@ -1,0 +1,49 @@
+"""What answers a question: all of it, or pieces of it in turn."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.types import Arrays
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Arrays by name, the question's own first, and the seed where one was used.
+
+    The arrays are of numbers, booleans or text, with a row for each row of the question.
+    """
+
+    arrays: Arrays
+    seed: int | None = None
+
+
+class AnswerPieces(NamedTuple):
+    """An answer of so many rows, some of them at a time, and the seed of its noise."""
+
+    rows: int
+    seed: int
+    arrays: AsyncGenerator[Arrays, None]
+
+
+async def begun_ahead(
+    piece: Callable[[int], Awaitable[Arrays]], starts: Sequence[int]
+) -> AsyncGenerator[Arrays, None]:
+    """Pieces in turn, each begun while the one before it is being used."""
+    following = asyncio.ensure_future(piece(starts[0]))
+    try:
+        for start in starts[1:]:
+            current = await following
+            following = asyncio.ensure_future(piece(start))
+            yield current
+        yield await following
+    finally:
+        # where it has failed already, nobody asks why, and asyncio would log that nobody did
+        following.cancel()
+        following.add_done_callback(_looked_at)
+
+
+def _looked_at(task: asyncio.Future[Arrays]) -> None:
+    if not task.cancelled():
+        task.exception()

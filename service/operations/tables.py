@@ -1,0 +1,166 @@
+"""Tables with named columns as rows and context of a model: in order by name, where it has names.
+
+A table holds rows in one of two forms, told apart by the type of its columns:
+
+- one column of lists, named as the field (`x` or `z`), and nothing else beside the context;
+- one column of single numbers for each coordinate. Where the model names its columns, the table
+  has these names, in any order. Names that number the coordinates from 0 (`x0`, `x_0`, `x.0`, `f0`
+  as Arrow names the columns of a file without a header, or `0`) are in the order of their numbers,
+  for any model. Other names are refused by a model that names its columns; one that does not takes
+  the columns in the order in which they stand.
+
+The context is a column `context`, or the columns of the context by their names.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import Manifest
+from service.errors import InvalidInputError, MalformedBodyError
+from service.types import Arrays
+
+NUMBERED = re.compile(r"(|f|x|z|[xz][_.])(0|[1-9][0-9]{0,8})")
+
+# Names in an error, of up to a thousand.
+MAX_NAMED = 10
+
+
+def rows_and_context(
+    table: Arrays, manifest: Manifest, name: str
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The rows of a table, in the model's order of coordinates, and the context beside them.
+
+    Args:
+        table: columns by name, each with a value, or a list of values, for each row.
+        manifest: of the model; says the names of its columns.
+        name: of the rows: `x`, or `z`, whose coordinates have no names.
+
+    Returns:
+        Rows, N × event shape if the columns are as many as its coordinates; and N × columns of
+        context, None where the table has none.
+
+    Raises:
+        InvalidInputError: columns that are not those of the model; says which are missing, and
+            which there are beside them.
+        MalformedBodyError: there is no column.
+    """
+    rest = dict(table)
+    coordinates = (manifest.columns if name == "x" else None) or ()
+    context = _take_context(rest, manifest, coordinates)
+    shape = manifest.event_shape if name == "x" else manifest.latent_shape
+    rows = _rows(rest, name, coordinates)
+    if rows.ndim == 2 and rows.shape[1] == manifest.dimensions:
+        rows = rows.reshape(len(rows), *shape)
+    return rows, context
+
+
+def context_alone(table: Arrays, manifest: Manifest) -> NDArray[Any]:
+    """The context of a table that holds nothing else: by its columns' names, or in their order."""
+    rest = dict(table)
+    context = _take_context(rest, manifest, ())
+    if context is None:
+        return _side_by_side(rest, mixed=True)
+    if rest:
+        raise InvalidInputError(f"the table has a context, and also {_listed(rest)}")
+    return context
+
+
+def _take_context(
+    table: Arrays, manifest: Manifest, coordinates: Sequence[str]
+) -> NDArray[Any] | None:
+    """The context, taken out of a table; None where it has none."""
+    if "context" in table and "context" not in coordinates:
+        values = table.pop("context")
+        return values[:, None] if values.ndim == 1 else values
+    names = [column.name for column in manifest.context or ()]
+    present = [name for name in names if name in table and name not in coordinates]
+    if not present:
+        return None
+    if missing := [name for name in names if name not in present]:
+        raise InvalidInputError(
+            f"context: the table has {_listed(present)}, and lacks {_listed(missing)}"
+        )
+    return _side_by_side({name: table.pop(name) for name in names}, mixed=True)
+
+
+def _rows(table: Arrays, name: str, coordinates: Sequence[str]) -> NDArray[Any]:
+    if name in table and table[name].ndim > 1:
+        if others := table.keys() - {name}:
+            raise InvalidInputError(
+                f"the table has a column {name!r} of lists, and also {_listed(sorted(others))}"
+            )
+        return table[name]
+    columns = _single_columns(table, name, coordinates)
+    if (numbers := _numbers(columns)) and not columns.keys() & set(coordinates):
+        ordered = {column: columns[column] for column in sorted(columns, key=numbers.__getitem__)}
+    elif coordinates:
+        ordered = _in_order(columns, coordinates)
+    else:
+        ordered = columns
+    return _side_by_side(ordered)
+
+
+def _single_columns(table: Arrays, name: str, coordinates: Sequence[str]) -> Arrays:
+    """The columns, with lists taken apart as training names their values: `v.0` and so on."""
+    known, columns = set(coordinates), {}
+    for column, values in table.items():
+        if values.ndim == 1:
+            columns[column] = values
+        elif values.ndim == 2 and f"{column}.0" in known:
+            columns |= {f"{column}.{i}": values[:, i] for i in range(values.shape[1])}
+        else:
+            raise InvalidInputError(
+                f"expected a column {name!r} of lists, or columns of single numbers; {column!r:.80}"
+                " is of lists"
+            )
+    return columns
+
+
+def _numbers(names: Iterable[str]) -> dict[str, int] | None:
+    """The number in each name, of names that number coordinates from 0; None for other names."""
+    found = {name: NUMBERED.fullmatch(name) for name in names}
+    matches = [match for match in found.values() if match]
+    if len(matches) < len(found) or len({match[1] for match in matches}) != 1:
+        return None
+    numbers = {name: int(match[2]) for name, match in found.items() if match}
+    return numbers if set(numbers.values()) == set(range(len(numbers))) else None
+
+
+def _in_order(columns: Arrays, coordinates: Sequence[str]) -> Arrays:
+    """The columns in the order of the coordinates of the same names."""
+    known = set(coordinates)
+    missing = [name for name in coordinates if name not in columns]
+    others = [name for name in columns if name not in known]
+    if missing or others:
+        faults = [f"lacks {_listed(missing)}"] * bool(missing)
+        faults += [f"has {_listed(others)}, unknown to this model"] * bool(others)
+        raise InvalidInputError(
+            f"the table {', and '.join(faults)}; the model's columns are {_listed(coordinates)}"
+        )
+    return {name: columns[name] for name in coordinates}
+
+
+def _side_by_side(columns: Arrays, mixed: bool = False) -> NDArray[Any]:
+    """Columns of single values as N × columns; of objects where text is mixed with numbers."""
+    if not columns:
+        raise MalformedBodyError("the table has no column beside context: expected rows")
+    text = [name for name, values in columns.items() if values.dtype.kind not in "fiu"]
+    if text and not mixed:
+        raise InvalidInputError(f"column {text[0]!r:.80} holds text, expected numbers")
+    if wide := [name for name, values in columns.items() if values.ndim > 1]:
+        raise InvalidInputError(f"column {wide[0]!r:.80} is of lists, expected single values")
+    values = list(columns.values())
+    if 0 < len(text) < len(columns):
+        values = [column.astype(object) for column in values]
+    return np.stack(values, axis=1)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names for people: the first few."""
+    each = [repr(name)[:80] for name in names]
+    more = f", … ({len(each)} in all)" if len(each) > MAX_NAMED else ""
+    return f"{', '.join(each[:MAX_NAMED])}{more}"

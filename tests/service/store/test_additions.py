@@ -1,0 +1,82 @@
+"""Keys that a manifest has got since format 1 began: beside it, where old servers let them be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import bundle
+from service.bundle import ADDITIONS, MANIFEST, BundleError
+from tests.helpers.tiny import write_tiny_bundle
+
+# The keys that a server of `bde3c8a` knows; it refuses a manifest with any other.
+KEYS_OF_FIRST_SERVERS = {
+    *("format_version", "name", "version", "family", "event_shape", "latent_shape", "dtype"),
+    *("arithmetic", "base", "base_parameters", "context_shape", "context", "cost", "inverse"),
+    *("preprocessing", "support", "dequantization", "sound", "data", "held_out", "distilled"),
+    *("calibration", "tolerances", "self_test", "files", "weights_sha256", "made_with"),
+    "checksum",
+}
+
+
+def with_additions(folder: Path, content: Any) -> Path:
+    """A bundle with additions; bytes are written as they are."""
+    path = write_tiny_bundle(folder, "moons")
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    (path / ADDITIONS).write_bytes(raw)
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest["files"][ADDITIONS] = bundle.sha256(path / ADDITIONS)
+    manifest["checksum"] = bundle.checksum(manifest)
+    (path / MANIFEST).write_text(json.dumps(manifest))
+    return path
+
+
+def test_columns_are_read(tmp_path: Path) -> None:
+    assert bundle.read(with_additions(tmp_path, {"columns": ["a", "b"]})).columns == ["a", "b"]
+
+
+def test_a_bundle_of_before_there_were_additions_has_none(tmp_path: Path) -> None:
+    assert bundle.read(write_tiny_bundle(tmp_path, "moons")).columns is None
+
+
+def test_additions_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    manifest = bundle.read(with_additions(tmp_path, {"name": "other", "of_later": 1}))
+    assert (manifest.name, manifest.columns) == ("moons", None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"columns": ["a"]},
+        {"columns": ["a", "a"]},
+        {"columns": ["a", "b", "c"]},
+        {"columns": ["a", 1]},
+        {"columns": ["a", "b\n"]},
+        {"columns": ["a", "b" * 501]},
+        {"columns": "ab"},
+        ["columns"],
+        None,
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+    ],
+    ids=repr,
+)
+def test_damaged_additions_are_refused(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(BundleError, match=r"additions\.json is damaged"):
+        bundle.read(with_additions(tmp_path, content))
+
+
+def test_an_export_writes_no_key_that_the_first_servers_refuse(store: Path) -> None:
+    for path in sorted(store.glob(f"*/1/{MANIFEST}")):
+        assert json.loads(path.read_text()).keys() <= KEYS_OF_FIRST_SERVERS, path
+        assert ADDITIONS in json.loads(path.read_text())["files"], path
+
+
+def test_an_export_names_the_columns_that_its_data_names(store: Path) -> None:
+    columns = {
+        path.name: bundle.read(path / "1").columns for path in store.iterdir() if path.is_dir()
+    }
+    assert columns["moons-maf"] == columns["moons-context"] == ["x", "y"]
+    assert columns["digits-maf"] is columns["digits-image"] is None
