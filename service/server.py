@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
 from service.errors import UnavailableError
+from service.inflight import BodyLimits, InflightBudget
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
 from service.runtime import Device, DeviceError, granted_cpus
@@ -29,7 +30,7 @@ MAX_WORK_THREADS = 4
 
 
 class Server:
-    """The owner of a server's store, operations and metrics.
+    """The owner of a server's store, operations, metrics and memory for requests.
 
     Args:
         settings: of this server.
@@ -66,6 +67,15 @@ class Server:
         self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)
+        self.inflight = InflightBudget(settings.max_inflight)
+        self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
+        self.body_limits = BodyLimits(
+            settings.max_body,
+            settings.max_json_mib * 2**20,
+            settings.max_json_values,
+            settings.max_rows,
+            settings.max_sample_rows,
+        )
 
     @property
     def ready(self) -> bool:

@@ -63,6 +63,7 @@ class Metrics:
         self.request_seconds = self._histogram(series.REQUEST_SECONDS)
         self.in_flight = 0
         self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
+        self.inflight_bytes = self._gauge(series.INFLIGHT_BYTES)
         self.rows = self._histogram(series.REQUEST_ROWS)
         self.run_rows = self._histogram(series.RUN_ROWS)
         self.run_seconds = self._histogram(series.RUN_SECONDS)

@@ -55,6 +55,13 @@ REQUEST_SECONDS = MetricSpec(
 IN_FLIGHT = MetricSpec(
     "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
 )
+INFLIGHT_BYTES = MetricSpec(
+    "bijecta_inflight_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "Memory of the requests being answered now, of --max-inflight-mib.",
+)
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
 )
@@ -130,6 +137,7 @@ METRICS = (
     FAILURES,
     REQUEST_SECONDS,
     IN_FLIGHT,
+    INFLIGHT_BYTES,
     REQUEST_ROWS,
     RUN_ROWS,
     RUN_SECONDS,
