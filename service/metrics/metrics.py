@@ -75,6 +75,8 @@ class Metrics:
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)
+        self.granted_cpus = self._gauge(series.GRANTED_CPUS)
+        self.threads = self._gauge(series.THREADS)
         self.connections = ConnectionMetrics(
             self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
         )
