@@ -229,8 +229,8 @@ class _Meter:
         size, limit = self.size.buffer_bytes, self._reading.limits.body_bytes
         if size > limit:
             raise TooLargeError(
-                f"a table may have {limit} bytes, decompressed and with each column by itself; this "
-                f"one has {size} or more"
+                f"a table may have {limit} bytes, decompressed, each column by itself; this one has "
+                f"has {size} or more"
             )
 
     def _check_texts(self) -> None:
