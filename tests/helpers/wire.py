@@ -141,7 +141,7 @@ class Party:
 
     def __post_init__(self) -> None:
         self.registry = Connections(self.limits, self.metrics.connections, lambda: self.seconds)
-        self._config = Config(self.app, log_config=None)
+        self._config = Config(self.app, log_config=None, proxy_headers=False)
         self._config.load()
         self._state = ServerState()
 

@@ -56,12 +56,14 @@ class ConnectionLimits:
         idle_seconds: of silence, between requests and within a body.
         write_seconds: in which a reader takes at least `MIN_TAKEN_BYTES` of its answer.
         max_connections: open at once.
+        max_unsent: bytes that large answers may hold together until they are taken.
     """
 
     head_seconds: float = 30.0
     idle_seconds: float = 65.0
     write_seconds: float = 60.0
     max_connections: int = 2048
+    max_unsent: int = 192 * 2**20
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
@@ -71,4 +73,5 @@ class ConnectionLimits:
             settings.idle_seconds,
             settings.write_seconds,
             settings.max_connections,
+            settings.max_unsent_mib * 2**20,
         )

@@ -12,6 +12,7 @@ from service.http.connections.limits import (
     TICK_SECONDS,
     ConnectionLimits,
 )
+from service.http.connections.unsent import UnsentAnswers
 from service.metrics import ConnectionMetrics
 
 # More than that between two looks is time in which this process did not run, and could not read.
@@ -85,7 +86,9 @@ class Connections:
         self._open: dict[Watched, None] = {}
         self._unread = 0
         self._timer: asyncio.TimerHandle | None = None
-        metrics.watch(lambda: len(self._open))
+        self.unsent = UnsentAnswers(limits.max_unsent, lambda: self.now)
+        """What large answers hold."""
+        metrics.watch(lambda: len(self._open), lambda: self.unsent.held)
 
     def __len__(self) -> int:
         return len(self._open)

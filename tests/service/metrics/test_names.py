@@ -24,6 +24,7 @@ PUBLISHED = {
     "bijecta_model_info": ("model", "version", "family", "provider"),
     "bijecta_connections": (),
     "bijecta_connections_closed_total": ("reason",),
+    "bijecta_unsent_bytes": (),
 }
 
 
