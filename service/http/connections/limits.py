@@ -36,12 +36,18 @@ MIN_TAKEN_BYTES = 2**14
 # caller sees the answer: what arrives at a closed socket makes the kernel take the answer back.
 LINGER_SECONDS = 2.0
 MAX_LINGER_BYTES = 64 * 2**20
+# The same where what comes is no HTTP, or not within the limits of its framing.
+MAX_MALFORMED_LINGER_BYTES = 2**20
 
 # What is left of a body that was answered before its end: less is read, more closes the connection.
 MAX_SKIPPED_BYTES = 2**16
 
 # After the stop, a connection that has asked for nothing for so long is closed.
 STOP_SILENT_SECONDS = 1.0
+
+# Requests that were sent ahead of their turn and are answered at once, of all connections: others,
+# who wait for an answer before they ask again, do not wait for a thousand of these.
+MAX_AHEAD_ANSWERED = 16
 
 # How often all connections are looked over.
 TICK_SECONDS = 0.25

@@ -1,7 +1,6 @@
 """uvicorn's HTTP connection with limits: the parser is shown no more than one request at a time."""
 
 import asyncio
-import select
 import socket
 from typing import Any, cast
 
@@ -18,12 +17,13 @@ from service.http.connections.exchange import Exchange
 from service.http.connections.limits import (
     LINGER_SECONDS,
     MAX_LINGER_BYTES,
+    MAX_MALFORMED_LINGER_BYTES,
     MAX_SKIPPED_BYTES,
-    MIN_TAKEN_BYTES,
 )
 from service.http.connections.reading import RequestReader
 from service.http.connections.refusals import refusal
-from service.http.connections.registry import Connections
+from service.http.connections.registry import Connections, has_input
+from service.http.connections.unsent import Stall
 
 
 class Connection(RequestReader):
@@ -51,8 +51,9 @@ class Connection(RequestReader):
         self.registry = registry
         self._lingers_until = 0.0
         self._lingered = 0
-        self._untaken = 0  # bytes that the transport held when it was looked at
-        self._untaken_since: float | None = None
+        self._max_lingered = MAX_LINGER_BYTES
+        self._has_turn = False  # among those that answer what was sent ahead
+        self._stall = Stall()
         self._answering_since = 0.0
 
     # what asyncio calls
@@ -75,8 +76,10 @@ class Connection(RequestReader):
         self.connections.discard(self)
         self.registry.discard(self)
         self.let_go_of_input()
+        self.registry.ahead.forget(self)
         if self.cycle is not None:
             self.cycle.depart()
+        self._end_turn()
         if self.flow is not None:
             self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment]
@@ -91,7 +94,7 @@ class Connection(RequestReader):
         self.heard = self.registry.now
         if self.is_closing:
             self._lingered += len(data)
-            if self._lingered > MAX_LINGER_BYTES:
+            if self._lingered > self._max_lingered:
                 self.transport.abort()
         elif self.ahead:
             self.hold(self.ahead[self.ahead_at :] + data, 0)
@@ -101,12 +104,12 @@ class Connection(RequestReader):
     def pause_writing(self) -> None:
         """The caller takes its answer more slowly than it is made."""
         super().pause_writing()
-        self._untaken_since = None
+        self._stall.end()
 
     def resume_writing(self) -> None:
         """The caller has taken most of what was sent."""
         super().resume_writing()
-        self._untaken_since = None
+        self._stall.end()
 
     # what the reader calls
 
@@ -148,6 +151,7 @@ class Connection(RequestReader):
         self.server_state.total_requests += 1
         transport, exchange = self.transport, self.cycle
         self.release_head()
+        self._end_turn()
         if transport.is_closing() or self.is_closing:
             return
         self.heard = self.registry.now
@@ -159,9 +163,27 @@ class Connection(RequestReader):
             else:
                 transport.close()
         else:
+            if self.ahead:
+                self.registry.ahead.ask(self)
+            else:
+                self.flow.resume_reading()
+
+    # answering what was sent ahead
+
+    def take_turn(self) -> None:
+        """Go on with the next request that was sent ahead; `registry.ahead` says when."""
+        self._has_turn = True
+        if not self.transport.is_closing() and not self.is_closing:
             self.take_ahead()
             if not self.ahead:
                 self.flow.resume_reading()
+        if not self.is_answering:  # no whole request was there
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self.registry.ahead.end()
 
     # the clock
 
@@ -197,7 +219,7 @@ class Connection(RequestReader):
                     self.refuse(TooSlowError(text), "head-timeout")
             elif now - self.heard >= limits.idle_seconds:
                 self.close_as("idle")
-            elif self.registry.closes_silent(self.heard) and not self._has_input():
+            elif self.registry.closes_silent(self.heard) and not has_input(self.file_number):
                 self.close_as("stop")
         elif self.in_head or self.flow.read_paused or now - self.heard < limits.idle_seconds:
             return
@@ -209,34 +231,16 @@ class Connection(RequestReader):
 
     def _look_at_reader(self, now: float) -> None:
         """Break a connection off whose caller does not take what is sent to it."""
-        limit = self.registry.limits.write_seconds
-        untaken = self.transport.get_write_buffer_size()
-        if self._untaken_since is None:
-            self._untaken, self._untaken_since = untaken, now
-        elif now - self._untaken_since >= limit:
-            if self._untaken - untaken < MIN_TAKEN_BYTES:
-                self._break_off()
-            self._untaken, self._untaken_since = untaken, now
+        seconds = self.registry.limits.write_seconds
+        unsent = self.transport.get_write_buffer_size()
+        is_stalled = self._stall.goes_on(unsent, now, seconds)
         # while others wait for the room that a large answer takes, it has that time in all
         others_since, exchange = self.unsent.waiting_since, self.cycle
-        if (
-            others_since is not None
-            and exchange is not None
-            and exchange.reserved
-            and now - max(others_since, self._answering_since) >= limit
-        ):
-            self._break_off()
-
-    def _break_off(self) -> None:
-        if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+        if others_since is not None and exchange is not None and exchange.reserved:
+            is_stalled |= now - max(others_since, self._answering_since) >= seconds
+        if is_stalled and (unsent or not self.transport.is_closing()):
             self.registry.metrics.closed("write-timeout")
             self.transport.abort()
-
-    def _has_input(self) -> bool:
-        """Whether something has arrived that has not been read yet."""
-        poll = select.poll()
-        poll.register(self.file_number, select.POLLIN)
-        return bool(poll.poll(0))
 
     # endings
 
@@ -268,6 +272,8 @@ class Connection(RequestReader):
                 self.transport.abort()
                 return
         self.transport.write(refusal(error, self.default_headers()))
+        if error.status in (400, 431):
+            self._max_lingered = MAX_MALFORMED_LINGER_BYTES
         self._linger()
 
     def _linger(self) -> None:

@@ -1,8 +1,38 @@
-"""What large answers of all connections hold until they are taken, and who waits for room."""
+"""Answers that are not taken: what they hold in all, who waits for room, and for how long."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+
+from service.http.connections.limits import MIN_TAKEN_BYTES
+
+
+class Stall:
+    """Whether a caller takes what is sent to it."""
+
+    __slots__ = ("_since", "_unsent")
+
+    def __init__(self) -> None:
+        self._unsent = 0  # bytes that the transport held when it was looked at
+        self._since: float | None = None
+
+    def end(self) -> None:
+        """The caller has taken most of it, or has just begun to get more."""
+        self._since = None
+
+    def goes_on(self, unsent: int, now: float, seconds: float) -> bool:
+        """Whether the caller has taken less than `MIN_TAKEN_BYTES` in so many seconds.
+
+        Args:
+            unsent: bytes that the transport holds now.
+            now: on the clock of all connections.
+            seconds: that it has.
+        """
+        if self._since is not None and now - self._since < seconds:
+            return False
+        is_stalled = self._since is not None and self._unsent - unsent < MIN_TAKEN_BYTES
+        self._unsent, self._since = unsent, now
+        return is_stalled
 
 
 class UnsentAnswers:
