@@ -166,13 +166,13 @@ class _Meter:
             place += 4
         if length == 0:
             return None
+        if place + length > len(body):
+            raise ValueError("its end is missing")
         if length > MAX_METADATA_BYTES:
             raise TooLargeError(
                 f"a message of a table may have {MAX_METADATA_BYTES} bytes of metadata, this one "
                 f"has {length}"
             )
-        if place + length > len(body):
-            raise ValueError("its end is missing")
         return body[place : place + length], place + length
 
     def _count_batch(self, batch: FlatTable, place: int, content: int) -> None:
@@ -229,7 +229,7 @@ class _Meter:
         size, limit = self.size.buffer_bytes, self._reading.limits.body_bytes
         if size > limit:
             raise TooLargeError(
-                f"a table may have {limit} bytes, decompressed, each column by itself; this one has "
+                f"a table may have {limit} bytes, decompressed, each column by itself; this one "
                 f"has {size} or more"
             )
 

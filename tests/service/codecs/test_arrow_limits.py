@@ -75,6 +75,9 @@ def test_tensors_and_what_arrow_files_are() -> None:
     file = pa.BufferOutputStream()
     with pa.ipc.new_file(file, pa.schema([("x", pa.int8())])):
         pass
+    for body in (b"no table", b"\xff\xff\xff\xff", bytes(8)):
+        with pytest.raises(MalformedBodyError, match="not an Arrow stream"):
+            read(body)
     with pytest.raises(MalformedBodyError, match="an Arrow or Feather file: expected a stream"):
         read(file.getvalue().to_pybytes())
 
