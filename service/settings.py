@@ -74,8 +74,8 @@ class Settings(BaseSettings, ModelSettings):
     )
     max_inflight_mib: Count = Field(
         default=384,
-        description="MiB that all requests in progress hold together: bodies, what they are "
-        "parsed to, and answers that wait to be taken; beyond it requests get 429",
+        description="MiB that the bodies of all requests in progress, and what they are parsed to, "
+        "hold together; beyond it requests get 429",
     )
     max_models_mib: Count | None = Field(
         default=None,

@@ -155,6 +155,17 @@ class Codec(ABC):
         """
         return None
 
+    def check_size(self, values: int) -> None:
+        """Refuse an answer that is too large for this type, before it is worked on.
+
+        Args:
+            values: of the answer at most.
+
+        Raises:
+            TooLargeError: it is.
+        """
+        return
+
     @abstractmethod
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """The body of an answer.

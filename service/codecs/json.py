@@ -1,5 +1,6 @@
 """JSON bodies and answers."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,12 @@ from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
 from service.inflight import Reading
 from service.operations import Answer, count_booleans, described_value, number_array
+
+# An answer in JSON of about 64 MiB.
+MAX_ANSWER_VALUES = 6 * 2**20
+
+# Written in one go, which keeps other threads waiting for about two milliseconds.
+PIECE_VALUES = 2**16
 
 # What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
 UNCOUNTED_BYTES = 2**18
@@ -44,6 +51,14 @@ class JsonCodec(Codec):
             )
         check_json_size(body, len(body), reading)
         return validated(schema, read_object(body), strict=True)
+
+    def check_size(self, values: int) -> None:
+        """Refuse an answer that is too large as JSON."""
+        if values > MAX_ANSWER_VALUES:
+            raise TooLargeError(
+                f"an answer in JSON may have {MAX_ANSWER_VALUES} numbers, this one has {values}: "
+                "accept npy or Arrow, or ask for fewer rows"
+            )
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """An object with model, version, the arrays and, where one was used, the seed."""
@@ -116,10 +131,42 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def write_object(content: Mapping[str, Any]) -> bytes:
     """JSON in which each float has its shortest exact digits, and is null if it is not finite."""
+    large = [v for v in content.values() if isinstance(v, np.ndarray) and v.size > PIECE_VALUES]
+    if large:
+        return _write_pieces(content)
     return orjson.dumps(
         {k: _writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
+
+
+def write_values(file: io.BytesIO, values: NDArray[Any] | list[Any]) -> None:
+    """Write an array some rows at a time: other threads wait only as long as a piece takes."""
+    if isinstance(values, list) or values.ndim == 0:
+        writable = values if isinstance(values, list) else _writable(values)
+        file.write(orjson.dumps(writable, option=orjson.OPT_SERIALIZE_NUMPY))
+        return
+    rows = max(1, PIECE_VALUES * len(values) // max(1, values.size))
+    file.write(b"[")
+    for start in range(0, len(values), rows):
+        piece = _writable(values[start : start + rows])
+        text = orjson.dumps(piece, option=orjson.OPT_SERIALIZE_NUMPY)
+        file.write(b"," if start else b"")
+        file.write(memoryview(text)[1:-1])
+    file.write(b"]")
+
+
+def _write_pieces(content: Mapping[str, Any]) -> bytes:
+    """An object of which some values are large arrays."""
+    file = io.BytesIO()
+    for i, (key, value) in enumerate(content.items()):
+        file.write((b"," if i else b"{") + orjson.dumps(key) + b":")
+        if isinstance(value, np.ndarray):
+            write_values(file, value)
+        else:
+            file.write(orjson.dumps(value))
+    file.write(b"}")
+    return file.getvalue()
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any] | list[Any]:

@@ -9,7 +9,7 @@ server answers are made at once.
 import asyncio
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 from starlette.types import Receive
 
@@ -25,6 +25,23 @@ BYTES_PER_STREAMED_NUMBER = 12
 MIN_ROOM_BYTES = 2**16
 
 
+def answer_rows(request: FlowRequest) -> int:
+    """How many rows an answer has, as far as the request tells."""
+    if (rows := getattr(request, "n", None)) is None:
+        rows = getattr(request, "steps", None)
+    return len(getattr(request, request.npy_fields[0])) if rows is None else int(rows)
+
+
+def values_per_row(outputs: Iterable[str], dimensions: int) -> int:
+    """How many numbers a row of an answer has.
+
+    Args:
+        outputs: names of its arrays.
+        dimensions: of a row of the model.
+    """
+    return sum([dimensions if name in ("x", "z") else 1 for name in outputs])
+
+
 def answer_numbers(request: FlowRequest, dimensions: int) -> int:
     """How many numbers an answer has at most, as far as the request tells.
 
@@ -32,12 +49,9 @@ def answer_numbers(request: FlowRequest, dimensions: int) -> int:
         request: to a model.
         dimensions: of a row of the model.
     """
-    if (rows := getattr(request, "n", None)) is None:
-        if (steps := getattr(request, "steps", None)) is not None:
-            rows = 2 * steps  # the rows of a path, and their latents
-        else:
-            rows = len(getattr(request, request.npy_fields[0]))
-    return int(rows) * (dimensions + 1)
+    per_row = values_per_row(request.outputs, dimensions)
+    # what answers x or z of others than a path is made of as much
+    return answer_rows(request) * max(per_row, dimensions + 1)
 
 
 def room_for_answer(receive: Receive, size: int, due: float) -> Awaitable[None] | None:

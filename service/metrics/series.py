@@ -60,7 +60,7 @@ INFLIGHT_BYTES = MetricSpec(
     "gauge",
     (),
     "bytes",
-    "Memory of the requests being answered now, of --max-inflight-mib.",
+    "Memory of bodies, and of what they are parsed to, of --max-inflight-mib.",
 )
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS

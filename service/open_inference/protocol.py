@@ -4,6 +4,7 @@ A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors 
 back in the order in which they are named.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -12,11 +13,11 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.codecs import check_json_size
+from service.codecs import PIECE_VALUES, check_json_size, write_values
 from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
-from service.open_inference.tensors import Input, NamedTensor, Parameters
+from service.open_inference.tensors import Input, Name, NamedTensor, Parameters
 from service.operations import count_booleans
 from service.types import Arrays
 
@@ -32,7 +33,7 @@ class InferenceJson(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: str = ""
+    id: Name = ""
     parameters: Parameters = {}
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
     outputs: Annotated[list[NamedTensor], Field(max_length=16)] = []
@@ -124,6 +125,7 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
         binary: which of them follow the JSON.
     """
     described, tail = [], []
+    is_large = any(v.size > PIECE_VALUES and not binary[k] for k, v in outputs.items())
     for name, values in outputs.items():
         output: dict[str, Any] = {
             "name": name,
@@ -137,8 +139,26 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
         else:
             output["data"] = tensors.to_json(values)
         described.append(output)
-    text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    if is_large:
+        text = _in_pieces(head, described)
+    else:
+        text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([text, *tail]), len(text)
+
+
+def _in_pieces(head: Mapping[str, Any], described: list[dict[str, Any]]) -> bytes:
+    """The JSON of an answer, which other threads need not wait for."""
+    file = io.BytesIO()
+    file.write(orjson.dumps(dict(head))[:-1] + b',"outputs":[')
+    for i, output in enumerate(described):
+        data = output.pop("data", None)
+        file.write((b"," if i else b"") + orjson.dumps(output)[:-1])
+        if data is not None:
+            file.write(b',"data":')
+            write_values(file, data)
+        file.write(b"}")
+    file.write(b"]}")
+    return file.getvalue()
 
 
 def _json_length(body: bytes, header: str) -> int:

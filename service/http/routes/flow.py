@@ -20,12 +20,15 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
+from service.errors import InvalidInputError
 from service.http.answer_room import (
     BYTES_PER_NUMBER,
     BYTES_PER_STREAMED_NUMBER,
     answer_is_written,
     answer_numbers,
+    answer_rows,
     room_for_answer,
+    values_per_row,
 )
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
@@ -37,6 +40,9 @@ from service.server import Server
 from service.store import Model
 
 R = TypeVar("R", bound=FlowRequest)
+
+# Beyond any request's.
+MAX_QUERY_FIELDS = 64
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 OUTPUT_PARAMETER = {
@@ -98,6 +104,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
             check_output(output, schema.outputs)
             pieces = self.operation.pieces(self.server.operations, model, request, due)
             return await self._streamed(model, codec, stream, pieces, receive, due)
+        names = schema.outputs if output is None else (output,)
+        codec.check_size(answer_rows(request) * values_per_row(names, model.manifest.dimensions))
         size = answer_numbers(request, model.manifest.dimensions) * BYTES_PER_NUMBER
         if room := room_for_answer(receive, size, due):
             await unless_departed(receive, room)
@@ -121,7 +129,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         due = deadline(headers)
         body = await body_of(receive, headers, self.server, share)
         text = scope["query_string"].decode("latin-1")
-        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        query = _fields(text) if text else {}
         output = query.pop("output", None)
         content_type = headers[b"content-type"]
         schema = self.operation.request
@@ -157,6 +165,16 @@ class FlowRoute(AsgiRoute, Generic[R]):
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The fields of a query string."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise InvalidInputError(
+            f"a query string may have {MAX_QUERY_FIELDS} fields, this one has more"
+        ) from None
 
 
 async def _resolved(request: TableRequest[R], model: Model) -> R:
