@@ -97,7 +97,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
         request, content_type, accept, output, due = question
         if isinstance(request, TableRequest):
             request = await _resolved(request, model)
-        share.keep(request.nbytes)
+        if share.held > MIN_THREAD_BYTES:  # less is not worth the look
+            share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):

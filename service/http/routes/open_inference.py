@@ -59,7 +59,8 @@ class InferRoute(AsgiRoute):
                 return Inference.parse(kind, model, body, length, reading)
 
             inference = await parsed(self.server, share, body, parse)
-            share.keep(inference.request.nbytes)
+            if share.held > MIN_THREAD_BYTES:  # less is not worth the look
+                share.keep(inference.request.nbytes)
             size = answer_numbers(inference.request, model.manifest.dimensions) * BYTES_PER_NUMBER
             if room := room_for_answer(receive, size, due):
                 await unless_departed(receive, room)
