@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
 from service.errors import UnavailableError
+from service.log import Log
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
 from service.runtime import Device, DeviceError, granted_cpus
@@ -25,15 +26,19 @@ class Server:
 
     Args:
         settings: of this server.
+        log: of this process, where it writes one.
 
     Raises:
         DeviceError: the device asked for cannot be used here.
         SettingsError: a file of settings makes no sense.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Log | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._log = log
+        if log is not None:
+            log.observe = self.metrics.logged
         self.failure: BundleError | DeviceError | None = None
         """Why it could not start."""
         self.draining = False
@@ -70,13 +75,14 @@ class Server:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the store and watch its folder in a task; close every model at the end."""
-        task = asyncio.create_task(self._watch_store())
+        tasks = [asyncio.create_task(self._watch_store()), asyncio.create_task(self._say_counts())]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             self.store.close()
             self.threads.close()
 
@@ -96,6 +102,12 @@ class Server:
                 await self.store.refresh()
             except (BundleError, DeviceError, OSError):
                 log.exception("the store could not be looked through")
+
+    async def _say_counts(self) -> None:
+        """Write what the log has counted, once in a while."""
+        while self._log is not None and self.settings.log_repeat_seconds:
+            await asyncio.sleep(max(1.0, self.settings.log_repeat_seconds / 4))
+            self._log.say_counts()
 
     def _say_unused_settings(self) -> None:
         """Log settings of models that are not in the store."""

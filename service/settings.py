@@ -90,6 +90,11 @@ class Settings(BaseSettings, ModelSettings):
         description="when Python's collector looks for reference cycles: timed, once a second at "
         "most and for a fiftieth of the time; python, as Python does by itself",
     )
+    log_repeat_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=60.0,
+        description="of log lines of one kind one is written in so many seconds, and the others "
+        "are counted; 0 writes all",
+    )
     model_settings: Path | None = Field(
         default=None,
         description="TOML file with a table of threads, batch_rows, queue_rows by model",
