@@ -1,9 +1,9 @@
 """The log of a server: every line of it passes here, whoever writes it.
 
-A caller must not be able to fill a disk, to hide a line among a million, or to forge one. Of records
-of one kind the first is written and the rest are counted, until some time has passed. What callers
-and files are named by is written without its control characters, so that one record is one line; a
-traceback, which only a mistake of the server's own makes, follows its record indented.
+A caller must not be able to fill a disk, to hide a line among a million, or to forge one. Of
+records of one kind the first is written and the rest are counted, until some time has passed. What
+callers and files are named by is written without its control characters, so that one record is one
+line; a traceback, which only a mistake of the server's own makes, follows its record indented.
 """
 
 import logging
@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TextIO
 
 # Kinds that are told apart at a time; more of them are one kind a level, named "other".
@@ -22,12 +21,10 @@ MAX_KINDS = 256
 MAX_LINE = 4096
 MAX_TRACEBACK = 16_384
 
-FORMAT = "%(asctime)s %(levelname)s %(message)s"
-
 Kind = tuple[Any, ...]
 
 
-class AnswerBrokenOff(Exception):
+class BrokenOffError(Exception):
     """An answer that ends before its end, which has been counted and said where it happened.
 
     It leaves the application, so that whatever server it runs in breaks the connection. Servers log
@@ -72,8 +69,8 @@ class Log(logging.StreamHandler[TextIO]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(stream or sys.stderr)
-        self.setFormatter(_OneLine(FORMAT))
-        self.observe: Callable[[str, bool], None] = lambda level, written: None
+        self.setFormatter(_OneLine())
+        self.observe: Callable[[str, bool], None] = _nothing
         """Told of each record: its level, and whether it was written."""
         self._seconds = seconds
         self._clock = clock
@@ -87,7 +84,7 @@ class Log(logging.StreamHandler[TextIO]):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is to be written; a count of those before it is put behind its text."""
-        if record.exc_info and isinstance(record.exc_info[1], AnswerBrokenOff):
+        if record.exc_info and isinstance(record.exc_info[1], BrokenOffError):
             return False
         try:
             is_written = self._seconds == 0 or self._is_due(record)
@@ -137,22 +134,21 @@ class Log(logging.StreamHandler[TextIO]):
         return now >= seen.written + self._seconds
 
 
+def _nothing(_: str, __: bool) -> None:
+    pass
+
+
 class _OneLine(logging.Formatter):
     """One line a record, and an indented one for each of a traceback."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line, without control characters."""
-        record.message = escaped(record.message)
-        return super().formatMessage(record)
-
-    def formatException(
-        self,
-        ei: tuple[type[BaseException], BaseException, TracebackType | None]
-        | tuple[None, None, None],
-    ) -> str:
-        """The end of a traceback: no line of it can be taken for one of the log."""
-        text = super().formatException(ei)[-MAX_TRACEBACK:]
-        return "\n".join(f"    {escaped(line)}" for line in text.split("\n"))
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record: no line but its first can be taken for one of the log."""
+        head = f"{self.formatTime(record)} {record.levelname} "
+        lines = [head + escaped(record.getMessage())]
+        if record.exc_info:
+            text = self.formatException(record.exc_info)[-MAX_TRACEBACK:]
+            lines += [f"    {escaped(line)}" for line in text.split("\n")]
+        return "\n".join(lines)
 
 
 def escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from service.codecs.base import (
     TableRequest,
     check_output,
 )
+from service.codecs.json_writer import json_pieces
 from service.codecs.negotiation import choose_codec
 from service.codecs.registry import CODECS, parse_request
 
@@ -22,5 +23,6 @@ __all__ = [
     "TableRequest",
     "check_output",
     "choose_codec",
+    "json_pieces",
     "parse_request",
 ]

@@ -2,7 +2,7 @@
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -23,6 +23,9 @@ WAV_TYPE = "audio/wav"
 BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.
 FORM_TYPE = "application/x-www-form-urlencoded"
+
+# Numbers of a piece of a large answer, which are copied in a fraction of a millisecond.
+PIECE_NUMBERS = 2**18
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -76,7 +79,7 @@ class AnswerStream(ABC):
     """Writes one answer that comes a piece at a time, each piece some rows of every array."""
 
     @abstractmethod
-    def begin(self, first: Arrays, rows: int, seed: int) -> int | None:
+    def begin(self, first: Arrays, rows: int, seed: int | None) -> int | None:
         """Prepare for pieces like the first; to be called once, before `piece`.
 
         Args:
@@ -148,6 +151,28 @@ class Codec(ABC):
             NotAcceptableError: this type cannot hold these arrays.
         """
 
+    def pieces(
+        self, manifest: Manifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same body of a large answer, some rows at a time, as nobody must wait for all.
+
+        Args:
+            manifest: of the model that answered.
+            answer: arrays of numbers, booleans or text, and a seed.
+            output: the one array picked; None for the default of this type.
+
+        Returns:
+            Bytes of the whole body, None where only its end tells; and its pieces, of which each
+            is made when it is asked for. The first raises what `dump` does.
+        """
+        stream = self.stream(manifest, output)
+        is_text = any(array.dtype.kind in "UT" for array in answer.arrays.values())
+        if stream is None or is_text:
+            return None, (self.dump(manifest, answer, output) for _ in range(1))
+        check_output(output, answer.arrays)
+        rows = len(next(iter(answer.arrays.values())))
+        return stream.begin(answer.arrays, rows, answer.seed), _row_pieces(stream, answer.arrays)
+
     def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
         """What the body of an answer has no room for, as headers; None where it says it all."""
         named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
@@ -161,6 +186,16 @@ class Codec(ABC):
             output: the one array picked; None for the default of this type.
         """
         return None
+
+
+def _row_pieces(stream: AnswerStream, arrays: Arrays) -> Iterator[bytes]:
+    """What a stream, which has begun, makes of whole arrays."""
+    rows = len(next(iter(arrays.values())))
+    row_numbers = max(array.size for array in arrays.values()) // rows
+    at_once = max(1, PIECE_NUMBERS // max(1, row_numbers))
+    for start in range(0, rows, at_once):
+        yield stream.piece({name: a[start : start + at_once] for name, a in arrays.items()})
+    yield stream.end()
 
 
 def check_output(output: str | None, names: Iterable[str]) -> None:

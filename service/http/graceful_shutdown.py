@@ -31,6 +31,7 @@ class Process(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 access_log=False,
+                log_config=None,  # every line of the log passes `service.log`
                 proxy_headers=False,  # who asks, and how, is of no interest
                 backlog=65535,  # the kernel's bound holds: what finds no place is broken off
                 timeout_keep_alive=65,  # longer than proxies keep theirs, so that they close first

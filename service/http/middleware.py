@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http import problems
 from service.http.asgi_route import AsgiRoute
 from service.http.problems import LABEL
+from service.log import BrokenOffError
 from service.metrics import OTHER, Metrics
 
 
@@ -45,16 +47,24 @@ class RequestMiddleware:
             scope[LABEL] = label  # for the answer to what fails in there
         started = time.perf_counter()
         code = 0  # the caller left before there was an answer
+        is_whole = False
 
         async def counted_send(message: Message) -> None:
-            nonlocal code
+            nonlocal code, is_whole
             if message["type"] == "http.response.start":
                 code = message["status"]
+            elif not message.get("more_body"):
+                is_whole = True
             await send(message)
 
         self.metrics.in_flight += 1
         try:
             await app(scope, receive, counted_send)
+        except Exception as error:
+            # starlette raises what it has answered once more
+            if not is_whole:
+                problems.count_broken_off(self.metrics, scope, label, error)
+                raise BrokenOffError from None
         finally:
             self.metrics.in_flight -= 1
             self.metrics.answered(label, code, time.perf_counter() - started)

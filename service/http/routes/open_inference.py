@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 over HTTP: inference in plain ASGI, all else by FastAPI."""
 
 import asyncio
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, status
@@ -9,10 +10,13 @@ from starlette.types import Receive, Scope
 from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.errors import ForbiddenError
 from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
-from service.http.disconnect import unless_departed
+from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, ServerDependency, body_of
+from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
+from service.operations import Answer
 from service.server import Server
+from service.work_threads import MIN_NUMBERS
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -45,14 +49,28 @@ class InferRoute(AsgiRoute):
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
-        size = sum([values.nbytes for values in answer.arrays.values()])
-        if size > MIN_THREAD_BYTES:
-            content, json_bytes = await asyncio.to_thread(inference.dump, answer)
-        else:
-            content, json_bytes = inference.dump(answer)
+        if sum([values.size for values in answer.arrays.values()]) > MIN_NUMBERS:
+            return await self._large(inference, answer, receive, due)
+        content, json_bytes = inference.dump(answer)
         if json_bytes is None:
             return Response(content, media_type=JSON_TYPE)
         return Response(content, media_type=BYTES_TYPE, headers={LENGTH_HEADER: str(json_bytes)})
+
+    async def _large(
+        self, inference: Inference, answer: Answer, receive: Receive, due: float
+    ) -> Response:
+        """The same of an answer that takes a while to be written."""
+        threads, watch = self.server.threads, DepartureWatch(receive)
+        async with closed_on_failure(watch):
+            dumped = threads.run(math.inf, inference.dump_pieces, answer, deadline=due)
+            json_bytes, length, pieces = await watch.finish(dumped)
+            body = made_pieces(threads, pieces, due)
+            async with closed_on_failure(body):
+                first = await watch.finish(anext(body))
+                kind, headers = BYTES_TYPE, {LENGTH_HEADER: str(json_bytes)}
+                if not json_bytes:
+                    kind, headers = JSON_TYPE, {}
+                return StreamingAnswer(kind, headers, length, first, body, watch)
 
 
 def _repository(server: ServerDependency) -> ModelRepository:
