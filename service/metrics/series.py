@@ -106,6 +106,31 @@ MODEL_INFO = MetricSpec(
     "1",
     "1 for each loaded model.",
 )
+STORE_READABLE = MetricSpec(
+    "bijecta_store_readable",
+    "gauge",
+    (),
+    "1",
+    "1 while the store's folder can be looked through, 0 while what was loaded stays without it.",
+)
+LOADS = MetricSpec(
+    "bijecta_loads_total",
+    "counter",
+    ("outcome",),
+    "loads",
+    "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
+    "slow.",
+)
+CONNECTIONS = MetricSpec(
+    "bijecta_connections", "gauge", (), "connections", "Connections that are open."
+)
+CONNECTIONS_CLOSED = MetricSpec(
+    "bijecta_connections_closed_total",
+    "counter",
+    ("reason",),
+    "connections",
+    "Connections closed by the server because of a limit, or refused.",
+)
 
 METRICS = (
     REQUESTS,
@@ -120,4 +145,8 @@ METRICS = (
     NON_FINITE,
     LOG_RECORDS,
     MODEL_INFO,
+    STORE_READABLE,
+    LOADS,
+    CONNECTIONS,
+    CONNECTIONS_CLOSED,
 )

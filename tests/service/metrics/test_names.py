@@ -23,6 +23,10 @@ PUBLISHED = {
     "bijecta_nonfinite_outputs_total": ("model",),
     "bijecta_log_records_total": ("level", "outcome"),
     "bijecta_model_info": ("model", "version", "family", "provider"),
+    "bijecta_store_readable": (),
+    "bijecta_loads_total": ("outcome",),
+    "bijecta_connections": (),
+    "bijecta_connections_closed_total": ("reason",),
 }
 
 
