@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
-from service.errors import UnavailableError
+from service.errors import ForbiddenError, UnavailableError
 from service.log import Log
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
@@ -49,6 +49,8 @@ class Server:
             log.observe = self.metrics.logged
         self.failure: BundleError | DeviceError | None = None
         """Why it could not start."""
+        self.control_port = settings.control_port
+        """The port of model control, where it has one of its own."""
         self.draining = False
         """Whether it is about to stop, and answers the callers that still come."""
         self.on_failure: Callable[[], None] = lambda: None
@@ -77,6 +79,20 @@ class Server:
         """Whether requests should be sent here."""
         models = self.store.models
         return self._started and not self.draining and all(m.engine.healthy for m in models)
+
+    def check_control(self, port: int | None) -> None:
+        """Check that models may be loaded and unloaded by a request.
+
+        Args:
+            port: of this server, on which it came.
+
+        Raises:
+            ForbiddenError: they may not be, or not there.
+        """
+        if self.control_port is None and not self.settings.model_control:
+            raise ForbiddenError("loading by request is off; --model-control allows it")
+        if self.control_port is not None and port != self.control_port:
+            raise ForbiddenError("models are loaded and unloaded on a port of its own")
 
     def check_started(self) -> None:
         """Check that the models are loaded.

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
-from service.errors import ForbiddenError
 from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, ServerDependency, body_of
@@ -82,10 +81,9 @@ def _started_repository(server: ServerDependency) -> ModelRepository:
     return ModelRepository(server.store)
 
 
-def _changeable_repository(server: ServerDependency) -> ModelRepository:
+def _changeable_repository(server: ServerDependency, request: Request) -> ModelRepository:
     server.check_started()
-    if not server.settings.model_control:
-        raise ForbiddenError("loading by request is off; --model-control allows it")
+    server.check_control((request.scope.get("server") or (None, None))[1])
     return ModelRepository(server.store)
 
 
