@@ -14,8 +14,9 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.codecs import json_pieces
+from service.codecs import check_json_size, json_pieces
 from service.errors import MalformedBodyError, readable
+from service.inflight import Reading
 from service.open_inference import tensors
 from service.open_inference.tensors import Input, NamedTensor, Parameters
 from service.operations import count_booleans
@@ -65,17 +66,20 @@ class InferenceRequest:
     binary: bool = False
 
 
-def parse(body: bytes, header: str) -> InferenceRequest:
+def parse(body: bytes, header: str, reading: Reading) -> InferenceRequest:
     """Read a request.
 
     Args:
         body: all of it.
         header: the value of `Inference-Header-Content-Length`; empty where it is not there.
+        reading: limits of the body.
 
     Raises:
+        TooLargeError, MemoryFullError: more than the limits allow.
         MalformedBodyError: lengths that are not those of the body, or no request of the protocol.
     """
     length = _json_length(body, header)
+    check_json_size(body, length, reading)
     try:
         parsed = InferenceJson.model_validate(orjson.loads(memoryview(body)[:length]))
     except ValidationError as error:
@@ -83,7 +87,7 @@ def parse(body: bytes, header: str) -> InferenceRequest:
     except ValueError as error:
         raise MalformedBodyError(f"the body is not JSON: {error}") from None
     _check_supported(parsed)
-    inputs = _inputs(parsed, body, length)
+    inputs = _inputs(parsed, body, length, reading)
     binary = parsed.parameters.get("binary_data_output") is True
     outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs}
     return InferenceRequest(parsed.id, parsed.parameters, inputs, outputs, binary)
@@ -182,7 +186,7 @@ def _check_supported(parsed: InferenceJson) -> None:
             raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
 
 
-def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
+def _inputs(parsed: InferenceJson, body: bytes, length: int, reading: Reading) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
     # Each value is looked at only where the text has more booleans than the parameters explain.
     may_hold_booleans = count_booleans(body, length) != parsed.booleans
@@ -204,7 +208,8 @@ def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
             raise MalformedBodyError(
                 f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
             )
-        inputs[tensor.name] = tensors.from_binary(tensor, memoryview(body)[length : length + size])
+        content = memoryview(body)[length : length + size]
+        inputs[tensor.name] = tensors.from_binary(tensor, content, reading)
         length += size
     if length != len(body):
         raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")

@@ -1,6 +1,5 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
@@ -19,15 +18,16 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import Headers, body_of
+from service.http.request_body import Headers, body_of, parsed
 from service.http.streaming import (
     StreamingAnswer,
     closed_on_failure,
     made_pieces,
     sampled_pieces,
 )
+from service.inflight import MemoryShare, Reading
 from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
 from service.server import Server
 from service.store import Model
@@ -74,23 +74,24 @@ class FlowRoute(AsgiRoute, Generic[R]):
         super().__init__(server, operation.name, [f"/{operation.name}"])
         self.operation = operation
 
-    async def answer(self, scope: Scope, receive: Receive) -> Response:
+    async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The operation's arrays, in the format asked for."""
-        parsed = await self._read(scope, receive)
-        request = parsed.request
+        question = await self._read(scope, receive, share)
+        request = question.request
         with await self.server.store.get(request.model, request.version) as model:
-            return await self._answer_of(model, parsed, receive)
+            return await self._answer_of(model, question, receive, share)
 
     async def _answer_of(
-        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+        self, model: Model, question: ParsedRequest[R], receive: Receive, share: MemoryShare
     ) -> Response:
         """The answer of a model."""
-        request, content_type, accept, output, due = parsed
+        request, content_type, accept, output, due = question
         if isinstance(request, TableRequest):
             numbers = sum([values.size for values in request.table.values()])
             request = await self.server.threads.run(
                 numbers, request.resolved, model.manifest, deadline=due
             )
+        share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
@@ -111,20 +112,21 @@ class FlowRoute(AsgiRoute, Generic[R]):
             first = await watch.finish(anext(body))
             return StreamingAnswer(codec.media_type, headers, length, first, body, watch)
 
-    async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
+    async def _read(self, scope: Scope, receive: Receive, share: MemoryShare) -> ParsedRequest[R]:
         """A request, and what it says of its answer."""
         headers = Headers(scope)
         due = deadline(headers)
-        body = await body_of(receive, headers, self.server.settings.max_body)
+        body = await body_of(receive, headers, self.server, share)
         text = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         output = query.pop("output", None)
         content_type = headers[b"content-type"]
         schema = self.operation.request
-        if len(body) > MIN_THREAD_BYTES:
-            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
-        else:
-            request = parse_request(schema, content_type, body, query)
+
+        def parse(reading: Reading) -> R | TableRequest[R]:
+            return parse_request(schema, content_type, body, query, reading)
+
+        request = await parsed(self.server, share, body, parse)
         return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
     async def _sampled(
