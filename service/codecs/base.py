@@ -176,11 +176,6 @@ class Codec(ABC):
     ) -> tuple[int | None, Iterator[bytes]]:
         """The same body of a large answer, some rows at a time, as nobody must wait for all.
 
-        Args:
-            manifest: of the model that answered.
-            answer: arrays of numbers, booleans or text, and a seed.
-            output: the one array picked; None for the default of this type.
-
         Returns:
             Bytes of the whole body, None where only its end tells; and its pieces, of which each
             is made when it is asked for. The first raises what `dump` does.
