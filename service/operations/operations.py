@@ -35,7 +35,7 @@ from service.work_threads import WorkThreads
 
 # Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
 ROWS_AT_ONCE = 4096
-NUMBERS_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**20
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Operations:
         seed = noise.chosen_seed(request.seed)
         latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
         context_rows = await self.runs.context_rows(model, request.context, n, deadline)
-        at_once = _rows_at_once(manifest.dimensions)
+        at_once = rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
             rows = min(at_once, n - start)
@@ -191,7 +191,7 @@ class Operations:
             )
         noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
         each = np.empty(total, np.float32)
-        at_once = _rows_at_once(model.manifest.dimensions)
+        at_once = rows_at_once(model.manifest.dimensions)
         for start in range(0, total, at_once):
             stop = min(total, start + at_once)
             numbers = (stop - start) * model.manifest.dimensions
@@ -219,7 +219,7 @@ async def _patiently(start: int, run: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(full.retry_after)
 
 
-def _rows_at_once(row_numbers: int) -> int:
+def rows_at_once(row_numbers: int) -> int:
     """How many rows of so many numbers are drawn in one go."""
     return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // row_numbers))
 

@@ -18,7 +18,7 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, charge_answer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, body_of, parsed
 from service.http.streaming import (
@@ -28,12 +28,21 @@ from service.http.streaming import (
     sampled_pieces,
 )
 from service.inflight import MemoryShare, Reading
-from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
+from service.operations import (
+    FLOW_OPERATIONS,
+    AnswerPieces,
+    FlowOperation,
+    FlowRequest,
+    rows_at_once,
+)
 from service.server import Server
 from service.store import Model
 from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
+
+# Of a sample that is sent while it is drawn: noise, rows and body of two pieces at a time.
+COPIES_OF_PIECES = 6
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 OUTPUT_PARAMETER = {
@@ -96,8 +105,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
+            at_once = rows_at_once(model.manifest.dimensions)
+            charge_answer(share, request, model, at_once, copies=COPIES_OF_PIECES)
             asked = self.operation.pieces(self.server.operations, model, request, due)
             return await self._sampled(model, codec, stream, asked, receive, due)
+        charge_answer(share, request, model, self.server.settings.max_rows)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
