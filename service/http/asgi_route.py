@@ -16,13 +16,7 @@ from service.errors import MalformedBodyError
 from service.http import problems
 from service.http.request_body import Headers
 from service.inflight import MemoryShare
-from service.operations import FlowRequest
 from service.server import Server
-from service.store import Model
-
-# Smaller answers cost less than to count them.
-MIN_CHARGED_BYTES = 2**18
-NUMBER_BYTES = 4
 
 
 class AsgiRoute(ABC):
@@ -59,26 +53,6 @@ class AsgiRoute(ABC):
         Raises:
             ServiceError: there is none.
         """
-
-
-def charge_answer(
-    share: MemoryShare, request: FlowRequest, model: Model, max_rows: int, copies: int = 1
-) -> None:
-    """Hold the memory of an answer, before anything is made of it.
-
-    Args:
-        share: of the request.
-        request: which asks for it.
-        model: which is asked.
-        max_rows: that there are at once.
-        copies: of each number that there are at once.
-
-    Raises:
-        ServiceError: there is not so much.
-    """
-    size = copies * NUMBER_BYTES * request.answer_numbers(model.manifest.dimensions, max_rows)
-    if size > MIN_CHARGED_BYTES:
-        share.charge(size)
 
 
 def deadline(headers: Headers) -> float:

@@ -3,7 +3,7 @@
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
 from service.operations.checked_runs import CheckedRuns
-from service.operations.operations import Operations, rows_at_once
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -45,5 +45,4 @@ __all__ = [
     "number_array",
     "pack_numbers",
     "rows_and_context",
-    "rows_at_once",
 ]

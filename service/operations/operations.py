@@ -121,7 +121,7 @@ class Operations:
         seed = noise.chosen_seed(request.seed)
         latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
         context_rows = await self.runs.context_rows(model, request.context, n, deadline)
-        at_once = rows_at_once(manifest.dimensions)
+        at_once = _rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
             rows = min(at_once, n - start)
@@ -135,7 +135,8 @@ class Operations:
                 )
             return arrays
 
-        return AnswerPieces(n, seed, begun_ahead(piece, range(0, n, at_once)))
+        numbers = min(n, at_once) * (manifest.dimensions + 1)
+        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, n, at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
@@ -191,7 +192,7 @@ class Operations:
             )
         noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
         each = np.empty(total, np.float32)
-        at_once = rows_at_once(model.manifest.dimensions)
+        at_once = _rows_at_once(model.manifest.dimensions)
         for start in range(0, total, at_once):
             stop = min(total, start + at_once)
             numbers = (stop - start) * model.manifest.dimensions
@@ -219,7 +220,7 @@ async def _patiently(start: int, run: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(full.retry_after)
 
 
-def rows_at_once(row_numbers: int) -> int:
+def _rows_at_once(row_numbers: int) -> int:
     """How many rows of so many numbers are drawn in one go."""
     return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // row_numbers))
 

@@ -18,7 +18,8 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import AsgiRoute, charge_answer, deadline
+from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, body_of, parsed
 from service.http.streaming import (
@@ -33,16 +34,12 @@ from service.operations import (
     AnswerPieces,
     FlowOperation,
     FlowRequest,
-    rows_at_once,
 )
 from service.server import Server
 from service.store import Model
 from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
-
-# Of a sample that is sent while it is drawn: noise, rows and body of two pieces at a time.
-COPIES_OF_PIECES = 6
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 OUTPUT_PARAMETER = {
@@ -105,11 +102,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
-            at_once = rows_at_once(model.manifest.dimensions)
-            charge_answer(share, request, model, at_once, copies=COPIES_OF_PIECES)
             asked = self.operation.pieces(self.server.operations, model, request, due)
             return await self._sampled(model, codec, stream, asked, receive, due)
-        charge_answer(share, request, model, self.server.settings.max_rows)
+        size = request.answer_numbers(model.manifest.dimensions, self.server.settings.max_rows)
+        if room := held_answer(receive, share, size, due):
+            await unless_departed(receive, room)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
@@ -155,6 +152,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
         async with closed_on_failure(watch):
             pieces = await watch.finish(asked)
             self._count(model, pieces.rows)
+            if room := room_for_answer(receive, pieces.numbers * BYTES_PER_STREAMED_NUMBER, due):
+                await watch.finish(room)
             async with closed_on_failure(pieces.arrays):
                 arrays = await watch.finish(anext(pieces.arrays))
                 length = stream.begin(arrays, pieces.rows, pieces.seed)

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
-from service.http.asgi_route import AsgiRoute, charge_answer, deadline
+from service.http.answer_room import held_answer
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import Headers, ServerDependency, body_of, parsed
 from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
@@ -50,7 +51,10 @@ class InferRoute(AsgiRoute):
 
             inference = await parsed(self.server, share, body, parse)
             share.keep(inference.request.nbytes)
-            charge_answer(share, inference.request, model, self.server.settings.max_rows)
+            max_rows = self.server.settings.max_rows
+            size = inference.request.answer_numbers(model.manifest.dimensions, max_rows)
+            if room := held_answer(receive, share, size, due):
+                await unless_departed(receive, room)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
