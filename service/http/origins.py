@@ -76,14 +76,10 @@ class Origins:
             UnknownHostError: it is for another host.
             ForeignOriginError: it changes or computes something for a page that may not ask.
         """
-        origin: bytes | None = None
-        host = b""
-        for name, value in scope["headers"]:
-            if name == b"origin":
-                origin = value
-            elif name == b"host":
-                host = value
-        path = scope["path"]
+        origin = _field(scope, b"origin")
+        if origin is None and self._is_host is None and self._is_control_host is None:
+            return None
+        host, path = _field(scope, b"host") or b"", scope["path"]
         if self._is_host is not None and path not in HEALTH_PATHS:
             _check_host(self._is_host, host)
         if self._is_control_host is not None and path.startswith(CONTROL_PATH):
@@ -152,6 +148,15 @@ def is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _field(scope: Scope, name: bytes) -> bytes | None:
+    """The first value of a header; None where it is not there."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
 
 
 @lru_cache(256)

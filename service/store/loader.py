@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from service import bundle
 from service.bundle import BundleError, Manifest, PerCoordinate
@@ -18,6 +20,22 @@ from service.types import Float32
 
 # By how much log_prob on a device may differ from the exporter's: as much as an export may.
 SELF_TEST_NATS_PER_DIM = 1e-4
+
+# Keys of a manifest that a list of models has.
+SUMMARY = frozenset(
+    [
+        "name",
+        "version",
+        "family",
+        "event_shape",
+        "base",
+        "cost",
+        "data",
+        "held_out",
+        "columns",
+        "context",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,16 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leases", LeaseCount(self.engine.close))
+
+    @cached_property
+    def description(self) -> bytes:
+        """The manifest and the provider that runs it, as JSON; large ones take a while to write."""
+        return to_json(self.manifest.model_dump() | {"provider": self.engine.provider})
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What a list of models says of it."""
+        return self.manifest.model_dump(include=SUMMARY) | {"provider": self.engine.provider}
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:
