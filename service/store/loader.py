@@ -21,22 +21,6 @@ from service.types import Float32
 # By how much log_prob on a device may differ from the exporter's: as much as an export may.
 SELF_TEST_NATS_PER_DIM = 1e-4
 
-# Keys of a manifest that a list of models has.
-SUMMARY = frozenset(
-    [
-        "name",
-        "version",
-        "family",
-        "event_shape",
-        "base",
-        "cost",
-        "data",
-        "held_out",
-        "columns",
-        "context",
-    ]
-)
-
 
 @dataclass(frozen=True)
 class Loader:
@@ -123,7 +107,9 @@ class Model:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What a list of models says of it."""
-        return self.manifest.model_dump(include=SUMMARY) | {"provider": self.engine.provider}
+        fields = {"name", "version", "family", "event_shape", "base", "cost", "data", "held_out"}
+        fields |= {"columns", "context"}
+        return self.manifest.model_dump(include=fields) | {"provider": self.engine.provider}
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:
