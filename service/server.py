@@ -11,7 +11,7 @@ from service.errors import UnavailableError
 from service.inflight import BodyLimits, InflightBudget
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
-from service.runtime import Device, DeviceError, granted_cpus
+from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
 from service.work_threads import WorkThreads
@@ -52,8 +52,10 @@ class Server:
         self._started = False
         self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
+        device = Device.choose(settings.device)
+        self._say_threads(device.runs(settings.threads))
         loader = Loader(
-            Device.choose(settings.device),
+            device,
             lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
         )
@@ -76,6 +78,13 @@ class Server:
             settings.max_rows,
             settings.max_sample_rows,
         )
+
+    def _say_threads(self, threads: int) -> None:
+        """State in the log and the metrics how many CPUs there are, and threads of a model."""
+        cpus, reason = cpu_grant()
+        self.metrics.granted_cpus.set(cpus)
+        self.metrics.threads.set(threads)
+        log.info("CPUs: %d (%s); threads a model: %d", cpus, reason, threads)
 
     @property
     def ready(self) -> bool:
