@@ -9,7 +9,8 @@ from service.codecs.base import (
     TableRequest,
     check_output,
 )
-from service.codecs.json import PIECE_VALUES, check_json_size, write_values
+from service.codecs.json import check_json_size
+from service.codecs.json_writer import json_pieces
 from service.codecs.negotiation import choose_codec
 from service.codecs.npy import MIN_CHARGED_BYTES, converted_bytes
 from service.codecs.registry import CODECS, parse_request
@@ -19,7 +20,6 @@ __all__ = [
     "CODECS",
     "JSON_TYPE",
     "MIN_CHARGED_BYTES",
-    "PIECE_VALUES",
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
@@ -28,6 +28,6 @@ __all__ = [
     "check_output",
     "choose_codec",
     "converted_bytes",
+    "json_pieces",
     "parse_request",
-    "write_values",
 ]

@@ -1,6 +1,6 @@
 """Every metric of the service: name, kind, labels, unit and meaning, each said once.
 
-The series are made of this table, and so is the table of the service's page:
+The series are made of this table, and so is the table of `service/METRICS.md`:
 
     python -m service.metrics
 """
@@ -60,7 +60,7 @@ INFLIGHT_BYTES = MetricSpec(
     "gauge",
     (),
     "bytes",
-    "Memory of bodies, and of what they are parsed to, of --max-inflight-mib.",
+    "Memory of the requests being answered now, of --max-inflight-mib.",
 )
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
@@ -98,6 +98,13 @@ NON_FINITE = MetricSpec(
     ("model",),
     "rows",
     "Rows whose answer was not a number.",
+)
+LOG_RECORDS = MetricSpec(
+    "bijecta_log_records_total",
+    "counter",
+    ("level", "outcome"),
+    "records",
+    "Records of the log, written, or counted because one of their kind had just been.",
 )
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
@@ -161,6 +168,7 @@ METRICS = (
     QUEUE_SECONDS,
     QUEUE_ROWS,
     NON_FINITE,
+    LOG_RECORDS,
     MODEL_INFO,
     STORE_READABLE,
     LOADS,

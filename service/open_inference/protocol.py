@@ -4,16 +4,17 @@ A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors 
 back in the order in which they are named.
 """
 
-import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.codecs import PIECE_VALUES, check_json_size, write_values
+from service.codecs import check_json_size, json_pieces
 from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
@@ -124,8 +125,34 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
         outputs: arrays by name, of numbers, booleans or text.
         binary: which of them follow the JSON.
     """
+    content, tail = _described(head, outputs, binary)
+    text = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *map(tensors.to_bytes, tail)]), len(text)
+
+
+def dump_pieces(
+    head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]
+) -> tuple[int, int | None, Iterator[bytes]]:
+    """The same of a large answer, some bytes at a time.
+
+    Returns:
+        How many bytes are JSON, 0 where all are; bytes of the whole answer, None where only its end
+        tells; and its pieces.
+    """
+    content, tail = _described(head, outputs, binary)
+    if not tail:
+        return 0, None, json_pieces(content)
+    text = list(json_pieces(content))
+    length = sum(map(len, text))
+    whole = length + sum(map(tensors.byte_count, tail))
+    return length, whole, chain(text, *map(tensors.byte_pieces, tail))
+
+
+def _described(
+    head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]
+) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """The JSON of an answer, and the arrays that follow it as bytes."""
     described, tail = [], []
-    is_large = any(v.size > PIECE_VALUES and not binary[k] for k, v in outputs.items())
     for name, values in outputs.items():
         output: dict[str, Any] = {
             "name": name,
@@ -133,32 +160,12 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
             "shape": values.shape,
         }
         if binary[name]:
-            content = tensors.to_bytes(values)
-            output["parameters"] = {"binary_data_size": len(content)}
-            tail.append(content)
+            output["parameters"] = {"binary_data_size": tensors.byte_count(values)}
+            tail.append(values)
         else:
             output["data"] = tensors.to_json(values)
         described.append(output)
-    if is_large:
-        text = _in_pieces(head, described)
-    else:
-        text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return b"".join([text, *tail]), len(text)
-
-
-def _in_pieces(head: Mapping[str, Any], described: list[dict[str, Any]]) -> bytes:
-    """The JSON of an answer, which other threads need not wait for."""
-    file = io.BytesIO()
-    file.write(orjson.dumps(dict(head))[:-1] + b',"outputs":[')
-    for i, output in enumerate(described):
-        data = output.pop("data", None)
-        file.write((b"," if i else b"") + orjson.dumps(output)[:-1])
-        if data is not None:
-            file.write(b',"data":')
-            write_values(file, data)
-        file.write(b"}")
-    file.write(b"]}")
-    return file.getvalue()
+    return {**head, "outputs": described}, tail
 
 
 def _json_length(body: bytes, header: str) -> int:
