@@ -37,6 +37,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
+        "--next-version",
+        action="store_true",
+        help="make the next version, though the newest one is of another run, or of these weights",
+    )
+    export.add_argument(
         "--inverse",
         choices=["auto", "sequential", "jacobi", "ordered"],
         metavar="{auto,sequential,jacobi}",  # the former name of sequential still works

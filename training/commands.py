@@ -16,7 +16,7 @@ from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
 from training.evaluate import gaussian_score
-from training.export import InverseRequest
+from training.export import FASTEST, InverseRequest, exported_already
 from training.export import export as export_run
 from training.fit import (
     SINGLE_PROCESS,
@@ -127,18 +127,25 @@ def evaluate(arguments: Namespace) -> None:
 def export(arguments: Namespace) -> None:
     """Score a run's best weights and write them as a bundle."""
     run = Run.open(arguments.run)
-    dataset = dataset_of(run, arguments.data)
+    name = arguments.name or run.file.name
+    run.check_weights()
     try:
         method = METHODS.get(arguments.inverse, arguments.inverse)  # by its former name too
         request = InverseRequest(method, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
+    if not arguments.next_version:
+        there = exported_already(run, arguments.store, name)
+        if there is not None and request == FASTEST:
+            _print(f"{there} holds these weights already: --next-version exports them once more")
+            return
+    dataset = dataset_of(run, arguments.data)
     folder, manifest = export_run(
         run,
         dataset,
         evaluate_run(run, dataset),
         arguments.store,
-        arguments.name or run.file.name,
+        name,
         request,
         None if run.file.teacher is None else measure_fidelity(run, dataset),
     )
