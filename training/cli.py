@@ -82,12 +82,18 @@ def _handler(name: str) -> Handler:
         # threads that wait for others give their core away; read when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
+            if name == "train":
+                from training.first_look import look
+
+                arguments.looked_at = look(arguments)
             run = getattr(importlib.import_module("training.commands"), name)
         except ModuleNotFoundError as error:
             return _fail(
                 f"`bijecta {name}` needs {error.name}, which a serving install leaves out: "
                 "pip install 'bijecta[train]'"
             )
+        except (TrainingError, OSError) as error:
+            return _fail(str(error))
         try:
             run(arguments)
         except (TrainingError, OSError) as error:

@@ -7,20 +7,21 @@ the minute of the day in `power`, which is discrete.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.errors import DataError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Rows = NDArray[np.float64]
 
-Patches = TypeVar("Patches", Rows, Tensor)
+Patches = TypeVar("Patches", Rows, "Tensor")
 
 # The seed of the published shuffle and noise; it also replaces seeds that were not published.
 SEED = 42
@@ -118,6 +119,8 @@ def bsds300(path: Path) -> PublishedRows:
             and `test.npy`, patches of 64 pixels 0–255 that are prepared in the same way.
     """
     if path.is_file():
+        import h5py
+
         with h5py.File(path) as file:
             return PublishedRows(
                 *(np.asarray(file[name], np.float64) for name in PublishedRows._fields)

@@ -19,7 +19,7 @@ from service.bundle import (
     HeldOut,
     Manifest,
 )
-from training.data import Dataset, per_coordinate
+from training.data import Dataset
 from training.errors import ExportError
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
@@ -27,6 +27,7 @@ from training.export.next_version import run_sha256
 from training.export.torch_export import OPSET
 from training.export.verify import Reference, tolerances
 from training.files import write_atomically
+from training.preprocessing import per_coordinate
 from training.runs import Run
 from training.scoring import log_prob
 
