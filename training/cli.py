@@ -11,6 +11,9 @@ Handler = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
 
+# How torch says that the system gives it no memory.
+ALLOCATION = "can't allocate memory"
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the training commands: the entry point of the group `bijecta.commands`."""
@@ -78,7 +81,9 @@ def _handler(name: str) -> Handler:
 
     def handle(arguments: argparse.Namespace) -> int:
         from training.errors import TrainingError
+        from training.memory import limit_memory
 
+        limit_memory()
         # threads that wait for others give their core away; read when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
@@ -94,16 +99,29 @@ def _handler(name: str) -> Handler:
             )
         except (TrainingError, OSError) as error:
             return _fail(str(error))
+        except MemoryError as error:
+            return _fail(_too_large(error))
         try:
             run(arguments)
         except (TrainingError, OSError) as error:
             return _fail(str(error))
+        except MemoryError as error:
+            return _fail(_too_large(error))
+        except RuntimeError as error:
+            if ALLOCATION not in str(error):
+                raise
+            return _fail(_too_large(error))
         except KeyboardInterrupt:
             print("\ninterrupted: the same command continues from here", file=sys.stderr)
             return INTERRUPTED
         return 0
 
     return handle
+
+
+def _too_large(error: Exception) -> str:
+    said = " ".join(str(error).split())[:200]
+    return f"this takes more memory than the machine has{': ' if said else ''}{said}"
 
 
 def _fail(message: str) -> int:

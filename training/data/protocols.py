@@ -15,6 +15,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from training.errors import DataError
+from training.memory import check_fits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +123,8 @@ def bsds300(path: Path) -> PublishedRows:
         import h5py
 
         with h5py.File(path) as file:
+            for name in PublishedRows._fields:
+                check_fits(path, f"{name} of shape {file[name].shape}", 8 * file[name].size)
             return PublishedRows(
                 *(np.asarray(file[name], np.float64) for name in PublishedRows._fields)
             )

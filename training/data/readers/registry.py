@@ -2,13 +2,21 @@
 
 from pathlib import Path
 
-from training.config import ArchiveSource, FileSource, ImageSource, SoundSource, TableSource
+from training.config import (
+    ArchiveSource,
+    FileSource,
+    ImageSource,
+    SoundSource,
+    TableSource,
+    one_line,
+)
 from training.data.readers.arrays import read_idx, read_npy, read_npz
 from training.data.readers.base import Format, Table, abbreviated
 from training.data.readers.images import read_cifar, read_pictures, read_svhn
 from training.data.readers.sounds import read_sounds
 from training.data.readers.tables import read_csv, read_parquet
 from training.errors import DataError
+from training.memory import machine_memory
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst"))
@@ -46,8 +54,15 @@ def read(path: Path, source: FileSource) -> Table:
         table = file_format.read(path, source)
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{path} takes more memory than this machine has, {machine_memory() / 1e9:.3g} GB: "
+            f"{one_line(error)}"
+        ) from None
     except Exception as error:  # parsers of untrusted bytes fail in every way there is
-        raise DataError(f"{path} is not a readable {file_format.name}: {error}") from error
+        raise DataError(
+            f"{path} is not a readable {file_format.name}: {one_line(error)}"
+        ) from error
     if source.labels is not None and table.labels is None:
         raise DataError(
             f"{path}: no column {source.labels!r} of labels: the columns are "

@@ -21,11 +21,14 @@ from training.data.readers.csv_dialect import (
 )
 from training.data.readers.text import TextColumn, text_column
 from training.errors import DataError
+from training.memory import check_fits
 
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+BYTES_OF_A_NUMBER = 8
 
 Place = Callable[[int], str]
 
@@ -49,7 +52,24 @@ def read_csv(path: Path, source: TableSource) -> Table:
 
 def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of a Parquet file, or of all those of a folder, sorted by name."""
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        _check_parquet(file)
     return arrow_table(pyarrow.parquet.read_table(path), path, source)
+
+
+def _check_parquet(path: Path) -> None:
+    """Compare what a file says that it holds with memory: values, and their uncompressed bytes.
+
+    A column of one value a billion times is a few bytes in the file.
+    """
+    metadata = pyarrow.parquet.read_metadata(path)
+    values = size = 0
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        size += group.total_byte_size
+        values += sum(group.column(j).num_values for j in range(group.num_columns))
+    holds = f"{metadata.num_rows} rows of {metadata.num_columns} columns"
+    check_fits(path, holds, max(size, values * BYTES_OF_A_NUMBER))
 
 
 def arrow_table(
