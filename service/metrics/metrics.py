@@ -69,14 +69,19 @@ class Metrics:
         self.run_seconds = self._histogram(series.RUN_SECONDS)
         self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self._log_records = self._counter(series.LOG_RECORDS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
         self.store_readable = self._gauge(series.STORE_READABLE)
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)
+        self.granted_cpus = self._gauge(series.GRANTED_CPUS)
+        self.threads = self._gauge(series.THREADS)
         self.connections = ConnectionMetrics(
-            self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
+            self._gauge(series.CONNECTIONS),
+            self._counter(series.CONNECTIONS_CLOSED),
+            self._gauge(series.UNSENT_BYTES),
         )
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
@@ -129,6 +134,10 @@ class Metrics:
         """An answer of that many rows."""
         self.rows.labels(endpoint, model).observe(rows)
 
+    def logged(self, level: str, written: bool) -> None:
+        """A record of the log, which was written, or counted as one of a kind that had been."""
+        self._log_records.labels(level.lower(), "written" if written else "counted").inc()
+
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
@@ -151,17 +160,20 @@ class ConnectionMetrics:
     Args:
         open_now: how many there are.
         closed: how many were closed, by reason.
+        unsent: bytes of answers.
     """
 
-    def __init__(self, open_now: Gauge, closed: Counter) -> None:
+    def __init__(self, open_now: Gauge, closed: Counter, unsent: Gauge) -> None:
+        self._unsent = unsent
         self._open_now = open_now
         self._closed = closed
         for reason in CLOSE_REASONS:
             closed.labels(reason)
 
-    def watch(self, count: Callable[[], int]) -> None:
-        """Have open connections counted by a function."""
+    def watch(self, count: Callable[[], int], unsent: Callable[[], int]) -> None:
+        """Have functions count open connections and the bytes of answers that were not taken."""
         self._open_now.set_function(count)
+        self._unsent.set_function(unsent)
 
     def closed(self, reason: str) -> None:
         """A connection was closed by the server.

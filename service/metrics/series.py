@@ -99,6 +99,13 @@ NON_FINITE = MetricSpec(
     "rows",
     "Rows whose answer was not a number.",
 )
+LOG_RECORDS = MetricSpec(
+    "bijecta_log_records_total",
+    "counter",
+    ("level", "outcome"),
+    "records",
+    "Records of the log, written, or counted because one of their kind had just been.",
+)
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
     "gauge",
@@ -121,6 +128,16 @@ LOADS = MetricSpec(
     "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
     "slow.",
 )
+GRANTED_CPUS = MetricSpec(
+    "bijecta_granted_cpus", "gauge", (), "CPUs", "CPUs that the machine or container grants."
+)
+THREADS = MetricSpec(
+    "bijecta_threads",
+    "gauge",
+    (),
+    "threads",
+    "CPU threads of a model that has no setting of its own.",
+)
 CONNECTIONS = MetricSpec(
     "bijecta_connections", "gauge", (), "connections", "Connections that are open."
 )
@@ -130,6 +147,13 @@ CONNECTIONS_CLOSED = MetricSpec(
     ("reason",),
     "connections",
     "Connections closed by the server because of a limit, or refused.",
+)
+UNSENT_BYTES = MetricSpec(
+    "bijecta_unsent_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "What large answers hold until their callers have taken them.",
 )
 
 METRICS = (
@@ -144,9 +168,13 @@ METRICS = (
     QUEUE_SECONDS,
     QUEUE_ROWS,
     NON_FINITE,
+    LOG_RECORDS,
     MODEL_INFO,
     STORE_READABLE,
     LOADS,
+    GRANTED_CPUS,
+    THREADS,
     CONNECTIONS,
     CONNECTIONS_CLOSED,
+    UNSENT_BYTES,
 )

@@ -35,7 +35,7 @@ from service.work_threads import WorkThreads
 
 # Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
 ROWS_AT_ONCE = 4096
-NUMBERS_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**20
 
 T = TypeVar("T")
 
@@ -135,7 +135,8 @@ class Operations:
                 )
             return arrays
 
-        return AnswerPieces(n, seed, begun_ahead(piece, range(0, n, at_once)))
+        numbers = min(n, at_once) * (manifest.dimensions + 1)
+        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, n, at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
