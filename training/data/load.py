@@ -106,6 +106,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     if len(table.rows) < 10 or not (modelled or table.texts):
         raise DataError(
             f"expected at least 10 rows of 1 column, got {len(table.rows)} × {len(modelled)}"
+            + "; each line or first axis is one row: transpose it?" * (len(modelled) >= 10)
         )
     pixels = _are_pixels(source, table)
     smooth = source.noise > 0

@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -55,6 +56,12 @@ def read_parquet(path: Path, source: TableSource) -> Table:
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         _check_parquet(file)
     return arrow_table(pyarrow.parquet.read_table(path), path, source)
+
+
+def read_feather(path: Path, source: TableSource) -> Table:
+    """The columns of an Arrow file, which Feather of version 2 is."""
+    check_fits(path, "an Arrow table", path.stat().st_size)
+    return arrow_table(pyarrow.feather.read_table(path, memory_map=False), path, source)
 
 
 def _check_parquet(path: Path) -> None:
@@ -157,8 +164,12 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _first_lines(path: Path, sample: bytes) -> list[str]:
+    if sample[:2] == b"\x1f\x8b":
+        raise DataError(f"{path} is compressed with gzip: name it {path.name}.gz")
     if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path} is UTF-16: save it as UTF-8")
+    if b"\0" in sample[:100]:
+        raise DataError(f"{path} is UTF-16 without a mark, or no text: save it as UTF-8")
     try:
         # the sample may end within a character
         text = sample.decode("utf-8-sig", "strict" if len(sample) < SAMPLED_BYTES else "ignore")
