@@ -20,10 +20,18 @@ class Answer:
 
 
 class AnswerPieces(NamedTuple):
-    """An answer of so many rows, some of them at a time, and the seed of its noise."""
+    """An answer of so many rows, some of them at a time, and the seed of its noise.
+
+    Args:
+        rows: in all.
+        seed: of the noise.
+        numbers: of the largest piece.
+        arrays: the pieces in turn.
+    """
 
     rows: int
     seed: int
+    numbers: int
     arrays: AsyncGenerator[Arrays, None]
 
 

@@ -135,7 +135,8 @@ class Operations:
                 )
             return arrays
 
-        return AnswerPieces(n, seed, begun_ahead(piece, range(0, n, at_once)))
+        numbers = min(n, at_once) * (manifest.dimensions + 1)
+        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, n, at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float

@@ -137,7 +137,8 @@ def test_no_turn_of_a_path_or_of_noise_is_longer_than_a_block(watch: Watch) -> N
         asyncio.run(watch.ask(name, 8 * BLOCK_NUMBERS // 64))
     made = [numbers for _, numbers in watch.diary.entries]
     assert max(made) == 8 * BLOCK_NUMBERS  # the check of the whole answer
-    interpolated = interpolation.LatentPath(*np.eye(2, 64, dtype=np.float32), 10**5, "linear")
+    start, end = np.eye(2, 64, dtype=np.float32)
+    interpolated = interpolation.LatentPath(start, end, 10**5, "linear")
     blocks: list[tuple[int, int]] = []
 
     async def work() -> None:
