@@ -1,15 +1,15 @@
 """JSON bodies and answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 import pydantic_core
-from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.codecs.json_writer import json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
 from service.inflight import Reading
@@ -17,6 +17,10 @@ from service.operations import Answer, count_booleans, described_value, number_a
 
 # What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
 UNCOUNTED_BYTES = 2**18
+
+# Of the values in JSON, a part that may have keys: each costs four times as much, and a request has
+# a few.
+MAX_KEYS_SHARE = 8
 
 # Of what Python holds for a value: an object, its entry in the list, and arrays made of it.
 BYTES_PER_VALUE = 100
@@ -43,11 +47,13 @@ class JsonCodec(Codec):
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """An object with model, version, the arrays and, where one was used, the seed."""
-        content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
-        content |= all_or_picked(answer.arrays, output)
-        if answer.seed is not None:
-            content["seed"] = answer.seed
-        return write_object(content)
+        return write_object(_content(manifest, answer, output))
+
+    def pieces(
+        self, manifest: Manifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same bytes; how many, only their end tells."""
+        return None, json_pieces(_content(manifest, answer, output))
 
     def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
         """None: the body says it all."""
@@ -81,6 +87,12 @@ def check_json_size(body: bytes, length: int, reading: Reading) -> None:
             f"a request may have {limits.json_values} values in JSON, this one has {values} commas "
             "and brackets: send numbers as npy, Arrow or binary tensors"
         )
+    keys = body.count(b":", 0, length)
+    if keys > limits.json_values // MAX_KEYS_SHARE:
+        raise TooLargeError(
+            f"a request may have {limits.json_values // MAX_KEYS_SHARE} keys in JSON, this one has "
+            f"{keys} colons"
+        )
     # a character beyond ASCII makes each of its string take up to four bytes
     reading.share.charge(BYTES_PER_VALUE * values + length * (1 if body.isascii() else 4))
 
@@ -107,19 +119,17 @@ def read_object(body: bytes) -> dict[str, Any]:
 def write_object(content: Mapping[str, Any]) -> bytes:
     """JSON in which each float has its shortest exact digits, and is null if it is not finite."""
     return orjson.dumps(
-        {k: _writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
+        {k: writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
 
 
-def _writable(array: NDArray[Any]) -> NDArray[Any] | list[Any]:
-    """An array as orjson takes it."""
-    if array.dtype.kind in "UT":
-        texts: list[Any] = array.tolist()
-        return texts
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return np.ascontiguousarray(array)
+def _content(manifest: Manifest, answer: Answer, output: str | None) -> dict[str, Any]:
+    content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+    content |= all_or_picked(answer.arrays, output)
+    if answer.seed is not None:
+        content["seed"] = answer.seed
+    return content
 
 
 def _parse_slowly(body: bytes) -> Any:
