@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from functools import partial
@@ -67,23 +68,35 @@ def _absent(_: argparse.Namespace) -> int:
 
 def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> int:
     from service.http import Process
+    from service.log import Log
     from service.runtime import DeviceError
     from service.server import Server
     from service.settings import SettingsError, load
+    from service.store import end_loads
 
     # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        server = Server(load(flags, arguments))
+        settings = load(flags, arguments)
+        log = Log(settings.log_repeat_seconds)
+        log.install()
+        server = Server(settings, log)
     except (SettingsError, DeviceError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
     Process(server).run()
+    log.say_counts(at_end=True)
+    code = 0
     if server.failure is not None:
         print(f"bijecta: {server.failure}", file=sys.stderr)
-        return 1
-    return 0
+        code = 1
+    if not end_loads():
+        # onnxruntime would abort the process, and the exit code would be none of ours
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.bundle import Manifest
+from service.codecs.rows import row_slices
 from service.errors import (
     MOST_NAMED,
     InvalidInputError,
@@ -87,7 +89,7 @@ class AnswerStream(ABC):
     """Writes one answer that comes a piece at a time, each piece some rows of every array."""
 
     @abstractmethod
-    def begin(self, first: Arrays, rows: int, seed: int) -> int | None:
+    def begin(self, first: Arrays, rows: int, seed: int | None) -> int | None:
         """Prepare for pieces like the first; to be called once, before `piece`.
 
         Args:
@@ -168,6 +170,25 @@ class Codec(ABC):
             InvalidInputError: there is no array of the name picked.
             NotAcceptableError: this type cannot hold these arrays.
         """
+
+    def pieces(
+        self, manifest: Manifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same body of a large answer, some rows at a time, as nobody must wait for all.
+
+        Returns:
+            Bytes of the whole body, None where only its end tells; and its pieces, of which each
+            is made when it is asked for. The first raises what `dump` does.
+        """
+        stream = self.stream(manifest, output)
+        is_text = any(array.dtype.kind in "UT" for array in answer.arrays.values())
+        if stream is None or is_text:
+            return None, (self.dump(manifest, answer, output) for _ in range(1))
+        check_output(output, answer.arrays)
+        rows = len(next(iter(answer.arrays.values())))
+        length = stream.begin(answer.arrays, rows, answer.seed)
+        each = (stream.piece(part) for part in row_slices(answer.arrays))
+        return length, chain(each, (stream.end() for _ in range(1)))
 
     def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
         """What the body of an answer has no room for, as headers; None where it says it all."""

@@ -98,7 +98,7 @@ class NpyStream(AnswerStream):
         self._output = output
         self._header = b""
 
-    def begin(self, first: Arrays, rows: int, seed: int) -> int | None:
+    def begin(self, first: Arrays, rows: int, seed: int | None) -> int | None:
         """Make the header; its array is as long as it says."""
         array = first_or_picked(first, self._output)
         if array.dtype.kind in "UT":

@@ -37,6 +37,15 @@ class FlowRequest(BaseModel):
         """Bytes of its arrays."""
         return sum([v.nbytes for v in self.__dict__.values() if isinstance(v, np.ndarray)])
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """Numbers of its answer, about; whatever it asks for, no more than of so many rows.
+
+        Args:
+            row_numbers: of a row of the model.
+            max_rows: of an answer.
+        """
+        return 0
+
 
 class LogProbRequest(FlowRequest):
     """Rows to score."""
@@ -51,6 +60,10 @@ class LogProbRequest(FlowRequest):
     ] = None
     seed: Seed | None = None
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """One for each row and for each of its copies, and what each row becomes on the way."""
+        return self.x.size + (max_rows if self.dequantize else 0)
+
 
 class EncodeRequest(FlowRequest):
     """Rows to encode."""
@@ -60,6 +73,10 @@ class EncodeRequest(FlowRequest):
 
     x: Annotated[Array, Field(description="N × event shape")]
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the rows, and one for each."""
+        return 2 * self.x.size
+
 
 class DecodeRequest(FlowRequest):
     """Latents to decode."""
@@ -68,6 +85,10 @@ class DecodeRequest(FlowRequest):
     outputs = ("x", "log_prob")
 
     z: Annotated[Array, Field(description="N × latent shape")]
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the latents, and one for each."""
+        return 2 * self.z.size
 
 
 class SampleRequest(FlowRequest):
@@ -94,6 +115,10 @@ class SampleRequest(FlowRequest):
         bool, Field(description="round integer columns; log_prob is that of the unrounded row")
     ] = False
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row and its log-density, n times."""
+        return min(self.n, max_rows) * (row_numbers + 1)
+
 
 class InterpolateRequest(FlowRequest):
     """Two rows, and the path between their latents."""
@@ -105,3 +130,7 @@ class InterpolateRequest(FlowRequest):
     end: Annotated[Array, Field(description="event shape")]
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row, its latent and its log-density for each step."""
+        return min(self.steps, max_rows) * (2 * row_numbers + 1)
