@@ -17,6 +17,11 @@ MIN_DISTINCT_SHARE = 0.01
 # A value in a larger share of the rows than this is no draw from a density.
 MAX_SHARE_OF_ONE_VALUE = 0.2
 
+# A value that so many rows share, and that lies farther from all others than those from each other
+# (times this), stands for something else: a sensor that was off, or no answer.
+MIN_ROWS_OF_A_MARKER = 3
+MARKER_DISTANCE = 2.0
+
 # Above it float32 has less than two binary digits for noise of half a step.
 MAX_INTEGER = 2**22
 
@@ -109,7 +114,7 @@ def _of_whole_numbers(
     if high - low == len(values) - 1 and len(np.unique(values)) == len(values):
         text = f"column {name!r} numbers the rows, from {low:g} to {high:g}"
         return Problem(name, "index", text)
-    return None
+    return _marker_problem(values, name, *np.unique(values, return_counts=True))
 
 
 def _of_numbers(
@@ -135,6 +140,8 @@ def _of_numbers(
             f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
             "rows: a density has no bound at a value of such weight",
         )
+    if problem := _marker_problem(values, name, distinct, counts):
+        return problem
     kept = len(np.unique(distinct.astype(np.float32)))
     if kept < MIN_SHARE_KEPT_IN_FLOAT32 * len(distinct):
         return Problem(
@@ -144,6 +151,36 @@ def _of_numbers(
             f"only {kept} apart (they lie between {distinct[0]:g} and {distinct[-1]:g})",
             "subtract an offset",
         )
+    return None
+
+
+def _marker_problem(
+    values: NDArray[np.float64],
+    name: str,
+    distinct: NDArray[np.float64],
+    counts: NDArray[np.intp],
+) -> Problem | None:
+    marker = _marker(distinct, counts)
+    if marker is None:
+        return None
+    return Problem(
+        name,
+        "marker",
+        f"column {name!r} is {marker[0]:g} in {marker[1]} of {len(values)} rows, far from all "
+        "other values: it seems to stand for a missing value",
+        "leave such rows out",
+    )
+
+
+def _marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, int] | None:
+    """The smallest or largest value, where it is one such as −999, and how many rows have it."""
+    if len(distinct) < MIN_DISTINCT_VALUES:
+        return None
+    for edge, others in ((0, distinct[1:]), (-1, distinct[:-1])):
+        distance = float(np.abs(others - distinct[edge]).min())
+        spread = float(others[-1] - others[0])
+        if counts[edge] >= MIN_ROWS_OF_A_MARKER and distance > MARKER_DISTANCE * spread:
+            return float(distinct[edge]), int(counts[edge])
     return None
 
 
