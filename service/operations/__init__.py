@@ -1,7 +1,8 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
+from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
-from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,

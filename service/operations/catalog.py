@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from service.operations.operations import Answer, AnswerPieces, Operations
+from service.operations.answer import Answer, AnswerPieces
+from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,

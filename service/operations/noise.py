@@ -59,7 +59,7 @@ def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) ->
     """Noisy copies of rows, copies × N × event shape: U(−½, ½) on integer columns."""
     assert manifest.dequantization is not None
     generator = np.random.Generator(np.random.Philox(seed))
-    flat = np.repeat(rows.reshape(1, len(rows), -1), copies, axis=0)
+    flat = np.repeat(rows.reshape(1, len(rows), manifest.dimensions), copies, axis=0)
     chosen = manifest.dequantization.index
     flat[..., chosen] += generator.uniform(-0.5, 0.5, flat[..., chosen].shape).astype(np.float32)
     return flat.reshape(copies, *rows.shape)
@@ -72,7 +72,7 @@ def quantized(manifest: Manifest, rows: Float32) -> Float32:
         np.asarray(edge, np.float32)
         for edge in (manifest.dequantization.low, manifest.dequantization.high)
     )
-    flat = rows.reshape(len(rows), -1).copy()
+    flat = rows.reshape(len(rows), manifest.dimensions).copy()
     chosen = manifest.dequantization.index
     flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high) + 0.0  # no −0
     return flat.reshape(rows.shape)

@@ -2,13 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import (
     InvalidInputError,
@@ -17,7 +15,8 @@ from service.errors import (
     TooLargeError,
 )
 from service.metrics import Metrics
-from service.operations import context, interpolation, noise
+from service.operations import answer, context, interpolation, noise, support
+from service.operations.answer import Answer, AnswerPieces
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -25,33 +24,16 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
+from service.operations.row_faults import Fault, RowFaults
 from service.store import Model
 from service.types import Arrays, Float32
 
 ENCODED = ("z", "log_prob")
+DECODED = ("x", "log_prob")
 
 SAMPLES_AT_ONCE = 4096
 # Numbers whose drawing would keep the event loop for more than a moment.
 NOISE_WORTH_A_THREAD = 2**15
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Arrays by name, the question's own first, and the seed where one was used.
-
-    The arrays are of numbers, booleans or text, with a row for each row of the question.
-    """
-
-    arrays: Arrays
-    seed: int | None = None
-
-
-class AnswerPieces(NamedTuple):
-    """An answer of so many rows, some of them at a time, and the seed of its noise."""
-
-    rows: int
-    seed: int
-    arrays: AsyncGenerator[Arrays, None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +42,8 @@ class Operations:
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
     `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
-    many of them, and `NonFiniteOutputError` for a row whose answer is not a number.
+    many of them, and `NonFiniteOutputError` for rows whose answer is not a number. No rows have an
+    answer too, of none.
     """
 
     max_rows: int
@@ -69,48 +52,54 @@ class Operations:
 
     async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
         """Log-density of each row in nats; −inf outside a bounded support."""
-        x, copies = request.x, request.dequantize
-        self._check_rows(x, model.event_shape, "x")
-        context_rows = context.rows(model.manifest, request.context, len(x))
-        if copies is None:
-            if request.seed is not None:
-                raise InvalidInputError(
-                    "a seed without dequantize has no use: nothing here is random"
+        copies = request.dequantize
+        x = self._checked(request.x, model.event_shape, "x")
+        faults = RowFaults(len(x), request.partial)
+        context_rows = context.rows(model.manifest, request.context, faults)
+        seed = None
+        noisy = x[None]
+        if copies is not None:
+            if model.manifest.dequantization is None:
+                raise InvalidInputError("dequantize: this model's columns are not whole numbers")
+            if copies * len(x) > self.max_rows:
+                raise TooLargeError(
+                    f"{copies} copies of {len(x)} rows are more than the {self.max_rows} allowed"
                 )
-            log_prob = await self._log_prob(model, x, context_rows, deadline)
-            return Answer(_scores(model, log_prob))
-        if model.manifest.dequantization is None:
-            raise InvalidInputError("dequantize: this model's columns are not whole numbers")
-        if copies * len(x) > self.max_rows:
-            raise TooLargeError(
-                f"{copies} copies of {len(x)} rows are more than the {self.max_rows} allowed"
-            )
-        seed = noise.chosen_seed(request.seed)
-        noisy = noise.dequantization(model.manifest, x, copies, seed)
-        repeated = None if context_rows is None else np.tile(context_rows, (copies, 1))
-        flat = noisy.reshape(-1, *model.event_shape)
-        log_prob = await self._log_prob(model, flat, repeated, deadline, copies)
-        each = log_prob.reshape(copies, -1).astype(np.float64)
-        mean = np.logaddexp.reduce(each, axis=0) - math.log(copies)
-        return Answer(_scores(model, mean.astype(np.float32)), seed)
+            seed = noise.chosen_seed(request.seed)
+            noisy = noise.dequantization(model.manifest, x, copies, seed)
+        elif request.seed is not None:
+            raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
+        each = await self._log_prob(model, noisy, context_rows, faults, deadline)
+        if copies is None:
+            log_prob = each[0]
+        else:
+            mean = np.logaddexp.reduce(each.astype(np.float64), axis=0) - math.log(copies)
+            log_prob = mean.astype(np.float32)
+        arrays = faults.whole(answer.scores(model, log_prob))
+        outside = answer.outside_support(model, arrays["log_prob"])
+        return Answer(arrays, seed, outside | faults.remarks())
 
     async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:
         """Latents and log-density of each row."""
-        x = request.x
-        self._check_rows(x, model.event_shape, "x")
-        context_rows = context.rows(model.manifest, request.context, len(x))
-        _check_inside(x, model, "x")
-        encoded = await model.engine.encode(x, context_rows, ENCODED, deadline)
-        _check_has_density(encoded["z"], model, "x")
-        self._check_finite(model, *encoded.values())
-        return Answer(encoded)
+        x = self._checked(request.x, model.event_shape, "x")
+        faults = RowFaults(len(x), request.partial)
+        context_rows = context.rows(model.manifest, request.context, faults)
+        support.check_inside(x, model, "x", faults)
+        faults.keep_sound()
+        encoded = await self._encoded(model, x, context_rows, faults, deadline)
+        support.check_has_density(encoded["z"], model, "x", faults)
+        self._check_finite(model, faults, *encoded.values())
+        return Answer(faults.whole(encoded), remarks=faults.remarks())
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
-        self._check_rows(request.z, model.latent_shape, "z")
-        context_rows = context.rows(model.manifest, request.context, len(request.z))
-        _check_has_density(request.z, model, "z")
-        return Answer(await self._decode(model, request.z, context_rows, deadline))
+        z = self._checked(request.z, model.latent_shape, "z")
+        faults = RowFaults(len(z), request.partial)
+        context_rows = context.rows(model.manifest, request.context, faults)
+        support.check_has_density(z, model, "z", faults)
+        faults.keep_sound()
+        decoded = await self._decoded(model, z, context_rows, faults, deadline)
+        return Answer(faults.whole(decoded), remarks=faults.remarks())
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
@@ -129,7 +118,8 @@ class Operations:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
         latents = noise.Latents(model.manifest, seed, request.temperature, request.truncation)
-        context_rows = context.rows(model.manifest, request.context, request.n)
+        none_faulty = RowFaults(request.n)
+        context_rows = context.rows(model.manifest, request.context, none_faulty)
 
         async def piece(start: int) -> Arrays:
             rows = min(SAMPLES_AT_ONCE, request.n - start)
@@ -139,7 +129,7 @@ class Operations:
             part = None if context_rows is None else context_rows[start : start + rows]
             while True:
                 try:
-                    arrays = await self._decode(model, z, part, deadline)
+                    arrays = await self._decoded(model, z, part, RowFaults(rows), deadline)
                     break
                 except OverloadedError as full:
                     if start == 0:
@@ -149,7 +139,7 @@ class Operations:
                 arrays["x"] = noise.quantized(model.manifest, arrays["x"])
             return arrays
 
-        arrays = _ahead(piece, range(0, request.n, SAMPLES_AT_ONCE))
+        arrays = answer.ahead(piece, range(0, max(request.n, 1), SAMPLES_AT_ONCE))
         return AnswerPieces(request.n, seed, arrays)
 
     async def interpolate(
@@ -163,25 +153,30 @@ class Operations:
                 raise InvalidInputError(
                     f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
                 )
-            _check_inside(row[None], model, name)
+            support.check_inside(row[None], model, name, RowFaults(1))
         if request.path != "linear" and not model.manifest.base_density.spherical:
             raise InvalidInputError(
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
-        context_rows = context.rows(model.manifest, request.context, 1)  # of the whole path
+        context_rows = context.rows(model.manifest, request.context, RowFaults(1))
         both, all_steps = (
             None if context_rows is None else context_rows.repeat(k, 0) for k in (2, request.steps)
         )
-        x = np.stack([request.start, request.end])
-        ends = await model.engine.encode(x, both, ENCODED, deadline)
-        _check_has_density(ends["z"], model, "start and end")
-        self._check_finite(model, *ends.values())
+        x, ends_faults = np.stack([request.start, request.end]), RowFaults(2)
+        ends = await self._encoded(model, x, both, ends_faults, deadline)
+        support.check_has_density(ends["z"], model, "start and end", ends_faults)
+        self._check_finite(model, ends_faults, *ends.values())
         z = interpolation.path(ends["z"][0], ends["z"][1], request.steps, request.path)
-        return Answer(await self._decode(model, z, all_steps, deadline) | {"z": z})
+        faults = RowFaults(request.steps, request.partial)
+        decoded = await self._decoded(model, z, all_steps, faults, deadline)
+        return Answer(faults.whole(decoded | {"z": z}), remarks=faults.remarks())
 
-    def _check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
-        if rows.shape[1:] != shape or len(rows) == 0:
+    def _checked(self, rows: Float32, shape: tuple[int, ...], name: str) -> Float32:
+        """Rows of a shape; of none, JSON has lost the shape."""
+        if rows.shape == (0,):
+            return rows.reshape(0, *shape)
+        if rows.shape[1:] != shape:
             expected = " × ".join(["N", *map(str, shape)])
             hint = f"; a single row is written [{name}]" if rows.shape == shape else ""
             raise InvalidInputError(
@@ -191,113 +186,91 @@ class Operations:
             raise TooLargeError(
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
             )
+        return rows
 
     async def _log_prob(
         self,
         model: Model,
         x: Float32,
         context_rows: Float32 | None,
+        faults: RowFaults,
         deadline: float,
-        copies: int = 1,
     ) -> Float32:
-        """log_prob of rows, some of which may have no density; each may be there in copies."""
+        """log_prob of copies × N × event shape, some of which may have no density: copies × N."""
+        faults.keep_sound()
+        copies = len(x)
+        flat = faults.kept(x, axis=1).reshape(-1, *model.event_shape)
+        repeated = None if context_rows is None else faults.kept(context_rows)
+        if repeated is not None and copies > 1:
+            repeated = np.tile(repeated, (copies, 1))
         boxed = model.manifest.base_box is not None
-        outputs = ENCODED if boxed else ("log_prob",)
-        encoded = await model.engine.encode(x, context_rows, outputs, deadline)
+        names = ENCODED if boxed else ("log_prob",)
+        encoded = await self._run(model, "encode", flat, repeated, names, deadline)
         log_prob: Float32 = encoded["log_prob"]
         if boxed or model.support is not None:
-            beyond = _outside(x, model).reshape(len(x), -1).any(1)
+            beyond = support.is_marked(support.outside(flat, model))
             if boxed:
-                beyond |= _beyond_base(encoded["z"], model).reshape(len(x), -1).any(1)
-            self._check_finite(model, np.where(beyond, 0, log_prob).reshape(copies, -1).T)
-            return np.where(beyond, np.float32(-np.inf), log_prob)
-        self._check_finite(model, log_prob.reshape(copies, -1).T)
-        return log_prob
+                beyond |= support.is_marked(support.beyond_base(encoded["z"], model))
+            each = np.where(beyond, 0, log_prob).reshape(copies, -1)
+            log_prob = np.where(beyond, np.float32(-np.inf), log_prob)
+            self._check_finite(model, faults, each.T)
+            return log_prob.reshape(copies, -1)
+        each = log_prob.reshape(copies, -1)
+        self._check_finite(model, faults, each.T)
+        return each
 
-    async def _decode(
-        self, model: Model, z: Float32, context_rows: Float32 | None, deadline: float
+    async def _encoded(
+        self,
+        model: Model,
+        x: Float32,
+        context_rows: Float32 | None,
+        faults: RowFaults,
+        deadline: float,
     ) -> dict[str, Float32]:
-        decoded = await model.engine.decode(z, context_rows, ("x", "log_prob"), deadline)
-        self._check_finite(model, *decoded.values())
+        """Latents and log_prob of the rows that are kept; they may not be finite."""
+        part = None if context_rows is None else faults.kept(context_rows)
+        return await self._run(model, "encode", faults.kept(x), part, ENCODED, deadline)
+
+    async def _decoded(
+        self,
+        model: Model,
+        z: Float32,
+        context_rows: Float32 | None,
+        faults: RowFaults,
+        deadline: float,
+    ) -> dict[str, Float32]:
+        """Data and log_prob of the latents that are kept."""
+        part = None if context_rows is None else faults.kept(context_rows)
+        decoded = await self._run(model, "decode", faults.kept(z), part, DECODED, deadline)
+        self._check_finite(model, faults, *decoded.values())
         return decoded
 
-    def _check_finite(self, model: Model, *outputs: Float32) -> None:
+    async def _run(
+        self,
+        model: Model,
+        graph: Literal["encode", "decode"],
+        rows: Float32,
+        context_rows: Float32 | None,
+        names: tuple[str, ...],
+        deadline: float,
+    ) -> dict[str, Float32]:
+        """The outputs of a graph; of no rows, without running it."""
+        if len(rows) == 0:
+            shapes = {"x": model.event_shape, "z": model.latent_shape, "log_prob": ()}
+            return {name: np.empty((0, *shapes[name]), np.float32) for name in names}
+        run = model.engine.encode if graph == "encode" else model.engine.decode
+        return await run(rows, context_rows, names, deadline)
+
+    def _check_finite(self, model: Model, faults: RowFaults, *outputs: Float32) -> None:
+        """Find rows of which an output is not finite."""
         if all(np.isfinite(output).all() for output in outputs):
             return
         bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
-        rows = np.flatnonzero(np.logical_or.reduce(bad))
-        self.metrics.non_finite.labels(model.manifest.name).inc(len(rows))
-        raise NonFiniteOutputError(
-            f"row {rows[0]} has no finite answer: it lies too far from anything this model has "
-            f"seen ({len(rows)} such rows)",
-            row=int(rows[0]),
-        )
+        faulty = np.logical_or.reduce(bad)
+        self.metrics.non_finite.labels(model.manifest.name).inc(int(faulty.sum()))
+        faults.check(faulty, NonFiniteOutputError, _too_far)
 
 
-async def _ahead(
-    piece: Callable[[int], Awaitable[Arrays]], starts: Sequence[int]
-) -> AsyncGenerator[Arrays, None]:
-    """Pieces in turn, each begun while the one before it is being used."""
-    following = asyncio.ensure_future(piece(starts[0]))
-    try:
-        for start in starts[1:]:
-            current = await following
-            following = asyncio.ensure_future(piece(start))
-            yield current
-        yield await following
-    finally:
-        following.cancel()
-
-
-def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which values lie outside the support: N × event shape."""
-    if model.support is None:
-        return np.zeros(x.shape, dtype=bool)
-    low, high = model.support
-    return (x <= low) | (x >= high)
-
-
-def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which latents lie outside the box of a uniform base: N × latent shape."""
-    if model.manifest.base_box is None:
-        return np.zeros(z.shape, dtype=bool)
-    low, high = map(np.float32, model.manifest.base_box)
-    beyond: NDArray[np.bool_] = (z < low) | (z > high)
-    return beyond
-
-
-def _check_has_density(z: Float32, model: Model, name: str) -> None:
-    """Refuse rows whose latents lie outside the base's box: they have no density."""
-    beyond = np.argwhere(_beyond_base(z, model))
-    if len(beyond):
-        row = int(beyond[0][0])
-        low, high = model.manifest.base_box or (-math.inf, math.inf)
-        raise InvalidInputError(
-            f"{name}: row {row} has no density: its latent holds {z[tuple(beyond[0])]}, outside "
-            f"the model's {model.manifest.base} base, {low:g} to {high:g}",
-            row=row,
-        )
-
-
-def _check_inside(x: Float32, model: Model, name: str) -> None:
-    """Refuse rows outside the support: they have no latents."""
-    outside = np.argwhere(_outside(x, model))
-    if len(outside):
-        row, *place = (int(i) for i in outside[0])
-        low, high = (float(edge[tuple(place)]) for edge in model.support or ())
-        column = place[0] if len(place) == 1 else place
-        raise InvalidInputError(
-            f"{name}: row {row}, column {column} is {x[tuple(outside[0])]}, outside the model's "
-            f"support: more than {low:g} and less than {high:g}",
-            row=row,
-            column=column,
-            bounds=[low, high],
-        )
-
-
-def _scores(model: Model, log_prob: Float32) -> dict[str, Float32]:
-    arrays = {"log_prob": log_prob}
-    if model.manifest.has_bits_per_dim:
-        bits = -log_prob.astype(np.float64) / (model.manifest.dimensions * math.log(2))
-        arrays["bits_per_dim"] = bits.astype(np.float32)
-    return arrays
+def _too_far(_: int, row: int) -> Fault:
+    seen = "it lies too far from anything this model has seen"
+    return Fault(f"row {row} has no finite answer: {seen}", {})

@@ -8,6 +8,13 @@ from service.operations.values import Array, ContextArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
 Path = Literal["linear", "normalized", "geodesic"]
+Partial = Annotated[
+    bool,
+    Field(
+        description="answer the other rows where some have no answer: those are null (NaN in "
+        "binary formats) and listed under `errors`"
+    ),
+]
 
 
 class FlowRequest(BaseModel):
@@ -44,6 +51,7 @@ class LogProbRequest(FlowRequest):
         Field(ge=1, description="answer the log of the mean density over so many noisy copies"),
     ] = None
     seed: Seed | None = None
+    partial: Partial = False
 
 
 class EncodeRequest(FlowRequest):
@@ -53,6 +61,7 @@ class EncodeRequest(FlowRequest):
     outputs: ClassVar[tuple[str, ...]] = ("z", "log_prob")
 
     x: Annotated[Array, Field(description="N × event shape")]
+    partial: Partial = False
 
 
 class DecodeRequest(FlowRequest):
@@ -62,6 +71,7 @@ class DecodeRequest(FlowRequest):
     outputs = ("x", "log_prob")
 
     z: Annotated[Array, Field(description="N × latent shape")]
+    partial: Partial = False
 
 
 class SampleRequest(FlowRequest):
@@ -70,7 +80,7 @@ class SampleRequest(FlowRequest):
     npy_fields = ("context",)
     outputs = ("x", "log_prob")
 
-    n: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=0)] = 1
     seed: Seed | None = None
     temperature: Annotated[
         float,
@@ -99,3 +109,4 @@ class InterpolateRequest(FlowRequest):
     end: Annotated[Array, Field(description="event shape")]
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
+    partial: Partial = False
