@@ -6,17 +6,20 @@ loaded with the first table.
 """
 
 import io
+import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs.base import (
     ARROW_TYPE,
+    NO_REMARKS,
     AnswerStream,
     Codec,
     R,
@@ -49,7 +52,7 @@ class ArrowCodec(Codec):
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """A table of all arrays, or of the one picked."""
-        table = TableStream(manifest, output)
+        table = TableStream(manifest, output, answer.remarks)
         arrays = answer.arrays
         table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
         return table.piece(arrays) + table.end()
@@ -65,14 +68,18 @@ class TableStream(AnswerStream):
     Args:
         manifest: of the model that answers; the schema names it.
         output: the one column picked; None for all.
+        remarks: what there is to say of single rows, which the schema holds as JSON by name.
 
     Raises:
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
 
-    def __init__(self, manifest: Manifest, output: str | None) -> None:
+    def __init__(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> None:
         self._pa = _pyarrow()
         self._metadata = {"model": manifest.name, "version": str(manifest.version)}
+        self._metadata |= {name: orjson.dumps(said).decode() for name, said in remarks.items()}
         self._output = output
         self._buffer = io.BytesIO()
 
@@ -156,7 +163,7 @@ def _type(pa: ModuleType, values: NDArray[Any]) -> Any:
 def _column(pa: ModuleType, kind: Any, values: NDArray[Any]) -> Any:
     """An array as a column of that type."""
     if isinstance(kind, pa.FixedShapeTensorType):
-        flat = _column(pa, kind.storage_type, values.reshape(len(values), -1))
+        flat = _column(pa, kind.storage_type, values.reshape(len(values), math.prod(kind.shape)))
         return pa.ExtensionArray.from_storage(kind, flat)
     if pa.types.is_fixed_size_list(kind):
         inner = values.reshape(-1, *values.shape[2:])

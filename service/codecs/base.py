@@ -4,6 +4,7 @@ import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -23,6 +24,10 @@ WAV_TYPE = "audio/wav"
 BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.
 FORM_TYPE = "application/x-www-form-urlencoded"
+
+NO_REMARKS: Mapping[str, Any] = MappingProxyType({})
+# A header must be short; the rest of the rows are those with NaN, or are told in JSON and Arrow.
+MAX_ROWS_IN_HEADER = 500
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -148,10 +153,22 @@ class Codec(ABC):
             NotAcceptableError: this type cannot hold these arrays.
         """
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
-        """What the body of an answer has no room for, as headers; None where it says it all."""
+    def headers(
+        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> dict[str, str] | None:
+        """What the body of an answer has no room for, as headers; None where it says it all.
+
+        Args:
+            manifest: of the model that answers.
+            seed: of the answer.
+            remarks: of the answer: `errors` become `X-Bijecta-Errors`, the numbers of the rows.
+        """
         named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
-        return named if seed is None else named | {"X-Bijecta-Seed": str(seed)}
+        if seed is not None:
+            named["X-Bijecta-Seed"] = str(seed)
+        for name, said in remarks.items():
+            named[f"X-Bijecta-{name.replace('_', '-').title()}"] = row_numbers(said)
+        return named
 
     def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
         """A writer of an answer of any length; None where this type is written all at once.
@@ -161,6 +178,14 @@ class Codec(ABC):
             output: the one array picked; None for the default of this type.
         """
         return None
+
+
+def row_numbers(said: Any) -> str:
+    """A remark of an answer in a line: the first of its rows by number, or the number it is."""
+    if not isinstance(said, list):
+        return str(said)
+    rows = [str(one["row"] if isinstance(one, dict) else one) for one in said[:MAX_ROWS_IN_HEADER]]
+    return ",".join(rows) + (",..." if len(said) > len(rows) else "")
 
 
 def check_output(output: str | None, names: Iterable[str]) -> None:

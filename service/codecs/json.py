@@ -9,7 +9,15 @@ import pydantic_core
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
-from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.codecs.base import (
+    FORM_TYPE,
+    JSON_TYPE,
+    NO_REMARKS,
+    Codec,
+    R,
+    all_or_picked,
+    validated,
+)
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError
 from service.operations import Answer, count_booleans, described_value, number_array
@@ -34,14 +42,17 @@ class JsonCodec(Codec):
         return validated(schema, read_object(body), strict=True)
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
-        """An object with model, version, the arrays and, where one was used, the seed."""
+        """An object with model, version, the arrays, what is said of rows, and the seed if any."""
         content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
         content |= all_or_picked(answer.arrays, output)
+        content |= answer.remarks
         if answer.seed is not None:
             content["seed"] = answer.seed
         return write_object(content)
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+    def headers(
+        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> dict[str, str] | None:
         """None: the body says it all."""
         return None
 

@@ -19,8 +19,9 @@ class Answer:
     Args:
         arrays: of numbers, booleans or text, with a row for each row of the question.
         seed: of the noise, where there was some.
-        remarks: what there is to say of single rows, in lists by name, of numbers of rows or of
-            objects that are JSON: `outside_support`, `errors`. None is empty.
+        remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
+            rows (`outside_support`) or of objects with a `row` (`errors`, and `error_count` where
+            they are not all). No list is empty.
     """
 
     arrays: Arrays

@@ -95,7 +95,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
             content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
         else:
             content = codec.dump(model.manifest, answer, output)
-        headers = codec.headers(model.manifest, answer.seed)
+        headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         return Response(content, media_type=codec.media_type, headers=headers)
 
     async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
