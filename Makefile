@@ -14,7 +14,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
-    test-deep gpu-check release-check docker-check notices lint format
+    test-deep test-hostile gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,9 @@ test-long: store ## Check the trained models of STORE against their bars, and ru
 test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` (up to 30 minutes)
 	$(BIN)/pytest -m "hypothesis and not long and not hostile" --hypothesis-profile=deep \
 	    --numprocesses auto --maxprocesses 4
+
+test-hostile: $(INSTALLED) ## Attack the server as each hostile client would (15 minutes, timed)
+	$(BIN)/pytest -m hostile
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

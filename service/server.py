@@ -8,12 +8,16 @@ from contextlib import asynccontextmanager, suppress
 from service.bundle import BundleError
 from service.errors import UnavailableError
 from service.metrics import Metrics
-from service.operations import Operations
-from service.runtime import Device, DeviceError
+from service.operations import CheckedRuns, Operations
+from service.runtime import Device, DeviceError, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
+from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
+
+# Of the work on large requests; more would take the CPUs from the graphs.
+MAX_WORK_THREADS = 4
 
 
 class Server:
@@ -44,7 +48,9 @@ class Server:
             self.metrics,
         )
         self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
-        self.operations = Operations(settings.max_rows, settings.max_sample_rows, self.metrics)
+        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
+        runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
+        self.operations = Operations(settings.max_sample_rows, runs)
 
     @property
     def ready(self) -> bool:
@@ -72,6 +78,7 @@ class Server:
             with suppress(asyncio.CancelledError):
                 await task
             self.store.close()
+            self.threads.close()
 
     async def _watch_store(self) -> None:
         try:

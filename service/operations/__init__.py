@@ -2,6 +2,7 @@
 
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
+from service.operations.checked_runs import CheckedRuns
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -26,6 +27,7 @@ __all__ = [
     "FLOW_OPERATIONS",
     "Answer",
     "AnswerPieces",
+    "CheckedRuns",
     "DecodeRequest",
     "EncodeRequest",
     "FlowOperation",

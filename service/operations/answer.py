@@ -1,15 +1,11 @@
-"""Answers: arrays by name, and what there is to say of single rows."""
+"""What answers a question: all of it, or pieces of it in turn."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from service.store import Model
-from service.types import Arrays, Float32
+from service.types import Arrays
 
 
 @dataclass(frozen=True)
@@ -37,24 +33,7 @@ class AnswerPieces(NamedTuple):
     arrays: AsyncGenerator[Arrays, None]
 
 
-def scores(model: Model, log_prob: Float32) -> dict[str, Float32]:
-    """log_prob, and bits per dimension where every column is a whole number."""
-    arrays = {"log_prob": log_prob}
-    if model.manifest.has_bits_per_dim:
-        bits = -log_prob.astype(np.float64) / (model.manifest.dimensions * math.log(2))
-        arrays["bits_per_dim"] = bits.astype(np.float32)
-    return arrays
-
-
-def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
-    """What is to be said of rows whose density is zero."""
-    if model.support is None and model.manifest.base_box is None:
-        return {}
-    rows = np.flatnonzero(np.isneginf(log_prob)).tolist()
-    return {"outside_support": rows} if rows else {}
-
-
-async def ahead(
+async def begun_ahead(
     piece: Callable[[int], Awaitable[Arrays]], starts: Sequence[int]
 ) -> AsyncGenerator[Arrays, None]:
     """Pieces in turn, each begun while the one before it is being used."""
@@ -66,4 +45,11 @@ async def ahead(
             yield current
         yield await following
     finally:
+        # where it has failed already, nobody asks why, and asyncio would log that nobody did
         following.cancel()
+        following.add_done_callback(_looked_at)
+
+
+def _looked_at(task: asyncio.Future[Arrays]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -37,7 +37,7 @@ class FlowOperation(Generic[R]):
     name: str
     request: type[R]
     answer: Callable[[Operations, Model, R, float], Awaitable[Answer]]
-    pieces: Callable[[Operations, Model, R, float], AnswerPieces] | None = None
+    pieces: Callable[[Operations, Model, R, float], Awaitable[AnswerPieces]] | None = None
 
 
 FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (

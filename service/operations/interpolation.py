@@ -11,7 +11,7 @@ from service.types import Float32
 SMALLEST_ANGLE = 1e-4
 
 
-def path(start: Float32, end: Float32, steps: int, kind: Path) -> Float32:
+class LatentPath:
     """Points from start to end, both included, evenly spaced in the path's parameter.
 
     Args:
@@ -21,26 +21,32 @@ def path(start: Float32, end: Float32, steps: int, kind: Path) -> Float32:
             interpolated between the ends' norms; or `geodesic`, the great circle between the
             two directions with the interpolated norm (Shoemake 1985; White 2016).
 
-    Returns:
-        steps × latent shape.
-
     Raises:
         InvalidInputError: the ends are opposite, so that the path has no direction somewhere.
     """
-    a, b = (end_point.ravel().astype(np.float64) for end_point in (start, end))
-    t = np.linspace(0, 1, steps)[:, None]
-    line = (1 - t) * a + t * b
-    if kind != "linear":
-        norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
-        angle = _angle(a, b)
-        if angle > np.pi - SMALLEST_ANGLE or min(norm_a, norm_b) == 0:
+
+    def __init__(self, start: Float32, end: Float32, steps: int, kind: Path) -> None:
+        self._shape = start.shape
+        self._a, self._b = (point.ravel().astype(np.float64) for point in (start, end))
+        self._t = np.linspace(0, 1, steps)[:, None]
+        self._kind = kind
+        self._norms = np.linalg.norm(self._a), np.linalg.norm(self._b)
+        self._angle = 0.0 if kind == "linear" else _angle(self._a, self._b)
+        if self._angle > np.pi - SMALLEST_ANGLE or (kind != "linear" and min(self._norms) == 0):
             raise InvalidInputError(
                 f"path {kind}: the two latents are opposite, or one is zero; use linear"
             )
-        if kind == "geodesic" and angle > SMALLEST_ANGLE:
-            line = np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b
-        line *= ((1 - t) * norm_a + t * norm_b) / np.linalg.norm(line, axis=1, keepdims=True)
-    return line.reshape(steps, *start.shape).astype(np.float32)
+
+    def points(self, start: int, stop: int) -> Float32:
+        """Some of the points, (stop − start) × latent shape."""
+        a, b, t = self._a, self._b, self._t[start:stop]
+        line = (1 - t) * a + t * b
+        if self._kind != "linear":
+            (norm_a, norm_b), angle = self._norms, self._angle
+            if self._kind == "geodesic" and angle > SMALLEST_ANGLE:
+                line = np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b
+            line *= ((1 - t) * norm_a + t * norm_b) / np.linalg.norm(line, axis=1, keepdims=True)
+        return line.reshape(-1, *self._shape).astype(np.float32)
 
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -1,5 +1,6 @@
 """Randomness of requests, drawn on the host as a pure function of the seed; and rounding."""
 
+import math
 import secrets
 
 import numpy as np
@@ -55,14 +56,29 @@ class Latents:
         return latents
 
 
-def dequantization(manifest: Manifest, rows: Float32, copies: int, seed: int) -> Float32:
-    """Noisy copies of rows, copies × N × event shape: U(−½, ½) on integer columns."""
-    assert manifest.dequantization is not None
-    generator = np.random.Generator(np.random.Philox(seed))
-    flat = np.repeat(rows.reshape(1, len(rows), manifest.dimensions), copies, axis=0)
-    chosen = manifest.dequantization.index
-    flat[..., chosen] += generator.uniform(-0.5, 0.5, flat[..., chosen].shape).astype(np.float32)
-    return flat.reshape(copies, *rows.shape)
+class NoisyCopies:
+    """Noisy copies of rows, drawn piece by piece: the pieces are those of one long draw.
+
+    Args:
+        manifest: says which columns are integers; these get U(−½, ½).
+        rows: N × event shape.
+        seed: of a Philox generator.
+    """
+
+    def __init__(self, manifest: Manifest, rows: Float32, seed: int) -> None:
+        assert manifest.dequantization is not None
+        self._columns = manifest.dequantization.index
+        self._rows = rows
+        self._generator = np.random.Generator(np.random.Philox(seed))
+
+    def draw(self, start: int, stop: int) -> Float32:
+        """The next rows of all copies, copy after copy: from the end of the last draw to `stop`."""
+        copies: Float32 = self._rows[np.arange(start, stop) % len(self._rows)]
+        flat = copies.reshape(len(copies), math.prod(copies.shape[1:]))
+        noisy = flat[:, self._columns]
+        noisy += self._generator.uniform(-0.5, 0.5, noisy.shape).astype(np.float32)
+        flat[:, self._columns] = noisy
+        return copies
 
 
 def quantized(manifest: Manifest, rows: Float32) -> Float32:

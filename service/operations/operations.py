@@ -2,21 +2,22 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 
 from service.errors import (
     InvalidInputError,
-    NonFiniteOutputError,
     OverloadedError,
     TooLargeError,
 )
-from service.metrics import Metrics
-from service.operations import answer, context, interpolation, noise, support
-from service.operations.answer import Answer, AnswerPieces
+from service.operations import interpolation, noise
+from service.operations.answer import Answer, AnswerPieces, begun_ahead
+from service.operations.checked_runs import ENCODED, CheckedRuns
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -24,21 +25,22 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
-from service.operations.row_faults import Fault, RowFaults
+from service.operations.row_faults import RowFaults
+from service.operations.support import check_has_density, check_inside, outside_support
 from service.store import Model
 from service.types import Arrays, Float32
+from service.work_threads import WorkThreads
 
-ENCODED = ("z", "log_prob")
-DECODED = ("x", "log_prob")
+# Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
+ROWS_AT_ONCE = 4096
+NUMBERS_AT_ONCE = 2**22
 
-SAMPLES_AT_ONCE = 4096
-# Numbers whose drawing would keep the event loop for more than a moment.
-NOISE_WORTH_A_THREAD = 2**15
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Operations:
-    """The five questions, with the limits and metrics of one server.
+    """The five questions, with the limits of one server.
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
     `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
@@ -46,231 +48,226 @@ class Operations:
     answer too, of none.
     """
 
-    max_rows: int
     max_sample_rows: int
-    metrics: Metrics
+    runs: CheckedRuns
+
+    @property
+    def threads(self) -> WorkThreads:
+        """Where whatever takes longer the more a caller sends or asks for is done."""
+        return self.runs.threads
 
     async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
         """Log-density of each row in nats; −inf outside a bounded support."""
         copies = request.dequantize
-        x = self._checked(request.x, model.event_shape, "x")
+        x = self.runs.checked_rows(request.x, model.event_shape, "x")
         faults = RowFaults(len(x), request.partial)
-        context_rows = context.rows(model.manifest, request.context, faults)
-        seed = None
-        noisy = x[None]
-        if copies is not None:
-            if model.manifest.dequantization is None:
-                raise InvalidInputError("dequantize: this model's columns are not whole numbers")
-            if copies * len(x) > self.max_rows:
-                raise TooLargeError(
-                    f"{copies} copies of {len(x)} rows are more than the {self.max_rows} allowed"
-                )
-            seed = noise.chosen_seed(request.seed)
-            noisy = noise.dequantization(model.manifest, x, copies, seed)
-        elif request.seed is not None:
+        if copies is None and request.seed is not None:
             raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
-        each = await self._log_prob(model, noisy, context_rows, faults, deadline)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         if copies is None:
-            log_prob = each[0]
+            x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
+            log_prob = await self.runs.checked_log_prob(model, x, context_rows, faults, deadline)
+            seed = None
         else:
-            mean = np.logaddexp.reduce(each.astype(np.float64), axis=0) - math.log(copies)
-            log_prob = mean.astype(np.float32)
-        arrays = faults.whole(answer.scores(model, log_prob))
-        outside = answer.outside_support(model, arrays["log_prob"])
-        return Answer(arrays, seed, outside | faults.remarks())
+            seed = noise.chosen_seed(request.seed)
+            log_prob = await self._noisy_log_prob(
+                model, x, context_rows, faults, copies, seed, deadline
+            )
+        scores = await self.threads.run(len(x), _scores, model, log_prob, deadline=deadline)
+        answer = await self.runs.answer(scores, faults, deadline, seed)
+        answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+        return answer
 
     async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:
         """Latents and log-density of each row."""
-        x = self._checked(request.x, model.event_shape, "x")
+        x, run = self.runs.checked_rows(request.x, model.event_shape, "x"), self.threads.run
         faults = RowFaults(len(x), request.partial)
-        context_rows = context.rows(model.manifest, request.context, faults)
-        support.check_inside(x, model, "x", faults)
-        faults.keep_sound()
-        encoded = await self._encoded(model, x, context_rows, faults, deadline)
-        support.check_has_density(encoded["z"], model, "x", faults)
-        self._check_finite(model, faults, *encoded.values())
-        return Answer(faults.whole(encoded), remarks=faults.remarks())
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        await run(x.size, check_inside, x, model, "x", faults, deadline=deadline)
+        x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
+        encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
+        await run(x.size, self.runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
+        return await self.runs.answer(encoded, faults, deadline)
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
-        z = self._checked(request.z, model.latent_shape, "z")
+        z, run = self.runs.checked_rows(request.z, model.latent_shape, "z"), self.threads.run
         faults = RowFaults(len(z), request.partial)
-        context_rows = context.rows(model.manifest, request.context, faults)
-        support.check_has_density(z, model, "z", faults)
-        faults.keep_sound()
-        decoded = await self._decoded(model, z, context_rows, faults, deadline)
-        return Answer(faults.whole(decoded), remarks=faults.remarks())
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
+        z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
+        decoded = await self.runs.run_decode(model, z, context_rows, faults, deadline)
+        return await self.runs.answer(decoded, faults, deadline)
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
-        if request.n > self.max_rows:
-            raise TooLargeError(f"n is {request.n}, more than the {self.max_rows} allowed")
-        pieces = self.samples(model, request, deadline)
-        parts = [arrays async for arrays in pieces.arrays]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if request.n > self.runs.max_rows:
+            raise TooLargeError(f"n is {request.n}, more than the {self.runs.max_rows} allowed")
+        pieces = await self.samples(model, request, deadline)
+        whole: Arrays = {}
+        start = 0
+        async with aclosing(pieces.arrays):
+            async for arrays in pieces.arrays:
+                rows, numbers = len(arrays["log_prob"]), arrays["x"].size
+                if rows == request.n:
+                    return Answer(arrays, pieces.seed)
+                if not whole:
+                    whole = {
+                        k: np.empty((request.n, *v.shape[1:]), v.dtype) for k, v in arrays.items()
+                    }
+                await self.threads.run(numbers, _put, whole, arrays, start, deadline=deadline)
+                start += rows
         return Answer(whole, pieces.seed)
 
-    def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
+    async def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
         """The same of up to `max_sample_rows`, a piece at a time."""
-        if request.n > self.max_sample_rows:
-            raise TooLargeError(f"n is {request.n}, more than the {self.max_sample_rows} allowed")
-        if request.quantize and model.manifest.dequantization is None:
+        n, manifest, run = request.n, model.manifest, self.threads.run
+        if n > self.max_sample_rows:
+            raise TooLargeError(f"n is {n}, more than the {self.max_sample_rows} allowed")
+        if request.quantize and manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
-        latents = noise.Latents(model.manifest, seed, request.temperature, request.truncation)
-        none_faulty = RowFaults(request.n)
-        context_rows = context.rows(model.manifest, request.context, none_faulty)
+        latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
+        faults = RowFaults(n)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        at_once = _rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
-            rows = min(SAMPLES_AT_ONCE, request.n - start)
-            draw = partial(latents.draw, rows)
-            many = rows * model.manifest.dimensions > NOISE_WORTH_A_THREAD
-            z = await asyncio.to_thread(draw) if many else draw()
+            rows = min(at_once, n - start)
+            numbers = rows * manifest.dimensions
+            z = await run(numbers, latents.draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
-            while True:
-                try:
-                    arrays = await self._decoded(model, z, part, RowFaults(rows), deadline)
-                    break
-                except OverloadedError as full:
-                    if start == 0:
-                        raise
-                    await asyncio.sleep(full.retry_after)  # what has begun is not given up
+            arrays = await _patiently(
+                start, partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline)
+            )
             if request.quantize:
-                arrays["x"] = noise.quantized(model.manifest, arrays["x"])
+                arrays["x"] = await run(
+                    numbers, noise.quantized, manifest, arrays["x"], deadline=deadline
+                )
             return arrays
 
-        arrays = answer.ahead(piece, range(0, max(request.n, 1), SAMPLES_AT_ONCE))
-        return AnswerPieces(request.n, seed, arrays)
+        return AnswerPieces(n, seed, begun_ahead(piece, range(0, max(n, 1), at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
     ) -> Answer:
         """Data, latents and log-density along a path between two rows."""
-        if request.steps > self.max_rows:
-            raise TooLargeError(f"steps is {request.steps}, more than the {self.max_rows} allowed")
+        steps, run = request.steps, self.threads.run
+        if steps > self.runs.max_rows:
+            raise TooLargeError(f"steps is {steps}, more than the {self.runs.max_rows} allowed")
         for name, row in (("start", request.start), ("end", request.end)):
             if row.shape != model.event_shape:
                 raise InvalidInputError(
                     f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
                 )
-            support.check_inside(row[None], model, name, RowFaults(1))
+            await run(
+                row.size, check_inside, row[None], model, name, RowFaults(1), deadline=deadline
+            )
         if request.path != "linear" and not model.manifest.base_density.spherical:
             raise InvalidInputError(
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
-        context_rows = context.rows(model.manifest, request.context, RowFaults(1))
-        both, all_steps = (
-            None if context_rows is None else context_rows.repeat(k, 0) for k in (2, request.steps)
+        # one context for the whole path
+        both = await self.runs.context_rows(model, request.context, RowFaults(1), deadline)
+        every_step = both
+        if both is not None:
+            both, every_step = (np.broadcast_to(both, (k, both.shape[1])) for k in (2, steps))
+        x = np.stack([request.start, request.end])
+        ends = await self.runs.run_encode(model, x, both, ENCODED, deadline)
+        await run(
+            x.size,
+            self.runs.check_encoded,
+            model,
+            ends,
+            "start and end",
+            RowFaults(2),
+            deadline=deadline,
         )
-        x, ends_faults = np.stack([request.start, request.end]), RowFaults(2)
-        ends = await self._encoded(model, x, both, ends_faults, deadline)
-        support.check_has_density(ends["z"], model, "start and end", ends_faults)
-        self._check_finite(model, ends_faults, *ends.values())
-        z = interpolation.path(ends["z"][0], ends["z"][1], request.steps, request.path)
-        faults = RowFaults(request.steps, request.partial)
-        decoded = await self._decoded(model, z, all_steps, faults, deadline)
-        return Answer(faults.whole(decoded | {"z": z}), remarks=faults.remarks())
+        path = interpolation.LatentPath(ends["z"][0], ends["z"][1], steps, request.path)
+        z = np.empty((steps, *model.latent_shape), np.float32)
 
-    def _checked(self, rows: Float32, shape: tuple[int, ...], name: str) -> Float32:
-        """Rows of a shape; of none, JSON has lost the shape."""
-        if rows.shape == (0,):
-            return rows.reshape(0, *shape)
-        if rows.shape[1:] != shape:
-            expected = " × ".join(["N", *map(str, shape)])
-            hint = f"; a single row is written [{name}]" if rows.shape == shape else ""
-            raise InvalidInputError(
-                f"{name}: expected {expected} numbers, got shape {rows.shape}{hint}"
-            )
-        if len(rows) > self.max_rows:
-            raise TooLargeError(
-                f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
-            )
-        return rows
+        def fill(start: int, stop: int) -> None:
+            z[start:stop] = path.points(start, stop)
 
-    async def _log_prob(
+        await self.threads.run_in_blocks(steps, z[0].size, fill, deadline)
+        faults = RowFaults(steps, request.partial)
+        decoded = await self.runs.run_decode(model, z, every_step, faults, deadline)
+        return await self.runs.answer(decoded | {"z": z}, faults, deadline)
+
+    async def _noisy_log_prob(
         self,
         model: Model,
         x: Float32,
         context_rows: Float32 | None,
         faults: RowFaults,
+        copies: int,
+        seed: int,
         deadline: float,
     ) -> Float32:
-        """log_prob of copies × N × event shape, some of which may have no density: copies × N."""
-        faults.keep_sound()
-        copies = len(x)
-        flat = faults.kept(x, axis=1).reshape(-1, *model.event_shape)
-        repeated = None if context_rows is None else faults.kept(context_rows)
-        if repeated is not None and copies > 1:
-            repeated = np.tile(repeated, (copies, 1))
-        boxed = model.manifest.base_box is not None
-        names = ENCODED if boxed else ("log_prob",)
-        encoded = await self._run(model, "encode", flat, repeated, names, deadline)
-        log_prob: Float32 = encoded["log_prob"]
-        if boxed or model.support is not None:
-            beyond = support.is_marked(support.outside(flat, model))
-            if boxed:
-                beyond |= support.is_marked(support.beyond_base(encoded["z"], model))
-            each = np.where(beyond, 0, log_prob).reshape(copies, -1)
-            log_prob = np.where(beyond, np.float32(-np.inf), log_prob)
-            self._check_finite(model, faults, each.T)
-            return log_prob.reshape(copies, -1)
-        each = log_prob.reshape(copies, -1)
-        self._check_finite(model, faults, each.T)
-        return each
-
-    async def _encoded(
-        self,
-        model: Model,
-        x: Float32,
-        context_rows: Float32 | None,
-        faults: RowFaults,
-        deadline: float,
-    ) -> dict[str, Float32]:
-        """Latents and log_prob of the rows that are kept; they may not be finite."""
-        part = None if context_rows is None else faults.kept(context_rows)
-        return await self._run(model, "encode", faults.kept(x), part, ENCODED, deadline)
-
-    async def _decoded(
-        self,
-        model: Model,
-        z: Float32,
-        context_rows: Float32 | None,
-        faults: RowFaults,
-        deadline: float,
-    ) -> dict[str, Float32]:
-        """Data and log_prob of the latents that are kept."""
-        part = None if context_rows is None else faults.kept(context_rows)
-        decoded = await self._run(model, "decode", faults.kept(z), part, DECODED, deadline)
-        self._check_finite(model, faults, *decoded.values())
-        return decoded
-
-    async def _run(
-        self,
-        model: Model,
-        graph: Literal["encode", "decode"],
-        rows: Float32,
-        context_rows: Float32 | None,
-        names: tuple[str, ...],
-        deadline: float,
-    ) -> dict[str, Float32]:
-        """The outputs of a graph; of no rows, without running it."""
-        if len(rows) == 0:
-            shapes = {"x": model.event_shape, "z": model.latent_shape, "log_prob": ()}
-            return {name: np.empty((0, *shapes[name]), np.float32) for name in names}
-        run = model.engine.encode if graph == "encode" else model.engine.decode
-        return await run(rows, context_rows, names, deadline)
-
-    def _check_finite(self, model: Model, faults: RowFaults, *outputs: Float32) -> None:
-        """Find rows of which an output is not finite."""
-        if all(np.isfinite(output).all() for output in outputs):
-            return
-        bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
-        faulty = np.logical_or.reduce(bad)
-        self.metrics.non_finite.labels(model.manifest.name).inc(int(faulty.sum()))
-        faults.check(faulty, NonFiniteOutputError, _too_far)
+        """Log of the mean density over noisy copies of each row."""
+        if model.manifest.dequantization is None:
+            raise InvalidInputError("dequantize: this model's columns are not whole numbers")
+        total = copies * len(x)
+        if total > self.runs.max_rows:
+            raise TooLargeError(
+                f"{copies} copies of {len(x)} rows are more than the {self.runs.max_rows} allowed"
+            )
+        noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
+        each = np.full(total, np.nan, np.float32)
+        at_once = _rows_at_once(model.manifest.dimensions)
+        for start in range(0, total, at_once):
+            stop = min(total, start + at_once)
+            numbers = (stop - start) * model.manifest.dimensions
+            rows = await run(numbers, noisy.draw, start, stop, deadline=deadline)
+            numbers_of_rows = np.arange(start, stop) % len(x)
+            part = None if context_rows is None else context_rows[numbers_of_rows]
+            sound = faults.are_sound(numbers_of_rows)
+            if sound is not None:
+                rows, part = rows[sound], None if part is None else part[sound]
+            each[start:stop][slice(None) if sound is None else sound] = await _patiently(
+                start, partial(self.runs.unchecked_log_prob, model, rows, part, deadline)
+            )
+        await run(total, self.runs.check_log_prob, model, each, copies, faults, deadline=deadline)
+        return await run(total, _log_mean, each, copies, deadline=deadline)
 
 
-def _too_far(_: int, row: int) -> Fault:
-    seen = "it lies too far from anything this model has seen"
-    return Fault(f"row {row} has no finite answer: {seen}", {})
+async def _patiently(start: int, run: Callable[[], Awaitable[T]]) -> T:
+    """What a run of the rows from `start` on comes to: what has begun is not given up.
+
+    Raises:
+        OverloadedError: too much is waiting, and these are the first rows.
+    """
+    while True:
+        try:
+            return await run()
+        except OverloadedError as full:
+            if start == 0:
+                raise
+            await asyncio.sleep(full.retry_after)
+
+
+def _rows_at_once(row_numbers: int) -> int:
+    """How many rows of so many numbers are drawn in one go."""
+    return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // row_numbers))
+
+
+def _put(whole: Arrays, part: Arrays, start: int) -> None:
+    """Copy some rows of every array to their places."""
+    for name, values in part.items():
+        whole[name][start : start + len(values)] = values
+
+
+def _log_mean(each: Float32, copies: int) -> Float32:
+    """Log of the mean of densities, of which the logs are given copy after copy."""
+    sums = np.logaddexp.reduce(each.reshape(copies, -1).astype(np.float64), axis=0)
+    mean: Float32 = (sums - math.log(copies)).astype(np.float32)
+    return mean
+
+
+def _scores(model: Model, log_prob: Float32) -> dict[str, Float32]:
+    arrays = {"log_prob": log_prob}
+    if model.manifest.has_bits_per_dim:
+        bits = -log_prob.astype(np.float64) / (model.manifest.dimensions * math.log(2))
+        arrays["bits_per_dim"] = bits.astype(np.float32)
+    return arrays

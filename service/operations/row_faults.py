@@ -88,14 +88,29 @@ class RowFaults:
                 self._errors.append(RowError(row, error.reason, describe(place, row).detail))
         self._faulty[rows] = True
 
+    @property
+    def found(self) -> bool:
+        """Whether there are rows without an answer, and the others are answered."""
+        return self._faulty is not None
+
+    def count_new(self, faulty: NDArray[np.bool_]) -> int:
+        """How many rows have no fault yet, of those that are kept and have one now."""
+        if self._faulty is None:
+            return int(faulty.sum())
+        return int((faulty & ~self.kept(self._faulty)).sum())
+
+    def are_sound(self, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Of rows by number, whether they have no fault so far; None where no row has one."""
+        return None if self._faulty is None else ~self._faulty[rows]
+
     def keep_sound(self) -> None:
         """Go on with the rows that have no fault so far."""
         if self._faulty is not None:
             self._kept = np.flatnonzero(~self._faulty)
 
-    def kept(self, rows: NDArray[Any], axis: int = 0) -> NDArray[Any]:
-        """Those of all rows, along an axis, that are kept."""
-        return rows if self._kept is None else rows.take(self._kept, axis)
+    def kept(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Those of all rows that are kept."""
+        return rows if self._kept is None else rows[self._kept]
 
     def whole(self, arrays: Arrays) -> Arrays:
         """Answers of the rows that are kept as answers of all, NaN where a row has none."""

@@ -1,4 +1,7 @@
-"""Where a model's density is zero: outside the box of its data, or of its base."""
+"""Rows outside a model's support, and rows without an answer that is a number."""
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,60 +9,36 @@ from numpy.typing import NDArray
 from service.errors import InvalidInputError
 from service.operations.row_faults import Fault, RowFaults
 from service.store import Model
-from service.types import Float32
+from service.types import Arrays, Float32
 
 
-def outside(x: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which values lie outside the support of the data: N × event shape."""
-    if model.support is None:
-        return np.zeros(x.shape, dtype=bool)
-    low, high = model.support
-    return (x <= low) | (x >= high)
+def is_bounded(model: Model) -> bool:
+    """Whether some rows have no density."""
+    return model.support is not None or model.manifest.base_box is not None
 
 
-def beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
-    """Which latents lie outside the box of a uniform base: N × latent shape."""
-    if model.manifest.base_box is None:
-        return np.zeros(z.shape, dtype=bool)
-    low, high = map(np.float32, model.manifest.base_box)
-    beyond: NDArray[np.bool_] = (z < low) | (z > high)
-    return beyond
-
-
-def is_marked(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each row, whether any of its values is marked."""
-    marked: NDArray[np.bool_] = np.asarray(values.any(axis=tuple(range(1, values.ndim))))
-    return marked
-
-
-def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None:
-    """Find rows outside the support: they have no latents.
+def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
+    """log_prob of rows of a bounded model: −inf where they have no density, NaN for no answer.
 
     Args:
-        x: rows that are kept, N × event shape.
-        model: whose support it is.
-        name: of the rows, for people.
-        faults: of the request.
-
-    Raises:
-        InvalidInputError: what `RowFaults.check` raises; says row, column and bounds.
+        model: which encoded them.
+        x: the rows.
+        encoded: their `log_prob`, and their `z` where the base is bounded.
     """
-    if model.support is None:
-        return
-    places = outside(x, model)
-    low, high = model.support
+    log_prob = encoded["log_prob"]
+    beyond = _any_of_row(_outside(x, model))
+    if model.manifest.base_box is not None:
+        beyond |= _any_of_row(_beyond_base(encoded["z"], model))
+    answered = np.where(np.isfinite(log_prob), log_prob, np.float32(np.nan))
+    return np.where(beyond, np.float32(-np.inf), answered)
 
-    def describe(place: int, row: int) -> Fault:
-        where = tuple(int(i) for i in np.argwhere(places[place])[0])
-        bounds = [float(low[where]), float(high[where])]
-        column = where[0] if len(where) == 1 else list(where)
-        detail = (
-            f"{name}: row {row}, column {column} is {x[(place, *where)]}, outside the model's "
-            f"support: more than {bounds[0]:g} and less than {bounds[1]:g}"
-        )
-        return Fault(detail, {"column": column, "bounds": bounds})
 
-    faults.check(is_marked(places), InvalidInputError, describe)
+def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
+    """The remark that names the rows whose density is zero, if there are some."""
+    if not is_bounded(model):
+        return {}
+    rows = np.flatnonzero(np.isneginf(log_prob)).tolist()
+    return {"outside_support": rows} if rows else {}
 
 
 def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) -> None:
@@ -76,7 +55,7 @@ def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) ->
     """
     if model.manifest.base_box is None:
         return
-    places = beyond_base(z, model)
+    places = _beyond_base(z, model)
     low, high = model.manifest.base_box
 
     def describe(place: int, row: int) -> Fault:
@@ -87,4 +66,63 @@ def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) ->
         )
         return Fault(detail, {})
 
-    faults.check(is_marked(places), InvalidInputError, describe)
+    faults.check(_any_of_row(places), InvalidInputError, describe)
+
+
+def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None:
+    """Find rows outside the support: they have no latents.
+
+    Args:
+        x: rows, N × event shape.
+        model: whose support it is.
+        name: of the rows, for people.
+        faults: of the request.
+
+    Raises:
+        InvalidInputError: what `RowFaults.check` raises; says row, column and bounds.
+    """
+    if model.support is None:
+        return
+    places = _outside(x, model)
+    low, high = model.support
+
+    def describe(place: int, row: int) -> Fault:
+        where = tuple(int(i) for i in np.argwhere(places[place])[0])
+        bounds = [float(low[where]), float(high[where])]
+        column = where[0] if len(where) == 1 else list(where)
+        detail = (
+            f"{name}: row {row}, column {column} is {x[(place, *where)]}, outside the model's "
+            f"support: more than {bounds[0]:g} and less than {bounds[1]:g}"
+        )
+        return Fault(detail, {"column": column, "bounds": bounds})
+
+    faults.check(_any_of_row(places), InvalidInputError, describe)
+
+
+def are_not_finite(*outputs: Float32) -> NDArray[np.bool_] | None:
+    """Of each row, whether an output, N × anything, has values that are not finite; None if none."""
+    if all(np.isfinite(output).all() for output in outputs):
+        return None
+    bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
+    marked: NDArray[np.bool_] = np.logical_or.reduce(bad)
+    return marked
+
+
+def _any_of_row(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of each row, whether any of its values is true."""
+    return np.asarray(values.any(axis=tuple(range(1, values.ndim))))
+
+
+def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
+    """Which values lie outside the support: N × event shape."""
+    if model.support is None:
+        return np.zeros(x.shape, dtype=bool)
+    low, high = model.support
+    return (x <= low) | (x >= high)
+
+
+def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
+    """Which latents lie outside the box of a uniform base: N × latent shape."""
+    low, high = map(np.float32, model.manifest.base_box or (-math.inf, math.inf))
+    beyond: NDArray[np.bool_] = (z < low) | (z > high)
+    return beyond

@@ -1,7 +1,8 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -85,14 +86,17 @@ class FlowRoute(AsgiRoute, Generic[R]):
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+            check_output(output, schema.outputs)
             pieces = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._streamed(model, codec, output, stream, pieces, receive)
+            return await self._streamed(model, codec, stream, pieces, receive)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
         size = sum([array.nbytes for array in answer.arrays.values()])
         if size > MIN_THREAD_BYTES:
-            content = await asyncio.to_thread(codec.dump, model.manifest, answer, output)
+            content = await self.server.threads.run(
+                size, codec.dump, model.manifest, answer, output, deadline=due
+            )
         else:
             content = codec.dump(model.manifest, answer, output)
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
@@ -118,22 +122,21 @@ class FlowRoute(AsgiRoute, Generic[R]):
         self,
         model: Model,
         codec: Codec,
-        output: str | None,
         stream: AnswerStream,
-        pieces: AnswerPieces,
+        asked: Awaitable[AnswerPieces],
         receive: Receive,
     ) -> Response:
         """An answer of any number of rows, once its first piece is there."""
-        check_output(output, self.operation.request.outputs)
-        self._count(model, pieces.rows)
         watch = DepartureWatch(receive)
-        try:
+        async with AsyncExitStack() as on_failure:
+            on_failure.callback(watch.close)
+            pieces = await watch.finish(asked)
+            on_failure.push_async_callback(pieces.arrays.aclose)
+            self._count(model, pieces.rows)
             first = await watch.finish(anext(pieces.arrays))
-            return StreamingAnswer(codec, model, stream, pieces, first, watch)
-        except BaseException:
-            watch.close()
-            await pieces.arrays.aclose()
-            raise
+            answer = StreamingAnswer(codec, model, stream, pieces, first, watch)
+            on_failure.pop_all()
+            return answer
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)

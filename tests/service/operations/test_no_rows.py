@@ -106,7 +106,8 @@ def test_no_rows_with_noise_and_rounding(client: httpx.Client) -> None:
 
 
 def test_a_batch_of_rows_without_values_is_none_of_no_rows(client: httpx.Client) -> None:
-    for x in ([[]], [[], []], [[[]]]):
+    wrong: list[Any] = [[[]], [[], []], [[[]]]]
+    for x in wrong:
         answer = client.post("/log_prob", json={"model": "moons-maf", "x": x})
         assert answer.status_code == 422, answer.text
     wide = to_npy(np.zeros((0, 3), np.float32))

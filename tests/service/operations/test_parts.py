@@ -94,7 +94,7 @@ def test_paths_keep_their_laws(kind: Path, steps: int, ends: Float32) -> None:
     a, b = ends
     assume(min(np.linalg.norm(a), np.linalg.norm(b)) > 1e-3)
     try:
-        z = interpolation.path(a, b, steps, kind)
+        z = interpolation.LatentPath(a, b, steps, kind).points(0, steps)
     except InvalidInputError:
         assert kind != "linear"
         return
@@ -118,7 +118,7 @@ def test_opposite_ends_have_no_great_circle() -> None:
     a = np.array([1.0, 2.0], np.float32)
     for kind in ("normalized", "geodesic"):
         with pytest.raises(InvalidInputError, match="opposite"):
-            interpolation.path(a, -a, 5, kind)
+            interpolation.LatentPath(a, -a, 5, kind)
 
 
 class Base:

@@ -1,0 +1,95 @@
+"""Threads for work that grows with what callers send, so that the event loop stays with the others.
+
+The event loop answers every caller, and what it computes for one of them all others wait for. Work
+on few numbers is done there, as handing it over takes longer; work on more is done here.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from service.errors import DeadlineError
+
+# Numbers that the event loop looks at itself, for one request at a time: to check them takes tens
+# of microseconds, to write them as JSON two milliseconds. A thread costs 50 µs.
+MIN_NUMBERS = 2**15
+
+# Numbers of one turn in a thread, where the work can be divided. A departure or a deadline ends it
+# between two turns, and numpy's intermediate arrays are no larger than this.
+BLOCK_NUMBERS = 2**18
+
+T = TypeVar("T")
+
+
+class WorkThreads:
+    """A few threads, which all requests share.
+
+    Args:
+        threads: how many.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, "work")
+
+    async def run(
+        self, numbers: int, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
+    ) -> T:
+        """What work comes to: at once where it is on few numbers, else in a thread.
+
+        Whoever stops waiting, because the caller has left or the deadline has passed, stops at
+        once. What a thread has begun by then it ends, for nobody.
+
+        Args:
+            numbers: how many it is on.
+            work: what to call.
+            arguments: of it.
+            deadline: in seconds, on `time.monotonic`'s clock.
+
+        Raises:
+            DeadlineError: the deadline passed first.
+        """
+        if numbers <= MIN_NUMBERS:
+            return work(*arguments)
+        loop, call = asyncio.get_running_loop(), partial(work, *arguments)
+        # the future has no name here: an error would hold this frame, and the frame the error
+        if math.isinf(deadline):
+            return await loop.run_in_executor(self._pool, call)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()) as limit:
+                return await loop.run_in_executor(self._pool, call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineError("the deadline passed before there was an answer") from None
+
+    async def run_in_blocks(
+        self,
+        rows: int,
+        row_numbers: int,
+        work: Callable[[int, int], None],
+        deadline: float = math.inf,
+    ) -> None:
+        """Work through rows, some at a time: a departure or a deadline stops it between two turns.
+
+        Args:
+            rows: how many.
+            row_numbers: numbers of a row.
+            work: is called with the first of some rows, and the one after the last.
+            deadline: in seconds, on `time.monotonic`'s clock.
+
+        Raises:
+            DeadlineError: the deadline passed first.
+        """
+        at_once = max(1, BLOCK_NUMBERS // max(1, row_numbers))
+        for start in range(0, rows, at_once):
+            stop = min(rows, start + at_once)
+            numbers = (stop - start) * row_numbers
+            await self.run(numbers, work, start, stop, deadline=deadline)
+
+    def close(self) -> None:
+        """Take nothing more; what has begun ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,35 @@
+"""Every attacker, by subject; importing this registers them all."""
+
+from tests.hostile.attacker import ATTACKERS
+from tests.hostile.attackers import (
+    arrow_bodies,
+    browsers,
+    bundles,
+    compressed_bodies,
+    connections,
+    heads,
+    json_bodies,
+    log,
+    npy_bodies,
+    protocol_v2,
+    readers,
+    upgrades,
+    work,
+)
+
+__all__ = [
+    "ATTACKERS",
+    "arrow_bodies",
+    "browsers",
+    "bundles",
+    "compressed_bodies",
+    "connections",
+    "heads",
+    "json_bodies",
+    "log",
+    "npy_bodies",
+    "protocol_v2",
+    "readers",
+    "upgrades",
+    "work",
+]

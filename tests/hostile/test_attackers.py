@@ -1,0 +1,20 @@
+"""Every attacker for a few seconds, each against a server of its own: `make test-hostile`."""
+
+import pytest
+
+from tests.hostile.attacker import Attacker
+from tests.hostile.attackers import ATTACKERS
+from tests.hostile.measure import attack_of
+
+SECONDS = 2.0
+GRACE_SECONDS = 2
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("attacker", ATTACKERS.values(), ids=ATTACKERS)
+def test_a_server_under_attack_answers_good_clients_in_bounded_memory_and_ends(
+    attacker: Attacker, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp(attacker.name)
+    result = attack_of(attacker, SECONDS, folder, GRACE_SECONDS)
+    assert not result.failures, result
