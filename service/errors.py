@@ -75,6 +75,12 @@ class TooLargeError(ServiceError):
     status, reason = 413, "too-large"
 
 
+class HeadTooLargeError(ServiceError):
+    """A request line with headers, or trailers, beyond their limits."""
+
+    status, reason = 431, "head-too-large"
+
+
 class UnsupportedMediaTypeError(ServiceError):
     """A content type that is not read."""
 

@@ -19,6 +19,7 @@ from service.errors import nearest, readable
 PREFIX = "BIJECTA_"
 
 Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SettingsError(Exception):
@@ -84,6 +85,22 @@ class Settings(BaseSettings, ModelSettings):
     )
     stop_seconds: Annotated[int, Field(ge=0)] = Field(
         default=30, description="after that, time for requests in progress to be answered"
+    )
+    head_seconds: Seconds = Field(
+        default=30.0, description="time for the head of a request to come, before 408"
+    )
+    idle_seconds: Seconds = Field(
+        default=65.0,
+        description="silence before a connection is closed: between requests, or within a body; "
+        "longer than proxies allow themselves, so that they close first",
+    )
+    write_seconds: Seconds = Field(
+        default=60.0, description="time in which a reader that takes nothing is broken off"
+    )
+    max_connections: Count = Field(
+        default=2048,
+        description="connections at once; beyond, the longest silent one is closed for a new one, "
+        "or the new one gets 503",
     )
     gc_policy: Literal["timed", "python"] = Field(
         default="timed",

@@ -1,12 +1,17 @@
 """From the start of the process to its end: uvicorn, made to stop in the right order."""
 
+import asyncio
 import signal
+import socket
 import time
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from service.http.app import create_app
+from service.http.connections import Connection, ConnectionLimits, Connections, stop_accepting
 from service.http.gc_policy import apply_gc_policy
 from service.server import Server
 
@@ -16,8 +21,9 @@ class Process(uvicorn.Server):
 
     It listens at once and says that it is not ready until the models are loaded. On SIGTERM or
     SIGINT it says so again and goes on answering for `drain_seconds`, so that whoever routes
-    requests here can stop; then it takes no more and answers those that it has. A second signal
-    ends it at once.
+    requests here can stop; every answer says that it is the last on its connection. Then it takes
+    no more connections, answers on those that it has until they fall silent, and ends. A second
+    signal ends it at once.
 
     Args:
         server: whose models.
@@ -25,16 +31,19 @@ class Process(uvicorn.Server):
 
     def __init__(self, server: Server) -> None:
         settings = server.settings
+        limits = ConnectionLimits.of(settings)
+        self._all_connections = Connections(limits, server.metrics.connections)
+        http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(
             uvicorn.Config(
                 create_app(server),
                 host=settings.host,
                 port=settings.port,
+                http=http,
+                ws="none",
                 access_log=False,
                 proxy_headers=False,  # who asks, and how, is of no interest
                 backlog=65535,  # the kernel's bound holds: what finds no place is broken off
-                timeout_keep_alive=65,  # longer than proxies keep theirs, so that they close first
-                timeout_graceful_shutdown=settings.stop_seconds,
             )
         )
         self._served = server
@@ -46,7 +55,7 @@ class Process(uvicorn.Server):
         """Begin to stop; at the second time, or where nothing has to be waited for, stop."""
         if self._served.draining:
             self.force_exit = True
-        self._served.draining = True
+        self._served.draining = self._all_connections.is_draining = True
         self._end = time.monotonic() + self._served.settings.drain_seconds
         if self.force_exit or sig == signal.SIGINT:
             self._stop()
@@ -57,6 +66,20 @@ class Process(uvicorn.Server):
             self._stop()
         self._collect()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what has been accepted, then end; after `stop_seconds`, in any case."""
+        end = time.monotonic() + self._served.settings.stop_seconds
+        self._served.draining = True
+        if not self.force_exit:
+            await stop_accepting(self.servers)
+        self._all_connections.stop()
+        while len(self._all_connections) and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+            self._collect()
+        # uvicorn's own wait is for those that are left, and for what the application still does
+        self.config.timeout_graceful_shutdown = max(1, round(end - time.monotonic()))
+        await super().shutdown(sockets)
 
     def _stop(self) -> None:
         self.should_exit = True

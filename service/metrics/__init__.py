@@ -1,8 +1,9 @@
 """Prometheus metrics of one server."""
 
-from service.metrics.metrics import OTHER, Metrics
+from service.metrics.metrics import OTHER, ConnectionMetrics, Metrics
 
 __all__ = [
     "OTHER",
+    "ConnectionMetrics",
     "Metrics",
 ]

@@ -1,5 +1,6 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import (
@@ -20,6 +21,22 @@ from service.metrics.series import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
+
+
+# Why a server closes a connection before its caller does.
+CLOSE_REASONS = (
+    "body-timeout",
+    "displaced",
+    "head-timeout",
+    "head-too-large",
+    "idle",
+    "malformed-body",
+    "read-ahead",
+    "stop",
+    "too-many",
+    "unavailable",
+    "write-timeout",
+)
 
 
 class HasDepth(Protocol):
@@ -51,6 +68,9 @@ class Metrics:
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
+        self.connections = ConnectionMetrics(
+            self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
+        )
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
         self._requests: dict[tuple[str, int], Counter] = {}
@@ -116,6 +136,33 @@ class Metrics:
         histogram = Histogram(spec.name, spec.help, spec.labels, spec.bounds)
         self.registry.register(histogram)
         return histogram
+
+
+class ConnectionMetrics:
+    """The metrics of all connections.
+
+    Args:
+        open_now: how many there are.
+        closed: how many were closed, by reason.
+    """
+
+    def __init__(self, open_now: Gauge, closed: Counter) -> None:
+        self._open_now = open_now
+        self._closed = closed
+        for reason in CLOSE_REASONS:
+            closed.labels(reason)
+
+    def watch(self, count: Callable[[], int]) -> None:
+        """Have open connections counted by a function."""
+        self._open_now.set_function(count)
+
+    def closed(self, reason: str) -> None:
+        """A connection was closed by the server.
+
+        Args:
+            reason: one of `CLOSE_REASONS`.
+        """
+        self._closed.labels(reason).inc()
 
 
 class QueueMetrics:

@@ -99,6 +99,16 @@ MODEL_INFO = MetricSpec(
     "1",
     "1 for each loaded model.",
 )
+CONNECTIONS = MetricSpec(
+    "bijecta_connections", "gauge", (), "connections", "Connections that are open."
+)
+CONNECTIONS_CLOSED = MetricSpec(
+    "bijecta_connections_closed_total",
+    "counter",
+    ("reason",),
+    "connections",
+    "Connections closed by the server because of a limit, or refused.",
+)
 
 METRICS = (
     REQUESTS,
@@ -112,4 +122,6 @@ METRICS = (
     QUEUE_ROWS,
     NON_FINITE,
     MODEL_INFO,
+    CONNECTIONS,
+    CONNECTIONS_CLOSED,
 )

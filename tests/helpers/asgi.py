@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from service.http.app import create_app
+from service.http.connections import Connection, ConnectionLimits, Connections
+from service.metrics import Metrics
 from service.server import Server
 from service.settings import Settings
 
@@ -87,8 +90,10 @@ class Held:
 
 @contextmanager
 def behind_uvicorn(app: ASGIApp) -> Iterator[int]:
-    """The port of a uvicorn server of an application."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    """The port of a uvicorn server of an application, with our own connections."""
+    registry = Connections(ConnectionLimits(), Metrics().connections)
+    http: Any = partial(Connection, registry=registry)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=http, ws="none", log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

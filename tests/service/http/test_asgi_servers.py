@@ -1,4 +1,4 @@
-"""Bodies and departures behind uvicorn, whose `receive` is stepped by hand, and hypercorn."""
+"""Bodies and departures behind our own connections and behind hypercorn, another ASGI server."""
 
 import json
 import socket

@@ -12,6 +12,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from service.http.connections import Exchange
 from service.http.disconnect import DepartureWatch, unless_departed
 from tests.helpers.asgi import Held, call, running_app
 
@@ -206,44 +207,54 @@ def test_a_task_that_is_cancelled_is_cancelled_though_its_caller_leaves_as_well(
     run(work)
 
 
-class UvicornLike:
-    """A `receive` that waits for a future, or for something else, before it says who has gone."""
-
-    __module__ = "uvicorn.protocols.http"
-
-    def __init__(self, waits_first: Callable[[], Awaitable[None]]) -> None:
-        self.waits_first = waits_first
-        self.left = asyncio.Event()
-
-    async def receive(self) -> Message:
-        await self.waits_first()
-        await self.left.wait()
-        return GONE
+class Nothing:
+    """A connection of which nothing is asked."""
 
 
-async def nothing() -> None:
-    return None
+def exchange() -> Exchange:
+    connection: Any = Nothing()
+    return Exchange(connection, {}, expects_continue=False, keep_alive=True)
 
 
-async def one_step() -> None:
-    await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize(("waits_first", "tasks"), [(nothing, 0), (one_step, 1)])
-def test_uvicorns_receive_has_a_task_only_where_it_waits_for_no_future(
-    waits_first: Callable[[], Awaitable[None]], tasks: int
-) -> None:
+def test_our_own_connections_tell_of_a_departure_without_a_task() -> None:
     async def work() -> None:
-        before = len(asyncio.all_tasks())
-        connection = UvicornLike(waits_first)
-        watch = DepartureWatch(connection.receive)
-        assert len(asyncio.all_tasks()) - before == tasks
+        before, ours = len(asyncio.all_tasks()), exchange()
+        watch = DepartureWatch(ours.receive)
+        assert len(asyncio.all_tasks()) == before
         finishing = asyncio.ensure_future(watch.finish(forever()))
         await asyncio.sleep(0.01)
-        connection.left.set()
+        ours.depart()
         with pytest.raises(ClientDisconnect):
             await finishing
         watch.close()
+
+    run(work)
+
+
+@pytest.mark.parametrize("when", ["before the watch", "between two pieces of work"])
+def test_a_departure_that_nobody_waits_for_is_remembered(when: str) -> None:
+    async def work() -> None:
+        ours = exchange()
+        if when == "before the watch":
+            ours.depart()
+        watch = DepartureWatch(ours.receive)
+        if when == "between two pieces of work":
+            await watch.finish(asyncio.sleep(0))
+            ours.depart()
+        with pytest.raises(ClientDisconnect):
+            await watch.finish(asyncio.sleep(0))
+        watch.close()
+
+    run(work)
+
+
+def test_a_watch_that_is_closed_sees_nothing() -> None:
+    async def work() -> None:
+        ours = exchange()
+        watch = DepartureWatch(ours.receive)
+        watch.close()
+        ours.depart()
+        await watch.finish(asyncio.sleep(0))
 
     run(work)
 
@@ -255,10 +266,10 @@ def test_what_has_not_begun_when_the_caller_has_left_never_does() -> None:
         async def question() -> None:
             begun.value = True
 
-        connection = UvicornLike(nothing)
-        connection.left.set()
+        ours = exchange()
+        ours.depart()
         with pytest.raises(ClientDisconnect):
-            await unless_departed(connection.receive, question())
+            await unless_departed(ours.receive, question())
         assert not begun.value
 
     run(work)

@@ -16,6 +16,7 @@ from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
 from service.store.loader import Loader, Model
+from tests.helpers.asgi import wait_until
 from tests.helpers.http import metric
 from tests.helpers.recipes import run_bijecta
 from tests.helpers.servers import Serve
@@ -87,24 +88,25 @@ class Load:
 
 
 def test_sigterm_under_load_loses_nothing(folder: Path, serve: Serve) -> None:
-    served = serve("--store", folder, "--drain-seconds", "1")
-    long = [httpx.Client(base_url=served.client.base_url, timeout=60) for _ in range(2)]
-    load = Load(served.client.base_url, callers=8)
-    time.sleep(0.5)
-    served.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    # it says that it is going, and still answers
-    assert served.client.get("/health/ready").status_code == 503
-    answer = served.client.post("/log_prob", json=BODY)
-    assert answer.status_code == 200
-    assert answer.headers["connection"] == "close"
-    load.end()
-    # and what is in progress at the very end is answered whole
+    served = serve("--store", folder, "--drain-seconds", "2")
+    url = served.client.base_url
+    load = Load(url, callers=8)
+    wait_until(lambda: len(load.answers) >= 100)
     with ThreadPoolExecutor(2) as pool:
-        samples = [pool.submit(c.post, "/sample", json={"n": 60_000}) for c in long]
-        assert served.process.wait(timeout=40) == 0
+        ask = {"url": f"{url}/sample", "json": {"n": 60_000}, "timeout": 60}
+        samples = [pool.submit(httpx.post, **ask) for _ in range(2)]  # type: ignore[arg-type]
+        wait_until(lambda: metric(served.client, "bijecta_batch_rows_sum", graph="decode") > 0)
+        served.process.send_signal(signal.SIGTERM)
+        # it says that it is going, and still answers
+        wait_until(lambda: served.client.get("/health/ready").status_code == 503)
+        answer = served.client.post("/log_prob", json=BODY)
+        assert answer.status_code == 200
+        assert answer.headers["connection"] == "close"
+        # every caller is told, and what is in progress is answered whole
+        assert served.process.wait(timeout=60) == 0
     for sample in samples:
         assert len(sample.result().json()["x"]) == 60_000
+    load.end()
     assert load.lost == []
     assert set(load.answers) == {200}
     assert load.sent_away == 8

@@ -1,0 +1,15 @@
+"""HTTP connections with limits on what a caller may take of them, for uvicorn."""
+
+from service.http.connections.exchange import Exchange
+from service.http.connections.limits import ConnectionLimits
+from service.http.connections.listener import stop_accepting
+from service.http.connections.protocol import Connection
+from service.http.connections.registry import Connections
+
+__all__ = [
+    "Connection",
+    "ConnectionLimits",
+    "Connections",
+    "Exchange",
+    "stop_accepting",
+]

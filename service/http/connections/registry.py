@@ -1,0 +1,166 @@
+"""All connections of a process: their one clock, their number, and what they hold in all."""
+
+import asyncio
+import select
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from service.http.connections.limits import (
+    MAX_UNREAD_BYTES,
+    STOP_SILENT_SECONDS,
+    TICK_SECONDS,
+    ConnectionLimits,
+)
+from service.metrics import ConnectionMetrics
+
+# More than that between two looks is time in which this process did not run, and could not read.
+MAX_STEP_SECONDS = 1.0
+
+# What poll says of a socket whose peer has left, though nobody reads from it.
+GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+
+
+class Watched(Protocol):
+    """A connection, as far as all of them are looked after."""
+
+    heard: float
+    """When it was last heard, on the clock of all."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has no whole request, so that nobody misses an answer when it is closed."""
+        ...
+
+    @property
+    def file_number(self) -> int:
+        """Of its socket; -1 where it has none."""
+        ...
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether a request is being answered while nothing is read from the socket."""
+        ...
+
+    def look(self, now: float) -> None:
+        """Do what is due."""
+        ...
+
+    def depart(self) -> None:
+        """The caller has left."""
+        ...
+
+    def close_as(self, reason: str) -> None:
+        """Close it, whatever it does; counted under a reason."""
+        ...
+
+
+class Connections:
+    """The connections of one process.
+
+    One timer looks over all of them, four times a second, as long as there is one: a timer for
+    each request would take longer than parsing its head.
+
+    Args:
+        limits: that can be set.
+        metrics: where they are counted.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        metrics: ConnectionMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self.metrics = metrics
+        self.now = 0.0
+        """Seconds in which this process ran, to a quarter of a second."""
+        self.is_draining = False
+        """Whether answers say that they are the last on their connection."""
+        self._stopped_at: float | None = None
+        self._clock = clock
+        self._looked_at = clock()
+        self._open: dict[Watched, None] = {}
+        self._unread = 0
+        self._timer: asyncio.TimerHandle | None = None
+        metrics.watch(lambda: len(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def has_room(self) -> bool:
+        """Whether one more may be open; where all are, the one longest silent is closed for it."""
+        if len(self._open) < self.limits.max_connections:
+            return True
+        silent = [c for c in self._open if c.is_silent and self.now - c.heard >= 1]
+        if not silent:
+            return False
+        silent_longest = min(silent, key=lambda c: c.heard)
+        silent_longest.close_as("displaced")
+        self.discard(silent_longest)
+        return True
+
+    def add(self, connection: Watched) -> None:
+        """A connection was opened."""
+        self._open[connection] = None
+        if self._timer is None:
+            self._looked_at = self._clock()
+            self._schedule()
+
+    def discard(self, connection: Watched) -> None:
+        """A connection was closed."""
+        self._open.pop(connection, None)
+
+    def hold(self, size: int) -> bool:
+        """Count bytes that wait to be read; returns whether they may, or else counts none."""
+        if self._unread + size > MAX_UNREAD_BYTES:
+            return False
+        self._unread += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Bytes counted by `hold` wait no more."""
+        self._unread -= size
+
+    def stop(self) -> None:
+        """Close connections as they fall silent; those that go on asking are told to go."""
+        self.is_draining = True
+        self._stopped_at = self.now
+
+    def closes_silent(self, heard: float) -> bool:
+        """Whether a connection that asks for nothing since then is to be closed for the stop."""
+        stopped_at = self._stopped_at
+        return stopped_at is not None and self.now - max(heard, stopped_at) >= STOP_SILENT_SECONDS
+
+    def look_over(self) -> None:
+        """Do what is due on every connection."""
+        now = self._clock()
+        self.now += min(now - self._looked_at, MAX_STEP_SECONDS)
+        self._looked_at = now
+        self._see_departures([c for c in self._open if c.is_unread])
+        for connection in tuple(self._open):
+            connection.look(self.now)
+
+    def _see_departures(self, unread: Iterable[Watched]) -> None:
+        """Find the callers that have left, of connections that are not read from meanwhile."""
+        by_file = {c.file_number: c for c in unread if c.file_number >= 0}
+        if not by_file:
+            return
+        poll = select.poll()
+        for number in by_file:
+            poll.register(number, GONE)
+        for number, _ in poll.poll(0):
+            by_file[number].depart()
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        try:
+            self.look_over()
+        finally:
+            if self._open:
+                self._schedule()
