@@ -100,7 +100,7 @@ def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None
 
 
 def are_not_finite(*outputs: Float32) -> NDArray[np.bool_] | None:
-    """Of each row, whether an output, N × anything, has values that are not finite; None if none."""
+    """Of each row, whether an output, N × anything, has values not finite; None if none."""
     if all(np.isfinite(output).all() for output in outputs):
         return None
     bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
