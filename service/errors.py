@@ -128,13 +128,19 @@ class DeadlineError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """A server that is starting or stopping."""
+    """A server that is starting or stopping, or a model that is not loaded.
+
+    Args:
+        detail: which of these.
+        retry_after: seconds until it may be otherwise; None where waiting does not help.
+    """
 
     status, reason = 503, "unavailable"
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, retry_after: int | None = 1) -> None:
         super().__init__(detail)
-        self.headers = {"Retry-After": str(retry_after)}
+        if retry_after is not None:
+            self.headers = {"Retry-After": str(retry_after)}
 
 
 class OutOfOrderError(ServiceError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,6 +16,13 @@ from service.store import Loader, Store
 from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
+
+# How often a server without a model looks through its store, and others for what is to be tried
+# again, in seconds.
+LOOK_SECONDS = 5
+
+LOADING = "the models are still being loaded"
+ADVICE = "`bijecta export RUN --store STORE` writes a bundle, `make serve` makes some"
 
 # Of the work on large requests; more would take the CPUs from the graphs.
 MAX_WORK_THREADS = 4
@@ -41,13 +49,20 @@ class Server:
         self.on_failure: Callable[[], None] = lambda: None
         """Called when it cannot start."""
         self._started = False
+        self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
         loader = Loader(
             Device.choose(settings.device),
             lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
         )
-        self.store = Store(settings.store, loader, settings.default_model, settings.max_models)
+        self.store = Store(
+            settings.store,
+            loader,
+            settings.default_model,
+            settings.max_models,
+            settings.load_seconds,
+        )
         self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)
@@ -65,7 +80,9 @@ class Server:
             UnavailableError: the models are still being loaded.
         """
         if not self._started:
-            raise UnavailableError("the models are still being loaded")
+            raise UnavailableError(
+                self._waits_for, 1 if self._waits_for is LOADING else LOOK_SECONDS
+            )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -81,43 +98,61 @@ class Server:
             self.threads.close()
 
     async def _watch_store(self) -> None:
+        poll_seconds = self.settings.poll_seconds
+        looked_at = time.monotonic()
         try:
             await self.store.refresh()
-            self._check_has_models()
+            self._check_default()
         except (BundleError, DeviceError) as failure:
             self.failure = failure
             self.on_failure()
             return
-        self._say_unused_settings()
-        self._started = True
-        while self.settings.poll_seconds:
-            await asyncio.sleep(self.settings.poll_seconds)
+        self._begin()
+        while True:
+            await asyncio.sleep(min(poll_seconds or LOOK_SECONDS, LOOK_SECONDS))
             try:
-                await self.store.refresh()
-            except (BundleError, DeviceError, OSError):
+                elapsed = time.monotonic() - looked_at + 0.01  # clocks differ by a little
+                if not self._started or 0 < poll_seconds <= elapsed:
+                    looked_at = time.monotonic()
+                    await self.store.refresh()
+                else:
+                    await self.store.retry()
+            except (BundleError, DeviceError):
                 log.exception("the store could not be looked through")
+            self._begin()
+
+    def _begin(self) -> None:
+        """Answer from now on if there is a model; until then, the log says what there is to do."""
+        if self._started:
+            return
+        entries = [entry for versions in self.store.entries.values() for entry in versions.values()]
+        if self.store.models:
+            self._say_unused_settings()
+            self._started = True
+            return
+        waits_for = LOADING
+        if not entries:
+            waits_for = f"the store is empty: {ADVICE}"
+        elif all(entry.refused or entry.unloaded for entry in entries):
+            waits_for = f"no bundle could be loaded, and GET /models says why: {ADVICE}"
+        if waits_for != self._waits_for:
+            where = self.settings.store
+            log.error("%s: %s; looking again every %d s", where, waits_for, LOOK_SECONDS)
+        self._waits_for = waits_for
+
+    def _check_default(self) -> None:
+        """Check that the default model is in the store, or may come.
+
+        Raises:
+            BundleError: it is not.
+        """
+        default, names = self.settings.default_model, sorted(self.store.entries)
+        if default is None or default in names or not names or self.settings.poll_seconds:
+            return
+        raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
 
     def _say_unused_settings(self) -> None:
         """Log settings of models that are not in the store."""
         used = {settings_key(name) for name in self.store.entries}
         for key in sorted(self._model_settings.keys() - used):
             log.warning("there are settings of %s, and no such model in the store", key)
-
-    def _check_has_models(self) -> None:
-        """Check that there is something to serve, now or later.
-
-        Raises:
-            BundleError: no bundle could be loaded, or the default model is not among them.
-        """
-        store, folder = self.store, self.settings.store
-        if not store.models and not self.settings.poll_seconds:
-            reasons = [e.refused for versions in store.entries.values() for e in versions.values()]
-            raise BundleError(
-                f"no bundle could be loaded from {folder}"
-                + "".join(f"\n  {reason}" for reason in reasons)
-                + "\n`bijecta export RUN --store STORE` writes one; `make serve` makes six"
-            )
-        default = self.settings.default_model
-        if default is not None and default not in store.entries and not self.settings.poll_seconds:
-            names = ", ".join(sorted(store.entries))
-            raise BundleError(f"the default model {default!r} is none of {names}")

@@ -73,6 +73,9 @@ class Settings(BaseSettings, ModelSettings):
         description="MiB of bundles loaded at once; beyond, those asked for longest ago are "
         "unloaded until they are asked for again (no limit)",
     )
+    load_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=300.0, description="after so long, the load of a bundle is given up"
+    )
     poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.0, description="how often the store is looked through for changes; 0 for never"
     )

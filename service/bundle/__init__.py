@@ -1,16 +1,17 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
+from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
     ADDITIONS,
     DECODE,
     ENCODE,
     MANIFEST,
-    BundleError,
     Fingerprint,
     checksum,
     fingerprint,
+    is_version,
     read,
     sha256,
     versions,
@@ -32,6 +33,7 @@ from service.bundle.manifest_part import (
     Tolerances,
     is_column_name,
 )
+from service.bundle.regular_file import place, read_error
 
 __all__ = [
     "ADDITIONS",
@@ -62,10 +64,15 @@ __all__ = [
     "SelfTest",
     "Sound",
     "Tolerances",
+    "UnreadableBundleError",
     "checksum",
     "fingerprint",
     "is_column_name",
+    "is_version",
+    "place",
+    "printable",
     "read",
+    "read_error",
     "sha256",
     "versions",
 ]

@@ -4,6 +4,7 @@
 two files. `draw` multiplies the deviation from the base's centre by a temperature.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -63,6 +64,16 @@ class BaseDensity(ABC):
         """The box that latents lie in, the same in every coordinate; None for all of space."""
         return None
 
+    def check_parameters(self, parameters: Parameters, dimensions: int) -> None:
+        """See that latents of that many coordinates can be drawn with these parameters.
+
+        Raises:
+            ValueError: they cannot; the message names the parameter.
+        """
+        for name, value in parameters.items():
+            if not isinstance(value, float) or not math.isfinite(value):
+                raise ValueError(f"base parameter {name} is no finite number")
+
     def check(self, temperature: float, truncation: float | None) -> None:
         """See that latents can be drawn so.
 
@@ -118,6 +129,12 @@ class Uniform(BaseDensity):
         """From `low` to `high`."""
         return parameters["low"], parameters["high"]
 
+    def check_parameters(self, parameters: Parameters, dimensions: int) -> None:
+        """Two finite numbers, `low` below `high`."""
+        super().check_parameters(parameters, dimensions)
+        if not 0 < parameters["high"] - parameters["low"] < math.inf:
+            raise ValueError("base parameter low is not below high")
+
     def check(self, temperature: float, truncation: float | None) -> None:
         """A temperature above one would leave the box."""
         super().check(temperature, truncation)
@@ -141,6 +158,12 @@ class StudentT(BaseDensity):
     name = "student-t"
     parameters = frozenset({"df"})
 
+    def check_parameters(self, parameters: Parameters, dimensions: int) -> None:
+        """A finite number above zero."""
+        super().check_parameters(parameters, dimensions)
+        if not parameters["df"] > 0:
+            raise ValueError("base parameter df is not above zero")
+
     def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """Numbers of Student's t."""
         return asked.temperature * asked.streams.values.standard_t(
@@ -153,6 +176,26 @@ class Mixture(BaseDensity):
 
     name = "mixture"
     parameters = frozenset({"log_weights", "means", "log_scales"})
+
+    def check_parameters(self, parameters: Parameters, dimensions: int) -> None:
+        """Finite numbers: K, and two times K × the dimensions."""
+        weights = parameters["log_weights"]
+        components = len(weights) if isinstance(weights, list) else 0
+        if not components:
+            raise ValueError("base parameter log_weights is no list of numbers")
+        row = (components, dimensions)
+        for name, shape in {"log_weights": row[:1], "means": row, "log_scales": row}.items():
+            try:
+                values = np.array(parameters[name], np.float64)
+            except ValueError:  # rows of several lengths
+                values = np.empty(0)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ValueError(f"base parameter {name} is not {shape} finite numbers")
+        with np.errstate(all="ignore"):
+            weight = np.exp(np.array(weights)).sum()
+            scale = np.exp(np.array(parameters["log_scales"])).max()
+        if not 0 < weight < math.inf or not scale < math.inf:
+            raise ValueError("base parameters log_weights and log_scales overflow")
 
     def draw(self, asked: LatentDraw) -> NDArray[np.float64]:
         """A component for each row, and normal numbers about its mean."""

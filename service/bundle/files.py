@@ -11,95 +11,114 @@ files that it lists they only compare the checksums, so that they pass the addit
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from service.bundle.manifest import FORMAT_VERSION, VERSION, Manifest
+from service.bundle.errors import BundleError as BundleError
+from service.bundle.errors import printable
+from service.bundle.manifest import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
+from service.bundle.regular_file import file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
 ADDED_KEYS = ("columns",)
 """The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
-Fingerprint = tuple[tuple[int, int, int] | None, ...]
+MAX_MANIFEST_BYTES = 16 * 2**20
+MAX_MANIFEST_VALUES = 2**20
+"""Values of a manifest, which take up to 60 times their bytes of JSON when they are read."""
+
+Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
 
-class BundleError(Exception):
-    """A bundle that cannot be trusted or read; the text says what was expected and what came."""
-
-
-def read(folder: Path) -> Manifest:
+def read(folder: Path, go_on: Callable[[], None] = lambda: None) -> Manifest:
     """Read a bundle's manifest and check every file against it.
 
     Args:
         folder: store/<name>/<version>.
+        go_on: called now and then; raises where the bundle is no longer wanted.
 
     Raises:
         BundleError: a file is missing or altered, the manifest is damaged or of another format
             version, or its name and version are not those of its folder.
+        UnreadableBundleError: a file cannot be read now.
     """
-    manifest = _read_manifest(folder / MANIFEST)
-    place = (folder.parent.name, folder.name)
-    if (manifest.name, str(manifest.version)) != place:
+    manifest = _read_manifest(folder)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise BundleError(
-            f"{folder} holds the manifest of {manifest.name} version {manifest.version}"
+            f"{place(folder)} holds the manifest of {manifest.name} version {manifest.version}"
         )
     for name in (ENCODE, DECODE):
         if name not in manifest.files:
-            raise BundleError(f"{folder / MANIFEST} lists no checksum for {name}")
+            raise BundleError(f"{place(folder)}/{MANIFEST} lists no checksum for {name}")
     for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path} is missing")
-        if (actual := sha256(path)) != expected:
-            raise BundleError(f"{path} is altered: expected sha256 {expected}, found {actual}")
+        go_on()
+        if (actual := file_sha256(folder, name, go_on)) != expected:
+            raise BundleError(
+                f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
+                f"found {actual}"
+            )
     return _with_additions(manifest, folder) if ADDITIONS in manifest.files else manifest
 
 
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(f"{path} is missing") from None
+def _read_manifest(folder: Path) -> Manifest:
+    shown = f"{place(folder)}/{MANIFEST}"
+    content = _read_json(folder, MANIFEST)
     try:
         header = _Header.model_validate_json(content)
         if header.format_version != FORMAT_VERSION:
             raise BundleError(
-                f"{path} has format_version {header.format_version}; this program reads "
+                f"{shown} has format_version {header.format_version}; this program reads "
                 f"{FORMAT_VERSION}: export the model again, or use a matching Bijecta"
             )
         manifest = Manifest.model_validate_json(content)
         if (actual := checksum(json.loads(content))) != manifest.checksum:
             raise BundleError(
-                f"{path} is altered: expected checksum {manifest.checksum}, found {actual}"
+                f"{shown} is altered: expected checksum {printable(manifest.checksum, 64)}, "
+                f"found {actual}"
             )
         return manifest
     except ValidationError as error:
-        raise BundleError(f"{path} is damaged: {_first_error(error)}") from None
+        raise BundleError(f"{shown} is damaged: {_first_error(error)}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
 
 
 def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
     """A manifest with the keys that stand beside it."""
-    path = folder / ADDITIONS
     try:
-        additions = json.loads(path.read_bytes())
+        additions = json.loads(_read_json(folder, ADDITIONS))
         added = {key: additions[key] for key in ADDED_KEYS if key in additions}
         return Manifest.model_validate(manifest.model_dump() | added)
     except (ValueError, TypeError, RecursionError) as error:
-        reason = _first_error(error) if isinstance(error, ValidationError) else str(error)
-        raise BundleError(f"{path} is damaged: {reason}") from None
+        reason = (
+            _first_error(error) if isinstance(error, ValidationError) else printable(str(error))
+        )
+        raise BundleError(f"{place(folder)}/{ADDITIONS} is damaged: {reason}") from None
+
+
+def _read_json(folder: Path, name: str) -> bytes:
+    """A file of JSON that is small enough to be parsed."""
+    content = read_bytes(folder, name, MAX_MANIFEST_BYTES)
+    values = sum(content.count(mark) for mark in b",[{")
+    if values > MAX_MANIFEST_VALUES:
+        raise BundleError(
+            f"{place(folder)}/{name} has {values} values, and may have {MAX_MANIFEST_VALUES}"
+        )
+    return content
 
 
 def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
+    where = printable(".".join(map(str, first["loc"])), 100) or "the whole file"
+    return f"{where}: {printable(first['msg'])}"
 
 
 class _Header(BaseModel):
-    format_version: int
+    format_version: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:
@@ -116,14 +135,14 @@ def sha256(path: Path) -> str:
 
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
-    marks: list[tuple[int, int, int] | None] = []
-    for name in (ENCODE, DECODE, MANIFEST):
+    marks: list[tuple[int, int, int, int] | None] = []
+    for name in (ENCODE, DECODE, MANIFEST, ADDITIONS):
         try:
             status = (folder / name).stat()
         except OSError:
             marks.append(None)
         else:
-            marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
+            marks.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
     return tuple(marks)
 
 
@@ -131,4 +150,10 @@ def versions(folder: Path) -> list[int]:
     """Version numbers under store/<name>, ascending; empty where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if VERSION.fullmatch(path.name))
+    return sorted(int(path.name) for path in folder.iterdir() if is_version(path.name))
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder's name is a version's number."""
+    # its digits are counted first: Python reads no number of thousands of them
+    return bool(VERSION.fullmatch(name)) and len(name) < 20 and int(name) <= MAX_VERSION

@@ -32,6 +32,19 @@ FORMAT_VERSION = 1
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 VERSION = re.compile(r"[1-9][0-9]*")
+MAX_VERSION = 2**63 - 1
+"""The largest version, as 64 bits hold it."""
+
+# What a manifest says the size of is made in memory: so many values at most, a row and in all.
+MAX_SIDES = 8
+MAX_DIMENSIONS = 2**24
+MAX_CONTEXT_COLUMNS = 2**16
+MAX_FILES = 64
+
+Side = Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)]
+EventShape = Annotated[list[Side], Field(max_length=MAX_SIDES)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
+"""A name in the bundle's folder: no path, and nothing hidden."""
 
 
 class Manifest(ManifestPart):
@@ -39,10 +52,10 @@ class Manifest(ManifestPart):
 
     format_version: Literal[1]
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     family: str
-    event_shape: list[Annotated[int, Field(ge=1)]]
-    latent_shape: list[Annotated[int, Field(ge=1)]]
+    event_shape: EventShape
+    latent_shape: EventShape
     dtype: Literal["float32"]
     arithmetic: Arithmetic = Field(
         "float32",
@@ -60,7 +73,7 @@ class Manifest(ManifestPart):
         description="names of a row's coordinates, in row-major order; null where there are none",
     )
     context_shape: list[int] | None
-    context: list[ContextColumn] | None = None
+    context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
     cost: dict[Direction, Cost]
     inverse: dict[Direction, InverseReport] = Field(
         {}, description="for each direction that masked layers make sequential"
@@ -77,7 +90,7 @@ class Manifest(ManifestPart):
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"
     )
-    files: dict[str, str]
+    files: Annotated[dict[FileName, str], Field(max_length=MAX_FILES)]
     weights_sha256: str | None = Field(
         None, description="of the weights that the run was exported with"
     )
@@ -87,12 +100,17 @@ class Manifest(ManifestPart):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "Manifest":
         n = self.dimensions
+        if n > MAX_DIMENSIONS:
+            raise ValueError(
+                f"event shape {self.event_shape} has more than {MAX_DIMENSIONS} values"
+            )
         if math.prod(self.latent_shape) != n:
             raise ValueError(f"event shape {self.event_shape}, latent shape {self.latent_shape}")
         if self.base not in BASES:
             raise ValueError(f"base is one of {', '.join(BASES)}, not {self.base!r:.40}")
         if set(self.base_parameters) != self.base_density.parameters:
             raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
+        self.base_density.check_parameters(self.base_parameters, n)
         if self.columns is not None and [len(set(self.columns)), len(self.columns)] != [n, n]:
             raise ValueError(f"columns are not {n} names, each another")
         if self.context_shape != (None if self.context is None else [len(self.context)]):

@@ -13,11 +13,13 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import OnnxGraph
 from service.engine.workers import Workers
 from service.metrics import Metrics
-from service.runtime import Device, granted_cpus
+from service.runtime import Cancellation, Device, granted_cpus
 from service.settings import ModelSettings
 from service.types import Arrays, Float32
 
 POLICY = SchedulerPolicy()
+
+Shape = tuple[int, ...]
 
 
 class Engine:
@@ -28,18 +30,26 @@ class Engine:
         device: where to run.
         metrics: are told of batches and queues.
         settings: of this model.
+        cancellation: ends the load, the warm-up and the runs that test the graphs.
 
     Raises:
         DeviceError: see `Device.session`.
     """
 
     def __init__(
-        self, folder: Path, device: Device, metrics: Metrics, settings: ModelSettings
+        self,
+        folder: Path,
+        device: Device,
+        metrics: Metrics,
+        settings: ModelSettings,
+        cancellation: Cancellation | None = None,
     ) -> None:
+        cancellation = cancellation or Cancellation()
         self._graphs = {
-            "encode": OnnxGraph(folder / ENCODE, device),
-            "decode": OnnxGraph(folder / DECODE, device),
+            "encode": OnnxGraph(folder / ENCODE, device, cancellation),
+            "decode": OnnxGraph(folder / DECODE, device, cancellation),
         }
+        self._load_options = cancellation.run_options()
         self.provider = self._graphs["encode"].provider
         """The execution provider in use, in onnxruntime's words."""
         name = folder.parent.name
@@ -81,29 +91,69 @@ class Engine:
         feeds = _feeds("z", z, context)
         return await self._workers.run("decode", feeds, output_names, deadline)
 
-    def warm_up(self, event_shape: tuple[int, ...], z: Float32, context: Float32 | None) -> None:
+    def check_shapes(self, event: Shape, latent: Shape, context_columns: int | None) -> None:
+        """Compare what the graphs take and give with what a manifest says, before it is made.
+
+        Args:
+            event: shape of one data row.
+            latent: shape of one latent row.
+            context_columns: of a context row; None without.
+
+        Raises:
+            BundleError: the graphs are not of these shapes, or not of float32.
+        """
+        rows = {"x": event, "z": latent, "log_prob": ()}
+        if context_columns is not None:
+            rows["context"] = (context_columns,)
+        for direction, graph in self._graphs.items():
+            tensors = graph.tensors
+            for name, shape in rows.items():
+                if name not in tensors:
+                    raise BundleError(f"the graph to {direction} has no {name}")
+                kind, found = tensors[name]
+                sides = tuple(side if isinstance(side, int) else None for side in found)
+                # the first side is the rows'; None is one that the graph leaves open, as it may all
+                is_same = not sides or (
+                    len(sides) == 1 + len(shape)
+                    and sides[0] is None
+                    and all(a in (None, b) for a, b in zip(sides[1:], shape, strict=True))
+                )
+                if kind != "tensor(float)" or not is_same:
+                    raise BundleError(
+                        f"the graph to {direction} has {name} of {kind} {_shown(sides)}, where the "
+                        f"manifest says float {_shown((None, *shape))}"
+                    )
+            if unknown := sorted(tensors.keys() - rows.keys()):
+                raise BundleError(
+                    f"the graph to {direction} has {unknown[0]!r:.80}, which is no input or output "
+                    "of a model like this"
+                )
+
+    def warm_up(self, event: Shape, z: Float32, context: Float32 | None) -> None:
         """Run both graphs once: what cannot run fails now, and the first request finds it ready.
 
         Args:
-            event_shape: shape of one data row.
+            event: shape of one data row.
             z: one latent, 1 × latent shape.
             context: its context, where the graphs take one.
 
         Raises:
-            BundleError: the graphs are not of these shapes.
+            BundleError: what they answer is not of these shapes.
         """
-        decoded = self._graphs["decode"](_feeds("z", z, context), ("x", "log_prob"))
+        feeds = _feeds("z", z, context)
+        decoded = self._graphs["decode"](feeds, ("x", "log_prob"), self._load_options)
         encoded = self.try_encode(decoded["x"], context)
         shapes = (decoded["x"].shape, encoded["z"].shape, decoded["log_prob"].shape)
-        if shapes != ((1, *event_shape), z.shape, (1,)):
+        if shapes != ((1, *event), z.shape, (1,)):
             raise BundleError(
                 f"the graphs' x, z and log_prob have shapes {shapes} where the manifest says event "
-                f"shape {event_shape} and latent shape {z.shape[1:]}"
+                f"shape {event} and latent shape {z.shape[1:]}"
             )
 
     def try_encode(self, x: Float32, context: Float32 | None) -> Arrays:
         """`encode` before there are requests to wait for."""
-        return self._graphs["encode"](_feeds("x", x, context), ("z", "log_prob"))
+        feeds = _feeds("x", x, context)
+        return self._graphs["encode"](feeds, ("z", "log_prob"), self._load_options)
 
     def close(self) -> None:
         """Take nothing more; threads and sessions go once what waits is finished."""
@@ -114,6 +164,11 @@ class Engine:
     def _release(self) -> None:
         for graph in self._graphs.values():
             graph.close()
+
+
+def _shown(sides: tuple[int | None, ...]) -> str:
+    """A shape for people, N for the rows and for what a graph leaves open."""
+    return " × ".join("N" if side is None else str(side) for side in sides) or "without sides"
 
 
 def _feeds(name: str, rows: Float32, context: Float32 | None) -> Arrays:

@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 
-from service.runtime import CUDA, Device
+from service.runtime import CUDA, Cancellation, Device
 from service.types import Arrays
+
+
+class TensorSpec(NamedTuple):
+    """An input or output of a graph.
+
+    Args:
+        type: in onnxruntime's words, `tensor(float)`.
+        shape: a number for each side that the graph fixes, something else for the others.
+    """
+
+    type: str
+    shape: tuple[Any, ...]
 
 
 class OnnxGraph:
@@ -16,17 +29,32 @@ class OnnxGraph:
     Args:
         path: the ONNX file.
         device: where to run.
+        cancellation: ends the load.
 
     Raises:
         DeviceError: see `Device.session`.
     """
 
-    def __init__(self, path: Path, device: Device) -> None:
-        session = device.session(path)
+    def __init__(
+        self, path: Path, device: Device, cancellation: Cancellation | None = None
+    ) -> None:
+        session = device.session(path, cancellation)
         self.provider: str = session.get_providers()[0]
         self._session: onnxruntime.InferenceSession | None = session
 
-    def __call__(self, feeds: Arrays, output_names: Sequence[str]) -> Arrays:
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """Its inputs and outputs, by name."""
+        assert self._session is not None
+        both = [*self._session.get_inputs(), *self._session.get_outputs()]
+        return {tensor.name: TensorSpec(tensor.type, tuple(tensor.shape)) for tensor in both}
+
+    def __call__(
+        self,
+        feeds: Arrays,
+        output_names: Sequence[str],
+        options: onnxruntime.RunOptions | None = None,
+    ) -> Arrays:
         """Inputs by name → the outputs of these names, row for row."""
         if self._session is None:
             raise RuntimeError("the session has been closed")
@@ -35,7 +63,7 @@ class OnnxGraph:
         padded = 1 << (rows - 1).bit_length() if self.provider == CUDA else rows
         if padded > rows:
             feeds = {name: _padded(values, padded) for name, values in feeds.items()}
-        outputs = self._session.run(list(output_names), feeds)
+        outputs = self._session.run(list(output_names), feeds, options)
         return {name: output[:rows] for name, output in zip(output_names, outputs, strict=True)}
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ from service.metrics.series import MetricSpec
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
 
+LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
+
 
 # Why a server closes a connection before its caller does.
 CLOSE_REASONS = (
@@ -68,6 +70,10 @@ class Metrics:
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
+        self.store_readable = self._gauge(series.STORE_READABLE)
+        self.loads = self._counter(series.LOADS)
+        for outcome in LOAD_OUTCOMES:
+            self.loads.labels(outcome)
         self.connections = ConnectionMetrics(
             self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
         )

@@ -99,6 +99,21 @@ MODEL_INFO = MetricSpec(
     "1",
     "1 for each loaded model.",
 )
+STORE_READABLE = MetricSpec(
+    "bijecta_store_readable",
+    "gauge",
+    (),
+    "1",
+    "1 while the store's folder can be looked through, 0 while what was loaded stays without it.",
+)
+LOADS = MetricSpec(
+    "bijecta_loads_total",
+    "counter",
+    ("outcome",),
+    "loads",
+    "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
+    "slow.",
+)
 CONNECTIONS = MetricSpec(
     "bijecta_connections", "gauge", (), "connections", "Connections that are open."
 )
@@ -122,6 +137,8 @@ METRICS = (
     QUEUE_ROWS,
     NON_FINITE,
     MODEL_INFO,
+    STORE_READABLE,
+    LOADS,
     CONNECTIONS,
     CONNECTIONS_CLOSED,
 )

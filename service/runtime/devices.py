@@ -7,6 +7,7 @@ from typing import Literal
 
 import onnxruntime
 
+from service.runtime.cancellation import Cancellation
 from service.runtime.cpus import granted_cpus
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -63,13 +64,21 @@ class Device:
         """Runs of a model at a time; `threads` is how many the settings ask for, if they do."""
         return 1 if self.kind == "cuda" else threads or self.threads
 
-    def session(self, path: Path) -> onnxruntime.InferenceSession:
+    def session(
+        self, path: Path, cancellation: Cancellation | None = None
+    ) -> onnxruntime.InferenceSession:
         """A graph, loaded.
+
+        Args:
+            path: the ONNX file.
+            cancellation: ends the load, with an error of onnxruntime's.
 
         Raises:
             DeviceError: a GPU was asked for, and onnxruntime could not use it.
         """
         options = session_options()
+        if cancellation is not None:
+            cancellation.watch_load(options)
         if self.kind == "cpu":
             return onnxruntime.InferenceSession(path, options, providers=[CPU])
         onnxruntime.preload_dlls()

@@ -1,8 +1,9 @@
 """The models that a server holds, loaded from a folder of bundles."""
 
+from service.store.entry import Entry
 from service.store.lease import Lease
 from service.store.loader import Loader, Model
-from service.store.store import Entry, Store
+from service.store.store import Store
 
 __all__ = [
     "Entry",

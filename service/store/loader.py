@@ -11,7 +11,7 @@ from service import bundle
 from service.bundle import BundleError, Manifest, PerCoordinate
 from service.engine import Engine
 from service.metrics import Metrics
-from service.runtime import Device
+from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store.lease import LeaseCount
 from service.types import Float32
@@ -34,19 +34,26 @@ class Loader:
     limits: Callable[[str], ModelSettings]
     metrics: Metrics
 
-    def load(self, folder: Path) -> "Model":
+    def load(self, folder: Path, cancellation: Cancellation) -> "Model":
         """Read a bundle, load its graphs, and see that they answer as they should.
+
+        Args:
+            folder: store/<name>/<version>.
+            cancellation: ends the load.
 
         Raises:
             BundleError: it cannot be trusted.
             DeviceError: the device asked for cannot be used.
+            Exception: whatever else onnxruntime makes of it, or of its cancellation.
         """
-        manifest = bundle.read(folder)
-        engine = Engine(folder, self.device, self.metrics, self.limits(manifest.name))
+        manifest = bundle.read(folder, cancellation.check)
+        limits = self.limits(manifest.name)
+        engine = Engine(folder, self.device, self.metrics, limits, cancellation)
         try:
-            engine.warm_up(
-                tuple(manifest.event_shape), manifest.example_latent, manifest.example_context
-            )
+            event, latent = tuple(manifest.event_shape), tuple(manifest.latent_shape)
+            columns = None if manifest.context is None else len(manifest.context)
+            engine.check_shapes(event, latent, columns)
+            engine.warm_up(event, manifest.example_latent, manifest.example_context)
             _self_test(manifest, engine)
         except BaseException:
             engine.close()

@@ -3,56 +3,27 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
-from service import bundle
-from service.bundle import NAME, BundleError, Fingerprint
+from service.bundle import BundleError, place, printable
 from service.errors import (
     InvalidInputError,
     ModelRefusedError,
     UnavailableError,
     UnknownModelError,
 )
-from service.runtime import DeviceError
+from service.store.entry import Entry
 from service.store.lease import Lease
 from service.store.loader import Loader, Model
+from service.store.loads import PATIENCE, Loads
+from service.store.look import Found, in_daemon_thread, look
 
 log = logging.getLogger(__name__)
 
-
-@dataclass
-class Entry:
-    """A version of a bundle in the folder.
-
-    Args:
-        folder: store/<name>/<version>.
-        seen: what its files were when they were last read.
-        lease: the store's own of the loaded version, which stays where newer files are refused.
-        refused: why it could not be loaded, or why newer files could not.
-        unloaded: whether a caller has unloaded it; it is not loaded until a caller loads it.
-        missed: how many times in a row its folder was not there.
-        used: when it was last asked for, on `time.monotonic`'s clock.
-    """
-
-    folder: Path
-    seen: Fingerprint | None = None
-    lease: Lease[Model] | None = None
-    refused: str = ""
-    unloaded: bool = False
-    missed: int = 0
-    used: float = 0.0
-
-    @property
-    def version(self) -> int:
-        """Its number."""
-        return int(self.folder.name)
-
-    @property
-    def model(self) -> Model | None:
-        """The version, if it is loaded."""
-        return None if self.lease is None else self.lease.resource
+# How many names or versions a message holds.
+SHOWN = 10
 
 
 class Store:
@@ -62,24 +33,34 @@ class Store:
     that is replaced or unloaded loses the store's lease: it answers the requests that still hold
     it, and its threads and memory go with the last of them.
 
+    Everything here runs in the event loop's thread, but for what reads files.
+
     Args:
         folder: the store.
         loader: of its bundles.
         default: the model of requests that name none; where the store has one model, that one.
         memory: bytes that the files of loaded models may have; beyond, those asked for longest
             ago are unloaded until they are asked for again. None for no limit.
+        load_seconds: after so long, a load is given up.
     """
 
     def __init__(
-        self, folder: Path, loader: Loader, default: str | None, memory: int | None
+        self,
+        folder: Path,
+        loader: Loader,
+        default: str | None,
+        memory: int | None,
+        load_seconds: float = 300.0,
     ) -> None:
         self._folder = folder
-        self._loader = loader
+        self._metrics = loader.metrics
         self._default = default
-        self._memory = memory
         self._entries: dict[str, dict[int, Entry]] = {}
-        self._changing = asyncio.Lock()  # one change at a time
-        self._threads = ThreadPoolExecutor(1, "store-load")
+        self._loads = Loads(loader, self._all, memory, load_seconds)
+        self._refreshing = asyncio.Lock()  # one look at a time
+        self._look: Future[Found] | None = None
+        self._skipped: dict[str, str] = {}
+        self._unreadable = ""
 
     @property
     def entries(self) -> dict[str, dict[int, Entry]]:
@@ -103,41 +84,56 @@ class Store:
             InvalidInputError: it names no model, and there are several.
             UnknownModelError: there is no such model or version.
             ModelRefusedError: it is in the store, and was not loaded.
-            UnavailableError: it has been unloaded.
+            UnavailableError: it has been unloaded, or is still being loaded.
         """
         entry = self._find(name, version)
         if entry.lease is None:
-            async with self._changing:
-                entry = self._find(name, version)  # it may have changed while this waited
-                if entry.lease is None:
-                    await self._load(entry)
+            await self._loads.settle(entry)
+            entry = self._find(name, version)  # it may have changed while this waited
+            if entry.lease is None:
+                raise UnavailableError(f"{place(entry.folder)} is still being loaded")
         entry.used = time.monotonic()
-        if entry.lease is None:
-            raise ModelRefusedError(entry.refused)
         return Lease(entry.lease.resource)
 
     async def refresh(self) -> None:
         """Load what is new or changed in the folder, and drop what is no longer in it.
 
-        A bundle is dropped when it is missing twice: replacing a folder takes two steps.
+        A bundle is dropped when it is missing twice: replacing a folder takes two steps. Where all
+        are missing at once, or the folder cannot be read, what is loaded stays.
 
         Raises:
-            BundleError: the folder cannot be read.
+            BundleError: the folder cannot be read, and nothing is known of it from before.
             DeviceError: the device asked for cannot be used.
         """
-        async with self._changing:
-            folders = set(await asyncio.to_thread(bundles, self._folder))
-            for folder in sorted(folders):
+        async with self._refreshing:
+            try:
+                found = await self._look_through()
+            except BundleError as error:
+                self._set_readable(str(error))
+                if not self._entries:
+                    # for who starts the server; callers are told no path
+                    raise BundleError(f"{error} ({self._folder})") from None
+                return
+            if self._entries and self._has_vanished(found):
+                self._set_readable("no bundle is left in the store; what is loaded stays")
+                return
+            self._set_readable("")
+            self._say_skipped(found)
+            for folder, fingerprint in found.bundles.items():
                 versions = self._entries.setdefault(folder.parent.name, {})
                 entry = versions.setdefault(int(folder.name), Entry(folder))
-                entry.missed = 0
-                if not entry.unloaded and entry.seen != bundle.fingerprint(folder):
-                    await self._load(entry)
+                entry.missed, entry.found = 0, fingerprint
             for entry in self._all():
-                if entry.folder not in folders:
+                if entry.folder not in found.bundles and entry.name not in found.unknown:
                     entry.missed += 1
                     if entry.missed > 1:
                         self._forget(entry)
+            await self._load_due()
+
+    async def retry(self) -> None:
+        """Load what was refused for a reason that may have passed, where its pause is over."""
+        async with self._refreshing:
+            await self._load_due()
 
     async def load(self, name: str) -> None:
         """Load a model anew, every version of it that the folder holds.
@@ -145,13 +141,20 @@ class Store:
         Raises:
             UnknownModelError: there is no such model.
             ModelRefusedError: not one version could be loaded.
+            UnavailableError: none is loaded yet.
         """
         for entry in self._entries.get(name, {}).values():
             entry.unloaded, entry.seen = False, None
-        await self.refresh()
+        try:
+            await self.refresh()
+        except BundleError:
+            raise ModelRefusedError(self._unreadable) from None
         versions = self._versions(name)
         if all(entry.model is None for entry in versions.values()):
-            raise ModelRefusedError(versions[max(versions)].refused)
+            newest = versions[max(versions)]
+            if not newest.refused:
+                raise UnavailableError(f"{place(newest.folder)} is still being loaded")
+            raise ModelRefusedError(newest.refused)
 
     async def unload(self, name: str) -> None:
         """Unload a model until it is loaded by name.
@@ -159,133 +162,104 @@ class Store:
         Raises:
             UnknownModelError: there is no such model.
         """
-        async with self._changing:
-            for entry in self._versions(name).values():
-                entry.unloaded = True
-                self._drop(entry)
+        for entry in self._versions(name).values():
+            entry.unloaded = True
+            self._loads.drop(entry)
 
     def close(self) -> None:
         """Release every model; those that requests hold go with the last of these."""
         for entry in self._all():
-            self._drop(entry)
+            entry.forgotten = True
+            self._loads.drop(entry)
         self._entries.clear()
-        self._threads.shutdown(wait=False)
 
     def _find(self, name: str | None, version: int | None) -> Entry:
         name = name or self.default
         if name is None:
-            raise InvalidInputError(f"say which model: one of {', '.join(sorted(self._entries))}")
+            raise InvalidInputError(f"say which model: one of {_some(sorted(self._entries))}")
         versions = self._versions(name)
         if version is None:
-            # the newest that answers; else the newest, to say why it does not
-            able = {v: e for v, e in versions.items() if e.lease or not (e.refused or e.unloaded)}
-            entry = able[max(able)] if able else versions[max(versions)]
+            # the newest that answers: who asks does not wait for a newer one to be loaded; else
+            # one that is about to be; else the newest, to say why it does not answer
+            able = [v for v, entry in versions.items() if entry.is_able]
+            awaited = [v for v, entry in versions.items() if entry.is_awaited]
+            entry = versions[max(able or awaited or versions)]
         elif version in versions:
             entry = versions[version]
         else:
+            newest = sorted(versions, reverse=True)
             raise UnknownModelError(
-                f"model {name!r} has no version {version}: there are "
-                f"{', '.join(map(str, sorted(versions)))}"
+                f"model {name!r} has no version {version!s:.40}: there are {_some(newest)}"
             )
         if entry.unloaded:
-            raise UnavailableError(f"model {name!r} has been unloaded")
+            raise UnavailableError(f"model {name!r} has been unloaded", retry_after=None)
         if entry.lease is None and entry.refused:
             raise ModelRefusedError(entry.refused)
+        if entry.lease is None and not entry.evicted:
+            raise UnavailableError(f"{place(entry.folder)} is still being loaded")
         return entry
 
     def _versions(self, name: str) -> dict[int, Entry]:
         if not (versions := self._entries.get(name)):
             raise UnknownModelError(
-                f"no model {name!r:.80}: there are {', '.join(sorted(self._entries))}"
+                f"no model {name!r:.80}: there are {_some(sorted(self._entries))}"
             )
         return versions
 
     def _all(self) -> list[Entry]:
         return [entry for versions in self._entries.values() for entry in versions.values()]
 
-    async def _load(self, entry: Entry) -> None:
-        """Load an entry's files; where they are refused, what was loaded before stays."""
-        started = time.perf_counter()
-        try:
-            entry.seen = bundle.fingerprint(entry.folder)
-            loading = self._threads.submit(self._loader.load, entry.folder)
-            try:
-                model = await asyncio.wrap_future(loading)
-            except asyncio.CancelledError:
-                # The thread loads it all the same, and closes it: the event loop may have ended.
-                loading.add_done_callback(_close_unwanted)
-                raise
-        except DeviceError:
-            raise
-        except BundleError as error:
-            entry.refused = str(error)
-        except Exception as error:
-            # whatever onnxruntime makes of one bundle must not keep the others from being served
-            log.exception("could not load %s", entry.folder)
-            entry.refused = f"{entry.folder} could not be loaded: {error}"
-        else:
-            self._drop(entry)
-            entry.lease, entry.refused, entry.used = Lease(model), "", time.monotonic()
-            self._loader.metrics.loaded(model.manifest, model.engine.provider)
-            seconds, provider = time.perf_counter() - started, model.engine.provider
-            log.info("loaded %s on %s, %.2f s", entry.folder, provider, seconds)
-            self._make_room(entry)
-            return
-        log.error("refused %s: %s", entry.folder, entry.refused)
+    async def _look_through(self) -> Found:
+        """What `look` finds, in a thread: a file system that has gone may answer never."""
+        if self._look is not None and not self._look.done():
+            raise BundleError("the store does not answer")
+        folder = self._folder
+        self._look = in_daemon_thread("store-look", lambda: look(folder))
+        looking = asyncio.wrap_future(self._look)
+        done, _ = await asyncio.wait({looking}, timeout=PATIENCE)
+        if not done:
+            raise BundleError("the store does not answer")
+        return looking.result()
 
-    def _make_room(self, newest: Entry) -> None:
-        """Unload models until the rest may stay; the newest always may."""
-        loaded = sorted((e for e in self._all() if e.model), key=lambda entry: entry.used)
-        size = sum(entry.model.size for entry in loaded if entry.model)
-        for entry in loaded:
-            if self._memory is None or size <= self._memory:
-                break
-            if entry is not newest and entry.model:
-                log.info("unloaded %s: %d bytes are loaded", entry.folder, size)
-                size -= entry.model.size
-                self._drop(entry)
+    def _has_vanished(self, found: Found) -> bool:
+        """Whether all is gone at once, as where a mount is lost."""
+        return not found.bundles and (not found.has_folders or len(self._entries) > 1)
+
+    def _set_readable(self, unreadable: str) -> None:
+        """Take note that the folder can be read, or why it cannot; the log has it once."""
+        self._metrics.store_readable.set(0 if unreadable else 1)
+        if unreadable != self._unreadable:
+            if unreadable:
+                log.error("%s: %s", self._folder, unreadable)
+            else:
+                log.info("%s can be read again", self._folder)
+                for entry in self._all():
+                    if entry.refused:
+                        entry.seen = None  # it may have been read while the store was not there
+        self._unreadable = unreadable
+
+    def _say_skipped(self, found: Found) -> None:
+        for name, why in found.skipped.items():
+            if self._skipped.get(name) != why:
+                log.warning("skipped %s in %s: %s", printable(name), self._folder, why)
+        self._skipped = found.skipped
+
+    async def _load_due(self) -> None:
+        for entry in self._all():
+            if entry.is_due(time.monotonic()):
+                await self._loads.settle(entry)
+        self._loads.check_device()
 
     def _forget(self, entry: Entry) -> None:
         log.info("%s is no longer there", entry.folder)
-        self._drop(entry)
-        name = entry.folder.parent.name
-        del self._entries[name][entry.version]
-        if not self._entries[name]:
-            del self._entries[name]
-
-    def _drop(self, entry: Entry) -> None:
-        """Release the store's lease of what is loaded."""
-        if (lease := entry.lease) is not None:
-            model = lease.resource
-            self._loader.metrics.unloaded(model.manifest, model.engine.provider)
-            entry.lease = None
-            lease.release()
+        entry.forgotten = True
+        self._loads.drop(entry)
+        del self._entries[entry.name][entry.version]
+        if not self._entries[entry.name]:
+            del self._entries[entry.name]
 
 
-def _close_unwanted(loading: Future[Model]) -> None:
-    """Close a model whose load was cancelled."""
-    if not loading.cancelled() and loading.exception() is None:
-        loading.result().engine.close()
-
-
-def bundles(folder: Path) -> list[Path]:
-    """The folders store/<name>/<version>.
-
-    Raises:
-        BundleError: the store cannot be read.
-    """
-    if not folder.is_dir():
-        raise BundleError(f"there is no store at {folder}")
-    folders = []
-    try:
-        for path in sorted(p for p in folder.iterdir() if p.is_dir()):
-            if not NAME.fullmatch(path.name):
-                log.warning("skipped %s: names match %s", path, NAME.pattern)
-                continue
-            try:
-                folders += [path / str(version) for version in bundle.versions(path)]
-            except OSError as error:
-                log.warning("skipped %s: %s", path, error)
-    except OSError as error:
-        raise BundleError(f"the store cannot be read: {error}") from None
-    return folders
+def _some(names: Sequence[str | int]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(map(str, names[:SHOWN]))}{more}"

@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.http.app import create_app
+from service.runtime import Cancellation
 from service.server import Server
 from service.settings import Settings
 from service.store.loader import Loader, Model
@@ -32,9 +33,9 @@ def test_health_comes_at_once_and_answers_when_models_are_loaded(
 ) -> None:
     loading, load = threading.Event(), Loader.load
 
-    def slow(self: Loader, path: Path) -> Model:
+    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
         assert loading.wait(20)
-        return load(self, path)
+        return load(self, path, cancellation)
 
     monkeypatch.setattr(Loader, "load", slow)
     server = Server(Settings(store=store, device="cpu"))

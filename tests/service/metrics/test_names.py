@@ -22,6 +22,8 @@ PUBLISHED = {
     "bijecta_queue_rows": ("model", "graph"),
     "bijecta_nonfinite_outputs_total": ("model",),
     "bijecta_model_info": ("model", "version", "family", "provider"),
+    "bijecta_store_readable": (),
+    "bijecta_loads_total": ("outcome",),
     "bijecta_connections": (),
     "bijecta_connections_closed_total": ("reason",),
 }

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from service.errors import OutOfOrderError, UnavailableError
 from service.http.app import create_app
+from service.runtime import Cancellation
 from service.server import Server
 from service.settings import Settings
 from service.store import Lease, Loader, Model
@@ -244,10 +245,10 @@ def test_a_load_that_is_cancelled_leaves_no_threads(
 ) -> None:
     begun, end, load = threading.Event(), threading.Event(), Loader.load
 
-    def slow(self: Loader, path: Path) -> Model:
+    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
         begun.set()
         assert end.wait(20)
-        return load(self, path)
+        return load(self, path, cancellation)
 
     async def work() -> None:
         async with running(folder) as one:
@@ -272,10 +273,10 @@ def test_a_server_that_ends_during_a_load_closes_what_it_loads(
 ) -> None:
     begun, end, load = threading.Event(), threading.Event(), Loader.load
 
-    def slow(self: Loader, path: Path) -> Model:
+    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
         begun.set()
         assert end.wait(20)
-        return load(self, path)
+        return load(self, path, cancellation)
 
     async def work() -> None:
         async with running(folder) as one:

@@ -1,0 +1,20 @@
+"""What is wrong with a bundle, in words that name no path of this machine."""
+
+MAX_CHARACTERS = 500
+
+
+class BundleError(Exception):
+    """A bundle that cannot be trusted or read; the text says what was expected and what came."""
+
+
+class UnreadableBundleError(BundleError):
+    """A bundle that cannot be read now, for a reason that may pass: rights, a disk, memory."""
+
+
+def printable(text: str, most: int = MAX_CHARACTERS) -> str:
+    """Text on one line, at most so long, with escapes for what is not printed.
+
+    Names and manifests are written by others: they may hold line breaks, and megabytes.
+    """
+    shown = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)

@@ -1,0 +1,125 @@
+"""Looking through the folder of a store: how far, and what is passed over."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from service import bundle
+from service.bundle import NAME, BundleError, Fingerprint
+
+MAX_ENTRIES = 10_000
+"""Files and folders of the store, and of each model's folder."""
+MAX_BUNDLES = 10_000
+"""Bundles in all."""
+
+# What a disk's own top folder holds, where nothing has been put into it.
+OF_THE_DISK = "lost+found"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Found:
+    """What is in the folder of a store.
+
+    Args:
+        bundles: each folder store/<name>/<version>, and what its files are.
+        unknown: names of models whose folders could not be looked through.
+        skipped: what was passed over, by name, and why.
+        has_folders: whether it holds any folder at all.
+    """
+
+    bundles: dict[Path, Fingerprint] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
+    has_folders: bool = False
+
+
+class _TooManyError(Exception):
+    """More entries than are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {MAX_ENTRIES} entries")
+
+
+def look(folder: Path) -> Found:
+    """The bundles of a store: folders of two levels, and so many of each.
+
+    Raises:
+        BundleError: the store cannot be looked through; the text names no path.
+    """
+    try:
+        entries = _entries(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError("there is no store at the path given") from None
+    except OSError as error:
+        raise bundle.read_error("the store", error) from None
+    except _TooManyError as error:
+        raise BundleError(f"the store cannot be read: it has {error}") from None
+    found = Found()
+    for entry in entries:
+        try:
+            if not entry.is_dir():
+                continue
+            found.has_folders |= entry.name != OF_THE_DISK
+            if NAME.fullmatch(entry.name):
+                _add_versions(found, folder / entry.name)
+            else:
+                found.skipped[entry.name] = f"names match {NAME.pattern}"
+        except (OSError, _TooManyError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            found.skipped[entry.name] = why or type(error).__name__
+            found.unknown.add(entry.name)
+    return found
+
+
+def _add_versions(found: Found, folder: Path) -> None:
+    """Add the bundles of one model, whose files are looked at and not read."""
+    names = [entry.name for entry in _entries(folder)]
+    versions = sorted(int(name) for name in names if bundle.is_version(name))
+    if len(found.bundles) + len(versions) > MAX_BUNDLES:
+        found.skipped[folder.name] = f"the store has more than {MAX_BUNDLES} bundles"
+        found.unknown.add(folder.name)
+        return
+    for version in versions:
+        path = folder / str(version)
+        found.bundles[path] = bundle.fingerprint(path)
+    for name in names:
+        if name.isdecimal() and not bundle.is_version(name):
+            found.skipped[f"{folder.name}/{name}"] = "versions are whole numbers from 1 below 2^63"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    entries: list[os.DirEntry[str]] = []
+    with os.scandir(folder) as scanned:
+        for entry in scanned:
+            if len(entries) == MAX_ENTRIES:
+                raise _TooManyError
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def in_daemon_thread(name: str, call: Callable[[], T]) -> Future[T]:
+    """The outcome of a call in a thread of its own, which the end of the process does not wait for.
+
+    A file system that has gone may answer never.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        # who has cancelled the future asks for nothing any more
+        with suppress(Exception):
+            try:
+                result = call()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
