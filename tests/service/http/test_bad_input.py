@@ -232,9 +232,10 @@ def test_graphs_of_another_shape_and_a_refused_default_answer_503(
     store: Path, tmp_path: Path, serve: Serve
 ) -> None:
     shutil.copytree(store, tmp_path, dirs_exist_ok=True)
-    edit_manifest({"event_shape": [3], "latent_shape": [3], "self_test": None})(
-        tmp_path / "moons-maf" / "1"
-    )
+    path = tmp_path / "moons-maf" / "1"
+    graphs = {k: v for k, v in bundle.read(path).files.items() if k.endswith(".onnx")}
+    shapes = {"event_shape": [3], "latent_shape": [3], "self_test": None, "files": graphs}
+    edit_manifest(shapes)(path)
     (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
     client = serve("--store", tmp_path, "--default-model", "moons-maf").client
     assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
