@@ -6,14 +6,16 @@ Recipes, checkpoints, export and the law tests all build flows here and nowhere 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from models.bijection import Bijection, Compose, Shape
 from models.context import ContextFeatures
 from models.distributions import BASES, Base
-from models.families import FAMILIES, Family, with_current_names
+from models.families import FAMILIES, with_current_names
 from models.flow import Flow
 from models.layers import PREPROCESSING
 
-__all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "fixed_layer"]
+__all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "check_base", "fixed_layer"]
 
 
 def build(
@@ -56,17 +58,31 @@ def build(
     if features is not None:
         shape = (features.size,)
     bijection = Compose([*fixed, *family_options.layers(event, shape)])
-    return Flow(_base(family_options, bijection.latent_shape), bijection, features)
+    return Flow(
+        _base(family_options.base, family_options.base_options, bijection.latent_shape),
+        bijection,
+        features,
+    )
 
 
-def _base(family: Family, latent_shape: Shape) -> Base:
-    """Build the base distribution that a family names."""
-    if family.base not in BASES:
-        raise ValueError(f"unknown base {family.base!r}: one of {', '.join(BASES)}")
+def check_base(name: str, options: Mapping[str, Any]) -> None:
+    """Check the name and the arguments of a base distribution.
+
+    Raises:
+        ValueError: no such base, or arguments that make none.
+    """
+    with torch.random.fork_rng(devices=[]):  # a mixture starts with random means
+        _base(name, options, (1,))
+
+
+def _base(name: str, options: Mapping[str, Any], latent_shape: Shape) -> Base:
+    """Build a base distribution."""
+    if name not in BASES:
+        raise ValueError(f"unknown base {name!r}: one of {', '.join(BASES)}")
     try:
-        return BASES[family.base](latent_shape, **family.base_options)
+        return BASES[name](latent_shape, **options)
     except TypeError as error:
-        raise ValueError(f"base {family.base}: {error}") from None
+        raise ValueError(f"base_options of {name}: {error}") from None
 
 
 def fixed_layer(event_shape: Sequence[int], kind: str, **arguments: Any) -> Bijection:

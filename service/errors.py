@@ -2,12 +2,19 @@
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, ClassVar
 
 # Of what came, so much is shown: it may be very long, and nested deeper than `repr` can follow.
 SHOWN = reprlib.Repr()
 SHOWN.maxstring = 100
+
+# Of several things that are wrong in the same way, so many are named.
+MOST_NAMED = 3
+
+# Names of fields, models and options are shorter; to compare longer ones takes long.
+MAX_COMPARED = 64
 
 
 class ServiceError(Exception):
@@ -121,6 +128,16 @@ class OverloadedError(ServiceError):
         self.headers = {"Retry-After": str(retry_after)}
 
 
+class MemoryFullError(ServiceError):
+    """More memory than the requests in progress leave."""
+
+    status, reason = 429, "memory-full"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
 class DeadlineError(ServiceError):
     """No answer before the deadline that the caller set."""
 
@@ -155,8 +172,28 @@ class ModelRefusedError(ServiceError):
     status, reason = 503, "model-refused"
 
 
+def shown(value: object) -> str:
+    """What a caller sent as a message repeats it: cut, quoted, and escaped."""
+    return SHOWN.repr(value)
+
+
+def cut(name: str, most: int = 80) -> str:
+    """A caller's name as a message repeats it, quoted and escaped only where it must be."""
+    if len(name) > most:
+        name = f"{name[:most]}…"
+    return name if name.isprintable() else repr(name)
+
+
+def few(names: Collection[str]) -> str:
+    """The first few names, and how many there are."""
+    named = ", ".join(map(cut, islice(names, MOST_NAMED)))
+    return f"{named}, … ({len(names)} in all)" if len(names) > MOST_NAMED else named
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question for people after the known name that is most like one; empty where none is."""
+    if len(name) > MAX_COMPARED:
+        return ""
     like = difflib.get_close_matches(name, known, 1, 0.8)
     return f": is {like[0]} meant?" if like else ""
 
@@ -168,7 +205,7 @@ def readable(error: Any, known: Iterable[str] = ()) -> str:
         error: of `ValidationError.errors()`.
         known: the fields that there are.
     """
-    where = ".".join(map(str, error["loc"]))
+    where = ".".join([cut(str(part)) for part in error["loc"]])
     if error["type"] == "missing":
         return f"{where} is missing"
     if error["type"] == "extra_forbidden":
@@ -176,4 +213,4 @@ def readable(error: Any, known: Iterable[str] = ()) -> str:
     prefix = f"{where}: " if where else ""
     if error["type"] == "value_error":
         return f"{prefix}{error['ctx']['error']}"
-    return f"{prefix}{error['msg']}, got {SHOWN.repr(error['input'])}"
+    return f"{prefix}{error['msg']}, got {shown(error['input'])}"

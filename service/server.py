@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
 from service.errors import UnavailableError
+from service.inflight import BodyLimits, InflightBudget
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
-from service.runtime import Device, DeviceError, granted_cpus
+from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
 from service.work_threads import WorkThreads
@@ -29,7 +30,7 @@ MAX_WORK_THREADS = 4
 
 
 class Server:
-    """The owner of a server's store, operations and metrics.
+    """The owner of a server's store, operations, metrics and memory for requests.
 
     Args:
         settings: of this server.
@@ -51,8 +52,10 @@ class Server:
         self._started = False
         self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
+        device = Device.choose(settings.device)
+        self._say_threads(device.runs(settings.threads))
         loader = Loader(
-            Device.choose(settings.device),
+            device,
             lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
         )
@@ -66,6 +69,22 @@ class Server:
         self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)
+        self.inflight = InflightBudget(settings.max_inflight)
+        self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
+        self.body_limits = BodyLimits(
+            settings.max_body,
+            settings.max_json_mib * 2**20,
+            settings.max_json_values,
+            settings.max_rows,
+            settings.max_sample_rows,
+        )
+
+    def _say_threads(self, threads: int) -> None:
+        """State in the log and the metrics how many CPUs there are, and threads of a model."""
+        cpus, reason = cpu_grant()
+        self.metrics.granted_cpus.set(cpus)
+        self.metrics.threads.set(threads)
+        log.info("CPUs: %d (%s); threads a model: %d", cpus, reason, threads)
 
     @property
     def ready(self) -> bool:

@@ -68,6 +68,15 @@ class Settings(BaseSettings, ModelSettings):
         description="rows of a sample in npy or Arrow, which comes a piece at a time",
     )
     max_body_mib: Count = Field(default=64, description="MiB a request body")
+    max_json_mib: Count = Field(default=16, description="MiB of JSON in a request body")
+    max_json_values: Count = Field(
+        default=524_288, description="values in the JSON of a request, and texts in any format"
+    )
+    max_inflight_mib: Count = Field(
+        default=384,
+        description="MiB that all requests in progress hold together: bodies, what they are "
+        "parsed to, and answers that wait to be taken; beyond it requests get 429",
+    )
     max_models_mib: Count | None = Field(
         default=None,
         description="MiB of bundles loaded at once; beyond, those asked for longest ago are "
@@ -123,6 +132,11 @@ class Settings(BaseSettings, ModelSettings):
     def max_body(self) -> int:
         """Largest request body in bytes."""
         return self.max_body_mib * 2**20
+
+    @property
+    def max_inflight(self) -> int:
+        """Most bytes that all requests in progress hold together."""
+        return self.max_inflight_mib * 2**20
 
     @property
     def max_models(self) -> int | None:

@@ -30,6 +30,8 @@ class Maf(UnivariateFamily):
         super().__post_init__()
         if self.order not in ("reverse", "random"):
             raise ValueError(f"order is reverse or random, not {self.order!r}")
+        if self.last is not None and self.last not in self.UNIVARIATE:
+            raise ValueError(f"last is one of {', '.join(self.UNIVARIATE)}, not {self.last!r}")
         self.univariate_map(self.last or self.univariate)
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:

@@ -48,7 +48,7 @@ class Family(ABC):
         base_options: arguments of the base distribution; its defaults if left out.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
     without_gradients: ClassVar[bool] = False
     """Whether it is fitted step by step (`training.fit.iterative`), not by gradients."""
     former_names: ClassVar[Mapping[str, str]] = {}

@@ -102,7 +102,7 @@ class IterativeGaussianization(Bijection):
     ) -> None:
         super().__init__(event_shape, context_shape=context_shape)
         if knots < 3:
-            raise ValueError(f"a fitted spline has at least 3 knots, got {knots}")
+            raise ValueError(f"knots is at least 3, got {knots}")
         n = math.prod(self.event_shape)
         features = 0 if self.context_shape is None else self.context_features + 1
         self.shapes: list[Shape] = [(2, features, n), (3, n, knots), (n,), (n, n)]

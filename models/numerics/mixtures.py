@@ -41,7 +41,7 @@ class _Mixture(ABC):
             ValueError: fewer than one component.
         """
         if components < 1:
-            raise ValueError(f"a mixture has at least 1 component, got {components}")
+            raise ValueError(f"components is at least 1, got {components}")
         self.components, self.size = components, 3 * components
         whole = 1.0 if self.normal else math.pi**2 / 3
         if components == 1:

@@ -148,7 +148,7 @@ class RationalQuadratic:
         self, bins: int = 8, bound: float = 5.0, tails: Literal["identity", "linear"] = "identity"
     ) -> None:
         if bins < 2:
-            raise ValueError(f"a spline has at least 2 bins, got {bins}")
+            raise ValueError(f"bins is at least 2, got {bins}")
         if not bound > 0:
             raise ValueError(f"bound is positive, got {bound}")
         if tails not in ("identity", "linear"):

@@ -9,18 +9,23 @@ from service.codecs.base import (
     TableRequest,
     check_output,
 )
+from service.codecs.json import check_json_size
 from service.codecs.negotiation import choose_codec
+from service.codecs.npy import MIN_CHARGED_BYTES, converted_bytes
 from service.codecs.registry import CODECS, parse_request
 
 __all__ = [
     "BYTES_TYPE",
     "CODECS",
     "JSON_TYPE",
+    "MIN_CHARGED_BYTES",
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
     "TableRequest",
+    "check_json_size",
     "check_output",
     "choose_codec",
+    "converted_bytes",
     "parse_request",
 ]

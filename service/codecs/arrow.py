@@ -27,6 +27,7 @@ from service.codecs.base import (
     all_or_picked,
 )
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
+from service.inflight import Reading
 from service.operations import Answer, FlowRequest
 from service.types import Arrays
 
@@ -46,7 +47,9 @@ class ArrowCodec(Codec):
         """An install without pyarrow writes no tables."""
         return None if HAS_PYARROW else NO_PYARROW
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> TableRequest[R]:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> TableRequest[R]:
         """A request whose rows are a table, with the context beside them."""
         return TableRequest.of(schema, read_table(body), query)
 

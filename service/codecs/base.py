@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.bundle import Manifest
-from service.errors import InvalidInputError, UnsupportedMediaTypeError, readable
+from service.errors import (
+    MOST_NAMED,
+    InvalidInputError,
+    UnsupportedMediaTypeError,
+    few,
+    readable,
+    shown,
+)
+from service.inflight import Reading
 from service.operations import Answer, FlowRequest, context_alone, rows_and_context
 from service.types import Arrays
 
@@ -28,6 +36,9 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 NO_REMARKS: Mapping[str, Any] = MappingProxyType({})
 # A header must be short; the rest of the rows are those with NaN, or are told in JSON and Arrow.
 MAX_ROWS_IN_HEADER = 500
+
+TEXT = np.dtypes.StringDType()
+"""Of texts of any length each."""
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -117,10 +128,20 @@ class Codec(ABC):
     body_types: ClassVar[tuple[str, ...]] = ()
     """Content types of the bodies that it reads; none where it only writes."""
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R | TableRequest[R]:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> R | TableRequest[R]:
         """A request from a body that is not empty and the query string.
 
+        Args:
+            schema: of the request.
+            body: not empty.
+            query: the query string.
+            reading: limits; what they forbid is refused, and memory charged, before it is taken.
+
         Raises:
+            TooLargeError, MemoryFullError: more than the limits allow.
+            TakesLongError: on the event loop, a body that is to be parsed in a thread.
             MalformedBodyError: the body is not of this type.
             InvalidInputError: values that the schema refuses.
             UnsupportedMediaTypeError: this type is only written, or its library is not installed.
@@ -195,7 +216,7 @@ def check_output(output: str | None, names: Iterable[str]) -> None:
         InvalidInputError: it has none of that name; says which it has.
     """
     if output is not None and output not in names:
-        raise InvalidInputError(f"output: there is no {output!r:.80}, only {', '.join(names)}")
+        raise InvalidInputError(f"output: there is no {shown(output)}, only {', '.join(names)}")
 
 
 def all_or_picked(arrays: Arrays, output: str | None) -> Arrays:
@@ -224,19 +245,29 @@ def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
     """A request of these fields.
 
     Raises:
-        InvalidInputError: values that the schema refuses; says each.
+        InvalidInputError: values that the schema refuses; says each, and of unknown fields some.
     """
+    known = schema.model_fields
+    more = 0
+    if len(fields) > len(known) + MOST_NAMED:
+        # a million unknown fields are not to become a million errors
+        unknown = [name for name in fields if name not in known]
+        more = len(unknown) - MOST_NAMED
+        fields = {k: fields[k] for k in (*known, *unknown[:MOST_NAMED]) if k in fields}
     try:
         return schema.model_validate(fields, strict=strict)
     except ValidationError as error:
-        said = [readable(one, schema.model_fields) for one in error.errors()]
+        said = [readable(one, known) for one in error.errors()]
+        if more > 0:
+            said.append(f"{more} more are not known here")
         raise InvalidInputError("; ".join(said)) from None
 
 
-def _cells(line: str) -> NDArray[np.str_]:
+def _cells(line: str) -> NDArray[Any]:
     """The values of a line of CSV, in which names may hold commas."""
     try:
-        return np.array(next(csv.reader([line], skipinitialspace=True)) or [""])
+        # of any length each: in an array of one width a long text would make all of them long
+        return np.array(next(csv.reader([line], skipinitialspace=True)) or [""], TEXT)
     except csv.Error as error:
         raise InvalidInputError(f"context: expected a line of CSV: {error}") from None
 
@@ -248,7 +279,7 @@ def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, s
         InvalidInputError: a field that is in both, or values that the schema refuses.
     """
     if twice := sorted(query.keys() & fields.keys()):
-        raise InvalidInputError(f"{', '.join(twice)}: in the body, and in the URL as well")
+        raise InvalidInputError(f"{few(twice)}: in the body, and in the URL as well")
     content: dict[str, Any] = {**query, **fields}
     if "context" in query:
         content["context"] = _cells(query["context"])

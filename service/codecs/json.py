@@ -19,8 +19,15 @@ from service.codecs.base import (
     validated,
 )
 from service.codecs.npy import MAGIC
-from service.errors import InvalidInputError, MalformedBodyError
+from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
+from service.inflight import Reading
 from service.operations import Answer, count_booleans, described_value, number_array
+
+# What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
+UNCOUNTED_BYTES = 2**18
+
+# Of what Python holds for a value: an object, its entry in the list, and arrays made of it.
+BYTES_PER_VALUE = 100
 
 
 class JsonCodec(Codec):
@@ -29,7 +36,7 @@ class JsonCodec(Codec):
     media_type = JSON_TYPE
     body_types = (JSON_TYPE, "", FORM_TYPE)
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str]) -> R:
+    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading) -> R:
         """A request from a JSON object, which holds all of its fields."""
         if body.startswith(MAGIC):
             raise InvalidInputError(
@@ -37,8 +44,9 @@ class JsonCodec(Codec):
             )
         if query:
             raise InvalidInputError(
-                f"with a JSON body, {', '.join(sorted(query))} belongs into it, not into the URL"
+                f"with a JSON body, {few(sorted(query))} belongs into it, not into the URL"
             )
+        check_json_size(body, len(body), reading)
         return validated(schema, read_object(body), strict=True)
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
@@ -55,6 +63,37 @@ class JsonCodec(Codec):
     ) -> dict[str, str] | None:
         """None: the body says it all."""
         return None
+
+
+def check_json_size(body: bytes, length: int, reading: Reading) -> None:
+    """Check how much JSON there is, and charge what it is parsed to, before it is parsed.
+
+    Args:
+        body: begins with JSON.
+        length: bytes of it.
+        reading: limits.
+
+    Raises:
+        TooLargeError: too many bytes or values.
+        MemoryFullError: more memory than the other requests leave.
+    """
+    limits = reading.limits
+    if length > limits.json_bytes:
+        raise TooLargeError(
+            f"a request may have {limits.json_bytes} bytes of JSON, this one has {length}: send "
+            "numbers as npy, Arrow or binary tensors"
+        )
+    if length <= min(limits.json_values, UNCOUNTED_BYTES):
+        return  # it has no more values than bytes
+    # each value follows a comma, or is the first of a list or an object
+    values = 1 + sum([body.count(mark, 0, length) for mark in (b",", b"[", b"{")])
+    if values > limits.json_values:
+        raise TooLargeError(
+            f"a request may have {limits.json_values} values in JSON, this one has {values} commas "
+            "and brackets: send numbers as npy, Arrow or binary tensors"
+        )
+    # a character beyond ASCII makes each of its string take up to four bytes
+    reading.share.charge(BYTES_PER_VALUE * values + length * (1 if body.isascii() else 4))
 
 
 def read_object(body: bytes) -> dict[str, Any]:

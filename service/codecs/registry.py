@@ -8,6 +8,7 @@ from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
 from service.codecs.wav import WavCodec
 from service.errors import UnsupportedMediaTypeError
+from service.inflight import Reading
 
 JSON = JsonCodec()
 
@@ -28,12 +29,21 @@ def _bare(content_type: str) -> str:
 
 
 def parse_request(
-    schema: type[R], content_type: str, body: bytes, query: Mapping[str, str]
+    schema: type[R], content_type: str, body: bytes, query: Mapping[str, str], reading: Reading
 ) -> R | TableRequest[R]:
     """A request from its body and its query string; where there is no body, from that alone.
 
+    Args:
+        schema: of the request.
+        content_type: of the body.
+        body: decompressed.
+        query: the query string.
+        reading: limits of the body.
+
     Raises:
         MalformedBodyError: a body that is not of its type.
+        TooLargeError, MemoryFullError: more than the limits allow.
+        TakesLongError: on the event loop, a body that is to be parsed in a thread.
         UnsupportedMediaTypeError: a type that is not read.
         InvalidInputError: values that make no sense.
     """
@@ -45,4 +55,4 @@ def parse_request(
         raise UnsupportedMediaTypeError(
             f"expected one of {expected}, got {_bare(content_type):.80}"
         )
-    return codec.parse(schema, body, query)
+    return codec.parse(schema, body, query, reading)

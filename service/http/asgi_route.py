@@ -15,11 +15,8 @@ from starlette.types import Receive, Scope, Send
 from service.errors import MalformedBodyError
 from service.http import problems
 from service.http.request_body import Headers
+from service.inflight import MemoryShare
 from service.server import Server
-
-# Larger bodies are read and written in a thread, so that other requests do not wait
-# for it; to hand a smaller one over takes more than to do it.
-MIN_THREAD_BYTES = 2**18
 
 
 class AsgiRoute(ABC):
@@ -39,18 +36,19 @@ class AsgiRoute(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever comes of it."""
-        try:
-            self.server.check_started()
-            response = await self.answer(scope, receive)
-        except Exception as error:
-            response = problems.answer(self.server.metrics, scope, self.name, error)
-        if self.server.draining:
-            response.headers["Connection"] = "close"  # the next request should go elsewhere
-        await response(scope, receive, send)
+        with self.server.inflight.share() as share:
+            try:
+                self.server.check_started()
+                response = await self.answer(scope, receive, share)
+            except Exception as error:
+                response = problems.answer(self.server.metrics, scope, self.name, error)
+            if self.server.draining:
+                response.headers["Connection"] = "close"  # the next request should go elsewhere
+            await response(scope, receive, send)
 
     @abstractmethod
-    async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """The answer to a request.
+    async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
+        """The answer to a request, which holds memory until the answer has been sent.
 
         Raises:
             ServiceError: there is none.

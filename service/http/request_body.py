@@ -1,27 +1,28 @@
 """What a route reads of a request: its headers, its body, and which server it is for."""
 
 import asyncio
-import zlib
-from typing import Annotated
+import io
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
-from service.errors import (
-    MalformedBodyError,
-    TooLargeError,
-    TooSlowError,
-    UnsupportedMediaTypeError,
-)
+from service.errors import TooLargeError, TooSlowError, UnsupportedMediaTypeError
+from service.http.decompression import ENCODINGS, Decompression
 from service.http.disconnect import Suspended, receive_at_once
+from service.inflight import MemoryShare, Reading, TakesLongError, in_turn
 from service.server import Server
 
 # Slower bodies than this are from callers that are gone, or mean harm.
 BODY_SECONDS = 300
 
-# The formats that zlib reads, by Content-Encoding, as its `wbits`.
-ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+# Larger bodies are read and written in a thread, so that other requests do not wait
+# for it; to hand a smaller one over takes more than to do it.
+MIN_THREAD_BYTES = 2**18
+
+T = TypeVar("T")
 
 
 class Headers:
@@ -60,21 +61,27 @@ ServerDependency = Annotated[Server, Depends(_server)]
 """What a FastAPI route asks for by type: the server that it answers for."""
 
 
-async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
+async def body_of(
+    receive: Receive, headers: Headers, server: Server, share: MemoryShare, limit: int | None = None
+) -> bytes:
     """The body of a request, decompressed.
 
     Args:
         receive: of the request.
         headers: of the request.
-        limit: most bytes, compressed or not.
+        server: whose limits hold.
+        share: what the request holds; charged before memory is taken.
+        limit: most bytes, compressed or not; None for the server's.
 
     Raises:
         MalformedBodyError: it is not compressed as `Content-Encoding` says.
+        MemoryFullError: more bytes than the other requests leave.
         TooLargeError: more bytes, announced or not, or more when decompressed.
         TooSlowError: it does not come to its end.
         UnsupportedMediaTypeError: a `Content-Encoding` that is not read.
         ClientDisconnect: the caller has left.
     """
+    limit = server.body_limits.body_bytes if limit is None else limit
     encoding = headers[b"content-encoding"].strip().lower()
     if encoding and encoding != "identity" and encoding not in ENCODINGS:
         raise UnsupportedMediaTypeError(
@@ -88,59 +95,59 @@ async def body_of(receive: Receive, headers: Headers, limit: int) -> bytes:
     first = receive_at_once(receive)
     if isinstance(first, dict) and not first.get("more_body") and "body" in first:
         body: bytes = first["body"]
+        share.charge(len(body))
     else:
-        body = await _in_time(first, receive, limit)
+        body = await _in_time(first, receive, limit, share)
     if len(body) > limit:
         raise TooLargeError(f"a request body may have {limit} bytes, this one has more")
     if encoding not in ENCODINGS:
         return body
-    # in a thread: a few bytes may hold very many
-    return await asyncio.to_thread(decompressed, body, encoding, limit)
+    stream = Decompression(body, encoding, limit, share)
+    # a few bytes may hold very many
+    if len(body) > MIN_THREAD_BYTES or not stream.read(MIN_THREAD_BYTES):
+        await in_turn(server.inflight.decompressing, stream.read)
+    share.keep(stream.size)  # what it was made of is needed no more
+    return stream.content()
 
 
-async def _in_time(first: Message | Suspended[Message], receive: Receive, limit: int) -> bytes:
+async def _in_time(
+    first: Message | Suspended[Message], receive: Receive, limit: int, share: MemoryShare
+) -> bytes:
     """The body that begins with this message; a little more than the limit, if it is longer."""
-    chunks, size = [], 0
+    body = io.BytesIO()  # which gives what was written without a copy
     try:
         async with asyncio.timeout(BODY_SECONDS):
             message = await first if isinstance(first, Suspended) else first
             while True:
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if not message.get("more_body") or size > limit:
-                    return b"".join(chunks)
+                piece = message.get("body", b"")
+                share.charge(len(piece))
+                body.write(piece)
+                if not message.get("more_body") or body.tell() > limit:
+                    return body.getvalue()
                 message = await receive()
     except TimeoutError:
         raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
 
 
-def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """What a compressed body holds.
+async def parsed(
+    server: Server, share: MemoryShare, body: bytes, parse: Callable[[Reading], T]
+) -> T:
+    """What a body is parsed to: at once where that is quick, else in a thread in its turn.
 
     Args:
-        body: compressed.
-        encoding: of `ENCODINGS`.
-        limit: most bytes; no more than that are ever made of it.
+        server: whose limits hold, and who gives the turns.
+        share: what the request holds.
+        body: whose size decides, beside what `parse` sees of it.
+        parse: the parser.
 
     Raises:
-        MalformedBodyError: it is not of this encoding, or not whole.
-        TooLargeError: it holds more.
+        ServiceError: what `parse` raises.
     """
-    stream = zlib.decompressobj(ENCODINGS[encoding])
-    try:
-        content = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise MalformedBodyError(f"the body is not {encoding} data: {error}") from None
-    if len(content) > limit:
-        raise TooLargeError(
-            f"a request body may have {limit} bytes, this one has more when decompressed"
-        )
-    if not stream.eof:
-        raise MalformedBodyError(f"the body is not all of its {encoding} data: its end is missing")
-    if stream.unused_data:
-        raise MalformedBodyError(
-            f"{len(stream.unused_data)} bytes follow the {encoding} data of the body"
-        )
-    return content
+    if len(body) <= MIN_THREAD_BYTES:
+        try:
+            return parse(Reading(server.body_limits, share, on_loop=True))
+        except TakesLongError:
+            pass
+    return await in_turn(server.inflight.parsing, parse, Reading(server.body_limits, share))

@@ -63,6 +63,7 @@ class Metrics:
         self.request_seconds = self._histogram(series.REQUEST_SECONDS)
         self.in_flight = 0
         self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
+        self.inflight_bytes = self._gauge(series.INFLIGHT_BYTES)
         self.rows = self._histogram(series.REQUEST_ROWS)
         self.run_rows = self._histogram(series.RUN_ROWS)
         self.run_seconds = self._histogram(series.RUN_SECONDS)
@@ -74,6 +75,8 @@ class Metrics:
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)
+        self.granted_cpus = self._gauge(series.GRANTED_CPUS)
+        self.threads = self._gauge(series.THREADS)
         self.connections = ConnectionMetrics(
             self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
         )

@@ -55,6 +55,13 @@ REQUEST_SECONDS = MetricSpec(
 IN_FLIGHT = MetricSpec(
     "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
 )
+INFLIGHT_BYTES = MetricSpec(
+    "bijecta_inflight_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "Memory of the requests being answered now, of --max-inflight-mib.",
+)
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
 )
@@ -114,6 +121,16 @@ LOADS = MetricSpec(
     "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
     "slow.",
 )
+GRANTED_CPUS = MetricSpec(
+    "bijecta_granted_cpus", "gauge", (), "CPUs", "CPUs that the machine or container grants."
+)
+THREADS = MetricSpec(
+    "bijecta_threads",
+    "gauge",
+    (),
+    "threads",
+    "CPU threads of a model that has no setting of its own.",
+)
 CONNECTIONS = MetricSpec(
     "bijecta_connections", "gauge", (), "connections", "Connections that are open."
 )
@@ -130,6 +147,7 @@ METRICS = (
     FAILURES,
     REQUEST_SECONDS,
     IN_FLIGHT,
+    INFLIGHT_BYTES,
     REQUEST_ROWS,
     RUN_ROWS,
     RUN_SECONDS,
@@ -139,6 +157,8 @@ METRICS = (
     MODEL_INFO,
     STORE_READABLE,
     LOADS,
+    GRANTED_CPUS,
+    THREADS,
     CONNECTIONS,
     CONNECTIONS_CLOSED,
 )

@@ -11,6 +11,7 @@ from service.errors import (
     MalformedBodyError,
     ModelRefusedError,
     UnknownModelError,
+    few,
     readable,
 )
 from service.open_inference.infer import PROTOCOL_MODELS, ProtocolModel, split_name
@@ -148,7 +149,7 @@ class ModelRepository:
         if request.parameters:
             raise InvalidInputError(
                 "expected no parameters: a bundle has its own files and configuration; got "
-                f"{', '.join(sorted(request.parameters)):.80}"
+                f"{few(sorted(request.parameters))}"
             )
         flow, _ = split_name(name)
         try:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.errors import InvalidInputError, MalformedBodyError, UnknownModelError, readable
+from service.inflight import Reading
 from service.open_inference import protocol
 from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
@@ -108,7 +109,12 @@ class Inference:
 
     @classmethod
     def parse(
-        cls, protocol_model: ProtocolModel, model: Model, body: bytes, json_length: str
+        cls,
+        protocol_model: ProtocolModel,
+        model: Model,
+        body: bytes,
+        json_length: str,
+        reading: Reading,
     ) -> "Inference":
         """Read a request.
 
@@ -118,15 +124,17 @@ class Inference:
             body: all of it.
             json_length: the value of `Inference-Header-Content-Length`; empty where it is not
                 there, and 0 where the body is the bytes of one input.
+            reading: limits of the body.
 
         Raises:
+            TooLargeError, MemoryFullError: more than the limits allow.
             MalformedBodyError: no request of the protocol.
             InvalidInputError: inputs, outputs or parameters that this model does not have.
         """
         if json_length == "0":
             read = protocol.parse_raw(body, protocol_model.inputs(model))
         else:
-            read = protocol.parse(body, json_length)
+            read = protocol.parse(body, json_length, reading)
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation

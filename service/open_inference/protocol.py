@@ -12,7 +12,9 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.codecs import check_json_size
 from service.errors import MalformedBodyError, readable
+from service.inflight import Reading
 from service.open_inference import tensors
 from service.open_inference.literals import non_finite_literal
 from service.open_inference.tensors import Input, NamedTensor, Parameters
@@ -63,17 +65,20 @@ class InferenceRequest:
     binary: bool = False
 
 
-def parse(body: bytes, header: str) -> InferenceRequest:
+def parse(body: bytes, header: str, reading: Reading) -> InferenceRequest:
     """Read a request.
 
     Args:
         body: all of it.
         header: the value of `Inference-Header-Content-Length`; empty where it is not there.
+        reading: limits of the body.
 
     Raises:
+        TooLargeError, MemoryFullError: more than the limits allow.
         MalformedBodyError: lengths that are not those of the body, or no request of the protocol.
     """
     length = _json_length(body, header)
+    check_json_size(body, length, reading)
     try:
         parsed = InferenceJson.model_validate(orjson.loads(memoryview(body)[:length]))
     except ValidationError as error:
@@ -82,7 +87,7 @@ def parse(body: bytes, header: str) -> InferenceRequest:
         reason = non_finite_literal(body[:length]) or f"the body is not JSON: {error}"
         raise MalformedBodyError(reason) from None
     _check_supported(parsed)
-    inputs = _inputs(parsed, body, length)
+    inputs = _inputs(parsed, body, length, reading)
     binary = parsed.parameters.get("binary_data_output") is True
     outputs = {
         o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs or ()
@@ -158,7 +163,7 @@ def _check_supported(parsed: InferenceJson) -> None:
             raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
 
 
-def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
+def _inputs(parsed: InferenceJson, body: bytes, length: int, reading: Reading) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
     # Each value is looked at only where the text has more booleans than the parameters explain.
     may_hold_booleans = count_booleans(body, length) != parsed.booleans
@@ -180,7 +185,8 @@ def _inputs(parsed: InferenceJson, body: bytes, length: int) -> Arrays:
             raise MalformedBodyError(
                 f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
             )
-        inputs[tensor.name] = tensors.from_binary(tensor, memoryview(body)[length : length + size])
+        content = memoryview(body)[length : length + size]
+        inputs[tensor.name] = tensors.from_binary(tensor, content, reading)
         length += size
     if length != len(body):
         raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")

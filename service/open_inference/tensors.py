@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from service.errors import MalformedBodyError
+from service.codecs import MIN_CHARGED_BYTES, converted_bytes
+from service.errors import MalformedBodyError, TooLargeError
+from service.inflight import Reading
 from service.operations import described_value, first_mismatch, flatten_lists, pack_numbers
 
 TEXT = "BYTES"
@@ -30,6 +32,11 @@ DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 # Far beyond any use: what is checked one by one must not be without end.
 MAX_PARAMETERS = 64
 MAX_DIMENSIONS = 32
+
+# Of what Python holds for a text, and for each of its bytes where a character beyond ASCII makes
+# all of its text's characters wide.
+BYTES_PER_TEXT = 80
+BYTES_PER_BYTE = 5
 
 # By the first letter of a datatype: what its values are in JSON.
 KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,), "B": (str,)}
@@ -111,14 +118,20 @@ def from_json(tensor: Input, may_hold_booleans: bool) -> NDArray[Any]:
     return _shaped(tensor, values)
 
 
-def from_binary(tensor: Input, data: memoryview) -> NDArray[Any]:
+def from_binary(tensor: Input, data: memoryview, reading: Reading) -> NDArray[Any]:
     """The bytes of a tensor as an array.
+
+    Args:
+        tensor: what it says of them.
+        data: its bytes.
+        reading: limits.
 
     Raises:
         MalformedBodyError: they are not as many as its shape says, or not texts.
+        TooLargeError, MemoryFullError: more than the limits allow.
     """
     if tensor.datatype == TEXT:
-        texts = _texts(tensor, data)
+        texts = _texts(tensor, data, reading)
         _check_count(tensor, len(texts))
         return _shaped(tensor, np.array(texts, DTYPES[TEXT]))
     dtype, expected = DTYPES[tensor.datatype], tensor_bytes(tensor.datatype, tensor.shape)
@@ -129,6 +142,8 @@ def from_binary(tensor: Input, data: memoryview) -> NDArray[Any]:
             f"binary_data_size is {len(data)}",
         )
     values = np.frombuffer(data, dtype)
+    if len(data) > MIN_CHARGED_BYTES:
+        reading.share.charge(converted_bytes(values) + (0 if values.flags.aligned else len(data)))
     # behind JSON of any length, numbers begin anywhere
     return _shaped(tensor, values if values.flags.aligned else values.copy())
 
@@ -181,10 +196,16 @@ def _typed(datatype: str, flat: list[Any], may_hold_booleans: bool) -> NDArray[A
     return np.array(flat, dtype) if datatype == TEXT else pack_numbers(flat, dtype)
 
 
-def _texts(tensor: Input, data: memoryview) -> list[str]:
-    texts, place = [], 0
+def _texts(tensor: Input, data: memoryview, reading: Reading) -> list[str]:
+    count, limit = prod(tensor.shape), reading.limits.json_values
+    if count > limit:
+        raise TooLargeError(f"a request may have {limit} texts, {tensor.name!r:.80} has {count}")
+    reading.share.charge(BYTES_PER_TEXT * min(count, len(data)) + BYTES_PER_BYTE * len(data))
+    texts: list[str] = []
+    place = 0
     try:
-        while place < len(data):
+        # no more than the shape says: lengths of 0 are texts too
+        while place < len(data) and len(texts) <= count:
             (length,) = struct.unpack_from("<I", data, place)
             place += 4
             if place + length > len(data):

@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.operations.values import Array, ContextArray
@@ -37,6 +38,11 @@ class FlowRequest(BaseModel):
             "a number or a class for each column that /models/{name} lists under context"
         ),
     ] = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum([v.nbytes for v in self.__dict__.values() if isinstance(v, np.ndarray)])
 
 
 class LogProbRequest(FlowRequest):

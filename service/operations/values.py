@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainValidator, WithJsonSchema
 
+from service.errors import shown
 from service.types import Float32
 
 # numpy's limit.
@@ -31,6 +32,8 @@ def to_float32(value: Any) -> Float32:
         ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
     """
     array = _array(value, (int, float))
+    if array.dtype.kind in "iu":  # every whole number of 64 bits is one of float32, rounded
+        return np.asarray(array, dtype=np.float32, order="C")
     try:
         with np.errstate(over="ignore"):
             single = np.asarray(array, dtype=np.float32, order="C")
@@ -113,7 +116,8 @@ def to_context(value: Any) -> NDArray[Any]:
     if isinstance(value, np.ndarray) and value.dtype.kind in "UT":
         return value
     array = _array(value, (int, float, str))
-    return array if str in set(map(type, array.ravel())) else to_float32(value)
+    has_text = array.dtype.kind == "O" and str in set(map(type, array.ravel()))
+    return array if has_text else to_float32(value)
 
 
 def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
@@ -121,7 +125,9 @@ def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
     # as objects first: numpy would take true for 1, and make a list with one long string in it
     # into an array of strings all as long
     array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
-    if array.dtype.kind not in "fiu" and not set(map(type, array.ravel())) <= {*kinds}:
+    kind = array.dtype.kind
+    # only objects are looked at one by one
+    if kind not in "fiu" and (kind != "O" or not set(map(type, array.ravel())) <= {*kinds}):
         raise ValueError(f"expected an array of numbers; {_mismatch(value, kinds)}")
     return array
 
@@ -129,7 +135,7 @@ def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
 def _mismatch(value: Any, kinds: tuple[type, ...]) -> str:
     """What keeps a value from being an array of these kinds."""
     if isinstance(value, np.ndarray):
-        return f"its dtype is {value.dtype}"
+        return "it is of text" if value.dtype.kind in "UT" else f"its dtype is {value.dtype}"
     if isinstance(value, list):
         return first_mismatch(value, kinds) or "it is nested too deeply"
     return f"this is {described_value(value)}"
@@ -168,7 +174,7 @@ def described_value(value: Any) -> str:
         return f"the string {value[:40]!r}"
     if isinstance(value, list):
         return "an array"
-    return "an object" if isinstance(value, dict) else f"the number {value}"
+    return "an object" if isinstance(value, dict) else f"the number {shown(value)}"
 
 
 Array = Annotated[

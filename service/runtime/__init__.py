@@ -1,15 +1,17 @@
 """onnxruntime's sessions and devices."""
 
 from service.runtime.cancellation import Cancellation, CancelledLoadError
-from service.runtime.cpus import granted_cpus
+from service.runtime.cpus import CpuGrant, cpu_grant, granted_cpus
 from service.runtime.devices import CUDA, Device, DeviceError, session_options
 
 __all__ = [
     "CUDA",
     "Cancellation",
     "CancelledLoadError",
+    "CpuGrant",
     "Device",
     "DeviceError",
+    "cpu_grant",
     "granted_cpus",
     "session_options",
 ]

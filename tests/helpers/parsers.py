@@ -20,14 +20,21 @@ import pyarrow as pa
 from service.codecs import TableRequest, choose_codec, parse_request
 from service.errors import ServiceError
 from service.http.asgi_route import deadline
-from service.http.request_body import Headers, decompressed
+from service.http.decompression import Decompression
+from service.http.request_body import Headers
+from service.inflight import BodyLimits, InflightBudget, Reading
 from service.open_inference import protocol
 from service.open_inference.admin import ModelRepository
 from service.operations import FLOW_OPERATIONS, FlowRequest
 from tests.helpers.http import ARROW, NPY, to_npy
 
-LIMIT = 2**20
-"""Most bytes of a body, decompressed."""
+LIMITS = BodyLimits(
+    body_bytes=2**20, json_bytes=2**18, json_values=2**14, rows=2**14, sample_rows=2**16
+)
+"""Low ones, so that a fuzzer meets them."""
+
+BUDGET = InflightBudget(2**24)
+"""What the parsers may hold together."""
 
 SCHEMAS: dict[str, type[FlowRequest]] = {o.name: o.request for o in FLOW_OPERATIONS}
 
@@ -66,6 +73,8 @@ class Parser:
             self.parse(data)
         except self.errors:
             return False
+        finally:
+            assert BUDGET.held == 0
         return True
 
 
@@ -92,18 +101,23 @@ def tensors(rows: Any) -> Any:
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.asarray(rows, np.float32))
 
 
-def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], object]:
-    def parse(data: bytes) -> object:
-        request = parse_request(schema, content_type, data, {})
+def read_body(
+    schema: type[FlowRequest], content_type: str, data: bytes, query: dict[str, str] | None = None
+) -> Any:
+    """A request of a body, as in a thread, within `LIMITS`."""
+    with BUDGET.share() as share:
+        request = parse_request(schema, content_type, data, query or {}, Reading(LIMITS, share))
         return request.resolved(MANIFEST) if isinstance(request, TableRequest) else request
 
-    return parse
+
+def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], object]:
+    return lambda data: read_body(schema, content_type, data)
 
 
 def _query(data: bytes) -> object:
     query = dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True))
     query.pop("output", None)
-    return parse_request(SCHEMAS["sample"], "", b"", query)
+    return read_body(SCHEMAS["sample"], "", b"", query)
 
 
 def _accept(data: bytes) -> object:
@@ -117,7 +131,8 @@ def _deadline(data: bytes) -> object:
 def _infer(data: bytes) -> object:
     """The first line is the header that says how much of the rest is JSON."""
     length, _, body = data.partition(b"\n")
-    return protocol.parse(body, length.decode("latin-1"))
+    with BUDGET.share() as share:
+        return protocol.parse(body, length.decode("latin-1"), Reading(LIMITS, share))
 
 
 def _infer_raw(data: bytes) -> object:
@@ -130,7 +145,13 @@ def _index(data: bytes) -> object:
 
 
 def _decompressed(encoding: str) -> Callable[[bytes], object]:
-    return lambda data: decompressed(data, encoding, LIMIT)
+    def read(data: bytes) -> object:
+        with BUDGET.share() as share:
+            stream = Decompression(data, encoding, LIMITS.body_bytes, share)
+            stream.read()
+            return stream.content()
+
+    return read
 
 
 def _json(*bodies: dict[str, Any]) -> tuple[bytes, ...]:

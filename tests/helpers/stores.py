@@ -1,14 +1,16 @@
 """Stores that change while a server runs."""
 
+import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.bundle import files as bundle
+from service.store import Store
 
 
 def edit_manifest(change: dict[str, Any]) -> Callable[[Path], None]:
@@ -43,3 +45,22 @@ def add_version(folder: Path, version: int, name: str = NAME, source: int = 1) -
     edit(made, version=version, name=name)
     (folder / name).mkdir(exist_ok=True)
     return made.rename(folder / name / str(version))
+
+
+Opened = Callable[..., Store]
+"""What opens a store of a folder, closed after the test."""
+
+
+def run_within(work: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
+    """Run a coroutine to its end, which has to come."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(seconds):
+            await work()
+
+    asyncio.run(limited())
+
+
+def names(store: Store) -> set[str]:
+    """The models that are loaded."""
+    return {model.manifest.name for model in store.models}

@@ -17,24 +17,7 @@ MAX_MEMORY = 300e6
 MAX_LOG_LINES = 60
 
 # Cures that are on their way: each entry goes with its cure.
-OPEN = frozenset(
-    {
-        "arrow-schemas",
-        "foreign-origin",
-        "foreign-host",
-        "http-1-0",
-        "trailers-as-headers",
-        "endless-trailers",
-        "npy-shapes",
-        "h2c",
-        "websocket-by-post",
-        "unknown-upgrades",
-        "deadlines-in-streams",
-        "pipelines-unread",
-        "pipelines-read",
-        "unread-answers",
-    }
-)
+OPEN = frozenset({"foreign-origin", "foreign-host", "npy-shapes", "deadlines-in-streams"})
 
 
 async def _attacked(attacker: Attacker, target: Target) -> list[str]:

@@ -5,7 +5,9 @@ from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
 from training.config.flow_spec import FlowSpec
-from training.config.recipe import Recipe, load_recipe, load_student
+from training.config.messages import messages
+from training.config.plain import faults, one_line, shown
+from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
 from training.config.sources import (
     SOURCE_KINDS,
     ArchiveSource,
@@ -40,9 +42,14 @@ __all__ = [
     "SoundSource",
     "TableSource",
     "ToySource",
+    "faults",
     "held_out_source",
     "kind_of",
+    "load_data_source",
     "load_recipe",
     "load_student",
+    "messages",
     "moved",
+    "one_line",
+    "shown",
 ]

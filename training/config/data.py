@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
 
+from training.config.plain import shown
 from training.config.sources import (
     SOURCE_KINDS,
     TOY_DENSITIES,
@@ -75,14 +76,22 @@ def _kind_of_path(path: Path, kind_of_missing_folder: str) -> str:
 
 def _with_its_kind(keys: Any) -> Any:
     """The keys of a section and its kind; those of other kinds are refused by name."""
-    kind = kind_of(keys)
-    if not isinstance(keys, Mapping) or kind not in SOURCE_KINDS:
-        return keys
+    try:
+        kind = kind_of(keys)
+    except OSError as error:  # a name that is too long, or a folder that is not to be read
+        raise ValueError(f"source: {error.strerror}: {shown(error.filename)}") from None
+    if not isinstance(keys, Mapping):
+        if isinstance(keys, RowSource):
+            return keys
+        raise ValueError(f"expected a section of keys, got {shown(keys)}")
+    if kind not in SOURCE_KINDS:
+        raise ValueError(f"kind is one of {', '.join(SOURCE_KINDS)}, not {shown(keys['kind'])}")
     for key in sorted(keys.keys() - SOURCE_KINDS[kind].model_fields.keys()):
         if kinds := [name for name, source in SOURCE_KINDS.items() if key in source.model_fields]:
             name = keys.get("protocol") if kind == "protocol" else keys.get("source")
             raise ValueError(
-                f"{key} is a key of sources of kind {', '.join(kinds)}; {name!r} is of kind {kind}"
+                f"{key} is a key of sources of kind {', '.join(kinds)}; {shown(name)} is of kind "
+                f"{kind}"
             )
     return {**keys, "kind": kind}
 
@@ -136,7 +145,7 @@ def moved_files(keys: Mapping[str, Any], data: Path) -> dict[str, str]:
     """
     data = data.resolve()
     source = keys.get("source")
-    if source is None or not (data / Path(source).name).exists():
+    if not isinstance(source, str) or not (data / Path(source).name).exists():
         return {"source": str(data)}
     names = {key: keys.get(key) for key in FILES}
     return {key: str(data / Path(n).name) for key, n in names.items() if isinstance(n, str)}

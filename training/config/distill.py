@@ -34,7 +34,7 @@ class LossRecipe(Section):
     """
 
     kind: Annotated[LossKind, BeforeValidator(_current_kind)]
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[float, Field(gt=0, le=1e30)] = 1.0
     start: Annotated[float, Field(ge=0, lt=1)] = 0.0
     end: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -58,11 +58,11 @@ class DistillRecipe(Section):
 
     former_names = {"terms": "losses"}  # noqa: RUF012 (a class variable of Section)
 
-    rows: Annotated[int, Field(ge=2)] = 50_000
-    validation_rows: Annotated[int, Field(ge=2)] = 5_000
+    rows: Annotated[int, Field(ge=2, le=10**8)] = 50_000
+    validation_rows: Annotated[int, Field(ge=2, le=10**8)] = 5_000
     chosen_by: Literal["kl", "loss"] = "kl"
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    losses: Annotated[list[LossRecipe], Field(min_length=1)] = Field(
+    temperature: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    losses: Annotated[list[LossRecipe], Field(min_length=1, max_length=100)] = Field(
         default_factory=lambda: [LossRecipe(kind="kl")]
     )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from training.config.section import Section
+from training.config.section import Count, Section, Seed
 
 
 class FitRecipe(Section):
@@ -17,13 +17,14 @@ class FitRecipe(Section):
         batch_size: rows of a step.
         accumulate: number of chunks that a batch is computed in, one after another, which needs
             less memory.
-        learning_rate: of AdamW; with `schedule = "cosine"` it falls to zero over `epochs`.
+        learning_rate: of AdamW, at most 1000; with `schedule = "cosine"` it falls to zero over
+            `epochs`.
         warm_up: number of steps over which the learning rate rises from zero.
         schedule: `constant` or `cosine`.
         average: decay of an exponential moving average of the weights, which is scored and saved
             in place of the weights; 0 for no average.
-        weight_decay: of AdamW.
-        clip_norm: largest norm of the gradient.
+        weight_decay: of AdamW, at most 1000.
+        clip_norm: largest norm of the gradient; a very large one for no limit.
         precision: number type of the conditioner networks in training; `bfloat16` and `float16`
             are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
         compile: compile the layers for training with torch, which needs a C++ compiler. Every
@@ -40,22 +41,22 @@ class FitRecipe(Section):
 
     former_names = {"record": "cuda_graph"}  # noqa: RUF012 (a class variable of Section)
 
-    epochs: Annotated[int, Field(ge=1)] = 200
-    patience: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    warm_up: Annotated[int, Field(ge=0)] = 0
+    epochs: Count = 200
+    patience: Count = 30
+    batch_size: Count = 128
+    accumulate: Count = 1
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 1e-3
+    warm_up: Annotated[int, Field(ge=0, le=10**9)] = 0
     schedule: Literal["constant", "cosine"] = "constant"
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0, le=1e30)] = 5.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     cuda_graph: bool = False
-    noise_copies: Annotated[int, Field(ge=1)] = 10
-    threads: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    noise_copies: Annotated[int, Field(ge=1, le=10_000)] = 10
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _captures_whole_batches(self) -> "FitRecipe":

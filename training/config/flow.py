@@ -1,15 +1,37 @@
 """The [flow] section of a recipe: a family of the zoo and its options."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from models import zoo
-from models.families import with_current_names
+from training.config.plain import shown
+
+if TYPE_CHECKING:
+    from models.families import Family
 
 NO_PREPROCESSING = "none"
+
+# Options beyond these make no flow that could be built, let alone fitted.
+MAX_WHOLE_OPTION = 10_000
+MAX_REAL_OPTION = 1e6
+MAX_WIDTH = 2**20
+MAX_HIDDEN_LAYERS = 1000
+
+
+def family_class(family: str) -> "type[Family]":
+    """The class of a family's options.
+
+    Raises:
+        ValueError: an unknown family.
+    """
+    from models import zoo  # imports torch, which reading [data] alone does not need
+
+    if family not in zoo.FAMILIES:
+        raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {shown(family)}")
+    return zoo.FAMILIES[family]
 
 
 def complete_options(family: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -20,11 +42,35 @@ def complete_options(family: str, options: Mapping[str, Any] | None) -> dict[str
     Raises:
         ValueError: an unknown family or option, or a wrong value (`pydantic.ValidationError`).
     """
-    if family not in zoo.FAMILIES:
-        raise ValueError(f"family is one of {', '.join(zoo.FAMILIES)}, not {family!r}")
-    family_class = zoo.FAMILIES[family]
-    current = with_current_names(options or {}, family_class.former_names)
-    return asdict(TypeAdapter(family_class).validate_python(current))
+    from models import zoo
+    from models.families import with_current_names
+
+    of_family = family_class(family)
+    current = with_current_names(options or {}, of_family.former_names)
+    # before any layer is made of them, even to check them
+    if said := "; ".join(_too_large(current)):
+        raise ValueError(said)
+    # strict: true is no 1, and "5" no 5, whose size nothing above has seen; as JSON, whose objects
+    # and lists may stand for classes and tuples
+    text = json.dumps(current, default=str)
+    complete = asdict(TypeAdapter(of_family).validate_json(text, strict=True))
+    zoo.check_base(complete["base"], complete["base_options"])
+    return complete
+
+
+def _too_large(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of options that are out of all proportion."""
+    for name, value in options.items():
+        if isinstance(value, list | tuple):
+            wide = any(isinstance(width, int) and width > MAX_WIDTH for width in value)
+            if wide or len(value) > MAX_HIDDEN_LAYERS:
+                yield f"{name} has at most {MAX_HIDDEN_LAYERS} layers of at most {MAX_WIDTH} units"
+        elif isinstance(value, Mapping):
+            yield from _too_large(value)
+        elif isinstance(value, float) and abs(value) > MAX_REAL_OPTION:
+            yield f"{name} is at most {MAX_REAL_OPTION:g}, got {value:g}"
+        elif isinstance(value, int) and name != "seed" and abs(value) > MAX_WHOLE_OPTION:
+            yield f"{name} is at most {MAX_WHOLE_OPTION}, got {shown(value)}"
 
 
 class FlowRecipe(BaseModel):
@@ -45,20 +91,22 @@ class FlowRecipe(BaseModel):
         embedding: number of learned features that represent the class labels; one-hot if absent.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     family: str
     preprocessing: str = "standardize"
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     per_pixel_marginals: bool | None = None
-    embedding: Annotated[int, Field(ge=1)] | None = None
+    embedding: Annotated[int, Field(ge=1, le=MAX_WHOLE_OPTION)] | None = None
 
     @field_validator("preprocessing")
     @classmethod
     def _is_known(cls, name: str) -> str:
+        from models import zoo
+
         known = (*zoo.PREPROCESSING, NO_PREPROCESSING)
         if name not in known:
-            raise ValueError(f"preprocessing is one of {', '.join(known)}, not {name!r}")
+            raise ValueError(f"preprocessing is one of {', '.join(known)}, not {shown(name)}")
         return name
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The flow of a run: all that `zoo.build` needs, as run.json keeps it."""
 
 import inspect
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -12,10 +12,12 @@ from pydantic import (
     model_validator,
 )
 
-from models import zoo
-from models.flow import Flow
 from training.config.flow import complete_options
-from training.config.section import Section
+from training.config.plain import shown
+from training.config.section import Count, Section
+
+if TYPE_CHECKING:
+    from models.flow import Flow
 
 
 class PreprocessingStep(BaseModel):
@@ -25,15 +27,17 @@ class PreprocessingStep(BaseModel):
         kind: a key of `zoo.PREPROCESSING`.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     kind: str
 
     @model_validator(mode="after")
     def _fits_its_layer(self) -> "PreprocessingStep":
+        from models import zoo
+
         if self.kind not in zoo.PREPROCESSING:
             known = ", ".join(zoo.PREPROCESSING)
-            raise ValueError(f"unknown preprocessing {self.kind!r}: one of {known}")
+            raise ValueError(f"unknown preprocessing {shown(self.kind)}: one of {known}")
         try:
             inspect.signature(zoo.PREPROCESSING[self.kind]).bind((), **self.arguments)
         except TypeError as error:
@@ -91,7 +95,7 @@ class FlowSpec(Section):
     """
 
     family: str
-    event_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    event_shape: Annotated[list[Count], Field(min_length=1, max_length=8)]
     preprocessing: list[PreprocessingStep] = Field(default_factory=list)
     options: dict[str, Any] = Field(default_factory=dict)
     context: ContextSpec | None = None
@@ -108,10 +112,12 @@ class FlowSpec(Section):
             del content["context"]
         return content
 
-    def build(self) -> Flow:
+    def build(self) -> "Flow":
         """Build the flow, freshly initialised by torch's generator.
 
         Raises:
             ValueError: values that make no flow.
         """
+        from models import zoo
+
         return zoo.build(**self.model_dump())

@@ -1,24 +1,20 @@
-"""Recipes: TOML files that say which data, which flow and how to fit it."""
+"""Recipes: which data, which flow and how to fit it."""
 
-import difflib
-import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from models import zoo
 from training.config.data import FILES, DataSource, moved_files
 from training.config.distill import DistillRecipe
 from training.config.fit import FitRecipe
-from training.config.flow import FlowRecipe
+from training.config.flow import FlowRecipe, family_class
+from training.config.messages import messages
 from training.config.section import Section
 from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource
+from training.config.toml import content_of
 from training.errors import RecipeError
-
-RECIPES = Path(__file__).parents[1] / "recipes"
 
 PATIENCE_WITHOUT_GRADIENTS = 5
 
@@ -45,7 +41,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _stops_soon_without_gradients(self) -> "Recipe":
         # each step is the best that can be fitted: once the score falls, it hardly rises again
-        without_gradients = zoo.FAMILIES[self.flow.family].without_gradients
+        without_gradients = family_class(self.flow.family).without_gradients
         if without_gradients and "patience" not in self.fit.model_fields_set:
             self.fit = self.fit.model_copy(update={"patience": PATIENCE_WITHOUT_GRADIENTS})
             self.fit.model_fields_set.discard("patience")  # it is a default all the same
@@ -53,7 +49,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _augments_steps(self) -> "Recipe":
-        if self.data.augment and zoo.FAMILIES[self.flow.family].without_gradients:
+        if self.data.augment and family_class(self.flow.family).without_gradients:
             raise ValueError(
                 f"augment, in [data], is for steps by gradients: {self.flow.family!r} makes none"
             )
@@ -70,19 +66,29 @@ def load_recipe(name_or_path: str, data: Path | None = None) -> Recipe:
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
     """
-    path, content = _read(name_or_path)
-    if "distill" in content:
-        raise RecipeError(f"{path} is of a student: `bijecta distill TEACHER_RUN {name_or_path}`")
-    if isinstance(keys := content.setdefault("data", {}), dict):
-        if data is not None:
-            keys |= moved_files(keys, data)
-        if keys.get("source") not in ("digits", *TOY_DENSITIES):
-            keys |= {
-                name: str((path.parent / keys[name]).resolve())
-                for name in FILES
-                if isinstance(keys.get(name), str)
-            }
+    path, content = _with_its_files(name_or_path, data)
     return _validated(path, content)
+
+
+def load_data_source(name_or_path: str, data: Path | None = None) -> DataSource | None:
+    """The [data] section of a recipe, read without torch; None where the whole recipe is wrong.
+
+    `load_recipe` says what is wrong, of all sections at once.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, or values that no key can have.
+    """
+    _, content = _with_its_files(name_or_path, data)
+    try:
+        return _OnlyData.model_validate({"data": content["data"]}).data
+    except ValidationError:
+        return None
+
+
+class _OnlyData(Section):
+    """The sections of a recipe that say what its rows are."""
+
+    data: DataSource
 
 
 def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
@@ -91,7 +97,7 @@ def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
     Raises:
         RecipeError: as of `load_recipe`, or the recipe has data or preprocessing of its own.
     """
-    path, content = _read(name_or_path)
+    path, content = content_of(name_or_path)
     flow = content.get("flow", {})
     if "data" in content or (isinstance(flow, dict) and flow.keys() & set(TEACHERS_KEYS)):
         raise RecipeError(
@@ -104,42 +110,30 @@ def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
     return _validated(path, content)
 
 
-def _read(name_or_path: str) -> tuple[Path, dict[str, Any]]:
-    """Where a recipe is, and its content."""
-    path = Path(name_or_path)
-    if not path.is_file():
-        path = RECIPES / f"{name_or_path}.toml"
-    if not path.is_file():
-        raise RecipeError(
-            f"no recipe file {name_or_path!r}; the recipes that come with Bijecta are: "
-            + ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        )
-    try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a TOML file: {error}") from None
+def _with_its_files(name_or_path: str, data: Path | None) -> tuple[Path, dict[str, Any]]:
+    """Where a recipe is, and its content with absolute paths of its data."""
+    path, content = content_of(name_or_path)
+    if "distill" in content:
+        raise RecipeError(f"{path} is of a student: `bijecta distill TEACHER_RUN {name_or_path}`")
+    keys = content.setdefault("data", {})
+    if isinstance(keys, dict):
+        try:
+            if data is not None:
+                keys |= moved_files(keys, data)
+            if keys.get("source") not in ("digits", *TOY_DENSITIES):
+                keys |= {
+                    name: str((path.parent / keys[name]).resolve())
+                    for name in FILES
+                    if isinstance(keys.get(name), str) and keys[name]
+                }
+        except OSError as error:  # a name that is too long, or a folder that is not to be read
+            raise RecipeError(f"{path}: data: {error.strerror}: {error.filename:.200}") from None
+    return path, content
 
 
 def _validated(path: Path, content: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        said = "; ".join(_message(one, content) for one in error.errors())
+        said = messages(error.errors(include_url=False), content, Recipe)
         raise RecipeError(f"{path}: {said}") from None
-
-
-def _message(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    section, *key = error["loc"] or ("",)
-    if section == "flow" and not key and error["type"] == "missing":
-        return f"there is no [flow]: set family in it, one of {', '.join(zoo.FAMILIES)}"
-    if section == "flow" and error["type"] == "unexpected_keyword_argument":
-        family = zoo.FAMILIES[content["flow"]["family"]]
-        known = [*(field.name for field in fields(family)), *FlowRecipe.model_fields]
-        like = difflib.get_close_matches(str(key[-1]), known, 1)
-        meant = f"is {like[0]} meant?" if like else f"it has {', '.join(known)}"
-        return f"flow.{key[-1]} is no key of this family: {meant}"
-    if section == "data":
-        if key[1:] == ["source"] and error["type"] == "missing":
-            return "names no data: set source in [data], or pass --data PATH"
-        key = key[1:]  # without the kind of source
-    return f"{'.'.join(map(str, (section, *key)))}: {error['msg']}"

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from training.config.section import Section
+from training.config.plain import shown, shown_key
+from training.config.section import Count, Real, Section, Seed
 
 ToyDensity = Literal["moons", "eight_gaussians", "checkerboard", "rings", "two_spirals", "pinwheel"]
 """The names that `training.data.toy` draws rows for."""
@@ -32,8 +33,8 @@ class RowSource(Section):
     """
 
     kind: str
-    source: str
-    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] | None = None
+    source: Annotated[str, Field(min_length=1)]
+    shape: Annotated[list[Count], Field(min_length=1, max_length=8)] | None = None
     augment: bool = False
     train_rows: Annotated[int, Field(ge=2)] | None = None
 
@@ -58,18 +59,22 @@ class DividedSource(RowSource):
 
     context: list[str] = Field(default_factory=list)
     integers: Integers = "refuse"
-    noise: Annotated[float, Field(ge=0)] = 0.0
-    bounds: tuple[float, float] | None = None
+    noise: Annotated[float, Field(ge=0, le=1e30)] = 0.0
+    bounds: tuple[Real, Real] | None = None
     validation: Share | str = 0.1
     test: Share | str = 0.1
     repeated_rows: Literal["together", "apart"] = "together"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @field_validator("validation", "test", mode="before")
     @classmethod
     def _holds_out_files_beside_files(cls, held: Any) -> Any:
         if isinstance(held, str) and not issubclass(cls, FileSource):
-            raise ValueError(f"{held!r} can be held out beside a file, not beside this source")
+            raise ValueError(f"{shown(held)} can be held out beside a file, not beside this source")
+        if not (held if isinstance(held, str) else _is_share(held)):
+            raise ValueError(
+                f"expected a share of the rows above 0 and below 1, or a file, got {shown(held)}"
+            )
         return held
 
     @model_validator(mode="after")
@@ -102,6 +107,10 @@ class DividedSource(RowSource):
         return [0.0 if isinstance(held, str) else held for held in (self.validation, self.test)]
 
 
+def _is_share(held: Any) -> bool:
+    return isinstance(held, int | float) and not isinstance(held, bool) and 0 < held < 1
+
+
 class ToySource(DividedSource):
     """A classic 2-D density.
 
@@ -111,7 +120,8 @@ class ToySource(DividedSource):
 
     kind: Literal["toy"] = "toy"
     source: ToyDensity
-    rows: Annotated[int, Field(ge=10)] = 50_000
+    rows: Annotated[int, Field(ge=10, le=10**8)] = 50_000
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     validation: Share = 0.1
     test: Share = 0.1
 
@@ -188,18 +198,18 @@ class SoundSource(FileSource):
     """
 
     kind: Literal["sounds"] = "sounds"
-    window: Annotated[int, Field(ge=1)]
+    window: Annotated[int, Field(ge=1, le=10**7)]
     whole: bool = False
-    fade: Annotated[int, Field(ge=0)] = 0
-    level: Annotated[float, Field(gt=0)] | None = None
+    fade: Annotated[int, Field(ge=0, le=10**7)] = 0
+    level: Annotated[float, Field(gt=0, le=1e30)] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _has_a_window(cls, keys: Any) -> Any:
         if isinstance(keys, dict) and keys.get("window") is None:
             raise ValueError(
-                f"{keys.get('source')} holds sounds: set window = SAMPLES, the length of a row, "
-                "in [data]"
+                f"{shown_key(str(keys.get('source')))} holds sounds: set window = SAMPLES, the "
+                "length of a row, in [data]"
             )
         return keys
 

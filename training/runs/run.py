@@ -14,20 +14,22 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.flow import Flow
 from service.bundle import sha256
-from training.config import FlowSpec, Recipe
+from training.config import FlowSpec, Recipe, faults, messages, one_line
 from training.errors import RunError
 from training.files import write_atomically
 from training.runs.formats import FORMAT, upgraded
+
+NotNegative = Annotated[int, Field(ge=0)]
 
 
 class Teacher(BaseModel):
@@ -68,6 +70,14 @@ class RunFile(BaseModel):
     teacher: Teacher | None = None
 
 
+def _upgraded(content: bytes) -> dict[str, Any]:
+    """The content of a run.json in today's format; errors as of `upgraded`."""
+    values = json.loads(content)
+    if found := next(faults(values), None):
+        raise ValueError(found)
+    return upgraded(values)
+
+
 @dataclass
 class Progress:
     """How far training has got; scores in nats per row.
@@ -84,15 +94,18 @@ class Progress:
         scaler: state of the gradient scaler; empty if there is none.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: NotNegative = 0
+    step: NotNegative = 0
     loss: float = 0.0
-    best_epoch: int = 0
+    best_epoch: NotNegative = 0
     best_score: float = float("-inf")
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     finished: bool = False
     device: str = ""
-    scaler: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, int | float] = field(default_factory=dict)
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 class Stateful(Protocol):
@@ -137,12 +150,15 @@ class Run:
         if not path.is_file():
             raise RunError(f"no run at {folder}: `bijecta train` makes one")
         try:
-            content = upgraded(json.loads(path.read_bytes()))
+            content = _upgraded(path.read_bytes())
             return cls(folder, RunFile.model_validate(content))
         except RunError as error:
             raise RunError(f"{path} was {error}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
+        except ValidationError as error:
+            said = messages(error.errors(include_url=False), content, RunFile)
+            raise RunError(f"{path} is damaged: {said}") from None
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path} is damaged: {one_line(error)}") from None
 
     @property
     def weights(self) -> Path:
@@ -150,9 +166,18 @@ class Run:
         return self.folder / "weights.safetensors"
 
     def new_flow(self) -> Flow:
-        """The run's flow with fresh weights, reproducible from the recipe's seed."""
+        """The run's flow with fresh weights, reproducible from the recipe's seed.
+
+        Raises:
+            RunError: run.json describes none, such as one whose preprocessing is of other rows.
+        """
         torch.manual_seed(self.file.recipe.fit.seed)
-        return self.file.flow.build()
+        try:
+            return self.file.flow.build()
+        except Exception as error:  # layers refuse what is not theirs in every way there is
+            raise RunError(
+                f"{self.folder / 'run.json'} is damaged: flow: {one_line(error)}"
+            ) from error
 
     def best_flow(self) -> Flow:
         """The run's flow with the best weights so far, in evaluation mode.
@@ -164,8 +189,8 @@ class Run:
         self._check_weights()
         try:
             flow.load_state_dict(load_file(self.weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise RunError(f"{self.weights} is damaged: {error}") from None
+        except Exception as error:  # flows refuse tensors in every way there is
+            raise RunError(f"{self.weights} is damaged: {one_line(error)}") from error
         return flow.eval()
 
     def as_teacher(self) -> Teacher:
@@ -220,15 +245,20 @@ class Run:
             return Progress()
         try:
             with safe_open(path, "pt") as file:
-                progress = Progress(**json.loads(file.metadata()["progress"]))
+                progress = _PROGRESS.validate_json((file.metadata() or {})["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if progress.best_epoch > progress.epoch:
+                raise ValueError(f"best epoch {progress.best_epoch} of {progress.epoch}")
             for name, stateful in objects.items():
                 prefix = f"{name}."
                 stateful.load_state_dict(
                     {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
                 )
-        except (SafetensorError, RuntimeError, LookupError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
+        except ValidationError as error:
+            said = messages(error.errors(include_url=False), {}, RunFile)
+            raise RunError(f"{path} is damaged: its progress: {said}") from None
+        except Exception as error:  # flows and optimizers refuse tensors in every way there is
+            raise RunError(f"{path} is damaged: {one_line(error)}") from error
         return progress
 
     def log(self, line: Mapping[str, float]) -> None:
@@ -245,7 +275,7 @@ class Run:
             epoch: the last epoch whose line stays.
         """
         path = self.folder / "log.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         # a killed process may leave its last line incomplete, but only after the saved epoch
         kept = lines[:epoch]
-        write_atomically(path, "".join(line + "\n" for line in kept).encode())
+        write_atomically(path, b"".join(kept))

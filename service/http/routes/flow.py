@@ -20,10 +20,11 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import Headers, body_of
+from service.http.request_body import MIN_THREAD_BYTES, Headers, body_of, parsed
 from service.http.streaming import StreamingAnswer
+from service.inflight import MemoryShare, Reading
 from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
 from service.server import Server
 from service.store import Model
@@ -69,20 +70,21 @@ class FlowRoute(AsgiRoute, Generic[R]):
         super().__init__(server, operation.name, [f"/{operation.name}"])
         self.operation = operation
 
-    async def answer(self, scope: Scope, receive: Receive) -> Response:
+    async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The operation's arrays, in the format asked for."""
-        parsed = await self._read(scope, receive)
-        request = parsed.request
+        question = await self._read(scope, receive, share)
+        request = question.request
         with await self.server.store.get(request.model, request.version) as model:
-            return await self._answer_of(model, parsed, receive)
+            return await self._answer_of(model, question, receive, share)
 
     async def _answer_of(
-        self, model: Model, parsed: ParsedRequest[R], receive: Receive
+        self, model: Model, question: ParsedRequest[R], receive: Receive, share: MemoryShare
     ) -> Response:
         """The answer of a model."""
-        request, content_type, accept, output, due = parsed
+        request, content_type, accept, output, due = question
         if isinstance(request, TableRequest):
             request = await _resolved(request, model)
+        share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
@@ -102,20 +104,21 @@ class FlowRoute(AsgiRoute, Generic[R]):
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         return Response(content, media_type=codec.media_type, headers=headers)
 
-    async def _read(self, scope: Scope, receive: Receive) -> ParsedRequest[R]:
+    async def _read(self, scope: Scope, receive: Receive, share: MemoryShare) -> ParsedRequest[R]:
         """A request, and what it says of its answer."""
         headers = Headers(scope)
         due = deadline(headers)
-        body = await body_of(receive, headers, self.server.settings.max_body)
+        body = await body_of(receive, headers, self.server, share)
         text = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         output = query.pop("output", None)
         content_type = headers[b"content-type"]
         schema = self.operation.request
-        if len(body) > MIN_THREAD_BYTES:
-            request = await asyncio.to_thread(parse_request, schema, content_type, body, query)
-        else:
-            request = parse_request(schema, content_type, body, query)
+
+        def parse(reading: Reading) -> R | TableRequest[R]:
+            return parse_request(schema, content_type, body, query, reading)
+
+        request = await parsed(self.server, share, body, parse)
         return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
     async def _streamed(

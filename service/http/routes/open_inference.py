@@ -8,11 +8,21 @@ from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.errors import ForbiddenError
-from service.http.asgi_route import MIN_THREAD_BYTES, AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import unless_departed
-from service.http.request_body import Headers, ServerDependency, body_of
+from service.http.request_body import (
+    MIN_THREAD_BYTES,
+    Headers,
+    ServerDependency,
+    body_of,
+    parsed,
+)
+from service.inflight import MemoryShare, Reading
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
 from service.server import Server
+
+# A request of the repository has a field or two.
+MAX_REPOSITORY_BYTES = 2**16
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -29,19 +39,21 @@ class InferRoute(AsgiRoute):
         super().__init__(server, "infer", paths)
         self.repository = ModelRepository(server.store)
 
-    async def answer(self, scope: Scope, receive: Receive) -> Response:
+    async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The outputs asked for, in JSON or binary."""
         headers = Headers(scope)
         due = deadline(headers)
-        body = await body_of(receive, headers, self.server.settings.max_body)
+        body = await body_of(receive, headers, self.server, share)
         path = scope["path_params"]
         length = headers[LENGTH_HEADER.lower().encode()]
         lease, kind = await self.repository.find(path["name"], path.get("version", ""))
         with lease as model:
-            if len(body) > MIN_THREAD_BYTES:
-                inference = await asyncio.to_thread(Inference.parse, kind, model, body, length)
-            else:
-                inference = Inference.parse(kind, model, body, length)
+
+            def parse(reading: Reading) -> Inference:
+                return Inference.parse(kind, model, body, length, reading)
+
+            inference = await parsed(self.server, share, body, parse)
+            share.keep(inference.request.nbytes)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
@@ -73,7 +85,9 @@ def _changeable_repository(server: ServerDependency) -> ModelRepository:
 
 async def _body(server: ServerDependency, request: Request) -> bytes:
     """The body, of whatever content type: clients of the protocol name none, and may send none."""
-    return await body_of(request.receive, Headers(request.scope), server.settings.max_body)
+    with server.inflight.share() as share:
+        headers = Headers(request.scope)
+        return await body_of(request.receive, headers, server, share, MAX_REPOSITORY_BYTES)
 
 
 Repository = Annotated[ModelRepository, Depends(_repository)]

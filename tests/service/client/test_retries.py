@@ -31,6 +31,41 @@ def test_who_is_busy_is_asked_again_when_it_says(make: Make, clock: Clock, statu
     assert 3 < second < 3.4
 
 
+def test_a_server_that_is_loading_is_waited_for(make: Make, clock: Clock) -> None:
+    loading = [refused(503, **{"Retry-After": "1"}) for _ in range(30)]
+    asker, server = scripted(make, *loading)
+    assert asker("log_prob", X).tolist() == [1.0, 0.5]
+    assert len(server.asked) == 31
+    assert all(1 < seconds < 2 for seconds in clock.sleeps)
+
+
+def test_a_server_that_is_loading_is_waited_for_so_long(make: Make, clock: Clock) -> None:
+    loading = [refused(503, **{"Retry-After": "1"}) for _ in range(200)]
+    asker, server = scripted(make, *loading, wait=30, retries=2, timeout=None)
+    began = clock.now
+    with pytest.raises(UnavailableError):
+        asker("log_prob", X)
+    assert 28 < clock.now - began < 35  # two more tries, as of every server that is busy
+    # the time of the call comes first, and who is to wait for nothing does not
+    asker, server = scripted(make, *loading, timeout=10)
+    began = clock.now
+    with pytest.raises((UnavailableError, TimedOutError)):
+        asker("log_prob", X)
+    assert clock.now - began < 10
+    asker, server = scripted(make, *loading, wait=0)
+    with pytest.raises(UnavailableError):
+        asker("log_prob", X)
+    assert len(server.asked) == 5
+
+
+def test_who_is_busy_or_says_no_time_is_not_loading(make: Make, clock: Clock) -> None:
+    for busy in (refused(429, **{"Retry-After": "1"}), refused(503)):
+        asker, server = scripted(make, *[busy] * 30)
+        with pytest.raises(UnavailableError):
+            asker("log_prob", X)
+        assert len(server.asked) == 5
+
+
 def test_retry_after_may_be_a_date_or_nonsense(make: Make, clock: Clock) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(seconds=20), usegmt=True)

@@ -24,6 +24,8 @@ PUBLISHED = {
     "bijecta_model_info": ("model", "version", "family", "provider"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),
+    "bijecta_granted_cpus": (),
+    "bijecta_threads": (),
     "bijecta_connections": (),
     "bijecta_connections_closed_total": ("reason",),
 }

@@ -213,7 +213,7 @@ def test_models_and_versions_that_are_not_there(
         ({"shape": [2], "data": [3, 3]}, 400, "n: expected INT64 of shape [1]"),
         ({"datatype": "FP32"}, 400, "n: expected INT64 of shape [1], got float32"),
         ({"datatype": "BYTES", "data": ["3"]}, 400, "n: expected INT64 of shape [1]"),
-        ({"data": [0]}, 400, "n: Input should be greater than or equal to 1"),
+        ({"data": [0]}, 200, ""),
         ({"data": [-3]}, 400, "n: Input should be greater"),
         ({"data": [1001]}, 413, "n is 1001, more than the 1000 allowed"),
         ({"data": [2**62]}, 413, "more than the 1000 allowed"),
@@ -240,7 +240,7 @@ def test_other_wrong_requests(limited: httpx.Client) -> None:
     answer = limited.post("/v2/models/moons-maf/infer", content=asked(x()), headers=late)
     assert_refused(answer, 400, "X-Request-Timeout")
     too_much = b" " * (2**20 + 1)
-    for path in ("models/moons-maf/infer", "repository/index"):
+    for path, most in (("models/moons-maf/infer", 2**20), ("repository/index", 2**16)):
         answer = limited.post(f"/v2/{path}", content=too_much)
-        assert_refused(answer, 413, "may have 1048576 bytes")
+        assert_refused(answer, 413, f"may have {most} bytes")
     assert_goes_on(limited)

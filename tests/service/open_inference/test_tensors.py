@@ -16,6 +16,7 @@ from service.errors import ServiceError
 from service.open_inference import protocol
 from service.open_inference.tensors import DTYPES, TEXT
 from service.operations.values import count_booleans, number_array
+from tests.helpers.reading import unbounded
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 NUMBERS = sorted(DTYPES.keys() - {TEXT})
@@ -57,7 +58,7 @@ def test_a_request_is_read_as_it_was_written(
             part["data"] = (values if nested else values.ravel()).tolist()
         inputs.append(part)
     text = json.dumps({"inputs": inputs, "id": "true"}).encode()
-    read = protocol.parse(text + tail, str(len(text)))
+    read = protocol.parse(text + tail, str(len(text)), unbounded())
     for i, ((datatype, values), _) in enumerate(parts):
         found = read.inputs[f"i{i}"]
         assert found.dtype == DTYPES[datatype]
@@ -143,7 +144,7 @@ def nearly_requests(draw: st.DrawFn) -> bytes:
 )
 def test_nothing_breaks_the_parser(body: bytes, header: str) -> None:
     with suppress(ServiceError):  # and nothing else
-        read = protocol.parse(body, header)
+        read = protocol.parse(body, header, unbounded())
         assert all(isinstance(values, np.ndarray) for values in read.inputs.values())
     with suppress(ServiceError):
         protocol.parse_raw(body, [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}])
@@ -164,9 +165,9 @@ def test_truths_beside_the_data_do_not_hide_those_in_it() -> None:
     part = '{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, %s], "parameters": {%s}}'
     for hidden in ("", '"a": true', r'"a": "\u0074rue"', '"a": true, "a": 1'):
         body = '{"inputs": [' + part % ("%s", hidden) + "]}"
-        assert protocol.parse((body % "2").encode(), "").inputs["x"].tolist() == [1, 2]
+        assert protocol.parse((body % "2").encode(), "", unbounded()).inputs["x"].tolist() == [1, 2]
         with pytest.raises(ServiceError, match="is true"):
-            protocol.parse((body % "true").encode(), "")
+            protocol.parse((body % "true").encode(), "", unbounded())
 
 
 def test_one_long_text_makes_no_others_long() -> None:
@@ -175,7 +176,7 @@ def test_one_long_text_makes_no_others_long() -> None:
     body = json.dumps({"inputs": [part]}).encode()
     tracemalloc.start()
     try:
-        assert protocol.parse(body, "").inputs["x"].tolist() == texts
+        assert protocol.parse(body, "", unbounded()).inputs["x"].tolist() == texts
         assert tracemalloc.get_traced_memory()[1] < 30e6  # 40 GB in an array of fixed width
     finally:
         tracemalloc.stop()

@@ -90,7 +90,7 @@ def test_a_key_of_another_kind_is_refused_by_name(kind: str, key: str) -> None:
             "fade is a key of .* sounds; 'rows.csv' is of kind table",
         ),
         ({"source": "rows.csv", "colour": 3}, "colour\n *Extra inputs are not permitted"),
-        ({"source": "rows.csv", "kind": "tabel"}, "'tabel' found using .*: 'table', 'archive'"),
+        ({"source": "rows.csv", "kind": "tabel"}, "kind is one of table, archive, .* not 'tabel'"),
         ({"source": "rows.csv", "drop": "a"}, "drop\n *Input should be a valid list"),
         ({"source": "rows.csv", "context": ["a"], "drop": ["a"]}, "name .'a'. more than once"),
         ({"source": "moons", "context": ["y", "y"]}, "name .'y'. more than once"),

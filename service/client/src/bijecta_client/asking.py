@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client import bodies
 from bijecta_client.answers import Float32
-from bijecta_client.exchange import Ask, BijectaError, Steps, UnreadableError, exchange, json_of
+from bijecta_client.exchange import (
+    Ask,
+    BijectaError,
+    Patience,
+    Steps,
+    UnreadableError,
+    exchange,
+    json_of,
+)
 
 
 class Asking:
@@ -21,7 +29,7 @@ class Asking:
         model: asked where a question names none; None for the server's default, or its only one.
         version: of that model; None for the newest.
         timeout: seconds of a whole question, however often it is sent; None for no limit.
-        retries: how often at most a request is sent again.
+        patience: how often at most a request is sent again, or for how long.
         rows_per_request: questions of more rows are sent in parts.
     """
 
@@ -30,13 +38,13 @@ class Asking:
         model: str | None,
         version: int | None,
         timeout: float | None,
-        retries: int,
+        patience: Patience,
         rows_per_request: int,
     ) -> None:
         self._model = model
         self._version = version
         self._timeout = timeout
-        self._retries = retries
+        self._patience = patience
         self._rows = rows_per_request
 
     def _due(self) -> float:
@@ -44,7 +52,7 @@ class Asking:
         return math.inf if self._timeout is None else monotonic() + self._timeout
 
     def _get(self, path: str, due: float) -> Steps[dict[str, Any]]:
-        return json_of((yield from exchange(Ask("GET", path), self._retries, due)))
+        return json_of((yield from exchange(Ask("GET", path), self._patience, due)))
 
     def _post(
         self, endpoint: str, body: Mapping[str, Any], outputs: Sequence[str], n: int, due: float
@@ -52,7 +60,7 @@ class Asking:
         """The outputs of a native endpoint, of n rows each, by JSON."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         ask = Ask("POST", endpoint, bodies.to_json(body), headers)
-        answer = json_of((yield from exchange(ask, self._retries, due)))
+        answer = json_of((yield from exchange(ask, self._patience, due)))
         try:
             arrays = {name: np.array(answer[name], np.float32) for name in outputs}
         except (KeyError, TypeError, ValueError) as error:
@@ -117,7 +125,7 @@ class Asking:
         content, length = bodies.pack(inputs, outputs, parameters)
         headers = {"Content-Type": "application/octet-stream", bodies.LENGTH: str(length)}
         ask = Ask("POST", path, content, headers)
-        answer = yield from exchange(ask, self._retries, due)
+        answer = yield from exchange(ask, self._patience, due)
         try:
             head, arrays = bodies.unpack(answer.content, int(answer.headers[bodies.LENGTH]))
             values = {name: arrays[name] for name in outputs}

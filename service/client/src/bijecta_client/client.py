@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 import anyio  # comes with httpx
 import httpx
 
-from bijecta_client.exchange import Answer, Ask, Failed, Steps, Wait
+from bijecta_client.exchange import Answer, Ask, Failed, Patience, Steps, Wait
 from bijecta_client.questions import AwaitableQuestions, BlockingQuestions, Questions
 
 T = TypeVar("T")
@@ -28,6 +28,8 @@ class Client(BlockingQuestions):
         timeout: seconds of a whole question, however often it is sent, which the server is told
             as well; None for no limit.
         retries: how often at most a request is sent again.
+        wait: seconds for which a request is sent again, however often, to a server that is still
+            loading its models.
         rows_per_request: questions of more rows are sent in parts.
         http: what sends the requests, with its own proxies, certificates and headers; it is left
             open. None for one of this client's own.
@@ -40,11 +42,14 @@ class Client(BlockingQuestions):
         version: int | None = None,
         timeout: float | None = 60.0,
         retries: int = 4,
+        wait: float = 60.0,
         rows_per_request: int = 16_384,
         http: httpx.Client | None = None,
     ) -> None:
         self._url = url.rstrip("/")
-        self._questions = Questions(model, version, timeout, retries, rows_per_request)
+        self._questions = Questions(
+            model, version, timeout, Patience(retries, wait), rows_per_request
+        )
         self._http = httpx.Client() if http is None else http
         self._owns_http = http is None
 
@@ -80,7 +85,7 @@ class AsyncClient(AwaitableQuestions):
     """Asks a server without blocking: `Client`'s questions, each to be awaited.
 
     Args:
-        url, model, version, timeout, retries, rows_per_request: as `Client` has them.
+        url, model, version, timeout, retries, wait, rows_per_request: as `Client` has them.
         http: what sends the requests; it is left open. None for one of this client's own.
     """
 
@@ -91,11 +96,14 @@ class AsyncClient(AwaitableQuestions):
         version: int | None = None,
         timeout: float | None = 60.0,
         retries: int = 4,
+        wait: float = 60.0,
         rows_per_request: int = 16_384,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._url = url.rstrip("/")
-        self._questions = Questions(model, version, timeout, retries, rows_per_request)
+        self._questions = Questions(
+            model, version, timeout, Patience(retries, wait), rows_per_request
+        )
         self._http = httpx.AsyncClient() if http is None else http
         self._owns_http = http is None
 

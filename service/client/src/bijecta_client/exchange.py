@@ -135,19 +135,33 @@ Steps = Generator[Ask | Wait, Answer | Failed | None, T]
 """What is to be done for a result of type T."""
 
 
-def exchange(ask: Ask, retries: int, due: float) -> Steps[Answer]:
+@dataclass(frozen=True)
+class Patience:
+    """When a request is given up.
+
+    Args:
+        retries: how often at most it is sent again.
+        wait: seconds for which it is sent again however often, to a server that is still loading.
+    """
+
+    retries: int
+    wait: float
+
+
+def exchange(ask: Ask, patience: Patience, due: float) -> Steps[Answer]:
     """Send a request, again where that may help, until there is an answer.
 
     Every question is a function of its body alone, so that none does harm when it is repeated.
 
     Args:
         ask: the request, of which the headers and seconds are completed here.
-        retries: how often at most it is sent again.
+        patience: how often at most it is sent again, or for how long.
         due: when an answer is of no more use, on `monotonic`'s clock.
 
     Raises:
         BijectaError: there is none; which kind says why.
     """
+    began, was_loading = monotonic(), 0
     for attempt in count():
         left = due - monotonic()
         if left <= 0:
@@ -157,8 +171,15 @@ def exchange(ask: Ask, retries: int, due: float) -> Steps[Answer]:
             return outcome
         assert isinstance(outcome, Answer | Failed)
         error = _error(outcome)
-        wait = _wait(outcome, attempt)
-        if wait is None or attempt >= retries or monotonic() + wait >= due:
+        is_loading = _is_loading(outcome)
+        # one that is loading may be ready at any moment: the pauses do not grow beyond a second
+        wait = _wait(outcome, min(attempt, 3) if is_loading else attempt - was_loading)
+        if wait is None or monotonic() + wait >= due:
+            raise error
+        # who is loading is asked as often as others at least, and then until the wait is over
+        if is_loading and monotonic() + wait - began <= patience.wait:
+            was_loading += 1
+        elif attempt - was_loading >= patience.retries:
             raise error
         yield Wait(wait)
     raise AssertionError("count() has no end")
@@ -200,6 +221,13 @@ def _wait(outcome: Answer | Failed, attempt: int) -> float | None:
     # beside what the server asks for, or all that it turned away would be back at once
     longest = min(FIRST_WAIT * 2.0 ** min(attempt, 30), LONGEST_WAIT)
     return asked_for + random.uniform(0.5, 1) * longest
+
+
+def _is_loading(outcome: Answer | Failed) -> bool:
+    """Whether a server says that it is not ready yet, and when to come again."""
+    if isinstance(outcome, Failed) or outcome.status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return False
+    return "retry-after" in outcome.headers
 
 
 def _retry_after(answer: Answer) -> float:

@@ -18,6 +18,7 @@ from bijecta_client.answers import Decoded, Encoded, Float32, Interpolated, Samp
 from bijecta_client.asking import Asking
 from bijecta_client.exchange import (
     Ask,
+    Patience,
     Steps,
     TimedOutError,
     UnavailableError,
@@ -179,7 +180,7 @@ class Questions(Asking):
     def ready(self) -> Steps[bool]:
         """Whether the server would answer questions now; False where nothing is there."""
         try:
-            yield from exchange(Ask("GET", "/health/ready"), 0, self._due())
+            yield from exchange(Ask("GET", "/health/ready"), Patience(0, 0.0), self._due())
         except (UnavailableError, UnreachableError, TimedOutError):
             return False
         return True

@@ -1,0 +1,177 @@
+"""What the requests in progress hold in memory, over the whole process, and who may parse now.
+
+A request asks before memory is taken for its body, for what a compressed body holds, and for what
+either is parsed to. It gives back what it has been granted when it ends, however it ends. Large
+bodies are parsed one at a time: json's parser keeps every other thread waiting, so that two of
+them would keep the event loop waiting twice as long.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from types import TracebackType
+from typing import Any, TypeVar
+
+from service.errors import MemoryFullError, TooLargeError
+
+T = TypeVar("T")
+
+# Bodies that are decompressed at once: zlib lets other threads go on meanwhile.
+DECOMPRESSED_AT_ONCE = 2
+
+
+class InflightBudget:
+    """The bytes that all requests of a server may hold together.
+
+    Args:
+        limit: in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        """Bytes granted and not given back."""
+        self.parsing = asyncio.Semaphore(1)
+        """Turns of large bodies to be parsed."""
+        self.decompressing = asyncio.Semaphore(DECOMPRESSED_AT_ONCE)
+        """Turns of bodies to be decompressed."""
+        self.lock = Lock()
+        """Held by who changes what is held."""
+
+    def share(self) -> "MemoryShare":
+        """What one request holds: nothing yet."""
+        return MemoryShare(self)
+
+
+class MemoryShare:
+    """The bytes of a budget that one request holds; as a context manager, until its end.
+
+    Args:
+        budget: which they are of.
+    """
+
+    __slots__ = ("_budget", "_is_closed", "held")
+
+    def __init__(self, budget: InflightBudget) -> None:
+        self._budget = budget
+        self._is_closed = False
+        self.held = 0
+
+    def charge(self, size: int) -> None:
+        """Hold so many bytes more; to be called before they are taken, from any thread.
+
+        Raises:
+            TooLargeError: more than there are for all requests.
+            MemoryFullError: more than the other requests leave.
+        """
+        budget = self._budget
+        with budget.lock:
+            # a thread may go on for a moment when its request has been cancelled
+            is_granted = budget.held + size <= budget.limit and not self._is_closed
+            if is_granted:
+                budget.held += size
+                self.held += size
+        if is_granted:
+            return
+        if self.held + size > budget.limit:
+            raise TooLargeError(
+                f"this request takes {self.held + size} bytes of memory or more, and all requests "
+                f"in progress may take {budget.limit} together"
+            )
+        raise MemoryFullError(
+            f"the requests in progress hold {budget.held} of the {budget.limit} bytes that they "
+            f"may hold together, and this one needs {size} more"
+        )
+
+    def keep(self, size: int) -> None:
+        """Hold so many bytes at most from now on."""
+        with self._budget.lock:
+            if size < self.held:
+                self._budget.held += size - self.held
+                self.held = size
+
+    def __enter__(self) -> "MemoryShare":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_closed = True
+        self.keep(0)
+
+
+async def in_turn(turns: asyncio.Semaphore, work: Callable[..., T], *arguments: Any) -> T:
+    """What work comes to in a thread, once it is its turn; the turn ends when the thread does.
+
+    Args:
+        turns: of which one is taken.
+        work: to be called, in a thread.
+        arguments: of it.
+    """
+    await turns.acquire()
+    try:
+        call = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    except BaseException:
+        turns.release()
+        raise
+
+    def ended(call: asyncio.Future[T]) -> None:
+        turns.release()
+        if not call.cancelled():
+            call.exception()  # or asyncio logs one that nobody awaits any more
+
+    call.add_done_callback(ended)
+    return await asyncio.shield(call)  # a thread goes on where its request is cancelled
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """Limits of one request's body.
+
+    Args:
+        body_bytes: most bytes, compressed or not.
+        json_bytes: most bytes of JSON.
+        json_values: most values in JSON, and most texts in any format.
+        rows: most rows.
+        sample_rows: most rows of the context of a sample.
+    """
+
+    body_bytes: int
+    json_bytes: int
+    json_values: int
+    rows: int
+    sample_rows: int
+
+
+class TakesLongError(Exception):
+    """A body that is to be parsed in a thread, as it takes long; raised on the event loop alone."""
+
+
+class Reading:
+    """What the parsers of one request's body may take.
+
+    Args:
+        limits: of the body.
+        share: what the request holds; charged before memory is taken.
+        on_loop: whether it is parsed on the event loop, which nothing may keep for long.
+    """
+
+    __slots__ = ("limits", "on_loop", "share")
+
+    def __init__(self, limits: BodyLimits, share: MemoryShare, *, on_loop: bool = False) -> None:
+        self.limits = limits
+        self.share = share
+        self.on_loop = on_loop
+
+    def check_quick(self, is_quick: bool) -> None:
+        """Go on, unless this runs on the event loop and takes long.
+
+        Raises:
+            TakesLongError: it does.
+        """
+        if self.on_loop and not is_quick:
+            raise TakesLongError

@@ -1,0 +1,1 @@
+"""A structured fuzzer of every parser of `tests.helpers.parsers`: see `tests.hostile.fuzz`."""

@@ -1,0 +1,70 @@
+"""A manifest's shapes are compared with the graphs' own before anything is made of them."""
+
+import asyncio
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from onnx import helper
+
+from service.bundle import BundleError
+from service.metrics import Metrics
+from service.runtime import Cancellation, Device
+from service.settings import ModelSettings
+from service.store import Loader, Store
+from tests.helpers.bad_bundles import replace_graph
+from tests.helpers.stores import edit
+from tests.helpers.tiny import write_tiny_bundle
+
+
+def loader() -> Loader:
+    return Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
+
+
+def peak() -> int:
+    """Most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_a_manifest_of_a_larger_shape_costs_no_memory(tmp_path: Path) -> None:
+    path = write_tiny_bundle(tmp_path, "tiny")
+    edit(path, event_shape=[2**24], latent_shape=[2**24], self_test=None)
+    before = peak()
+    words = r"the graph to encode has x of tensor\(float\) N × 2, where .* N × 16777216"
+    with pytest.raises(BundleError, match=words):
+        loader().load(path, Cancellation())
+    assert peak() - before < 2**25
+
+
+GRAPHS: dict[str, tuple[dict[str, Sequence[str | int]], dict[str, Sequence[str | int]], str]] = {
+    "of one row": ({"x": [1, 2]}, {"z": [1, 2]}, "x of .* 1 × 2"),
+    "of more sides": ({"x": ["N", 2, 1]}, {"z": ["N", 2, 1]}, "x of .* N × 2 × 1"),
+    "with another output": ({"x": ["N", 2]}, {"y": ["N", 2]}, "has no z"),
+    "with a context": ({"x": ["N", 2], "context": ["N", 2]}, {"z": ["N", 2]}, "'context'"),
+}
+
+
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_a_graph_of_another_kind_is_refused_in_words(tmp_path: Path, kind: str) -> None:
+    inputs, outputs, words = GRAPHS[kind]
+    path = write_tiny_bundle(tmp_path, "tiny")
+    (output,) = outputs
+    nodes = [
+        helper.make_node("Identity", ["x"], [output]),
+        helper.make_node("ReduceSum", ["x", "axes"], ["log_prob"], keepdims=0),
+    ]
+    replace_graph(path, "encode.onnx", nodes, inputs, outputs, [])
+
+    async def work() -> str:
+        store = Store(tmp_path, loader(), None, None)
+        await store.refresh()
+        refused = store.entries["tiny"][1].refused
+        store.close()
+        return refused
+
+    refused = asyncio.run(work())
+    assert refused.startswith("tiny/1 could not be loaded: ")
+    with pytest.raises(BundleError, match=words):
+        raise BundleError(refused)
+    assert str(tmp_path) not in refused

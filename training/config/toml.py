@@ -1,0 +1,61 @@
+"""Recipe files: where they are, and what they hold."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from service.errors import nearest
+from training.config.plain import faults, one_line, shown
+from training.errors import RecipeError
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+# A recipe of a megabyte is none.
+MAX_BYTES = 2**20
+
+# Faults that a message names.
+MOST_NAMED = 8
+
+
+def content_of(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """The path and the content of a recipe.
+
+    Args:
+        name_or_path: a TOML file, or the name of a recipe that comes with Bijecta.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, or values that no key can have.
+    """
+    path = _path(name_or_path)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise RecipeError(
+            f"{path} is not a recipe: it has {size} bytes, a recipe has a few hundred"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise RecipeError(f"{path} is not a recipe: it is nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not a TOML file, which is UTF-8: {error.reason}") from None
+    except ValueError as error:  # not TOML, or a number too long for Python to read
+        raise RecipeError(f"{path} is not a TOML file: {one_line(error)}") from None
+    if found := list(faults(content)):
+        more = f"; and {len(found) - MOST_NAMED} more" * (len(found) > MOST_NAMED)
+        raise RecipeError(f"{path}: {'; '.join(found[:MOST_NAMED])}{more}")
+    return path, content
+
+
+def _path(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    if name_or_path in known:
+        return RECIPES / f"{name_or_path}.toml"
+    if path.is_dir():
+        raise RecipeError(f"{path} is a folder: a recipe is a TOML file")
+    raise RecipeError(
+        f"no recipe file {shown(name_or_path)}{nearest(name_or_path, known)}; the recipes that "
+        f"come with Bijecta are: {', '.join(known)}"
+    )
