@@ -114,6 +114,11 @@ class Settings(BaseSettings, ModelSettings):
         description="connections at once; beyond, the longest silent one is closed for a new one, "
         "or the new one gets 503",
     )
+    max_unsent_mib: Count = Field(
+        default=192,
+        description="MiB that large answers hold together until their callers have taken them; "
+        "beyond, the next ones wait to be made",
+    )
     gc_policy: Literal["timed", "python"] = Field(
         default="timed",
         description="when Python's collector looks for reference cycles: timed, once a second at "

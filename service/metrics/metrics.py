@@ -78,7 +78,9 @@ class Metrics:
         self.granted_cpus = self._gauge(series.GRANTED_CPUS)
         self.threads = self._gauge(series.THREADS)
         self.connections = ConnectionMetrics(
-            self._gauge(series.CONNECTIONS), self._counter(series.CONNECTIONS_CLOSED)
+            self._gauge(series.CONNECTIONS),
+            self._counter(series.CONNECTIONS_CLOSED),
+            self._gauge(series.UNSENT_BYTES),
         )
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
         # looking a series up by its labels takes longer than counting
@@ -153,17 +155,20 @@ class ConnectionMetrics:
     Args:
         open_now: how many there are.
         closed: how many were closed, by reason.
+        unsent: bytes of answers.
     """
 
-    def __init__(self, open_now: Gauge, closed: Counter) -> None:
+    def __init__(self, open_now: Gauge, closed: Counter, unsent: Gauge) -> None:
+        self._unsent = unsent
         self._open_now = open_now
         self._closed = closed
         for reason in CLOSE_REASONS:
             closed.labels(reason)
 
-    def watch(self, count: Callable[[], int]) -> None:
-        """Have open connections counted by a function."""
+    def watch(self, count: Callable[[], int], unsent: Callable[[], int]) -> None:
+        """Have functions count open connections and the bytes of answers that were not taken."""
         self._open_now.set_function(count)
+        self._unsent.set_function(unsent)
 
     def closed(self, reason: str) -> None:
         """A connection was closed by the server.

@@ -141,6 +141,13 @@ CONNECTIONS_CLOSED = MetricSpec(
     "connections",
     "Connections closed by the server because of a limit, or refused.",
 )
+UNSENT_BYTES = MetricSpec(
+    "bijecta_unsent_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "What large answers hold until their callers have taken them.",
+)
 
 METRICS = (
     REQUESTS,
@@ -161,4 +168,5 @@ METRICS = (
     THREADS,
     CONNECTIONS,
     CONNECTIONS_CLOSED,
+    UNSENT_BYTES,
 )

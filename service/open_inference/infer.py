@@ -25,7 +25,7 @@ from service.store import Model
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
 ANSWER_PARAMETERS = frozenset(
-    {"dequantize", "seed", "temperature", "truncation", "quantize", "partial"}
+    {"dequantize", "seed", "temperature", "truncation", "quantize", "partial", "check"}
 )
 
 

@@ -16,8 +16,8 @@ class Answer:
         arrays: of numbers, booleans or text, with a row for each row of the question.
         seed: of the noise, where there was some.
         remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
-            rows (`outside_support`) or of objects with a `row` (`errors`, and `error_count` where
-            they are not all). No list is empty.
+            rows (`outside_support`, `inexact_rows`) or of objects with a `row` (`errors`, and
+            `error_count` where they are not all). No list is empty.
     """
 
     arrays: Arrays
@@ -26,10 +26,18 @@ class Answer:
 
 
 class AnswerPieces(NamedTuple):
-    """An answer of so many rows, some of them at a time, and the seed of its noise."""
+    """An answer of so many rows, some of them at a time, and the seed of its noise.
+
+    Args:
+        rows: in all.
+        seed: of the noise.
+        numbers: of the largest piece.
+        arrays: the pieces in turn.
+    """
 
     rows: int
     seed: int
+    numbers: int
     arrays: AsyncGenerator[Arrays, None]
 
 

@@ -1,6 +1,7 @@
 """Runs of a model's graphs on checked rows, with checked answers."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,12 @@ from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeErro
 from service.metrics import Metrics
 from service.operations import context
 from service.operations.answer import Answer
+from service.operations.round_trip import (
+    residual_of_data,
+    residual_of_latents,
+    rows_far_out,
+    rows_off,
+)
 from service.operations.row_faults import Fault, RowFaults
 from service.operations.support import (
     are_not_finite,
@@ -155,6 +162,46 @@ class CheckedRuns:
         numbers = sum([values.size for values in arrays.values()])
         whole = await self.threads.run(numbers, faults.whole, arrays, deadline=deadline)
         return Answer(whole, seed, faults.remarks())
+
+    async def residual(
+        self,
+        model: Model,
+        rows: Float32,
+        context_rows: Float32 | None,
+        arrays: Arrays,
+        deadline: float,
+    ) -> Float32:
+        """By how much rows x are missed from their latents in `arrays`, or latents from their x."""
+        if len(rows) == 0:
+            return np.empty(0, np.float32)
+        if context_rows is not None:
+            context_rows = await self._written_out(context_rows, deadline)
+        if "z" in arrays:
+            # rows without an answer have NaN in the end, whatever they come to here
+            z = await self.threads.run(rows.size, np.nan_to_num, arrays["z"], deadline=deadline)
+            back = (await model.engine.decode(z, context_rows, ("x",), deadline))["x"]
+            work = partial(residual_of_data, model, rows, back)
+        else:
+            x = await self.threads.run(rows.size, np.nan_to_num, arrays["x"], deadline=deadline)
+            back = (await model.engine.encode(x, context_rows, ("z",), deadline))["z"]
+            work = partial(residual_of_latents, rows, back)
+        return await self.threads.run(rows.size, work, deadline=deadline)
+
+    async def remark_inexact(
+        self, model: Model, answer: Answer, z: Float32, deadline: float
+    ) -> None:
+        """Name the rows of an answer whose latents are these that do not come back as they were."""
+        if "residual" in answer.arrays:
+            rows = rows_off(model, answer.arrays["residual"])
+        elif model.manifest.round_trip is None:
+            return
+        else:
+            log_prob = answer.arrays["log_prob"]
+            rows = await self.threads.run(
+                z.size, rows_far_out, model, z, log_prob, deadline=deadline
+            )
+        if rows:
+            answer.remarks["inexact_rows"] = rows
 
     async def _written_out(self, context_rows: Float32, deadline: float) -> Float32:
         """A context as the graphs take it, where one row may stand for all."""

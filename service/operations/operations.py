@@ -87,7 +87,12 @@ class Operations:
         x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
         encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
         await run(x.size, self.runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
-        return await self.runs.answer(encoded, faults, deadline)
+        if request.check:
+            residual = await self.runs.residual(model, x, context_rows, encoded, deadline)
+            encoded["residual"] = residual
+        answer = await self.runs.answer(encoded, faults, deadline)
+        await self.runs.remark_inexact(model, answer, answer.arrays["z"], deadline)
+        return answer
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
@@ -97,7 +102,12 @@ class Operations:
         await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
         z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
         decoded = await self.runs.run_decode(model, z, context_rows, faults, deadline)
-        return await self.runs.answer(decoded, faults, deadline)
+        if request.check:
+            residual = await self.runs.residual(model, z, context_rows, decoded, deadline)
+            decoded["residual"] = residual
+        answer = await self.runs.answer(decoded, faults, deadline)
+        await self.runs.remark_inexact(model, answer, request.z, deadline)
+        return answer
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
@@ -146,7 +156,8 @@ class Operations:
                 )
             return arrays
 
-        return AnswerPieces(n, seed, begun_ahead(piece, range(0, max(n, 1), at_once)))
+        numbers = min(n, at_once) * (manifest.dimensions + 1)
+        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, max(n, 1), at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
@@ -193,7 +204,9 @@ class Operations:
         await self.threads.run_in_blocks(steps, z[0].size, fill, deadline)
         faults = RowFaults(steps, request.partial)
         decoded = await self.runs.run_decode(model, z, every_step, faults, deadline)
-        return await self.runs.answer(decoded | {"z": z}, faults, deadline)
+        answer = await self.runs.answer(decoded | {"z": z}, faults, deadline)
+        await self.runs.remark_inexact(model, answer, z, deadline)
+        return answer
 
     async def _noisy_log_prob(
         self,

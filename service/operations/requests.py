@@ -16,6 +16,13 @@ Partial = Annotated[
         "binary formats) and listed under `errors`"
     ),
 ]
+Check = Annotated[
+    bool,
+    Field(
+        description="go back to where each row came from, and answer by how much it is missed: "
+        "`residual`, as a part of the range; `inexact_rows` are then those beyond the tolerance"
+    ),
+]
 
 
 class FlowRequest(BaseModel):
@@ -68,6 +75,7 @@ class EncodeRequest(FlowRequest):
 
     x: Annotated[Array, Field(description="N × event shape")]
     partial: Partial = False
+    check: Check = False
 
 
 class DecodeRequest(FlowRequest):
@@ -78,6 +86,7 @@ class DecodeRequest(FlowRequest):
 
     z: Annotated[Array, Field(description="N × latent shape")]
     partial: Partial = False
+    check: Check = False
 
 
 class SampleRequest(FlowRequest):

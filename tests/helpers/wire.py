@@ -43,6 +43,12 @@ class Wire(asyncio.Transport):
         if self.unsent <= 2**14 and self.connection is not None:
             self.connection.resume_writing()
 
+    def heard(self) -> bytes:
+        """What has been written since the last time."""
+        sent = bytes(self.sent)
+        self.sent.clear()
+        return sent
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
@@ -120,9 +126,7 @@ class Caller:
     async def hears(self) -> bytes:
         """What has been answered since the last time."""
         await settle()
-        sent = bytes(self.wire.sent)
-        self.wire.sent.clear()
-        return sent
+        return self.wire.heard()
 
     def closed(self, reason: str) -> float:
         """How many connections were closed for a reason."""
@@ -141,7 +145,7 @@ class Party:
 
     def __post_init__(self) -> None:
         self.registry = Connections(self.limits, self.metrics.connections, lambda: self.seconds)
-        self._config = Config(self.app, log_config=None)
+        self._config = Config(self.app, log_config=None, proxy_headers=False)
         self._config.load()
         self._state = ServerState()
 

@@ -5,7 +5,7 @@ from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
 from training.config.flow_spec import FlowSpec
-from training.config.messages import messages
+from training.config.messages import messages as messages_of
 from training.config.plain import faults, one_line, shown
 from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
 from training.config.sources import (
@@ -48,7 +48,7 @@ __all__ = [
     "load_data_source",
     "load_recipe",
     "load_student",
-    "messages",
+    "messages_of",
     "moved",
     "one_line",
     "shown",

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.flow import Flow
 from service.bundle import sha256
-from training.config import FlowSpec, Recipe, faults, messages, one_line
+from training.config import FlowSpec, Recipe, faults, messages_of, one_line
 from training.errors import RunError
 from training.files import write_atomically
 from training.runs.formats import FORMAT, upgraded
@@ -155,7 +155,7 @@ class Run:
         except RunError as error:
             raise RunError(f"{path} was {error}") from None
         except ValidationError as error:
-            said = messages(error.errors(include_url=False), content, RunFile)
+            said = messages_of(error.errors(include_url=False), content, RunFile)
             raise RunError(f"{path} is damaged: {said}") from None
         except (ValueError, RecursionError) as error:
             raise RunError(f"{path} is damaged: {one_line(error)}") from None
@@ -255,7 +255,7 @@ class Run:
                     {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
                 )
         except ValidationError as error:
-            said = messages(error.errors(include_url=False), {}, RunFile)
+            said = messages_of(error.errors(include_url=False), {}, RunFile)
             raise RunError(f"{path} is damaged: its progress: {said}") from None
         except Exception as error:  # flows and optimizers refuse tensors in every way there is
             raise RunError(f"{path} is damaged: {one_line(error)}") from error

@@ -1,5 +1,7 @@
 """Bodies that come in chunks (RFC 9112, section 7.1), with limits on their framing."""
 
+import re
+
 from service.errors import HeadTooLargeError, MalformedBodyError
 from service.http.connections.limits import (
     FREE_CHUNKS,
@@ -9,6 +11,7 @@ from service.http.connections.limits import (
     MIN_CHUNK_BYTES,
 )
 
+PLAIN_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 # More digits than a body can have bytes.
 MAX_SIZE_DIGITS = 16
@@ -52,6 +55,17 @@ class ChunkedBody:
             if self._left:
                 at = self._take_chunk(data, at, parts)
                 continue
+            if not self._line and not self._in_trailers:
+                # a chunk that has come whole, as most do
+                found = PLAIN_SIZE.match(data, at)
+                if found is not None:
+                    begin = found.end()
+                    stop = begin + int(found[1], 16)
+                    if stop > begin and data[stop : stop + 2] == b"\r\n":
+                        self._count(stop - begin)
+                        parts.append(data[begin:stop])
+                        at = stop + 2
+                        continue
             stop = data.find(b"\n", at)
             if stop < 0:
                 self._begin_line(data[at:])
@@ -102,6 +116,10 @@ class ChunkedBody:
             self._in_trailers = True
             return
         self._left = size + 2
+        self._count(size)
+
+    def _count(self, size: int) -> None:
+        """Count a chunk of so many bytes."""
         self._chunks += 1
         self._bytes += size
         if self._chunks > FREE_CHUNKS and self._bytes < MIN_CHUNK_BYTES * self._chunks:

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
 from service.http.connections.limits import PIECE_BYTES
+from service.http.connections.unsent import UnsentAnswers
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class HasExchange(Protocol):
 
     transport: asyncio.Transport
     flow: FlowControl
+    unsent: UnsentAnswers
 
     def default_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of every answer."""
@@ -60,6 +62,7 @@ class Exchange:
         "keep_alive",
         "more_body",
         "parts",
+        "reserved",
         "response_complete",
         "response_started",
         "scope",
@@ -78,6 +81,8 @@ class Exchange:
         """Of the body, that the application has not read."""
         self.waiting_bytes = 0
         """In these parts."""
+        self.reserved = 0
+        """Bytes that its answer holds."""
         self.response_started = False
         self.response_complete = False
         self._connection: HasExchange | None = connection
@@ -108,6 +113,28 @@ class Exchange:
     def watch(self, on_departure: Callable[[], None] | None) -> None:
         """Have a function called when the caller leaves; None ends that."""
         self._on_departure = on_departure
+
+    def reserved_now(self, size: int) -> bool:
+        """Hold so many bytes for the answer, if there is room; returns whether there was."""
+        connection = self._connection
+        if connection is not None and not connection.unsent.reserved_now(size):
+            return False
+        self.reserved += size
+        return True
+
+    async def reserve(self, size: int) -> None:
+        """Hold so many bytes for the answer, once there is room, until it has been sent."""
+        connection = self._connection
+        if connection is not None:
+            await connection.unsent.reserve(size)
+            self.reserved += size
+
+    def keep(self, size: int) -> None:
+        """Hold so many bytes at most from now on."""
+        connection = self._connection
+        if connection is not None and size < self.reserved:
+            connection.unsent.release(self.reserved - size)
+            self.reserved = size
 
     async def receive(self) -> Message:
         """The next message of the request, as ASGI says."""
@@ -251,6 +278,7 @@ class Exchange:
             if not self.response_started:
                 await self._send_error()
         finally:
+            self.keep(0)
             connection, self._connection = self._connection, None
             self._on_departure = None
             if connection is not None and not self.response_complete:

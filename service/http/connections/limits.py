@@ -36,12 +36,18 @@ MIN_TAKEN_BYTES = 2**14
 # caller sees the answer: what arrives at a closed socket makes the kernel take the answer back.
 LINGER_SECONDS = 2.0
 MAX_LINGER_BYTES = 64 * 2**20
+# The same where what comes is no HTTP, or not within the limits of its framing.
+MAX_MALFORMED_LINGER_BYTES = 2**20
 
 # What is left of a body that was answered before its end: less is read, more closes the connection.
 MAX_SKIPPED_BYTES = 2**16
 
 # After the stop, a connection that has asked for nothing for so long is closed.
 STOP_SILENT_SECONDS = 1.0
+
+# Requests that were sent ahead of their turn and are answered at once, of all connections: others,
+# who wait for an answer before they ask again, do not wait for a thousand of these.
+MAX_AHEAD_ANSWERED = 16
 
 # How often all connections are looked over.
 TICK_SECONDS = 0.25
@@ -56,12 +62,14 @@ class ConnectionLimits:
         idle_seconds: of silence, between requests and within a body.
         write_seconds: in which a reader takes at least `MIN_TAKEN_BYTES` of its answer.
         max_connections: open at once.
+        max_unsent: bytes that large answers may hold together until they are taken.
     """
 
     head_seconds: float = 30.0
     idle_seconds: float = 65.0
     write_seconds: float = 60.0
     max_connections: int = 2048
+    max_unsent: int = 192 * 2**20
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
@@ -71,4 +79,5 @@ class ConnectionLimits:
             settings.idle_seconds,
             settings.write_seconds,
             settings.max_connections,
+            settings.max_unsent_mib * 2**20,
         )

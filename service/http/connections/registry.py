@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service.http.connections.limits import (
+    MAX_AHEAD_ANSWERED,
     MAX_UNREAD_BYTES,
     STOP_SILENT_SECONDS,
     TICK_SECONDS,
     ConnectionLimits,
 )
+from service.http.connections.turns import Turns
+from service.http.connections.unsent import UnsentAnswers
 from service.metrics import ConnectionMetrics
 
 # More than that between two looks is time in which this process did not run, and could not read.
@@ -85,7 +88,11 @@ class Connections:
         self._open: dict[Watched, None] = {}
         self._unread = 0
         self._timer: asyncio.TimerHandle | None = None
-        metrics.watch(lambda: len(self._open))
+        self.unsent = UnsentAnswers(limits.max_unsent, lambda: self.now)
+        """What large answers hold."""
+        self.ahead = Turns(MAX_AHEAD_ANSWERED)
+        """Who answers what was sent ahead."""
+        metrics.watch(lambda: len(self._open), lambda: self.unsent.held)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -164,3 +171,10 @@ class Connections:
         finally:
             if self._open:
                 self._schedule()
+
+
+def has_input(file_number: int) -> bool:
+    """Whether something has arrived at a socket that has not been read yet."""
+    poll = select.poll()
+    poll.register(file_number, select.POLLIN)
+    return bool(poll.poll(0))

@@ -20,6 +20,13 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
+from service.http.answer_room import (
+    BYTES_PER_NUMBER,
+    BYTES_PER_STREAMED_NUMBER,
+    answer_is_written,
+    answer_numbers,
+    room_for_answer,
+)
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import MIN_THREAD_BYTES, Headers, body_of, parsed
@@ -90,7 +97,10 @@ class FlowRoute(AsgiRoute, Generic[R]):
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
             pieces = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._streamed(model, codec, stream, pieces, receive)
+            return await self._streamed(model, codec, stream, pieces, receive, due)
+        size = answer_numbers(request, model.manifest.dimensions) * BYTES_PER_NUMBER
+        if room := room_for_answer(receive, size, due):
+            await unless_departed(receive, room)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
@@ -99,6 +109,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
             content = await self.server.threads.run(
                 size, codec.dump, model.manifest, answer, output, deadline=due
             )
+            answer_is_written(receive, len(content))
         else:
             content = codec.dump(model.manifest, answer, output)
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
@@ -128,6 +139,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         stream: AnswerStream,
         asked: Awaitable[AnswerPieces],
         receive: Receive,
+        due: float,
     ) -> Response:
         """An answer of any number of rows, once its first piece is there."""
         watch = DepartureWatch(receive)
@@ -136,6 +148,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
             pieces = await watch.finish(asked)
             on_failure.push_async_callback(pieces.arrays.aclose)
             self._count(model, pieces.rows)
+            if room := room_for_answer(receive, pieces.numbers * BYTES_PER_STREAMED_NUMBER, due):
+                await watch.finish(room)
             first = await watch.finish(anext(pieces.arrays))
             answer = StreamingAnswer(codec, model, stream, pieces, first, watch)
             on_failure.pop_all()

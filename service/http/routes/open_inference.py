@@ -8,6 +8,12 @@ from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.errors import ForbiddenError
+from service.http.answer_room import (
+    BYTES_PER_NUMBER,
+    answer_is_written,
+    answer_numbers,
+    room_for_answer,
+)
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import unless_departed
 from service.http.request_body import (
@@ -54,12 +60,16 @@ class InferRoute(AsgiRoute):
 
             inference = await parsed(self.server, share, body, parse)
             share.keep(inference.request.nbytes)
+            size = answer_numbers(inference.request, model.manifest.dimensions) * BYTES_PER_NUMBER
+            if room := room_for_answer(receive, size, due):
+                await unless_departed(receive, room)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
         size = sum([values.nbytes for values in answer.arrays.values()])
         if size > MIN_THREAD_BYTES:
             content, json_bytes = await asyncio.to_thread(inference.dump, answer)
+            answer_is_written(receive, len(content))
         else:
             content, json_bytes = inference.dump(answer)
         if json_bytes is None:

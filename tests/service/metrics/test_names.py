@@ -28,6 +28,7 @@ PUBLISHED = {
     "bijecta_threads": (),
     "bijecta_connections": (),
     "bijecta_connections_closed_total": ("reason",),
+    "bijecta_unsent_bytes": (),
 }
 
 
