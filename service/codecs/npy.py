@@ -41,11 +41,14 @@ PREFIX_BYTES = {b"\x01\x00": 10, b"\x02\x00": 12}
 MAX_HEADER_BYTES = 2**12
 
 # A header is a dictionary in Python's words, of these entries.
-DESCR = re.compile(r"""["']descr["']\s*:\s*["']([^"']*)["']""")
-ORDER = re.compile(r"""["']fortran_order["']\s*:\s*(True|False)""")
-SHAPE = re.compile(r"""["']shape["']\s*:\s*\(((?:\s*\d{1,19}\s*,)*\s*(?:\d{1,19}\s*)?)\)""")
-NO_MORE = re.compile(r"\s*\{[\s,]*\}\s*")
-STRUCTURED = re.compile(r"""["']descr["']\s*:\s*\[""")
+# ASCII: blanks that `int` takes too, which the separators U+001C to U+001F are not
+DESCR = re.compile(r"""["']descr["']\s*:\s*["']([^"']*)["']""", re.ASCII)
+ORDER = re.compile(r"""["']fortran_order["']\s*:\s*(True|False)""", re.ASCII)
+SHAPE = re.compile(
+    r"""["']shape["']\s*:\s*\(((?:\s*\d{1,19}\s*,)*\s*(?:\d{1,19}\s*)?)\)""", re.ASCII
+)
+NO_MORE = re.compile(r"\s*\{[\s,]*\}\s*", re.ASCII)
+STRUCTURED = re.compile(r"""["']descr["']\s*:\s*\[""", re.ASCII)
 
 NUMBERS = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
 TEXTS = re.compile(r"[<>=]?U[1-9]\d{0,8}")

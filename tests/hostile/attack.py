@@ -1,9 +1,9 @@
-"""One attacker in a process of its own.
+"""Attackers in a process of their own.
 
-    python -m tests.hostile.attack NAME PORT STORE [CONNECTIONS]
+    python -m tests.hostile.attack PORT STORE NAME=CONNECTIONS ...
 
-It makes what it will send, says `ready`, and begins when it gets a line. It goes on until its
-standard input ends, and then prints what it was answered as JSON.
+They make what they will send, say `ready`, and begin when they get a line. They go on until their
+standard input ends, and then print what they were answered as JSON, one after another.
 """
 
 import asyncio
@@ -15,32 +15,40 @@ from pathlib import Path
 
 from tests.hostile.attacker import Attacker, Target, attack
 from tests.hostile.attackers import ATTACKERS
+from tests.hostile.attackers.good import GOOD
 
 
-async def main(attacker: Attacker, target: Target) -> None:
+async def main(attacks: list[tuple[Attacker, Target]]) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), stopped.set)
-    attacking = asyncio.ensure_future(attack(attacker, target))
+    attacking = [asyncio.ensure_future(attack(*one)) for one in attacks]
     stopping = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait([attacking, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if attacking.done():
-        attacking.result()  # raises what went wrong
-        await stopping
-    target.ends = 0
-    attacking.cancel()
-    await asyncio.wait([attacking])
+    waiting = {*attacking, stopping}
+    while stopping in waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # raises what went wrong
+    for _, target in attacks:
+        target.ends = 0
+    for task in attacking:
+        task.cancel()
+    await asyncio.wait(attacking)
+
+
+def _chosen(text: str) -> Attacker:
+    name, _, connections = text.partition("=")
+    return replace((ATTACKERS | {GOOD.name: GOOD})[name], connections=int(connections))
 
 
 if __name__ == "__main__":
-    name, port, store, *more = sys.argv[1:]
+    port, store, *names = sys.argv[1:]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    chosen = ATTACKERS[name]
-    if more:
-        chosen = replace(chosen, connections=int(more[0]))
-    payloads = tuple(make(1.0) for make in chosen.make)
-    aimed = Target(int(port), Path(store), payloads)
+    attacks = []
+    for chosen in map(_chosen, names):
+        payloads = tuple(make(1.0) for make in chosen.make)
+        attacks.append((chosen, Target(int(port), Path(store), payloads)))
     print("ready", flush=True)
     sys.stdin.readline()
-    asyncio.run(main(chosen, aimed))
-    print(json.dumps({"statuses": aimed.statuses, "wrong": aimed.wrong[:20]}))
+    asyncio.run(main(attacks))
+    print(json.dumps([{"statuses": t.statuses, "wrong": t.wrong[:20]} for _, t in attacks]))

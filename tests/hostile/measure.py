@@ -30,16 +30,16 @@ END_SECONDS = 2
 
 
 @dataclass(frozen=True)
-class Part:
-    """An attacker of several.
+class Company:
+    """Attackers that share a process.
 
     Args:
-        attacker: which.
-        connections: how many it has; None for its own number.
+        attackers: who.
+        is_good: whether they go before the server is stopped, since they attack nothing.
     """
 
-    attacker: Attacker
-    connections: int | None = None
+    attackers: tuple[Attacker, ...]
+    is_good: bool = False
 
 
 @dataclass
@@ -121,13 +121,12 @@ class Helper:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
 
-    def report(self, limit: float = 60) -> dict[str, Any]:
+    def report(self, limit: float = 60) -> Any:
         """End it; what it says at its end."""
         out, errors = self._process.communicate(timeout=limit)
         if self._process.returncode:
             raise RuntimeError(f"{self._name} failed:\n{errors[-3000:]}")
-        report: dict[str, Any] = json.loads(out)
-        return report
+        return json.loads(out)
 
 
 def attack_of(attacker: Attacker, seconds: float, folder: Path, grace: int) -> Result:
@@ -140,13 +139,13 @@ def attack_of(attacker: Attacker, seconds: float, folder: Path, grace: int) -> R
         grace: `--stop-seconds` of the server.
     """
     result = Result(attacker.name, attacker.line, attacker.guards, seconds)
-    measure(result, [Part(attacker)], folder, grace)
+    measure(result, [Company((attacker,))], folder, grace)
     return result
 
 
 def measure(
     result: Result,
-    parts: Sequence[Part],
+    companies: Sequence[Company],
     folder: Path,
     grace: int,
     each_second: Callable[[Result], None] = lambda _: None,
@@ -158,38 +157,45 @@ def measure(
     folder.mkdir(parents=True, exist_ok=True)
     store = make_store(folder / "store")
     options = ["--stop-seconds", str(grace)]
-    for part in parts:
-        options += part.attacker.options
-        if part.attacker.prepare is not None:
-            part.attacker.prepare(store)
+    for attacker in (one for company in companies for one in company.attackers):
+        options += attacker.options
+        if attacker.prepare is not None:
+            attacker.prepare(store)
     with ExitStack() as stack:
         server = stack.enter_context(ServerUnderTest(store, folder / "server.log", options))
-        attackers = [stack.enter_context(_attacker(part, server)) for part in parts]
+        helpers = [stack.enter_context(_helper(company, server)) for company in companies]
         prober = stack.enter_context(Helper("-m", "tests.hostile.prober", str(server.port)))
-        for one in (*attackers, prober):
-            one.wait_until_ready()
+        for helper in (*helpers, prober):
+            helper.wait_until_ready()
         result.idle = server.idle
-        for one in (prober, *attackers):
-            one.begin()
+        for helper in (prober, *helpers):
+            helper.begin()
         _wait(result, server, each_second)
+        reports = {}
+        for company, helper in zip(companies, helpers, strict=True):
+            if company.is_good:
+                reports[company] = helper.report()
         _probed(result, prober)
         if server.is_alive and (errors := _internal_errors(server)):
             result.failures.append(errors)
         result.peak, result.end = server.peak, server.resident
         result.stop = server.stop(grace + 2 * END_SECONDS + 5)
         result.peak = max(result.peak, server.peak)
-        reports = [one.report() for one in attackers]
-        result.lines = len(server.lines) - server.idle_lines
-        check_log(result, server.lines[server.idle_lines :])
-    for part, report in zip(parts, reports, strict=True):
-        check_statuses(result, part.attacker, report)
+        for company, helper in zip(companies, helpers, strict=True):
+            if company not in reports:
+                reports[company] = helper.report()
+        said = server.lines[server.idle_lines :]
+    result.lines = len(said)
+    check_log(result, said)
+    for company, answered in reports.items():
+        for attacker, report in zip(company.attackers, answered, strict=True):
+            check_statuses(result, attacker, report)
     check_bounds(result, grace)
 
 
-def _attacker(part: Part, server: ServerUnderTest) -> Helper:
-    more = [] if part.connections is None else [str(part.connections)]
-    arguments = (part.attacker.name, str(server.port), str(server.store), *more)
-    return Helper("-m", "tests.hostile.attack", *arguments)
+def _helper(company: Company, server: ServerUnderTest) -> Helper:
+    parts = [f"{one.name}={one.connections}" for one in company.attackers]
+    return Helper("-m", "tests.hostile.attack", str(server.port), str(server.store), *parts)
 
 
 def _wait(result: Result, server: ServerUnderTest, each_second: Callable[[Result], None]) -> None:

@@ -16,16 +16,11 @@ FINDS = sorted(finds.FOLDER.glob("*.bin"))
 MAX_SECONDS = 10
 """Of one find, on a machine that does other work too: those that were slow took longer."""
 
-# Parsers whose cure is on its way.
-OPEN = frozenset({"npy /decode", "npy /interpolate"})
-
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_inputs_that_are_almost_right_are_read_or_refused(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name in OPEN:
-        pytest.xfail("numpy's own reader of headers is slow")
     monkeypatch.setattr(run, "MAX_SECONDS", MAX_SECONDS)
     assert any(PARSERS[name].seeds), "a parser without seeds cannot be fuzzed"
     report = run_task(Task(name, 0, 100, is_large=False), lambda _: None)
@@ -34,8 +29,6 @@ def test_inputs_that_are_almost_right_are_read_or_refused(
 
 @pytest.mark.parametrize("path", FINDS, ids=lambda path: path.stem)
 def test_what_was_found_before_is_read_or_refused(path: Path) -> None:
-    if finds.parser_of(path) in OPEN:
-        pytest.xfail("numpy's own reader takes true for a number")
     started = time.perf_counter()
     PARSERS[finds.parser_of(path)].accepts(path.read_bytes())
     assert time.perf_counter() - started < MAX_SECONDS

@@ -17,7 +17,7 @@ MAX_MEMORY = 300e6
 MAX_LOG_LINES = 60
 
 # Cures that are on their way: each entry goes with its cure.
-OPEN = frozenset({"foreign-origin", "foreign-host", "npy-shapes", "deadlines-in-streams"})
+OPEN = frozenset({"foreign-origin", "foreign-host", "deadlines-in-streams"})
 
 
 async def _attacked(attacker: Attacker, target: Target) -> list[str]:

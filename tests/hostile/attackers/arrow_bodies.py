@@ -32,7 +32,7 @@ def batch(**columns: Any) -> Any:
 
 def compressed(codec: str, scale: float) -> bytes:
     """A gigabyte of zeros in two columns, in some thousand bytes."""
-    values = pa.array(np.zeros(int(128e6 * scale)))
+    values = pa.array(np.zeros(int(64e6 * scale) * 2 + 2))
     return stream(
         [batch(a=values.slice(0, len(values) // 2), b=values.slice(len(values) // 2))], codec=codec
     )

@@ -46,7 +46,7 @@ async def reset_at_once(target: Target) -> None:
 
 @attacker(
     "xi",
-    "who says that nothing more is sent still gets the answer",
+    "who says that nothing more is sent is answered, or has left",
     connections=16,
     expected=ANSWERED,
 )

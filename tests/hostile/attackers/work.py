@@ -1,6 +1,7 @@
 """Work: as much as one caller may ask for, with deadlines, and with rows that poison others."""
 
 import json
+import time
 
 from tests.hostile.attacker import REFUSED, Target, attacker, body_attacker
 from tests.hostile.wire import request
@@ -8,6 +9,7 @@ from tests.hostile.wire import request
 ANSWERED = REFUSED | {200, 503}
 POISON = [3e38, 3e38]  # of the bundle `tiny`, whose log_prob is the sum of a row
 NPY = "application/x-npy"
+STORM_SECONDS = 0.2
 
 
 def body(**fields: object) -> bytes:
@@ -52,8 +54,14 @@ async def only_poison(target: Target) -> None:
     expected={200, 429, 503, 504},
 )
 async def deadlines(target: Target) -> None:
-    data = request("/sample", body(model="maf", n=60_000), X_Request_Timeout="0.02")
-    await again(target, data)
+    data = request("/sample", body(model="maf", n=2000), X_Request_Timeout="0.02")
+    async with target.connection() as connection:
+        while target.goes_on:
+            await target.pause(STORM_SECONDS - time.monotonic() % STORM_SECONDS)  # all at once
+            await connection.send(data)
+            await target.reply(connection)
+            if target.once:
+                return
 
 
 @attacker(
