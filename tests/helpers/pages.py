@@ -16,6 +16,7 @@ PAGES = [
     "models/README.md",
     "service/LIMITS.md",
     "service/README.md",
+    "service/ROWS.md",
     "service/client/README.md",
     "tests/README.md",
     "tests/stored/README.md",
