@@ -26,6 +26,10 @@ from service.operations import Answer, count_booleans, described_value, number_a
 # What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
 UNCOUNTED_BYTES = 2**18
 
+# Of the values in JSON, a part that may have keys: each costs four times as much, and a request has
+# a few.
+MAX_KEYS_SHARE = 8
+
 # Of what Python holds for a value: an object, its entry in the list, and arrays made of it.
 BYTES_PER_VALUE = 100
 
@@ -91,6 +95,12 @@ def check_json_size(body: bytes, length: int, reading: Reading) -> None:
         raise TooLargeError(
             f"a request may have {limits.json_values} values in JSON, this one has {values} commas "
             "and brackets: send numbers as npy, Arrow or binary tensors"
+        )
+    keys = body.count(b":", 0, length)
+    if keys > limits.json_values // MAX_KEYS_SHARE:
+        raise TooLargeError(
+            f"a request may have {limits.json_values // MAX_KEYS_SHARE} keys in JSON, this one has "
+            f"{keys} colons"
         )
     # a character beyond ASCII makes each of its string take up to four bytes
     reading.share.charge(BYTES_PER_VALUE * values + length * (1 if body.isascii() else 4))

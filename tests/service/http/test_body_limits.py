@@ -62,10 +62,10 @@ REFUSED: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
     "values in gzip": ("/log_prob", *zipped(NO_VALUES), 413, "may have 20000 values in JSON"),
     "keys in JSON": (
         "/log_prob",
-        json.dumps({f"k{i}": 0 for i in range(VALUES)}).encode(),
+        json.dumps({f"k{i}": 0 for i in range(VALUES // 4)}).encode(),
         {},
         413,
-        "may have 20000 values in JSON",
+        "may have 2500 keys in JSON",
     ),
     "values in tensors": (
         "/v2/models/tiny/infer",
@@ -175,7 +175,7 @@ def test_a_request_holds_its_rows_until_its_answer_has_been_taken(tmp_path: Path
     asyncio.run(ask())
 
 
-@pytest.mark.parametrize("count", [2, 4, 3000])
+@pytest.mark.parametrize("count", [2, 4, 2000])
 def test_of_many_unknown_fields_the_first_few_are_named(tmp_path: Path, count: int) -> None:
     fields = {"a\n" * 500: 1} | {f"unknown{i}": 1 for i in range(1, count)}
     body = json.dumps(fields | {"x": [[0, 0]]}).encode()
