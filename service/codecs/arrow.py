@@ -18,6 +18,7 @@ from service.bundle import Manifest
 from service.codecs import arrow_table
 from service.codecs.arrow_table import NO_PYARROW, pyarrow, read_table
 from service.codecs.base import (
+    ARROW_FILE_TYPE,
     ARROW_TYPE,
     NO_REMARKS,
     AnswerStream,
@@ -35,7 +36,7 @@ class ArrowCodec(Codec):
     """Arrow: rows and context as columns, the other fields in the query string."""
 
     media_type = ARROW_TYPE
-    body_types = (ARROW_TYPE,)
+    body_types = (ARROW_TYPE, ARROW_FILE_TYPE)
 
     def refusal(
         self, schema: type[FlowRequest], manifest: Manifest, output: str | None
