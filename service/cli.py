@@ -1,7 +1,6 @@
 """The one command, `bijecta`. Each subcommand imports what it needs when it runs."""
 
 import argparse
-import logging
 import signal
 import sys
 from functools import partial
@@ -67,19 +66,23 @@ def _absent(_: argparse.Namespace) -> int:
 
 def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> int:
     from service.http import Process
+    from service.log import Log
     from service.runtime import DeviceError
     from service.server import Server
     from service.settings import SettingsError, load
 
     # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        server = Server(load(flags, arguments))
+        settings = load(flags, arguments)
+        log = Log(settings.log_repeat_seconds)
+        log.install()
+        server = Server(settings, log)
     except (SettingsError, DeviceError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
     Process(server).run()
+    log.say_counts(at_end=True)
     if server.failure is not None:
         print(f"bijecta: {server.failure}", file=sys.stderr)
         return 1

@@ -58,6 +58,18 @@ class ForbiddenError(ServiceError):
     status, reason = 403, "forbidden"
 
 
+class ForeignOriginError(ServiceError):
+    """A request that a page of another origin makes a browser send."""
+
+    status, reason = 403, "foreign-origin"
+
+
+class UnknownHostError(ServiceError):
+    """A request for a host that is not this server."""
+
+    status, reason = 421, "unknown-host"
+
+
 class UnknownModelError(ServiceError):
     """No model or version of that name."""
 

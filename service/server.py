@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from service.bundle import BundleError
-from service.errors import UnavailableError
+from service.errors import ForbiddenError, UnavailableError
 from service.inflight import BodyLimits, InflightBudget
+from service.log import Log
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
@@ -34,17 +35,23 @@ class Server:
 
     Args:
         settings: of this server.
+        log: of this process, where it writes one.
 
     Raises:
         DeviceError: the device asked for cannot be used here.
         SettingsError: a file of settings makes no sense.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Log | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._log = log
+        if log is not None:
+            log.observe = self.metrics.logged
         self.failure: BundleError | DeviceError | None = None
         """Why it could not start."""
+        self.control_port = settings.control_port
+        """The port of model control, where it has one of its own."""
         self.draining = False
         """Whether it is about to stop, and answers the callers that still come."""
         self.on_failure: Callable[[], None] = lambda: None
@@ -92,6 +99,20 @@ class Server:
         models = self.store.models
         return self._started and not self.draining and all(m.engine.healthy for m in models)
 
+    def check_control(self, port: int | None) -> None:
+        """Check that models may be loaded and unloaded by a request.
+
+        Args:
+            port: of this server, on which it came.
+
+        Raises:
+            ForbiddenError: they may not be, or not there.
+        """
+        if self.control_port is None and not self.settings.model_control:
+            raise ForbiddenError("loading by request is off; --model-control allows it")
+        if self.control_port is not None and port != self.control_port:
+            raise ForbiddenError("models are loaded and unloaded on a port of its own")
+
     def check_started(self) -> None:
         """Check that the models are loaded.
 
@@ -106,13 +127,14 @@ class Server:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the store and watch its folder in a task; close every model at the end."""
-        task = asyncio.create_task(self._watch_store())
+        tasks = [asyncio.create_task(self._watch_store()), asyncio.create_task(self._say_counts())]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             self.store.close()
             self.threads.close()
 
@@ -169,6 +191,12 @@ class Server:
         if default is None or default in names or not names or self.settings.poll_seconds:
             return
         raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
+
+    async def _say_counts(self) -> None:
+        """Write what the log has counted, once in a while."""
+        while self._log is not None and self.settings.log_repeat_seconds:
+            await asyncio.sleep(max(1.0, self.settings.log_repeat_seconds / 4))
+            self._log.say_counts()
 
     def _say_unused_settings(self) -> None:
         """Log settings of models that are not in the store."""

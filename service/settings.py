@@ -8,10 +8,10 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic_settings
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from service.errors import nearest, readable
@@ -19,6 +19,12 @@ from service.errors import nearest, readable
 PREFIX = "BIJECTA_"
 
 Count = Annotated[int, Field(ge=1)]
+
+# Lists divided by commas: of names and addresses without a port, of schemes with an authority.
+_HOST = r"(\*|(\*\.)?[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])"
+_ORIGIN = r"(\*|https?://[^\s/?#,]+)"
+HOSTS = rf"^({_HOST}(, ?{_HOST})*)?$"
+ORIGINS = rf"^({_ORIGIN}(, ?{_ORIGIN})*)?$"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -92,6 +98,22 @@ class Settings(BaseSettings, ModelSettings):
         default=False,
         description="whether callers may load and unload models, under /v2/repository",
     )
+    control_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="port of its own for model control, which is refused on the other one then; "
+        "0 picks a free one (none)",
+    )
+    control_host: str = Field(default="127.0.0.1", description="address of that port")
+    allowed_hosts: Annotated[str, Field(pattern=HOSTS)] = Field(
+        default="",
+        description="names that a request's Host may be, such as flows.example,*.flows.example; * "
+        "for any (any; where models are controlled on a loopback address, its names)",
+    )
+    allowed_origins: Annotated[str, Field(pattern=ORIGINS)] = Field(
+        default="",
+        description="pages that may ask besides this server's own, such as "
+        "https://app.example,http://localhost:3000; * for any (none)",
+    )
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.0, description="after SIGTERM, time to go on answering while not ready"
     )
@@ -124,6 +146,11 @@ class Settings(BaseSettings, ModelSettings):
         description="when Python's collector looks for reference cycles: timed, once a second at "
         "most and for a fiftieth of the time; python, as Python does by itself",
     )
+    log_repeat_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=60.0,
+        description="of log lines of one kind one is written in so many seconds, and the others "
+        "are counted; 0 writes all",
+    )
     model_settings: Path | None = Field(
         default=None,
         description="TOML file with a table of threads, batch_rows, queue_rows by model",
@@ -132,6 +159,22 @@ class Settings(BaseSettings, ModelSettings):
         default={},
         description="the same tables as JSON, or BIJECTA_MODELS__DIGITS_MAF__THREADS=2; they win",
     )
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        if self.control_port and self.control_port == self.port:
+            raise ValueError(f"control_port: {self.port} is the port of all requests")
+        return self
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of `allowed_hosts`, in lower case."""
+        return _listed(self.allowed_hosts)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of `allowed_origins`, in lower case."""
+        return _listed(self.allowed_origins)
 
     @property
     def max_body(self) -> int:
@@ -234,11 +277,17 @@ def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) 
     parser.add_argument(*names, **options)
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip().lower() for item in text.split(",") if item.strip())
+
+
 def _flag(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
 def _readable(error: Any) -> str:
     """One error, with the flag and the variable of its setting."""
+    if not error["loc"]:  # of several settings
+        return readable(error)
     field = str(error["loc"][0])
     return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"

@@ -36,7 +36,7 @@ class WorkThreads:
         self._pool = ThreadPoolExecutor(threads, "work")
 
     async def run(
-        self, numbers: int, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
+        self, numbers: float, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
     ) -> T:
         """What work comes to: at once where it is on few numbers, else in a thread.
 

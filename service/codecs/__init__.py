@@ -10,6 +10,7 @@ from service.codecs.base import (
     check_output,
 )
 from service.codecs.json import check_json_size
+from service.codecs.json_writer import json_pieces
 from service.codecs.negotiation import choose_codec
 from service.codecs.npy import MIN_CHARGED_BYTES, converted_bytes
 from service.codecs.registry import CODECS, parse_request
@@ -27,5 +28,6 @@ __all__ = [
     "check_output",
     "choose_codec",
     "converted_bytes",
+    "json_pieces",
     "parse_request",
 ]

@@ -59,9 +59,11 @@ class ArrowCodec(Codec):
         table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
         return table.piece(arrays) + table.end()
 
-    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+    def stream(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> AnswerStream | None:
         """A writer of a table of all arrays, or of the one picked."""
-        return TableStream(manifest, output)
+        return TableStream(manifest, output, remarks)
 
 
 class TableStream(AnswerStream):

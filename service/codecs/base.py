@@ -2,8 +2,9 @@
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service.bundle import Manifest
+from service.codecs.rows import row_slices
 from service.errors import (
     MOST_NAMED,
     InvalidInputError,
@@ -93,7 +95,7 @@ class AnswerStream(ABC):
     """Writes one answer that comes a piece at a time, each piece some rows of every array."""
 
     @abstractmethod
-    def begin(self, first: Arrays, rows: int, seed: int) -> int | None:
+    def begin(self, first: Arrays, rows: int, seed: int | None) -> int | None:
         """Prepare for pieces like the first; to be called once, before `piece`.
 
         Args:
@@ -175,6 +177,25 @@ class Codec(ABC):
             NotAcceptableError: this type cannot hold these arrays.
         """
 
+    def pieces(
+        self, manifest: Manifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same body of a large answer, some rows at a time, as nobody must wait for all.
+
+        Returns:
+            Bytes of the whole body, None where only its end tells; and its pieces, of which each
+            is made when it is asked for. The first raises what `dump` does.
+        """
+        stream = self.stream(manifest, output, answer.remarks)
+        is_text = any(array.dtype.kind in "UT" for array in answer.arrays.values())
+        if stream is None or is_text:
+            return None, (self.dump(manifest, answer, output) for _ in range(1))
+        check_output(output, answer.arrays)
+        rows = len(next(iter(answer.arrays.values())))
+        length = stream.begin(answer.arrays, rows, answer.seed)
+        each = (stream.piece(part) for part in row_slices(answer.arrays))
+        return length, chain(each, (stream.end() for _ in range(1)))
+
     def headers(
         self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> dict[str, str] | None:
@@ -192,12 +213,15 @@ class Codec(ABC):
             named[f"X-Bijecta-{name.replace('_', '-').title()}"] = row_numbers(said)
         return named
 
-    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+    def stream(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> AnswerStream | None:
         """A writer of an answer of any length; None where this type is written all at once.
 
         Args:
             manifest: of the model that answers.
             output: the one array picked; None for the default of this type.
+            remarks: of the answer, for formats with room for them.
         """
         return None
 

@@ -1,12 +1,11 @@
 """JSON bodies and answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 import pydantic_core
-from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs.base import (
@@ -18,6 +17,7 @@ from service.codecs.base import (
     all_or_picked,
     validated,
 )
+from service.codecs.json_writer import json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
 from service.inflight import Reading
@@ -55,12 +55,13 @@ class JsonCodec(Codec):
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """An object with model, version, the arrays, what is said of rows, and the seed if any."""
-        content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
-        content |= all_or_picked(answer.arrays, output)
-        content |= answer.remarks
-        if answer.seed is not None:
-            content["seed"] = answer.seed
-        return write_object(content)
+        return write_object(_content(manifest, answer, output))
+
+    def pieces(
+        self, manifest: Manifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same bytes; how many, only their end tells."""
+        return None, json_pieces(_content(manifest, answer, output))
 
     def headers(
         self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
@@ -128,19 +129,18 @@ def read_object(body: bytes) -> dict[str, Any]:
 def write_object(content: Mapping[str, Any]) -> bytes:
     """JSON in which each float has its shortest exact digits, and is null if it is not finite."""
     return orjson.dumps(
-        {k: _writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
+        {k: writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
 
 
-def _writable(array: NDArray[Any]) -> NDArray[Any] | list[Any]:
-    """An array as orjson takes it."""
-    if array.dtype.kind in "UT":
-        texts: list[Any] = array.tolist()
-        return texts
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return np.ascontiguousarray(array)
+def _content(manifest: Manifest, answer: Answer, output: str | None) -> dict[str, Any]:
+    content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
+    content |= all_or_picked(answer.arrays, output)
+    content |= answer.remarks
+    if answer.seed is not None:
+        content["seed"] = answer.seed
+    return content
 
 
 def _parse_slowly(body: bytes) -> Any:

@@ -84,11 +84,10 @@ def outcomes_of(function: BatchFunction, chunks: list[Chunk[AwaitedJob]]) -> lis
     try:
         return list(_run_together(function, chunks))
     except Exception as error:
-        if len(chunks) == 1:
-            log.exception("a graph failed")
         reason = str(error)  # the error itself would hold this frame, and this frame the error
     if len(chunks) > 1:
         return [outcome for chunk in chunks for outcome in outcomes_of(function, [chunk])]
+    log.error("a graph failed: %s", reason, extra={"kind": "a graph failed"})
     return [InferenceError(f"the model failed on these rows: {reason}")]
 
 

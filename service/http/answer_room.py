@@ -15,29 +15,38 @@ from starlette.types import Receive
 
 from service.errors import DeadlineError
 from service.http.connections import Exchange
-from service.operations import FlowRequest
+from service.inflight import MemoryShare
 
-# Of a number in an array, and in JSON beside it; other formats take less.
-BYTES_PER_NUMBER = 16
+# Of a number in an array: what it is written to is sent a piece at a time.
+BYTES_PER_NUMBER = 4
 # Of pieces: two are drawn and one is written at once.
 BYTES_PER_STREAMED_NUMBER = 12
 # Smaller answers are made at once: the transport holds as much of each connection anyway.
 MIN_ROOM_BYTES = 2**16
 
 
-def answer_numbers(request: FlowRequest, dimensions: int) -> int:
-    """How many numbers an answer has at most, as far as the request tells.
+def held_answer(
+    receive: Receive, share: MemoryShare, numbers: int, due: float
+) -> Awaitable[None] | None:
+    """Have an answer hold the memory of so many numbers, before one of them is made.
 
     Args:
-        request: to a model.
-        dimensions: of a row of the model.
+        receive: of the request, whose body has been read.
+        share: of the request, in the memory of all requests.
+        numbers: of the answer.
+        due: when the answer is of no more use, on `time.monotonic`'s clock.
+
+    Returns:
+        What `room_for_answer` does.
+
+    Raises:
+        ServiceError: all requests together may not hold so much, or do already.
     """
-    if (rows := getattr(request, "n", None)) is None:
-        if (steps := getattr(request, "steps", None)) is not None:
-            rows = 2 * steps  # the rows of a path, and their latents
-        else:
-            rows = len(getattr(request, request.npy_fields[0]))
-    return int(rows) * (dimensions + 1)
+    size = numbers * BYTES_PER_NUMBER
+    if size < MIN_ROOM_BYTES:
+        return None
+    share.charge(size)
+    return room_for_answer(receive, size, due)
 
 
 def room_for_answer(receive: Receive, size: int, due: float) -> Awaitable[None] | None:
@@ -65,10 +74,3 @@ async def _room_in_time(exchange: Exchange, size: int, due: float) -> None:
             await exchange.reserve(size)
     except TimeoutError:
         raise DeadlineError("there was no room for this answer before its deadline") from None
-
-
-def answer_is_written(receive: Receive, size: int) -> None:
-    """Say how many bytes an answer holds, now that it is written and its arrays are gone."""
-    exchange = getattr(receive, "__self__", None)
-    if isinstance(exchange, Exchange):
-        exchange.keep(size)

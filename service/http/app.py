@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service.http.middleware import RequestMiddleware
+from service.http.origins import Origins
 from service.http.problems import add_handlers
 from service.http.routes import ROUTERS, InferRoute, flow_routes, openapi_paths
 from service.server import Server
@@ -57,4 +58,4 @@ def create_app(server: Server) -> ASGIApp:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return RequestMiddleware(app, routes, server.metrics)
+    return RequestMiddleware(app, routes, server.metrics, Origins(server.settings))

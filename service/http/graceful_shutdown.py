@@ -1,8 +1,10 @@
 """From the start of the process to its end: uvicorn, made to stop in the right order."""
 
 import asyncio
+import logging
 import signal
 import socket
+import sys
 import time
 from functools import partial
 from types import FrameType
@@ -14,6 +16,11 @@ from service.http.app import create_app
 from service.http.connections import Connection, ConnectionLimits, Connections, stop_accepting
 from service.http.gc_policy import apply_gc_policy
 from service.server import Server
+
+log = logging.getLogger(__name__)
+
+# uvicorn's exit code where it cannot listen.
+STARTUP_FAILURE = 3
 
 
 class Process(uvicorn.Server):
@@ -42,6 +49,7 @@ class Process(uvicorn.Server):
                 http=http,
                 ws="none",
                 access_log=False,
+                log_config=None,  # every line of the log passes `service.log`
                 proxy_headers=False,  # who asks, and how, is of no interest
                 backlog=65535,  # the kernel's bound holds: what finds no place is broken off
             )
@@ -59,6 +67,29 @@ class Process(uvicorn.Server):
         self._end = time.monotonic() + self._served.settings.drain_seconds
         if self.force_exit or sig == signal.SIGINT:
             self._stop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, on the port of model control as well where it has its own."""
+        await super().startup(sockets)
+        port, host = self._served.control_port, self._served.settings.control_host
+        if port is None:
+            return
+        config: Any = self.config
+        protocol = partial(
+            config.http_protocol_class,
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        try:
+            control = await asyncio.get_running_loop().create_server(protocol, host, port)
+        except OSError as error:
+            log.error("model control: %s", error)
+            await self.shutdown()
+            sys.exit(STARTUP_FAILURE)
+        self.servers.append(control)
+        self._served.control_port = control.sockets[0].getsockname()[1]
+        log.info("models are loaded and unloaded on %s:%d", host, self._served.control_port)
 
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second."""

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import ServiceError
+from service.http import problems
 from service.http.asgi_route import AsgiRoute
+from service.http.origins import Origins, is_preflight, preflight, readable_by
 from service.http.problems import LABEL
+from service.log import BrokenOffError
 from service.metrics import OTHER, Metrics
 
 
@@ -18,11 +22,15 @@ class RequestMiddleware:
         routes: the plain ASGI routes; the application has them too, behind layers that take longer
             than a small flow.
         metrics: where the figures go.
+        origins: who may ask.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[AsgiRoute], metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, routes: Sequence[AsgiRoute], metrics: Metrics, origins: Origins
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self._origins = origins
         starlette_routes = [(one, route) for route in routes for one in route.routes]
         self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
         self._patterns = [
@@ -43,18 +51,33 @@ class RequestMiddleware:
             app = route
         else:
             scope[LABEL] = label  # for the answer to what fails in there
+        try:
+            if (origin := self._origins.other_origin(scope)) is not None:
+                send = readable_by(origin, send)
+                if is_preflight(scope):
+                    app = preflight()
+        except ServiceError as error:
+            app = problems.answer(self.metrics, scope, label, error)
         started = time.perf_counter()
         code = 0  # the caller left before there was an answer
+        is_whole = False
 
         async def counted_send(message: Message) -> None:
-            nonlocal code
+            nonlocal code, is_whole
             if message["type"] == "http.response.start":
                 code = message["status"]
+            elif not message.get("more_body"):
+                is_whole = True
             await send(message)
 
         self.metrics.in_flight += 1
         try:
             await app(scope, receive, counted_send)
+        except Exception as error:
+            # starlette raises what it has answered once more
+            if not is_whole:
+                problems.count_broken_off(self.metrics, scope, label, error)
+                raise BrokenOffError from None
         finally:
             self.metrics.in_flight -= 1
             self.metrics.answered(label, code, time.perf_counter() - started)

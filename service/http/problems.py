@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from service.codecs import JSON_TYPE, PROBLEM_TYPE
 from service.errors import InvalidInputError, ServiceError, readable
+from service.log import place
 from service.metrics import OTHER, Metrics
 
 log = logging.getLogger(__name__)
@@ -44,14 +45,15 @@ def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Resp
         case HTTPException():
             phrase = HTTPStatus(error.status_code).phrase
             reason = phrase.lower().replace(" ", "-")
-            detail = f"{method} {path}: {phrase}; see /docs"
+            detail = f"{method} {path:.200}: {phrase}; see /docs"
             problem = {"type": f"urn:bijecta:{reason}", "title": phrase}
             problem |= {"status": error.status_code, "detail": detail}
             headers = dict(error.headers or {})
         case ClientDisconnect():
             problem, reason = {"status": CLIENT_CLOSED_REQUEST}, "cancelled"
         case _:
-            instance = f"urn:uuid:{uuid.uuid4()}"
+            # of one mistake the log has one traceback: all its answers name this one
+            instance = uuid.uuid5(uuid.NAMESPACE_URL, repr(place(error))).urn
             log.error("%s %s failed, %s", method, path, instance, exc_info=error)
             internal = ServiceError("something went wrong here; the log says what")
             problem, reason = internal.problem() | {"instance": instance}, internal.reason
@@ -62,6 +64,28 @@ def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Resp
         document = {"error": problem.pop("detail", ""), **problem, "status": status}
         return Response(orjson.dumps(document), status, headers, JSON_TYPE)
     return Response(orjson.dumps(problem), problem["status"], headers, PROBLEM_TYPE)
+
+
+def count_broken_off(metrics: Metrics, scope: Scope, label: str, error: Exception) -> None:
+    """Count and say why an answer ends after its head, when it is too late for a document.
+
+    Args:
+        metrics: where it is counted.
+        scope: of the request.
+        label: of its endpoint.
+        error: why it failed.
+    """
+    match error:
+        case ServiceError():
+            reason = error.reason
+            extra = {"kind": ("broken off", label, reason)}
+            log.warning("an answer of %s is broken off: %s", label, error.detail, extra=extra)
+        case ClientDisconnect():
+            reason = "cancelled"
+        case _:
+            reason = ServiceError.reason
+            log.error("%s %s is broken off", scope["method"], scope["path"], exc_info=error)
+    metrics.failures.labels(label, reason).inc()
 
 
 def add_handlers(app: FastAPI, metrics: Metrics) -> None:

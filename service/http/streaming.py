@@ -1,16 +1,24 @@
-"""Samples of any length, sent a piece at a time, in bounded memory."""
+"""Answers sent a piece at a time: samples of any length in bounded memory, and all large answers.
 
-from contextlib import aclosing
+No piece is made on the event loop, and none before the caller has taken most of the last.
+"""
 
-from starlette.requests import ClientDisconnect
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.codecs import AnswerStream, Codec
+from service.codecs import AnswerStream
 from service.http.disconnect import DepartureWatch
 from service.operations import AnswerPieces
 from service.store import Lease, Model
 from service.types import Arrays
+from service.work_threads import WorkThreads
+
+Body = AsyncGenerator[bytes, None]
 
 
 class StreamingAnswer(Response):
@@ -19,56 +27,103 @@ class StreamingAnswer(Response):
     A piece that fails after the first breaks the connection: what has come is not all.
 
     Args:
-        codec: which writes it.
-        model: which answers; it is leased until the answer has been sent.
-        stream: of the codec.
-        pieces: of the answer.
-        first: the first of them, which has come.
+        media_type: of the body.
+        headers: beside those of the body.
+        length: bytes of the body; None where only its end tells.
+        first: its first piece, which has come.
+        rest: the others, each made when it is asked for.
         watch: of the caller; closed at the end.
+        model: which answers, where pieces still come from it: leased until the answer is sent.
     """
 
     def __init__(
         self,
-        codec: Codec,
-        model: Model,
-        stream: AnswerStream,
-        pieces: AnswerPieces,
-        first: Arrays,
+        media_type: str,
+        headers: Mapping[str, str] | None,
+        length: int | None,
+        first: bytes,
+        rest: Body,
         watch: DepartureWatch,
+        model: Model | None = None,
     ) -> None:
-        headers = codec.headers(model.manifest, pieces.seed)
-        super().__init__(media_type=codec.media_type, headers=headers)
-        self._stream = stream
-        self._pieces = pieces.arrays
-        self._first = first
-        self._watch = watch
-        length = stream.begin(first, pieces.rows, pieces.seed)
+        super().__init__(media_type=media_type, headers=headers)
         if length is None:
-            del self.headers["content-length"]  # it comes in chunks
+            del self.headers["content-length"]  # it comes in chunks, or ends with the connection
         else:
             self.headers["content-length"] = str(length)
-        self._lease = Lease(model)  # last: what fails above has nobody to release it
+        self._first = first
+        self._rest = rest
+        self._watch = watch
+        self._lease = None if model is None else Lease(model)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
+        """Send the response.
+
+        Raises:
+            ServiceError: a piece that fails, after the head has been sent.
+            ClientDisconnect: the caller has left.
+        """
         try:
-            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            await send(start)
-            async with aclosing(self._pieces):
-                await self._send_pieces(send)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async with aclosing(self._rest):
+                body: bytes | None = self._first
+                while body is not None:
+                    # waits until the caller has taken most of what was sent
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    body = await self._watch.finish(anext(self._rest, None))
+            await send({"type": "http.response.body", "body": b""})
         finally:
             self._watch.close()
-            self._lease.release()
+            if self._lease is not None:
+                self._lease.release()
 
-    async def _send_pieces(self, send: Send) -> None:
-        arrays = self._first
-        try:
-            while True:
-                body = self._stream.piece(arrays)
-                # waits until the caller has taken most of what was sent
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                arrays = await self._watch.finish(anext(self._pieces))
-        except StopAsyncIteration:
-            await send({"type": "http.response.body", "body": self._stream.end()})
-        except ClientDisconnect:
-            return
+
+@asynccontextmanager
+async def closed_on_failure(
+    opened: DepartureWatch | AsyncGenerator[Any, None],
+) -> AsyncIterator[None]:
+    """Close what nobody else will where the block does not come to its end."""
+    try:
+        yield
+    except BaseException:
+        if isinstance(opened, DepartureWatch):
+            opened.close()
+        else:
+            await opened.aclose()
+        raise
+
+
+async def made_pieces(
+    threads: WorkThreads, pieces: Iterator[bytes], deadline: float
+) -> AsyncGenerator[bytes, None]:
+    """Pieces of a body that are made in threads.
+
+    Args:
+        threads: which make them.
+        pieces: of a codec.
+        deadline: in seconds, on `time.monotonic`'s clock.
+    """
+    while (body := await threads.run(math.inf, next, pieces, None, deadline=deadline)) is not None:
+        yield body
+
+
+async def sampled_pieces(
+    threads: WorkThreads, stream: AnswerStream, pieces: AnswerPieces, first: Arrays, deadline: float
+) -> AsyncGenerator[bytes, None]:
+    """Pieces of a body of samples, which are drawn as it is sent.
+
+    Args:
+        threads: which write them.
+        stream: of the codec, which has begun.
+        pieces: of the answer.
+        first: the first of them, which has come.
+        deadline: in seconds, on `time.monotonic`'s clock.
+    """
+    async with aclosing(pieces.arrays):
+        arrays: Arrays | None = first
+        while arrays is not None:
+            numbers = sum([array.size for array in arrays.values()])
+            yield await threads.run(numbers, stream.piece, arrays, deadline=deadline)
+            arrays = await anext(pieces.arrays, None)
+    if end := stream.end():
+        yield end

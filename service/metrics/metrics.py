@@ -69,6 +69,7 @@ class Metrics:
         self.run_seconds = self._histogram(series.RUN_SECONDS)
         self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self._log_records = self._counter(series.LOG_RECORDS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
         self.store_readable = self._gauge(series.STORE_READABLE)
@@ -132,6 +133,10 @@ class Metrics:
     def request_rows(self, endpoint: str, model: str, rows: int) -> None:
         """An answer of that many rows."""
         self.rows.labels(endpoint, model).observe(rows)
+
+    def logged(self, level: str, written: bool) -> None:
+        """A record of the log, which was written, or counted as one of a kind that had been."""
+        self._log_records.labels(level.lower(), "written" if written else "counted").inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

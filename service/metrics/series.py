@@ -99,6 +99,13 @@ NON_FINITE = MetricSpec(
     "rows",
     "Rows whose answer was not a number.",
 )
+LOG_RECORDS = MetricSpec(
+    "bijecta_log_records_total",
+    "counter",
+    ("level", "outcome"),
+    "records",
+    "Records of the log, written, or counted because one of their kind had just been.",
+)
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
     "gauge",
@@ -161,6 +168,7 @@ METRICS = (
     QUEUE_SECONDS,
     QUEUE_ROWS,
     NON_FINITE,
+    LOG_RECORDS,
     MODEL_INFO,
     STORE_READABLE,
     LOADS,

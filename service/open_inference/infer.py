@@ -6,7 +6,7 @@ log_prob) and `<flow>.sample` (n → x, log_prob); conditional ones also take `c
 
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
 from service.operations import FLOW_OPERATIONS, Answer, FlowOperation, FlowRequest, Operations
 from service.store import Model
+from service.types import Arrays
 
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
@@ -151,6 +152,16 @@ class Inference:
 
     def dump(self, answer: Answer) -> tuple[bytes, int | None]:
         """The body of an answer, and how many of its bytes are JSON; None where all are."""
+        head, arrays, is_binary = self._described(answer)
+        content, json_bytes = protocol.dump(head, arrays, is_binary)
+        return content, json_bytes if any(is_binary.values()) else None
+
+    def dump_pieces(self, answer: Answer) -> tuple[int, int | None, Iterator[bytes]]:
+        """The same of a large answer: see `protocol.dump_pieces`."""
+        return protocol.dump_pieces(*self._described(answer))
+
+    def _described(self, answer: Answer) -> tuple[dict[str, Any], Arrays, dict[str, bool]]:
+        """What stands before the outputs of an answer, these, and which are to be binary."""
         manifest = self.model.manifest
         head: dict[str, Any] = {
             "model_name": self.protocol_model.name(manifest.name),
@@ -164,8 +175,7 @@ class Inference:
             head["parameters"] = parameters
         arrays = {name: answer.arrays[name] for name in self.outputs}
         is_binary = {n: self.read.outputs.get(n, self.read.binary) for n in self.outputs}
-        content, json_bytes = protocol.dump(head, arrays, is_binary)
-        return content, json_bytes if any(is_binary.values()) else None
+        return head, arrays, is_binary
 
 
 def _parameter(said: Any) -> Any:

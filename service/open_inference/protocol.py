@@ -4,15 +4,17 @@ A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors 
 back in the order in which they are named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.codecs import check_json_size
+from service.codecs import check_json_size, json_pieces
 from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
@@ -127,6 +129,33 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
         outputs: arrays by name, of numbers, booleans or text.
         binary: which of them follow the JSON.
     """
+    content, tail = _described(head, outputs, binary)
+    text = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([text, *map(tensors.to_bytes, tail)]), len(text)
+
+
+def dump_pieces(
+    head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]
+) -> tuple[int, int | None, Iterator[bytes]]:
+    """The same of a large answer, some bytes at a time.
+
+    Returns:
+        How many bytes are JSON, 0 where all are; bytes of the whole answer, None where only its end
+        tells; and its pieces.
+    """
+    content, tail = _described(head, outputs, binary)
+    if not tail:
+        return 0, None, json_pieces(content)
+    text = list(json_pieces(content))
+    length = sum(map(len, text))
+    whole = length + sum(map(tensors.byte_count, tail))
+    return length, whole, chain(text, *map(tensors.byte_pieces, tail))
+
+
+def _described(
+    head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]
+) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """The JSON of an answer, and the arrays that follow it as bytes."""
     described, tail = [], []
     for name, values in outputs.items():
         output: dict[str, Any] = {
@@ -135,14 +164,12 @@ def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -
             "shape": values.shape,
         }
         if binary[name]:
-            content = tensors.to_bytes(values)
-            output["parameters"] = {"binary_data_size": len(content)}
-            tail.append(content)
+            output["parameters"] = {"binary_data_size": tensors.byte_count(values)}
+            tail.append(values)
         else:
             output["data"] = tensors.to_json(values)
         described.append(output)
-    text = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return b"".join([text, *tail]), len(text)
+    return {**head, "outputs": described}, tail
 
 
 def _json_length(body: bytes, header: str) -> int:

@@ -33,7 +33,7 @@ from service.work_threads import WorkThreads
 
 # Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
 ROWS_AT_ONCE = 4096
-NUMBERS_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**20
 
 T = TypeVar("T")
 

@@ -51,6 +51,15 @@ class FlowRequest(BaseModel):
         """Bytes of its arrays."""
         return sum([v.nbytes for v in self.__dict__.values() if isinstance(v, np.ndarray)])
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """Numbers of its answer, about; whatever it asks for, no more than of so many rows.
+
+        Args:
+            row_numbers: of a row of the model.
+            max_rows: of an answer.
+        """
+        return 0
+
 
 class LogProbRequest(FlowRequest):
     """Rows to score."""
@@ -66,6 +75,10 @@ class LogProbRequest(FlowRequest):
     seed: Seed | None = None
     partial: Partial = False
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """One for each row and for each of its copies, and what each row becomes on the way."""
+        return self.x.size + (max_rows if self.dequantize else 0)
+
 
 class EncodeRequest(FlowRequest):
     """Rows to encode."""
@@ -77,6 +90,10 @@ class EncodeRequest(FlowRequest):
     partial: Partial = False
     check: Check = False
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the rows, and one for each."""
+        return 2 * self.x.size
+
 
 class DecodeRequest(FlowRequest):
     """Latents to decode."""
@@ -87,6 +104,10 @@ class DecodeRequest(FlowRequest):
     z: Annotated[Array, Field(description="N × latent shape")]
     partial: Partial = False
     check: Check = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the latents, and one for each."""
+        return 2 * self.z.size
 
 
 class SampleRequest(FlowRequest):
@@ -113,6 +134,10 @@ class SampleRequest(FlowRequest):
         bool, Field(description="round integer columns; log_prob is that of the unrounded row")
     ] = False
 
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row and its log-density, n times."""
+        return min(self.n, max_rows) * (row_numbers + 1)
+
 
 class InterpolateRequest(FlowRequest):
     """Two rows, and the path between their latents."""
@@ -125,3 +150,7 @@ class InterpolateRequest(FlowRequest):
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
     partial: Partial = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row, its latent and its log-density for each step."""
+        return min(self.steps, max_rows) * (2 * row_numbers + 1)

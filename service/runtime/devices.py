@@ -105,7 +105,8 @@ def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     # threads that spin on would take the CPUs from whoever runs next
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    # every error is an exception: a line of its own for each would be at the will of callers
+    options.log_severity_level = 4
     return options
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from service import bundle
 from service.bundle import BundleError, Manifest, PerCoordinate
@@ -96,6 +98,18 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leases", LeaseCount(self.engine.close))
+
+    @cached_property
+    def description(self) -> bytes:
+        """The manifest and the provider that runs it, as JSON; large ones take a while to write."""
+        return to_json(self.manifest.model_dump() | {"provider": self.engine.provider})
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What a list of models says of it."""
+        fields = {"name", "version", "family", "event_shape", "base", "cost", "data", "held_out"}
+        fields |= {"columns", "context"}
+        return self.manifest.model_dump(include=fields) | {"provider": self.engine.provider}
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:

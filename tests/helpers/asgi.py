@@ -25,14 +25,14 @@ from service.settings import Settings
 START_SECONDS = 30
 
 
-def make_server(store: Path) -> Server:
-    return Server(Settings(store=store, device="cpu"))
+def make_server(store: Path, **settings: Any) -> Server:
+    return Server(Settings(store=store, device="cpu", **settings))
 
 
 @asynccontextmanager
-async def running_app(store: Path) -> AsyncIterator[tuple[ASGIApp, Server]]:
+async def running_app(store: Path, **settings: Any) -> AsyncIterator[tuple[ASGIApp, Server]]:
     """An application whose models are loaded, in the running loop."""
-    server = make_server(store)
+    server = make_server(store, **settings)
     app = create_app(server)
     async with server.running():
         async with asyncio.timeout(START_SECONDS):

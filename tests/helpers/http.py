@@ -49,8 +49,11 @@ def ask_npy(
 
 
 def metric(client: httpx.Client, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    samples = [s for f in families for s in f.samples if s.name == name]
+    return metric_of(client.get("/metrics").text, name, **labels)
+
+
+def metric_of(text: str, name: str, **labels: str) -> float:
+    samples = [s for f in text_string_to_metric_families(text) for s in f.samples if s.name == name]
     assert samples, name
     return sum(s.value for s in samples if labels.items() <= s.labels.items())
 

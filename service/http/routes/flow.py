@@ -1,8 +1,6 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
-import asyncio
 from collections.abc import Awaitable, Sequence
-from contextlib import AsyncExitStack
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,21 +18,26 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.http.answer_room import (
-    BYTES_PER_NUMBER,
-    BYTES_PER_STREAMED_NUMBER,
-    answer_is_written,
-    answer_numbers,
-    room_for_answer,
-)
+from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import MIN_THREAD_BYTES, Headers, body_of, parsed
-from service.http.streaming import StreamingAnswer
+from service.http.request_body import Headers, body_of, parsed
+from service.http.streaming import (
+    StreamingAnswer,
+    closed_on_failure,
+    made_pieces,
+    sampled_pieces,
+)
 from service.inflight import MemoryShare, Reading
-from service.operations import FLOW_OPERATIONS, AnswerPieces, FlowOperation, FlowRequest
+from service.operations import (
+    FLOW_OPERATIONS,
+    AnswerPieces,
+    FlowOperation,
+    FlowRequest,
+)
 from service.server import Server
 from service.store import Model
+from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -90,30 +93,33 @@ class FlowRoute(AsgiRoute, Generic[R]):
         """The answer of a model."""
         request, content_type, accept, output, due = question
         if isinstance(request, TableRequest):
-            request = await _resolved(request, model)
+            numbers = sum([values.size for values in request.table.values()])
+            request = await self.server.threads.run(
+                numbers, request.resolved, model.manifest, deadline=due
+            )
         share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
-            pieces = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._streamed(model, codec, stream, pieces, receive, due)
-        size = answer_numbers(request, model.manifest.dimensions) * BYTES_PER_NUMBER
-        if room := room_for_answer(receive, size, due):
+            asked = self.operation.pieces(self.server.operations, model, request, due)
+            return await self._sampled(model, codec, stream, asked, receive, due)
+        size = request.answer_numbers(model.manifest.dimensions, self.server.settings.max_rows)
+        if room := held_answer(receive, share, size, due):
             await unless_departed(receive, room)
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
-        size = sum([array.nbytes for array in answer.arrays.values()])
-        if size > MIN_THREAD_BYTES:
-            content = await self.server.threads.run(
-                size, codec.dump, model.manifest, answer, output, deadline=due
-            )
-            answer_is_written(receive, len(content))
-        else:
-            content = codec.dump(model.manifest, answer, output)
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
-        return Response(content, media_type=codec.media_type, headers=headers)
+        if sum([array.size for array in answer.arrays.values()]) <= MIN_NUMBERS:
+            content = codec.dump(model.manifest, answer, output)
+            return Response(content, media_type=codec.media_type, headers=headers)
+        length, pieces = codec.pieces(model.manifest, answer, output)
+        body = made_pieces(self.server.threads, pieces, due)
+        watch = DepartureWatch(receive)
+        async with closed_on_failure(watch), closed_on_failure(body):
+            first = await watch.finish(anext(body))
+            return StreamingAnswer(codec.media_type, headers, length, first, body, watch)
 
     async def _read(self, scope: Scope, receive: Receive, share: MemoryShare) -> ParsedRequest[R]:
         """A request, and what it says of its answer."""
@@ -132,7 +138,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         request = await parsed(self.server, share, body, parse)
         return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
-    async def _streamed(
+    async def _sampled(
         self,
         model: Model,
         codec: Codec,
@@ -143,27 +149,23 @@ class FlowRoute(AsgiRoute, Generic[R]):
     ) -> Response:
         """An answer of any number of rows, once its first piece is there."""
         watch = DepartureWatch(receive)
-        async with AsyncExitStack() as on_failure:
-            on_failure.callback(watch.close)
+        async with closed_on_failure(watch):
             pieces = await watch.finish(asked)
-            on_failure.push_async_callback(pieces.arrays.aclose)
             self._count(model, pieces.rows)
             if room := room_for_answer(receive, pieces.numbers * BYTES_PER_STREAMED_NUMBER, due):
                 await watch.finish(room)
-            first = await watch.finish(anext(pieces.arrays))
-            answer = StreamingAnswer(codec, model, stream, pieces, first, watch)
-            on_failure.pop_all()
-            return answer
+            async with closed_on_failure(pieces.arrays):
+                arrays = await watch.finish(anext(pieces.arrays))
+                length = stream.begin(arrays, pieces.rows, pieces.seed)
+                body = sampled_pieces(self.server.threads, stream, pieces, arrays, due)
+                async with closed_on_failure(body):
+                    first = await watch.finish(anext(body))
+                    headers = codec.headers(model.manifest, pieces.seed)
+                    kind = codec.media_type
+                    return StreamingAnswer(kind, headers, length, first, body, watch, model)
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
-
-
-async def _resolved(request: TableRequest[R], model: Model) -> R:
-    """The request of a table, once the model is known."""
-    if sum([values.nbytes for values in request.table.values()]) > MIN_THREAD_BYTES:
-        return await asyncio.to_thread(request.resolved, model.manifest)
-    return request.resolved(model.manifest)
 
 
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:

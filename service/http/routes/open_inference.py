@@ -1,31 +1,22 @@
 """The Open Inference Protocol v2 over HTTP: inference in plain ASGI, all else by FastAPI."""
 
-import asyncio
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
-from service.errors import ForbiddenError
-from service.http.answer_room import (
-    BYTES_PER_NUMBER,
-    answer_is_written,
-    answer_numbers,
-    room_for_answer,
-)
+from service.http.answer_room import held_answer
 from service.http.asgi_route import AsgiRoute, deadline
-from service.http.disconnect import unless_departed
-from service.http.request_body import (
-    MIN_THREAD_BYTES,
-    Headers,
-    ServerDependency,
-    body_of,
-    parsed,
-)
+from service.http.disconnect import DepartureWatch, unless_departed
+from service.http.request_body import Headers, ServerDependency, body_of, parsed
+from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
 from service.inflight import MemoryShare, Reading
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
+from service.operations import Answer
 from service.server import Server
+from service.work_threads import MIN_NUMBERS
 
 # A request of the repository has a field or two.
 MAX_REPOSITORY_BYTES = 2**16
@@ -60,21 +51,35 @@ class InferRoute(AsgiRoute):
 
             inference = await parsed(self.server, share, body, parse)
             share.keep(inference.request.nbytes)
-            size = answer_numbers(inference.request, model.manifest.dimensions) * BYTES_PER_NUMBER
-            if room := room_for_answer(receive, size, due):
+            max_rows = self.server.settings.max_rows
+            size = inference.request.answer_numbers(model.manifest.dimensions, max_rows)
+            if room := held_answer(receive, share, size, due):
                 await unless_departed(receive, room)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
-        size = sum([values.nbytes for values in answer.arrays.values()])
-        if size > MIN_THREAD_BYTES:
-            content, json_bytes = await asyncio.to_thread(inference.dump, answer)
-            answer_is_written(receive, len(content))
-        else:
-            content, json_bytes = inference.dump(answer)
+        if sum([values.size for values in answer.arrays.values()]) > MIN_NUMBERS:
+            return await self._large(inference, answer, receive, due)
+        content, json_bytes = inference.dump(answer)
         if json_bytes is None:
             return Response(content, media_type=JSON_TYPE)
         return Response(content, media_type=BYTES_TYPE, headers={LENGTH_HEADER: str(json_bytes)})
+
+    async def _large(
+        self, inference: Inference, answer: Answer, receive: Receive, due: float
+    ) -> Response:
+        """The same of an answer that takes a while to be written."""
+        threads, watch = self.server.threads, DepartureWatch(receive)
+        async with closed_on_failure(watch):
+            dumped = threads.run(math.inf, inference.dump_pieces, answer, deadline=due)
+            json_bytes, length, pieces = await watch.finish(dumped)
+            body = made_pieces(threads, pieces, due)
+            async with closed_on_failure(body):
+                first = await watch.finish(anext(body))
+                kind, headers = BYTES_TYPE, {LENGTH_HEADER: str(json_bytes)}
+                if not json_bytes:
+                    kind, headers = JSON_TYPE, {}
+                return StreamingAnswer(kind, headers, length, first, body, watch)
 
 
 def _repository(server: ServerDependency) -> ModelRepository:
@@ -86,10 +91,9 @@ def _started_repository(server: ServerDependency) -> ModelRepository:
     return ModelRepository(server.store)
 
 
-def _changeable_repository(server: ServerDependency) -> ModelRepository:
+def _changeable_repository(server: ServerDependency, request: Request) -> ModelRepository:
     server.check_started()
-    if not server.settings.model_control:
-        raise ForbiddenError("loading by request is off; --model-control allows it")
+    server.check_control((request.scope.get("server") or (None, None))[1])
     return ModelRepository(server.store)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from service.http.app import create_app
 from tests.helpers.asgi import ASGI_SERVERS, Held, make_server, wait_until
-from tests.helpers.http import NPY, metric
+from tests.helpers.http import ARROW, NPY, metric
 
 BODY = json.dumps({"x": [[0.5, 0.5], [1.0, -0.5]]}).encode()
 
@@ -113,6 +114,37 @@ def test_a_departure_before_the_body_ends_begins_nothing(behind: Behind, held: H
         time.sleep(0.1)
     wait_until(lambda: behind.answers("499") == gone + 1)
     assert not held.begun.is_set()
+
+
+ARROW_SAMPLE = ("/sample?n=20000", b"", f"Accept: {ARROW}")
+JSON_PATH = (
+    "/interpolate",
+    b'{"start": [0.1, 0.2], "end": [0.3, 0.4], "steps": 20000}',
+    "Content-Type: application/json",
+)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize(("path", "body", "field"), [ARROW_SAMPLE, JSON_PATH])
+def test_an_answer_in_pieces_comes_in_chunks_to_no_caller_of_http_1_0(
+    behind: Behind, version: str, path: str, body: bytes, field: str
+) -> None:
+    lines = [f"POST {path} HTTP/{version}", "Host: here", f"Content-Length: {len(body)}", field]
+    with behind.connect() as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode() + body)
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+    top, _, content = answer.partition(b"\r\n\r\n")
+    is_chunked = b"transfer-encoding: chunked" in top.lower()
+    assert is_chunked == (version == "1.1")
+    assert b"connection: close" in top.lower()
+    if is_chunked:
+        return
+    if path == "/interpolate":
+        assert len(json.loads(content)["x"]) == 20_000
+    else:
+        assert pa.ipc.open_stream(content).read_all().num_rows == 20_000
 
 
 @pytest.mark.parametrize("when", ["while it is drawn", "while it waits in send"])

@@ -21,6 +21,7 @@ PUBLISHED = {
     "bijecta_queue_duration_seconds": ("model", "graph"),
     "bijecta_queue_rows": ("model", "graph"),
     "bijecta_nonfinite_outputs_total": ("model",),
+    "bijecta_log_records_total": ("level", "outcome"),
     "bijecta_model_info": ("model", "version", "family", "provider"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),
@@ -48,6 +49,7 @@ def used() -> Metrics:
     metrics.failures.labels("sample", "overloaded").inc()
     metrics.request_rows("sample", "moons", 7)
     metrics.non_finite.labels("moons").inc()
+    metrics.logged("ERROR", False)
     metrics.model_info.labels("moons", "1", "maf", "CPUExecutionProvider").set(1)
     return metrics
 
