@@ -1,6 +1,8 @@
 """The one command, `bijecta`. Each subcommand imports what it needs when it runs."""
 
 import argparse
+import logging
+import os
 import signal
 import sys
 from functools import partial
@@ -70,6 +72,7 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
     from service.runtime import DeviceError
     from service.server import Server
     from service.settings import SettingsError, load
+    from service.store import end_loads
 
     # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -83,10 +86,17 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
         return 1
     Process(server).run()
     log.say_counts(at_end=True)
+    code = 0
     if server.failure is not None:
         print(f"bijecta: {server.failure}", file=sys.stderr)
-        return 1
-    return 0
+        code = 1
+    if not end_loads():
+        # onnxruntime would abort the process, and the exit code would be none of ours
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

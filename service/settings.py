@@ -43,6 +43,11 @@ class ModelSettings(BaseModel):
     batch_rows: Count | None = Field(
         default=None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
     )
+    batch_mib: Count | None = Field(
+        default=None,
+        description="most MiB that the runs of a graph take together, which bounds their rows (256 "
+        "on a CPU, 4096 on a GPU)",
+    )
     queue_rows: Count = Field(
         default=4096, description="most rows that wait for a graph, before requests are refused"
     )
@@ -153,7 +158,7 @@ class Settings(BaseSettings, ModelSettings):
     )
     model_settings: Path | None = Field(
         default=None,
-        description="TOML file with a table of threads, batch_rows, queue_rows by model",
+        description="TOML file with a table of threads, batch_rows, batch_mib, queue_rows by model",
     )
     models: dict[str, dict[str, Any]] = Field(
         default={},

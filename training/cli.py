@@ -11,6 +11,9 @@ Handler = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
 
+# How torch says that the system gives it no memory.
+ALLOCATION = "can't allocate memory"
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the training commands: the entry point of the group `bijecta.commands`."""
@@ -36,6 +39,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--store", type=Path, required=True, help="folder of bundles")
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
+    export.add_argument(
+        "--next-version",
+        action="store_true",
+        help="make the next version, though the newest one is of another run, or of these weights",
+    )
     export.add_argument(
         "--inverse",
         choices=["auto", "sequential", "jacobi", "ordered"],
@@ -73,26 +81,47 @@ def _handler(name: str) -> Handler:
 
     def handle(arguments: argparse.Namespace) -> int:
         from training.errors import TrainingError
+        from training.memory import limit_memory
 
+        limit_memory()
         # threads that wait for others give their core away; read when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
+            if name == "train":
+                from training.first_look import look
+
+                arguments.looked_at = look(arguments)
             run = getattr(importlib.import_module("training.commands"), name)
         except ModuleNotFoundError as error:
             return _fail(
                 f"`bijecta {name}` needs {error.name}, which a serving install leaves out: "
                 "pip install 'bijecta[train]'"
             )
+        except (TrainingError, OSError) as error:
+            return _fail(str(error))
+        except MemoryError as error:
+            return _fail(_too_large(error))
         try:
             run(arguments)
         except (TrainingError, OSError) as error:
             return _fail(str(error))
+        except MemoryError as error:
+            return _fail(_too_large(error))
+        except RuntimeError as error:
+            if ALLOCATION not in str(error):
+                raise
+            return _fail(_too_large(error))
         except KeyboardInterrupt:
             print("\ninterrupted: the same command continues from here", file=sys.stderr)
             return INTERRUPTED
         return 0
 
     return handle
+
+
+def _too_large(error: Exception) -> str:
+    said = " ".join(str(error).split())[:200]
+    return f"this takes more memory than the machine has{': ' if said else ''}{said}"
 
 
 def _fail(message: str) -> int:

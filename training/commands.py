@@ -4,20 +4,20 @@ import os
 import sys
 from argparse import Namespace
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 
 from models import zoo
-from service.bundle import METHODS, NAME, Fidelity, HeldOut
+from service.bundle import METHODS, Fidelity, HeldOut
 from training.config import Recipe, load_recipe, load_student, moved
 from training.data import Dataset, load_dataset
 from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_run
 from training.evaluate import gaussian_score
-from training.export import InverseRequest
+from training.export import FASTEST, InverseRequest, exported_already
 from training.export import export as export_run
+from training.first_look import LookedAt, run_folder, run_name
 from training.fit import (
     SINGLE_PROCESS,
     Processes,
@@ -38,31 +38,41 @@ from training.runs import (
 
 def train(arguments: Namespace) -> None:
     """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
+    device = _device(arguments.device)
     recipe = load_recipe(arguments.recipe, arguments.data)
-    recipe = with_stored_defaults(_folder(arguments), recipe)
-    dataset = load_dataset(recipe.data)
+    recipe = with_stored_defaults(run_folder(arguments), recipe)
+    looked_at: LookedAt | None = arguments.looked_at
+    if looked_at is not None and looked_at.source == recipe.data:
+        dataset = looked_at.dataset
+    else:
+        dataset = load_dataset(recipe.data)
     for note in dataset.notes:
         _warn(f"{dataset.name}: {note}")
-    _fit_and_score(arguments, recipe, dataset)
+    _fit_and_score(arguments, recipe, dataset, device)
 
 
 def distill(arguments: Namespace) -> None:
     """Fit a student to a run's flow, or continue to, and score the result."""
+    run_name(arguments)  # refused before anything is read
+    device = _device(arguments.device)
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
     recipe = load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
         recipe.data = moved(recipe.data, arguments.data)
-    _fit_and_score(arguments, recipe, dataset, teacher)
+    _fit_and_score(arguments, recipe, dataset, device, teacher)
 
 
 def _fit_and_score(
-    arguments: Namespace, recipe: Recipe, dataset: Dataset, teacher: Run | None = None
+    arguments: Namespace,
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    teacher: Run | None = None,
 ) -> None:
     """Train until the recipe ends, and print the scores of the result."""
-    folder = _folder(arguments)
-    name = _run_name(arguments)
-    device = _device(arguments.device)
+    folder = run_folder(arguments)
+    name = run_name(arguments)
     processes = Processes.join(device)
     with training_lock(folder) if processes.is_main_process else nullcontext():
         if processes.is_main_process:
@@ -94,27 +104,6 @@ def _fit_and_score(
         _print_fidelity(run, measure_fidelity(run, dataset))
 
 
-def _folder(arguments: Namespace) -> Path:
-    """The run folder of a command that trains."""
-    folder: Path = arguments.out or Path("runs") / Path(arguments.recipe).stem
-    return folder
-
-
-def _run_name(arguments: Namespace) -> str:
-    """The name of a run, by which it is exported: that of its folder, unless it is given.
-
-    Raises:
-        TrainingError: no bundle may have that name.
-    """
-    name: str = arguments.name or _folder(arguments).resolve().name
-    if NAME.fullmatch(name) is None:
-        raise TrainingError(
-            f"{name!r} cannot be the name of a model, which is small letters, digits, - and _: "
-            "choose one with --name"
-        )
-    return name
-
-
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
@@ -127,18 +116,25 @@ def evaluate(arguments: Namespace) -> None:
 def export(arguments: Namespace) -> None:
     """Score a run's best weights and write them as a bundle."""
     run = Run.open(arguments.run)
-    dataset = dataset_of(run, arguments.data)
+    name = arguments.name or run.file.name
+    run.check_weights()
     try:
         method = METHODS.get(arguments.inverse, arguments.inverse)  # by its former name too
         request = InverseRequest(method, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
+    if not arguments.next_version:
+        there = exported_already(run, arguments.store, name)
+        if there is not None and request == FASTEST:
+            _print(f"{there} holds these weights already: --next-version exports them once more")
+            return
+    dataset = dataset_of(run, arguments.data)
     folder, manifest = export_run(
         run,
         dataset,
         evaluate_run(run, dataset),
         arguments.store,
-        arguments.name or run.file.name,
+        name,
         request,
         None if run.file.teacher is None else measure_fidelity(run, dataset),
     )

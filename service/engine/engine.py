@@ -46,24 +46,30 @@ class Engine:
     ) -> None:
         cancellation = cancellation or Cancellation()
         self._graphs = {
-            "encode": OnnxGraph(folder / ENCODE, device, cancellation),
-            "decode": OnnxGraph(folder / DECODE, device, cancellation),
+            "encode": OnnxGraph(folder / ENCODE, device, cancellation, POLICY.heavy_row_bytes),
+            "decode": OnnxGraph(folder / DECODE, device, cancellation, POLICY.heavy_row_bytes),
         }
         self._load_options = cancellation.run_options()
         self.provider = self._graphs["encode"].provider
         """The execution provider in use, in onnxruntime's words."""
         name = folder.parent.name
-        own_rows = POLICY.cpu_batch_rows if device.kind == "cpu" else POLICY.cuda_batch_rows
-        batch_rows = settings.batch_rows or own_rows
-        queue_rows = max(batch_rows, settings.queue_rows)
+        threads = device.runs(settings.threads)
+        batch_rows = {
+            graph: _batch_rows(session.row_bytes, device, settings, threads)
+            for graph, session in self._graphs.items()
+        }
         self._observers = {graph: metrics.queue(name, graph) for graph in self._graphs}
         self._queues: dict[str, JobQueue[AwaitedJob]] = {
-            graph: JobQueue(observer, batch_rows, queue_rows, POLICY.speed_smoothing)
+            graph: JobQueue(
+                observer,
+                batch_rows[graph],
+                max(batch_rows[graph], settings.queue_rows),
+                POLICY.speed_smoothing,
+            )
             for graph, observer in self._observers.items()
         }
         for graph, observer in self._observers.items():
             observer.watch(self._queues[graph])
-        threads = device.runs(settings.threads)
         clock = main_thread_clock()
         scheduler = Scheduler(self._queues, threads, granted_cpus(), clock, POLICY)
         self._workers = Workers(name, scheduler, self._graphs, threads, self._release)
@@ -169,6 +175,18 @@ class Engine:
 def _shown(sides: tuple[int | None, ...]) -> str:
     """A shape for people, N for the rows and for what a graph leaves open."""
     return " × ".join("N" if side is None else str(side) for side in sides) or "without sides"
+
+
+def _batch_rows(row_bytes: int, device: Device, settings: ModelSettings, threads: int) -> int:
+    """Rows of a batch of a graph, at most: by the policy, the settings and the memory of a row."""
+    is_cpu = device.kind == "cpu"
+    rows = settings.batch_rows or (POLICY.cpu_batch_rows if is_cpu else POLICY.cuda_batch_rows)
+    mib = settings.batch_mib or (POLICY.cpu_batch_mib if is_cpu else POLICY.cuda_batch_mib)
+    if row_bytes:
+        fitting = max(1, mib * 2**20 // (threads * row_bytes))
+        # a GPU's batches are rounded up to a power of two
+        rows = min(rows, fitting if is_cpu else 1 << (fitting.bit_length() - 1))
+    return rows
 
 
 def _feeds(name: str, rows: Float32, context: Float32 | None) -> Arrays:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
+from service.engine.row_memory import row_bytes
 from service.runtime import CUDA, Cancellation, Device
 from service.types import Arrays
 
@@ -30,15 +31,20 @@ class OnnxGraph:
         path: the ONNX file.
         device: where to run.
         cancellation: ends the load.
+        heavy_row_bytes: see `SchedulerPolicy`.
+
+    Attributes:
+        row_bytes: memory of a run for each row, about; 0 where nothing is known.
 
     Raises:
         DeviceError: see `Device.session`.
     """
 
     def __init__(
-        self, path: Path, device: Device, cancellation: Cancellation | None = None
+        self, path: Path, device: Device, cancellation: Cancellation, heavy_row_bytes: int
     ) -> None:
-        session = device.session(path, cancellation)
+        self.row_bytes = row_bytes(path, cancellation.check)
+        session = device.session(path, cancellation, self.row_bytes < heavy_row_bytes)
         self.provider: str = session.get_providers()[0]
         self._session: onnxruntime.InferenceSession | None = session
 

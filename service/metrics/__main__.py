@@ -1,4 +1,4 @@
-"""The table of metrics for the service's page, in Markdown: `python -m service.metrics`."""
+"""The table of metrics for `service/METRICS.md`, in Markdown: `python -m service.metrics`."""
 
 from service.metrics.series import METRICS
 

@@ -1,6 +1,6 @@
 """Every metric of the service: name, kind, labels, unit and meaning, each said once.
 
-The series are made of this table, and so is the table of the service's page:
+The series are made of this table, and so is the table of `service/METRICS.md`:
 
     python -m service.metrics
 """

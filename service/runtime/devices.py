@@ -65,18 +65,24 @@ class Device:
         return 1 if self.kind == "cuda" else threads or self.threads
 
     def session(
-        self, path: Path, cancellation: Cancellation | None = None
+        self,
+        path: Path,
+        cancellation: Cancellation | None = None,
+        plans_memory: bool = True,
     ) -> onnxruntime.InferenceSession:
         """A graph, loaded.
 
         Args:
             path: the ONNX file.
             cancellation: ends the load, with an error of onnxruntime's.
+            plans_memory: whether a run takes all its memory at once, by the pattern of an earlier
+                one of as many rows; that comes beside what the earlier one took, and stays.
 
         Raises:
             DeviceError: a GPU was asked for, and onnxruntime could not use it.
         """
         options = session_options()
+        options.enable_mem_pattern = plans_memory
         if cancellation is not None:
             cancellation.watch_load(options)
         if self.kind == "cpu":

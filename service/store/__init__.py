@@ -2,6 +2,7 @@
 
 from service.store.entry import Entry
 from service.store.lease import Lease
+from service.store.load import end_loads
 from service.store.loader import Loader, Model
 from service.store.store import Store
 
@@ -11,4 +12,5 @@ __all__ = [
     "Loader",
     "Model",
     "Store",
+    "end_loads",
 ]

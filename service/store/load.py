@@ -1,9 +1,6 @@
 """One load of a bundle: a thread that can be given up, and that the end of nothing waits for."""
 
 import atexit
-import logging
-import os
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -71,18 +68,14 @@ def _load(loader: Loader, folder: Path, cancellation: Cancellation, result: Futu
 
 
 @atexit.register
-def _end_loads() -> None:
-    """Leave the process before its libraries are taken down under a load that does not end.
+def end_loads() -> bool:
+    """Wait a little for loads that have been told to end; returns whether all have.
 
-    onnxruntime aborts where one of its sessions is at work then.
+    onnxruntime aborts the process where one of its sessions is at work while its libraries are
+    taken down.
     """
     end = time.monotonic() + END_SECONDS
     threads = tuple(_threads)
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    if any(thread.is_alive() for thread in threads):
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
-        os._exit(0)
+    return not any(thread.is_alive() for thread in threads)

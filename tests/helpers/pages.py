@@ -15,6 +15,7 @@ PAGES = [
     "deploy/README.md",
     "models/README.md",
     "service/LIMITS.md",
+    "service/METRICS.md",
     "service/README.md",
     "service/ROWS.md",
     "service/client/README.md",

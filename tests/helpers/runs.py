@@ -7,7 +7,7 @@ from tests.helpers.recipes import recipe_text
 from training.config.recipe import Recipe, load_recipe
 from training.data.dataset import Dataset
 from training.data.load import load_dataset
-from training.data.preprocessing import flow_spec
+from training.preprocessing import flow_spec
 from training.runs.run import Run, RunFile
 
 

@@ -155,6 +155,17 @@ def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: 
     assert "Traceback" not in done.stderr
 
 
+def test_a_flow_larger_than_memory_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "large.toml").write_text(
+        '[data]\nsource = "moons"\nrows = 50\n[flow]\nfamily = "realnvp"\n'
+        "hidden = [1_048_576, 1_048_576]\n"
+    )
+    done = call_bijecta("train", "large.toml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bijecta: this takes more memory than the machine has: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
     command = [sys.executable, "-m", "service.cli", "train", "long.toml"]

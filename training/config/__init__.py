@@ -5,9 +5,9 @@ from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
 from training.config.flow_spec import FlowSpec
-from training.config.messages import messages as messages_of
 from training.config.plain import faults, one_line, shown
 from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
+from training.config.refusals import messages as messages_of
 from training.config.sources import (
     SOURCE_KINDS,
     ArchiveSource,

@@ -1,6 +1,7 @@
 """The flow of a run: all that `zoo.build` needs, as run.json keeps it."""
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -8,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -18,6 +20,10 @@ from training.config.section import Count, Section
 
 if TYPE_CHECKING:
     from models.flow import Flow
+
+
+# A row of so many numbers takes 64 MiB in float32.
+MAX_COORDINATES = 2**24
 
 
 class PreprocessingStep(BaseModel):
@@ -99,6 +105,13 @@ class FlowSpec(Section):
     preprocessing: list[PreprocessingStep] = Field(default_factory=list)
     options: dict[str, Any] = Field(default_factory=dict)
     context: ContextSpec | None = None
+
+    @field_validator("event_shape")
+    @classmethod
+    def _is_of_a_size(cls, shape: list[int]) -> list[int]:
+        if (n := math.prod(shape)) > MAX_COORDINATES:
+            raise ValueError(f"rows of {n} numbers, expected at most {MAX_COORDINATES}")
+        return shape
 
     @model_validator(mode="after")
     def _completes_options(self) -> "FlowSpec":

@@ -10,7 +10,7 @@ from training.config.data import FILES, DataSource, moved_files
 from training.config.distill import DistillRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import FlowRecipe, family_class
-from training.config.messages import messages
+from training.config.refusals import messages
 from training.config.section import Section
 from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource
 from training.config.toml import content_of

@@ -3,8 +3,6 @@
 from training.data.context import Float32
 from training.data.dataset import Dataset, Split
 from training.data.load import load_dataset
-from training.data.marginals import normal_marginals, steepest
-from training.data.preprocessing import flow_spec, per_coordinate
 from training.data.protocols import PROTOCOLS
 from training.data.toy import DENSITIES
 
@@ -14,9 +12,5 @@ __all__ = [
     "Dataset",
     "Float32",
     "Split",
-    "flow_spec",
     "load_dataset",
-    "normal_marginals",
-    "per_coordinate",
-    "steepest",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.column_checks import Problem, check_column, text_problem
-from training.data.joint_checks import combinations, outlier, sampled_rows
+from training.data.joint_checks import combinations, outlier, sampled_rows, twins
 from training.data.readers import Table
 from training.errors import DataError
 
@@ -88,7 +88,7 @@ def check(
     problems += gaps
     ranges = _check_columns(table, modelled, finite, integers, pixels, problems, notes)
     if not smooth:
-        problems += _combinations(table, modelled, ranges.integer, problems)
+        problems += _combinations(table, modelled, ranges.integer, problems, notes)
     return Findings(ranges, problems, notes)
 
 
@@ -256,6 +256,7 @@ def _combinations(
     modelled: Sequence[int],
     integer: NDArray[np.bool_],
     problems: Sequence[Problem],
+    notes: list[str],
 ) -> list[Problem]:
     """The columns that follow from others, of those that have no problem of their own."""
     refused = {problem.column for problem in problems}
@@ -277,4 +278,12 @@ def _combinations(
             "does: together they have no density"
         )
         found.append(Problem(names[column], "follows", text))
+    said = {problem.column for problem in found}
+    for later, earlier in twins(sample):
+        if not {names[later], names[earlier]} & said:
+            notes.append(
+                f"column {names[later]!r} is column {names[earlier]!r} in other units, up to "
+                "rounding: the score of such twins says how they are rounded; leave one out with "
+                f'drop = ["{names[later]}"] in [data]'
+            )
     return found

@@ -17,6 +17,11 @@ MIN_DISTINCT_SHARE = 0.01
 # A value in a larger share of the rows than this is no draw from a density.
 MAX_SHARE_OF_ONE_VALUE = 0.2
 
+# A value that so many rows share, and that lies farther from all others than those from each other
+# (times this), stands for something else: a sensor that was off, or no answer.
+MIN_ROWS_OF_A_MARKER = 3
+MARKER_DISTANCE = 2.0
+
 # Above it float32 has less than two binary digits for noise of half a step.
 MAX_INTEGER = 2**22
 
@@ -135,6 +140,15 @@ def _of_numbers(
             f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
             "rows: a density has no bound at a value of such weight",
         )
+    if marker := _marker(distinct, counts):
+        value, count = marker
+        return Problem(
+            name,
+            "marker",
+            f"column {name!r} is {value:g} in {count} of {len(values)} rows, far from all other "
+            f"values: it seems to stand for a missing value",
+            "leave such rows out",
+        )
     kept = len(np.unique(distinct.astype(np.float32)))
     if kept < MIN_SHARE_KEPT_IN_FLOAT32 * len(distinct):
         return Problem(
@@ -144,6 +158,18 @@ def _of_numbers(
             f"only {kept} apart (they lie between {distinct[0]:g} and {distinct[-1]:g})",
             "subtract an offset",
         )
+    return None
+
+
+def _marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, int] | None:
+    """The smallest or largest value, where it is one such as −999, and how many rows have it."""
+    if len(distinct) < MIN_DISTINCT_VALUES:
+        return None
+    for edge, others in ((0, distinct[1:]), (-1, distinct[:-1])):
+        distance = float(np.abs(others - distinct[edge]).min())
+        spread = float(others[-1] - others[0])
+        if counts[edge] >= MIN_ROWS_OF_A_MARKER and distance > MARKER_DISTANCE * spread:
+            return float(distinct[edge]), int(counts[edge])
     return None
 
 

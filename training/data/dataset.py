@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import ContextColumn, Sound
-from training.data.augmentation import Augmentation
 from training.data.context import Float32
+
+if TYPE_CHECKING:
+    from training.data.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Dataset:
     context: Sequence[ContextColumn] = ()
     noise: float = 0.0
     sound: Sound | None = None
-    augmentation: Augmentation | None = None
+    augmentation: "Augmentation | None" = None
     notes: Sequence[str] = ()
     place: Callable[[int], str] = "row {}".format
 

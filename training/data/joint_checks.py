@@ -8,6 +8,9 @@ from scipy import linalg
 # is a combination of them: float32 files round values to 1e-7 of their size.
 MIN_INDEPENDENT_PART = 1e-5
 
+# Columns that differ by more of their deviation than this are two, however they are rounded.
+MAX_TWIN_RESIDUAL = 0.02
+
 # Smaller coefficients of a combination are rounding.
 MIN_COEFFICIENT = 1e-3
 
@@ -40,6 +43,25 @@ def combinations(rows: NDArray[np.float64]) -> list[tuple[int, list[int]]]:
         others = earlier[np.abs(coefficients) > MIN_COEFFICIENT]
         found.append((int(column), others.tolist()))
     return found
+
+
+def twins(rows: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of columns that are copies of each other but for their rounding: later, earlier.
+
+    Written in other units and rounded, a column differs from its copy by no more than the steps in
+    which both are written.
+
+    Args:
+        rows: N × D, a sample of the rows, none of whose columns is constant.
+    """
+    deviations = rows.std(0)
+    # columns that are not rounded differ by next to nothing somewhere
+    steps = np.array([np.diff(np.unique(column)).min() for column in rows.T]) / deviations
+    correlation = np.abs(np.corrcoef(rows.T))
+    residuals = np.sqrt(np.maximum(1 - correlation * correlation, 0))
+    alike = np.tril(residuals < MAX_TWIN_RESIDUAL, -1)
+    alike &= residuals < steps[:, None] + steps
+    return [(int(later), int(earlier)) for later, earlier in np.argwhere(alike)]
 
 
 def sampled_rows(n: int, columns: int) -> NDArray[np.intp] | None:

@@ -5,11 +5,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from sklearn.datasets import load_digits
 
 from service.bundle import sha256
 from training.config import (
@@ -24,7 +24,6 @@ from training.config import (
     held_out_source,
 )
 from training.data import protocols
-from training.data.augmentation import Augmentation, bsds300_rows, mirrored
 from training.data.checks import ColumnRanges, check, check_types, float32, refuse
 from training.data.context import Float32, context
 from training.data.dataset import Dataset, Split
@@ -32,6 +31,9 @@ from training.data.division import check_held_out, divide, repeated_rows
 from training.data.readers import Table, joined, read
 from training.data.toy import DENSITIES
 from training.errors import DataError
+
+if TYPE_CHECKING:
+    from training.data.augmentation import Augmentation
 
 
 def load_dataset(source: DataSource) -> Dataset:
@@ -67,6 +69,8 @@ class _Origin:
 
 
 def _digits(source: DigitsSource) -> _Origin:
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     names = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
     table = Table(digits.data, names, None if source.labels is None else digits.target)
@@ -102,6 +106,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     if len(table.rows) < 10 or not (modelled or table.texts):
         raise DataError(
             f"expected at least 10 rows of 1 column, got {len(table.rows)} × {len(modelled)}"
+            + "; each line or first axis is one row: transpose it?" * (len(modelled) >= 10)
         )
     pixels = _are_pixels(source, table)
     smooth = source.noise > 0
@@ -157,7 +162,9 @@ def _are_pixels(source: DividedSource, table: Table) -> bool:
     )
 
 
-def _mirrored(images: Float32) -> Augmentation:
+def _mirrored(images: Float32) -> "Augmentation":
+    from training.data.augmentation import Augmentation, mirrored  # they need torch
+
     if images.ndim < 4:
         raise DataError(
             "augment mirrors images, rows whose shape is [channels, height, width], got "
@@ -199,7 +206,9 @@ def _published(source: ProtocolSource) -> Dataset:
     )
 
 
-def _redrawn(path: Path, source: ProtocolSource) -> Augmentation:
+def _redrawn(path: Path, source: ProtocolSource) -> "Augmentation":
+    from training.data.augmentation import Augmentation, bsds300_rows
+
     if source.protocol != "bsds300" or path.is_file():
         raise DataError(
             "augment, with a protocol, draws rows from the folder of patches of 'bsds300', not "

@@ -7,20 +7,22 @@ the minute of the day in `power`, which is discrete.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.errors import DataError
+from training.memory import check_fits
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Rows = NDArray[np.float64]
 
-Patches = TypeVar("Patches", Rows, Tensor)
+Patches = TypeVar("Patches", Rows, "Tensor")
 
 # The seed of the published shuffle and noise; it also replaces seeds that were not published.
 SEED = 42
@@ -118,7 +120,11 @@ def bsds300(path: Path) -> PublishedRows:
             and `test.npy`, patches of 64 pixels 0–255 that are prepared in the same way.
     """
     if path.is_file():
+        import h5py
+
         with h5py.File(path) as file:
+            for name in PublishedRows._fields:
+                check_fits(path, f"{name} of shape {file[name].shape}", 8 * file[name].size)
             return PublishedRows(
                 *(np.asarray(file[name], np.float64) for name in PublishedRows._fields)
             )

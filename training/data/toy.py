@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import make_moons
 
 Rows = NDArray[np.float64]
 
 
 def moons(n: int, seed: int) -> Rows:
     """Two interleaved half circles: scikit-learn's `make_moons(noise=0.1)`."""
+    from sklearn.datasets import make_moons  # half a second that a table need not wait for
+
     rows: Rows = make_moons(n, noise=0.1, random_state=seed)[0]
     return rows
 

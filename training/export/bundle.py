@@ -19,14 +19,16 @@ from service.bundle import (
     HeldOut,
     Manifest,
 )
-from training.data import Dataset, per_coordinate
+from training.data import Dataset
 from training.errors import ExportError
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
+from training.export.next_version import run_sha256
 from training.export.round_trip import measured_round_trip
 from training.export.torch_export import OPSET
 from training.export.verify import Reference, tolerances
 from training.files import write_atomically
+from training.preprocessing import per_coordinate
 from training.runs import Run
 from training.scoring import log_prob
 
@@ -145,6 +147,8 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "made_with": {
             **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
             "opset": str(OPSET),
+            "run": run.file.name,
+            "run_sha256": run_sha256(run),
         },
     }
 
@@ -162,9 +166,7 @@ def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
     assert teacher is not None
     parent = store / teacher.name
     same_weights = [
-        v
-        for v in bundle.versions(parent)
-        if bundle.read(parent / str(v)).weights_sha256 == teacher.sha256
+        v for v in bundle.versions(parent) if _weights(parent / str(v)) == teacher.sha256
     ]
     return {
         "teacher": teacher.name,
@@ -172,6 +174,14 @@ def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
         "sha256": teacher.sha256,
         "fidelity": fidelity.model_dump(),
     }
+
+
+def _weights(folder: Path) -> str | None:
+    """The checksum of the weights of a bundle; None of one that cannot be read."""
+    try:
+        return bundle.read(folder).weights_sha256
+    except bundle.BundleError:
+        return None
 
 
 def _finite(value: float) -> float | None:

@@ -10,8 +10,9 @@ from models.distributions import Base
 from models.flow import Flow
 from models.layers import GaussianizationStep, IterativeGaussianization, with_constant
 from models.numerics import spline
-from training.data import Dataset, Float32, normal_marginals, steepest
+from training.data import Dataset, Float32
 from training.fit.loop import Evaluation, TrainingLoop
+from training.preprocessing import normal_marginals, steepest
 from training.runs import Progress, Run, Stateful
 
 ROWS_AT_ONCE = 2048

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from models import Flow
 from training.config import FILES, DataSource, Recipe, moved
-from training.data import Dataset, flow_spec, load_dataset
+from training.data import Dataset, load_dataset
 from training.errors import RunError, TrainingError
+from training.preprocessing import flow_spec
 from training.runs.run import Run, RunFile
 
 

@@ -29,7 +29,7 @@ from training.errors import RunError
 from training.files import write_atomically
 from training.runs.formats import FORMAT, upgraded
 
-NotNegative = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Teacher(BaseModel):
@@ -186,7 +186,7 @@ class Run:
             RunError: there are no weights yet, or they do not fit the flow.
         """
         flow = self.new_flow()
-        self._check_weights()
+        self.check_weights()
         try:
             flow.load_state_dict(load_file(self.weights))
         except Exception as error:  # flows refuse tensors in every way there is
@@ -199,11 +199,16 @@ class Run:
         Raises:
             RunError: it has no weights yet.
         """
-        self._check_weights()
+        self.check_weights()
         folder = str(self.folder.resolve())
         return Teacher(name=self.file.name, folder=folder, sha256=sha256(self.weights))
 
-    def _check_weights(self) -> None:
+    def check_weights(self) -> None:
+        """Check that there are weights.
+
+        Raises:
+            RunError: there are none yet.
+        """
         if not self.weights.is_file():
             raise RunError(f"{self.folder} has no weights yet: let `bijecta train` go on")
 

@@ -46,6 +46,9 @@ async def stop_accepting(servers: Sequence[asyncio.base_events.Server]) -> None:
         end = loop.time() + ACCEPT_SECONDS
         while _is_waiting(listening) and loop.time() < end:
             await asyncio.sleep(0)
+        # asyncio takes a connection in one turn and gives it its protocol in a later one
+        for _ in range(3):
+            await asyncio.sleep(0)
         for server in servers:
             server.close()
     finally:

@@ -22,7 +22,7 @@ from service.http.connections.limits import (
 )
 from service.http.connections.reading import RequestReader
 from service.http.connections.refusals import refusal
-from service.http.connections.registry import Connections, has_input
+from service.http.connections.registry import Connections, has_input, is_gone
 from service.http.connections.unsent import Stall
 
 
@@ -54,6 +54,7 @@ class Connection(RequestReader):
         self._max_lingered = MAX_LINGER_BYTES
         self._has_turn = False  # among those that answer what was sent ahead
         self._stall = Stall()
+        self._is_new = True  # nothing has been asked yet
         self._answering_since = 0.0
 
     # what asyncio calls
@@ -116,6 +117,10 @@ class Connection(RequestReader):
     def begin(self, scope: Scope, keep_alive: bool) -> None:
         """Begin to answer a request, of which the head has come."""
         self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
+        if self._is_new:  # many may come and leave at once: nothing is begun for who is gone
+            self._is_new = False
+            if is_gone(self.file_number):
+                exchange.depart()
         task = self.loop.create_task(exchange.run(cast(ASGIApp, self.app)))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

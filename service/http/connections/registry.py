@@ -86,6 +86,8 @@ class Connections:
         self._clock = clock
         self._looked_at = clock()
         self._open: dict[Watched, None] = {}
+        self._silent: list[Watched] = []  # the one silent longest is the last
+        self._silent_at = -1.0
         self._unread = 0
         self._timer: asyncio.TimerHandle | None = None
         self.unsent = UnsentAnswers(limits.max_unsent, lambda: self.now)
@@ -101,13 +103,17 @@ class Connections:
         """Whether one more may be open; where all are, the one longest silent is closed for it."""
         if len(self._open) < self.limits.max_connections:
             return True
-        silent = [c for c in self._open if c.is_silent and self.now - c.heard >= 1]
-        if not silent:
-            return False
-        silent_longest = min(silent, key=lambda c: c.heard)
-        silent_longest.close_as("displaced")
-        self.discard(silent_longest)
-        return True
+        if self._silent_at != self.now:  # at most once between two looks: it takes a while
+            self._silent_at = self.now
+            silent = [c for c in self._open if c.is_silent and self.now - c.heard >= 1]
+            self._silent = sorted(silent, key=lambda c: c.heard, reverse=True)
+        while self._silent:
+            connection = self._silent.pop()
+            if connection in self._open and connection.is_silent:
+                connection.close_as("displaced")
+                self.discard(connection)
+                return True
+        return False
 
     def add(self, connection: Watched) -> None:
         """A connection was opened."""
@@ -173,8 +179,19 @@ class Connections:
                 self._schedule()
 
 
+def is_gone(file_number: int) -> bool:
+    """Whether the caller behind a socket has left, though what it sent has not been read yet."""
+    return _polled(file_number, GONE)
+
+
 def has_input(file_number: int) -> bool:
     """Whether something has arrived at a socket that has not been read yet."""
+    return _polled(file_number, select.POLLIN)
+
+
+def _polled(file_number: int, events: int) -> bool:
+    if file_number < 0:
+        return False
     poll = select.poll()
-    poll.register(file_number, select.POLLIN)
+    poll.register(file_number, events)
     return bool(poll.poll(0))

@@ -42,8 +42,8 @@ from training.config.flow import FlowRecipe
 from training.config.recipe import Recipe
 from training.data import load as data
 from training.data.dataset import Dataset
-from training.data.preprocessing import flow_spec
 from training.fit.gradient import fit
+from training.preprocessing import flow_spec
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
 

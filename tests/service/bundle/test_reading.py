@@ -104,7 +104,8 @@ def write_text(path: Path, text: str) -> None:
 
 def digits(path: Path, key: str) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
-    write_text(path, json.dumps(manifest | {key: -7}).replace("-7", "9" * 5000))
+    value: Any = [{"k": -7}] if key == "preprocessing" else -7
+    write_text(path, json.dumps(manifest | {key: value}).replace("-7", "9" * 5000))
 
 
 NUMBERS: dict[str, Callable[[Path], object]] = {
@@ -175,6 +176,12 @@ def test_no_refusal_names_a_path_of_this_machine(path: Path) -> None:
             read(copy)
         assert str(path.parent.parent) not in str(found.value)
         assert str(found.value).isprintable()
+
+
+def test_values_of_a_manifest_are_counted_before_they_are_made(path: Path) -> None:
+    NUMBERS["many values"](path)
+    with pytest.raises(BundleError, match=r"has 2097153 values, and may have 1048576"):
+        read(path)
 
 
 def test_versions_have_64_bits(tmp_path: Path) -> None:

@@ -125,12 +125,12 @@ def test_what_the_server_refuses_is_said_in_its_words(real: Make) -> None:
     asker = real(model="moons-maf")
     for question, status, words in (
         (("log_prob", X[:, :1]), 400, r"x: expected N × 2 numbers, got shape \(2, 1\)"),
-        (("log_prob", X[:0]), 400, r"got shape \(0, 2\)"),
+        (("log_prob", X[:0, :1]), 400, r"got shape \(0, 1\)"),
         (("log_prob", 1.0), 400, r"got shape \(\)"),
         (("log_prob", [[np.nan, 0]]), 400, "finite float32"),
         (("log_prob", [[1e39, 0]]), 400, "finite float32"),
         (("log_prob", X, [[1]]), 400, "conditional on nothing"),
-        (("sample", 0), 400, "greater than or equal to 1"),
+        (("sample", -1), 400, "greater than or equal to 0"),
         (("sample", 70_000), 413, "70000"),
         (("interpolate", X[0], X[1], 1), 422, "steps"),
     ):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from service.server import Server
 from service.settings import Settings
 from service.store.loader import Loader, Model
 from tests.helpers.asgi import wait_until
-from tests.helpers.http import metric
+from tests.helpers.http import NPY, metric
 from tests.helpers.recipes import run_bijecta
 from tests.helpers.servers import Serve
 from tests.helpers.stores import NAME, add_version, folder
@@ -111,6 +112,20 @@ def test_sigterm_under_load_loses_nothing(folder: Path, serve: Serve) -> None:
     assert load.lost == []
     assert set(load.answers) == {200}
     assert load.sent_away == 8
+
+
+def test_a_stream_that_nobody_takes_any_more_does_not_hold_the_stop(
+    folder: Path, serve: Serve
+) -> None:
+    served = serve("--store", folder, "--stop-seconds", "120")
+    url = served.client.base_url
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
+        lines = ["POST /sample?n=10000000 HTTP/1.1", "Host: here", f"Accept: {NPY}"]
+        connection.sendall("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode())
+        assert connection.recv(1000)[:12] == b"HTTP/1.1 200"
+        served.client.close()
+        served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(timeout=60) == 0
 
 
 def test_a_second_signal_ends_it_at_once(folder: Path, serve: Serve) -> None:

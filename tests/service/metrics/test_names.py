@@ -75,7 +75,7 @@ def test_no_published_name_has_gone() -> None:
 
 
 def test_the_page_has_a_line_for_each() -> None:
-    page = Path(service.metrics.__file__).parents[1] / "README.md"
+    page = Path(service.metrics.__file__).parents[1] / "METRICS.md"
     assert metrics_table() in page.read_text(), "paste what `python -m service.metrics` prints"
     lines = metrics_table().splitlines()[2:]
     assert len(lines) == len(METRICS)

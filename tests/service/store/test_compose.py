@@ -28,6 +28,13 @@ def test_docker_makes_no_store_and_cannot_write_to_it() -> None:
 
 def test_options_of_loads_and_batches_are_passed_on() -> None:
     passed_on = set(compose()["services"]["bijecta"]["environment"])
-    for field in ("load_seconds", "poll_seconds", "threads", "batch_rows", "max_models_mib"):
+    for field in (
+        "load_seconds",
+        "poll_seconds",
+        "threads",
+        "batch_rows",
+        "batch_mib",
+        "max_models_mib",
+    ):
         assert field in Settings.model_fields
         assert f"BIJECTA_{field.upper()}" in passed_on

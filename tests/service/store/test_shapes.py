@@ -1,6 +1,8 @@
 """A manifest's shapes are compared with the graphs' own before anything is made of them."""
 
 import asyncio
+import json
+import re
 import resource
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +10,12 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
-from service.bundle import BundleError
+from service.bundle import BundleError, sha256
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store import Loader, Store
+from service.store.refusal import refusal
 from tests.helpers.bad_bundles import replace_graph
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
@@ -68,3 +71,29 @@ def test_a_graph_of_another_kind_is_refused_in_words(tmp_path: Path, kind: str) 
     with pytest.raises(BundleError, match=words):
         raise BundleError(refused)
     assert str(tmp_path) not in refused
+
+
+@pytest.mark.parametrize("content", [b"no graph", b""])
+def test_what_onnxruntime_says_names_no_path(tmp_path: Path, content: bytes) -> None:
+    path = write_tiny_bundle(tmp_path, "tiny")
+    (path / "encode.onnx").write_bytes(content)
+    files = json.loads((path / "manifest.json").read_text())["files"]
+    edit(path, files=files | {"encode.onnx": sha256(path / "encode.onnx")})
+
+    async def work() -> str:
+        store = Store(tmp_path, loader(), None, None)
+        await store.refresh()
+        refused = store.entries["tiny"][1].refused
+        store.close()
+        return refused
+
+    refused = asyncio.run(work())
+    assert refused.startswith("tiny/1 could not be loaded: ")
+    assert not re.search(r"(?<!tiny)(?<!\w)/\w", refused)
+
+
+def test_an_error_of_onnxruntime_names_no_path_whatever_folder_it_names(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny" / "1"
+    text = f"Load model from {folder}/encode.onnx failed: /onnxruntime_src/core/graph.cc:1345 {{}}"
+    reason = refusal(folder, RuntimeError(text)).reason
+    assert reason.endswith("Load model from tiny/1/encode.onnx failed: graph.cc:1345 {}")

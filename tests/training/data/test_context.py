@@ -16,9 +16,9 @@ from training.config.data import DataSource, data_source
 from training.config.recipe import Recipe
 from training.data import load as data
 from training.data.dataset import Dataset
-from training.data.preprocessing import flow_spec
 from training.errors import DataError, RecipeError
 from training.fit.gradient import fit
+from training.preprocessing import flow_spec
 from training.runs.run import Run, RunFile
 
 RNG = np.random.default_rng(0)

@@ -19,9 +19,9 @@ from training.config.data import data_source
 from training.config.fit import FitRecipe
 from training.config.flow import FlowRecipe
 from training.data import load as data
-from training.data.preprocessing import preprocessing
 from training.errors import DataError
 from training.fit.likelihood import Likelihood
+from training.preprocessing import preprocessing
 
 RNG = np.random.default_rng(0)
 

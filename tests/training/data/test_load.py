@@ -14,9 +14,9 @@ from training.config.data import DataSource, data_source
 from training.config.flow import FlowRecipe
 from training.data import checks as columns
 from training.data import load as data
-from training.data.preprocessing import FITS, preprocessing
 from training.data.toy import DENSITIES
 from training.errors import DataError
+from training.preprocessing import FITS, preprocessing
 
 
 def recipe(tmp_path: Path, rows: np.ndarray, **fields: object) -> DataSource:

@@ -57,7 +57,7 @@ def test_an_npz_of_several_arrays_wants_a_key(tmp_path: Path) -> None:
 
 
 NOT_DATA: dict[str, tuple[str, bytes, str]] = {
-    "no such format": ("rows.xlsx", b"PK", "cannot tell the format"),
+    "no such format": ("rows.xlsx", b"PK", "is of a format that is not read: save it as CSV"),
     "npy that is text": ("rows.npy", b"hello", "not a readable .npy file"),
     "npy cut off": ("rows.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "not a readable .npy file"),
     "npz that is not a zip": ("rows.npz", b"hello", "not a readable .npz file"),

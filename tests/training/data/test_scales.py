@@ -11,7 +11,7 @@ from training.config.data import data_source
 from training.config.flow import FlowRecipe
 from training.data.dataset import Dataset
 from training.data.load import load_dataset
-from training.data.preprocessing import flow_spec
+from training.preprocessing import flow_spec
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(2000, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 1]])

@@ -129,10 +129,9 @@ def test_calibration_is_of_rows_as_clients_send_them(store: Path, runs: Path) ->
 
 
 def test_each_export_is_a_new_version_and_an_old_one_stays(runs: Path, tmp_path: Path) -> None:
+    command = ("export", runs / "moons-maf", "--store", tmp_path, "--name", "twice")
     for expected in (1, 2):
-        done = call_bijecta(
-            "export", runs / "moons-maf", "--store", tmp_path, "--name", "twice", cwd=runs
-        )
+        done = call_bijecta(*command, "--next-version", cwd=runs)
         assert done.returncode == 0, done.stderr
         assert f"twice/{expected}: log_prob within" in done.stdout
     assert bundle.versions(tmp_path / "twice") == [1, 2]

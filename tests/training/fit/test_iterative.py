@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from models.flow import Flow
 from tests.helpers.recipes import call_bijecta
 from tests.helpers.runs import logged
+from training import preprocessing as architecture
 from training.config import recipe
 from training.data import load as data
-from training.data import preprocessing as architecture
 from training.data.dataset import Dataset
 from training.fit import loop
 from training.fit.iterative import gaussianize

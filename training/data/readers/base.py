@@ -112,6 +112,7 @@ def array_table(
     if rows.ndim < 2:
         raise DataError(
             f"{path}: expected an array of rows (two or more dimensions), got shape {rows.shape}"
+            + ("; rows.reshape(-1, 1) makes one number a row" if rows.dtype.kind in "fiu" else "")
         )
     names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
     kept, flat = kept_columns(names, source, path), rows.reshape(len(rows), -1)

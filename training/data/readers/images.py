@@ -1,5 +1,6 @@
 """Reading images, C × H × W bytes a row: CIFAR-10, SVHN, and folders of pictures."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from training.config import ImageSource
 from training.data.readers.base import Part, Table, array_table
 from training.errors import DataError
+from training.memory import check_fits
 
 CIFAR_SHAPE = (3, 32, 32)
 
@@ -42,6 +44,8 @@ def read_svhn(path: Path, source: ImageSource) -> Table:
 
     The file labels the digit zero 10; here its label is 0.
     """
+    for name, shape, _ in scipy.io.whosmat(path):  # compressed: sizes are in its headers
+        check_fits(path, f"an array {name!r} of shape {shape}", math.prod(shape))
     content = scipy.io.loadmat(path)
     if missing := {"X", "y"} - content.keys():
         raise ValueError(f"it holds no {' and no '.join(sorted(missing))}")
@@ -60,6 +64,12 @@ def read_pictures(path: Path, source: ImageSource) -> Table:
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
     if not paths:
         raise ValueError("it holds neither pictures nor sounds")
+    try:
+        with PIL.Image.open(paths[0]) as first:
+            pixels = math.prod(first.size) * len(first.getbands())
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        pixels = 0  # said when it is read
+    check_fits(path, f"{len(paths)} pictures like {paths[0].name}", pixels * len(paths))
     images = [_picture(picture) for picture in paths]
     for image, picture in zip(images, paths, strict=True):
         if image.shape != images[0].shape:

@@ -2,13 +2,21 @@
 
 from pathlib import Path
 
-from training.config import ArchiveSource, FileSource, ImageSource, SoundSource, TableSource
+from training.config import (
+    ArchiveSource,
+    FileSource,
+    ImageSource,
+    SoundSource,
+    TableSource,
+    one_line,
+)
 from training.data.readers.arrays import read_idx, read_npy, read_npz
 from training.data.readers.base import Format, Table, abbreviated
 from training.data.readers.images import read_cifar, read_pictures, read_svhn
 from training.data.readers.sounds import read_sounds
-from training.data.readers.tables import read_csv, read_parquet
+from training.data.readers.tables import read_csv, read_feather, read_parquet
 from training.errors import DataError
+from training.memory import machine_memory
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst"))
@@ -18,6 +26,7 @@ FORMATS = (
     Format(".npz file", (".npz",), read_npz, ArchiveSource),
     Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource),
     Format(".parquet file", (".parquet",), read_parquet, TableSource),
+    Format(".feather file", (".feather", ".arrow"), read_feather, TableSource),
     Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
     Format(".bin file", (".bin",), read_cifar, ImageSource),
     Format(".mat file", (".mat",), read_svhn, ImageSource),
@@ -26,6 +35,26 @@ FORMATS = (
     Format("folder of sounds", (), read_sounds, SoundSource),
     Format("folder of pictures", (), read_pictures, ImageSource),
 )
+
+PANDAS = "pandas.read_{}(…).to_parquet('rows.parquet') writes it as one that is"
+
+OTHERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((".xlsx", ".xls", ".ods"), "save it as CSV, or " + PANDAS.format("excel")),
+    ((".json", ".jsonl", ".ndjson"), PANDAS.format("json")),
+    ((".h5", ".hdf5", ".hdf"), "numpy.save('rows.npy', h5py.File(…)[name][:]) writes one that is"),
+    ((".pkl", ".pickle"), PANDAS.format("pickle")),
+    ((".sav",), PANDAS.format("spss")),
+    ((".dta",), PANDAS.format("stata")),
+    ((".sas7bdat", ".xpt"), PANDAS.format("sas")),
+    ((".orc",), PANDAS.format("orc")),
+    ((".db", ".sqlite", ".sqlite3"), PANDAS.format("sql")),
+    ((".pt", ".pth"), "numpy.save('rows.npy', torch.load(…).numpy()) writes one that is"),
+    ((".arff",), "scipy.io.arff.loadarff(…) reads it, and numpy.save('rows.npy', …) writes one"),
+    ((".xz", ".lzma"), "decompress it (`xz -d`), or compress it with gzip"),
+    ((".tar", ".tgz", ".tar.gz", ".7z", ".rar"), "unpack it, and name a file or the folder"),
+    ((".mp3", ".flac", ".ogg", ".m4a"), "sounds are a folder of `.wav`: `ffmpeg -i … -ac 1 x.wav`"),
+)
+"""Formats that people have and that are not read: endings, and what to do."""
 
 
 def read(path: Path, source: FileSource) -> Table:
@@ -46,8 +75,15 @@ def read(path: Path, source: FileSource) -> Table:
         table = file_format.read(path, source)
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{path} takes more memory than this machine has, {machine_memory() / 1e9:.3g} GB: "
+            f"{one_line(error)}"
+        ) from None
     except Exception as error:  # parsers of untrusted bytes fail in every way there is
-        raise DataError(f"{path} is not a readable {file_format.name}: {error}") from error
+        raise DataError(
+            f"{path} is not a readable {file_format.name}: {one_line(error)}"
+        ) from error
     if source.labels is not None and table.labels is None:
         raise DataError(
             f"{path}: no column {source.labels!r} of labels: the columns are "
@@ -62,8 +98,11 @@ def _format(path: Path, source: FileSource) -> Format:
     else:
         formats = [known for known in FORMATS if path.name.lower().endswith(known.endings)]
     if not formats:
-        endings = ", ".join(ending for known in FORMATS for ending in known.endings)
-        raise DataError(f"{path}: cannot tell the format; file names end in {endings}")
+        for endings, advice in OTHERS:
+            if path.name.lower().endswith(endings):
+                raise DataError(f"{path} is of a format that is not read: {advice}")
+        known_endings = ", ".join(ending for known in FORMATS for ending in known.endings)
+        raise DataError(f"{path}: cannot tell the format; file names end in {known_endings}")
     for known in formats:
         if isinstance(source, known.source):
             return known

@@ -18,6 +18,7 @@ from service.bundle import Sound
 from training.config import SoundSource
 from training.data.readers.base import Part, Table, array_table
 from training.errors import DataError
+from training.memory import check_fits
 
 Samples = NDArray[np.signedinteger | np.floating]
 
@@ -86,6 +87,8 @@ def _sounds(path: Path) -> Iterator[tuple[Path, bytes]]:
             yield file.relative_to(path), file.read_bytes()
         return
     with zipfile.ZipFile(path) as archive:
+        sizes = [i.file_size for i in archive.infolist() if i.filename.lower().endswith(".wav")]
+        check_fits(path, f"{len(sizes)} sounds", sum(sizes))
         for name in sorted(archive.namelist()):
             if name.lower().endswith(".wav"):
                 yield Path(name), archive.read(name)

@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -21,11 +22,14 @@ from training.data.readers.csv_dialect import (
 )
 from training.data.readers.text import TextColumn, text_column
 from training.errors import DataError
+from training.memory import check_fits
 
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+BYTES_OF_A_NUMBER = 8
 
 Place = Callable[[int], str]
 
@@ -49,7 +53,30 @@ def read_csv(path: Path, source: TableSource) -> Table:
 
 def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of a Parquet file, or of all those of a folder, sorted by name."""
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        _check_parquet(file)
     return arrow_table(pyarrow.parquet.read_table(path), path, source)
+
+
+def read_feather(path: Path, source: TableSource) -> Table:
+    """The columns of an Arrow file, which Feather of version 2 is."""
+    check_fits(path, "an Arrow table", path.stat().st_size)
+    return arrow_table(pyarrow.feather.read_table(path, memory_map=False), path, source)
+
+
+def _check_parquet(path: Path) -> None:
+    """Compare what a file says that it holds with memory: values, and their uncompressed bytes.
+
+    A column of one value a billion times is a few bytes in the file.
+    """
+    metadata = pyarrow.parquet.read_metadata(path)
+    values = size = 0
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        size += group.total_byte_size
+        values += sum(group.column(j).num_values for j in range(group.num_columns))
+    holds = f"{metadata.num_rows} rows of {metadata.num_columns} columns"
+    check_fits(path, holds, max(size, values * BYTES_OF_A_NUMBER))
 
 
 def arrow_table(
@@ -137,8 +164,12 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _first_lines(path: Path, sample: bytes) -> list[str]:
+    if sample[:2] == b"\x1f\x8b":
+        raise DataError(f"{path} is compressed with gzip: name it {path.name}.gz")
     if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path} is UTF-16: save it as UTF-8")
+    if b"\0" in sample[:100]:
+        raise DataError(f"{path} is UTF-16 without a mark, or no text: save it as UTF-8")
     try:
         # the sample may end within a character
         text = sample.decode("utf-8-sig", "strict" if len(sample) < SAMPLED_BYTES else "ignore")

@@ -19,6 +19,10 @@ CAUSES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("has a decimal comma", re.compile(r"[+-]?\d*,\d+")),
     ("has a currency sign", re.compile(r"[+-]?[$€£¥]\s*[\d.,]+|[+-]?[\d.,]+\s*[$€£¥]")),
+    ("has a minus sign of print (−), not the one of keyboards (-)", re.compile(r"[−–][\d.,]+.*")),
+    ("has an exponent written D", re.compile(r"[+-]?[\d.]+[dD][+-]?\d+")),
+    ("stands in parentheses, as accounts write negative numbers", re.compile(r"\([\d.,]+\)")),
+    ("stands in single quotes", re.compile(r"'[+-]?[\d.,eE+-]+'")),
     ("ends in a unit", re.compile(r"[+-]?[\d.,]+\s*[A-Za-zµ°/]{1,6}")),
 )
 """What makes a text of a number, and what such texts look like."""

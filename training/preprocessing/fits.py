@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from models import zoo
 from training.config import NO_PREPROCESSING, FlowRecipe, FlowSpec
-from training.data.context import Float32
-from training.data.dataset import Dataset
-from training.data.marginals import normal_marginals, steepest, tail_share
+from training.data import Dataset, Float32
 from training.errors import DataError
+from training.preprocessing.marginals import normal_marginals, steepest, tail_share
 
 Steps = list[dict[str, Any]]
 """Fixed first layers as `zoo.build` takes them: {"kind": a key of `zoo.PREPROCESSING`, …}."""

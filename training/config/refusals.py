@@ -48,9 +48,9 @@ def _message(
         kind = None
     where = shown_key(".".join(str(part) for part in (section, *key) if part != ""))
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known_keys(str(section), key, kind, content, sections)
+        known = _known_keys(error["type"], str(section), key, kind, content, sections)
         meant = nearest(str((key or [section])[-1]), known)
-        meant = meant or f": there is {', '.join(known)}"
+        meant = meant or (f": there is {', '.join(known)}" if known else "")
         return f"{where} is no key of a recipe{meant}"
     if error["type"] == "missing":
         return f"{where} is missing"
@@ -61,6 +61,7 @@ def _message(
 
 
 def _known_keys(
+    error_type: str,
     section: str,
     key: Sequence[Any],
     kind: Any,
@@ -70,17 +71,17 @@ def _known_keys(
     """The keys that there are where an unknown one stands."""
     if not key:
         return list(sections.model_fields)
-    if section == "flow":
+    if error_type == "unexpected_keyword_argument":  # of the class of a family's options
         family = family_class(content["flow"]["family"])
         return [*(option.name for option in fields(family)), *FlowRecipe.model_fields]
     if section == "data":
         return list(SOURCE_KINDS[kind].model_fields) if kind in SOURCE_KINDS else []
     model: Any = sections
     for part in (section, *key[:-1]):
-        if isinstance(part, int):
-            continue
-        model = _model_of(model.model_fields[part].annotation)
-    return list(model.model_fields)
+        # a number in a list, and the name of a class that pydantic tried, are no keys
+        if model is not None and part in model.model_fields:
+            model = _model_of(model.model_fields[part].annotation)
+    return [] if model is None else list(model.model_fields)
 
 
 def _model_of(annotation: Any) -> Any:

@@ -1,0 +1,66 @@
+"""Whether a run is to become the next version of a bundle: versions of one name are one model."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from service import bundle
+from service.bundle import NAME, BundleError, Manifest
+from training.errors import ExportError
+from training.runs import Run
+
+NEXT_VERSION = "--next-version"
+
+
+class Newest(NamedTuple):
+    """The newest version of a bundle: its folder and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def run_sha256(run: Run) -> str:
+    """The checksum of a run.json, which is written once, when the run begins."""
+    return bundle.sha256(run.folder / "run.json")
+
+
+def exported_already(run: Run, store: Path, name: str) -> Path | None:
+    """The newest version of a bundle, if it holds the weights of this run already.
+
+    Args:
+        run: that is to be exported.
+        store: folder of bundles.
+        name: of the bundle.
+
+    Raises:
+        ExportError: the name is not allowed, or its newest version is of another run: those who ask
+            for the model by its name would get another one, of other data perhaps.
+    """
+    if not NAME.fullmatch(name):
+        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
+    newest = _newest(store, name)
+    if newest is None:
+        return None
+    made_with, weights = newest.manifest.made_with, newest.manifest.weights_sha256
+    same_weights = weights == bundle.sha256(run.weights)
+    same_run = made_with.get("run_sha256") == run_sha256(run)
+    if same_weights and (same_run or "run_sha256" not in made_with):
+        return newest.folder
+    if same_run:
+        return None
+    other = made_with.get("run", "another run")
+    raise ExportError(
+        f"{newest.folder} is of {other}, on {newest.manifest.data.name}, and this run is "
+        f"{run.folder}: {NEXT_VERSION} makes it the next version of {name!r}, --name NAME a model "
+        "of its own"
+    )
+
+
+def _newest(store: Path, name: str) -> Newest | None:
+    """The newest version that can be read; None where there is none."""
+    for version in reversed(bundle.versions(store / name)):
+        folder = store / name / str(version)
+        try:
+            return Newest(folder, bundle.read(folder))
+        except BundleError:  # the service refuses it too, and serves the one before
+            continue
+    return None

@@ -1,0 +1,17 @@
+"""Fixed first layers of flows, fitted to the training rows.
+
+A folder of its own beside `training.data`, since it needs torch: reading and checking a table
+does not, and takes a second without the import.
+"""
+
+from training.preprocessing.fits import FITS, flow_spec, per_coordinate, preprocessing
+from training.preprocessing.marginals import normal_marginals, steepest
+
+__all__ = [
+    "FITS",
+    "flow_spec",
+    "normal_marginals",
+    "per_coordinate",
+    "preprocessing",
+    "steepest",
+]
