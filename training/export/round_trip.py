@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import RoundTrip
-from training.data import Float32, per_coordinate
+from training.data import Float32
 from training.export.verify import BARS, Float64, Reference, run_in_batches
+from training.preprocessing import per_coordinate
 
 T = TypeVar("T", bound=np.generic)
 
