@@ -101,6 +101,9 @@ def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray
     if column.null_count:
         raise MalformedBodyError(f"column {cut(name)!r} has nulls: expected numbers")
     kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values: NDArray[Any] = column.to_numpy()
+        return values
     if pa.types.is_fixed_size_list(kind):
         inner = _values(pa, name, column.flatten(), reading)
         return inner.reshape(len(column), kind.list_size, *inner.shape[1:])
@@ -111,10 +114,7 @@ def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         # of any length each: in an array of one width a long text would make all of them long
         return np.array(column.to_pylist(), TEXT)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise MalformedBodyError(f"column {cut(name)!r} is of {cut(str(kind))}, not numbers")
-    values: NDArray[Any] = column.to_numpy()
-    return values
+    raise MalformedBodyError(f"column {cut(name)!r} is of {cut(str(kind))}, not numbers")
 
 
 def _looked_up(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
 from service.open_inference.literals import non_finite_literal
-from service.open_inference.tensors import Input, NamedTensor, Parameters
+from service.open_inference.tensors import Input, Name, NamedTensor, Parameters
 from service.operations import count_booleans
 from service.types import Arrays
 
@@ -35,7 +35,7 @@ class InferenceJson(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: str | None = None
+    id: Name | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
     outputs: Annotated[list[NamedTensor], Field(max_length=16)] | None = None

@@ -72,6 +72,8 @@ def _known(datatype: Any) -> str:
 
 
 Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scalars)]
+# Longer than any name here, shorter than a text whose repetition in an error costs anything.
+Name = Annotated[str, Field(max_length=1024)]
 Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -80,7 +82,7 @@ class NamedTensor(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    name: str
+    name: Name
     parameters: Parameters = {}
 
 

@@ -36,7 +36,9 @@ class FlowRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    model: Annotated[str | None, Field(description="may be left out where there is one")] = None
+    model: Annotated[
+        str | None, Field(max_length=1024, description="may be left out where there is one")
+    ] = None
     version: Annotated[int | None, Field(ge=1, description="the newest where left out")] = None
     context: Annotated[
         ContextArray | None,

@@ -35,7 +35,7 @@ def raised(error: Exception) -> Exception:
         return same
 
 
-@given(st.text())
+@given(st.text(max_size=20))
 def test_a_text_of_any_characters_is_one_line_that_says_only_what_it_holds(text: str) -> None:
     written = Written()
     written.logger.error("refused %s", text)

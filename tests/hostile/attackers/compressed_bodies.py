@@ -2,9 +2,10 @@
 
 import gzip
 import zlib
+from typing import Any
 
-from tests.hostile.attacker import REFUSED, body_attacker
-from tests.hostile.attackers.json_bodies import empty_lists, many_rows
+from tests.hostile.attacker import REFUSED, Make, body_attacker
+from tests.hostile.attackers.json_bodies import MANY_BYTES, MANY_VALUES, empty_lists, many_rows
 
 ANSWERED = REFUSED | {200}
 
@@ -51,15 +52,29 @@ def bomb_in_bomb(scale: float) -> bytes:
     return gzip.compress(zeros(scale), 9)
 
 
-for name, encoding, line, guards, *make in (
+def packed(make: Make) -> Make:
+    """A body at JSON's limits, compressed as little as is allowed."""
+    return lambda scale: gzip.compress(make(scale), 1)
+
+
+BODIES: tuple[tuple[Any, ...], ...] = (
     ("gzip-zeros", "gzip", "B5", "10 GB in 10 MB are refused at the limit", zeros),
     ("gzip-empty-lists", "gzip", "B5", "22 million lists in 64 KB are refused", lists),
     ("deflate-rows", "deflate", "B5", "64 MiB of rows in 150 KB are refused", rows),
     ("gzip-members", "gzip", "B19", "the limit holds over all members", members, member_bombs),
     ("gzip-padding", "gzip", "B19", "60 MB of padding hold nobody up", trailing_zeros, long_name),
+    (
+        "gzip-of-limit",
+        "gzip",
+        "vii",
+        "JSON of the most values and bytes, compressed",
+        *map(packed, MANY_VALUES + MANY_BYTES),
+    ),
     ("gzip-in-gzip", "gzip", "B5", "one layer is opened, and no more", bomb_in_bomb),
     ("unknown-encoding", "br", "vi", "what is not decompressed is refused by its name", zeros),
-):
+)
+
+for name, encoding, line, guards, *make in BODIES:
     body_attacker(
         name, line, guards, *make, expected=ANSWERED, quick=0.01, Content_Encoding=encoding
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.hostile.attacker import REFUSED, Target, attacker
+from tests.hostile.attacker import REFUSED, Target, attacker, exchange
 from tests.hostile.wire import head, request
 
 ROW = b'{"model":"tiny","x":[[0.5,-2.0]]}'
@@ -97,12 +97,9 @@ async def sends_after_refusal(target: Target) -> None:
 
 @attacker("vii", "chunks of one byte cost what their bytes do", connections=4, expected=REFUSED)
 async def one_byte_chunks(target: Target) -> None:
+    pieces = [b"1\r\n \r\n" * 2**16] * target.count(100)
     async with target.connection() as connection:
-        await connection.send(head("/log_prob", None))
-        for _ in range(target.count(100)):
-            await connection.send(b"1\r\n \r\n" * 2**16)
-        await connection.send(b"0\r\n\r\n")
-        await target.reply(connection)
+        await exchange(target, connection, head("/log_prob", None), *pieces, b"0\r\n\r\n")
 
 
 @attacker("vii", "a small body in many packets", connections=32, expected=ANSWERED)

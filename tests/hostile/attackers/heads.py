@@ -2,7 +2,7 @@
 
 import os
 
-from tests.hostile.attacker import REFUSED, Target, attacker
+from tests.hostile.attacker import REFUSED, Target, attacker, exchange
 from tests.hostile.wire import Connection, head, request
 
 MEGABYTES = 100
@@ -12,14 +12,9 @@ CLOSED = REFUSED | {200, 405, 501, 505}
 
 async def endless(target: Target, start: bytes, piece: bytes) -> None:
     """Send a start, then one piece again and again: 100 MB, or what the server takes of it."""
+    pieces = [piece] * target.count(MEGABYTES * 2**20 // len(piece))
     async with target.connection() as connection:
-        await connection.send(start)
-        for _ in range(target.count(MEGABYTES * 2**20 // len(piece))):
-            if not target.goes_on:
-                return
-            await connection.send(piece)
-        await connection.send(b"\r\n\r\n")
-        await target.reply(connection)
+        await exchange(target, connection, start, *pieces, b"\r\n\r\n")
 
 
 @attacker("B4", "a URL without an end is refused at 64 KiB", connections=4, quick=0.01)

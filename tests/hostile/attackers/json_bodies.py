@@ -1,6 +1,6 @@
 """JSON whose values cost more than their bytes, up to the largest body."""
 
-from tests.hostile.attacker import REFUSED, body_attacker
+from tests.hostile.attacker import REFUSED, Make, body_attacker
 
 LIMIT = 64 * 2**20
 ANSWERED = REFUSED | {200}
@@ -92,6 +92,40 @@ def context_of_names(scale: float) -> bytes:
     return b'{"model":"maf-context","x":' + x + b',"context":' + context + b"}"
 
 
+# The limits of JSON, by default: an attacker who knows them stays just below.
+JSON_BYTES = 16 * 2**20
+JSON_VALUES = 524_288
+
+
+def counted(start: bytes, piece: bytes, end: bytes) -> Make:
+    """As many pieces as JSON may have values, counted as the server does: commas and brackets."""
+    each = piece.count(b",") + piece.count(b"[")
+    return lambda scale: start + piece * int((JSON_VALUES - 40) * scale / each) + end
+
+
+def sized(start: bytes, piece: bytes, end: bytes) -> Make:
+    """As many pieces as JSON may have bytes."""
+    return lambda scale: filled(start, piece, end, scale, JSON_BYTES)
+
+
+X = b'{"model":"tiny","x":'
+MANY_VALUES = (
+    counted(X + b"[[]", b",[]", b"]}"),
+    counted(X + b"[[0", b",1", b"]]}"),
+    counted(X + b"[[0", b",1.2345678901234567e-100", b"]]}"),
+    counted(X + b'[""', b',"a"', b"]}"),
+    counted(X + b"[[0,0]", b",[1,2]", b',[1,"a"]]}'),
+    counted(X + b"[", b"[", b""),
+)
+MANY_BYTES = (
+    sized(X + b"[[1", b"0", b",2]]}"),
+    sized(X + b"[[0.", b"1234567890", b",2]]}"),
+    sized(b'{"model":"', b"\\u00e9", b'","x":[[1,2]]}'),
+    sized(X + b"[[0.5,-2.0]]", b" ", b"}"),
+    sized(b'{"model":"tiny","x":[["', b"a", b'"]]}'),
+)
+
+
 for name, line, guards, *make in (
     (
         "json-empty-lists",
@@ -145,6 +179,8 @@ for name, line, guards, *make in (
         one_key_again,
     ),
     ("json-objects", "B5", "millions of objects are refused", objects_as_rows),
+    ("json-values-of-limit", "vii", "as many values as JSON may have, without pause", *MANY_VALUES),
+    ("json-bytes-of-limit", "vii", "as many bytes as JSON may have, without pause", *MANY_BYTES),
     ("json-context-of-names", "vii", "60,000 classes that do not exist", context_of_names),
 ):
     body_attacker(name, line, guards, *make, expected=ANSWERED)

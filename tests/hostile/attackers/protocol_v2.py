@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tests.hostile.attacker import REFUSED, Target, attacker, body_attacker
-from tests.hostile.attackers.json_bodies import filled, numbered
+from tests.hostile.attackers.json_bodies import counted, filled, numbered
 from tests.hostile.wire import request
 
 INFER = "/v2/models/tiny/infer"
@@ -71,6 +71,13 @@ def long_integers(scale: float) -> bytes:
     return filled(start, b"0", b"]}]}", scale)
 
 
+FLAT = b'{"inputs":[{"name":"x","shape":[240000,2],"datatype":"%s","data":[%s'
+AT_LIMIT = (
+    counted(FLAT % (b"FP32", b"0"), b",1", b"]}]}"),
+    counted(FLAT % (b"BYTES", b'"a"'), b',"b"', b"]}]}"),
+    counted(FLAT % (b"FP32", b"[]"), b",[]", b"]}]}"),
+)
+
 for name, line, guards, *make in (
     (
         "v2-values",
@@ -80,6 +87,7 @@ for name, line, guards, *make in (
         nested_data,
         bytes_data,
     ),
+    ("v2-values-of-limit", "vii", "as many values as JSON may have, without pause", *AT_LIMIT),
     (
         "v2-many",
         "B5",

@@ -10,15 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ForbiddenError
+from service.errors import ForbiddenError, ServiceError
 from service.http.app import create_app
-from service.http.origins import host_name, is_loopback
+from service.http.origins import Origins, host_name, is_loopback
 from service.server import Server
 from service.settings import Settings
 from tests.helpers.http import metric_of
 
 OWN, OTHER = "http://here:8000", "https://evil.example"
 PREFLIGHT = {"Access-Control-Request-Method": "POST"}
+
+
+def verdict(
+    method: str, path: str, headers: dict[str, str], **settings: Any
+) -> tuple[int | None, str | None]:
+    """The status with which a request is refused, if it is, and the origin that may read it."""
+    fields = [
+        (k.lower().encode(), v.encode()) for k, v in ({"Host": "here:8000"} | headers).items()
+    ]
+    scope = {"method": method, "path": path, "headers": fields}
+    try:
+        origin = Origins(Settings(store=Path("nowhere"), **settings)).other_origin(scope)
+    except ServiceError as error:
+        return error.status, None
+    return None, None if origin is None else origin.decode()
 
 
 def ask(
@@ -38,34 +53,40 @@ def ask(
 @pytest.mark.parametrize(
     ("origin", "allowed", "status"),
     [
-        (None, "", 503),  # the models are not loaded: it has passed
-        (OWN, "", 503),
-        ("http://HERE:8000", "", 503),
+        (None, "", None),
+        (OWN, "", None),
+        ("http://HERE:8000", "", None),
         (OTHER, "", 403),
         ("null", "", 403),
         ("http://here", "", 403),
         ("http://here:8000.evil.example", "", 403),
         ("", "", 403),
         (OTHER, "https://app.example", 403),
-        (OTHER, f"https://app.example,{OTHER}", 503),
-        ("https://app.example", f"https://app.example, {OTHER}", 503),
-        (OTHER, "*", 503),
+        (OTHER, f"https://app.example,{OTHER}", None),
+        ("https://app.example", f"https://app.example, {OTHER}", None),
+        (OTHER, "*", None),
     ],
 )
 @pytest.mark.parametrize("path", ["/log_prob", "/v2/models/moons/infer"])
 def test_only_pages_that_may_ask_make_a_browser_work(
-    path: str, origin: str | None, allowed: str, status: int
+    path: str, origin: str | None, allowed: str, status: int | None
 ) -> None:
     headers = {} if origin is None else {"Origin": origin}
-    answer, metrics = ask("POST", path, headers, allowed_origins=allowed)
+    refused, readable = verdict("POST", path, headers, allowed_origins=allowed)
+    assert refused == status
+    is_other = origin is not None and origin.lower() != OWN
+    assert readable == (origin if status is None and is_other else None)
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("", 403), (OTHER, 503)])
+def test_a_page_is_answered_and_counted_as_it_may_ask(allowed: str, status: int) -> None:
+    # the models are not loaded: 503 is an answer
+    answer, metrics = ask("POST", "/log_prob", {"Origin": OTHER}, allowed_origins=allowed)
     assert answer.status_code == status
-    endpoint = path[1:] if path.count("/") == 1 else "infer"
-    refused = metric_of(
-        metrics, "bijecta_request_failures_total", endpoint=endpoint, reason="foreign-origin"
-    )
-    assert refused == (status == 403)
-    may_read = status == 503 and origin is not None and origin.lower() != OWN
-    assert answer.headers.get("access-control-allow-origin") == (origin if may_read else None)
+    labels = {"endpoint": "log_prob", "reason": "foreign-origin"}
+    assert metric_of(metrics, "bijecta_request_failures_total", **labels) == (status == 403)
+    may_read = status == 503
+    assert answer.headers.get("access-control-allow-origin") == (OTHER if may_read else None)
     assert ("origin" in answer.headers.get("vary", "").lower()) == may_read
 
 
@@ -89,62 +110,58 @@ def test_a_browser_is_told_what_a_page_may_send(allowed: str, status: int) -> No
 
 
 def test_no_page_controls_models_unless_it_is_named() -> None:
-    for allowed, status in (("*", 403), (OTHER, 503)):
-        answer, _ = ask(
-            "POST",
-            "/v2/repository/models/moons/unload",
-            {"Origin": OTHER, "Host": "localhost:8000"},
-            allowed_origins=allowed,
-            model_control=True,
-        )
-        assert answer.status_code == status
+    path, headers = "/v2/repository/models/moons/unload", {"Origin": OTHER, "Host": "localhost"}
+    for allowed, refused in (("*", (403, None)), (OTHER, (None, OTHER))):
+        settings = {"allowed_origins": allowed, "model_control": True}
+        assert verdict("POST", path, headers, **settings) == refused
 
 
 @pytest.mark.parametrize(
     ("host", "allowed", "control", "status"),
     [
-        ("evil.example", "", False, 503),
+        ("evil.example", "", False, None),
         ("evil.example", "", True, 421),
         ("localhost.evil.example:8000", "", True, 421),
         ("127.0.0.1.evil.example", "", True, 421),
         ("10.0.0.1", "", True, 421),
         ("", "", True, 421),
-        ("localhost:8000", "", True, 503),
-        ("LOCALHOST.", "", True, 503),
-        ("127.0.0.1:8000", "", True, 503),
-        ("[::1]:8000", "", True, 503),
-        ("evil.example", "*", True, 503),
+        ("localhost:8000", "", True, None),
+        ("LOCALHOST.", "", True, None),
+        ("127.0.0.1:8000", "", True, None),
+        ("[::1]:8000", "", True, None),
+        ("evil.example", "*", True, None),
         ("evil.example", "flows.example,*.flows.example", False, 421),
         ("xflows.example", "flows.example,*.flows.example", False, 421),
-        ("flows.example:443", "flows.example,*.flows.example", False, 503),
-        ("A.flows.example", "flows.example,*.flows.example", False, 503),
+        ("flows.example:443", "flows.example,*.flows.example", False, None),
+        ("A.flows.example", "flows.example,*.flows.example", False, None),
         ("localhost", "flows.example", True, 421),
-        ("[2001:db8::1]:80", "[2001:db8::1]", False, 503),
+        ("[2001:db8::1]:80", "[2001:db8::1]", False, None),
     ],
 )
 def test_only_the_hosts_of_this_server_are_answered(
-    host: str, allowed: str, control: bool, status: int
+    host: str, allowed: str, control: bool, status: int | None
 ) -> None:
-    headers = {"Host": host}
-    answer, metrics = ask(
-        "POST", "/log_prob", headers, allowed_hosts=allowed, model_control=control
-    )
-    assert answer.status_code == status
-    refused = metric_of(
-        metrics, "bijecta_request_failures_total", endpoint="log_prob", reason="unknown-host"
-    )
-    assert refused == (status == 421)
+    settings = {"allowed_hosts": allowed, "model_control": control}
+    for method in ("POST", "GET"):
+        assert verdict(method, "/models", {"Host": host}, **settings) == (status, None)
     # whoever looks after it asks by address
-    answer, _ = ask("GET", "/health/live", headers, allowed_hosts=allowed, model_control=control)
-    assert answer.status_code == 200
+    assert verdict("GET", "/health/live", {"Host": host}, **settings) == (None, None)
+
+
+def test_a_request_for_another_host_is_answered_and_counted() -> None:
+    answer, metrics = ask("POST", "/log_prob", {"Host": "evil.example"}, model_control=True)
+    assert answer.status_code == 421
+    assert answer.headers["content-type"] == "application/problem+json"
+    labels = {"endpoint": "log_prob", "reason": "unknown-host"}
+    assert metric_of(metrics, "bijecta_request_failures_total", **labels) == 1
 
 
 def test_a_name_that_leads_here_is_of_no_use_to_a_page() -> None:
     """DNS rebinding: the page and the server have one origin, by a name of the page's."""
     headers = {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}
     path = "/v2/repository/models/moons/unload"
-    assert ask("POST", path, headers, model_control=True)[0].status_code == 421
-    assert ask("POST", path, headers, control_port=9001)[0].status_code == 421
+    assert verdict("POST", path, headers, model_control=True)[0] == 421
+    assert verdict("POST", path, headers, control_port=9001)[0] == 421
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,9 @@ def test_no_thread_is_asked_for_few_numbers(watch: Watch, name: str) -> None:
 
 def test_no_turn_of_a_path_or_of_noise_is_longer_than_a_block(watch: Watch) -> None:
     for name in ("interpolate", "noisy", "sample"):
-        asyncio.run(watch.ask(name, 8 * BLOCK_NUMBERS // 64))
+        asyncio.run(watch.ask(name, 4 * BLOCK_NUMBERS // 64))
     made = [numbers for _, numbers in watch.diary.entries]
-    assert max(made) == 8 * BLOCK_NUMBERS  # the check of the whole answer
+    assert max(made) == 4 * BLOCK_NUMBERS  # the check of the whole answer
     start, end = np.eye(2, 64, dtype=np.float32)
     interpolated = interpolation.LatentPath(start, end, 10**5, "linear")
     blocks: list[tuple[int, int]] = []
