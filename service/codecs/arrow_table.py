@@ -30,8 +30,8 @@ QUICK_BYTES = 2**17
 
 QUICK_TEXTS = 512
 
-# Arrow's file format, which Feather is too.
-FILE_MAGIC = b"ARROW1"
+# What Arrow's file format begins with, which Feather is too.
+FILE_MAGIC = b"ARROW1\0\0"
 
 
 def pyarrow() -> ModuleType:
@@ -49,7 +49,7 @@ def pyarrow() -> ModuleType:
 
 
 def read_table(body: bytes, reading: Reading, max_rows: int) -> Arrays:
-    """The columns of a stream by name, in their order: an array each, of numbers or of text.
+    """The columns of a stream or file by name, in their order: an array each, of numbers or text.
 
     Args:
         body: all of it.
@@ -65,10 +65,10 @@ def read_table(body: bytes, reading: Reading, max_rows: int) -> Arrays:
     """
     pa = pyarrow()
     if body.startswith(FILE_MAGIC):
-        raise MalformedBodyError(
-            "the body is an Arrow or Feather file: expected a stream, which "
-            "pyarrow.ipc.new_stream writes"
-        )
+        # a file is a stream, with marks before and behind
+        if len(body) > QUICK_BYTES:
+            reading.share.charge(len(body))
+        body = body[len(FILE_MAGIC) :]
     size = measure_stream(body, reading, max_rows)
     converted = size.converted_bytes
     if converted > QUICK_BYTES:

@@ -8,7 +8,15 @@ import orjson
 import pydantic_core
 
 from service.bundle import Manifest
-from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.codecs.base import (
+    FORM_TYPE,
+    JSON_TYPE,
+    NO_REMARKS,
+    Codec,
+    R,
+    all_or_picked,
+    validated,
+)
 from service.codecs.json_writer import json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
@@ -49,7 +57,7 @@ class JsonCodec(Codec):
         return validated(schema, read_object(body), strict=True)
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
-        """An object with model, version, the arrays and, where one was used, the seed."""
+        """An object with model, version, the arrays, what is said of rows, and the seed if any."""
         return write_object(_content(manifest, answer, output))
 
     def pieces(
@@ -58,7 +66,9 @@ class JsonCodec(Codec):
         """The same bytes; how many, only their end tells."""
         return None, json_pieces(_content(manifest, answer, output))
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+    def headers(
+        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> dict[str, str] | None:
         """None: the body says it all."""
         return None
 
@@ -143,6 +153,7 @@ def write_object(content: Mapping[str, Any]) -> bytes:
 def _content(manifest: Manifest, answer: Answer, output: str | None) -> dict[str, Any]:
     content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
     content |= all_or_picked(answer.arrays, output)
+    content |= answer.remarks
     if answer.seed is not None:
         content["seed"] = answer.seed
     return content

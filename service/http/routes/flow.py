@@ -115,7 +115,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
-        headers = codec.headers(model.manifest, answer.seed)
+        headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         if sum([array.size for array in answer.arrays.values()]) <= MIN_NUMBERS:
             content = codec.dump(model.manifest, answer, output)
             return Response(content, media_type=codec.media_type, headers=headers)
