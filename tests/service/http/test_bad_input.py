@@ -1,5 +1,6 @@
 """What callers and stores can get wrong: each gets its status and says what was expected."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -232,9 +233,11 @@ def test_graphs_of_another_shape_and_a_refused_default_answer_503(
     store: Path, tmp_path: Path, serve: Serve
 ) -> None:
     shutil.copytree(store, tmp_path, dirs_exist_ok=True)
-    edit_manifest({"event_shape": [3], "latent_shape": [3], "self_test": None})(
-        tmp_path / "moons-maf" / "1"
-    )
+    folder = tmp_path / "moons-maf" / "1"
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    files.pop("additions.json", None)  # of as many columns as the graphs have
+    shapes = {"event_shape": [3], "latent_shape": [3], "self_test": None}
+    edit_manifest({**shapes, "files": files})(folder)
     (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
     client = serve("--store", tmp_path, "--default-model", "moons-maf").client
     assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
