@@ -125,7 +125,10 @@ async def in_turn(turns: asyncio.Semaphore, work: Callable[..., T], *arguments: 
             call.exception()  # or asyncio logs one that nobody awaits any more
 
     call.add_done_callback(ended)
-    return await asyncio.shield(call)  # a thread goes on where its request is cancelled
+    try:
+        return await asyncio.shield(call)  # a thread goes on where its request is cancelled
+    finally:
+        del call  # which holds an error, whose traceback holds this frame
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The report on a trained flow: its scores of held-out rows."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from service.bundle import HeldOut
-from training.data import Dataset
+from training.data import Dataset, Float32
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.runs import Run
-from training.scoring import log_prob
+from training.scoring import ROWS_AT_ONCE, log_prob
 
 MAX_GAUSSIAN_DIMENSIONS = 1024
 
@@ -64,23 +65,36 @@ def gaussian_score(dataset: Dataset, seed: int) -> float | None:
     dimensions = math.prod(dataset.event_shape)
     if dimensions > MAX_GAUSSIAN_DIMENSIONS:
         return None
-    train, test = (
-        dataset.noisy(part.rows, 1, seed)[0].reshape(len(part), -1).astype(np.float64)
-        for part in (dataset.train, dataset.test)
+    n = len(dataset.train)
+    mean = sum(block.sum(0) for block in _blocks(dataset, dataset.train.rows, seed)) / n
+    # about the mean, in units of the deviation, so that no unit is too small or too large
+    scale = np.sqrt(
+        sum(((b - mean) ** 2).sum(0) for b in _blocks(dataset, dataset.train.rows, seed)) / n
     )
-    scale = train.std(0)
     if not (scale > 0).all():
         return None
-    mean = train.mean(0)
-    train, test = (train - mean) / scale, (test - mean) / scale
+    covariance = np.zeros((dimensions, dimensions))
+    for block in _blocks(dataset, dataset.train.rows, seed):
+        standard = (block - mean) / scale
+        covariance += standard.T @ standard
     try:
-        factor = np.linalg.cholesky(np.atleast_2d(np.cov(train.T)))
+        factor = np.linalg.cholesky(covariance / (n - 1))
     except np.linalg.LinAlgError:
         return None
-    white = np.linalg.solve(factor, test.T)
+    squares = 0.0
+    for block in _blocks(dataset, dataset.test.rows, seed):
+        white = np.linalg.solve(factor, ((block - mean) / scale).T)
+        squares += float((white * white).sum())
     log_det = float(np.log(np.diag(factor)).sum() + np.log(scale).sum())
     constant = dimensions / 2 * math.log(2 * math.pi)
-    return float(-0.5 * (white * white).sum(0).mean() - log_det - constant)
+    return float(-0.5 * squares / len(dataset.test) - log_det - constant)
+
+
+def _blocks(dataset: Dataset, rows: Float32, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Noisy rows in float64, a few at a time: each N × D; the same whenever they are asked for."""
+    for i, first in enumerate(range(0, len(rows), ROWS_AT_ONCE)):
+        noisy = dataset.noisy(rows[first : first + ROWS_AT_ONCE], 1, seed + i)[0]
+        yield noisy.reshape(len(noisy), -1).astype(np.float64)
 
 
 def _nats_per_bit(dataset: Dataset) -> float:

@@ -24,7 +24,7 @@ from service.bundle.regular_file import file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
-ADDED_KEYS = ("columns",)
+ADDED_KEYS = ("columns", "round_trip")
 """The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
 MAX_MANIFEST_BYTES = 16 * 2**20

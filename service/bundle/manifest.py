@@ -22,6 +22,7 @@ from service.bundle.manifest_part import (
     HeldOut,
     InverseReport,
     ManifestPart,
+    RoundTrip,
     SelfTest,
     Sound,
     Support,
@@ -87,6 +88,9 @@ class Manifest(ManifestPart):
     distilled: Distilled | None = Field(None, description="of a student of another model")
     calibration: Calibration
     tolerances: Tolerances
+    round_trip: RoundTrip | None = Field(
+        None, description="null in bundles from before it was measured"
+    )
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"
     )
@@ -119,6 +123,9 @@ class Manifest(ManifestPart):
             rows = [self.self_test.x, self.self_test.context or []]
             if list(map(len, rows)) != [n, len(self.context or ())]:
                 raise ValueError("self_test holds no row of this model")
+        scale = None if self.round_trip is None else self.round_trip.scale
+        if isinstance(scale, list) and len(scale) != n:
+            raise ValueError(f"round_trip has {len(scale)} values for {n} coordinates")
         lengths = {"support": n}
         if self.dequantization is not None:
             columns = self.dequantization.columns

@@ -126,6 +126,27 @@ class Sound(ManifestPart):
     full_scale: Annotated[float, Field(gt=0)]
 
 
+class RoundTrip(ManifestPart):
+    """Which rows come back from their latents, as rows ever farther from the data have shown.
+
+    Args:
+        tolerance: of a coordinate, as a part of its range or, if that is larger, of its size.
+        z: largest absolute coordinate of latents that come back, as far as was seen.
+        log_prob: lowest log_prob of rows that come back, in nats; null where z alone tells.
+        scale: range of each coordinate of x.
+        rows, inexact, unflagged: how many rows were tried, were off by more than the tolerance, and
+            were so within both bounds.
+    """
+
+    tolerance: Annotated[float, Field(gt=0)]
+    z: Annotated[float, Field(gt=0)]
+    log_prob: float | None
+    scale: PerCoordinate
+    rows: int
+    inexact: int
+    unflagged: int
+
+
 class Calibration(ManifestPart):
     """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
 

@@ -5,18 +5,22 @@ too, Arrow's canonical extension `arrow.fixed_shape_tensor`. `arrow_table` reads
 """
 
 import io
+import math
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs import arrow_table
 from service.codecs.arrow_table import NO_PYARROW, pyarrow, read_table
 from service.codecs.base import (
+    ARROW_FILE_TYPE,
     ARROW_TYPE,
+    NO_REMARKS,
     AnswerStream,
     Codec,
     R,
@@ -32,7 +36,7 @@ class ArrowCodec(Codec):
     """Arrow: rows and context as columns, the other fields in the query string."""
 
     media_type = ARROW_TYPE
-    body_types = (ARROW_TYPE,)
+    body_types = (ARROW_TYPE, ARROW_FILE_TYPE)
 
     def refusal(
         self, schema: type[FlowRequest], manifest: Manifest, output: str | None
@@ -50,14 +54,16 @@ class ArrowCodec(Codec):
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
         """A table of all arrays, or of the one picked."""
-        table = TableStream(manifest, output)
+        table = TableStream(manifest, output, answer.remarks)
         arrays = answer.arrays
         table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
         return table.piece(arrays) + table.end()
 
-    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+    def stream(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> AnswerStream | None:
         """A writer of a table of all arrays, or of the one picked."""
-        return TableStream(manifest, output)
+        return TableStream(manifest, output, remarks)
 
 
 class TableStream(AnswerStream):
@@ -66,14 +72,18 @@ class TableStream(AnswerStream):
     Args:
         manifest: of the model that answers; the schema names it.
         output: the one column picked; None for all.
+        remarks: what there is to say of single rows, which the schema holds as JSON by name.
 
     Raises:
         UnsupportedMediaTypeError: pyarrow is not installed.
     """
 
-    def __init__(self, manifest: Manifest, output: str | None) -> None:
+    def __init__(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> None:
         self._pa = pyarrow()
         self._metadata = {"model": manifest.name, "version": str(manifest.version)}
+        self._metadata |= {name: orjson.dumps(said).decode() for name, said in remarks.items()}
         self._output = output
         self._buffer = io.BytesIO()
 
@@ -120,7 +130,7 @@ def _type(pa: ModuleType, values: NDArray[Any]) -> Any:
 def _column(pa: ModuleType, kind: Any, values: NDArray[Any]) -> Any:
     """An array as a column of that type."""
     if isinstance(kind, pa.FixedShapeTensorType):
-        flat = _column(pa, kind.storage_type, values.reshape(len(values), -1))
+        flat = _column(pa, kind.storage_type, values.reshape(len(values), math.prod(kind.shape)))
         return pa.ExtensionArray.from_storage(kind, flat)
     if pa.types.is_fixed_size_list(kind):
         inner = values.reshape(-1, *values.shape[2:])

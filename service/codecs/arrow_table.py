@@ -30,8 +30,8 @@ QUICK_BYTES = 2**17
 
 QUICK_TEXTS = 512
 
-# Arrow's file format, which Feather is too.
-FILE_MAGIC = b"ARROW1"
+# What Arrow's file format begins with, which Feather is too.
+FILE_MAGIC = b"ARROW1\0\0"
 
 
 def pyarrow() -> ModuleType:
@@ -49,7 +49,7 @@ def pyarrow() -> ModuleType:
 
 
 def read_table(body: bytes, reading: Reading, max_rows: int) -> Arrays:
-    """The columns of a stream by name, in their order: an array each, of numbers or of text.
+    """The columns of a stream or file by name, in their order: an array each, of numbers or text.
 
     Args:
         body: all of it.
@@ -65,10 +65,10 @@ def read_table(body: bytes, reading: Reading, max_rows: int) -> Arrays:
     """
     pa = pyarrow()
     if body.startswith(FILE_MAGIC):
-        raise MalformedBodyError(
-            "the body is an Arrow or Feather file: expected a stream, which "
-            "pyarrow.ipc.new_stream writes"
-        )
+        # a file is a stream, with marks before and behind
+        if len(body) > QUICK_BYTES:
+            reading.share.charge(len(body))
+        body = body[len(FILE_MAGIC) :]
     size = measure_stream(body, reading, max_rows)
     converted = size.converted_bytes
     if converted > QUICK_BYTES:
@@ -101,6 +101,9 @@ def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray
     if column.null_count:
         raise MalformedBodyError(f"column {cut(name)!r} has nulls: expected numbers")
     kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values: NDArray[Any] = column.to_numpy()
+        return values
     if pa.types.is_fixed_size_list(kind):
         inner = _values(pa, name, column.flatten(), reading)
         return inner.reshape(len(column), kind.list_size, *inner.shape[1:])
@@ -111,10 +114,7 @@ def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         # of any length each: in an array of one width a long text would make all of them long
         return np.array(column.to_pylist(), TEXT)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise MalformedBodyError(f"column {cut(name)!r} is of {cut(str(kind))}, not numbers")
-    values: NDArray[Any] = column.to_numpy()
-    return values
+    raise MalformedBodyError(f"column {cut(name)!r} is of {cut(str(kind))}, not numbers")
 
 
 def _looked_up(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -29,10 +30,15 @@ JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
+ARROW_FILE_TYPE = "application/vnd.apache.arrow.file"
 WAV_TYPE = "audio/wav"
 BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.
 FORM_TYPE = "application/x-www-form-urlencoded"
+
+NO_REMARKS: Mapping[str, Any] = MappingProxyType({})
+# A header must be short; the rest of the rows are those with NaN, or are told in JSON and Arrow.
+MAX_ROWS_IN_HEADER = 500
 
 TEXT = np.dtypes.StringDType()
 """Of texts of any length each."""
@@ -180,7 +186,7 @@ class Codec(ABC):
             Bytes of the whole body, None where only its end tells; and its pieces, of which each
             is made when it is asked for. The first raises what `dump` does.
         """
-        stream = self.stream(manifest, output)
+        stream = self.stream(manifest, output, answer.remarks)
         is_text = any(array.dtype.kind in "UT" for array in answer.arrays.values())
         if stream is None or is_text:
             return None, (self.dump(manifest, answer, output) for _ in range(1))
@@ -190,19 +196,42 @@ class Codec(ABC):
         each = (stream.piece(part) for part in row_slices(answer.arrays))
         return length, chain(each, (stream.end() for _ in range(1)))
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
-        """What the body of an answer has no room for, as headers; None where it says it all."""
-        named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
-        return named if seed is None else named | {"X-Bijecta-Seed": str(seed)}
+    def headers(
+        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> dict[str, str] | None:
+        """What the body of an answer has no room for, as headers; None where it says it all.
 
-    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+        Args:
+            manifest: of the model that answers.
+            seed: of the answer.
+            remarks: of the answer: `errors` become `X-Bijecta-Errors`, the numbers of the rows.
+        """
+        named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
+        if seed is not None:
+            named["X-Bijecta-Seed"] = str(seed)
+        for name, said in remarks.items():
+            named[f"X-Bijecta-{name.replace('_', '-').title()}"] = row_numbers(said)
+        return named
+
+    def stream(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> AnswerStream | None:
         """A writer of an answer of any length; None where this type is written all at once.
 
         Args:
             manifest: of the model that answers.
             output: the one array picked; None for the default of this type.
+            remarks: of the answer, for formats with room for them.
         """
         return None
+
+
+def row_numbers(said: Any) -> str:
+    """A remark of an answer in a line: the first of its rows by number, or the number it is."""
+    if not isinstance(said, list):
+        return str(said)
+    rows = [str(one["row"] if isinstance(one, dict) else one) for one in said[:MAX_ROWS_IN_HEADER]]
+    return ",".join(rows) + (",..." if len(said) > len(rows) else "")
 
 
 def check_output(output: str | None, names: Iterable[str]) -> None:

@@ -8,7 +8,15 @@ import orjson
 import pydantic_core
 
 from service.bundle import Manifest
-from service.codecs.base import FORM_TYPE, JSON_TYPE, Codec, R, all_or_picked, validated
+from service.codecs.base import (
+    FORM_TYPE,
+    JSON_TYPE,
+    NO_REMARKS,
+    Codec,
+    R,
+    all_or_picked,
+    validated,
+)
 from service.codecs.json_writer import json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
@@ -17,6 +25,9 @@ from service.operations import Answer, count_booleans, described_value, number_a
 
 # What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
 UNCOUNTED_BYTES = 2**18
+
+# Bytes that fit a CPU's cache.
+COUNTED_AT_ONCE = 2**17
 
 # Of the values in JSON, a part that may have keys: each costs four times as much, and a request has
 # a few.
@@ -46,7 +57,7 @@ class JsonCodec(Codec):
         return validated(schema, read_object(body), strict=True)
 
     def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
-        """An object with model, version, the arrays and, where one was used, the seed."""
+        """An object with model, version, the arrays, what is said of rows, and the seed if any."""
         return write_object(_content(manifest, answer, output))
 
     def pieces(
@@ -55,7 +66,9 @@ class JsonCodec(Codec):
         """The same bytes; how many, only their end tells."""
         return None, json_pieces(_content(manifest, answer, output))
 
-    def headers(self, manifest: Manifest, seed: int | None) -> dict[str, str] | None:
+    def headers(
+        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> dict[str, str] | None:
         """None: the body says it all."""
         return None
 
@@ -81,13 +94,13 @@ def check_json_size(body: bytes, length: int, reading: Reading) -> None:
     if length <= min(limits.json_values, UNCOUNTED_BYTES):
         return  # it has no more values than bytes
     # each value follows a comma, or is the first of a list or an object
-    values = 1 + sum([body.count(mark, 0, length) for mark in (b",", b"[", b"{")])
+    commas, lists, objects, keys = _counts(body, length, b",[{:")
+    values = 1 + commas + lists + objects
     if values > limits.json_values:
         raise TooLargeError(
             f"a request may have {limits.json_values} values in JSON, this one has {values} commas "
             "and brackets: send numbers as npy, Arrow or binary tensors"
         )
-    keys = body.count(b":", 0, length)
     if keys > limits.json_values // MAX_KEYS_SHARE:
         raise TooLargeError(
             f"a request may have {limits.json_values // MAX_KEYS_SHARE} keys in JSON, this one has "
@@ -95,6 +108,19 @@ def check_json_size(body: bytes, length: int, reading: Reading) -> None:
         )
     # a character beyond ASCII makes each of its string take up to four bytes
     reading.share.charge(BYTES_PER_VALUE * values + length * (1 if body.isascii() else 4))
+
+
+def _counts(body: bytes, length: int, marks: bytes) -> list[int]:
+    """How often each of these bytes stands in so many of a body.
+
+    Less than half of the time of `bytes.count` where they are many, and other threads go on.
+    """
+    text, counts = np.frombuffer(body, np.uint8, length), [0] * len(marks)
+    for start in range(0, length, COUNTED_AT_ONCE):
+        piece = text[start : start + COUNTED_AT_ONCE]
+        for i, mark in enumerate(marks):
+            counts[i] += int(np.count_nonzero(piece == mark))
+    return counts
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -127,6 +153,7 @@ def write_object(content: Mapping[str, Any]) -> bytes:
 def _content(manifest: Manifest, answer: Answer, output: str | None) -> dict[str, Any]:
     content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
     content |= all_or_picked(answer.arrays, output)
+    content |= answer.remarks
     if answer.seed is not None:
         content["seed"] = answer.seed
     return content

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.bundle import Manifest
 from service.codecs.base import (
+    NO_REMARKS,
     NPY_TYPE,
     TEXT,
     AnswerStream,
@@ -82,7 +83,9 @@ class NpyCodec(Codec):
         """The question's own array, or the one picked."""
         return write_array(first_or_picked(answer.arrays, output))
 
-    def stream(self, manifest: Manifest, output: str | None) -> AnswerStream | None:
+    def stream(
+        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+    ) -> AnswerStream | None:
         """A writer of one array of numbers."""
         return NpyStream(output)
 

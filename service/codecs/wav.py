@@ -39,11 +39,13 @@ class WavCodec(Codec):
 def write_sound(rows: Float32, sound: Sound) -> bytes:
     """Rows one after another as one sound of one channel; what is too loud is cut off.
 
+    A row without an answer, of NaN, is silent.
+
     Args:
         rows: N × samples.
         sound: what their values mean.
     """
-    values = np.rint(rows.ravel() * (FULL_SCALE / sound.full_scale))
+    values = np.nan_to_num(np.rint(rows.ravel() * (FULL_SCALE / sound.full_scale)))
     file = io.BytesIO()
     with wave.open(file, "wb") as written:
         written.setnchannels(1)

@@ -35,13 +35,13 @@ T = TypeVar("T", bound=BaseModel)
 class IndexRequest(BaseModel):
     """Which models to list."""
 
-    ready: bool = Field(False, description="only those that answer")
+    ready: bool | None = Field(None, description="only those that answer")
 
 
 class ChangeRequest(BaseModel):
     """How to load or unload a model."""
 
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class ModelRepository:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -24,7 +25,9 @@ from service.types import Arrays
 
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
-ANSWER_PARAMETERS = frozenset({"dequantize", "seed", "temperature", "truncation", "quantize"})
+ANSWER_PARAMETERS = frozenset(
+    {"dequantize", "seed", "temperature", "truncation", "quantize", "partial", "check"}
+)
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,22 @@ class Inference:
         }
         if self.read.id:
             head["id"] = self.read.id
-        if answer.seed is not None:
-            head["parameters"] = {"seed": answer.seed}
+        parameters = {} if answer.seed is None else {"seed": answer.seed}
+        parameters |= {name: _parameter(said) for name, said in answer.remarks.items()}
+        if parameters:
+            head["parameters"] = parameters
         arrays = {name: answer.arrays[name] for name in self.outputs}
         is_binary = {n: self.read.outputs.get(n, self.read.binary) for n in self.outputs}
         return head, arrays, is_binary
+
+
+def _parameter(said: Any) -> Any:
+    """A remark of an answer as a parameter, which is no list: numbers with commas, or JSON."""
+    if not isinstance(said, list):
+        return said
+    if isinstance(said[0], int):
+        return ",".join(map(str, said))
+    return orjson.dumps(said).decode()
 
 
 def split_name(name: str) -> tuple[str, ProtocolModel]:

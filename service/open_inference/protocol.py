@@ -18,7 +18,8 @@ from service.codecs import check_json_size, json_pieces
 from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
-from service.open_inference.tensors import Input, NamedTensor, Parameters
+from service.open_inference.literals import non_finite_literal
+from service.open_inference.tensors import Input, Name, NamedTensor, Parameters
 from service.operations import count_booleans
 from service.types import Arrays
 
@@ -34,15 +35,15 @@ class InferenceJson(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    id: str = ""
+    id: Name | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
-    outputs: Annotated[list[NamedTensor], Field(max_length=16)] = []
+    outputs: Annotated[list[NamedTensor], Field(max_length=16)] | None = None
 
     @property
     def booleans(self) -> int:
         """How many true and false there are beside the data."""
-        tensors = [t.parameters for t in (*self.inputs, *self.outputs)]
+        tensors = [t.parameters for t in (*self.inputs, *(self.outputs or ()))]
         everywhere = (self.parameters, *tensors)
         return sum(type(v) is bool for parameters in everywhere for v in parameters.values())
 
@@ -85,12 +86,15 @@ def parse(body: bytes, header: str, reading: Reading) -> InferenceRequest:
     except ValidationError as error:
         raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
     except ValueError as error:
-        raise MalformedBodyError(f"the body is not JSON: {error}") from None
+        reason = non_finite_literal(body[:length]) or f"the body is not JSON: {error}"
+        raise MalformedBodyError(reason) from None
     _check_supported(parsed)
     inputs = _inputs(parsed, body, length, reading)
     binary = parsed.parameters.get("binary_data_output") is True
-    outputs = {o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs}
-    return InferenceRequest(parsed.id, parsed.parameters, inputs, outputs, binary)
+    outputs = {
+        o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs or ()
+    }
+    return InferenceRequest(parsed.id or "", parsed.parameters, inputs, outputs, binary)
 
 
 def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
@@ -108,7 +112,7 @@ def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
         raise MalformedBodyError(f"a raw body is one input, and this model has {names}")
     name, datatype, shape = (inputs[0][key] for key in ("name", "datatype", "shape"))
     row = tensors.tensor_bytes(datatype, shape)
-    if len(body) == 0 or len(body) % row or (shape[0] > 0 and len(body) != row):
+    if len(body) % row or (shape[0] > 0 and len(body) != row):
         several = "a multiple of " if shape[0] < 0 else ""
         raise MalformedBodyError(
             f"input {name!r}: a raw body is {several}{row} bytes, {len(body)} came"
@@ -118,7 +122,7 @@ def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
 
 
 def dump(head: Mapping[str, Any], outputs: Arrays, binary: Mapping[str, bool]) -> tuple[bytes, int]:
-    """An answer, and how many of its bytes are JSON; in JSON, −inf is null.
+    """An answer, and how many of its bytes are JSON; in JSON −inf is the lowest number.
 
     Args:
         head: what stands before the outputs.
@@ -181,7 +185,7 @@ def _json_length(body: bytes, header: str) -> int:
 
 
 def _check_supported(parsed: InferenceJson) -> None:
-    for tensor in (*parsed.inputs, *parsed.outputs):
+    for tensor in (*parsed.inputs, *(parsed.outputs or ())):
         if unsupported := [key for key in UNSUPPORTED if key in tensor.parameters]:
             raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
 

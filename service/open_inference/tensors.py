@@ -46,16 +46,20 @@ KINDS: dict[str, tuple[type, ...]] = {"F": (int, float), "I": (int,), "U": (int,
 
 
 def _scalars(value: Any) -> dict[str, str | int | float | bool]:
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ValueError(f"expected an object; this is {described_value(value)}")
     if len(value) > MAX_PARAMETERS:
         raise ValueError(f"expected at most {MAX_PARAMETERS}; these are {len(value)}")
     for key, scalar in value.items():
-        if not isinstance(scalar, str | int | float):
+        if not isinstance(scalar, str | int | float | None):
             raise ValueError(
                 f"{key:.40} is {described_value(scalar)}, expected a string, a number, true or "
                 "false"
             )
+    if None in value.values():  # as if it were left out
+        return {key: scalar for key, scalar in value.items() if scalar is not None}
     return value
 
 
@@ -68,6 +72,8 @@ def _known(datatype: Any) -> str:
 
 
 Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scalars)]
+# Longer than any name here, shorter than a text whose repetition in an error costs anything.
+Name = Annotated[str, Field(max_length=1024)]
 Side = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -76,7 +82,7 @@ class NamedTensor(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    name: str
+    name: Name
     parameters: Parameters = {}
 
 
@@ -183,11 +189,18 @@ def byte_pieces(values: NDArray[Any]) -> Iterator[bytes]:
 
 
 def to_json(values: NDArray[Any]) -> NDArray[Any] | list[Any]:
-    """The values of an array of an answer, row-major, as orjson takes them."""
+    """The values of an array of an answer, row-major, as orjson takes them.
+
+    Infinities become the number of their type that is nearest to them: null, which other servers
+    write, is read as NaN by tritonclient, and NaN is smaller than nothing.
+    """
     flat = np.asarray(values, order="C").ravel()
     if flat.dtype.kind in "UT":
         texts: list[Any] = flat.tolist()
         return texts
+    if flat.dtype.kind == "f" and np.isinf(flat).any():
+        ends = np.finfo(flat.dtype)
+        flat = flat.clip(ends.min, ends.max)
     return flat.astype(flat.dtype.newbyteorder("="), copy=False)
 
 

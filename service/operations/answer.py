@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from service.types import Arrays
 
@@ -12,11 +12,17 @@ from service.types import Arrays
 class Answer:
     """Arrays by name, the question's own first, and the seed where one was used.
 
-    The arrays are of numbers, booleans or text, with a row for each row of the question.
+    Args:
+        arrays: of numbers, booleans or text, with a row for each row of the question.
+        seed: of the noise, where there was some.
+        remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
+            rows (`outside_support`, `inexact_rows`) or of objects with a `row` (`errors`, and
+            `error_count` where they are not all). No list is empty.
     """
 
     arrays: Arrays
     seed: int | None = None
+    remarks: dict[str, Any] = field(default_factory=dict)
 
 
 class AnswerPieces(NamedTuple):

@@ -1,6 +1,7 @@
 """Runs of a model's graphs on checked rows, with checked answers."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,26 @@ from numpy.typing import NDArray
 from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeError
 from service.metrics import Metrics
 from service.operations import context
+from service.operations.answer import Answer
+from service.operations.round_trip import (
+    residual_of_data,
+    residual_of_latents,
+    rows_far_out,
+    rows_off,
+)
+from service.operations.row_faults import Fault, RowFaults
 from service.operations.support import (
+    are_not_finite,
     bounded_log_prob,
     check_has_density,
     is_bounded,
-    rows_not_finite,
 )
 from service.store import Model
 from service.types import Arrays, Float32
 from service.work_threads import WorkThreads
 
 ENCODED = ("z", "log_prob")
+DECODED = ("x", "log_prob")
 
 
 @dataclass(frozen=True)
@@ -36,14 +46,16 @@ class CheckedRuns:
     metrics: Metrics
     threads: WorkThreads
 
-    def check_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> None:
-        """Check that rows are of a shape, that there are some, and not too many.
+    def checked_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> Float32:
+        """Rows that are of a shape, and not too many; of no rows JSON has lost the shape.
 
         Raises:
             InvalidInputError: they are of another shape.
             TooLargeError: they are too many.
         """
-        if rows.shape[1:] != shape or len(rows) == 0:
+        if rows.shape == (0,):
+            return rows.reshape(0, *shape)
+        if rows.shape[1:] != shape:
             expected = " × ".join(["N", *map(str, shape)])
             hint = f"; a single row is written [{name}]" if rows.shape == shape else ""
             raise InvalidInputError(
@@ -53,22 +65,46 @@ class CheckedRuns:
             raise TooLargeError(
                 f"{name}: {len(rows)} rows are more than the {self.max_rows} allowed"
             )
+        return rows
 
     async def context_rows(
-        self, model: Model, given: NDArray[Any] | None, n: int, deadline: float
+        self, model: Model, given: NDArray[Any] | None, faults: RowFaults, deadline: float
     ) -> Float32 | None:
-        """The context of n rows."""
+        """The context of all rows."""
         size = 0 if given is None else given.size
         return await self.threads.run(
-            size, context.rows, model.manifest, given, n, deadline=deadline
+            size, context.rows, model.manifest, given, faults, deadline=deadline
         )
 
+    async def sound_rows(
+        self, rows: Float32, context_rows: Float32 | None, faults: RowFaults, deadline: float
+    ) -> tuple[Float32, Float32 | None]:
+        """The rows, and the context of each, that have no fault so far; the others are left out."""
+        faults.keep_sound()
+        if not faults.found:
+            return rows, context_rows
+        numbers = rows.size
+        kept = await self.threads.run(numbers, faults.kept, rows, deadline=deadline)
+        if context_rows is not None:
+            numbers = context_rows.size
+            context_rows = await self.threads.run(
+                numbers, faults.kept, context_rows, deadline=deadline
+            )
+        return kept, context_rows
+
     async def checked_log_prob(
-        self, model: Model, x: Float32, context_rows: Float32 | None, deadline: float
+        self,
+        model: Model,
+        x: Float32,
+        context_rows: Float32 | None,
+        faults: RowFaults,
+        deadline: float,
     ) -> Float32:
         """log_prob of rows, some of which may have no density."""
         log_prob = await self.unchecked_log_prob(model, x, context_rows, deadline)
-        await self.threads.run(len(x), self.check_log_prob, model, log_prob, 1, deadline=deadline)
+        await self.threads.run(
+            len(x), self.check_log_prob, model, log_prob, 1, faults, deadline=deadline
+        )
         return log_prob
 
     async def unchecked_log_prob(
@@ -91,22 +127,81 @@ class CheckedRuns:
         outputs: tuple[str, ...],
         deadline: float,
     ) -> Arrays:
-        """Outputs of the encode graph, as they come."""
+        """Outputs of the encode graph, as they come; of no rows without running it."""
+        if len(x) == 0:
+            return _of_no_rows(model, outputs)
         if context_rows is not None:
             context_rows = await self._written_out(context_rows, deadline)
         return await model.engine.encode(x, context_rows, outputs, deadline)
 
     async def run_decode(
-        self, model: Model, z: Float32, context_rows: Float32 | None, deadline: float
+        self,
+        model: Model,
+        z: Float32,
+        context_rows: Float32 | None,
+        faults: RowFaults,
+        deadline: float,
     ) -> dict[str, Float32]:
-        """Outputs of the decode graph, which are finite."""
+        """Outputs of the decode graph; rows of which one is not finite are faults."""
+        if len(z) == 0:
+            return _of_no_rows(model, DECODED)
         if context_rows is not None:
             context_rows = await self._written_out(context_rows, deadline)
-        decoded = await model.engine.decode(z, context_rows, ("x", "log_prob"), deadline)
+        decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
         await self.threads.run(
-            z.size, self._check_finite, model, *decoded.values(), deadline=deadline
+            z.size, self._check_finite, model, faults, *decoded.values(), deadline=deadline
         )
         return decoded
+
+    async def answer(
+        self, arrays: Arrays, faults: RowFaults, deadline: float, seed: int | None = None
+    ) -> Answer:
+        """An answer of all rows, from arrays of those that were kept."""
+        if not faults.found:
+            return Answer(arrays, seed)
+        numbers = sum([values.size for values in arrays.values()])
+        whole = await self.threads.run(numbers, faults.whole, arrays, deadline=deadline)
+        return Answer(whole, seed, faults.remarks())
+
+    async def residual(
+        self,
+        model: Model,
+        rows: Float32,
+        context_rows: Float32 | None,
+        arrays: Arrays,
+        deadline: float,
+    ) -> Float32:
+        """By how much rows x are missed from their latents in `arrays`, or latents from their x."""
+        if len(rows) == 0:
+            return np.empty(0, np.float32)
+        if context_rows is not None:
+            context_rows = await self._written_out(context_rows, deadline)
+        if "z" in arrays:
+            # rows without an answer have NaN in the end, whatever they come to here
+            z = await self.threads.run(rows.size, np.nan_to_num, arrays["z"], deadline=deadline)
+            back = (await model.engine.decode(z, context_rows, ("x",), deadline))["x"]
+            work = partial(residual_of_data, model, rows, back)
+        else:
+            x = await self.threads.run(rows.size, np.nan_to_num, arrays["x"], deadline=deadline)
+            back = (await model.engine.encode(x, context_rows, ("z",), deadline))["z"]
+            work = partial(residual_of_latents, rows, back)
+        return await self.threads.run(rows.size, work, deadline=deadline)
+
+    async def remark_inexact(
+        self, model: Model, answer: Answer, z: Float32, deadline: float
+    ) -> None:
+        """Name the rows of an answer whose latents are these that do not come back as they were."""
+        if "residual" in answer.arrays:
+            rows = rows_off(model, answer.arrays["residual"])
+        elif model.manifest.round_trip is None:
+            return
+        else:
+            log_prob = answer.arrays["log_prob"]
+            rows = await self.threads.run(
+                z.size, rows_far_out, model, z, log_prob, deadline=deadline
+            )
+        if rows:
+            answer.remarks["inexact_rows"] = rows
 
     async def _written_out(self, context_rows: Float32, deadline: float) -> Float32:
         """A context as the graphs take it, where one row may stand for all."""
@@ -114,24 +209,32 @@ class CheckedRuns:
             context_rows.size, np.ascontiguousarray, context_rows, deadline=deadline
         )
 
-    def check_encoded(self, model: Model, encoded: Arrays, name: str) -> None:
-        """Check that latents and log-densities are those of rows that have them."""
-        check_has_density(encoded["z"], model, name)
-        self._check_finite(model, *encoded.values())
+    def check_encoded(self, model: Model, encoded: Arrays, name: str, faults: RowFaults) -> None:
+        """Find rows without latents and log-densities."""
+        check_has_density(encoded["z"], model, name, faults)
+        self._check_finite(model, faults, *encoded.values())
 
-    def check_log_prob(self, model: Model, log_prob: Float32, copies: int) -> None:
-        """Check log_prob of copies of rows, copy after copy."""
+    def check_log_prob(
+        self, model: Model, log_prob: Float32, copies: int, faults: RowFaults
+    ) -> None:
+        """Find rows without log_prob, which is given of copies of rows, copy after copy."""
         if is_bounded(model):
             log_prob = np.where(np.isneginf(log_prob), 0, log_prob)
-        self._check_finite(model, log_prob.reshape(copies, -1).T)
+        self._check_finite(model, faults, log_prob.reshape(copies, -1).T)
 
-    def _check_finite(self, model: Model, *outputs: Float32) -> None:
-        rows = rows_not_finite(*outputs)
-        if len(rows) == 0:
+    def _check_finite(self, model: Model, faults: RowFaults, *outputs: Float32) -> None:
+        faulty = are_not_finite(*outputs)
+        if faulty is None:
             return
-        self.metrics.non_finite.labels(model.manifest.name).inc(len(rows))
-        raise NonFiniteOutputError(
-            f"row {rows[0]} has no finite answer: it lies too far from anything this model has "
-            f"seen ({len(rows)} such rows)",
-            row=int(rows[0]),
-        )
+        self.metrics.non_finite.labels(model.manifest.name).inc(faults.count_new(faulty))
+        faults.check(faulty, NonFiniteOutputError, _too_far)
+
+
+def _of_no_rows(model: Model, outputs: tuple[str, ...]) -> Arrays:
+    shapes = {"x": model.event_shape, "z": model.latent_shape, "log_prob": ()}
+    return {name: np.empty((0, *shapes[name]), np.float32) for name in outputs}
+
+
+def _too_far(_: int, row: int) -> Fault:
+    seen = "it lies too far from anything this model has seen"
+    return Fault(f"row {row} has no finite answer: {seen}", {})

@@ -1,5 +1,6 @@
 """The context of a request: what a conditional model is told beside rows, latents or a seed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,24 +8,27 @@ from numpy.typing import NDArray
 
 from service.bundle import ContextColumn, Manifest
 from service.errors import InvalidInputError
+from service.operations.row_faults import Fault, RowFaults
 from service.types import Float32
 
 # Names of classes in an error, of up to a thousand.
 MOST_NAMED = 20
 
 
-def rows(manifest: Manifest, context: NDArray[Any] | None, n: int) -> Float32 | None:
-    """The context of n rows, as the graphs take it: n × columns; None where a model has none.
+def rows(manifest: Manifest, context: NDArray[Any] | None, faults: RowFaults) -> Float32 | None:
+    """The context of all rows, as the graphs take it: n × columns; None where a model has none.
 
     Args:
         manifest: says which columns there are, and which classes.
         context: n × columns, or one row for all, of numbers, or with the names of classes that
-            have names, or of text alone (from a URL or a tensor of text).
-        n: how many rows.
+            have names, or of text alone (from a URL or a tensor of text); of one column n values
+            will do.
+        faults: of the request; it says how many rows there are.
 
     Raises:
-        InvalidInputError: a context that is missing, of no use, of the wrong shape, or with a
-            value that is no number or none of the column's classes.
+        InvalidInputError: a context that is missing, of no use or of the wrong shape, or what
+            `RowFaults.check` raises of rows with a value that is no number or none of the column's
+            classes; of a row that is for all always.
     """
     columns = manifest.context
     if columns is None:
@@ -34,18 +38,24 @@ def rows(manifest: Manifest, context: NDArray[Any] | None, n: int) -> Float32 | 
     expected = "; ".join(map(_described, columns))
     if context is None:
         raise InvalidInputError(f"context is missing: this model is conditional on {expected}")
-    if context.shape not in ((len(columns),), (1, len(columns)), (n, len(columns))):
+    n, width = faults.count, len(columns)
+    of_each = context.shape == (n, width) or (width == 1 and context.shape == (n,))
+    of_all = context.shape in ((width,), (1, width))
+    if not (of_each or of_all or (n == 0 and context.size == 0)):
         raise InvalidInputError(
-            f"context: expected {n} × {len(columns)} values, or one row of {len(columns)} for all "
+            f"context: expected {n} × {width} values, or one row of {width} for all "
             f"({expected}), got shape {context.shape}"
         )
-    table = context.reshape(-1, len(columns))
-    values = np.stack([_numbers(table, i, column) for i, column in enumerate(columns)], 1)
-    return np.broadcast_to(values, (n, len(columns)))
+    table = context.reshape(-1, width)
+    read = [_numbers(table, i, column) for i, column in enumerate(columns)]
+    _check_known(table, columns, [known for _, known in read], faults if of_each else RowFaults(1))
+    return np.broadcast_to(np.stack([values for values, _ in read], 1), (n, width))
 
 
-def _numbers(table: NDArray[Any], i: int, column: ContextColumn) -> Float32:
-    """One column as the graphs take it."""
+def _numbers(
+    table: NDArray[Any], i: int, column: ContextColumn
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """One column as the graphs take it, and of each value whether it is one that may come."""
     cells = table[:, i]
     if cells.dtype != np.float32:
         codes = dict(zip(column.labels or (), column.classes or (), strict=False))
@@ -56,15 +66,29 @@ def _numbers(table: NDArray[Any], i: int, column: ContextColumn) -> Float32:
     else:
         values = cells
     known = np.isfinite(values) if column.classes is None else np.isin(values, column.classes)
-    if not known.all():
-        row = int(np.argmin(known))
-        raise InvalidInputError(
-            f"context: row {row}, column {i} is {cells.tolist()[row]!r:.40}, expected "
-            f"{_described(column)}",
-            row=row,
-            column=i,
+    return values, known
+
+
+def _check_known(
+    table: NDArray[Any],
+    columns: Sequence[ContextColumn],
+    known: Sequence[NDArray[np.bool_]],
+    faults: RowFaults,
+) -> None:
+    """Find rows with a value that is no number, or none of its column's classes."""
+    if all(each.all() for each in known):
+        return
+
+    def describe(place: int, row: int) -> Fault:
+        column = [bool(each[place]) for each in known].index(False)
+        value = table[place, column : column + 1].tolist()[0]
+        detail = (
+            f"context: row {row}, column {column} is {value!r:.40}, expected "
+            f"{_described(columns[column])}"
         )
-    return values
+        return Fault(detail, {"column": column})
+
+    faults.check(~np.logical_and.reduce(known), InvalidInputError, describe)
 
 
 def _number(value: float | str, codes: dict[str, int], is_text: bool) -> float:

@@ -1,5 +1,6 @@
 """Randomness of requests, drawn on the host as a pure function of the seed; and rounding."""
 
+import math
 import secrets
 
 import numpy as np
@@ -73,7 +74,7 @@ class NoisyCopies:
     def draw(self, start: int, stop: int) -> Float32:
         """The next rows of all copies, copy after copy: from the end of the last draw to `stop`."""
         copies: Float32 = self._rows[np.arange(start, stop) % len(self._rows)]
-        flat = copies.reshape(len(copies), -1)
+        flat = copies.reshape(len(copies), math.prod(copies.shape[1:]))
         noisy = flat[:, self._columns]
         noisy += self._generator.uniform(-0.5, 0.5, noisy.shape).astype(np.float32)
         flat[:, self._columns] = noisy
@@ -87,7 +88,7 @@ def quantized(manifest: Manifest, rows: Float32) -> Float32:
         np.asarray(edge, np.float32)
         for edge in (manifest.dequantization.low, manifest.dequantization.high)
     )
-    flat = rows.reshape(len(rows), -1).copy()
+    flat = rows.reshape(len(rows), manifest.dimensions).copy()
     chosen = manifest.dequantization.index
     flat[:, chosen] = np.clip(np.round(flat[:, chosen]), low, high) + 0.0  # no −0
     return flat.reshape(rows.shape)

@@ -25,10 +25,8 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
-from service.operations.support import (
-    check_has_density,
-    check_inside,
-)
+from service.operations.row_faults import RowFaults
+from service.operations.support import check_has_density, check_inside, outside_support
 from service.store import Model
 from service.types import Arrays, Float32
 from service.work_threads import WorkThreads
@@ -46,7 +44,8 @@ class Operations:
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
     `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
-    many of them, and `NonFiniteOutputError` for a row whose answer is not a number.
+    many of them, and `NonFiniteOutputError` for rows whose answer is not a number. No rows have an
+    answer too, of none.
     """
 
     max_sample_rows: int
@@ -59,37 +58,56 @@ class Operations:
 
     async def log_prob(self, model: Model, request: LogProbRequest, deadline: float) -> Answer:
         """Log-density of each row in nats; −inf outside a bounded support."""
-        x, copies = request.x, request.dequantize
-        self.runs.check_rows(x, model.event_shape, "x")
+        copies = request.dequantize
+        x = self.runs.checked_rows(request.x, model.event_shape, "x")
+        faults = RowFaults(len(x), request.partial)
         if copies is None and request.seed is not None:
             raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
-        context_rows = await self.runs.context_rows(model, request.context, len(x), deadline)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         if copies is None:
-            log_prob = await self.runs.checked_log_prob(model, x, context_rows, deadline)
+            x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
+            log_prob = await self.runs.checked_log_prob(model, x, context_rows, faults, deadline)
             seed = None
         else:
             seed = noise.chosen_seed(request.seed)
-            log_prob = await self._noisy_log_prob(model, x, context_rows, copies, seed, deadline)
+            log_prob = await self._noisy_log_prob(
+                model, x, context_rows, faults, copies, seed, deadline
+            )
         scores = await self.threads.run(len(x), _scores, model, log_prob, deadline=deadline)
-        return Answer(scores, seed)
+        answer = await self.runs.answer(scores, faults, deadline, seed)
+        answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+        return answer
 
     async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:
         """Latents and log-density of each row."""
-        x, run = request.x, self.threads.run
-        self.runs.check_rows(x, model.event_shape, "x")
-        context_rows = await self.runs.context_rows(model, request.context, len(x), deadline)
-        await run(x.size, check_inside, x, model, "x", deadline=deadline)
+        x, run = self.runs.checked_rows(request.x, model.event_shape, "x"), self.threads.run
+        faults = RowFaults(len(x), request.partial)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        await run(x.size, check_inside, x, model, "x", faults, deadline=deadline)
+        x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
         encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
-        await run(x.size, self.runs.check_encoded, model, encoded, "x", deadline=deadline)
-        return Answer(encoded)
+        await run(x.size, self.runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
+        if request.check:
+            residual = await self.runs.residual(model, x, context_rows, encoded, deadline)
+            encoded["residual"] = residual
+        answer = await self.runs.answer(encoded, faults, deadline)
+        await self.runs.remark_inexact(model, answer, answer.arrays["z"], deadline)
+        return answer
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
-        z, run = request.z, self.threads.run
-        self.runs.check_rows(z, model.latent_shape, "z")
-        context_rows = await self.runs.context_rows(model, request.context, len(z), deadline)
-        await run(z.size, check_has_density, z, model, "z", deadline=deadline)
-        return Answer(await self.runs.run_decode(model, z, context_rows, deadline))
+        z, run = self.runs.checked_rows(request.z, model.latent_shape, "z"), self.threads.run
+        faults = RowFaults(len(z), request.partial)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
+        z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
+        decoded = await self.runs.run_decode(model, z, context_rows, faults, deadline)
+        if request.check:
+            residual = await self.runs.residual(model, z, context_rows, decoded, deadline)
+            decoded["residual"] = residual
+        answer = await self.runs.answer(decoded, faults, deadline)
+        await self.runs.remark_inexact(model, answer, request.z, deadline)
+        return answer
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""
@@ -120,7 +138,8 @@ class Operations:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
         latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
-        context_rows = await self.runs.context_rows(model, request.context, n, deadline)
+        faults = RowFaults(n)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         at_once = _rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
@@ -128,7 +147,9 @@ class Operations:
             numbers = rows * manifest.dimensions
             z = await run(numbers, latents.draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
-            arrays = await _patiently(start, lambda: self.runs.run_decode(model, z, part, deadline))
+            arrays = await _patiently(
+                start, partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline)
+            )
             if request.quantize:
                 arrays["x"] = await run(
                     numbers, noise.quantized, manifest, arrays["x"], deadline=deadline
@@ -136,7 +157,7 @@ class Operations:
             return arrays
 
         numbers = min(n, at_once) * (manifest.dimensions + 1)
-        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, n, at_once)))
+        return AnswerPieces(n, seed, numbers, begun_ahead(piece, range(0, max(n, 1), at_once)))
 
     async def interpolate(
         self, model: Model, request: InterpolateRequest, deadline: float
@@ -150,20 +171,30 @@ class Operations:
                 raise InvalidInputError(
                     f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
                 )
-            await run(row.size, check_inside, row[None], model, name, deadline=deadline)
+            await run(
+                row.size, check_inside, row[None], model, name, RowFaults(1), deadline=deadline
+            )
         if request.path != "linear" and not model.manifest.base_density.spherical:
             raise InvalidInputError(
                 f"path {request.path} needs a spherical base, this model's is "
                 f"{model.manifest.base}: use linear"
             )
         # one context for the whole path
-        both = await self.runs.context_rows(model, request.context, 1, deadline)
+        both = await self.runs.context_rows(model, request.context, RowFaults(1), deadline)
         every_step = both
         if both is not None:
             both, every_step = (np.broadcast_to(both, (k, both.shape[1])) for k in (2, steps))
         x = np.stack([request.start, request.end])
         ends = await self.runs.run_encode(model, x, both, ENCODED, deadline)
-        await run(x.size, self.runs.check_encoded, model, ends, "start and end", deadline=deadline)
+        await run(
+            x.size,
+            self.runs.check_encoded,
+            model,
+            ends,
+            "start and end",
+            RowFaults(2),
+            deadline=deadline,
+        )
         path = interpolation.LatentPath(ends["z"][0], ends["z"][1], steps, request.path)
         z = np.empty((steps, *model.latent_shape), np.float32)
 
@@ -171,13 +202,18 @@ class Operations:
             z[start:stop] = path.points(start, stop)
 
         await self.threads.run_in_blocks(steps, z[0].size, fill, deadline)
-        return Answer(await self.runs.run_decode(model, z, every_step, deadline) | {"z": z})
+        faults = RowFaults(steps, request.partial)
+        decoded = await self.runs.run_decode(model, z, every_step, faults, deadline)
+        answer = await self.runs.answer(decoded | {"z": z}, faults, deadline)
+        await self.runs.remark_inexact(model, answer, z, deadline)
+        return answer
 
     async def _noisy_log_prob(
         self,
         model: Model,
         x: Float32,
         context_rows: Float32 | None,
+        faults: RowFaults,
         copies: int,
         seed: int,
         deadline: float,
@@ -191,17 +227,21 @@ class Operations:
                 f"{copies} copies of {len(x)} rows are more than the {self.runs.max_rows} allowed"
             )
         noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
-        each = np.empty(total, np.float32)
+        each = np.full(total, np.nan, np.float32)
         at_once = _rows_at_once(model.manifest.dimensions)
         for start in range(0, total, at_once):
             stop = min(total, start + at_once)
             numbers = (stop - start) * model.manifest.dimensions
             rows = await run(numbers, noisy.draw, start, stop, deadline=deadline)
-            part = None if context_rows is None else context_rows[np.arange(start, stop) % len(x)]
-            each[start:stop] = await _patiently(
+            numbers_of_rows = np.arange(start, stop) % len(x)
+            part = None if context_rows is None else context_rows[numbers_of_rows]
+            sound = faults.are_sound(numbers_of_rows)
+            if sound is not None:
+                rows, part = rows[sound], None if part is None else part[sound]
+            each[start:stop][slice(None) if sound is None else sound] = await _patiently(
                 start, partial(self.runs.unchecked_log_prob, model, rows, part, deadline)
             )
-        await run(total, self.runs.check_log_prob, model, each, copies, deadline=deadline)
+        await run(total, self.runs.check_log_prob, model, each, copies, faults, deadline=deadline)
         return await run(total, _log_mean, each, copies, deadline=deadline)
 
 

@@ -9,6 +9,20 @@ from service.operations.values import Array, ContextArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
 Path = Literal["linear", "normalized", "geodesic"]
+Partial = Annotated[
+    bool,
+    Field(
+        description="answer the other rows where some have no answer: those are null (NaN in "
+        "binary formats) and listed under `errors`"
+    ),
+]
+Check = Annotated[
+    bool,
+    Field(
+        description="go back to where each row came from, and answer by how much it is missed: "
+        "`residual`, as a part of the range; `inexact_rows` are then those beyond the tolerance"
+    ),
+]
 
 
 class FlowRequest(BaseModel):
@@ -22,7 +36,9 @@ class FlowRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    model: Annotated[str | None, Field(description="may be left out where there is one")] = None
+    model: Annotated[
+        str | None, Field(max_length=1024, description="may be left out where there is one")
+    ] = None
     version: Annotated[int | None, Field(ge=1, description="the newest where left out")] = None
     context: Annotated[
         ContextArray | None,
@@ -59,6 +75,7 @@ class LogProbRequest(FlowRequest):
         Field(ge=1, description="answer the log of the mean density over so many noisy copies"),
     ] = None
     seed: Seed | None = None
+    partial: Partial = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """One for each row and for each of its copies, and what each row becomes on the way."""
@@ -72,6 +89,8 @@ class EncodeRequest(FlowRequest):
     outputs: ClassVar[tuple[str, ...]] = ("z", "log_prob")
 
     x: Annotated[Array, Field(description="N × event shape")]
+    partial: Partial = False
+    check: Check = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """As many as there are in the rows, and one for each."""
@@ -85,6 +104,8 @@ class DecodeRequest(FlowRequest):
     outputs = ("x", "log_prob")
 
     z: Annotated[Array, Field(description="N × latent shape")]
+    partial: Partial = False
+    check: Check = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """As many as there are in the latents, and one for each."""
@@ -97,7 +118,7 @@ class SampleRequest(FlowRequest):
     npy_fields = ("context",)
     outputs = ("x", "log_prob")
 
-    n: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=0)] = 1
     seed: Seed | None = None
     temperature: Annotated[
         float,
@@ -130,6 +151,7 @@ class InterpolateRequest(FlowRequest):
     end: Annotated[Array, Field(description="event shape")]
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
+    partial: Partial = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """A row, its latent and its log-density for each step."""

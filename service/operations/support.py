@@ -1,11 +1,13 @@
 """Rows outside a model's support, and rows without an answer that is a number."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInputError
+from service.operations.row_faults import Fault, RowFaults
 from service.store import Model
 from service.types import Arrays, Float32
 
@@ -24,52 +26,91 @@ def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
         encoded: their `log_prob`, and their `z` where the base is bounded.
     """
     log_prob = encoded["log_prob"]
-    beyond = _outside(x, model).reshape(len(x), -1).any(1)
+    beyond = _any_of_row(_outside(x, model))
     if model.manifest.base_box is not None:
-        beyond |= _beyond_base(encoded["z"], model).reshape(len(x), -1).any(1)
+        beyond |= _any_of_row(_beyond_base(encoded["z"], model))
     answered = np.where(np.isfinite(log_prob), log_prob, np.float32(np.nan))
     return np.where(beyond, np.float32(-np.inf), answered)
 
 
-def check_has_density(z: Float32, model: Model, name: str) -> None:
-    """Refuse rows whose latents lie outside the base's box: they have no density."""
+def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
+    """The remark that names the rows whose density is zero, if there are some."""
+    if not is_bounded(model):
+        return {}
+    rows = np.flatnonzero(np.isneginf(log_prob)).tolist()
+    return {"outside_support": rows} if rows else {}
+
+
+def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) -> None:
+    """Find rows whose latents lie outside the base's box: they have no density.
+
+    Args:
+        z: latents of the rows that are kept, N × latent shape.
+        model: whose base it is.
+        name: of the rows, for people.
+        faults: of the request.
+
+    Raises:
+        InvalidInputError: what `RowFaults.check` raises.
+    """
     if model.manifest.base_box is None:
         return
-    beyond = np.argwhere(_beyond_base(z, model))
-    if len(beyond):
-        row = int(beyond[0][0])
-        low, high = model.manifest.base_box or (-math.inf, math.inf)
-        raise InvalidInputError(
-            f"{name}: row {row} has no density: its latent holds {z[tuple(beyond[0])]}, outside "
-            f"the model's {model.manifest.base} base, {low:g} to {high:g}",
-            row=row,
+    places = _beyond_base(z, model)
+    low, high = model.manifest.base_box
+
+    def describe(place: int, row: int) -> Fault:
+        value = z[place][places[place]][0]
+        detail = (
+            f"{name}: row {row} has no density: its latent holds {value}, outside the model's "
+            f"{model.manifest.base} base, {low:g} to {high:g}"
         )
+        return Fault(detail, {})
+
+    faults.check(_any_of_row(places), InvalidInputError, describe)
 
 
-def check_inside(x: Float32, model: Model, name: str) -> None:
-    """Refuse rows outside the support: they have no latents."""
+def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None:
+    """Find rows outside the support: they have no latents.
+
+    Args:
+        x: rows, N × event shape.
+        model: whose support it is.
+        name: of the rows, for people.
+        faults: of the request.
+
+    Raises:
+        InvalidInputError: what `RowFaults.check` raises; says row, column and bounds.
+    """
     if model.support is None:
         return
-    outside = np.argwhere(_outside(x, model))
-    if len(outside):
-        row, *place = (int(i) for i in outside[0])
-        low, high = (float(edge[tuple(place)]) for edge in model.support or ())
-        column = place[0] if len(place) == 1 else place
-        raise InvalidInputError(
-            f"{name}: row {row}, column {column} is {x[tuple(outside[0])]}, outside the model's "
-            f"support: more than {low:g} and less than {high:g}",
-            row=row,
-            column=column,
-            bounds=[low, high],
+    places = _outside(x, model)
+    low, high = model.support
+
+    def describe(place: int, row: int) -> Fault:
+        where = tuple(int(i) for i in np.argwhere(places[place])[0])
+        bounds = [float(low[where]), float(high[where])]
+        column = where[0] if len(where) == 1 else list(where)
+        detail = (
+            f"{name}: row {row}, column {column} is {x[(place, *where)]}, outside the model's "
+            f"support: more than {bounds[0]:g} and less than {bounds[1]:g}"
         )
+        return Fault(detail, {"column": column, "bounds": bounds})
+
+    faults.check(_any_of_row(places), InvalidInputError, describe)
 
 
-def rows_not_finite(*outputs: Float32) -> NDArray[np.intp]:
-    """Rows of which some output, N × anything each, has a value that is not finite."""
+def are_not_finite(*outputs: Float32) -> NDArray[np.bool_] | None:
+    """Of each row, whether an output, N × anything, has values not finite; None if none."""
     if all(np.isfinite(output).all() for output in outputs):
-        return np.array([], np.intp)
+        return None
     bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
-    return np.flatnonzero(np.logical_or.reduce(bad))
+    marked: NDArray[np.bool_] = np.logical_or.reduce(bad)
+    return marked
+
+
+def _any_of_row(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of each row, whether any of its values is true."""
+    return np.asarray(values.any(axis=tuple(range(1, values.ndim))))
 
 
 def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:

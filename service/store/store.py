@@ -181,8 +181,8 @@ class Store:
         if version is None:
             # the newest that answers: who asks does not wait for a newer one to be loaded; else
             # one that is about to be; else the newest, to say why it does not answer
-            able = [v for v, entry in versions.items() if entry.is_able]
-            awaited = [v for v, entry in versions.items() if entry.is_awaited]
+            able = [v for v, entry in versions.items() if entry.lease or entry.is_able]
+            awaited = () if able else [v for v, entry in versions.items() if entry.is_awaited]
             entry = versions[max(able or awaited or versions)]
         elif version in versions:
             entry = versions[version]

@@ -17,6 +17,7 @@ PAGES = [
     "service/LIMITS.md",
     "service/METRICS.md",
     "service/README.md",
+    "service/ROWS.md",
     "service/client/README.md",
     "tests/README.md",
     "tests/stored/README.md",

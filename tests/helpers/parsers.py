@@ -79,13 +79,18 @@ class Parser:
 
 
 def arrow_stream(
-    columns: dict[str, Any], *, compression: str | None = None, rows_per_batch: int | None = None
+    columns: dict[str, Any],
+    *,
+    compression: str | None = None,
+    rows_per_batch: int | None = None,
+    as_file: bool = False,
 ) -> bytes:
-    """A table as pyarrow writes it."""
+    """A table as pyarrow writes it, as a stream or as a file."""
     table = pa.table(columns)
     file = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_stream(file, table.schema, options=options) as writer:
+    new = pa.ipc.new_file if as_file else pa.ipc.new_stream
+    with new(file, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=rows_per_batch)
     return file.getvalue()
 
@@ -204,6 +209,8 @@ def _arrow_seeds() -> tuple[bytes, ...]:
         arrow_stream({"x": lists(ROWS)}, compression="zstd"),
         arrow_stream({"x": lists(ROWS)}, compression="lz4"),
         arrow_stream({"x": lists(ROWS)}, rows_per_batch=1),
+        arrow_stream({"x": lists(ROWS)}, as_file=True, rows_per_batch=2),
+        arrow_stream({"x": tensors(ROWS)}, as_file=True, compression="lz4"),
         arrow_stream({"x": tensors(ROWS)}),
         arrow_stream({"a": pa.array([1, 2, 3], pa.int16()), "b": pa.array([0.5, 1, 2])}),
         arrow_stream({"x": lists(ROWS), "context": words}),

@@ -1,7 +1,9 @@
 """The memory that requests in progress hold together, and their turns in threads."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -59,6 +61,25 @@ def test_a_full_budget_says_when_to_come_again() -> None:
             second.charge(1)
     assert refused.value.headers == {"Retry-After": "1"}
     assert refused.value.status == 429
+
+
+def test_a_body_that_is_refused_in_its_turn_is_freed_at_once() -> None:
+    class Body:
+        def refuse(self) -> None:
+            raise TooLargeError("too large")
+
+    async def run() -> weakref.ref[Body]:
+        body = Body()
+        freed = weakref.ref(body)
+        with suppress(TooLargeError):
+            await in_turn(asyncio.Semaphore(1), body.refuse)
+        return freed
+
+    gc.disable()  # the server's collector waits a second or more
+    try:
+        assert asyncio.run(run())() is None
+    finally:
+        gc.enable()
 
 
 def test_turns_are_taken_one_by_one_and_outlast_a_request_that_is_cancelled() -> None:

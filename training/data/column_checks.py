@@ -114,7 +114,7 @@ def _of_whole_numbers(
     if high - low == len(values) - 1 and len(np.unique(values)) == len(values):
         text = f"column {name!r} numbers the rows, from {low:g} to {high:g}"
         return Problem(name, "index", text)
-    return None
+    return _marker_problem(values, name, *np.unique(values, return_counts=True))
 
 
 def _of_numbers(
@@ -140,15 +140,8 @@ def _of_numbers(
             f"column {name!r} is {distinct[counts.argmax()]:g} in {counts.max()} of {len(values)} "
             "rows: a density has no bound at a value of such weight",
         )
-    if marker := _marker(distinct, counts):
-        value, count = marker
-        return Problem(
-            name,
-            "marker",
-            f"column {name!r} is {value:g} in {count} of {len(values)} rows, far from all other "
-            f"values: it seems to stand for a missing value",
-            "leave such rows out",
-        )
+    if problem := _marker_problem(values, name, distinct, counts):
+        return problem
     kept = len(np.unique(distinct.astype(np.float32)))
     if kept < MIN_SHARE_KEPT_IN_FLOAT32 * len(distinct):
         return Problem(
@@ -159,6 +152,24 @@ def _of_numbers(
             "subtract an offset",
         )
     return None
+
+
+def _marker_problem(
+    values: NDArray[np.float64],
+    name: str,
+    distinct: NDArray[np.float64],
+    counts: NDArray[np.intp],
+) -> Problem | None:
+    marker = _marker(distinct, counts)
+    if marker is None:
+        return None
+    return Problem(
+        name,
+        "marker",
+        f"column {name!r} is {marker[0]:g} in {marker[1]} of {len(values)} rows, far from all "
+        "other values: it seems to stand for a missing value",
+        "leave such rows out",
+    )
 
 
 def _marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, int] | None:

@@ -56,7 +56,8 @@ def twins(rows: NDArray[np.float64]) -> list[tuple[int, int]]:
     """
     deviations = rows.std(0)
     # columns that are not rounded differ by next to nothing somewhere
-    steps = np.array([np.diff(np.unique(column)).min() for column in rows.T]) / deviations
+    steps = np.array([np.diff(np.unique(column)).min(initial=np.inf) for column in rows.T])
+    steps = np.minimum(steps / deviations, 1)
     correlation = np.abs(np.corrcoef(rows.T))
     residuals = np.sqrt(np.maximum(1 - correlation * correlation, 0))
     alike = np.tril(residuals < MAX_TWIN_RESIDUAL, -1)

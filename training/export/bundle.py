@@ -24,6 +24,7 @@ from training.errors import ExportError
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import run_sha256
+from training.export.round_trip import measured_round_trip
 from training.export.torch_export import OPSET
 from training.export.verify import Reference, tolerances
 from training.files import write_atomically
@@ -74,7 +75,10 @@ def export(
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     partial.chmod(0o755)
     try:
-        contents[bundle.ADDITIONS] = json.dumps(_additions(dataset), indent=2).encode()
+        both = (graphs["encode"].content, graphs["decode"].content)
+        round_trip = measured_round_trip(reference, *both)
+        additions = _additions(dataset) | {"round_trip": round_trip.model_dump()}
+        contents[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
         for file_name, content in contents.items():
             write_atomically(partial / file_name, content)
         files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}

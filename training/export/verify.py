@@ -1,6 +1,7 @@
 """Comparing exported graphs with the float64 flow that they were made from."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +174,17 @@ def _of_log_prob(per_dim: Float64) -> dict[str, float]:
         "log_prob_per_dim_p99": float(np.quantile(per_dim, 0.99)),
         "log_prob_per_dim_max": float(per_dim.max()),
     }
+
+
+def run_in_batches(graph: bytes, feed: Mapping[str, Float32]) -> tuple[Float32, Float32]:
+    """The two outputs of a graph, in batches of the largest size."""
+    session, rows = _session(graph), len(next(iter(feed.values())))
+    answers = [
+        session.run(None, {k: v[start : start + BATCH_SIZES[-1]] for k, v in feed.items()})
+        for start in range(0, rows, BATCH_SIZES[-1])
+    ]
+    value, log_prob = (np.concatenate(batches) for batches in zip(*answers, strict=True))
+    return value, log_prob
 
 
 def _session(graph: bytes) -> Any:

@@ -28,6 +28,9 @@ class RequestReader(HttpToolsProtocol):
     httptools parses heads and bodies, and is never given a byte of the next request before the
     last one is answered. So limits are checked on bytes as they come, what a caller sends ahead
     stays bytes, and `Upgrade` can be passed over.
+
+    A small request takes 46 µs of CPU time from its bytes to those of its answer, with uvicorn's
+    own connection 51 µs (medians of five pairs of 48,000 requests, on a busy core).
     """
 
     cycle: Exchange | None  # type: ignore[assignment]

@@ -18,10 +18,11 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
+from service.errors import InvalidInputError
 from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import Headers, body_of, parsed
+from service.http.request_body import MIN_KEPT_BYTES, Headers, body_of, parsed
 from service.http.streaming import (
     StreamingAnswer,
     closed_on_failure,
@@ -40,6 +41,9 @@ from service.store import Model
 from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
+
+# Beyond any request's.
+MAX_QUERY_FIELDS = 64
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 OUTPUT_PARAMETER = {
@@ -97,7 +101,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
             request = await self.server.threads.run(
                 numbers, request.resolved, model.manifest, deadline=due
             )
-        share.keep(request.nbytes)
+        if share.held > MIN_KEPT_BYTES:
+            share.keep(request.nbytes)
         schema = self.operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
@@ -110,7 +115,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         work = self.operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
-        headers = codec.headers(model.manifest, answer.seed)
+        headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         if sum([array.size for array in answer.arrays.values()]) <= MIN_NUMBERS:
             content = codec.dump(model.manifest, answer, output)
             return Response(content, media_type=codec.media_type, headers=headers)
@@ -127,7 +132,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         due = deadline(headers)
         body = await body_of(receive, headers, self.server, share)
         text = scope["query_string"].decode("latin-1")
-        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        query = _fields(text) if text else {}
         output = query.pop("output", None)
         content_type = headers[b"content-type"]
         schema = self.operation.request
@@ -166,6 +171,16 @@ class FlowRoute(AsgiRoute, Generic[R]):
 
     def _count(self, model: Model, rows: int) -> None:
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """The fields of a query string."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise InvalidInputError(
+            f"a query string may have {MAX_QUERY_FIELDS} fields, this one has more"
+        ) from None
 
 
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:

@@ -10,7 +10,7 @@ from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.http.answer_room import held_answer
 from service.http.asgi_route import AsgiRoute, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
-from service.http.request_body import Headers, ServerDependency, body_of, parsed
+from service.http.request_body import MIN_KEPT_BYTES, Headers, ServerDependency, body_of, parsed
 from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
 from service.inflight import MemoryShare, Reading
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
@@ -50,7 +50,8 @@ class InferRoute(AsgiRoute):
                 return Inference.parse(kind, model, body, length, reading)
 
             inference = await parsed(self.server, share, body, parse)
-            share.keep(inference.request.nbytes)
+            if share.held > MIN_KEPT_BYTES:
+                share.keep(inference.request.nbytes)
             max_rows = self.server.settings.max_rows
             size = inference.request.answer_numbers(model.manifest.dimensions, max_rows)
             if room := held_answer(receive, share, size, due):

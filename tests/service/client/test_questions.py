@@ -118,19 +118,19 @@ def test_rows_outside_the_support(real: Make) -> None:
     assert (error.status, error.reason) == (422, "invalid-input")
     assert "outside the model's support" in error.detail
     assert (error.extra["row"], error.extra["column"]) == (0, 5)
-    assert error.extra.keys() == {"row", "column", "bounds"}
+    assert error.extra.keys() == {"row", "rows", "column", "bounds"}
 
 
 def test_what_the_server_refuses_is_said_in_its_words(real: Make) -> None:
     asker = real(model="moons-maf")
     for question, status, words in (
         (("log_prob", X[:, :1]), 400, r"x: expected N × 2 numbers, got shape \(2, 1\)"),
-        (("log_prob", X[:0]), 400, r"got shape \(0, 2\)"),
+        (("log_prob", X[:0, :1]), 400, r"got shape \(0, 1\)"),
         (("log_prob", 1.0), 400, r"got shape \(\)"),
         (("log_prob", [[np.nan, 0]]), 400, "finite float32"),
         (("log_prob", [[1e39, 0]]), 400, "finite float32"),
         (("log_prob", X, [[1]]), 400, "conditional on nothing"),
-        (("sample", 0), 400, "greater than or equal to 1"),
+        (("sample", -1), 400, "greater than or equal to 0"),
         (("sample", 70_000), 413, "70000"),
         (("interpolate", X[0], X[1], 1), 422, "steps"),
     ):

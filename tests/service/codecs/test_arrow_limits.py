@@ -70,16 +70,22 @@ def test_tables_of_every_type_are_read_and_measured(
         assert size.converted_bytes >= sum(a.nbytes for a in arrays.values() if a.dtype.kind == "f")
 
 
-def test_tensors_and_what_arrow_files_are() -> None:
+def test_tensors_and_what_is_no_stream() -> None:
     assert read(arrow_stream({"x": tensors(np.zeros((2, 3, 4)))}))["x"].shape == (2, 3, 4)
-    file = pa.BufferOutputStream()
-    with pa.ipc.new_file(file, pa.schema([("x", pa.int8())])):
-        pass
-    for body in (b"no table", b"\xff\xff\xff\xff", bytes(8)):
+    for body in (b"no table", b"\xff\xff\xff\xff", bytes(8), b"ARROW1\0\0", b"ARROW1\0\0" * 9):
         with pytest.raises(MalformedBodyError, match="not an Arrow stream"):
             read(body)
-    with pytest.raises(MalformedBodyError, match="an Arrow or Feather file: expected a stream"):
-        read(file.getvalue().to_pybytes())
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+def test_a_file_is_read_as_the_stream_that_it_holds(compression: str | None) -> None:
+    columns = {"a": np.arange(9.0), "b": pa.array(list("abcabcabc"), pa.string_view())}
+    options: dict[str, Any] = {"compression": compression, "rows_per_batch": 4}
+    stream, file = (read(arrow_stream(columns, as_file=f, **options)) for f in (False, True))
+    assert stream.keys() == file.keys()
+    assert all(np.array_equal(stream[name], file[name]) for name in stream)
+    with pytest.raises(TooLargeError):
+        read(arrow_stream({"x": ZEROS}, as_file=True, compression="lz4"))
 
 
 ZEROS = np.zeros(8 * MIB, np.float32)

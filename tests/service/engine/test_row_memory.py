@@ -11,9 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from service.engine.engine import _batch_rows
+from service.engine.engine import POLICY, _batch_rows
 from service.engine.row_memory import ARENA_FACTOR, row_bytes
-from service.runtime import Device
+from service.engine.session import OnnxGraph
+from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from tests.helpers.bad_bundles import replace_graph
 from tests.helpers.stores import edit
@@ -119,6 +120,20 @@ def test_heavy_graphs_have_fewer_rows_and_small_ones_keep_theirs(tmp_path: Path)
     assert rows(heavy, batch_mib=100_000) == 256
     gpu = _batch_rows(estimate(heavy), Device("cuda"), SETTINGS, 1)
     assert gpu in (512, 1024)  # a power of two, as its batches are
+
+
+@pytest.mark.parametrize(("name", "plans"), [("tiny", True), ("heavy", False)])
+def test_memory_of_heavy_graphs_is_not_planned_ahead(
+    tmp_path: Path, name: str, plans: bool
+) -> None:
+    path = (write_heavy_bundle if name == "heavy" else write_tiny)(tmp_path) / "encode.onnx"
+    graph = OnnxGraph(path, Device.choose("cpu"), Cancellation(), POLICY.heavy_row_bytes)
+    assert graph._session is not None
+    assert graph._session.get_session_options().enable_mem_pattern is plans
+
+
+def write_tiny(folder: Path) -> Path:
+    return write_tiny_bundle(folder, "tiny")
 
 
 @pytest.mark.parametrize("graph", sorted(STORED.glob("*/1/*.onnx")), ids=lambda p: p.parts[-3])

@@ -1,6 +1,5 @@
 """What callers and stores can get wrong: each gets its status and says what was expected."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,7 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "y": 1}}', 422, "y is not known"),
     ("/log_prob", f'{{{M}, "x": [[1, 2, 3]]}}', 422, "expected N × 2 numbers, got shape (1, 3)"),
     ("/log_prob", f'{{{M}, "x": [1, 2]}}', 422, "expected N × 2 numbers, got shape (2,)"),
-    ("/log_prob", f'{{{M}, "x": []}}', 422, "expected N × 2 numbers, got shape (0,)"),
+    ("/log_prob", f'{{{M}, "x": [[]]}}', 422, "expected N × 2 numbers, got shape (1, 0)"),
     ("/log_prob", f'{{{M}, "x": [[]]}}', 422, "expected N × 2 numbers, got shape (1, 0)"),
     ("/log_prob", f'{{{M}, "x": 3}}', 422, "expected N × 2 numbers, got shape ()"),
     ("/log_prob", f'{{{M}, "x": [[1, 2], [3]]}}', 422, "[1] has 1 values where [0] has 2"),
@@ -58,7 +57,7 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/decode", f'{{{M}, "z": [[1]]}}', 422, "expected N × 2 numbers, got shape (1, 1)"),
     ("/decode", f'{{{M}, "x": [[1, 2]]}}', 422, "z is missing"),
     ("/decode", f'{{{M}, "z": [[1e30, 0]]}}', 422, "no finite answer"),
-    ("/sample", f'{{{M}, "n": 0}}', 422, "n: Input should be greater than or equal to 1"),
+    ("/sample", f'{{{M}, "n": -1}}', 422, "n: Input should be greater than or equal to 0"),
     ("/sample", f'{{{M}, "n": "5"}}', 422, "n: Input should be a valid integer, got '5'"),
     ("/sample", f'{{{M}, "n": 2.5}}', 422, "n: Input should be a valid integer"),
     ("/sample", f'{{{M}, "n": 100000000}}', 413, "n is 100000000, more than the 1000 allowed"),
@@ -87,7 +86,7 @@ BAD_NPY: list[tuple[str, bytes, int, str]] = [
     ("/log_prob", to_npy(np.array([[None, 1]], object)), 400, "not an npy array"),
     ("/log_prob", to_npy(np.zeros((2, 2), complex)), 422, "its dtype is complex128"),
     ("/log_prob", to_npy(np.array([[True, False]])), 422, "its dtype is bool"),
-    ("/log_prob", to_npy(np.zeros((0, 2))), 422, "expected N × 2 numbers, got shape (0, 2)"),
+    ("/log_prob", to_npy(np.zeros((0, 3))), 422, "expected N × 2 numbers, got shape (0, 3)"),
     ("/log_prob", to_npy(np.array([[np.inf, 0]])), 422, "[0][0] is inf"),
     ("/log_prob", to_npy(np.array([[1e300, 0]])), 422, "[0][0] is 1e+300"),
     ("/log_prob", to_npy(np.zeros((1001, 2), np.float32)), 413, "1001 rows are more than the 1000"),
@@ -233,11 +232,10 @@ def test_graphs_of_another_shape_and_a_refused_default_answer_503(
     store: Path, tmp_path: Path, serve: Serve
 ) -> None:
     shutil.copytree(store, tmp_path, dirs_exist_ok=True)
-    folder = tmp_path / "moons-maf" / "1"
-    files = json.loads((folder / "manifest.json").read_text())["files"]
-    files.pop("additions.json", None)  # of as many columns as the graphs have
-    shapes = {"event_shape": [3], "latent_shape": [3], "self_test": None}
-    edit_manifest({**shapes, "files": files})(folder)
+    path = tmp_path / "moons-maf" / "1"
+    graphs = {k: v for k, v in bundle.read(path).files.items() if k.endswith(".onnx")}
+    shapes = {"event_shape": [3], "latent_shape": [3], "self_test": None, "files": graphs}
+    edit_manifest(shapes)(path)
     (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
     client = serve("--store", tmp_path, "--default-model", "moons-maf").client
     assert_problem(client.post("/sample", json={}), 503, "could not be loaded")

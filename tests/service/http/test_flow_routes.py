@@ -103,8 +103,7 @@ def test_a_row_of_many_noisy_copies_is_named_once(client: httpx.Client) -> None:
     rows[1, 0] = 1e38
     body = {"model": "digits-maf", "x": rows.tolist(), "dequantize": 4}
     problem = client.post("/log_prob", json=body).json()
-    assert problem["row"] == 1
-    assert "(1 such rows)" in problem["detail"]
+    assert (problem["row"], problem["rows"]) == (1, [1])
 
 
 def test_bits_per_dim_only_where_defined(client: httpx.Client) -> None:

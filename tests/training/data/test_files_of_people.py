@@ -1,6 +1,7 @@
 """Files as people have them: what a newcomer tried, and what was silent or a riddle then."""
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def test_a_marker_of_missing_values_is_no_value(tmp_path: Path, marker: float) -
         load(tmp_path / "rows.csv", text(rows))
     followed = load(tmp_path / "rows.csv", text(rows[rows[:, 0] != marker]))  # rows left out
     assert not followed.notes
+
+
+def test_a_marker_among_counts_is_no_count(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(30, (300, 2)).astype(float)
+    counts[::50, 1] = -999
+    lines = "\n".join(["a,b", *(f"{a:.0f},{b:.0f}" for a, b in counts)])
+    with pytest.raises(DataError, match="'b' is -999 in 6 of 300 rows"):
+        load(tmp_path / "rows.csv", lines, integers="dequantize")
+
+
+@pytest.mark.parametrize("first", ["% made by matlab", "// c++", "My experiment 2024"])
+def test_a_line_before_the_names_is_said_to_be_one(tmp_path: Path, first: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"the first line, '{first}', is one cell: ")):
+        load(tmp_path / "rows.csv", f"{first}\n{text()}")
+    assert len(load(tmp_path / "rows.csv", f"# {first}\n{text()}").train)  # advice that works
 
 
 def test_values_that_repeat_among_others_are_no_markers(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def read_csv(path: Path, source: TableSource) -> Table:
         try:
             table = pyarrow.csv.read_csv(content, *_options(dialect))
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path}{_ragged_line(path, str(error))}: {error}") from None
+            raise DataError(
+                f"{path}{_ragged_line(path, str(error))}: {error}{_advice(dialect, str(error))}"
+            ) from None
     return arrow_table(table, path, source, lambda row: _line(path, dialect, row), dialect)
 
 
@@ -211,6 +213,16 @@ def _line(path: Path, dialect: Dialect, row: int) -> str:
         lines = file.read().splitlines()
     filled = [i for i, line in enumerate(lines[dialect.skipped :], dialect.skipped) if line.strip()]
     return f"line {filled[row + dialect.has_header] + 1}"
+
+
+def _advice(dialect: Dialect, error: str) -> str:
+    """What to do about a line of another length, where the first line is why."""
+    if len(dialect.names) == 1 and "Expected 1 columns" in error:
+        return (
+            f"; the first line, {dialect.names[0]!r:.60}, is one cell: if it is no line of names, "
+            "remove it and what else stands before them, or begin such lines with #"
+        )
+    return ""
 
 
 def _ragged_line(path: Path, error: str) -> str:

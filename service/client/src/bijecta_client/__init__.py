@@ -6,7 +6,14 @@
 `AsyncClient` has the same methods, to be awaited. Both need numpy and httpx, nothing of the server.
 """
 
-from bijecta_client.answers import Decoded, Encoded, Interpolated, Sampled
+from bijecta_client.answers import (
+    Decoded,
+    Encoded,
+    InexactRowsWarning,
+    Interpolated,
+    RowError,
+    Sampled,
+)
 from bijecta_client.client import AsyncClient, Client
 from bijecta_client.exchange import (
     BijectaError,
@@ -23,8 +30,10 @@ __all__ = [
     "Client",
     "Decoded",
     "Encoded",
+    "InexactRowsWarning",
     "Interpolated",
     "RefusedError",
+    "RowError",
     "Sampled",
     "TimedOutError",
     "UnavailableError",

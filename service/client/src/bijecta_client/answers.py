@@ -1,5 +1,6 @@
 """What questions come to: float32 arrays, free to be written to."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,3 +37,27 @@ class Interpolated(NamedTuple):
     x: Float32
     log_prob: Float32
     z: Float32
+
+
+class RowError(NamedTuple):
+    """Why a row has no answer: its number, a word such as `non-finite-output`, and a sentence."""
+
+    row: int
+    reason: str
+    detail: str
+
+
+class InexactRowsWarning(UserWarning):
+    """Rows so far from the data that encoding and decoding do not lead back to them.
+
+    Args:
+        rows: their numbers.
+    """
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        shown = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
+        super().__init__(
+            f"{len(rows)} rows lie so far from the data that encoding and decoding do not lead "
+            f"back to them: {shown}"
+        )
+        self.rows = list(rows)

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bijecta_client import bodies
-from bijecta_client.answers import Float32
+from bijecta_client import bodies, remarks
+from bijecta_client.answers import Float32, RowError
 from bijecta_client.exchange import (
     Ask,
     BijectaError,
@@ -66,6 +66,7 @@ class Asking:
         except (KeyError, TypeError, ValueError) as error:
             raise UnreadableError(f"the answer to {endpoint} is none: {error!r}", 200) from None
         check_rows(arrays, n)
+        remarks.warn(remarks.inexact_rows(answer, 0))
         return arrays
 
     def _target(
@@ -95,18 +96,29 @@ class Asking:
         most: int | None,
         model: str | None,
         version: int | None,
+        failures: list[RowError] | None = None,
     ) -> Steps[dict[str, Float32]]:
-        """The outputs of rows, asked for in parts of at most so many."""
+        """The outputs of rows, asked for in parts of at most so many.
+
+        Rows without an answer are added to `failures`; where that is None they are refused.
+        """
         due = self._due()
+        if failures is not None:
+            options = {**options, "partial": True}
+        inexact: list[int] = []
         path = yield from self._infer_path(graph, model, version, due)
         answers = []
         for first, n, inputs in bodies.parts(bodies.inputs(arrays), most):
             try:
-                _, answer = yield from self._infer(path, inputs, outputs, options, n, due)
+                head, answer = yield from self._infer(path, inputs, outputs, options, n, due)
             except BijectaError as error:
                 error.begins_at(first)
                 raise
             answers.append(answer)
+            inexact += remarks.inexact_rows(head.get("parameters"), first)
+            if failures is not None:
+                failures += remarks.row_errors(head.get("parameters"), answer["log_prob"], first)
+        remarks.warn(inexact)
         if len(answers) == 1:
             return answers[0]
         return {key: np.concatenate([answer[key] for answer in answers]) for key in outputs}

@@ -60,6 +60,14 @@ class BijectaError(Exception):
         self.first_row = row
         if isinstance(self.extra.get("row"), int):
             self.extra["row"] += row
+        if isinstance(rows := self.extra.get("rows"), list):
+            self.extra["rows"] = [row + each for each in rows if isinstance(each, int)]
+        if isinstance(errors := self.extra.get("errors"), list):
+            self.extra["errors"] = [
+                {**each, "row": row + each["row"]}
+                for each in errors
+                if isinstance(each, dict) and isinstance(each.get("row"), int)
+            ]
 
 
 class RefusedError(BijectaError):

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bijecta_client import bodies
-from bijecta_client.answers import Decoded, Encoded, Float32, Interpolated, Sampled
+from bijecta_client.answers import (
+    Decoded,
+    Encoded,
+    Float32,
+    Interpolated,
+    RowError,
+    Sampled,
+)
 from bijecta_client.asking import Asking
 from bijecta_client.exchange import (
     Ask,
@@ -48,6 +55,7 @@ class Questions(Asking):
         dequantize: int | None = None,
         seed: int | None = None,
         *,
+        failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Float32]:
@@ -59,6 +67,8 @@ class Questions(Asking):
             dequantize: answer the log of the mean density over so many noisy copies of whole
                 numbers.
             seed: of their noise; all rows then go in one request, for they share its stream.
+            failures: rows without an answer are added to it and have NaN; without it they refuse
+                the question.
             model, version: others than the client's.
 
         Returns:
@@ -69,7 +79,7 @@ class Questions(Asking):
         if most is not None and dequantize is not None:
             most = most // max(dequantize, 1)  # the server's limit is one of copies
         answer = yield from self._of_rows(
-            "", {"x": x, "context": context}, ("log_prob",), options, most, model, version
+            "", {"x": x, "context": context}, ("log_prob",), options, most, model, version, failures
         )
         return answer["log_prob"]
 
@@ -78,12 +88,14 @@ class Questions(Asking):
         x: ArrayLike,
         context: ArrayLike | None = None,
         *,
+        failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Encoded]:
         """Latents and log-density of rows x, N × event shape; refused outside the support."""
+        arrays, outputs = {"x": x, "context": context}, Encoded._fields
         answer = yield from self._of_rows(
-            "", {"x": x, "context": context}, Encoded._fields, {}, self._rows, model, version
+            "", arrays, outputs, {}, self._rows, model, version, failures
         )
         return Encoded(**answer)
 
@@ -92,12 +104,14 @@ class Questions(Asking):
         z: ArrayLike,
         context: ArrayLike | None = None,
         *,
+        failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Decoded]:
         """Rows and log-density of latents z, N × latent shape."""
+        arrays, outputs = {"z": z, "context": context}, Decoded._fields
         answer = yield from self._of_rows(
-            ".decode", {"z": z, "context": context}, Decoded._fields, {}, self._rows, model, version
+            ".decode", arrays, outputs, {}, self._rows, model, version, failures
         )
         return Decoded(**answer)
 

@@ -1,0 +1,64 @@
+"""What an answer says of single rows, beside its arrays."""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bijecta_client.answers import Float32, InexactRowsWarning, RowError
+from bijecta_client.exchange import UnreadableError
+
+NOT_LISTED = "the server lists only the first of the rows without an answer"
+
+
+def inexact_rows(said: Mapping[str, Any] | None, first: int) -> list[int]:
+    """Rows that do not come back from their latents, counted from `first`.
+
+    Args:
+        said: the parameters of an answer of the Open Inference Protocol, or a native answer.
+        first: the row at which this part begins.
+
+    Raises:
+        UnreadableError: it is no list of rows.
+    """
+    listed = (said or {}).get("inexact_rows", [])
+    try:
+        return [
+            first + int(row) for row in (listed.split(",") if isinstance(listed, str) else listed)
+        ]
+    except (TypeError, ValueError):
+        raise UnreadableError(f"inexact_rows: expected rows, got {listed!r:.80}", 200) from None
+
+
+def row_errors(said: Mapping[str, Any] | None, log_prob: Float32, first: int) -> list[RowError]:
+    """Rows without an answer, counted from `first`, and why.
+
+    Args:
+        said: the parameters of an answer of the Open Inference Protocol.
+        log_prob: of the answer; NaN where a row has none.
+        first: the row at which this part begins.
+
+    Raises:
+        UnreadableError: it is no list of errors.
+    """
+    text = (said or {}).get("errors", "[]")
+    try:
+        errors = {
+            int(error["row"]): RowError(
+                first + int(error["row"]), str(error["reason"]), str(error["detail"])
+            )
+            for error in json.loads(text)
+        }
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableError(f"errors: expected JSON of rows, got {text!r:.80}", 200) from None
+    for row in np.flatnonzero(np.isnan(log_prob)).tolist():
+        errors.setdefault(row, RowError(first + row, "not-listed", NOT_LISTED))
+    return [errors[row] for row in sorted(errors)]
+
+
+def warn(inexact: Sequence[int]) -> None:
+    """Warn of rows that do not come back, if there are some."""
+    if inexact:
+        warnings.warn(InexactRowsWarning(inexact), stacklevel=3)

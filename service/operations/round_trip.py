@@ -1,0 +1,71 @@
+"""Rows that do not come back from their latents as they were: float32 has its limits far out."""
+
+import numpy as np
+
+from service.store import Model
+from service.types import Float32
+
+# Of bundles from before it was measured at export.
+USUAL_TOLERANCE = 1e-4
+
+
+def rows_far_out(model: Model, z: Float32, log_prob: Float32) -> list[int]:
+    """Rows beyond the bounds within which rows were seen to come back; none of older bundles.
+
+    Args:
+        model: whose bounds they are.
+        z: latents, N × latent shape.
+        log_prob: of each row.
+    """
+    bounds = model.manifest.round_trip
+    if bounds is None or z.size == 0:
+        return []
+    if bounds.log_prob is None and max(z.max(), -z.min()) <= bounds.z:  # as of all usual requests
+        return []
+    far = np.abs(z.reshape(len(z), -1)).max(1) > bounds.z
+    if bounds.log_prob is not None:
+        far |= log_prob < bounds.log_prob
+    rows: list[int] = np.flatnonzero(far).tolist()
+    return rows
+
+
+def residual_of_data(model: Model, x: Float32, back: Float32) -> Float32:
+    """How far rows are from what became of them: of each the largest difference of a coordinate.
+
+    Args:
+        model: whose data they are.
+        x, back: N × event shape, before and after.
+
+    Returns:
+        N, as a part of the coordinate's range or, if that is larger, of its size; infinite where
+        nothing finite came back.
+    """
+    bounds = model.manifest.round_trip
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    size = np.abs(flat)
+    # without a range the largest coordinate of a row is the measure of all: in any unit the same
+    scale = size.max(1, keepdims=True) if bounds is None else np.asarray(bounds.scale)
+    return _largest(flat, back, np.maximum(size, scale))
+
+
+def residual_of_latents(z: Float32, back: Float32) -> Float32:
+    """The same of latents, whose range counts as 1."""
+    flat = z.reshape(len(z), -1).astype(np.float64)
+    return _largest(flat, back, np.maximum(np.abs(flat), 1))
+
+
+def rows_off(model: Model, residual: Float32) -> list[int]:
+    """Rows whose residual is more than the tolerance."""
+    bounds = model.manifest.round_trip
+    tolerance = USUAL_TOLERANCE if bounds is None else bounds.tolerance
+    rows: list[int] = np.flatnonzero(residual > tolerance).tolist()
+    return rows
+
+
+def _largest(flat: np.ndarray, back: Float32, scale: np.ndarray) -> Float32:
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        off = np.abs(back.reshape(len(back), -1) - flat) / scale
+        off[flat == back.reshape(len(back), -1)] = 0  # of nothing but zeros too
+        largest: Float32 = off.max(1).astype(np.float32)
+    largest[np.isnan(largest)] = np.inf
+    return largest

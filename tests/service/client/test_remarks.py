@@ -1,0 +1,95 @@
+"""What a client is told of single rows: failures on request, and warnings of inexact rows."""
+
+import json
+import warnings
+
+import httpx
+import numpy as np
+import pytest
+
+from bijecta_client import InexactRowsWarning, RefusedError, RowError, UnreadableError
+from bijecta_client.remarks import NOT_LISTED, inexact_rows, row_errors
+from tests.helpers.askers import Make
+from tests.helpers.http import MOONS
+
+ROWS = MOONS[:9].copy()
+ROWS[[2, 7]] = 1e38
+
+
+@pytest.mark.parametrize("rows_per_request", [100, 4])
+def test_failures_are_collected_and_the_other_rows_answered(
+    real: Make, rows_per_request: int
+) -> None:
+    asker = real(model="moons-maf", rows_per_request=rows_per_request)
+    with pytest.raises(RefusedError) as caught:
+        asker("encode", ROWS)
+    assert (caught.value.extra["row"], caught.value.extra["rows"][0]) == (2, 2)
+    with pytest.raises(RefusedError) as caught:
+        asker("encode", ROWS[[0, 1, 3, 4, 5, 2, 7]])
+    extra = caught.value.extra
+    assert extra["rows"] == [error["row"] for error in extra["errors"]] == [5, 6]
+    others = [0, 1, 3, 4, 5, 6, 8]
+    alone = asker("encode", ROWS[others])
+    for name in ("log_prob", "encode"):
+        failures: list[RowError] = []
+        answer = asker(name, ROWS, failures=failures)
+        log_prob = answer if name == "log_prob" else answer.log_prob
+        assert [(f.row, f.reason) for f in failures] == [
+            (2, "non-finite-output"),
+            (7, "non-finite-output"),
+        ]
+        assert np.flatnonzero(np.isnan(log_prob)).tolist() == [2, 7]
+        np.testing.assert_allclose(log_prob[others], alone.log_prob, rtol=1e-5, atol=1e-5)
+    z = np.nan_to_num(answer.z)
+    none: list[RowError] = []
+    assert asker("decode", z[others], failures=none).x.shape == (7, 2)
+    assert none == []
+
+
+def test_inexact_rows_are_warned_of(real: Make) -> None:
+    asker = real(model="moons-maf", rows_per_request=3)
+    rows = MOONS[:5].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asker("encode", rows)
+    rows[4] += 1e6
+    with pytest.warns(InexactRowsWarning) as caught:
+        z, _ = asker("encode", rows)
+    (warning,) = [w.message for w in caught if isinstance(w.message, InexactRowsWarning)]
+    assert warning.rows == [4]
+    with pytest.warns(InexactRowsWarning):
+        asker("decode", z)
+    with pytest.warns(InexactRowsWarning):
+        asker("interpolate", rows[0], rows[4], 3)
+
+
+def test_no_rows_are_asked_for_and_answered(real: Make) -> None:
+    asker = real(model="moons-maf")
+    assert asker("log_prob", np.empty((0, 2))).shape == (0,)
+    assert asker("log_prob", []).shape == (0,)
+    assert asker("encode", np.empty((0, 2))).z.shape == (0, 2)
+    assert asker("decode", np.empty((0, 2))).x.shape == (0, 2)
+    assert asker("sample", 0).x.shape == (0, 2)
+
+
+def test_the_manifest_names_the_columns(real: Make, client: httpx.Client) -> None:
+    asker = real(model="moons-maf")
+    assert asker("model")["columns"] == ["x", "y"]
+    listed = {model["name"]: model["columns"] for model in asker("models")["models"]}
+    assert listed["moons-maf"] == ["x", "y"]
+    assert listed["digits-maf"] is None
+
+
+def test_rows_that_are_not_listed_are_failures_too() -> None:
+    said = {"errors": json.dumps([{"row": 1, "reason": "a", "detail": "b"}]), "error_count": 2}
+    found = row_errors(said, np.array([0, np.nan, np.nan], np.float32), 10)
+    assert found == [RowError(11, "a", "b"), RowError(12, "not-listed", NOT_LISTED)]
+
+
+def test_remarks_that_are_none_are_said_to_be() -> None:
+    for said in ({"errors": "{"}, {"errors": "[1]"}, {"errors": 3}):
+        with pytest.raises(UnreadableError):
+            row_errors(said, np.zeros(1, np.float32), 0)
+    for listed in ({"inexact_rows": "1,x"}, {"inexact_rows": 5}, {"inexact_rows": [None]}):
+        with pytest.raises(UnreadableError):
+            inexact_rows(listed, 0)
