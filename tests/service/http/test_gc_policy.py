@@ -98,12 +98,17 @@ def body(**fields: Any) -> bytes:
 
 
 INFER = body(inputs=[{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": ROW}])
+# so many that they are parsed in a thread
+RAGGED = body(x=[ROW] * 40_000 + [[1.0]])
+WRONG_COUNT = INFER.replace(b"-2.0", b", ".join([b"-2.0"] * 60_000))
 TIMEOUT = {"x-request-timeout": "0.00001"}
 REQUESTS: dict[str, tuple[Callable[[], Exchange], int]] = {
     "answer": (lambda: Exchange("POST", "/log_prob", body(x=[ROW])), 200),
     "sample": (lambda: Exchange("POST", "/sample?n=5000", b"", {"accept": NPY}), 200),
     "path": (lambda: Exchange("POST", "/interpolate", body(start=ROW, end=ROW)), 200),
     "infer": (lambda: Exchange("POST", "/v2/models/tiny/infer", INFER), 200),
+    "ragged": (lambda: Exchange("POST", "/log_prob", RAGGED), 422),
+    "wrong count": (lambda: Exchange("POST", "/v2/models/tiny/infer", WRONG_COUNT), 400),
     "wrong shape": (lambda: Exchange("POST", "/log_prob", body(x=[[1.0]])), 422),
     "not JSON": (lambda: Exchange("POST", "/log_prob", b"{"), 400),
     "no such field": (lambda: Exchange("POST", "/log_prob", body(x=[ROW], y=1)), 422),
