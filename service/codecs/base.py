@@ -303,6 +303,8 @@ def with_query(schema: type[R], fields: Mapping[str, Any], query: Mapping[str, s
     Raises:
         InvalidInputError: a field that is in both, or values that the schema refuses.
     """
+    if not query:
+        return validated(schema, fields, strict=False)
     if twice := sorted(query.keys() & fields.keys()):
         raise InvalidInputError(f"{few(twice)}: in the body, and in the URL as well")
     content: dict[str, Any] = {**query, **fields}

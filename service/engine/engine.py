@@ -1,5 +1,6 @@
 """Running a bundle's two graphs: each has a queue, and the same threads run both."""
 
+from collections.abc import Awaitable
 from pathlib import Path
 
 import numpy as np
@@ -83,19 +84,17 @@ class Engine:
         """Whether requests are still answered."""
         return self._workers.healthy
 
-    async def encode(
+    def encode(
         self, x: Float32, context: Float32 | None, output_names: tuple[str, ...], deadline: float
-    ) -> Arrays:
+    ) -> Awaitable[Arrays]:
         """X (N × event shape) and context (N × columns) → `z`, `log_prob` (N, in nats)."""
-        feeds = _feeds("x", x, context)
-        return await self._workers.run("encode", feeds, output_names, deadline)
+        return self._workers.run("encode", _feeds("x", x, context), output_names, deadline)
 
-    async def decode(
+    def decode(
         self, z: Float32, context: Float32 | None, output_names: tuple[str, ...], deadline: float
-    ) -> Arrays:
+    ) -> Awaitable[Arrays]:
         """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
-        feeds = _feeds("z", z, context)
-        return await self._workers.run("decode", feeds, output_names, deadline)
+        return self._workers.run("decode", _feeds("z", z, context), output_names, deadline)
 
     def check_shapes(self, event: Shape, latent: Shape, context_columns: int | None) -> None:
         """Compare what the graphs take and give with what a manifest says, before it is made.

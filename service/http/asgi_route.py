@@ -6,7 +6,7 @@ A request costs 83 µs of CPU time in all, and 226 µs with a bare FastAPI handl
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,6 +17,29 @@ from service.http import problems
 from service.http.request_body import Headers
 from service.inflight import MemoryShare
 from service.server import Server
+
+
+class WholeAnswer(Response):
+    """An answer with status 200 that is sent at once; starlette's own takes 1 µs more to be made.
+
+    Args:
+        content: its body.
+        media_type: of the body.
+        headers: beside those of the body.
+    """
+
+    def __init__(
+        self, content: bytes, media_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.status_code = 200
+        self.body = content
+        self.background = None
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", media_type.encode("latin-1")),
+        ]
+        for name, value in () if headers is None else headers.items():
+            self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
 
 
 class AsgiRoute(ABC):

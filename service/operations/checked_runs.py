@@ -22,11 +22,10 @@ from service.operations.support import (
     are_not_finite,
     bounded_log_prob,
     check_has_density,
-    is_bounded,
 )
 from service.store import Model
 from service.types import Arrays, Float32
-from service.work_threads import WorkThreads
+from service.work_threads import MIN_NUMBERS, WorkThreads
 
 ENCODED = ("z", "log_prob")
 DECODED = ("x", "log_prob")
@@ -72,6 +71,8 @@ class CheckedRuns:
     ) -> Float32 | None:
         """The context of all rows."""
         size = 0 if given is None else given.size
+        if size <= MIN_NUMBERS:
+            return context.rows(model.manifest, given, faults)
         return await self.threads.run(
             size, context.rows, model.manifest, given, faults, deadline=deadline
         )
@@ -102,6 +103,9 @@ class CheckedRuns:
     ) -> Float32:
         """log_prob of rows, some of which may have no density."""
         log_prob = await self.unchecked_log_prob(model, x, context_rows, deadline)
+        if len(x) <= MIN_NUMBERS:
+            self.check_log_prob(model, log_prob, 1, faults)
+            return log_prob
         await self.threads.run(
             len(x), self.check_log_prob, model, log_prob, 1, faults, deadline=deadline
         )
@@ -111,9 +115,9 @@ class CheckedRuns:
         self, model: Model, x: Float32, context_rows: Float32 | None, deadline: float
     ) -> Float32:
         """log_prob of rows; of bounded models NaN is no answer, and −inf is one."""
-        outputs = ("log_prob",) if model.manifest.base_box is None else ENCODED
+        outputs = ("log_prob",) if model.base_box is None else ENCODED
         encoded = await self.run_encode(model, x, context_rows, outputs, deadline)
-        if not is_bounded(model):
+        if not model.is_bounded:
             return encoded["log_prob"]
         return await self.threads.run(
             x.size, bounded_log_prob, model, x, encoded, deadline=deadline
@@ -218,7 +222,7 @@ class CheckedRuns:
         self, model: Model, log_prob: Float32, copies: int, faults: RowFaults
     ) -> None:
         """Find rows without log_prob, which is given of copies of rows, copy after copy."""
-        if is_bounded(model):
+        if model.is_bounded:
             log_prob = np.where(np.isneginf(log_prob), 0, log_prob)
         self._check_finite(model, faults, log_prob.reshape(copies, -1).T)
 

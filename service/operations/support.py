@@ -12,11 +12,6 @@ from service.store import Model
 from service.types import Arrays, Float32
 
 
-def is_bounded(model: Model) -> bool:
-    """Whether some rows have no density."""
-    return model.support is not None or model.manifest.base_box is not None
-
-
 def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
     """log_prob of rows of a bounded model: −inf where they have no density, NaN for no answer.
 
@@ -27,7 +22,7 @@ def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
     """
     log_prob = encoded["log_prob"]
     beyond = _any_of_row(_outside(x, model))
-    if model.manifest.base_box is not None:
+    if model.base_box is not None:
         beyond |= _any_of_row(_beyond_base(encoded["z"], model))
     answered = np.where(np.isfinite(log_prob), log_prob, np.float32(np.nan))
     return np.where(beyond, np.float32(-np.inf), answered)
@@ -35,7 +30,7 @@ def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
 
 def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
     """The remark that names the rows whose density is zero, if there are some."""
-    if not is_bounded(model):
+    if not model.is_bounded:
         return {}
     rows = np.flatnonzero(np.isneginf(log_prob)).tolist()
     return {"outside_support": rows} if rows else {}
@@ -53,10 +48,10 @@ def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) ->
     Raises:
         InvalidInputError: what `RowFaults.check` raises.
     """
-    if model.manifest.base_box is None:
+    if model.base_box is None:
         return
     places = _beyond_base(z, model)
-    low, high = model.manifest.base_box
+    low, high = model.base_box
 
     def describe(place: int, row: int) -> Fault:
         value = z[place][places[place]][0]
@@ -101,7 +96,11 @@ def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None
 
 def are_not_finite(*outputs: Float32) -> NDArray[np.bool_] | None:
     """Of each row, whether an output, N × anything, has values not finite; None if none."""
-    if all(np.isfinite(output).all() for output in outputs):
+    for output in outputs:
+        # of every request: for few numbers `all` takes three times as long
+        if np.count_nonzero(np.isfinite(output)) < output.size:
+            break
+    else:
         return None
     bad = [~np.isfinite(o.reshape(len(o), -1)).all(1) for o in outputs]
     marked: NDArray[np.bool_] = np.logical_or.reduce(bad)
@@ -123,6 +122,6 @@ def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
 
 def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
     """Which latents lie outside the box of a uniform base: N × latent shape."""
-    low, high = map(np.float32, model.manifest.base_box or (-math.inf, math.inf))
+    low, high = map(np.float32, model.base_box or (-math.inf, math.inf))
     beyond: NDArray[np.bool_] = (z < low) | (z > high)
     return beyond

@@ -21,6 +21,8 @@ FORMATS = (
     | {"<f2": "e", "<f4": "f", "<f8": "d"}
 )
 
+NUMBER_DTYPES = (np.dtype("<f4"), np.dtype("<f8"))
+
 # More letters t or f than the names in a request have; beyond, counting takes too long.
 MAX_LETTERS = 500
 
@@ -32,23 +34,32 @@ def to_float32(value: Any) -> Float32:
         ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
     """
     array = _array(value, (int, float))
-    if array.dtype.kind in "iu":  # every whole number of 64 bits is one of float32, rounded
-        return np.asarray(array, dtype=np.float32, order="C")
-    try:
-        with np.errstate(over="ignore"):
-            single = np.asarray(array, dtype=np.float32, order="C")
-    except OverflowError:
-        raise ValueError("expected finite float32 numbers; one has hundreds of digits") from None
+    # every whole number of 64 bits is one of float32, rounded
+    if array.dtype == np.float32 or array.dtype.kind in "iu":
+        single = np.asarray(array, dtype=np.float32, order="C")
+        if array.dtype.kind != "f":
+            return single
+    else:
+        try:
+            with np.errstate(over="ignore"):
+                single = np.asarray(array, dtype=np.float32, order="C")
+        except OverflowError:
+            raise ValueError(
+                "expected finite float32 numbers; one has hundreds of digits"
+            ) from None
     finite = np.isfinite(single)
-    if not finite.all():
+    # for few numbers `all` takes three times as long
+    if np.count_nonzero(finite) < finite.size:
         place = np.unravel_index(int(np.argmin(finite)), array.shape)
         where = "".join(f"[{i}]" for i in place)
         raise ValueError(f"expected finite float32 numbers; {where} is {array[place]}")
     return single
 
 
-def number_array(value: list[Any]) -> NDArray[np.float64] | None:
+def number_array(value: list[Any]) -> NDArray[np.floating] | None:
     """Nested lists of numbers as an array; None where they are anything else.
+
+    It is of float32, which is what requests are of; where that cannot hold one of them, of float64.
 
     It is quick, and takes true and false for numbers: the caller makes sure that there are none.
     """
@@ -56,10 +67,14 @@ def number_array(value: list[Any]) -> NDArray[np.float64] | None:
     if rectangle is None:
         return None
     shape, flat = rectangle
-    try:
-        return pack_numbers(flat, np.dtype("<f8")).reshape(shape)
-    except (struct.error, OverflowError):
-        return None
+    for dtype in NUMBER_DTYPES:
+        try:
+            return pack_numbers(flat, dtype).reshape(shape)
+        except OverflowError:
+            continue
+        except struct.error:
+            return None
+    return None
 
 
 def pack_numbers(flat: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

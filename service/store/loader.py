@@ -128,6 +128,21 @@ class Model:
             return None
         return self._box(self.manifest.support.low), self._box(self.manifest.support.high)
 
+    @cached_property
+    def base_box(self) -> tuple[float, float] | None:
+        """The box that latents lie in; None for all of space."""
+        return self.manifest.base_box
+
+    @cached_property
+    def is_bounded(self) -> bool:
+        """Whether some rows have no density."""
+        return self.support is not None or self.base_box is not None
+
+    @cached_property
+    def dimensions(self) -> int:
+        """Number of coordinates of one row."""
+        return self.manifest.dimensions
+
     def _box(self, values: PerCoordinate) -> Float32:
-        full = np.broadcast_to(np.asarray(values, np.float32), (self.manifest.dimensions,))
+        full = np.broadcast_to(np.asarray(values, np.float32), (self.dimensions,))
         return full.reshape(self.event_shape)

@@ -22,6 +22,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent = bytearray()
+        self.writes = 0
         self.is_stalled = False
         self.unsent = 0
         self.has_ended = False
@@ -32,6 +33,7 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += data
+        self.writes += 1
         if self.is_stalled:
             was, self.unsent = self.unsent, self.unsent + len(data)
             if was <= 2**16 < self.unsent and self.connection is not None:

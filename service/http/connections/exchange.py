@@ -54,10 +54,12 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_connection",
-        "_event",
         "_expects_continue",
+        "_has_news",
+        "_head",
         "_left",
         "_on_departure",
+        "_waiting",
         "disconnected",
         "keep_alive",
         "more_body",
@@ -87,7 +89,10 @@ class Exchange:
         self.response_complete = False
         self._connection: HasExchange | None = connection
         self._expects_continue = expects_continue
-        self._event = asyncio.Event()
+        self._has_news = False  # for `receive`
+        # an `asyncio.Event` takes a microsecond, and most bodies come with their head
+        self._waiting: list[asyncio.Future[None]] = []
+        self._head = b""  # of the answer, until its body begins
         self._chunked = False
         self._left: int | None = None  # bytes of the answer that are to come
         self._on_departure: Callable[[], None] | None = None
@@ -99,14 +104,16 @@ class Exchange:
 
     def arrived(self) -> None:
         """Tell `receive` that there is more of the body, or its end."""
-        self._event.set()
+        self._has_news = True
+        if self._waiting:
+            self._wake()
 
     def depart(self) -> None:
         """The caller has left: nothing is sent any more, and whoever watches is told."""
         if self.disconnected:
             return
         self.disconnected = True
-        self._event.set()
+        self.arrived()
         if self._on_departure is not None:
             self._on_departure()
 
@@ -143,10 +150,13 @@ class Exchange:
             if self._expects_continue:
                 self._expects_continue = False
                 connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self._head:  # whoever reads on may wait for a caller who waits for the head
+                self._write_head(connection)
             if self.more_body:
                 connection.read_body()
-            await self._event.wait()
-            self._event.clear()
+            if not self._has_news:
+                await self._news()
+            self._has_news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         parts, self.parts, self.waiting_bytes = self.parts, [], 0
@@ -183,8 +193,24 @@ class Exchange:
         else:
             raise RuntimeError(f"{message['type']} after the end of the answer")
 
+    async def _news(self) -> None:
+        """Wait until there is something to receive."""
+        while not self._has_news:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            try:
+                await waiting
+            finally:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
     def _start(self, connection: HasExchange, message: Message) -> None:
-        """Write the head of the answer."""
+        """Make the head of the answer, which is sent with the first part of its body."""
         if message["type"] != "http.response.start":
             raise RuntimeError(f"expected http.response.start, got {message['type']}")
         status = message["status"]
@@ -220,19 +246,29 @@ class Exchange:
                 self._chunked = True
                 content.append(b"transfer-encoding: chunked\r\n")
         content.append(b"\r\n")
-        connection.transport.write(b"".join(content))
+        self._head = b"".join(content)
+
+    def _write_head(self, connection: HasExchange) -> None:
+        head, self._head = self._head, b""
+        connection.transport.write(head)
 
     def _write(self, connection: HasExchange, body: bytes) -> None:
-        """Write a part of the body that is small."""
+        """Write a part of the body that is small, behind the head where it is the first."""
+        head, self._head = self._head, b""
         if self._chunked:
-            if body:
-                connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-        elif self._counted(len(body)) and body:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        elif not self._counted(len(body)):
+            body = b""
+        if head:
+            connection.transport.write(head + body)  # in one system call
+        elif body:
             connection.transport.write(body)
 
     async def _write_pieces(self, connection: HasExchange, body: bytes) -> None:
         """Write a part of the body piece by piece, each when most of the last has been taken."""
         transport, flow = connection.transport, connection.flow
+        if self._head:
+            self._write_head(connection)
         if self._chunked:
             transport.write(b"%x\r\n" % len(body))
         elif not self._counted(len(body)):
@@ -264,7 +300,7 @@ class Exchange:
         elif self._left:
             raise RuntimeError("fewer bytes of the answer than its Content-Length says")
         self.response_complete = True
-        self._event.set()
+        self.arrived()
         connection.answered(whole=True)
 
     async def run(self, app: ASGIApp) -> None:
@@ -278,10 +314,13 @@ class Exchange:
             if not self.response_started:
                 await self._send_error()
         finally:
-            self.keep(0)
+            if self.reserved:
+                self.keep(0)
             connection, self._connection = self._connection, None
             self._on_departure = None
             if connection is not None and not self.response_complete:
+                if self._head and not self.disconnected:
+                    self._write_head(connection)
                 connection.answered(whole=False)
 
     async def _send_error(self) -> None:

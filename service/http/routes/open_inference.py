@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 over HTTP: inference in plain ASGI, all else by FastAPI."""
 
 import math
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, status
@@ -8,11 +9,11 @@ from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
 from service.http.answer_room import held_answer
-from service.http.asgi_route import AsgiRoute, deadline
+from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import MIN_KEPT_BYTES, Headers, ServerDependency, body_of, parsed
 from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
-from service.inflight import MemoryShare, Reading
+from service.inflight import MemoryShare
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
 from service.operations import Answer
 from service.server import Server
@@ -20,6 +21,8 @@ from service.work_threads import MIN_NUMBERS
 
 # A request of the repository has a field or two.
 MAX_REPOSITORY_BYTES = 2**16
+
+LENGTH_FIELD = LENGTH_HEADER.lower().encode()
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -42,18 +45,15 @@ class InferRoute(AsgiRoute):
         due = deadline(headers)
         body = await body_of(receive, headers, self.server, share)
         path = scope["path_params"]
-        length = headers[LENGTH_HEADER.lower().encode()]
+        length = headers[LENGTH_FIELD]
         lease, kind = await self.repository.find(path["name"], path.get("version", ""))
         with lease as model:
-
-            def parse(reading: Reading) -> Inference:
-                return Inference.parse(kind, model, body, length, reading)
-
+            parse = partial(Inference.parse, kind, model, body, length)
             inference = await parsed(self.server, share, body, parse)
             if share.held > MIN_KEPT_BYTES:
                 share.keep(inference.request.nbytes)
             max_rows = self.server.settings.max_rows
-            size = inference.request.answer_numbers(model.manifest.dimensions, max_rows)
+            size = inference.request.answer_numbers(model.dimensions, max_rows)
             if room := held_answer(receive, share, size, due):
                 await unless_departed(receive, room)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
@@ -63,8 +63,8 @@ class InferRoute(AsgiRoute):
             return await self._large(inference, answer, receive, due)
         content, json_bytes = inference.dump(answer)
         if json_bytes is None:
-            return Response(content, media_type=JSON_TYPE)
-        return Response(content, media_type=BYTES_TYPE, headers={LENGTH_HEADER: str(json_bytes)})
+            return WholeAnswer(content, JSON_TYPE)
+        return WholeAnswer(content, BYTES_TYPE, {LENGTH_HEADER: str(json_bytes)})
 
     async def _large(
         self, inference: Inference, answer: Answer, receive: Receive, due: float

@@ -110,6 +110,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         event_shape=(64,),
         latent_shape=(64,),
         support=None,
+        base_box=None,
+        is_bounded=False,
         engine=SimpleNamespace(encode=encode, decode=decode),
     )
     yield Watch(Operations(10**6, CheckedRuns(10**6, Metrics(), threads)), model, diary)

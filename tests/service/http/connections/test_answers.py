@@ -171,6 +171,34 @@ def test_an_application_that_fails_is_answered_with_500() -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("content", [b"", b"abc"])
+def test_a_small_answer_is_one_write(method: bytes, content: bytes) -> None:
+    async def work() -> None:
+        caller = Party(answers(content)).caller()
+        await caller.says(b"%b / HTTP/1.1\r\n\r\n" % method)
+        assert statuses(await caller.hears()) == [200]
+        assert caller.wire.writes == 1
+
+    asyncio.run(work())
+
+
+def test_the_head_of_an_answer_goes_ahead_of_a_wait_for_the_body_of_its_request() -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async def work() -> None:
+        caller = Party(echo).caller()
+        await caller.says(UPLOAD.partition(b"\r\n\r\n")[0] % 3 + b"\r\n\r\n")
+        assert statuses(await caller.hears()) == [200]
+        await caller.says(b"abc")
+        assert b"done" in await caller.hears()
+
+    asyncio.run(work())
+
+
 def test_too_many_connections() -> None:
     async def work() -> None:
         party = Party(stalls, replace(LIMITS, max_connections=3))
