@@ -118,8 +118,8 @@ class JobQueue(Generic[J]):
         turn = self._turn(job)
         if self.jobs and self.depth + 2 * turn - 1 > self._queue_rows:
             raise OverloadedError(
-                f"{self.depth} rows are waiting, and at most {self._queue_rows} may, with room left "
-                "for smaller requests",
+                f"{self.depth} rows are waiting, and at most {self._queue_rows} may, with room "
+                "left for smaller requests",
                 retry_after=max(1, math.ceil(self.depth / self._rows_a_second)),
             )
         self.jobs.append(job)
