@@ -80,6 +80,10 @@ class Log(logging.StreamHandler[TextIO]):
     def install(self) -> None:
         """Take the place of every handler that writes logs and warnings of this process."""
         logging.basicConfig(level=logging.INFO, handlers=[self], force=True)
+        for name in list(logging.root.manager.loggerDict):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
         logging.captureWarnings(True)
 
     def filter(self, record: logging.LogRecord) -> bool:

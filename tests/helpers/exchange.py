@@ -48,7 +48,8 @@ class Exchange:
     async def run(self, app: ASGIApp) -> "Exchange":
         """Have the application answer."""
         path, _, query = self.target.partition("?")
-        headers = [(k.lower().encode(), v.encode()) for k, v in self.headers.items()]
+        given = {"host": "127.0.0.1", **self.headers}
+        headers = [(k.lower().encode(), v.encode()) for k, v in given.items()]
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0"},

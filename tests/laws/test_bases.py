@@ -98,7 +98,7 @@ def test_uniform_has_no_density_outside_its_box() -> None:
         ({"base": "student-t", "base_options": {"df": 0}}, "df must be above zero"),
         ({"base": "uniform", "base_options": {"bound": -1}}, "bound must be above zero"),
         ({"base": "mixture", "base_options": {"components": 0}}, "components is at least 1"),
-        ({"base": "normal", "base_options": {"df": 3}}, "base normal: .*df"),
+        ({"base": "normal", "base_options": {"df": 3}}, "base_options of normal: .*df"),
     ],
 )
 def test_zoo_refuses_bases_that_are_none(options: dict[str, object], message: str) -> None:

@@ -168,6 +168,8 @@ def root() -> Iterator[logging.Logger]:
 
 def test_every_logger_of_the_process_passes_the_log(root: logging.Logger) -> None:
     written = Written()
+    logging.getLogger("uvicorn").addHandler(logging.StreamHandler())
+    logging.getLogger("uvicorn").propagate = False
     written.log.install()
     assert root.handlers == [written.log]
     for name in ("uvicorn.error", "asyncio", "service.store", "py.warnings"):

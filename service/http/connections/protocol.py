@@ -62,6 +62,10 @@ class Connection(RequestReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse it where too many are open."""
         self.transport = cast(asyncio.Transport, transport)
+        if is_gone(self.file_number):  # thousands may have come and left by the time of their turn
+            self.transport.abort()
+            self.is_closing = True
+            return
         if not self.registry.has_room():
             self.registry.metrics.closed("too-many")
             error = UnavailableError("too many connections are open")
@@ -120,7 +124,8 @@ class Connection(RequestReader):
         if self._is_new:  # many may come and leave at once: nothing is begun for who is gone
             self._is_new = False
             if is_gone(self.file_number):
-                exchange.depart()
+                self.depart()
+                return
         task = self.loop.create_task(exchange.run(cast(ASGIApp, self.app)))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

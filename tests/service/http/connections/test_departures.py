@@ -67,7 +67,23 @@ def test_nothing_is_begun_for_who_is_gone_before_the_request_is_read(
         caller = Party(app).caller()
         with_socket(caller, monkeypatch).close()
         await caller.says(GET)
-        assert (app.begun, app.ended) == (0, 1)
+        assert (app.begun, app.ended) == (0, 0)
+        assert caller.wire.is_aborted
+
+    asyncio.run(work())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs POLLRDHUP")
+def test_nothing_is_read_of_who_is_gone_when_its_turn_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        party = Party(Worker())
+        caller = party.caller()
+        with_socket(caller, monkeypatch).close()
+        caller.connection.connection_made(caller.wire)
+        assert caller.wire.is_aborted
+        assert caller.connection.is_closing
 
     asyncio.run(work())
 
