@@ -7,7 +7,14 @@ so that all of it is counted, and refused, before anything is decompressed or co
 
 import struct
 
-from service.codecs.arrow.flatbuffer import I64, U8, U32, FlatTable
+from service.codecs.arrow.flatbuffer import I64, U32, FlatTable
+from service.codecs.arrow.messages import (
+    SCHEMA,
+    BatchMessage,
+    DictionaryKey,
+    batch_message,
+    described,
+)
 from service.codecs.arrow.schema import (
     NO_TABLE,
     QUICK_SCHEMA_BYTES,
@@ -34,11 +41,8 @@ BYTES_PER_TEXT = 80
 BYTES_PER_LOOKUP = 32
 
 CONTINUATION = 0xFFFFFFFF
-SCHEMA, DICTIONARY_BATCH, RECORD_BATCH = 1, 2, 3
 BUFFER_LENGTH_BYTES = 8
 NOT_COMPRESSED = -1
-# Before Arrow 1.0 compression was said in a remark.
-FORMER_COMPRESSION = b"experimental_compression"
 
 
 class StreamSize:
@@ -123,20 +127,15 @@ class _Meter:
             self._reading.check_quick(messages <= QUICK_MESSAGES)
             if messages > MAX_MESSAGES:
                 raise TooLargeError(f"a table may have {MAX_MESSAGES} batches, this one has more")
-            message = FlatTable.root(metadata)
-            kind, header, content = _described(message)
-            if not 0 <= content <= len(self._body) - place:
+            message = batch_message(metadata)
+            if not 0 <= message.content <= len(self._body) - place:
                 raise ValueError("its end is missing")
-            self._names.add_remarks(message, 4)
-            if FORMER_COMPRESSION in metadata:
-                raise ValueError("its compression is that of Arrow before 1.0")
-            if kind == RECORD_BATCH:
-                self._count_batch(header, place, content)
-            elif kind == DICTIONARY_BATCH:
-                self._count_dictionary(header, place, content)
+            self._names.add(message.name_bytes)
+            if message.dictionary is None:
+                self._count_batch(message, place)
             else:
-                raise ValueError("it holds more than a schema and batches")
-            place += content
+                self._count_dictionary(message, message.dictionary, place)
+            place += message.content
         return self.size
 
     def _read_schema(self) -> int:
@@ -147,7 +146,7 @@ class _Meter:
         metadata, place = found
         self._reading.check_quick(len(metadata) <= QUICK_SCHEMA_BYTES)
         message = FlatTable.root(metadata)
-        kind, _, content = _described(message)
+        kind, _, content = described(message)
         if kind != SCHEMA or not 0 <= content <= len(self._body) - place:
             raise ValueError("it does not begin with a schema")
         self._names.add_remarks(message, 4)
@@ -175,54 +174,51 @@ class _Meter:
             )
         return body[place : place + length], place + length
 
-    def _count_batch(self, batch: FlatTable, place: int, content: int) -> None:
+    def _count_batch(self, message: BatchMessage, place: int) -> None:
         size = self.size
         size.batches += 1
-        size.rows += _rows(batch)
+        size.rows += message.rows
         if size.rows > self._max_rows:
             raise TooLargeError(f"a table may have {self._max_rows} rows, this one has more")
         self._check_texts()
-        self._count_buffers(batch, place, content)
+        self._count_buffers(message, place)
 
-    def _count_dictionary(self, dictionary: FlatTable, place: int, content: int) -> None:
-        size, key = self.size, dictionary.number(0, I64)
-        batch, is_delta = dictionary.table(1), dictionary.number(2, U8)
-        if batch is None:
-            raise ValueError("a dictionary of nothing")
-        size.dictionary_values += _rows(batch)
+    def _count_dictionary(
+        self, message: BatchMessage, dictionary: DictionaryKey, place: int
+    ) -> None:
+        size, key = self.size, dictionary.key
+        size.dictionary_values += message.rows
         self._check_texts()
         before = size.buffer_bytes
-        self._count_buffers(batch, place, content)
+        self._count_buffers(message, place)
         added = size.buffer_bytes - before
-        if is_delta:  # it is put behind what there is, which is copied for it
+        if dictionary.is_delta:  # it is put behind what there is, which is copied for it
             size.buffer_bytes += self._dictionaries.get(key, 0)
             added += self._dictionaries.get(key, 0)
         self._dictionaries[key] = added
         self._check_bytes()
 
-    def _count_buffers(self, batch: FlatTable, place: int, content: int) -> None:
+    def _count_buffers(self, message: BatchMessage, place: int) -> None:
         """Count columns and buffers of a batch."""
         size = self.size
-        size.chunks += 1 + batch.vector(1)[1]
+        size.chunks += 1 + message.columns
         if size.chunks > MAX_CHUNKS:
             raise TooLargeError(
                 f"a table may have {MAX_CHUNKS} columns of batches, this one has more: write "
                 "larger batches"
             )
-        buffers = batch.numbers(2, 2)
-        if batch.table(3) is None:
-            size.buffer_bytes += sum(buffers[1::2])
+        if not message.is_compressed:
+            size.buffer_bytes += message.buffer_bytes
         else:
             size.is_compressed = True
             self._reading.check_quick(False)
+            buffers = message.buffers
             for start, length in zip(buffers[::2], buffers[1::2], strict=True):
                 if length:
-                    if not 0 <= start <= content - BUFFER_LENGTH_BYTES:
+                    if not 0 <= start <= message.content - BUFFER_LENGTH_BYTES:
                         raise ValueError("a buffer outside of its message")
                     (whole,) = I64.unpack_from(self._body, place + start)
                     size.buffer_bytes += length if whole == NOT_COMPRESSED else max(whole, 0)
-        if min(buffers, default=0) < 0:
-            raise ValueError("a buffer of less than nothing")
         self._check_bytes()
 
     def _check_bytes(self) -> None:
@@ -237,18 +233,3 @@ class _Meter:
         texts, limit = self.size.texts, self._reading.limits.json_values
         if texts > limit:
             raise TooLargeError(f"a request may have {limit} texts, this one has {texts} or more")
-
-
-def _described(message: FlatTable) -> tuple[int, FlatTable, int]:
-    """What kind of message it is, its header, and how many bytes follow its metadata."""
-    header = message.table(2)
-    if header is None:
-        raise ValueError("a message of nothing")
-    return message.number(1, U8), header, message.number(3, I64)
-
-
-def _rows(batch: FlatTable) -> int:
-    rows = batch.number(0, I64)
-    if rows < 0:
-        raise ValueError("a batch of less than no rows")
-    return rows

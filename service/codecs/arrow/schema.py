@@ -117,7 +117,7 @@ class NameCount:
     """Counts the bytes of names and remarks."""
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self.bytes = 0
 
     def add(self, size: int) -> None:
         """Count one.
@@ -125,8 +125,8 @@ class NameCount:
         Raises:
             TooLargeError: they are too many.
         """
-        self._bytes += size
-        if self._bytes > MAX_NAME_BYTES:
+        self.bytes += size
+        if self.bytes > MAX_NAME_BYTES:
             raise TooLargeError(
                 f"the names and remarks of a table may have {MAX_NAME_BYTES} bytes, these have more"
             )

@@ -84,13 +84,18 @@ def read_table(body: bytes, reading: Reading, max_rows: int) -> Arrays:
             twice = [name for name, count in Counter(names).items() if count > 1]
             raise MalformedBodyError(f"several columns have one name: {few(twice)}")
         return {
-            name: _values(pa, name, column.combine_chunks(), reading)
+            name: _values(pa, name, _in_one(column), reading)
             for name, column in zip(names, table.columns, strict=True)
         }
     except ServiceError:
         raise
     except Exception as error:  # a parser of untrusted bytes, which fails in every way there is
         raise MalformedBodyError(f"{NO_TABLE}: {cut(str(error), 200)}") from None
+
+
+def _in_one(column: Any) -> Any:
+    """A column of any number of batches as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray[Any]:
@@ -105,7 +110,9 @@ def _values(pa: ModuleType, name: str, column: Any, reading: Reading) -> NDArray
         values: NDArray[Any] = column.to_numpy()
         return values
     if pa.types.is_fixed_size_list(kind):
-        inner = _values(pa, name, column.flatten(), reading)
+        # without nulls the same as `flatten`, which takes four times as long
+        flat = column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size)
+        inner = _values(pa, name, flat, reading)
         return inner.reshape(len(column), kind.list_size, *inner.shape[1:])
     if pa.types.is_dictionary(kind):
         return _looked_up(pa, name, column, reading)

@@ -69,7 +69,7 @@ class Watch:
         """The answer's arrays."""
         if name == "bounded":
             ends = np.full(64, -1, np.float32), np.full(64, 17, np.float32)
-            self.model.support = ends
+            self.model.support, self.model.is_bounded = ends, True
         question = getattr(
             self.operations, {"bounded": "log_prob", "noisy": "log_prob"}.get(name, name)
         )
