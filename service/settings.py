@@ -49,7 +49,9 @@ class ModelSettings(BaseModel):
         "on a CPU, 4096 on a GPU)",
     )
     queue_rows: Count = Field(
-        default=4096, description="most rows that wait for a graph, before requests are refused"
+        default=4096,
+        description="most rows that wait for a graph, before requests are refused, large ones "
+        "first",
     )
 
 

@@ -6,9 +6,9 @@ from service.codecs.base import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
-    TableRequest,
     check_output,
 )
+from service.codecs.fields import TableRequest
 from service.codecs.json import check_json_size
 from service.codecs.json_writer import json_pieces
 from service.codecs.negotiation import choose_codec

@@ -8,15 +8,8 @@ import orjson
 import pydantic_core
 
 from service.bundle import Manifest
-from service.codecs.base import (
-    FORM_TYPE,
-    JSON_TYPE,
-    NO_REMARKS,
-    Codec,
-    R,
-    all_or_picked,
-    validated,
-)
+from service.codecs.base import FORM_TYPE, JSON_TYPE, NO_REMARKS, Codec, all_or_picked
+from service.codecs.fields import R, validated
 from service.codecs.json_writer import json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few

@@ -12,17 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
-from service.codecs.base import (
-    NO_REMARKS,
-    NPY_TYPE,
-    TEXT,
-    AnswerStream,
-    Codec,
-    R,
-    first_or_picked,
-    rows_by_field,
-    with_query,
-)
+from service.codecs.base import NO_REMARKS, NPY_TYPE, AnswerStream, Codec, first_or_picked
+from service.codecs.fields import TEXT, R, rows_by_field, with_query
 from service.errors import (
     InvalidInputError,
     MalformedBodyError,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from service.codecs.arrow import ArrowCodec
-from service.codecs.base import Codec, R, TableRequest, with_query
+from service.codecs.base import Codec
+from service.codecs.fields import R, TableRequest, with_query
 from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
 from service.codecs.wav import WavCodec

@@ -109,13 +109,17 @@ class JobQueue(Generic[J]):
     def append(self, job: J) -> None:
         """Add a job at the end; an empty queue takes a job of any size.
 
+        A job leaves room for smaller ones, up to its own size: however many large ones come, a
+        request of a row is not refused because of them.
+
         Raises:
             OverloadedError: the queue is full; `retry_after` is how long what waits should take.
         """
         turn = self._turn(job)
-        if self.jobs and self.depth + turn > self._queue_rows:
+        if self.jobs and self.depth + 2 * turn - 1 > self._queue_rows:
             raise OverloadedError(
-                f"{self.depth} rows are waiting, and at most {self._queue_rows} may",
+                f"{self.depth} rows are waiting, and at most {self._queue_rows} may, with room "
+                "left for smaller requests",
                 retry_after=max(1, math.ceil(self.depth / self._rows_a_second)),
             )
         self.jobs.append(job)

@@ -11,14 +11,14 @@ from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeErro
 from service.metrics import Metrics
 from service.operations import context
 from service.operations.answer import Answer
-from service.operations.round_trip import (
+from service.operations.rows.faults import Fault, RowFaults
+from service.operations.rows.round_trip import (
     residual_of_data,
     residual_of_latents,
     rows_far_out,
     rows_off,
 )
-from service.operations.row_faults import Fault, RowFaults
-from service.operations.support import (
+from service.operations.rows.support import (
     are_not_finite,
     bounded_log_prob,
     check_has_density,

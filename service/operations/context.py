@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.bundle import ContextColumn, Manifest
 from service.errors import InvalidInputError
-from service.operations.row_faults import Fault, RowFaults
+from service.operations.rows.faults import Fault, RowFaults
 from service.types import Float32
 
 # Names of classes in an error, of up to a thousand.

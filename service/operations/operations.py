@@ -25,8 +25,8 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
-from service.operations.row_faults import RowFaults
-from service.operations.support import check_has_density, check_inside, outside_support
+from service.operations.rows.faults import RowFaults
+from service.operations.rows.support import check_has_density, check_inside, outside_support
 from service.store import Model
 from service.types import Arrays, Float32
 from service.work_threads import MIN_NUMBERS, WorkThreads

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.codecs.arrow_memory import MAX_MESSAGES, measure_stream
-from service.codecs.arrow_schema import MAX_FIELDS, MAX_NAME_BYTES
-from service.codecs.arrow_table import read_table
-from service.codecs.flatbuffer import FlatTable
+from service.codecs.arrow.flatbuffer import FlatTable
+from service.codecs.arrow.memory import MAX_MESSAGES, measure_stream
+from service.codecs.arrow.schema import MAX_FIELDS, MAX_NAME_BYTES
+from service.codecs.arrow.table import read_table
 from service.errors import MalformedBodyError, ServiceError, TooLargeError
 from service.inflight import Reading, TakesLongError
 from tests.helpers.examples import examples

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from service.codecs.arrow import TableStream
-from service.codecs.arrow_table import read_table
+from service.codecs.arrow.codec import TableStream
+from service.codecs.arrow.table import read_table
 from service.errors import ServiceError
 from service.types import Float32
 from tests.helpers.http import ARROW, DIGITS, MOONS, NPY, ask, ask_npy, metric

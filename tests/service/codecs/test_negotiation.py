@@ -120,7 +120,7 @@ def test_a_type_that_cannot_hold_the_answer_gives_way_to_the_next() -> None:
 
 
 def test_an_install_without_pyarrow_offers_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.codecs.arrow_table.HAS_PYARROW", False)
+    monkeypatch.setattr("service.codecs.arrow.table.HAS_PYARROW", False)
     assert chosen(f"{ARROW}, {NPY};q=0.1") == NPY
     with pytest.raises(NotAcceptableError, match="pip install 'bijecta") as caught:
         choose_codec(ARROW, JSON, SampleRequest, SOUNDS, None)

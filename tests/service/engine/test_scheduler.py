@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -110,8 +111,8 @@ def test_a_small_job_waits_for_one_batch_of_each_large_one() -> None:
 def test_a_full_queue_says_when_it_should_be_done() -> None:
     one = scheduler(batch_rows=4, queue_rows=40)
     learn(one, 2.0, 4)  # two rows a second
-    for _ in range(10):
-        one.submit(job(4), 0.0)
+    for rows in [4] * 9 + [1] * 4:
+        one.submit(job(rows), 0.0)
     with pytest.raises(OverloadedError, match="40 rows are waiting, and at most 40 may") as full:
         one.submit(job(1), 0.0)
     assert full.value.retry_after == 20
@@ -120,10 +121,20 @@ def test_a_full_queue_says_when_it_should_be_done() -> None:
 def test_a_large_job_counts_as_its_next_batch() -> None:
     one = scheduler(batch_rows=4, queue_rows=8)
     one.submit(job(1000), 0.0)
-    one.submit(job(4), 0.0)
-    assert one.queues["a"].depth == 8
+    one.submit(job(2), 0.0)
+    assert one.queues["a"].depth == 6
     with pytest.raises(OverloadedError):
-        one.submit(job(1), 0.0)
+        one.submit(job(1000), 0.0)
+
+
+@pytest.mark.parametrize("rows", [2, 16, 1000])
+def test_large_jobs_leave_room_for_small_ones(rows: int) -> None:
+    one = scheduler(batch_rows=16, queue_rows=64)
+    with suppress(OverloadedError):
+        for _ in range(100):
+            one.submit(job(rows), 0.0)
+    assert one.queues["a"].depth > 64 - 2 * 16
+    one.submit(job(1), 0.0)
 
 
 def test_what_is_over_or_too_late_never_reaches_the_device() -> None:

@@ -46,7 +46,8 @@ class Engine(RuleBasedStateMachine):
         deadline = math.inf if patience is None else self.now + patience
         new = job(rows, queue, self.now, deadline)
         waits, depth = self.scheduler.queues[queue], self.scheduler.queues[queue].depth
-        fits = not waits.jobs or depth + min(rows, self.batch_rows) <= self.queue_rows
+        turn = min(rows, self.batch_rows)
+        fits = not waits.jobs or depth + 2 * turn - 1 <= self.queue_rows
         if fits:
             self.jobs.append(new)
             self.obey(self.scheduler.submit(new, self.now))

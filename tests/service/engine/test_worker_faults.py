@@ -135,7 +135,7 @@ def test_the_queue_is_bounded_in_rows(make: Make) -> None:
     async def work() -> None:
         first = await held(workers, graph)
         # a large one counts as its next batch, and one that finds nothing waiting is let in
-        tasks = await queued(workers, rows(*range(100)), rows(1, 2, 3, 4))
+        tasks = await queued(workers, rows(*range(100)), rows(1, 2), rows(3), rows(4))
         with pytest.raises(OverloadedError, match="8 rows are waiting, and at most 8 may") as full:
             await workers.run("graph", rows(5), ("y",))
         assert int(full.value.headers["Retry-After"]) >= 1
@@ -143,7 +143,7 @@ def test_the_queue_is_bounded_in_rows(make: Make) -> None:
         await asyncio.sleep(0)
         tasks += await queued(workers, rows(6))  # there is room again
         graph.open.set()
-        await asyncio.gather(first, tasks[0], tasks[2])
+        await asyncio.gather(first, tasks[0], *tasks[2:])
 
     run(work)
 

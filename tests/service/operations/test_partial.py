@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from service.errors import InvalidInputError, NonFiniteOutputError
-from service.operations.row_faults import (
+from service.operations.rows.faults import (
     MAX_ROWS_DESCRIBED,
     MAX_ROWS_LISTED,
     Fault,

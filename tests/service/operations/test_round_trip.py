@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service import bundle
-from service.operations import round_trip
+from service.operations.rows import round_trip
 from tests.helpers.http import ARROW, DIGITS, MOONS, NPY, to_npy
 
 FAR = MOONS[:6].copy()

@@ -14,18 +14,17 @@ import orjson
 from numpy.typing import NDArray
 
 from service.bundle import Manifest
-from service.codecs import arrow_table
-from service.codecs.arrow_table import NO_PYARROW, pyarrow, read_table
+from service.codecs.arrow import table as arrow_table
+from service.codecs.arrow.table import NO_PYARROW, pyarrow, read_table
 from service.codecs.base import (
     ARROW_FILE_TYPE,
     ARROW_TYPE,
     NO_REMARKS,
     AnswerStream,
     Codec,
-    R,
-    TableRequest,
     all_or_picked,
 )
+from service.codecs.fields import R, TableRequest
 from service.inflight import Reading
 from service.operations import Answer, FlowRequest
 from service.types import Arrays

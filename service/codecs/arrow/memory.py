@@ -7,21 +7,21 @@ so that all of it is counted, and refused, before anything is decompressed or co
 
 import struct
 
-from service.codecs.arrow_messages import (
+from service.codecs.arrow.flatbuffer import I64, U32, FlatTable
+from service.codecs.arrow.messages import (
     SCHEMA,
     BatchMessage,
     DictionaryKey,
     batch_message,
     described,
 )
-from service.codecs.arrow_schema import (
+from service.codecs.arrow.schema import (
     NO_TABLE,
     QUICK_SCHEMA_BYTES,
     NameCount,
     SchemaSize,
     measure_schema,
 )
-from service.codecs.flatbuffer import I64, U32, FlatTable
 from service.errors import MalformedBodyError, TooLargeError, cut
 from service.inflight import Reading
 

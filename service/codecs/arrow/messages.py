@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from service.codecs.arrow_schema import NameCount
-from service.codecs.flatbuffer import I64, U8, FlatTable
+from service.codecs.arrow.flatbuffer import I64, U8, FlatTable
+from service.codecs.arrow.schema import NameCount
 
 SCHEMA, DICTIONARY_BATCH, RECORD_BATCH = 1, 2, 3
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInputError
-from service.operations.row_faults import Fault, RowFaults
+from service.operations.rows.faults import Fault, RowFaults
 from service.store import Model
 from service.types import Arrays, Float32
 

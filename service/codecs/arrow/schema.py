@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from service.codecs.flatbuffer import I16, I32, U8, FlatTable
+from service.codecs.arrow.flatbuffer import I16, I32, U8, FlatTable
 from service.errors import MalformedBodyError, TooLargeError
 
 # More than any table of rows has, lists and their values counted apart.

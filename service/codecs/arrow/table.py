@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs.arrow_memory import measure_stream
-from service.codecs.arrow_schema import NO_TABLE
-from service.codecs.base import TEXT
+from service.codecs.arrow.memory import measure_stream
+from service.codecs.arrow.schema import NO_TABLE
+from service.codecs.fields import TEXT
 from service.errors import (
     MalformedBodyError,
     ServiceError,
