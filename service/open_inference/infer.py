@@ -236,13 +236,15 @@ def _flow_request(
         raise InvalidInputError(f"input {source!r} is missing")
     if source == "n":
         fields["n"] = _count(fields["n"])
-    parameters = {k: v for k, v in read.parameters.items() if k in ANSWER_PARAMETERS}
-    if useless := sorted(parameters.keys() - schema.model_fields.keys()):
-        raise InvalidInputError(
-            f"parameter {useless[0]} has no use here: {source} → {', '.join(outputs)}"
-        )
+    if read.parameters:
+        parameters = {k: v for k, v in read.parameters.items() if k in ANSWER_PARAMETERS}
+        if useless := sorted(parameters.keys() - schema.model_fields.keys()):
+            raise InvalidInputError(
+                f"parameter {useless[0]} has no use here: {source} → {', '.join(outputs)}"
+            )
+        fields |= parameters
     try:
-        return schema.model_validate(fields | parameters, strict=True)
+        return schema.model_validate(fields, strict=True)
     except ValidationError as error:
         raise InvalidInputError("; ".join(map(readable, error.errors()))) from None
 

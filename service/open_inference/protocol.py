@@ -36,7 +36,7 @@ class InferenceJson(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     id: Name | None = None
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)
     inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
     outputs: Annotated[list[NamedTensor], Field(max_length=16)] | None = None
 
@@ -193,24 +193,25 @@ def _check_supported(parsed: InferenceJson) -> None:
 def _inputs(parsed: InferenceJson, body: bytes, length: int, reading: Reading) -> Arrays:
     """Every input as an array; their bytes, one after another, are those that follow the JSON."""
     # Each value is looked at only where the text has more booleans than the parameters explain.
-    may_hold_booleans = count_booleans(body, length) != parsed.booleans
+    booleans = count_booleans(body, length)
+    may_hold_booleans = booleans != 0 and booleans != parsed.booleans
     inputs: Arrays = {}
     for tensor in parsed.inputs:
-        which = f"input {tensor.name!r:.80}"
         if tensor.name in inputs:
-            raise MalformedBodyError(f"{which} is there twice")
+            raise _wrong(tensor, " is there twice")
         size = tensor.parameters.get("binary_data_size")
-        if size is None and tensor.data is None:
-            raise MalformedBodyError(f"{which} has neither data nor binary_data_size")
         if size is None:
+            if tensor.data is None:
+                raise _wrong(tensor, " has neither data nor binary_data_size")
             inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans)
             continue
         if tensor.data is not None:
-            raise MalformedBodyError(f"{which} has both data and binary_data_size")
+            raise _wrong(tensor, " has both data and binary_data_size")
         left = len(body) - length
         if type(size) is not int or not 0 <= size <= left:
-            raise MalformedBodyError(
-                f"{which}: binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}"
+            raise _wrong(
+                tensor,
+                f": binary_data_size: expected 0 to {left}, the bytes left, got {size!r:.40}",
             )
         content = memoryview(body)[length : length + size]
         inputs[tensor.name] = tensors.from_binary(tensor, content, reading)
@@ -218,3 +219,7 @@ def _inputs(parsed: InferenceJson, body: bytes, length: int, reading: Reading) -
     if length != len(body):
         raise MalformedBodyError(f"{len(body) - length} bytes belong to no input")
     return inputs
+
+
+def _wrong(tensor: Input, what: str) -> MalformedBodyError:
+    return MalformedBodyError(f"input {tensor.name!r:.80}{what}")

@@ -83,7 +83,7 @@ class NamedTensor(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     name: Name
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)  # pydantic copies a {} slowly
 
 
 class Input(NamedTensor):
@@ -162,7 +162,9 @@ def datatype(values: NDArray[Any]) -> str:
     """The protocol's name of what an array of an answer holds."""
     if values.dtype.kind in "UT":
         return TEXT
-    return BOOL if values.dtype.kind == "b" else DATATYPES[values.dtype.newbyteorder("<")]
+    if values.dtype.kind == "b":
+        return BOOL
+    return DATATYPES.get(values.dtype) or DATATYPES[values.dtype.newbyteorder("<")]
 
 
 def to_bytes(values: NDArray[Any]) -> bytes:
@@ -198,10 +200,10 @@ def to_json(values: NDArray[Any]) -> NDArray[Any] | list[Any]:
     if flat.dtype.kind in "UT":
         texts: list[Any] = flat.tolist()
         return texts
-    if flat.dtype.kind == "f" and np.isinf(flat).any():
+    if flat.dtype.kind == "f" and np.count_nonzero(np.isinf(flat)):
         ends = np.finfo(flat.dtype)
         flat = flat.clip(ends.min, ends.max)
-    return flat.astype(flat.dtype.newbyteorder("="), copy=False)
+    return flat if flat.dtype.isnative else flat.astype(flat.dtype.newbyteorder("="))
 
 
 def _typed(datatype: str, flat: list[Any], may_hold_booleans: bool) -> NDArray[Any]:

@@ -3,42 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
+from service.http.connections.has_exchange import HasExchange
 from service.http.connections.limits import PIECE_BYTES
-from service.http.connections.unsent import UnsentAnswers
 
 log = logging.getLogger(__name__)
 
 ERROR_BODY = b"Internal Server Error"
-
-
-class HasExchange(Protocol):
-    """A connection, as far as its exchange needs it."""
-
-    transport: asyncio.Transport
-    flow: FlowControl
-    unsent: UnsentAnswers
-
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers of every answer."""
-        ...
-
-    def closes_after(self, status: int) -> bool:
-        """Whether an answer of this status that begins now is the last one."""
-        ...
-
-    def read_body(self) -> None:
-        """Read on: the application waits for the body."""
-        ...
-
-    def answered(self, *, whole: bool) -> None:
-        """The answer has been handed over, or has been given up."""
-        ...
 
 
 class Exchange:
@@ -54,12 +28,11 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_connection",
+        "_event",
         "_expects_continue",
-        "_has_news",
         "_head",
         "_left",
         "_on_departure",
-        "_waiting",
         "disconnected",
         "keep_alive",
         "more_body",
@@ -89,9 +62,7 @@ class Exchange:
         self.response_complete = False
         self._connection: HasExchange | None = connection
         self._expects_continue = expects_continue
-        self._has_news = False  # for `receive`
-        # an `asyncio.Event` takes a microsecond, and most bodies come with their head
-        self._waiting: list[asyncio.Future[None]] = []
+        self._event = asyncio.Event()
         self._head = b""  # of the answer, until its body begins
         self._chunked = False
         self._left: int | None = None  # bytes of the answer that are to come
@@ -104,9 +75,7 @@ class Exchange:
 
     def arrived(self) -> None:
         """Tell `receive` that there is more of the body, or its end."""
-        self._has_news = True
-        if self._waiting:
-            self._wake()
+        self._event.set()
 
     def depart(self) -> None:
         """The caller has left: nothing is sent any more, and whoever watches is told."""
@@ -154,9 +123,9 @@ class Exchange:
                 self._write_head(connection)
             if self.more_body:
                 connection.read_body()
-            if not self._has_news:
-                await self._news()
-            self._has_news = False
+            if not self._event.is_set():  # most bodies come with their head
+                await self._event.wait()
+            self._event.clear()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         parts, self.parts, self.waiting_bytes = self.parts, [], 0
@@ -192,22 +161,6 @@ class Exchange:
                 self._end(connection)
         else:
             raise RuntimeError(f"{message['type']} after the end of the answer")
-
-    async def _news(self) -> None:
-        """Wait until there is something to receive."""
-        while not self._has_news:
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            try:
-                await waiting
-            finally:
-                if waiting in self._waiting:
-                    self._waiting.remove(waiting)
-
-    def _wake(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
 
     def _start(self, connection: HasExchange, message: Message) -> None:
         """Make the head of the answer, which is sent with the first part of its body."""

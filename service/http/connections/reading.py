@@ -2,6 +2,7 @@
 
 import urllib.parse
 from abc import abstractmethod
+from functools import lru_cache
 from typing import Any, cast
 
 import httptools
@@ -18,6 +19,10 @@ from service.http.connections.limits import (
     SMALL_HEAD_BYTES,
 )
 from service.http.connections.registry import Connections
+
+# Callers ask for the same few again and again; a long one is not worth its room in the cache.
+CACHED_URLS = 256
+CACHED_URL_BYTES = 256
 
 HEAD_END = b"\r\n\r\n"
 
@@ -237,12 +242,8 @@ class RequestReader(HttpToolsProtocol):
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
-        url = httptools.parse_url(self.url)
-        raw_path = url.path
-        path = raw_path.decode("ascii")
-        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = url.query or b""
+        split = _split_url if len(self.url) <= CACHED_URL_BYTES else _split_url.__wrapped__
+        scope["path"], scope["raw_path"], scope["query_string"] = split(self.url)
         if self.head_bytes > SMALL_HEAD_BYTES:
             self._hold_head()
         elif self._head_held:
@@ -275,3 +276,16 @@ class RequestReader(HttpToolsProtocol):
             self.cycle.arrived()
         if self.flow.read_paused:  # by a large body; now a departure is to be heard
             self.flow.resume_reading()
+
+
+@lru_cache(CACHED_URLS)
+def _split_url(url: bytes) -> tuple[str, bytes, bytes]:
+    """The path of a URL, decoded and as it came, and its query string.
+
+    Raises:
+        httptools.HttpParserInvalidURLError: it is none.
+    """
+    parsed = httptools.parse_url(url)
+    raw_path: bytes = parsed.path
+    path = raw_path.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""
