@@ -57,24 +57,21 @@ class Connection(RequestReader):
         self._is_new = True  # nothing has been asked yet
         self._answering_since = 0.0
 
-    # what asyncio calls
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse it where too many are open."""
         self.transport = cast(asyncio.Transport, transport)
         if is_gone(self.file_number):  # thousands may have come and left by the time of their turn
             self.transport.abort()
-            self.is_closing = True
+        elif self.registry.has_room():
+            super().connection_made(self.transport)
+            self.registry.add(self)
             return
-        if not self.registry.has_room():
+        else:
             self.registry.metrics.closed("too-many")
             error = UnavailableError("too many connections are open")
             self.transport.write(refusal(error, self.default_headers()))
             self.transport.close()
-            self.is_closing = True
-            return
-        super().connection_made(self.transport)
-        self.registry.add(self)
+        self.is_closing = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the request that nobody waits for any more."""
@@ -211,7 +208,7 @@ class Connection(RequestReader):
     def file_number(self) -> int:
         """Of its socket; -1 where it has none."""
         found: socket.socket | None = self.transport.get_extra_info("socket")
-        return -1 if found is None else found.fileno()
+        return found.fileno() if found is not None else -1
 
     def look(self, now: float) -> None:
         """Do what is due."""
@@ -251,8 +248,6 @@ class Connection(RequestReader):
         if is_stalled and (unsent or not self.transport.is_closing()):
             self.registry.metrics.closed("write-timeout")
             self.transport.abort()
-
-    # endings
 
     def depart(self) -> None:
         """The caller has left."""

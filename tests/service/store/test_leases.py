@@ -1,34 +1,23 @@
 """A model lives as long as somebody holds a lease of it, and not a moment longer."""
 
 import asyncio
-import gc
 import json
 import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
-from starlette.types import ASGIApp
 
 from service.errors import OutOfOrderError, UnavailableError
-from service.http.app import create_app
-from service.runtime import Cancellation
-from service.server import Server
-from service.settings import Settings
-from service.store import Lease, Loader, Model
+from service.store import Lease, Model
 from service.store.lease import LeaseCount
 from tests.helpers.exchange import Exchange, until
 from tests.helpers.http import NPY
-from tests.helpers.stores import edit
+from tests.helpers.running import NAME, run, running, threads
 from tests.helpers.tiny import ROW, write_tiny_bundle
 
-NAME = "tiny"
 X = np.array([ROW], np.float32)
 
 
@@ -36,50 +25,6 @@ X = np.array([ROW], np.float32)
 def folder(tmp_path: Path) -> Path:
     write_tiny_bundle(tmp_path, NAME)
     return tmp_path
-
-
-@dataclass
-class Running:
-    """A server in this process."""
-
-    server: Server
-    app: ASGIApp
-    folder: Path
-
-    @property
-    def model(self) -> Model:
-        (model,) = self.server.store.models
-        return model
-
-    async def replace(self) -> None:
-        """Put other files in the model's place, and have them loaded."""
-        edit(self.folder / NAME / "1", made_with={"by": "somebody else"})
-        await self.server.store.refresh()
-
-
-@asynccontextmanager
-async def running(folder: Path, **options: Any) -> AsyncIterator[Running]:
-    server = Server(Settings(store=folder, device="cpu", model_control=True, **options))
-    app = create_app(server)
-    async with server.running():
-        await until(lambda: server.ready)
-        yield Running(server, app, folder)
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(60):
-            await work()
-
-    asyncio.run(limited())
-
-
-def threads() -> int:
-    return sum(thread.name.startswith(f"{NAME}-") for thread in threading.enumerate())
-
-
-def sessions() -> int:
-    return sum(type(each) is onnxruntime.InferenceSession for each in gc.get_objects())
 
 
 async def log_prob(model: Model) -> float:
@@ -236,93 +181,5 @@ def test_a_caller_that_departs_gives_its_lease_back(
             await asyncio.wait([task])
             assert one.model.leases.held == 1
             end.set()
-
-    run(work)
-
-
-def test_a_load_that_is_cancelled_leaves_no_threads(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, end, load = threading.Event(), threading.Event(), Loader.load
-
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
-        begun.set()
-        assert end.wait(20)
-        return load(self, path, cancellation)
-
-    async def work() -> None:
-        async with running(folder) as one:
-            store, before = one.server.store, threads()
-            await store.unload(NAME)
-            await until(lambda: threads() == 0)
-            monkeypatch.setattr(Loader, "load", slow)
-            task = asyncio.ensure_future(store.load(NAME))
-            await until(begun.is_set)
-            task.cancel()
-            await asyncio.wait([task])
-            end.set()
-            monkeypatch.setattr(Loader, "load", load)
-            await store.load(NAME)
-            await until(lambda: threads() == before)
-
-    run(work)
-
-
-def test_a_server_that_ends_during_a_load_closes_what_it_loads(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, end, load = threading.Event(), threading.Event(), Loader.load
-
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
-        begun.set()
-        assert end.wait(20)
-        return load(self, path, cancellation)
-
-    async def work() -> None:
-        async with running(folder) as one:
-            monkeypatch.setattr(Loader, "load", slow)
-            edit(folder / NAME / "1", made_with={"by": "somebody else"})
-            task = asyncio.ensure_future(one.server.store.refresh())
-            await until(begun.is_set)
-            task.cancel()
-            await asyncio.wait([task])
-        threading.Timer(0.3, end.set).start()  # the event loop is ending by then
-
-    run(work)
-    for name in ("store-load", f"{NAME}-"):  # the first starts the second
-        for thread in threading.enumerate():
-            if thread.name.startswith(name):
-                thread.join(20)
-    assert threads() == 0
-
-
-def test_a_thousand_loads_leave_neither_threads_nor_sessions(
-    folder: Path, request: pytest.FixtureRequest
-) -> None:
-    """Although nothing looks for garbage."""
-
-    async def work() -> None:
-        async with running(folder) as one:
-            store = one.server.store
-            await store.unload(NAME)
-            await until(lambda: threads() == 0)
-            before = sessions()
-            for _ in range(1000):
-                await store.load(NAME)
-                await store.unload(NAME)
-            await until(lambda: threads() == 0)
-            assert sessions() == before
-
-    gc.collect()
-    gc.disable()
-    request.addfinalizer(gc.enable)
-    run(work)
-
-
-def test_a_server_that_ends_closes_its_models(folder: Path) -> None:
-    async def work() -> None:
-        async with running(folder):
-            assert threads() > 0
-        await until(lambda: threads() == 0)
 
     run(work)
