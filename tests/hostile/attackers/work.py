@@ -73,7 +73,9 @@ async def deadlines(target: Target) -> None:
 async def deadlines_in_streams(target: Target) -> None:
     path = f"/sample?model=maf&n={target.count(10_000_000)}"
     async with target.connection() as connection:
-        await connection.send(request(path, Accept=NPY, X_Request_Timeout="0.2"))
+        # a sample that is done in time leaves the connection open, unless it is told to close
+        data = request(path, Accept=NPY, X_Request_Timeout="0.2", Connection="close")
+        await connection.send(data)
         while await connection.read(2**18):
             pass
 
