@@ -21,27 +21,37 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class SlowLoad:
+    """Loads that begin, and go on only when they are told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = threading.Event(), threading.Event()
+        begun, end, load = self.begun, self.end, Loader.load
+
+        def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
+            begun.set()
+            assert end.wait(20)
+            return load(self, path, cancellation)
+
+        self.load = slow
+
+
 def test_a_load_that_is_cancelled_leaves_no_threads(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, end, load = threading.Event(), threading.Event(), Loader.load
-
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
-        begun.set()
-        assert end.wait(20)
-        return load(self, path, cancellation)
+    load, slow = Loader.load, SlowLoad()
 
     async def work() -> None:
         async with running(folder) as one:
             store, before = one.server.store, threads()
             await store.unload(NAME)
             await until(lambda: threads() == 0)
-            monkeypatch.setattr(Loader, "load", slow)
+            monkeypatch.setattr(Loader, "load", slow.load)
             task = asyncio.ensure_future(store.load(NAME))
-            await until(begun.is_set)
+            await until(slow.begun.is_set)
             task.cancel()
             await asyncio.wait([task])
-            end.set()
+            slow.end.set()
             monkeypatch.setattr(Loader, "load", load)
             await store.load(NAME)
             await until(lambda: threads() == before)
@@ -52,22 +62,17 @@ def test_a_load_that_is_cancelled_leaves_no_threads(
 def test_a_server_that_ends_during_a_load_closes_what_it_loads(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, end, load = threading.Event(), threading.Event(), Loader.load
-
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
-        begun.set()
-        assert end.wait(20)
-        return load(self, path, cancellation)
+    slow = SlowLoad()
 
     async def work() -> None:
         async with running(folder) as one:
-            monkeypatch.setattr(Loader, "load", slow)
+            monkeypatch.setattr(Loader, "load", slow.load)
             edit(folder / NAME / "1", made_with={"by": "somebody else"})
             task = asyncio.ensure_future(one.server.store.refresh())
-            await until(begun.is_set)
+            await until(slow.begun.is_set)
             task.cancel()
             await asyncio.wait([task])
-        threading.Timer(0.3, end.set).start()  # the event loop is ending by then
+        threading.Timer(0.3, slow.end.set).start()  # the event loop is ending by then
 
     run(work)
     for name in ("store-load", f"{NAME}-"):  # the first starts the second
