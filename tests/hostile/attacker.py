@@ -115,7 +115,7 @@ class Attacker:
     expected: frozenset[int] = REFUSED
     make: tuple[Make, ...] = ()
     options: tuple[str, ...] = ()
-    prepare: Callable[[Path], None] | None = None
+    prepare: Callable[[Path], object] | None = None
     quick: float = 0.01
 
 
@@ -138,7 +138,7 @@ def attacker(
     expected: frozenset[int] | set[int] = REFUSED,
     make: tuple[Make, ...] = (),
     options: tuple[str, ...] = (),
-    prepare: Callable[[Path], None] | None = None,
+    prepare: Callable[[Path], object] | None = None,
     quick: float = 0.01,
 ) -> Callable[[Play], Attacker]:
     """Make an attacker of what one of its connections does; its name is the function's."""

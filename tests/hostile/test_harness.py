@@ -18,7 +18,6 @@ KINDS = {"vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii"}
 ELSEWHERE = {
     "B22": "tests/service: class names in the query string",
     "B28": "tests/training: the commands",
-    "B30": "tests/service/engine: rows of a batch by a budget of bytes",
 }
 
 

@@ -106,9 +106,9 @@ def test_dropout_is_one_function_in_both_directions(encode: bool) -> None:
 @pytest.mark.parametrize(
     ("univariate", "layers", "block"),
     [
-        ("affine", 2, 3),
-        ("affine", 1, 5),
-        ("affine", 2, 64),
+        pytest.param("affine", 2, 3, marks=pytest.mark.long),
+        pytest.param("affine", 1, 5, marks=pytest.mark.long),
+        pytest.param("affine", 2, 64, marks=pytest.mark.long),
         pytest.param("logistic-mixture", 1, 5, marks=pytest.mark.long),
     ],
     indirect=["block"],

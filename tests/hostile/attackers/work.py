@@ -3,6 +3,7 @@
 import json
 import time
 
+from tests.helpers.heavy import write_heavy_bundle
 from tests.hostile.attacker import REFUSED, Target, attacker, body_attacker
 from tests.hostile.wire import request
 
@@ -192,3 +193,16 @@ body_attacker(
 async def unknown_models(target: Target) -> None:
     for number in range(50):
         await target.ask("/log_prob", body(model=f"{target.ends}-{number}", x=[[0, 0]]))
+
+
+@attacker(
+    "B30",
+    "rows of 1.6 MB each are worked on a few at a time",
+    connections=8,
+    expected=ANSWERED,
+    prepare=write_heavy_bundle,
+    quick=0,
+)
+async def heavy_rows(target: Target) -> None:
+    rows = [[0.5, -2.0]] * 1024
+    await again(target, request("/log_prob", body(model="heavy", x=rows)))

@@ -3,10 +3,8 @@
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -16,12 +14,10 @@ from service.engine.row_memory import ARENA_FACTOR, row_bytes
 from service.engine.session import OnnxGraph
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
-from tests.helpers.bad_bundles import replace_graph
-from tests.helpers.stores import edit
+from tests.helpers.heavy import WIDTH, write_heavy_bundle
 from tests.helpers.tiny import write_tiny_bundle
 
 STORED = Path(__file__).parents[2] / "stored" / "format_1" / "store"
-WIDTH = 100_000
 SETTINGS = ModelSettings.model_validate({})
 
 
@@ -32,29 +28,6 @@ def estimate(path: Path) -> int:
 def rows(path: Path, threads: int = 2, **settings: int) -> int:
     own = ModelSettings.model_validate(settings)
     return _batch_rows(estimate(path), Device.choose("cpu"), own, threads)
-
-
-def write_heavy_bundle(folder: Path) -> Path:
-    """A bundle whose graph to encode has four values of `WIDTH` numbers alive at once, 1.6 MB."""
-    path = write_tiny_bundle(folder, "heavy")
-    edit(path, self_test=None)
-    weights = np.full((2, WIDTH), 0.01, np.float32)
-    constant = helper.make_tensor(
-        "w", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True
-    )
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["h"]),
-        helper.make_node("Exp", ["h"], ["a"]),
-        helper.make_node("Tanh", ["h"], ["b"]),
-        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
-        helper.make_node("ReduceMean", ["c", "axes"], ["log_prob"], keepdims=0),
-        helper.make_node("Identity", ["x"], ["z"]),
-    ]
-    shapes: dict[str, Sequence[str | int]] = {name: ["N", WIDTH] for name in "hab"}
-    shapes["c"] = ["N", 2 * WIDTH]
-    sides: dict[str, Sequence[str | int]] = {"x": ["N", 2]}
-    replace_graph(path, "encode.onnx", nodes, sides, {"z": ["N", 2]}, [constant], shapes)
-    return path
 
 
 def test_the_bytes_of_a_row_are_those_alive_at_once(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_interpolation_on_a_logistic_base_is_linear_only(client: httpx.Client) -
     assert "spherical" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize("model", ["moons-maf", "moons-iaf"])
+@pytest.mark.parametrize("model", ["moons-maf", pytest.param("moons-iaf", marks=pytest.mark.long)])
 def test_density_integrates_to_one(client: httpx.Client, model: str) -> None:
     # midpoints of a grid that covers the density, in raw coordinates
     n, (x0, x1), (y0, y1) = 1500, (-6, 7), (-5, 6)

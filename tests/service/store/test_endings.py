@@ -82,6 +82,7 @@ def test_a_server_that_ends_during_a_load_closes_what_it_loads(
     assert threads() == 0
 
 
+@pytest.mark.long
 def test_a_thousand_loads_leave_neither_threads_nor_sessions(
     folder: Path, request: pytest.FixtureRequest
 ) -> None:

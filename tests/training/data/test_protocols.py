@@ -180,6 +180,7 @@ def test_what_is_not_the_protocols_file_is_refused_by_what_it_expects(tmp_path: 
             protocols.read(name, tmp_path / "text.txt")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")
 def test_real_patches_and_power_are_those_of_the_reference_loaders(tmp_path: Path) -> None:
     paper_data.write(tmp_path)

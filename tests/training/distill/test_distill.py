@@ -57,7 +57,14 @@ def write(folder: Path, text: str = STUDENT) -> Path:
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("teacher", ["moons-maf", "digits-maf", "digits-image"])
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        "moons-maf",
+        pytest.param("digits-maf", marks=pytest.mark.long),
+        pytest.param("digits-image", marks=pytest.mark.long),
+    ],
+)
 def test_a_student_comes_near_its_teacher_and_says_so(
     runs: Path, store: Path, tmp_path: Path, teacher: str
 ) -> None:

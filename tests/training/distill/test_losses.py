@@ -177,7 +177,7 @@ def test_kl_is_the_mean_of_the_densities_ratio(name: str) -> None:
     torch.testing.assert_close(own, student.log_prob(x))
 
 
-@pytest.mark.parametrize("name", ONE)
+@pytest.mark.parametrize("name", ["one layer", pytest.param("waves", marks=pytest.mark.long)])
 def test_the_closed_form_is_kl_with_less_noise(name: str) -> None:
     teacher, student = couple(name)
     n = 40_000

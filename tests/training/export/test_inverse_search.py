@@ -158,6 +158,7 @@ def test_a_flow_without_masked_layers_has_no_inverse_to_choose() -> None:
     assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST)[1] is None
 
 
+@pytest.mark.long
 def test_the_manifest_says_how_and_export_takes_orders(
     store: Path, runs: Path, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def logged(run: Path) -> list[dict[str, float]]:
     return [{name: line[name] for name in ("epoch", "train", "validation")} for line in lines]
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -> None:
     # 1437 rows leave an odd batch at the end: its halves are not alike
     path = recipe(tmp_path, batch_size=100, accumulate=2, average=0.9)
