@@ -53,7 +53,9 @@ def test_answers_say_the_real_name_and_version(http: TestClient) -> None:
         assert answer == {"model": NAME, "version": version, "log_prob": [3.0]}
         query = {} if reference is None else {"model": reference}
         kind = {"content-type": NPY}
-        npy = http.post("/encode", content=to_npy(np.array(ROWS, np.float32)), params=query, headers=kind)
+        npy = http.post(
+            "/encode", content=to_npy(np.array(ROWS, np.float32)), params=query, headers=kind
+        )
         assert npy.headers["x-bijecta-model"] == NAME
         assert npy.headers["x-bijecta-version"] == str(version)
     assert metric(http, "bijecta_request_rows_sum", model=NAME) == 6

@@ -85,9 +85,7 @@ Step = tuple[str, int]
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["export", "export", "break", "back", "to", "latest", "a", "b", "-a", "keep"]
-        ),
+        st.sampled_from(["export", "break", "back", "to", "to", "latest", "a", "b", "-a", "keep"]),
         st.integers(1, 8),
     ),
     max_size=25,

@@ -128,6 +128,9 @@ def test_a_bad_export_is_taken_back_and_given_again(store: Commands) -> None:
     assert "wine means version 2 now, and meant version 3" in store("rollback", NAME)
     assert "wine means version 3 now" in store("rollback", NAME, "--to", "3")
     assert "wine means version 3, as before" in store("rollback", NAME, "--to", "3")
+    assert "wine means version 1 now" in store("rollback", NAME, "--to", "1")
+    assert "wine means version 3 now" in store("rollback", NAME, "--to", "3")
+    assert "wine means version 1 now" in store("rollback", NAME)  # 2 was taken back
     assert "wine means version 4 now" in store("rollback", NAME, "--to", "latest")
     assert store.versions() == [1, 2, 3, 4]
 
