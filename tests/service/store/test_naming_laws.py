@@ -86,8 +86,9 @@ Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["export", "break", "back", "to", "to", "latest", "a", "b", "-a", "keep"]),
-        st.integers(1, 8),
+        st.integers(1, 5),
     ),
+    min_size=8,
     max_size=25,
 )
 
@@ -166,7 +167,7 @@ def check_folder(store: Path, page: Page) -> None:
         }
 
 
-@examples(50)
+@examples(30)
 @given(STEPS)
 def test_a_folder_says_what_the_page_says(steps: list[Step]) -> None:
     store, page = Path(tempfile.mkdtemp()), Page()
