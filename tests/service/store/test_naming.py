@@ -103,12 +103,13 @@ def test_what_a_reference_may_not_be(folder: Path, opened: Opened) -> None:
 def test_an_alias_stays_where_it_is_until_its_new_version_is_loaded(
     folder: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loads, "PATIENCE", 0.05)
+    patience = loads.PATIENCE
 
     async def work() -> None:
         set_alias(folder, NAME, "stable", 2)
         store = opened()
         await store.refresh()
+        monkeypatch.setattr(loads, "PATIENCE", 0.05)
         path = write_endless_bundle(folder, "endless")
         edit(path, name=NAME, version=4)
         path.rename(folder / NAME / "4")
@@ -123,6 +124,7 @@ def test_an_alias_stays_where_it_is_until_its_new_version_is_loaded(
         shutil.copytree(folder / NAME / "1", folder / "made")
         edit(folder / "made", version=4)
         (folder / "made").rename(folder / NAME / "4")
+        monkeypatch.setattr(loads, "PATIENCE", patience)
         await store.load(NAME)
         assert (await meant(store, NAME), await meant(store, f"{NAME}@stable")) == (4, 4)
 
