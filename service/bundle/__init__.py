@@ -32,9 +32,9 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Tolerances,
-    is_column_name,
 )
 from service.bundle.regular_file import place, read_error
+from service.tables import is_column_name
 
 __all__ = [
     "ADDITIONS",
