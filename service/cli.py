@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
-TRAINING = ("train", "distill", "evaluate", "export")
+TRAINING = ("train", "inspect", "distill", "evaluate", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:
