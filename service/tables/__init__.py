@@ -32,6 +32,7 @@ from service.tables.decision import (
     twins,
 )
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
+from service.tables.records import from_columns, from_records
 from service.tables.words import GAPS, cause, is_number
 from service.tables.writing import OTHER, expected, to_values
 
@@ -61,6 +62,8 @@ __all__ = [
     "expected",
     "from_array",
     "from_arrow",
+    "from_columns",
+    "from_records",
     "from_values",
     "is_column_name",
     "is_number",

@@ -8,6 +8,9 @@ A row of a typed table travels inside the product as float64, N × D:
 - missing: NaN, in columns with `missing` alone.
 """
 
+import math
+from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,8 +26,8 @@ MAX_NAME_CHARACTERS = 500
 MAX_POINT_MASSES = 64
 MAX_CLASSES = 2**16
 
-# More decimal places than this are the error of a float, not those of a step.
-MAX_DECIMALS = 12
+# A step is written as a fraction of whole numbers below this.
+MAX_DENOMINATOR = 10**9
 
 
 def is_column_name(name: str) -> bool:
@@ -40,7 +43,7 @@ def _column_name(name: str) -> str:
 
 ColumnName = Annotated[str, AfterValidator(_column_name)]
 
-TimeFeature = Literal["hour", "weekday", "day_of_month", "day_of_year"]
+TimeFeature = Literal["hour", "weekday", "day_of_year"]
 """What the conditioner reads of a time: its hour with its fraction, weekday (0: Monday), and so on.
 
 A feature is no column of its own: log_prob is of the time.
@@ -117,7 +120,7 @@ class LatticeColumn(_Measured):
         return round((self.high - self.low) / self.step) + 1
 
     def nearest(self, values: Float64) -> Float64:
-        """The values of the lattice that are nearest; decimal steps give decimal numbers."""
+        """The values of the lattice that are nearest, see `on_lattice`."""
         return on_lattice(values, self.step, self.origin)
 
 
@@ -183,25 +186,25 @@ class LeftOutColumn(TablePart):
 
 
 def on_lattice(values: Float64, step: float, origin: float = 0.0) -> Float64:
-    """The multiples of a step that are nearest to some values.
+    """The multiples of a step, from an origin, that are nearest to some values.
 
-    0.1 times 3 is 0.30000000000000004, and the number that files hold is 0.3: where step and
-    origin have few decimals, so has the result.
+    0.1 times 3 is 0.30000000000000004, and the number that files hold is 0.3: steps and origins
+    that are fractions of whole numbers are computed with these.
     """
-    multiples = np.rint((values - origin) / step) * step + origin
-    places = decimals(step, origin)
-    if places is not None:
-        multiples = np.round(multiples, places)
-    result: Float64 = multiples + 0.0  # no −0.0
+    counts = np.rint((values - origin) / step)
+    numerator, offset, denominator = _fractions(step, origin)
+    result: Float64 = (counts * numerator + offset) / denominator + 0.0  # no −0.0
     return result
 
 
-def decimals(*numbers: float) -> int | None:
-    """How many decimal places write all of the numbers; None for more than `MAX_DECIMALS`."""
-    for places in range(MAX_DECIMALS + 1):
-        if all(round(number, places) == number for number in numbers):
-            return places
-    return None
+@lru_cache(maxsize=1024)
+def _fractions(step: float, origin: float) -> tuple[float, float, float]:
+    """p, a, q, whole where there are such, with multiples (k p + a) / q."""
+    fractions = [Fraction(value).limit_denominator(MAX_DENOMINATOR) for value in (step, origin)]
+    q = math.lcm(*(fraction.denominator for fraction in fractions))
+    p, a = (float(fraction * q) for fraction in fractions)
+    close = math.isclose(p / q, step) and math.isclose(a / q, origin)
+    return (p, a, float(q)) if close else (step, origin, 1.0)
 
 
 def class_key(value: Word) -> tuple[str, Word]:

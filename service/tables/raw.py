@@ -51,7 +51,7 @@ class RawColumn:
         if self.form == "words":
             text = repr(self.words[int(value)])
             return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
-        return f"{value:.15g}" if value.dtype.kind == "f" else str(value)
+        return f"{value:.15g}" if value.dtype == np.float64 else str(value)
 
     def taken(self, rows: NDArray[Any]) -> "RawColumn":
         """The values of some rows."""

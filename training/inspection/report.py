@@ -95,7 +95,7 @@ def inspect_table(path: Path, source: FileSource, overrides: Overrides) -> Inspe
     reports = []
     for name, raw in table.columns.items():
         if name in columns:
-            what = f"{decision.reasons[name]}{_weights(columns[name])}"
+            what = f"{decision.reasons[name]}{_besides(columns[name])}"
         elif name in left_out:
             what = f"left out: {left_out[name].detail}"
         else:
@@ -103,19 +103,22 @@ def inspect_table(path: Path, source: FileSource, overrides: Overrides) -> Inspe
         understood = decision.understood.get(name)
         reports.append(_report(name, raw, understood, columns.get(name), what))
     warnings = [*table.notes, *decision.problems, *decision.notes]
+    if not columns:
+        warnings.append("no column can be modelled")
     warnings += _outliers(table, decision)
     warnings += _duplicates(table, decision, source)
     return Inspection(path, table.rows, reports, warnings, decision)
 
 
-def _weights(column: Column) -> str:
-    """What is said of values of large weight."""
+def _besides(column: Column) -> str:
+    """What is said of closed ends, and of values of large weight."""
+    ends = "; none beyond its ends" * getattr(column, "closed", False)
     masses = getattr(column, "point_masses", [])
     if not masses:
-        return ""
+        return ends
     told = ", ".join(f"{mass:.6g}" for mass in masses[:4]) + ", …" * (len(masses) > 4)
     verb, whose = ("has", "its") if len(masses) == 1 else ("have", "their")
-    return f"; {told} {verb} a probability of {whose} own"
+    return f"{ends}; {told} {verb} a probability of {whose} own"
 
 
 def _report(

@@ -10,7 +10,6 @@ STEPS = (DAY, 3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0, 30.0, 15.0, 10.0, 5.0, 
 
 # Days that times span for a feature to tell more than the time itself.
 DAYS_FOR_WEEKDAY = 7
-DAYS_FOR_DAY_OF_MONTH = 28
 DAYS_FOR_DAY_OF_YEAR = 180
 
 
@@ -47,15 +46,11 @@ def _features(seconds: Float64) -> list[TimeFeature]:
     """What varies, and repeats within the span of the times."""
     days = np.floor(seconds / DAY)
     span = float(np.ptp(days))
-    dates = days.astype("datetime64[D]")
-    months = dates.astype("datetime64[M]")
     found: list[TimeFeature] = []
     if len(np.unique(seconds % DAY)) > 1:
         found.append("hour")
     if span >= DAYS_FOR_WEEKDAY and len(np.unique(days % 7)) > 1:
         found.append("weekday")
-    if span >= DAYS_FOR_DAY_OF_MONTH and len(np.unique(dates - months)) > 1:
-        found.append("day_of_month")
     if span >= DAYS_FOR_DAY_OF_YEAR:
         found.append("day_of_year")
     return found

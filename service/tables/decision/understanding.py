@@ -27,6 +27,10 @@ HALF = 0.5
 # Texts with units or signs are numbers where there are more of them than this; fewer are classes.
 MIN_NUMBERS_WITH_SIGNS = 12
 
+# Numbers and texts that are classes together: not more, and each text in so many rows.
+FEW_WORDS = 16
+OFTEN = 5
+
 DATE_SAMPLE = 20
 
 
@@ -125,7 +129,9 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         share = sum(counts[text] for text in plain) / sum(
             counts[text] for text in texts if text not in markers
         )
-        if share > HALF:
+        # few texts that repeat, such as 0, 1, 2 and 3+, are classes
+        are_classes = bool(others) and len(texts) <= FEW_WORDS
+        if share > HALF and not (are_classes and min(counts[t] for t in others) >= OFTEN):
             return _numbers(raw)
     elif plain and not others:
         return _classes(raw)

@@ -20,6 +20,8 @@ from service.tables import (
     TableError,
     from_array,
     from_arrow,
+    from_columns,
+    from_records,
     from_values,
     to_rows,
     to_values,
@@ -235,3 +237,26 @@ def test_lists_of_one_length_are_columns_and_others_are_refused() -> None:
         from_arrow("v", pa.chunked_array([pa.array([[1.0], [2.0, 3.0]])]))
     with pytest.raises(TableError, match="row 1: expected a number, text, true, false or null"):
         from_values([1, [2]])
+
+
+def test_records_and_columns_are_the_same_table() -> None:
+    records: list[dict[str, Any]] = [
+        {"a": 1, "b": "x"},
+        {"a": None, "b": "y"},
+        {"b": "x", "a": 2.5},
+    ]
+    table = from_records(records)
+    columns = from_columns({"a": [1, None, 2.5], "b": ["x", "y", "x"]})
+    for name in ("a", "b"):
+        values = [_value(table[name], row) for row in range(3)]
+        assert values == [record[name] for record in records]
+        assert values == [_value(columns[name], row) for row in range(3)]
+    wrong: list[dict[str, Any]]
+    for wrong, said in (
+        ([{"a": 1}, {"b": 2}], "row 1 lacks 'a' and has 'b', unlike row 0"),
+        ([{"a": 1}, {"a": {}}], "column 'a', row 1: expected a number, text, true, false or null"),
+    ):
+        with pytest.raises(TableError, match=said):
+            from_records(wrong)
+    with pytest.raises(TableError, match="column 'a' has 1 values, and 'b' 2"):
+        from_columns({"a": [1], "b": [1, 2]})

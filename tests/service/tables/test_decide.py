@@ -312,6 +312,7 @@ TEXTS: dict[str, tuple[list[Any], str]] = {
     "times": ([f"2026-03-01 {h:02d}:30" for h in range(24)] * 2, "datetime"),
     "of the day": ([f"{h:02d}:30" for h in range(24)] * 2, "datetime"),
     "codes with letters": (["1A", "2B", "3C"] * 20, "categorical"),
+    "many and more": (["0", "1", "2", "3+", "1"] * 20, "categorical"),
     "sizes": (["S", "M", "L", None] * 20, "categorical"),
 }
 

@@ -109,7 +109,7 @@ def test_payments(payments: Path) -> None:
     when, country, flag = columns["when"], columns["country"], columns["card_present"]
     assert isinstance(when, DatetimeColumn)
     assert when.format == "%Y-%m-%dT%H:%M"
-    assert when.features == ["hour", "weekday", "day_of_month", "day_of_year"]
+    assert when.features == ["hour", "weekday", "day_of_year"]
     assert isinstance(country, CategoricalColumn)
     assert (country.classes, country.other) == (["DE", "FR", "US", "BR", "JP"], True)
     assert isinstance(flag, CategoricalColumn)
