@@ -33,7 +33,6 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Tolerances,
-    is_column_name,
 )
 from service.bundle.names import (
     NAMES,
@@ -44,6 +43,7 @@ from service.bundle.names import (
     write_names,
 )
 from service.bundle.regular_file import place, read_error
+from service.tables import is_column_name
 
 __all__ = [
     "ADDITIONS",
