@@ -48,10 +48,11 @@ def log_prob(
     if context is not None:
         inputs.append(torch.from_numpy(context).repeat(copies, 1))
     device, number = flow.like.device, flow.like.dtype
-    inputs = [values.to(torch.promote_types(values.dtype, number)) for values in inputs]
     with torch.no_grad():
         scores = [
-            flow.log_prob(*(values.to(device) for values in chunk)).cpu()
+            flow.log_prob(
+                *(v.to(device, torch.promote_types(v.dtype, number)) for v in chunk)
+            ).cpu()
             for chunk in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
         ]
     mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
