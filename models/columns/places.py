@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LOG_ZERO = -1e300
-"""The logarithm of no probability. Finite, because −inf − (−inf) is NaN, in gradients too."""
+LOG_ZERO = -1e30
+"""The logarithm of no probability. Finite, because −inf − (−inf) is NaN, in gradients too; a float32,
+because the exporter writes constants as such."""
 
 LARGEST_LOG = 700.0
 """Its exponential is finite in float64."""
