@@ -188,6 +188,8 @@ def test_rounded_copies_are_copies_and_the_finer_one_stays() -> None:
     values = {"coarse": (fine * 1.8 + 32).round(), "fine": fine}
     assert kinds(decided(values)) == {"coarse": "copy", "fine": "lattice"}
     assert kinds(decided(values, keep=["coarse"]))["coarse"] == "lattice"
+    values["coarse"][17] += 2
+    assert kinds(decided(values)) == {"coarse": "lattice", "fine": "lattice"}
     # flags that agree in all rows but a few are two
     flags = rng.integers(0, 2, 3000)
     nearly = flags.copy()
@@ -246,8 +248,8 @@ def test_two_numbers_of_one_event_are_both_identifiers() -> None:
         (np.random.default_rng(0).geometric(0.05, 500), "lattice"),
         (np.array([7, 99, 103, 4711, 90210])[np.random.default_rng(0).integers(0, 5, 500)],
          "categorical"),
-        (np.array([100, 200, 500, 1000, 5000])[np.random.default_rng(0).integers(0, 5, 500)],
-         "lattice"),
+        (np.array([10, 50, 100, 250, 500, 1000, 2000, 5000])[
+            np.random.default_rng(0).integers(0, 8, 500)], "lattice"),
         (np.random.default_rng(0).normal(size=300).astype(np.float32), "numeric"),
     ],
 )  # fmt: skip

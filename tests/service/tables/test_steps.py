@@ -70,6 +70,21 @@ def test_one_value_in_a_million_is_not_overlooked() -> None:
     assert find_step(values) is None
 
 
+def test_a_value_off_the_step_between_far_neighbours_is_not_overlooked() -> None:
+    values = np.cumsum(np.random.default_rng(0).integers(3, 9, 50_000)).astype(np.float64)
+    values[0] = values[1] - 1
+    assert find_step(values) == (1.0, 0.0)
+    values[40_001] += np.pi / 10
+    assert find_step(values) is None
+
+
+def test_steps_are_as_exact_as_the_values() -> None:
+    assert find_step(np.arange(0, 700, 3) / 93) == (3 / 93, 0.0)
+    found = find_step((np.arange(3, 400, 7) - 121.3) / 57.1)
+    assert found is not None
+    assert found.step == pytest.approx(7 / 57.1, rel=1e-13)
+
+
 def test_whole_numbers_are_compared_exactly() -> None:
     values = np.array([0.0, 3.0, 2.0**53])
     assert find_step(values) == (1.0, 0.0)
