@@ -23,8 +23,8 @@ class NumberColumn:
     """A column of kind `numeric`, `lattice` or `datetime`.
 
     The warp maps v = (x − center) / scale, or v = (x − center) / step of a lattice, to t, in which
-    the training values are about standard normal: a monotone spline through knots, continued as
-    straight lines.
+    the training values are about standard normal: a monotone spline through knots, with logarithmic
+    tails (`warp.Warp`).
 
     Args:
         kind: the kind; a datetime is in seconds since 1970.

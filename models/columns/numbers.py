@@ -11,15 +11,9 @@ from torch.nn import functional as F
 from models.columns.descriptions import PERIODS, NumberColumn
 from models.columns.group import ColumnGroup
 from models.columns.logistics import FlooredLogistics
-from models.columns.places import (
-    LOG_ZERO,
-    Place,
-    floored,
-    log_add,
-    log_subtract,
-    log_sum,
-)
-from models.numerics import Components, Knots, log_sigmoid, spline, spline_inverse
+from models.columns.places import LOG_ZERO, Place, floored, log_add, log_subtract, log_sum
+from models.columns.warp import Warp, warp_of
+from models.numerics import Components, log_sigmoid
 
 # Warped values up to this size are read as they are, larger ones by their logarithm: an outlier
 # cannot blow up the network.
@@ -39,7 +33,7 @@ LARGEST = 1e150
 class _Constants(NamedTuple):
     """Constants of C columns; a value is ((v + shift) · p + a) / q, and v is whole on a lattice."""
 
-    knots: Knots
+    warp: Warp
     p: Tensor
     a: Tensor
     q: Tensor
@@ -91,8 +85,8 @@ class NumberGroup(ColumnGroup):
         def one(name: str) -> Tensor:
             return self._of(self.get_buffer(name), column)
 
-        knots = Knots(one("knot_x"), one("knot_y"), one("knot_slope"))
-        return _Constants(knots, *map(one, _Constants._fields[1:]))
+        warp = Warp(*(one(f"warp_{name}") for name in Warp._fields))
+        return _Constants(warp, *map(one, _Constants._fields[1:]))
 
     def _key(self, x: Tensor, c: _Constants) -> Tensor:
         """What tells values apart: v of a lattice, the value of a continuous column."""
@@ -126,7 +120,7 @@ class NumberGroup(ColumnGroup):
         if self.discrete:
             log_prob = self._log_cell(v, components, c)
         else:
-            t, log_slope = spline(v, c.knots)
+            t, log_slope = c.warp.forward(v)
             log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
         if not self.masses:
             return log_prob
@@ -148,7 +142,7 @@ class NumberGroup(ColumnGroup):
             below, above = self._around_cell(v, components, c)
             mass = self._log_cell(v, components, c)
         else:
-            below, above = self.mixture.log_cdf(spline(v, c.knots)[0], components)
+            below, above = self.mixture.log_cdf(c.warp.forward(v)[0], components)
             mass = torch.full_like(below, LOG_ZERO)
         if not self.masses:
             return Place(below, above, mass)
@@ -179,7 +173,7 @@ class NumberGroup(ColumnGroup):
             # F of the rest is (v − below) / P(rest); in the logit the denominator cancels
             rest = log_subtract(log_sigmoid(y), below) - log_subtract(log_sigmoid(-y), above)
         t = self.mixture.quantile(rest, self._components(theta))
-        v, _ = spline_inverse(t, c.knots)
+        v = c.warp.inverse(t)
         if not self.discrete:
             return torch.where(at_mass, mass, self._from_coordinate(v, c))
         k = torch.clamp(torch.round(v), c.first, c.last)
@@ -191,7 +185,7 @@ class NumberGroup(ColumnGroup):
     def _features(self, x: Tensor, column: int | None) -> Tensor:
         c = self._all(column)
         key = self._key(x, c)
-        t, _ = spline(self._coordinate(key, c), c.knots)
+        t, _ = c.warp.forward(self._coordinate(key, c))
         linear = t.clamp(-LINEAR_UP_TO, LINEAR_UP_TO)
         t = linear + torch.sign(t) * torch.log1p((t - linear).abs())
         at = key[..., None] == c.point_masses
@@ -217,9 +211,9 @@ class NumberGroup(ColumnGroup):
 
     def _edges(self, v: Tensor, c: _Constants) -> tuple[Tensor, Tensor, Tensor]:
         """The warped edges of cells of a lattice, and their distance to its last digits."""
-        low, high = spline(v - 0.5, c.knots)[0], spline(v + 0.5, c.knots)[0]
+        low, high = c.warp.forward(v - 0.5)[0], c.warp.forward(v + 0.5)[0]
         width = high - low
-        slope = torch.exp(spline(v, c.knots)[1])
+        slope = torch.exp(c.warp.forward(v)[1])
         return low, high, torch.where(width > SMALLEST_DIFFERENCE, width, slope)
 
     def _log_cell(self, v: Tensor, components: Components, c: _Constants) -> Tensor:
@@ -248,11 +242,6 @@ class NumberGroup(ColumnGroup):
 
 def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
     """The buffers of a group of columns, in float64."""
-    rows: dict[str, list[list[float]]] = {"knot_x": [], "knot_y": [], "knot_slope": []}
-    count = max(len(column.warp["x"]) for column in columns)
-    for column in columns:
-        for name, values in zip(rows, _with_knots(column, count), strict=True):
-            rows[name].append(values)
     scalars = []
     for column in columns:
         if column.step is None:
@@ -269,19 +258,8 @@ def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
     shares = [[1 - sum(column.shares), *column.shares] for column in columns]
     exact = torch.float64
     return {
-        **{name: torch.tensor(values, dtype=exact) for name, values in rows.items()},
+        **{f"warp_{name}": values for name, values in warp_of(columns)._asdict().items()},
         **dict(zip(_Constants._fields[1:7], torch.tensor(scalars, dtype=exact).T, strict=True)),
         "point_masses": torch.tensor(masses, dtype=exact),
         "log_shares": torch.tensor(shares, dtype=exact).log(),
     }
-
-
-def _with_knots(column: NumberColumn, count: int) -> list[list[float]]:
-    """The x, y and slopes of a warp with more knots on the line that continues it."""
-    x, y, slope = ([*column.warp[name]] for name in ("x", "y", "slope"))
-    step = x[-1] - x[-2]
-    for _ in range(count - len(x)):
-        y.append(y[-1] + step * slope[-1])
-        x.append(x[-1] + step)
-        slope.append(slope[-1])
-    return [x, y, slope]

@@ -68,8 +68,6 @@ def look_through(folder: Path) -> Found:
     Raises:
         BundleError: the store cannot be looked through; the text names no path.
     """
-    if (folder / MANIFEST).exists():
-        return _alone(folder.absolute())
     try:
         entries = _entries(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -78,6 +76,8 @@ def look_through(folder: Path) -> Found:
         raise bundle.read_error("the store", error) from None
     except _TooManyError as error:
         raise BundleError(f"the store cannot be read: it has {error}") from None
+    if MANIFEST in [entry.name for entry in entries]:
+        return _alone(folder.absolute())
     found = Found()
     for entry in entries:
         try:
@@ -92,6 +92,9 @@ def look_through(folder: Path) -> Found:
             why = error.strerror if isinstance(error, OSError) else str(error)
             found.skipped[entry.name] = why or type(error).__name__
             found.unknown.add(entry.name)
+    numbers = [entry.name for entry in entries if bundle.is_version(entry.name)]
+    if not found.bundles and any(any(bundle.fingerprint(folder / n)) for n in numbers):
+        raise BundleError("the store is the folder of one model; expected the one above it")
     return found
 
 

@@ -10,14 +10,15 @@ from torch import Tensor
 from models.columns.categories import CategoryGroup
 from models.columns.descriptions import CategoricalColumn, NumberColumn
 from models.columns.numbers import NumberGroup
+from models.columns.warp import TAIL
 
 COMPONENTS, FLOOR = 3, 1e-4
 U = 0.37
 
 
-def number(slope: float, **fields: Any) -> NumberGroup:
-    """A column of numbers whose warp is t = v · slope."""
-    x = [-1.0, 0.0, 2.0]
+def number(slope: float, end: float = 2.0**54, **fields: Any) -> NumberGroup:
+    """A column of numbers whose warp is t = v · slope up to |v| = end."""
+    x = [-end, 0.0, end]
     warp = {"x": x, "y": [v * slope for v in x], "slope": [slope] * 3}
     column = NumberColumn(**{"kind": "numeric", "warp": warp} | fields)
     return NumberGroup([0], [column], COMPONENTS, FLOOR)
@@ -145,6 +146,26 @@ def test_densities_of_numbers_and_their_latents() -> None:
         assert abs(latent - expected) <= 1e-12 * max(abs(expected), 1)
 
 
+def test_tails_beyond_the_knots_are_logarithmic() -> None:
+    slope, end, cells = 0.5, 8.0, [-1000, -9, -8, 0, 8, 9, 50, 10**6, 10**12]
+    group = number(slope, end, kind="lattice", step=1.0)
+    theta = parameters(group, len(cells))
+    reference = Reference(group, theta)
+
+    def warp(v: mpmath.mpf) -> mpmath.mpf:
+        beyond = max(abs(v) - end, 0)
+        return mpmath.sign(v) * (
+            (abs(v) - beyond) * slope + TAIL * mpmath.log(1 + slope * beyond / TAIL)
+        )
+
+    x = torch.tensor(cells, dtype=torch.float64)[:, None]
+    edges = [[reference.cdf(warp(k + mpmath.mpf(side) / 2)) for side in (-1, 1)] for k in cells]
+    # of the last cells, where edges differ in their last digits, the slope is taken
+    check(group.log_prob(x, theta), [mpmath.log(high - low) for low, high in edges], 1e-9)
+    z = group.encode(x, torch.full_like(x, U), theta, 0.0)
+    assert torch.equal(group.decode(z, theta)[:-1], x[:-1])
+
+
 def test_missing_values_lie_in_the_middle() -> None:
     group = number(0.5, missing_share=0.3)
     theta = parameters(group, 3)
@@ -155,6 +176,30 @@ def test_missing_values_lie_in_the_middle() -> None:
     z = group.encode(nothing, u, theta, 0.0)
     for latent, place in zip(z.flatten().tolist(), u.flatten().tolist(), strict=True):
         assert abs(mpmath.ncdf(latent) - ((1 - m) / 2 + place * m)) < 1e-15
+
+
+def test_a_value_whose_place_is_the_median_is_not_missing() -> None:
+    columns = [
+        CategoricalColumn(kind="categorical", shares=[0.25, 0.5, 0.25], missing_share=0.01 * i)
+        for i in range(1, 30)
+    ]
+    group = CategoryGroup(range(29), columns, 8, FLOOR)
+    theta = torch.zeros(1, 29, group.size, dtype=torch.float64)
+    x = torch.ones(1, 29, dtype=torch.float64)
+    z = group.encode(x, torch.full_like(x, 0.5), theta, 1e-14)
+    assert torch.equal(group.decode(z, theta), x)
+
+
+@pytest.mark.parametrize("slope", [1e-3, 1e-6, 1e-9])
+def test_edges_of_cells_of_narrow_conditionals_decode(slope: float) -> None:
+    group = number(slope, kind="lattice", step=1.0)
+    x = torch.round((3 + torch.linspace(-0.02, 0.02, 999, dtype=torch.float64)) / slope)[:, None]
+    theta = torch.zeros(len(x), 1, group.size, dtype=torch.float64)
+    theta[..., 3:6] = torch.tensor([5.0, 3.0, 1.0])
+    theta[..., 6:9] = -20.0
+    for u in (1e-300, 1 - 2**-53):
+        z = group.encode(x, torch.full_like(x, u), theta, 1e-14)
+        assert torch.equal(group.decode(z, theta), x)
 
 
 def test_classes_that_the_network_excludes_keep_the_floor() -> None:

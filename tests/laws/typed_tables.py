@@ -40,8 +40,8 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "discrete context": [TENTHS, GRADES, CLASSES],
     "one number": [GRADES, PAID],
     "one number first": [PAID, CLASSES],
-    "mixed": [CLASSES, OPEN, PAID, SPIKED, IDENTIFIER, MANY, TIME, DATE, COUNT, GRADES],
-    "mixed context": [PAID, SPIKED, MANY, OPEN],
+    "mixed": [CLASSES, OPEN, PAID, SPIKED, IDENTIFIER, MANY, TIME, DATE, COUNT, OPEN, CLASSES],
+    "mixed context": [PAID, SPIKED, MANY, OPEN, PAID],
     "one column": [OPEN],
 }
 """What is known of the columns of each table before anything is fitted."""

@@ -10,17 +10,22 @@ from torch import Tensor
 
 from models.columns import NumberColumn
 from models.numerics import Knots
-from training.preprocessing.marginals import normal_marginals, steepest
+from training.preprocessing.marginals import normal_marginals
 
 Float64 = NDArray[np.float64]
 Fields = Mapping[str, Any]
 
-# Knots of the warp of a column with many values.
-COLUMN_KNOTS = 32
+# A warp has a knot for so many rows, within these limits. On 31 OddBench tables independent columns
+# scored 0.8 nats a row better than with 32 knots everywhere; 128 everywhere lost 0.2 on tables of
+# fewer than 700 rows.
+ROWS_PER_KNOT = 10
+MIN_KNOTS, MAX_KNOTS = 24, 128
 
-# A lattice of at most so many cells has a knot at each of their edges, so that its marginal
-# probabilities are exact.
-MAX_EXACT_CELLS = 64
+# The largest slope of a continuous column's warp, in normal deviations per deviation of the column,
+# and of a lattice's, per cell. At 1000 those tables scored 0.4 nats better than at 100, where many
+# values lie close together; at 10,000 hardly more, and equal values would be steps.
+MAX_SLOPE = 1000.0
+MAX_SLOPE_PER_CELL = 50.0
 
 # What is added to each count before it becomes a share.
 PRIOR_COUNT = 0.5
@@ -77,7 +82,7 @@ def _continuous(x: Float64) -> dict[str, Any]:
     if len(x):
         low, high = np.quantile(x, [0.1587, 0.8413])
         scale = float(high - low) / 2 or scale or 1.0
-    return {"center": center, "scale": scale, "warp": _warp((x - center) / scale)}
+    return {"center": center, "scale": scale, "warp": _warp((x - center) / scale, MAX_SLOPE)}
 
 
 def _lattice(x: Float64, known: Fields) -> dict[str, Any]:
@@ -93,14 +98,15 @@ def _lattice(x: Float64, known: Fields) -> dict[str, Any]:
     middle = float(np.median(k).round()) if len(k) else first
     fitted = {"center": (middle * p + a) / q}
     first, last, k = first - middle, last - middle, k - middle
-    if last - first < MAX_EXACT_CELLS:
+    if last - first + 2 <= MAX_KNOTS:
+        # a knot at the edge of each cell: the marginal probabilities are exact
         counts = np.bincount((k - first).astype(np.int64), minlength=int(last - first) + 1)
         return fitted | {"warp": _exact_warp(first, counts, bool(known.get("closed")))}
     # equal values are spread over their cell
     k = np.sort(k)
     _, start, count = np.unique(k, return_index=True, return_counts=True)
     inside = (np.arange(len(k)) - np.repeat(start, count) + 0.5) / np.repeat(count, count)
-    return fitted | {"warp": _warp(k - 0.5 + inside)}
+    return fitted | {"warp": _warp(k - 0.5 + inside, MAX_SLOPE_PER_CELL)}
 
 
 def _exact_warp(first: float, counts: NDArray[np.int64], closed: bool) -> dict[str, list[float]]:
@@ -135,17 +141,18 @@ def _normal_quantile(below: Float64, above: Float64) -> Float64:
     return quantile
 
 
-def _warp(v: Float64) -> dict[str, list[float]]:
+def _warp(v: Float64, max_slope: float) -> dict[str, list[float]]:
     """A warp that makes values about standard normal, up to the smallest and the largest."""
     if len(np.unique(v)) < 2:
         return _knots(*(2 * [torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)]))
     x = torch.from_numpy(v)[:, None]
-    inner = normal_marginals(x, COLUMN_KNOTS - 2, steepest(x))
+    steepest = x.new_tensor([max_slope])
+    count = min(max(len(v) // ROWS_PER_KNOT, MIN_KNOTS), MAX_KNOTS)
+    inner = normal_marginals(x, count - 2, steepest)
     knots = inner.x[0], inner.y[0]
-    # The line that continues the spline would have light tails: one knot more at each end follows
-    # the data to the outermost of them.
+    # one knot more at each end: the range of the data
     end = max(-float(torch.special.ndtri(x.new_tensor(0.5 / len(v)))), float(knots[1][-1]) + 0.25)
-    gap = (end - knots[1][-1]) / steepest(x)
+    gap = (end - knots[1][-1]) / steepest
     low = torch.minimum(x.min(), knots[0][:1] - gap)
     high = torch.maximum(x.max(), knots[0][-1:] + gap)
     ends = knots[1].new_tensor([end])

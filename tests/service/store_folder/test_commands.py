@@ -182,6 +182,8 @@ def test_no_store_and_one_bundle_are_no_folder_of_bundles(
     for path, words in {
         folder / "none": "there is no store at the path given",
         folder / NAME / "4": "is one bundle; expected the folder of a store",
+        folder / ("x" * 300): "the store cannot be read: File name too long",
+        folder / NAME: "is the folder of one model; expected the one above it",
     }.items():
         assert "".join(Commands(path, capsys).refused("list")).startswith(f"{path}")
         assert words in Commands(path, capsys).refused("list")
