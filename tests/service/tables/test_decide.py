@@ -160,22 +160,22 @@ def test_units_change_numbers_and_no_kinds(unit: float) -> None:
 
 def test_nothing_is_a_copy_that_differs_in_one_row_of_many() -> None:
     rng = np.random.default_rng(0)
-    first = rng.normal(size=100_000)
-    again, codes = first * 2.5 - 1, rng.integers(0, 4, 100_000)
+    first = rng.normal(size=20_000)
+    again, codes = first * 2.5 - 1, rng.integers(0, 4, 20_000)
     words = np.array(["a", "b", "c", "d"], object)[codes]
     other_words = np.array(["x", "y", "z", "w"], object)[codes]
     values = {"a": first, "b": again, "words": words, "other": other_words}
     assert kinds(decided(values))["b"] == "copy"
     assert kinds(decided(values))["other"] == "copy"
-    again[98_765] += 0.01
-    other_words[99_999] = "x" if other_words[99_999] != "x" else "y"
+    again[18_765] += 0.01
+    other_words[19_999] = "x" if other_words[19_999] != "x" else "y"
     assert kinds(decided(values)) == {
         "a": "numeric",
         "b": "numeric",
         "words": "categorical",
         "other": "categorical",
     }
-    second = rng.normal(size=100_000)
+    second = rng.normal(size=20_000)
     total = first + second
     assert kinds(decided({"a": first, "c": second, "t": total}))["t"] == "copy"
     total[7] += 1e-3

@@ -62,11 +62,11 @@ def test_float32_and_printed_digits_hide_no_step() -> None:
     assert found.step == pytest.approx(7 / 57.1, rel=1e-6)
 
 
-def test_one_value_in_a_million_is_not_overlooked() -> None:
-    values = np.arange(10**6).astype(np.float64)
-    values[777_777] += 0.5
+def test_one_value_of_many_is_not_overlooked() -> None:
+    values = np.arange(10**5).astype(np.float64)
+    values[77_777] += 0.5
     assert find_step(values) == (0.5, 0.0)
-    values[777_777] += np.pi / 10
+    values[77_777] += np.pi / 10
     assert find_step(values) is None
 
 
