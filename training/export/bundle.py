@@ -101,7 +101,9 @@ def export(
                 if not (parent / str(version)).exists():
                     raise
                 continue  # another export took this number first
-            return parent / str(version), bundle.read(parent / str(version))
+            manifest = bundle.read(parent / str(version))
+            assert isinstance(manifest, Manifest)
+            return parent / str(version), manifest
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
