@@ -81,6 +81,18 @@ def read(
     return manifest
 
 
+def read_flow(folder: Path) -> Manifest:
+    """The same of a bundle that holds a flow.
+
+    Raises:
+        BundleError: also where it holds something else.
+    """
+    manifest = read(folder)
+    if not isinstance(manifest, Manifest):
+        raise BundleError(f"{place(folder)} is of kind {manifest.kind}; expected a flow")
+    return manifest
+
+
 def read_identity(folder: Path) -> tuple[str, int]:
     """The name and version that a bundle's manifest states, wherever its folder lies.
 

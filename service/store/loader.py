@@ -10,7 +10,14 @@ import numpy as np
 from pydantic_core import to_json
 
 from service import bundle
-from service.bundle import AnyManifest, BundleError, PerCoordinate, RowSelfTest, TableManifest
+from service.bundle import (
+    AnyManifest,
+    BundleError,
+    PerCoordinate,
+    RowSelfTest,
+    SelfTest,
+    TableManifest,
+)
 from service.engine import Engine
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
@@ -77,9 +84,11 @@ def _self_test(manifest: AnyManifest, engine: Engine) -> None:
     test = manifest.self_test
     if test is None:
         return
-    if isinstance(test, RowSelfTest):
+    if isinstance(manifest, TableManifest):
+        assert isinstance(test, RowSelfTest)
         x: Floats = _typed_row(manifest.columns, test.row)
     else:
+        assert isinstance(test, SelfTest)
         x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
     context = None if test.context is None else np.array([test.context], x.dtype)
     log_prob = float(engine.try_encode(x, context, manifest.example_u)["log_prob"][0])
@@ -162,7 +171,7 @@ class Model:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether some rows have no density."""
-        return self.support is not None or self.base_box is not None
+        return self.support is not None or self.base_box is not None or self.table is not None
 
     @cached_property
     def dimensions(self) -> int:

@@ -101,9 +101,7 @@ def export(
                 if not (parent / str(version)).exists():
                     raise
                 continue  # another export took this number first
-            manifest = bundle.read(parent / str(version))
-            assert isinstance(manifest, Manifest)
-            return parent / str(version), manifest
+            return parent / str(version), bundle.read_flow(parent / str(version))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
