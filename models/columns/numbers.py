@@ -27,7 +27,7 @@ SMALLEST_DIFFERENCE = 1e-7
 LATTICE_TOLERANCE = 0.01
 
 # Beyond it values are computed as if they were there.
-LARGEST = 1e150
+LARGEST = 1e30
 
 
 class _Constants(NamedTuple):
@@ -45,6 +45,9 @@ class _Constants(NamedTuple):
     """C × masses: v of lattices, values of continuous columns; increasing."""
     log_shares: Tensor
     """C × (1 + masses): that of all other values first."""
+
+
+_Edges = tuple[Tensor, Tensor, Tensor]
 
 
 class NumberGroup(ColumnGroup):
@@ -118,41 +121,50 @@ class NumberGroup(ColumnGroup):
         key = self._key(x, c)
         v, components = self._coordinate(key, c), self._components(theta)
         if self.discrete:
-            log_prob = self._log_cell(v, components, c)
+            log_prob = self._log_cell(self._edges(v, c), v, components, c)
         else:
             t, log_slope = c.warp.forward(v)
             log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
+        return self._with_masses(key, log_prob, theta, c)
+
+    def _with_masses(self, key: Tensor, log_rest: Tensor, theta: Tensor, c: _Constants) -> Tensor:
+        """The log-density of values from that of values that are no point masses."""
         if not self.masses:
-            return log_prob
-        log_rest, log_masses = self._log_shares(theta, c)
+            return log_rest
+        log_share, log_masses = self._log_shares(theta, c)
         at = key[..., None] == c.point_masses
         mass = log_sum(log_masses, at)
         if self.discrete:
-            return log_add(log_rest + log_prob, mass)
-        return torch.where(at.any(-1), mass, log_rest + log_prob)
+            return log_add(log_share + log_rest, mass)
+        return torch.where(at.any(-1), mass, log_share + log_rest)
 
-    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> Place:
+    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> tuple[Place, Tensor]:
         c = self._all(column)
         return self._place_of(self._key(x, c), theta, c)
 
-    def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> Place:
-        """The place of the value of a key."""
+    def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> tuple[Place, Tensor]:
+        """The place of the value of a key, and its log-density."""
         v, components = self._coordinate(key, c), self._components(theta)
         if self.discrete:
-            below, above = self._around_cell(v, components, c)
-            mass = self._log_cell(v, components, c)
+            edges = self._edges(v, c)
+            below, above = self._around_cell(edges, v, components, c)
+            mass = self._log_cell(edges, v, components, c)
+            log_prob = mass
         else:
-            below, above = self.mixture.log_cdf(c.warp.forward(v)[0], components)
+            t, log_slope = c.warp.forward(v)
+            below, above = self.mixture.log_cdf(t, components)
             mass = torch.full_like(below, LOG_ZERO)
+            log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
         if not self.masses:
-            return Place(below, above, mass)
+            return Place(below, above, mass), log_prob
         log_rest, log_masses = self._log_shares(theta, c)
         value = key[..., None]
-        return Place(
+        place = Place(
             log_add(log_rest + below, log_sum(log_masses, c.point_masses < value)),
             log_add(log_rest + above, log_sum(log_masses, c.point_masses > value)),
             log_add(log_rest + mass, log_sum(log_masses, c.point_masses == value)),
         )
+        return place, self._with_masses(key, log_prob, theta, c)
 
     def _value(self, y: Tensor, theta: Tensor, column: int | None) -> Tensor:
         c = self._all(column)
@@ -162,7 +174,7 @@ class NumberGroup(ColumnGroup):
             hits, past, before = [], [], []
             for j in range(self.masses):
                 key = c.point_masses[:, j].expand_as(y)
-                left, right = self._place_of(key, theta, c).ends
+                left, right = self._place_of(key, theta, c)[0].ends
                 hits.append((y >= left) & (y <= right))
                 past.append(y > right)
                 before.append(y < left)
@@ -178,7 +190,7 @@ class NumberGroup(ColumnGroup):
             return torch.where(at_mass, mass, self._from_coordinate(v, c))
         k = torch.clamp(torch.round(v), c.first, c.last)
         # the quantile is exact to its last digits, so that the cell can be the next one
-        left, right = self._place_of(k, theta, c).ends
+        left, right = self._place_of(k, theta, c)[0].ends
         k = torch.clamp(k + (y > right).to(k) - (y < left).to(k), c.first, c.last)
         return self._from_coordinate(torch.where(at_mass, mass, k), c)
 
@@ -209,16 +221,16 @@ class NumberGroup(ColumnGroup):
         log_shares = floored(F.log_softmax(logits, -1), c.log_shares, self.floor)
         return log_shares[..., 0], log_shares[..., 1:]
 
-    def _edges(self, v: Tensor, c: _Constants) -> tuple[Tensor, Tensor, Tensor]:
+    def _edges(self, v: Tensor, c: _Constants) -> _Edges:
         """The warped edges of cells of a lattice, and their distance to its last digits."""
-        low, high = c.warp.forward(v - 0.5)[0], c.warp.forward(v + 0.5)[0]
-        width = high - low
-        slope = torch.exp(c.warp.forward(v)[1])
-        return low, high, torch.where(width > SMALLEST_DIFFERENCE, width, slope)
+        # one call for the three: each is tens of operators in an exported graph
+        t, log_slope = c.warp.forward(torch.stack([v - 0.5, v + 0.5, v]))
+        width = t[1] - t[0]
+        return t[0], t[1], torch.where(width > SMALLEST_DIFFERENCE, width, torch.exp(log_slope[2]))
 
-    def _log_cell(self, v: Tensor, components: Components, c: _Constants) -> Tensor:
+    def _log_cell(self, edges: _Edges, v: Tensor, components: Components, c: _Constants) -> Tensor:
         """The log-probability of a cell, without that of a point mass."""
-        low, high, width = self._edges(v, c)
+        low, high, width = edges
         inside = self.mixture.log_cell(low, high, width, components)
         if not self.closed:
             return inside
@@ -229,10 +241,10 @@ class NumberGroup(ColumnGroup):
         return torch.where(lowest, torch.where(highest, 0.0, up_to), inside)
 
     def _around_cell(
-        self, v: Tensor, components: Components, c: _Constants
+        self, edges: _Edges, v: Tensor, components: Components, c: _Constants
     ) -> tuple[Tensor, Tensor]:
         """Log P(less) and log P(more) of cells of a lattice, without point masses."""
-        low, high, _ = self._edges(v, c)
+        low, high, _ = edges
         below = self.mixture.log_cdf(low, components)[0]
         above = self.mixture.log_cdf(high, components)[1]
         if not self.closed:
