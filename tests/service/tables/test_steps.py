@@ -79,8 +79,9 @@ def test_a_value_off_the_step_between_far_neighbours_is_not_overlooked() -> None
 
 
 def test_steps_are_as_exact_as_the_values() -> None:
-    assert find_step(np.arange(0, 700, 3) / 93) == (3 / 93, 0.0)
-    found = find_step((np.arange(3, 400, 7) - 121.3) / 57.1)
+    assert find_step((np.arange(0, 700, 3) / 93).astype(np.float64)) == (3 / 93, 0.0)
+    standardized: Float64 = ((np.arange(3, 400, 7) - 121.3) / 57.1).astype(np.float64)
+    found = find_step(standardized)
     assert found is not None
     assert found.step == pytest.approx(7 / 57.1, rel=1e-13)
 
