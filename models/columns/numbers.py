@@ -45,7 +45,7 @@ class _Constants(NamedTuple):
     """C × masses: v of lattices, values of continuous columns; increasing, and infinite of columns
     that have fewer masses than others."""
     log_shares: Tensor
-    """C × (1 + masses): that of all other values first; `LOG_ZERO` of masses that a column lacks."""
+    """C × (1 + masses): that of all other values first; `LOG_ZERO` of masses that are not there."""
 
 
 _Edges = tuple[Tensor, Tensor, Tensor]
