@@ -133,17 +133,14 @@ class FlowRecipe(BaseModel):
             return self
         if "preprocessing" not in self.model_fields_set:
             self.preprocessing = NO_PREPROCESSING
-        kept = {"preprocessing": NO_PREPROCESSING, "margin": self._default("margin")}
+        margin = type(self).model_fields["margin"].default
+        kept = {"preprocessing": NO_PREPROCESSING, "margin": margin}
         if set_ := [key for key, value in kept.items() if getattr(self, key) != value]:
             raise ValueError(
                 f"{' and '.join(set_)}, in [flow], {'is' if len(set_) == 1 else 'are'} for other "
                 f"families: {TYPED_FAMILY!r} fits each column by its kind"
             )
         return self
-
-    @classmethod
-    def _default(cls, key: str) -> Any:
-        return cls.model_fields[key].default
 
     @model_validator(mode="after")
     def _settles_marginals(self) -> "FlowRecipe":

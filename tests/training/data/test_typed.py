@@ -142,3 +142,9 @@ def test_keys_for_flows_of_numbers_are_refused_in_one_line(
 def test_rows_that_are_no_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'tabular' models the columns of tables: 'moons' is of"):
         load_recipe(str(write_recipe(tmp_path, source="moons")))
+
+
+def test_a_recipe_has_defaults_of_its_own_for_typed_columns(tmp_path: Path) -> None:
+    fit = load_recipe(str(write_recipe(tmp_path))).fit
+    assert (fit.average, fit.patience, fit.learning_rate) == (0.99, 20, 2e-2)
+    assert {"average", "patience"}.isdisjoint(fit.model_fields_set)
