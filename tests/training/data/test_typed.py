@@ -145,6 +145,8 @@ def test_rows_that_are_no_table_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_recipe_has_defaults_of_its_own_for_typed_columns(tmp_path: Path) -> None:
-    fit = load_recipe(str(write_recipe(tmp_path))).fit
+    recipe = load_recipe(str(write_recipe(tmp_path)))
+    fit, options = recipe.fit, recipe.flow.options
+    assert (options["dropout"], options["hidden"]) == (0.1, (16,))
     assert (fit.average, fit.patience, fit.learning_rate) == (0.99, 20, 2e-2)
     assert {"average", "patience"}.isdisjoint(fit.model_fields_set)
