@@ -21,8 +21,8 @@ PATIENCE_WITHOUT_GRADIENTS = 5
 FIT_OF_TYPED_COLUMNS: dict[str, Any] = {"learning_rate": 2e-3, "average": 0.99, "patience": 20}
 """Defaults of [fit] for densities over typed columns.
 
-Beside a rate of 1e-3 they scored better on the two small OddBench tables that were tried (by 0.5 and
-5.6 nats); an average of the weights does not depend on `epochs`, as a cosine schedule does.
+Beside a rate of 1e-3 they scored better on the two small OddBench tables that were tried (by 0.5
+and 5.6 nats); an average of the weights does not depend on `epochs`, as a cosine schedule does.
 """
 
 KEYS_OF_OTHER_FAMILIES = ("shape", "augment", "integers", "noise", "bounds")
