@@ -226,7 +226,7 @@ def test_silence_counts_only_while_this_process_runs() -> None:
         caller = party.caller()
         await caller.says(GET[:9])
         party.seconds += 1000  # it was stopped, or starved
-        party.registry.look_over()
+        await party.registry.look_over()
         assert not caller.wire.is_closed
         await caller.says(GET[9:])
         assert statuses(await caller.hears()) == [200]
