@@ -8,11 +8,7 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.errors import (
-    ServiceError,
-    TooSlowError,
-    UnavailableError,
-)
+from service.errors import ServiceError, TooSlowError, UnavailableError
 from service.http.connections.exchange import Exchange
 from service.http.connections.limits import (
     LINGER_SECONDS,
@@ -117,12 +113,13 @@ class Connection(RequestReader):
 
     def begin(self, scope: Scope, keep_alive: bool) -> None:
         """Begin to answer a request, of which the head has come."""
-        self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
         if self._is_new:  # many may come and leave at once: nothing is begun for who is gone
             self._is_new = False
             if is_gone(self.file_number):
                 self.depart()
+                self.is_closing = True
                 return
+        self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
         task = self.loop.create_task(exchange.run(cast(ASGIApp, self.app)))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
