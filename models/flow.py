@@ -3,14 +3,15 @@
 from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.bijection import Bijection, Shape
+from models.bijection import Bijection, Cost, Shape
 from models.context import ContextFeatures
+from models.density import Density
 from models.distributions import Base
 
 
-class Flow(nn.Module):
+class Flow(Density):
     """Exact density and sampler: log p(x) = log p_Z(encode(x)) + log|det ∂z/∂x|.
 
     Args:
@@ -40,6 +41,26 @@ class Flow(nn.Module):
         self.base = base
         self.bijection = bijection
         self.features = context
+
+    @property
+    def event_shape(self) -> Shape:
+        """Shape of one row of data."""
+        return self.bijection.event_shape
+
+    @property
+    def latent_shape(self) -> Shape:
+        """Shape of one row of latents."""
+        return self.bijection.latent_shape
+
+    @property
+    def encode_cost(self) -> Cost:
+        """The cost of encoding and of log_prob."""
+        return self.bijection.encode_cost
+
+    @property
+    def decode_cost(self) -> Cost:
+        """The cost of decoding and sampling."""
+        return self.bijection.decode_cost
 
     @property
     def context_shape(self) -> Shape | None:

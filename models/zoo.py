@@ -9,13 +9,22 @@ from typing import Any
 import torch
 
 from models.bijection import Bijection, Compose, Shape
+from models.columns import TypedColumns
 from models.context import ContextFeatures
 from models.distributions import BASES, Base
-from models.families import FAMILIES, with_current_names
+from models.families import FAMILIES, Tabular, with_current_names
 from models.flow import Flow
 from models.layers import PREPROCESSING
 
-__all__ = ["BASES", "FAMILIES", "PREPROCESSING", "build", "check_base", "fixed_layer"]
+__all__ = [
+    "BASES",
+    "FAMILIES",
+    "PREPROCESSING",
+    "build",
+    "build_tabular",
+    "check_base",
+    "fixed_layer",
+]
 
 
 def build(
@@ -63,6 +72,37 @@ def build(
         bijection,
         features,
     )
+
+
+def build_tabular(
+    columns: Sequence[Mapping[str, Any]],
+    rows: int,
+    *,
+    context_shape: Sequence[int] | None = None,
+    context: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> TypedColumns:
+    """Build a density over typed columns, which starts as the product of their marginals.
+
+    Args:
+        columns: descriptions of the columns, with the numbers fitted to the training rows: fields
+            of `columns.NumberColumn` or `columns.CategoricalColumn`.
+        rows: number of training rows.
+        context_shape, context: as for `build`.
+        options: fields of `families.Tabular`.
+
+    Raises:
+        ValueError: an unknown option or field, or a value that makes no density.
+    """
+    if context is not None and context_shape is not None:
+        raise ValueError("give context or context_shape, not both")
+    shape = None if context_shape is None else tuple(context_shape)
+    try:
+        features = None if context is None else ContextFeatures(**context)
+        tabular = Tabular(**(options or {}))
+    except TypeError as error:  # an unknown argument, or a missing one
+        raise ValueError(f"tabular: {error}") from None
+    return tabular.density(columns, rows, features, shape)
 
 
 def check_base(name: str, options: Mapping[str, Any]) -> None:

@@ -188,9 +188,13 @@ class Server:
             BundleError: it is not.
         """
         default, names = self.settings.default_model, sorted(self.store.entries)
-        if default is None or default in names or not names or self.settings.poll_seconds:
+        if default is None or not names or self.settings.poll_seconds:
             return
-        raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
+        name, _, alias = default.partition("@")
+        if name not in names:
+            raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
+        if alias and alias not in self.store.naming.describe(name)["aliases"]:
+            raise BundleError(f"the default model {default!r} is no alias of {name}")
 
     async def _say_counts(self) -> None:
         """Write what the log has counted, once in a while."""

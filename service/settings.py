@@ -62,7 +62,7 @@ class Settings(BaseSettings, ModelSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    store: Path = Field(default=Path("store"), description="folder of bundles")
+    store: Path = Field(default=Path("store"), description="folder of bundles, or of one")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8000, description="port; 0 picks a free one"
@@ -73,7 +73,7 @@ class Settings(BaseSettings, ModelSettings):
         "cpu, or cpu:4 with four threads",
     )
     default_model: str | None = Field(
-        default=None, description="the model of requests that name none"
+        default=None, description="the model of requests that name none: NAME, or NAME@ALIAS"
     )
     max_rows: Count = Field(default=65_536, description="rows a request")
     max_sample_rows: Count = Field(

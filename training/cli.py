@@ -21,6 +21,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_training_arguments(train, "replaces the recipe's source, or the folder of its files")
     train.set_defaults(handler=_handler("train"))
 
+    inspect = commands.add_parser("inspect", help="say what the columns of a table hold")
+    _add_table_arguments(inspect)
+    inspect.add_argument("--recipe", type=Path, metavar="FILE", help="write a recipe for the table")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.set_defaults(handler=_handler("inspect", "training.inspection"))
+
     distill = commands.add_parser("distill", help="fit a flow that draws fast to the flow of a run")
     distill.add_argument("teacher", type=Path, metavar="TEACHER_RUN")
     _add_training_arguments(distill, "the teacher's data, if it has moved")
@@ -73,8 +79,28 @@ def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None
     )
 
 
-def _handler(name: str) -> Handler:
-    """A handler that imports and calls a function of `training.commands`.
+def _add_table_arguments(command: argparse.ArgumentParser) -> None:
+    """What the user says of the columns of a table; each option can be given several times."""
+    command.add_argument("table", type=Path, metavar="TABLE")
+    command.add_argument("--key", metavar="NAME", help="the array of an .npz file")
+    command.add_argument(
+        "--header", choices=["true", "false"], help="whether the first line of a text file is names"
+    )
+    command.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave out")
+    command.add_argument(
+        "--keep", action="append", default=[], metavar="COLUMN", help="model it all the same"
+    )
+    command.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        metavar="COLUMN=KIND",
+        help="numeric, lattice, categorical, datetime, or a form of times: datetime %%d/%%m/%%Y",
+    )
+
+
+def _handler(name: str, module: str = "training.commands") -> Handler:
+    """A handler that imports and calls a function of a module.
 
     Its errors become one line on stderr.
     """
@@ -91,7 +117,7 @@ def _handler(name: str) -> Handler:
                 from training.first_look import look
 
                 arguments.looked_at = look(arguments)
-            run = getattr(importlib.import_module("training.commands"), name)
+            run = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
             return _fail(
                 f"`bijecta {name}` needs {error.name}, which a serving install leaves out: "

@@ -10,6 +10,7 @@ from models.families.family import Family, with_current_names
 from models.families.gaussianization import Gaussianization, IterativelyGaussianized
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
+from models.families.tabular import Tabular
 
 FAMILIES: dict[str, type[Family]] = {
     "nice": Nice,
@@ -32,4 +33,5 @@ FAMILIES: dict[str, type[Family]] = {
 }
 """The name of a family in recipes and run files → the class of its options."""
 
-__all__ = ["FAMILIES", "Family", "with_current_names"]
+
+__all__ = ["FAMILIES", "Family", "Tabular", "with_current_names"]

@@ -1,9 +1,6 @@
 """The sequential direction of masked layers, at about the arithmetic of one pass.
 
-Hidden units sorted by degree read only earlier inputs and units, so that each is computed once.
-What earlier blocks contribute to a block of coordinates is one matrix product for each layer, as in
-a blocked triangular solve; the computation inside the block is small.
-
+Each hidden unit is computed once (`networks.run_by_blocks`, `networks.run_by_positions`).
 `training.export.masked_inverse` writes the same algorithm as an ONNX graph.
 """
 
@@ -15,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.networks import Block, MaskedMLP
+from models.networks import Block, MaskedMLP, run_by_blocks, run_by_positions
 from models.numerics import UnivariateMap
 
 # Bound of the magnitude of a coordinate. Coordinates that are not computed yet have arbitrary
@@ -88,27 +85,20 @@ def invert(
         ± `COORDINATE_LIMIT`, it and those after it are NaN.
     """
     xs, log_slopes = [], []
-    # for each linear layer the units of earlier blocks that it reads; the context is read first
-    units = [z[:, :0]] * len(network.linears)
-    if context is not None:
-        units[0] = context
     solve_block = _jacobi if inverse.method == "jacobi" else _sequential
-    first = 0
-    for block in network.blocks(inverse.width):
-        last = first + len(block.ends) - 1
-        before = [
-            torch.addmm(bias, read, weight)
-            for bias, read, weight in zip(block.bias, units, block.before, strict=True)
-        ]
+
+    def solve(first: int, block: Block, before: Sequence[Tensor]) -> list[Tensor]:
+        own = z[:, first : first + len(block.ends) - 1]
         x, log_slope, *hidden = solve_block(
-            network, univariate, z[:, first:last], before, block, inverse.tolerance
+            network, univariate, own, before, block, inverse.tolerance
         )
         # beyond the limit the coordinates that follow are undefined
         x = torch.where(x.abs() < COORDINATE_LIMIT, x, torch.nan)
-        units = [torch.cat(pair, 1) for pair in zip(units, [x, *hidden], strict=True)]
         xs.append(x)
         log_slopes.append(log_slope)
-        first = last
+        return [x, *hidden]
+
+    run_by_blocks(network, z[:, :0], context, inverse.width, solve)
     return torch.cat(xs, 1), torch.cat(log_slopes, 1)
 
 
@@ -125,21 +115,15 @@ def _sequential(
     Returns:
         x, log|dx/dz|, and the units of each hidden layer, all batch × ….
     """
-    levels = [z[:, :0]] * len(before)
     log_slopes = []
-    for position in range(z.shape[1]):
-        units: Tensor | None = None
-        for i, (base, weight) in enumerate(zip(before, block.within, strict=True)):
-            own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
-            read = block.units_read(position, i)
-            outputs = torch.addmm(base[:, own], levels[i], weight[:read, own])
-            if i + 1 < len(before):
-                units = network.conditioner.hidden_units(outputs, units)
-                levels[i + 1] = torch.cat([levels[i + 1], units], 1)
-        x, log_slope = univariate.decode(z[:, position, None], outputs[:, None])
-        levels[0] = torch.cat([levels[0], x], 1)
+
+    def solve(position: int, theta: Tensor) -> Tensor:
+        x, log_slope = univariate.decode(z[:, position, None], theta[:, None])
         log_slopes.append(log_slope)
-    return [levels[0], torch.cat(log_slopes, 1), *levels[1:]]
+        return x
+
+    x, *hidden = run_by_positions(network, block, before, z[:, :0], solve)
+    return [x, torch.cat(log_slopes, 1), *hidden]
 
 
 def _jacobi(

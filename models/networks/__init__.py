@@ -4,6 +4,7 @@ from models.networks.conditioner import Conditioner, accept_former_name, set_pre
 from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
+from models.networks.sequential import run_by_blocks, run_by_positions
 from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "MaskedMLP",
     "Parameters",
     "accept_former_name",
+    "run_by_blocks",
+    "run_by_positions",
     "set_precision",
 ]

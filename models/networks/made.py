@@ -73,28 +73,45 @@ class MaskedMLP(Network):
     Germain et al. 2015, eqs. 12–13; hidden units are sorted by degree.
 
     Args:
-        position: for each of the D inputs, its position 0 … D−1 in the autoregressive order.
-        size: outputs for each input; the output is batch × D × size.
+        position: for each of the D values, its position 0 … D−1 in the autoregressive order.
+        size: outputs for each value; the output is batch × D × size. Where sizes differ, the number
+            for each value; the output is then batch × their sum, value by value.
         context: number of features that every output may read.
         conditioner: hidden widths, activation, dropout, whether layers are residual.
+        inputs: how many inputs stand for each value; one if None.
     """
 
     order: Tensor
     position: Tensor
+    input_order: Tensor
+    output_order: Tensor
 
     def __init__(
-        self, position: Sequence[int], size: int, context: int, conditioner: Conditioner
+        self,
+        position: Sequence[int],
+        size: int | Sequence[int],
+        context: int,
+        conditioner: Conditioner,
+        inputs: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         n = len(position)
         self.size, self.context = size, context
+        sizes = torch.tensor([size] * n if isinstance(size, int) else size)
+        read = torch.tensor([1] * n if inputs is None else inputs)
         # A unit of degree d reads the first d inputs; an output at position k reads units of degree
         # ≤ k. Units of degree 0 are useful only where there is a context for them to read.
         positions = torch.tensor(position)
         self.register_buffer("position", positions, persistent=False)
         self.register_buffer("order", positions.argsort(), persistent=False)
         lowest = 0 if context else min(1, n - 1)
-        degrees = torch.cat([torch.zeros(context, dtype=torch.long), positions + 1])
+        first = positions.repeat_interleave(read)
+        outputs = positions.repeat_interleave(sizes)
+        self.register_buffer("input_order", first.argsort(stable=True), persistent=False)
+        self.register_buffer("output_order", outputs.argsort(stable=True), persistent=False)
+        # how many inputs, and outputs, belong to the positions before each, and before the end
+        self._ends = [[0, *counts[self.order].cumsum(0).tolist()] for counts in (read, sizes)]
+        degrees = torch.cat([torch.zeros(context, dtype=torch.long), first + 1])
         self.linears = nn.ModuleList()
         self.degrees: list[list[int]] = []
         for width in conditioner.hidden:
@@ -102,7 +119,6 @@ class MaskedMLP(Network):
             self.linears.append(MaskedLinear(spread[:, None] >= degrees[None, :]))
             self.degrees.append(spread.tolist())
             degrees = spread
-        outputs = positions.repeat_interleave(size)
         self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
         self.conditioner = conditioner
         conditioner.initialize(self.linears[-1])
@@ -121,20 +137,22 @@ class MaskedMLP(Network):
             ]
 
     def _forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """Batch × D (and batch × context) → batch × D × size."""
-        shape = (-1, x.shape[1], self.size)
+        """Batch × inputs (and batch × context) → batch × D × size, or batch × outputs."""
         if self.in_blocks:
             blocks_of_layers = self._folded or self._blocks_of_a_pass()
             layers = [partial(_linear_in_blocks, blocks=blocks) for blocks in blocks_of_layers]
-            x = x.index_select(1, self.order)
+            x = x.index_select(1, self.input_order)
         else:
             layers = [
                 partial(F.linear, weight=linear.masked_weight(), bias=linear.bias)
                 for linear in self._masked()
             ]
         x = x if context is None else torch.cat([context, x], 1)
-        theta = self.conditioner.run(layers, x, self.training).view(shape)
-        return theta.index_select(1, self.position) if self.in_blocks else theta
+        theta = self.conditioner.run(layers, x, self.training)
+        if isinstance(self.size, int):
+            theta = theta.view(-1, len(self.order), self.size)
+            return theta.index_select(1, self.position) if self.in_blocks else theta
+        return theta.index_select(1, self.output_order.argsort()) if self.in_blocks else theta
 
     def _blocks_of_a_pass(self) -> list[list[tuple[Tensor, Tensor]]]:
         """For each linear layer, the weights and biases of blocks of its outputs, in order."""
@@ -154,10 +172,10 @@ class MaskedMLP(Network):
         weights = [linear.masked_weight() for linear in self._masked()]
         biases: list[Tensor] = [linear.bias for linear in self._masked()]
         device = self.order.device
-        columns = torch.arange(self.context, device=device), self.context + self.order
+        columns = torch.arange(self.context, device=device), self.context + self.input_order
         weights[0] = weights[0][:, torch.cat(columns)]
-        rows = self.order[:, None] * self.size + torch.arange(self.size, device=device)
-        weights[-1], biases[-1] = weights[-1][rows.flatten()], biases[-1][rows.flatten()]
+        weights[-1] = weights[-1][self.output_order]
+        biases[-1] = biases[-1][self.output_order]
         return weights, biases
 
     def blocks(self, width: int) -> list[Block]:
@@ -190,7 +208,8 @@ class MaskedMLP(Network):
     def _units_before(self, position: int) -> list[int]:
         """How many units of each level, context included, belong to earlier positions."""
         hidden = [bisect_left(degrees, position) for degrees in self.degrees]
-        return [self.context + position, *hidden, self.size * position]
+        inputs, outputs = (ends[position] for ends in self._ends)
+        return [self.context + inputs, *hidden, outputs]
 
     def _bounds(self, width: float) -> list[int]:
         """The first position of each block, of about this width, and the end of the last block."""

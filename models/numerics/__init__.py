@@ -10,8 +10,8 @@ from models.numerics.convolution_inverse import (
 )
 from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
 from models.numerics.folding import fold
-from models.numerics.mixtures import GaussianMixture, LogisticMixture
-from models.numerics.normal_logistic import log_sigmoid
+from models.numerics.mixtures import Components, GaussianMixture, LogisticMixture
+from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
 from models.numerics.root_finding import find_root
 from models.numerics.splines import Knots, RationalQuadratic, spline, spline_inverse
 from models.numerics.univariate import Additive, Affine, UnivariateMap
@@ -21,6 +21,7 @@ __all__ = [
     "ROUNDING_ULPS",
     "Additive",
     "Affine",
+    "Components",
     "Convolution",
     "GaussianMixture",
     "Knots",
@@ -33,7 +34,9 @@ __all__ = [
     "fixed_point",
     "fold",
     "log_sigmoid",
+    "logistic_from_normal",
     "misses_target",
+    "normal_from_logistic",
     "scan_loop",
     "solve_by_rows",
     "solve_jacobi",

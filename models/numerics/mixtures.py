@@ -7,6 +7,7 @@ underflows: points far outside are distinguished as well as points in the middle
 
 import math
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,14 @@ from models.numerics.root_finding import find_root
 
 # Bound of the difference of log-scales from their initial value, by bound · tanh(raw / bound).
 _BOUND = 4.0
+
+
+class Components(NamedTuple):
+    """Log-weights, means and log-scales of mixtures, each (…, components)."""
+
+    log_weight: Tensor
+    mean: Tensor
+    log_scale: Tensor
 
 
 class _Mixture(ABC):
@@ -63,11 +72,15 @@ class _Mixture(ABC):
         """z, theta (…, size) → x, log|dx/dz|, by a bracketed root (`find_root`)."""
         y, log_logistic = logistic_from_normal(z) if self.normal else (z, torch.zeros_like(z))
         components = self._components(theta)
+        x = self._quantile(z, y, components)
+        return x, log_logistic - self._logit_cdf(x, *components)[1]
+
+    def _quantile(self, z: Tensor, y: Tensor, components: Components) -> Tensor:
+        """Solve logit F(x) = y for x; z is y on the normal scale, or y itself."""
         log_weight, mean, log_scale = components
         # left of the lowest quantile the CDFs of all components are below F(x), and right of the
         # highest quantile above
         quantile = mean + torch.exp(log_scale) * self._standard_quantile(z, y)[..., None]
-
         digit = torch.finfo(y.dtype).eps
 
         def logit_cdf(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +88,7 @@ class _Mixture(ABC):
             # with a smaller slope x would be determined to less than the last digit of y
             return value, torch.exp(log_slope).clamp(min=digit)
 
-        x = find_root(
+        return find_root(
             logit_cdf,
             y,
             quantile.amin(-1),
@@ -85,13 +98,12 @@ class _Mixture(ABC):
             # of log F and log(1 − F) one is about as large as y, the other at most about 1
             rounding=digit * (1 + y.abs()),
         )
-        return x, log_logistic - self._logit_cdf(x, *components)[1]
 
-    def _components(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-weights, means and log-scales, each (…, components)."""
+    def _components(self, theta: Tensor) -> Components:
+        """The mixtures of unconstrained parameters."""
         weight, mean, raw = theta.chunk(3, -1)
         log_scale = self._log_scale + _BOUND * torch.tanh(raw / _BOUND)
-        return F.log_softmax(weight, -1), mean + self._start(mean), log_scale
+        return Components(F.log_softmax(weight, -1), mean + self._start(mean), log_scale)
 
     def _start(self, like: Tensor) -> Tensor:
         """Means at zero parameters; computed, since constants cannot be exported inside a loop."""

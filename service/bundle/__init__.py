@@ -13,6 +13,7 @@ from service.bundle.files import (
     fingerprint,
     is_version,
     read,
+    read_identity,
     sha256,
     versions,
 )
@@ -32,9 +33,17 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Tolerances,
-    is_column_name,
+)
+from service.bundle.names import (
+    NAMES,
+    Names,
+    check_alias,
+    next_version,
+    read_names,
+    write_names,
 )
 from service.bundle.regular_file import place, read_error
+from service.tables import is_column_name
 
 __all__ = [
     "ADDITIONS",
@@ -46,6 +55,7 @@ __all__ = [
     "METHODS",
     "METHOD_WORDS",
     "NAME",
+    "NAMES",
     "VERSION",
     "Arithmetic",
     "BundleError",
@@ -59,6 +69,7 @@ __all__ = [
     "InverseReport",
     "LatentDraw",
     "Manifest",
+    "Names",
     "Number",
     "PerCoordinate",
     "RandomStreams",
@@ -67,14 +78,19 @@ __all__ = [
     "Sound",
     "Tolerances",
     "UnreadableBundleError",
+    "check_alias",
     "checksum",
     "fingerprint",
     "is_column_name",
     "is_version",
+    "next_version",
     "place",
     "printable",
     "read",
     "read_error",
+    "read_identity",
+    "read_names",
     "sha256",
     "versions",
+    "write_names",
 ]

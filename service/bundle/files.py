@@ -34,20 +34,26 @@ MAX_MANIFEST_VALUES = 2**20
 Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
 
-def read(folder: Path, go_on: Callable[[], None] = lambda: None) -> Manifest:
+def read(
+    folder: Path,
+    go_on: Callable[[], None] = lambda: None,
+    identity: tuple[str, int] | None = None,
+) -> Manifest:
     """Read a bundle's manifest and check every file against it.
 
     Args:
         folder: store/<name>/<version>.
         go_on: called now and then; raises where the bundle is no longer wanted.
+        identity: the name and version that it is to have, where the folder's are not they.
 
     Raises:
         BundleError: a file is missing or altered, the manifest is damaged or of another format
-            version, or its name and version are not those of its folder.
+            version, or its name and version are not those expected.
         UnreadableBundleError: a file cannot be read now.
     """
     manifest = _read_manifest(folder)
-    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+    name, version = identity or (folder.parent.name, folder.name)
+    if (manifest.name, str(manifest.version)) != (name, str(version)):
         raise BundleError(
             f"{place(folder)} holds the manifest of {manifest.name} version {manifest.version}"
         )
@@ -62,6 +68,17 @@ def read(folder: Path, go_on: Callable[[], None] = lambda: None) -> Manifest:
                 f"found {actual}"
             )
     return _with_additions(manifest, folder) if ADDITIONS in manifest.files else manifest
+
+
+def read_identity(folder: Path) -> tuple[str, int]:
+    """The name and version that a bundle's manifest states, wherever its folder lies.
+
+    Raises:
+        BundleError: the manifest is missing, damaged or of another format version.
+        UnreadableBundleError: it cannot be read now.
+    """
+    manifest = _read_manifest(folder)
+    return manifest.name, manifest.version
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -82,7 +99,7 @@ def _read_manifest(folder: Path) -> Manifest:
             )
         return manifest
     except ValidationError as error:
-        raise BundleError(f"{shown} is damaged: {_first_error(error)}") from None
+        raise BundleError(f"{shown} is damaged: {first_error(error)}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
 
@@ -94,9 +111,7 @@ def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
         added = {key: additions[key] for key in ADDED_KEYS if key in additions}
         return Manifest.model_validate(manifest.model_dump() | added)
     except (ValueError, TypeError, RecursionError) as error:
-        reason = (
-            _first_error(error) if isinstance(error, ValidationError) else printable(str(error))
-        )
+        reason = first_error(error) if isinstance(error, ValidationError) else printable(str(error))
         raise BundleError(f"{place(folder)}/{ADDITIONS} is damaged: {reason}") from None
 
 
@@ -111,7 +126,8 @@ def _read_json(folder: Path, name: str) -> bytes:
     return content
 
 
-def _first_error(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong with a file of JSON, and where in it."""
     first = error.errors(include_url=False)[0]
     where = printable(".".join(map(str, first["loc"])), 100) or "the whole file"
     return f"{where}: {printable(first['msg'])}"

@@ -13,7 +13,6 @@ from service.bundle.fidelity import Distilled
 from service.bundle.manifest_part import (
     Arithmetic,
     Calibration,
-    ColumnName,
     ContextColumn,
     Cost,
     DataSource,
@@ -28,6 +27,7 @@ from service.bundle.manifest_part import (
     Support,
     Tolerances,
 )
+from service.tables import ColumnName
 
 FORMAT_VERSION = 1
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Cost = Literal["parallel", "iterative", "sequential"]
 Direction = Literal["encode", "decode"]
@@ -16,23 +16,6 @@ class ManifestPart(BaseModel):
     """What a manifest or a part of it is: it never changes, and all its keys are known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-MAX_NAME_CHARACTERS = 500
-
-
-def is_column_name(name: str) -> bool:
-    """Whether a name can stand in a manifest: printable, and not too long."""
-    return len(name) <= MAX_NAME_CHARACTERS and name.isprintable()
-
-
-def _column_name(name: str) -> str:
-    if not is_column_name(name):
-        raise ValueError(f"expected printable text of at most {MAX_NAME_CHARACTERS} characters")
-    return name
-
-
-ColumnName = Annotated[str, AfterValidator(_column_name)]
 
 
 class Support(ManifestPart):

@@ -27,19 +27,20 @@ def place(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def read_bytes(folder: Path, name: str, most: int) -> bytes:
+def read_bytes(folder: Path, name: str, most: int, shown: str | None = None) -> bytes:
     """The content of a file of a bundle.
 
     Args:
         folder: store/<name>/<version>.
         name: of the file.
         most: bytes that it may have.
+        shown: what messages call it, where that is not the folder's place and its name.
 
     Raises:
         BundleError: it is missing, no regular file inside the folder, or larger.
         UnreadableBundleError: it cannot be read now.
     """
-    return b"".join(_chunks(folder, name, most, lambda: None))
+    return b"".join(_chunks(folder, name, most, lambda: None, shown))
 
 
 def file_sha256(folder: Path, name: str, go_on: Callable[[], None]) -> str:
@@ -59,8 +60,10 @@ def file_sha256(folder: Path, name: str, go_on: Callable[[], None]) -> str:
     return digest.hexdigest()
 
 
-def _chunks(folder: Path, name: str, most: int, go_on: Callable[[], None]) -> Iterator[bytes]:
-    shown, path = f"{place(folder)}/{name}", folder / name
+def _chunks(
+    folder: Path, name: str, most: int, go_on: Callable[[], None], shown: str | None = None
+) -> Iterator[bytes]:
+    shown, path = shown or f"{place(folder)}/{name}", folder / name
     try:
         _check_is_inside(folder, path, shown)
         # looked at before it is opened, which may set a device to work, and after, as it may be

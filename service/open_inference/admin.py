@@ -60,8 +60,8 @@ class ModelRepository:
         """A lease of the flow, and the model of the protocol, that a name means.
 
         Args:
-            name: of the model of the protocol.
-            version: digits; empty for the newest.
+            name: of the model of the protocol; of an alias, NAME@ALIAS or NAME@ALIAS.decode.
+            version: digits; empty for the current one.
 
         Raises:
             ServiceError: what `Store.get` does, or that there is no such model or version.
@@ -79,7 +79,7 @@ class ModelRepository:
         with lease as model:
             entries = self._store.entries.get(model.manifest.name, {})
             return {
-                "name": name,
+                "name": protocol_model.name(model.manifest.name),
                 "versions": [str(v) for v, entry in sorted(entries.items()) if entry.model],
                 "platform": PLATFORM,
                 "inputs": protocol_model.inputs(model),
@@ -91,8 +91,9 @@ class ModelRepository:
         lease, protocol_model = await self.find(name, version)
         with lease as model:
             inputs, outputs = protocol_model.inputs(model), protocol_model.described_outputs(model)
+            real_name = protocol_model.name(model.manifest.name)
         return {
-            "name": name,
+            "name": real_name,
             "platform": PLATFORM,
             "backend": "onnxruntime",
             "max_batch_size": 0,  # the sides below include that of the rows

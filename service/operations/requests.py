@@ -37,9 +37,17 @@ class FlowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     model: Annotated[
-        str | None, Field(max_length=1024, description="may be left out where there is one")
+        str | None,
+        Field(
+            max_length=1024,
+            description="NAME, or NAME@ALIAS for the version that the alias points to; may be left "
+            "out where there is one",
+        ),
     ] = None
-    version: Annotated[int | None, Field(ge=1, description="the newest where left out")] = None
+    version: Annotated[
+        int | None,
+        Field(ge=1, description="the newest that was not taken back, where left out"),
+    ] = None
     context: Annotated[
         ContextArray | None,
         Field(

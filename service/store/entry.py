@@ -43,7 +43,9 @@ class Entry:
     """A version of a bundle in the folder.
 
     Args:
-        folder: store/<name>/<version>.
+        folder: store/<name>/<version>, or any where it is served alone.
+        name: its model's.
+        version: its number.
 
     Attributes:
         found: what its files were when the folder was last looked through.
@@ -58,9 +60,12 @@ class Entry:
         forgotten: whether it is no longer in the folder.
         missed: how many times in a row its folder was not there.
         used: when it was last asked for, on the same clock.
+        withdrawn: whether its model's name alone does not mean it.
     """
 
     folder: Path
+    name: str
+    version: int
     found: Fingerprint | None = None
     seen: Fingerprint | None = None
     lease: Lease[Model] | None = None
@@ -73,16 +78,7 @@ class Entry:
     forgotten: bool = False
     missed: int = 0
     used: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """Its model's name."""
-        return self.folder.parent.name
-
-    @property
-    def version(self) -> int:
-        """Its number."""
-        return int(self.folder.name)
+    withdrawn: bool = False
 
     @property
     def model(self) -> Model | None:

@@ -21,19 +21,20 @@ class Load:
 
     Args:
         loader: makes the model.
-        folder: store/<name>/<version>.
+        folder: of the bundle.
+        identity: its name and version.
 
     Attributes:
         result: the model, or why there is none.
     """
 
-    def __init__(self, loader: Loader, folder: Path) -> None:
+    def __init__(self, loader: Loader, folder: Path, identity: tuple[str, int]) -> None:
         self.result: Future[Model] = Future()
         self._cancellation = Cancellation()
         self._is_abandoned = False
         thread = threading.Thread(
             target=_load,
-            args=(loader, folder, self._cancellation, self.result),
+            args=(loader, folder, identity, self._cancellation, self.result),
             name="store-load",
             daemon=True,
         )
@@ -50,10 +51,16 @@ class Load:
         self._is_abandoned = True
 
 
-def _load(loader: Loader, folder: Path, cancellation: Cancellation, result: Future[Model]) -> None:
+def _load(
+    loader: Loader,
+    folder: Path,
+    identity: tuple[str, int],
+    cancellation: Cancellation,
+    result: Future[Model],
+) -> None:
     try:
         try:
-            model = loader.load(folder, cancellation)
+            model = loader.load(folder, cancellation, identity)
         except BaseException as error:
             with suppress(Exception):  # it may have been abandoned
                 result.set_exception(error)

@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store.lease import LeaseCount
+from service.store_folder import in_use
 from service.types import Float32
 
 # By how much log_prob on a device may differ from the exporter's: as much as an export may.
@@ -36,31 +37,35 @@ class Loader:
     limits: Callable[[str], ModelSettings]
     metrics: Metrics
 
-    def load(self, folder: Path, cancellation: Cancellation) -> "Model":
+    def load(
+        self, folder: Path, cancellation: Cancellation, identity: tuple[str, int] | None = None
+    ) -> "Model":
         """Read a bundle, load its graphs, and see that they answer as they should.
 
         Args:
             folder: store/<name>/<version>.
             cancellation: ends the load.
+            identity: the name and version that it is to have, where the folder's are not they.
 
         Raises:
             BundleError: it cannot be trusted.
             DeviceError: the device asked for cannot be used.
             Exception: whatever else onnxruntime makes of it, or of its cancellation.
         """
-        manifest = bundle.read(folder, cancellation.check)
-        limits = self.limits(manifest.name)
-        engine = Engine(folder, self.device, self.metrics, limits, cancellation)
-        try:
-            event, latent = tuple(manifest.event_shape), tuple(manifest.latent_shape)
-            columns = None if manifest.context is None else len(manifest.context)
-            engine.check_shapes(event, latent, columns)
-            engine.warm_up(event, manifest.example_latent, manifest.example_context)
-            _self_test(manifest, engine)
-        except BaseException:
-            engine.close()
-            raise
-        size = sum((folder / name).stat().st_size for name in manifest.files)
+        with in_use(folder):
+            manifest = bundle.read(folder, cancellation.check, identity)
+            limits = self.limits(manifest.name)
+            engine = Engine(folder, self.device, self.metrics, limits, cancellation)
+            try:
+                event, latent = tuple(manifest.event_shape), tuple(manifest.latent_shape)
+                columns = None if manifest.context is None else len(manifest.context)
+                engine.check_shapes(event, latent, columns)
+                engine.warm_up(event, manifest.example_latent, manifest.example_context)
+                _self_test(manifest, engine)
+                size = sum((folder / name).stat().st_size for name in manifest.files)
+            except BaseException:
+                engine.close()
+                raise
         return Model(manifest, engine, size)
 
 

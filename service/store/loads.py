@@ -29,6 +29,7 @@ class Loads:
     Args:
         loader: of bundles.
         entries: all that the store has.
+        meant: those that a name means.
         memory: see `Store`.
         seconds: after so long, a load is given up.
     """
@@ -37,11 +38,13 @@ class Loads:
         self,
         loader: Loader,
         entries: Callable[[], list[Entry]],
+        meant: Callable[[], set[Entry]],
         memory: int | None,
         seconds: float,
     ) -> None:
         self._loader = loader
         self._entries = entries
+        self._meant = meant
         self._memory = memory
         self._seconds = seconds
         self._turn = asyncio.Lock()
@@ -86,7 +89,7 @@ class Loads:
         async with self._turn:
             started = time.monotonic()
             entry.seen, entry.next_try = entry.found, math.inf
-            loading.load = Load(self._loader, entry.folder)
+            loading.load = Load(self._loader, entry.folder, (entry.name, entry.version))
             result = asyncio.wrap_future(loading.load.result)
             await asyncio.wait({result}, timeout=min(PATIENCE, self._seconds))
         if not result.done() and self._seconds > PATIENCE:
@@ -131,11 +134,18 @@ class Loads:
         entry.refused = reason.reason
 
     def _make_room(self, newest: Entry) -> None:
-        """Unload models until the rest may stay; the newest always may."""
-        loaded = sorted((e for e in self._entries() if e.model), key=lambda entry: entry.used)
+        """Unload models until the rest may stay; the newest always may.
+
+        Versions that no name means are asked for by number, which few do: they go first.
+        """
+        if self._memory is None:
+            return
+        meant = self._meant()
+        loaded = [entry for entry in self._entries() if entry.model]
+        loaded.sort(key=lambda entry: (entry in meant, entry.used))
         size = sum(entry.model.size for entry in loaded if entry.model)
         for entry in loaded:
-            if self._memory is None or size <= self._memory:
+            if size <= self._memory:
                 break
             if entry is not newest and entry.model:
                 log.info("unloaded %s: %d bytes are loaded", entry.folder, size)

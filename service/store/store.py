@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -18,12 +17,10 @@ from service.store.entry import Entry
 from service.store.lease import Lease
 from service.store.loader import Loader, Model
 from service.store.loads import PATIENCE, Loads
-from service.store.look import Found, in_daemon_thread, look
+from service.store.naming import Naming, some
+from service.store_folder import Found, in_daemon_thread, look_through
 
 log = logging.getLogger(__name__)
-
-# How many names or versions a message holds.
-SHOWN = 10
 
 
 class Store:
@@ -36,9 +33,10 @@ class Store:
     Everything here runs in the event loop's thread, but for what reads files.
 
     Args:
-        folder: the store.
+        folder: the store, or one bundle.
         loader: of its bundles.
-        default: the model of requests that name none; where the store has one model, that one.
+        default: the model of requests that name none, or NAME@ALIAS; where the store has one
+            model, that one.
         memory: bytes that the files of loaded models may have; beyond, those asked for longest
             ago are unloaded until they are asked for again. None for no limit.
         load_seconds: after so long, a load is given up.
@@ -56,7 +54,8 @@ class Store:
         self._metrics = loader.metrics
         self._default = default
         self._entries: dict[str, dict[int, Entry]] = {}
-        self._loads = Loads(loader, self._all, memory, load_seconds)
+        self._naming = Naming(self._entries)
+        self._loads = Loads(loader, self._all, self._naming.meant, memory, load_seconds)
         self._refreshing = asyncio.Lock()  # one look at a time
         self._look: Future[Found] | None = None
         self._skipped: dict[str, str] = {}
@@ -77,12 +76,21 @@ class Store:
         """Everything that is loaded."""
         return [entry.model for entry in self._all() if entry.model is not None]
 
+    @property
+    def naming(self) -> Naming:
+        """What names mean."""
+        return self._naming
+
     async def get(self, name: str | None, version: int | None) -> Lease[Model]:
-        """A lease of the model that a request means; the newest version where it names none.
+        """A lease of the model that a request means; the current version where it names none.
+
+        Args:
+            name: NAME, or NAME@ALIAS.
+            version: its number.
 
         Raises:
-            InvalidInputError: it names no model, and there are several.
-            UnknownModelError: there is no such model or version.
+            InvalidInputError: it names no model, and there are several; or a version twice.
+            UnknownModelError: there is no such model, alias or version.
             ModelRefusedError: it is in the store, and was not loaded.
             UnavailableError: it has been unloaded, or is still being loaded.
         """
@@ -119,15 +127,19 @@ class Store:
                 return
             self._set_readable("")
             self._say_skipped(found)
-            for folder, fingerprint in found.bundles.items():
-                versions = self._entries.setdefault(folder.parent.name, {})
-                entry = versions.setdefault(int(folder.name), Entry(folder))
-                entry.missed, entry.found = 0, fingerprint
+            for (name, version), there in found.bundles.items():
+                versions = self._entries.setdefault(name, {})
+                entry = versions.setdefault(version, Entry(there.folder, name, version))
+                entry.missed, entry.found = 0, there.fingerprint
+            for name, versions in self._entries.items():  # the newest last, as `Naming` has it
+                self._entries[name] = dict(sorted(versions.items()))
             for entry in self._all():
-                if entry.folder not in found.bundles and entry.name not in found.unknown:
-                    entry.missed += 1
-                    if entry.missed > 1:
-                        self._forget(entry)
+                if (entry.name, entry.version) in found.bundles or entry.name in found.unknown:
+                    continue
+                entry.missed += 1
+                if entry.missed > 1:
+                    self._forget(entry)
+            self._naming.take(found.names)
             await self._load_due()
 
     async def retry(self) -> None:
@@ -176,20 +188,18 @@ class Store:
     def _find(self, name: str | None, version: int | None) -> Entry:
         name = name or self.default
         if name is None:
-            raise InvalidInputError(f"say which model: one of {_some(sorted(self._entries))}")
-        versions = self._versions(name)
+            raise InvalidInputError(f"say which model: one of {some(sorted(self._entries))}")
+        if name not in self._entries:
+            name, version = self._naming.resolve(name, version)
+        versions = self._entries[name]
         if version is None:
-            # the newest that answers: who asks does not wait for a newer one to be loaded; else
-            # one that is about to be; else the newest, to say why it does not answer
-            able = [v for v, entry in versions.items() if entry.lease or entry.is_able]
-            awaited = () if able else [v for v, entry in versions.items() if entry.is_awaited]
-            entry = versions[max(able or awaited or versions)]
+            entry = self._naming.current(name)
         elif version in versions:
             entry = versions[version]
         else:
             newest = sorted(versions, reverse=True)
             raise UnknownModelError(
-                f"model {name!r} has no version {version!s:.40}: there are {_some(newest)}"
+                f"model {name!r} has no version {version!s:.40}: there are {some(newest)}"
             )
         if entry.unloaded:
             raise UnavailableError(f"model {name!r} has been unloaded", retry_after=None)
@@ -202,7 +212,7 @@ class Store:
     def _versions(self, name: str) -> dict[int, Entry]:
         if not (versions := self._entries.get(name)):
             raise UnknownModelError(
-                f"no model {name!r:.80}: there are {_some(sorted(self._entries))}"
+                f"no model {name!r:.80}: there are {some(sorted(self._entries))}"
             )
         return versions
 
@@ -214,7 +224,7 @@ class Store:
         if self._look is not None and not self._look.done():
             raise BundleError("the store does not answer")
         folder = self._folder
-        self._look = in_daemon_thread("store-look", lambda: look(folder))
+        self._look = in_daemon_thread("store-look", lambda: look_through(folder))
         looking = asyncio.wrap_future(self._look)
         done, _ = await asyncio.wait({looking}, timeout=PATIENCE)
         if not done:
@@ -245,9 +255,11 @@ class Store:
         self._skipped = found.skipped
 
     async def _load_due(self) -> None:
-        for entry in self._all():
+        # what names mean comes last: where memory is bounded, the latest load may stay
+        for entry in sorted(self._all(), key=self._naming.meant().__contains__):
             if entry.is_due(time.monotonic()):
                 await self._loads.settle(entry)
+        self._naming.settle()
         self._loads.check_device()
 
     def _forget(self, entry: Entry) -> None:
@@ -257,9 +269,3 @@ class Store:
         del self._entries[entry.name][entry.version]
         if not self._entries[entry.name]:
             del self._entries[entry.name]
-
-
-def _some(names: Sequence[str | int]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(map(str, names[:SHOWN]))}{more}"

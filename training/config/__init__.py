@@ -1,6 +1,13 @@
 """Recipes: the sections of a TOML file, checked and complete."""
 
-from training.config.data import FILES, DataSource, held_out_source, kind_of, moved
+from training.config.data import (
+    FILES,
+    DataSource,
+    data_source,
+    held_out_source,
+    kind_of,
+    moved,
+)
 from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, FlowRecipe
@@ -42,6 +49,7 @@ __all__ = [
     "SoundSource",
     "TableSource",
     "ToySource",
+    "data_source",
     "faults",
     "held_out_source",
     "kind_of",

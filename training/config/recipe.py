@@ -18,6 +18,8 @@ from training.errors import RecipeError
 
 PATIENCE_WITHOUT_GRADIENTS = 5
 
+TYPED_FAMILY = "tabular"
+
 TEACHERS_KEYS = ("preprocessing", "margin", "per_pixel_marginals", "embedding")
 """The keys of [flow] that a student takes from its teacher."""
 
@@ -36,6 +38,16 @@ class Recipe(Section):
         labels = data.labels if isinstance(data, FileSource | DigitsSource) else None
         if self.flow.embedding is not None and labels is None:
             raise ValueError("embedding, in [flow], is of class labels: set labels in [data]")
+        return self
+
+    @model_validator(mode="after")
+    def _decides_kinds(self) -> "Recipe":
+        keys = [key for key in ("keep", "kinds") if getattr(self.data, key, None)]
+        if keys and self.flow.family != TYPED_FAMILY:
+            raise ValueError(
+                f"{' and '.join(keys)}, in [data], are for columns of any kind, which "
+                f"{TYPED_FAMILY!r} models, and {self.flow.family!r} does not"
+            )
         return self
 
     @model_validator(mode="after")

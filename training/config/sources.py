@@ -159,7 +159,20 @@ class FileSource(DividedSource):
         return [*self.drop, *self.context, *([] if self.labels is None else [self.labels])]
 
 
-class TableSource(FileSource):
+class TypedSource(FileSource):
+    """The keys of sources whose columns can be of any kind; they are for the family `tabular`.
+
+    Args:
+        keep: columns that are modelled though they look like constants, identifiers or copies.
+        kinds: of columns: `numeric`, `lattice`, `categorical`, `datetime`, or a form of times as
+            in `datetime %d/%m/%Y`; found in the values where absent.
+    """
+
+    keep: list[str] = Field(default_factory=list)
+    kinds: dict[str, str] = Field(default_factory=dict)
+
+
+class TableSource(TypedSource):
     """A table or one array of rows: CSV, TSV, Parquet, npy, IDX.
 
     Args:
@@ -170,7 +183,7 @@ class TableSource(FileSource):
     header: bool | None = None
 
 
-class ArchiveSource(FileSource):
+class ArchiveSource(TypedSource):
     """An archive of arrays: npz.
 
     Args:

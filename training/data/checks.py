@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.tables import combinations, outlier, sampled_rows, twins
 from training.data.column_checks import Problem, check_column, text_problem
-from training.data.joint_checks import combinations, outlier, sampled_rows, twins
 from training.data.readers import Table
 from training.errors import DataError
 

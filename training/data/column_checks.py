@@ -5,22 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.tables import MIN_DISTINCT_VALUES, marker
 from training.data.context import MAX_CLASSES
 from training.data.readers import TextColumn
 
-# A column with fewer distinct values than this, in many rows, is a set of labels.
-MIN_DISTINCT_VALUES = 20
-
-# So is one with fewer distinct values than this share of the rows.
+# A column with fewer distinct values than this share of the rows is a set of labels.
 MIN_DISTINCT_SHARE = 0.01
 
 # A value in a larger share of the rows than this is no draw from a density.
 MAX_SHARE_OF_ONE_VALUE = 0.2
-
-# A value that so many rows share, and that lies farther from all others than those from each other
-# (times this), stands for something else: a sensor that was off, or no answer.
-MIN_ROWS_OF_A_MARKER = 3
-MARKER_DISTANCE = 2.0
 
 # Above it float32 has less than two binary digits for noise of half a step.
 MAX_INTEGER = 2**22
@@ -160,28 +153,16 @@ def _marker_problem(
     distinct: NDArray[np.float64],
     counts: NDArray[np.intp],
 ) -> Problem | None:
-    marker = _marker(distinct, counts)
-    if marker is None:
+    found = marker(distinct, counts)
+    if found is None:
         return None
     return Problem(
         name,
         "marker",
-        f"column {name!r} is {marker[0]:g} in {marker[1]} of {len(values)} rows, far from all "
+        f"column {name!r} is {found[0]:g} in {found[1]} of {len(values)} rows, far from all "
         "other values: it seems to stand for a missing value",
         "leave such rows out",
     )
-
-
-def _marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, int] | None:
-    """The smallest or largest value, where it is one such as −999, and how many rows have it."""
-    if len(distinct) < MIN_DISTINCT_VALUES:
-        return None
-    for edge, others in ((0, distinct[1:]), (-1, distinct[:-1])):
-        distance = float(np.abs(others - distinct[edge]).min())
-        spread = float(others[-1] - others[0])
-        if counts[edge] >= MIN_ROWS_OF_A_MARKER and distance > MARKER_DISTANCE * spread:
-            return float(distinct[edge]), int(counts[edge])
-    return None
 
 
 def text_problem(name: str, text: TextColumn, place: str) -> Problem:

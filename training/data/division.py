@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.tables import row_digests
 from training.config import DividedSource
 from training.data.checks import rows_at_once
-from training.data.joint_checks import row_digests
 from training.data.readers import Table
 from training.errors import DataError
 

@@ -91,7 +91,7 @@ def export(
         if fidelity is not None:
             manifest |= {"distilled": _distilled(run, fidelity, store)}
         while True:
-            version = max(bundle.versions(parent), default=0) + 1
+            version = bundle.next_version(parent)
             manifest["version"] = version
             manifest["checksum"] = bundle.checksum(manifest)
             write_atomically(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())

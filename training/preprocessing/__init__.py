@@ -4,11 +4,13 @@ A folder of its own beside `training.data`, since it needs torch: reading and ch
 does not, and takes a second without the import.
 """
 
+from training.preprocessing.columns import fit_columns
 from training.preprocessing.fits import FITS, flow_spec, per_coordinate, preprocessing
 from training.preprocessing.marginals import normal_marginals, steepest
 
 __all__ = [
     "FITS",
+    "fit_columns",
     "flow_spec",
     "normal_marginals",
     "per_coordinate",

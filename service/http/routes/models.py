@@ -1,26 +1,28 @@
 """What the server holds."""
 
 import math
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Response
 
 from service.codecs import JSON_TYPE
 from service.http.request_body import ServerDependency
+from service.store import Entry
 
 router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("")
 async def models(server: ServerDependency) -> Response:
-    """Every model, described by its newest version; and what was refused, with the reason."""
+    """Every model, described by the version that its name means; what was refused, and why."""
     store = server.store
     listed = {
         "default": store.default,
         "models": [
-            loaded[max(loaded)].summary | {"versions": sorted(loaded)}
-            for _, versions in sorted(store.entries.items())
-            if (loaded := {v: entry.model for v, entry in versions.items() if entry.model})
+            _described(loaded) | {"versions": sorted(loaded)} | store.naming.describe(name)
+            for name, versions in sorted(store.entries.items())
+            if (loaded := {v: entry for v, entry in versions.items() if entry.model})
         ],
         "refused": [
             {"name": name, "version": version, "reason": entry.refused}
@@ -28,14 +30,28 @@ async def models(server: ServerDependency) -> Response:
             for version, entry in sorted(versions.items())
             if entry.refused
         ],
+        "refused_names": [
+            {"name": name, "reason": problem}
+            for name, problem in sorted(store.naming.problems.items())
+        ],
     }
     # FastAPI's encoder takes a hundred times as long
     return Response(orjson.dumps(listed), media_type=JSON_TYPE)
 
 
+def _described(loaded: dict[int, Entry]) -> dict[str, Any]:
+    """What a list of models says of one, by its newest version that was not taken back."""
+    newest = max([v for v, entry in loaded.items() if not entry.withdrawn] or loaded)
+    model = loaded[newest].model
+    assert model is not None
+    return model.summary
+
+
 @router.get("/{name}")
 async def model(server: ServerDependency, name: str, version: int | None = None) -> Response:
-    """The manifest of one model, and the provider that runs it."""
+    """The manifest of one model, the provider that runs it, and the aliases of its versions."""
     with await server.store.get(name, version) as loaded:
         content = await server.threads.run(math.inf, lambda: loaded.description)
-    return Response(content, media_type=JSON_TYPE)
+        names = orjson.dumps(server.store.naming.describe(loaded.manifest.name))
+    # both are objects with keys: the manifest of a large model takes long to be written anew
+    return Response(b"%b,%b" % (content[:-1], names[1:]), media_type=JSON_TYPE)

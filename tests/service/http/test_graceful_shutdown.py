@@ -34,9 +34,11 @@ def test_health_comes_at_once_and_answers_when_models_are_loaded(
 ) -> None:
     loading, load = threading.Event(), Loader.load
 
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
+    def slow(
+        self: Loader, path: Path, cancellation: Cancellation, identity: tuple[str, int]
+    ) -> Model:
         assert loading.wait(20)
-        return load(self, path, cancellation)
+        return load(self, path, cancellation, identity)
 
     monkeypatch.setattr(Loader, "load", slow)
     server = Server(Settings(store=store, device="cpu"))

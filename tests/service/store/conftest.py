@@ -16,9 +16,11 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Store]]:
     """Opens stores of the folder, and closes them after the test."""
     stores: list[Store] = []
 
-    def opened(folder: Path = tmp_path, load_seconds: float = 60.0) -> Store:
+    def opened(
+        folder: Path = tmp_path, load_seconds: float = 60.0, memory: int | None = None
+    ) -> Store:
         loader = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
-        stores.append(Store(folder, loader, None, None, load_seconds))
+        stores.append(Store(folder, loader, None, memory, load_seconds))
         return stores[-1]
 
     yield opened

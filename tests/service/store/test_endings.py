@@ -28,10 +28,12 @@ class SlowLoad:
         self.begun, self.end = threading.Event(), threading.Event()
         begun, end, load = self.begun, self.end, Loader.load
 
-        def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
+        def slow(
+            self: Loader, path: Path, cancellation: Cancellation, identity: tuple[str, int]
+        ) -> Model:
             begun.set()
             assert end.wait(20)
-            return load(self, path, cancellation)
+            return load(self, path, cancellation, identity)
 
         self.load = slow
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.store import Store, look
+from service.store import Store
+from service.store_folder import look
 from tests.helpers.stores import Opened, names, run_within
 from tests.helpers.tiny import write_tiny_bundle
 

@@ -116,10 +116,12 @@ def test_a_request_does_not_wait_for_a_newer_version(
     write_tiny_bundle(tmp_path, "tiny")
     begun, end, load = threading.Event(), threading.Event(), Loader.load
 
-    def slow(self: Loader, path: Path, cancellation: Cancellation) -> Model:
+    def slow(
+        self: Loader, path: Path, cancellation: Cancellation, identity: tuple[str, int]
+    ) -> Model:
         begun.set()
         assert end.wait(20)
-        return load(self, path, cancellation)
+        return load(self, path, cancellation, identity)
 
     async def work() -> None:
         store = opened()
@@ -162,7 +164,9 @@ def test_a_reason_that_may_pass_is_tried_again_with_growing_pauses(
     load = Loader.load
     tries: list[float] = []
 
-    def failing(self: Loader, path: Path, cancellation: Cancellation) -> Model:
+    def failing(
+        self: Loader, path: Path, cancellation: Cancellation, identity: tuple[str, int]
+    ) -> Model:
         tries.append(1)
         raise PASSING[kind]
 

@@ -28,6 +28,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
 VALUES: dict[str, Any] = {
     "key": "X",
     "drop": ["a"],
+    "keep": ["c"],
+    "kinds": {"d": "lattice"},
     "context": ["b"],
     "labels": "digit",
     "window": 3,

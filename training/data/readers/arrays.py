@@ -36,7 +36,10 @@ def read_npz(path: Path, source: ArchiveSource) -> Table:
     with np.load(path, allow_pickle=False) as arrays:
         names = [name for name in arrays if name != source.labels]
         if source.key is None and len(names) > 1:
-            raise DataError(f'{path} holds several arrays: choose one with key = "…": {names}')
+            raise DataError(
+                f'{path} holds several arrays: choose one with key = "…" in [data], or --key of '
+                f"inspect: {names}"
+            )
         name = source.key or (names or ["nothing"])[0]
         if name not in names:
             raise DataError(f"{path} holds no array {name!r}, only {names}")

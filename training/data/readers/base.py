@@ -73,12 +73,14 @@ class Format(NamedTuple):
         endings: of the names of its files; none for a format of folders.
         read: from a path and a source of the type `source` to a table.
         source: the [data] section that describes files of this format.
+        open: the same, of tables whose columns are of types that Arrow has, as they are.
     """
 
     name: str
     endings: tuple[str, ...]
     read: Callable[[Path, Any], Table]
     source: type[FileSource]
+    open: Callable[[Path, Any], Any] | None = None
 
 
 def kept_columns(names: Sequence[str], source: FileSource, path: Path) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import pyarrow.csv
+from service.tables import GAPS, is_number
 
 DELIMITERS = ("\t", ";", "|", ",")
 """In this order where several fit: a comma is also a decimal sign."""
@@ -21,13 +21,9 @@ BLANKS = " "
 # Lines that are looked at.
 SAMPLED_LINES = 1000
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 WHOLE = re.compile(r"[+-]?\d+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
-
-# What stands for a missing value: those of pyarrow.csv.
-GAPS = {"", *pyarrow.csv.ConvertOptions().null_values}
 
 
 class Cell(NamedTuple):
@@ -98,12 +94,6 @@ def cells(line: str, delimiter: str) -> list[Cell]:
         Cell(text[1:-1].replace('""', '"'), True) if text[:1] == '"' else Cell(text, False)
         for text in _split(line, delimiter)
     ]
-
-
-def is_number(text: str, decimal: str = ".") -> bool:
-    """Whether a cell is read as a number."""
-    text = text.strip()
-    return NUMBER.fullmatch(text.replace(",", ".", 1) if decimal == "," else text) is not None
 
 
 def _split(line: str, delimiter: str) -> list[str]:

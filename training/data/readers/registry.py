@@ -1,6 +1,8 @@
 """Readers by the endings of file names."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from training.config import (
     ArchiveSource,
@@ -14,7 +16,15 @@ from training.data.readers.arrays import read_idx, read_npy, read_npz
 from training.data.readers.base import Format, Table, abbreviated
 from training.data.readers.images import read_cifar, read_pictures, read_svhn
 from training.data.readers.sounds import read_sounds
-from training.data.readers.tables import read_csv, read_feather, read_parquet
+from training.data.readers.tables import (
+    ArrowFile,
+    open_csv,
+    open_feather,
+    open_parquet,
+    read_csv,
+    read_feather,
+    read_parquet,
+)
 from training.errors import DataError
 from training.memory import machine_memory
 
@@ -24,14 +34,14 @@ COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst")
 FORMATS = (
     Format(".npy file", (".npy",), read_npy, TableSource),
     Format(".npz file", (".npz",), read_npz, ArchiveSource),
-    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource),
-    Format(".parquet file", (".parquet",), read_parquet, TableSource),
-    Format(".feather file", (".feather", ".arrow"), read_feather, TableSource),
+    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource, open_csv),
+    Format(".parquet file", (".parquet",), read_parquet, TableSource, open_parquet),
+    Format(".feather file", (".feather", ".arrow"), read_feather, TableSource, open_feather),
     Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
     Format(".bin file", (".bin",), read_cifar, ImageSource),
     Format(".mat file", (".mat",), read_svhn, ImageSource),
     Format(".zip file", (".zip",), read_sounds, SoundSource),
-    Format("folder of Parquet files", (), read_parquet, TableSource),
+    Format("folder of Parquet files", (), read_parquet, TableSource, open_parquet),
     Format("folder of sounds", (), read_sounds, SoundSource),
     Format("folder of pictures", (), read_pictures, ImageSource),
 )
@@ -68,11 +78,32 @@ def read(path: Path, source: FileSource) -> Table:
         DataError: no such file or column, a format that is not read, or a file that is not of
             its format.
     """
+    table: Table = _opened(path, source, lambda known: known.read)
+    if source.labels is not None and table.labels is None:
+        raise DataError(
+            f"{path}: no column {source.labels!r} of labels: the columns are "
+            f"{abbreviated(table.columns)}"
+        )
+    return table
+
+
+def open_table(path: Path, source: FileSource) -> Table | ArrowFile:
+    """Read a file as `read` does, but tables of columns of any type as they are.
+
+    Raises:
+        DataError: as of `read`.
+    """
+    opened: Table | ArrowFile = _opened(path, source, lambda known: known.open or known.read)
+    return opened
+
+
+def _opened(path: Path, source: FileSource, how: Callable[[Format], Callable[..., Any]]) -> Any:
+    """What the function of a path's format makes of it; all errors are of `DataError`."""
     if not path.exists():
         raise DataError(f"no data file at {path}")
     file_format = _format(path, source)
     try:
-        table = file_format.read(path, source)
+        return how(file_format)(path, source)
     except DataError:
         raise
     except MemoryError as error:
@@ -84,12 +115,6 @@ def read(path: Path, source: FileSource) -> Table:
         raise DataError(
             f"{path} is not a readable {file_format.name}: {one_line(error)}"
         ) from error
-    if source.labels is not None and table.labels is None:
-        raise DataError(
-            f"{path}: no column {source.labels!r} of labels: the columns are "
-            f"{abbreviated(table.columns)}"
-        )
-    return table
 
 
 def _format(path: Path, source: FileSource) -> Format:

@@ -1,9 +1,10 @@
 """Reading tables from CSV and Parquet files."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,8 @@ from training.memory import check_fits
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
+LARGEST_BLOCK = 2**30
+
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 BYTES_OF_A_NUMBER = 8
@@ -34,8 +37,22 @@ BYTES_OF_A_NUMBER = 8
 Place = Callable[[int], str]
 
 
-def read_csv(path: Path, source: TableSource) -> Table:
-    """The columns of a text file, compressed or not, written as `csv_dialect` says.
+class ArrowFile(NamedTuple):
+    """A table as its file holds it.
+
+    Args:
+        table: all columns and rows.
+        place: from a row's number, from 0, to where the file has it.
+        dialect: of a text file.
+    """
+
+    table: pa.Table
+    place: Place = "row {}".format
+    dialect: Dialect | None = None
+
+
+def open_csv(path: Path, source: TableSource) -> ArrowFile:
+    """A text file, compressed or not, written as `csv_dialect` says.
 
     Raises:
         DataError: it is not UTF-8, or its lines differ in their number of cells.
@@ -45,25 +62,41 @@ def read_csv(path: Path, source: TableSource) -> Table:
     with _decompressed(path) as file:
         content = file if dialect.delimiter != BLANKS else pa.BufferReader(_tabs(file.read()))
         try:
-            table = pyarrow.csv.read_csv(content, *_options(dialect))
+            table = pyarrow.csv.read_csv(content, *_options(dialect, _block_size(path)))
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"{path}{_ragged_line(path, str(error))}: {error}{_advice(dialect, str(error))}"
             ) from None
-    return arrow_table(table, path, source, lambda row: _line(path, dialect, row), dialect)
+    return ArrowFile(table, lambda row: _line(path, dialect, row), dialect)
+
+
+def read_csv(path: Path, source: TableSource) -> Table:
+    """The columns of numbers of a text file; see `open_csv`."""
+    file = open_csv(path, source)
+    return arrow_table(file.table, path, source, file.place, file.dialect)
+
+
+def open_parquet(path: Path, _: TableSource) -> ArrowFile:
+    """A Parquet file, or all those of a folder, sorted by name."""
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        _check_parquet(file)
+    return ArrowFile(pyarrow.parquet.read_table(path))
 
 
 def read_parquet(path: Path, source: TableSource) -> Table:
-    """The columns of a Parquet file, or of all those of a folder, sorted by name."""
-    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
-        _check_parquet(file)
-    return arrow_table(pyarrow.parquet.read_table(path), path, source)
+    """The columns of numbers of a Parquet file or of a folder of them."""
+    return arrow_table(open_parquet(path, source).table, path, source)
+
+
+def open_feather(path: Path, _: TableSource) -> ArrowFile:
+    """An Arrow file, which Feather of version 2 is."""
+    check_fits(path, "an Arrow table", path.stat().st_size)
+    return ArrowFile(pyarrow.feather.read_table(path, memory_map=False))
 
 
 def read_feather(path: Path, source: TableSource) -> Table:
-    """The columns of an Arrow file, which Feather of version 2 is."""
-    check_fits(path, "an Arrow table", path.stat().st_size)
-    return arrow_table(pyarrow.feather.read_table(path, memory_map=False), path, source)
+    """The columns of numbers of an Arrow file."""
+    return arrow_table(open_feather(path, source).table, path, source)
 
 
 def _check_parquet(path: Path) -> None:
@@ -100,9 +133,7 @@ def arrow_table(
     Raises:
         DataError: two columns of one name, or none that is kept.
     """
-    names = list(table.column_names)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has several columns of one name: {', '.join(map(repr, twice))}")
+    names = unique_names(table, path)
     labels = None
     if source.labels in names:
         labels = np.array(table[source.labels].to_pylist())  # a null stays None
@@ -133,6 +164,18 @@ def arrow_table(
         notes=notes,
         has_names=dialect is None or dialect.has_header,
     )
+
+
+def unique_names(table: pa.Table, path: Path) -> list[str]:
+    """The names of the columns.
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    names = list(table.column_names)
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"{path} has several columns of one name: {', '.join(map(repr, twice))}")
+    return names
 
 
 def _numbers(
@@ -186,14 +229,22 @@ def _first_lines(path: Path, sample: bytes) -> list[str]:
     return whole[:SAMPLED_LINES]
 
 
+def _block_size(path: Path) -> int:
+    """Bytes by which the types of columns are found: all, so that no later row is of another."""
+    is_compressed = path.suffix.lower() in COMPRESSIONS
+    size = LARGEST_BLOCK if is_compressed else path.stat().st_size + 1
+    return min(max(size, SAMPLED_BYTES), LARGEST_BLOCK)
+
+
 def _options(
-    dialect: Dialect,
+    dialect: Dialect, block_size: int
 ) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, pyarrow.csv.ConvertOptions]:
     return (
         pyarrow.csv.ReadOptions(
             skip_rows=dialect.skipped + dialect.has_header,
             column_names=dialect.names if dialect.has_header else None,
             autogenerate_column_names=not dialect.has_header,
+            block_size=block_size,
         ),
         pyarrow.csv.ParseOptions(
             delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter

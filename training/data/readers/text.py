@@ -1,31 +1,12 @@
 """Columns of a table that hold something else than numbers: what they hold, and why that may be."""
 
-import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from training.data.readers.csv_dialect import Dialect, is_number
-
-MARKERS = {"?", "-", "--", ".", "..", "*", "none", "missing", "unknown", "n.a.", "nil"}
-"""What people write for a missing value, in lower case, beside what every reader takes for one."""
-
-CAUSES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("ends in a per cent sign", re.compile(r"[+-]?[\d.,]+\s*%")),
-    (
-        "has separators of thousands",
-        re.compile(r"[+-]?\d{1,3}([ ,.'’\u00a0\u202f]\d{3})+([.,]\d+)?"),
-    ),
-    ("has a decimal comma", re.compile(r"[+-]?\d*,\d+")),
-    ("has a currency sign", re.compile(r"[+-]?[$€£¥]\s*[\d.,]+|[+-]?[\d.,]+\s*[$€£¥]")),
-    ("has a minus sign of print (−), not the one of keyboards (-)", re.compile(r"[−–][\d.,]+.*")),
-    ("has an exponent written D", re.compile(r"[+-]?[\d.]+[dD][+-]?\d+")),
-    ("stands in parentheses, as accounts write negative numbers", re.compile(r"\([\d.,]+\)")),
-    ("stands in single quotes", re.compile(r"'[+-]?[\d.,eE+-]+'")),
-    ("ends in a unit", re.compile(r"[+-]?[\d.,]+\s*[A-Za-zµ°/]{1,6}")),
-)
-"""What makes a text of a number, and what such texts look like."""
+from service.tables import cause, is_number
+from training.data.readers.csv_dialect import Dialect
 
 
 @dataclass(frozen=True)
@@ -78,11 +59,4 @@ def text_column(column: pa.ChunkedArray, dialect: Dialect | None) -> TextColumn:
         )
     first = texts[wrong[0]]
     values = sum(text is not None for text in texts)
-    return TextColumn(kind, first, wrong[0], len(wrong), values, distinct, rarest, _cause(first))
-
-
-def _cause(text: str) -> str:
-    stripped = text.strip()
-    if stripped.lower() in MARKERS:
-        return "seems to stand for a missing value"
-    return next((cause for cause, pattern in CAUSES if pattern.fullmatch(stripped)), "")
+    return TextColumn(kind, first, wrong[0], len(wrong), values, distinct, rarest, cause(first))

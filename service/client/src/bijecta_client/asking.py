@@ -26,8 +26,9 @@ class Asking:
     """What all questions of a client share.
 
     Args:
-        model: asked where a question names none; None for the server's default, or its only one.
-        version: of that model; None for the newest.
+        model: asked where a question names none, NAME or NAME@ALIAS; None for the server's
+            default, or its only one.
+        version: of that model; None for the one that the name means.
         timeout: seconds of a whole question, however often it is sent; None for no limit.
         patience: how often at most a request is sent again, or for how long.
         rows_per_request: questions of more rows are sent in parts.

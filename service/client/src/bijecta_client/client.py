@@ -23,8 +23,9 @@ class Client(BlockingQuestions):
 
     Args:
         url: of the server.
-        model: asked where a question names none; None for the server's default, or its only one.
-        version: of that model; None for the newest.
+        model: asked where a question names none, NAME or NAME@ALIAS; None for the server's
+            default, or its only one.
+        version: of that model; None for the one that the name means.
         timeout: seconds of a whole question, however often it is sent, which the server is told
             as well; None for no limit.
         retries: how often at most a request is sent again.

@@ -44,8 +44,8 @@ class Questions(Asking):
     """The questions of a client, each as steps that end in its answer.
 
     Every question may name another `model` and `version` than the client's; a version that is
-    left out is the newest. All raise `BijectaError`, of the kind that says what was wrong, and
-    `TypeError` for arrays that hold no numbers.
+    left out is the one that the name means. All raise `BijectaError`, of the kind that says what
+    was wrong, and `TypeError` for arrays that hold no numbers.
     """
 
     def log_prob(

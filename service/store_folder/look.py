@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from service import bundle
-from service.bundle import NAME, BundleError, Fingerprint
+from service.bundle import MANIFEST, NAME, BundleError, Fingerprint, Names
 
 MAX_ENTRIES = 10_000
 """Files and folders of the store, and of each model's folder."""
@@ -23,18 +23,33 @@ OF_THE_DISK = "lost+found"
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class FoundBundle:
+    """A bundle that was found.
+
+    Args:
+        folder: store/<name>/<version>, or any where it is served alone.
+        fingerprint: what its files are.
+    """
+
+    folder: Path
+    fingerprint: Fingerprint
+
+
 @dataclass
 class Found:
     """What is in the folder of a store.
 
     Args:
-        bundles: each folder store/<name>/<version>, and what its files are.
+        bundles: each one, by name and version.
+        names: what the names of each model's versions mean, or why that cannot be read.
         unknown: names of models whose folders could not be looked through.
         skipped: what was passed over, by name, and why.
         has_folders: whether it holds any folder at all.
     """
 
-    bundles: dict[Path, Fingerprint] = field(default_factory=dict)
+    bundles: dict[tuple[str, int], FoundBundle] = field(default_factory=dict)
+    names: dict[str, Names | BundleError] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
     has_folders: bool = False
@@ -47,8 +62,8 @@ class _TooManyError(Exception):
         super().__init__(f"more than {MAX_ENTRIES} entries")
 
 
-def look(folder: Path) -> Found:
-    """The bundles of a store: folders of two levels, and so many of each.
+def look_through(folder: Path) -> Found:
+    """The bundles of a store, folders of two levels and so many of each; or the one that it is.
 
     Raises:
         BundleError: the store cannot be looked through; the text names no path.
@@ -61,6 +76,8 @@ def look(folder: Path) -> Found:
         raise bundle.read_error("the store", error) from None
     except _TooManyError as error:
         raise BundleError(f"the store cannot be read: it has {error}") from None
+    if MANIFEST in [entry.name for entry in entries]:
+        return _alone(folder.absolute())
     found = Found()
     for entry in entries:
         try:
@@ -75,11 +92,26 @@ def look(folder: Path) -> Found:
             why = error.strerror if isinstance(error, OSError) else str(error)
             found.skipped[entry.name] = why or type(error).__name__
             found.unknown.add(entry.name)
+    numbers = [entry.name for entry in entries if bundle.is_version(entry.name)]
+    if not found.bundles and any(any(bundle.fingerprint(folder / n)) for n in numbers):
+        raise BundleError("the store is the folder of one model; expected the one above it")
     return found
+
+
+def _alone(folder: Path) -> Found:
+    """A bundle that is served alone, under the name and version that its manifest states."""
+    name, version = bundle.read_identity(folder)
+    one = FoundBundle(folder, bundle.fingerprint(folder))
+    return Found({(name, version): one}, {name: Names()}, has_folders=True)
 
 
 def _add_versions(found: Found, folder: Path) -> None:
     """Add the bundles of one model, whose files are looked at and not read."""
+    # the names first: a version is exported before it is named, and unnamed before it is removed
+    try:
+        said: Names | BundleError = bundle.read_names(folder)
+    except BundleError as error:
+        said = error
     names = [entry.name for entry in _entries(folder)]
     versions = sorted(int(name) for name in names if bundle.is_version(name))
     if len(found.bundles) + len(versions) > MAX_BUNDLES:
@@ -88,7 +120,8 @@ def _add_versions(found: Found, folder: Path) -> None:
         return
     for version in versions:
         path = folder / str(version)
-        found.bundles[path] = bundle.fingerprint(path)
+        found.bundles[folder.name, version] = FoundBundle(path, bundle.fingerprint(path))
+    found.names[folder.name] = said
     for name in names:
         if name.isdecimal() and not bundle.is_version(name):
             found.skipped[f"{folder.name}/{name}"] = "versions are whole numbers from 1 below 2^63"

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 # A column whose part that does not follow from others is smaller than this, in its own deviations,
 # is a combination of them: float32 files round values to 1e-7 of their size.
@@ -19,6 +18,14 @@ SAMPLED_ROWS_PER_COLUMN = 20
 MIN_SAMPLED_ROWS = 4096
 MAX_COMPARED_COLUMNS = 1024
 
+# A column with fewer distinct values than this, in many rows, is a set of labels.
+MIN_DISTINCT_VALUES = 20
+
+# A value that so many rows share, and that lies farther from all others than those from each other
+# (times this), stands for something else: a sensor that was off, or no answer.
+MIN_ROWS_OF_A_MARKER = 3
+MARKER_DISTANCE = 2.0
+
 # A single value with more than this share of a column's variance is said.
 MAX_VARIANCE_SHARE = 0.5
 
@@ -33,8 +40,7 @@ def combinations(rows: NDArray[np.float64]) -> list[tuple[int, list[int]]]:
         rows: N × D, a sample of the rows, none of whose columns is constant.
     """
     deviations = rows - rows.mean(0)
-    (triangle,) = linalg.qr(deviations / deviations.std(0), mode="r", check_finite=False)
-    triangle = triangle[: rows.shape[1]] / np.sqrt(len(rows))
+    triangle = np.linalg.qr(deviations / deviations.std(0), mode="r") / np.sqrt(len(rows))
     dependent = np.abs(np.diag(triangle)) < MIN_INDEPENDENT_PART
     found = []
     for column in np.flatnonzero(dependent):
@@ -83,6 +89,18 @@ def outlier(values: NDArray[np.float64]) -> tuple[int, float] | None:
     total = float(squares.sum())
     share = float(squares[row]) / total if total else 0.0
     return (row, share) if share > MAX_VARIANCE_SHARE and len(values) > 2 else None
+
+
+def marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, int] | None:
+    """The smallest or largest value, where it is one such as −999, and how many rows have it."""
+    if len(distinct) < MIN_DISTINCT_VALUES:
+        return None
+    for edge, others in ((0, distinct[1:]), (-1, distinct[:-1])):
+        distance = float(np.abs(others - distinct[edge]).min())
+        spread = float(others[-1] - others[0])
+        if counts[edge] >= MIN_ROWS_OF_A_MARKER and distance > MARKER_DISTANCE * spread:
+            return float(distinct[edge]), int(counts[edge])
+    return None
 
 
 def row_digests(rows: NDArray[np.generic], rows_at_once: int) -> NDArray[np.uint64]:

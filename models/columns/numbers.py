@@ -1,0 +1,265 @@
+"""Columns of numbers: mixtures of logistics in a warped value, with point masses and cells."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.columns.descriptions import PERIODS, NumberColumn
+from models.columns.group import ColumnGroup
+from models.columns.logistics import FlooredLogistics
+from models.columns.places import LOG_ZERO, Place, floored, log_add, log_subtract, log_sum
+from models.columns.warp import Warp, warp_of
+from models.numerics import Components, log_sigmoid
+
+# Warped values up to this size are read as they are, larger ones by their logarithm: an outlier
+# cannot blow up the network.
+LINEAR_UP_TO = 5.0
+
+# The difference of the warped edges of a cell has lost more than half of its digits where it is
+# smaller. There the slope is exact: it hardly changes within a cell.
+SMALLEST_DIFFERENCE = 1e-7
+
+# A value so far from the lattice, in steps, is none of the lattice.
+LATTICE_TOLERANCE = 0.01
+
+# Beyond it values are computed as if they were there.
+LARGEST = 1e150
+
+
+class _Constants(NamedTuple):
+    """Constants of C columns; a value is ((v + shift) · p + a) / q, and v is whole on a lattice."""
+
+    warp: Warp
+    p: Tensor
+    a: Tensor
+    q: Tensor
+    shift: Tensor
+    first: Tensor
+    """The lowest v of a closed lattice; −inf of others."""
+    last: Tensor
+    point_masses: Tensor
+    """C × masses: v of lattices, values of continuous columns; increasing."""
+    log_shares: Tensor
+    """C × (1 + masses): that of all other values first."""
+
+
+class NumberGroup(ColumnGroup):
+    """Columns of numbers that are all continuous or all lattices, with as many point masses.
+
+    The conditional of a column is a mixture of logistics in the warped value, with one fixed broad
+    component, and probabilities of its point masses. Parameters of each column: 3 for each
+    component; then, with point masses, the logits of all other values and of each mass.
+
+    Args:
+        index: the columns' numbers in the row.
+        columns: their descriptions.
+        components: number of logistics.
+        floor: weight of the broad component, and of the marginals in probabilities.
+    """
+
+    def __init__(
+        self, index: Sequence[int], columns: Sequence[NumberColumn], components: int, floor: float
+    ) -> None:
+        first = columns[0]
+        self.masses, self.times = len(first.point_masses), first.features
+        self.discrete, self.closed = first.step is not None, first.closed
+        self.mixture = FlooredLogistics(components, floor)
+        missing = [c.missing_share for c in columns if c.missing_share is not None]
+        super().__init__(
+            index,
+            self.mixture.size + (self.masses + 1 if self.masses else 0),
+            1 + self.masses + sum(2 * PERIODS[name][2] for name in self.times),
+            missing or None,
+            floor,
+        )
+        for name, values in _constants(columns).items():
+            self.register_buffer(name, values, persistent=False)
+
+    def _all(self, column: int | None) -> _Constants:
+        """The constants of a column, or of all."""
+
+        def one(name: str) -> Tensor:
+            return self._of(self.get_buffer(name), column)
+
+        warp = Warp(*(one(f"warp_{name}") for name in Warp._fields))
+        return _Constants(warp, *map(one, _Constants._fields[1:]))
+
+    def _key(self, x: Tensor, c: _Constants) -> Tensor:
+        """What tells values apart: v of a lattice, the value of a continuous column."""
+        return torch.round((x * c.q - c.a) / c.p) - c.shift if self.discrete else x
+
+    def _coordinate(self, key: Tensor, c: _Constants) -> Tensor:
+        """The v of a key."""
+        v = key if self.discrete else (key - c.a) / c.p
+        return v.clamp(-LARGEST, LARGEST)
+
+    def _from_coordinate(self, v: Tensor, c: _Constants) -> Tensor:
+        return ((v + c.shift) * c.p + c.a) / c.q
+
+    def _typical(self, column: int | None) -> Tensor:
+        c = self._all(column)
+        return self._from_coordinate(torch.zeros_like(c.p), c)
+
+    def _inside(self, x: Tensor, column: int | None) -> Tensor:
+        finite = x.abs() < torch.inf
+        if not self.discrete:
+            return finite
+        c = self._all(column)
+        v = (x * c.q - c.a) / c.p - c.shift
+        k = torch.round(v)
+        return finite & ((v - k).abs() <= LATTICE_TOLERANCE) & (k >= c.first) & (k <= c.last)
+
+    def _log_prob(self, x: Tensor, theta: Tensor, column: int | None) -> Tensor:
+        c = self._all(column)
+        key = self._key(x, c)
+        v, components = self._coordinate(key, c), self._components(theta)
+        if self.discrete:
+            log_prob = self._log_cell(v, components, c)
+        else:
+            t, log_slope = c.warp.forward(v)
+            log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
+        if not self.masses:
+            return log_prob
+        log_rest, log_masses = self._log_shares(theta, c)
+        at = key[..., None] == c.point_masses
+        mass = log_sum(log_masses, at)
+        if self.discrete:
+            return log_add(log_rest + log_prob, mass)
+        return torch.where(at.any(-1), mass, log_rest + log_prob)
+
+    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> Place:
+        c = self._all(column)
+        return self._place_of(self._key(x, c), theta, c)
+
+    def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> Place:
+        """The place of the value of a key."""
+        v, components = self._coordinate(key, c), self._components(theta)
+        if self.discrete:
+            below, above = self._around_cell(v, components, c)
+            mass = self._log_cell(v, components, c)
+        else:
+            below, above = self.mixture.log_cdf(c.warp.forward(v)[0], components)
+            mass = torch.full_like(below, LOG_ZERO)
+        if not self.masses:
+            return Place(below, above, mass)
+        log_rest, log_masses = self._log_shares(theta, c)
+        value = key[..., None]
+        return Place(
+            log_add(log_rest + below, log_sum(log_masses, c.point_masses < value)),
+            log_add(log_rest + above, log_sum(log_masses, c.point_masses > value)),
+            log_add(log_rest + mass, log_sum(log_masses, c.point_masses == value)),
+        )
+
+    def _value(self, y: Tensor, theta: Tensor, column: int | None) -> Tensor:
+        c = self._all(column)
+        rest, at_mass, mass = y, torch.zeros_like(y, dtype=torch.bool), y
+        if self.masses:
+            log_masses = self._log_shares(theta, c)[1]
+            hits, past, before = [], [], []
+            for j in range(self.masses):
+                key = c.point_masses[:, j].expand_as(y)
+                left, right = self._place_of(key, theta, c).ends
+                hits.append((y >= left) & (y <= right))
+                past.append(y > right)
+                before.append(y < left)
+                mass = torch.where(hits[-1], key, mass)
+            at_mass = torch.stack(hits, -1).any(-1)
+            below = log_sum(log_masses, torch.stack(past, -1))
+            above = log_sum(log_masses, torch.stack(before, -1))
+            # F of the rest is (v − below) / P(rest); in the logit the denominator cancels
+            rest = log_subtract(log_sigmoid(y), below) - log_subtract(log_sigmoid(-y), above)
+        t = self.mixture.quantile(rest, self._components(theta))
+        v = c.warp.inverse(t)
+        if not self.discrete:
+            return torch.where(at_mass, mass, self._from_coordinate(v, c))
+        k = torch.clamp(torch.round(v), c.first, c.last)
+        # the quantile is exact to its last digits, so that the cell can be the next one
+        left, right = self._place_of(k, theta, c).ends
+        k = torch.clamp(k + (y > right).to(k) - (y < left).to(k), c.first, c.last)
+        return self._from_coordinate(torch.where(at_mass, mass, k), c)
+
+    def _features(self, x: Tensor, column: int | None) -> Tensor:
+        c = self._all(column)
+        key = self._key(x, c)
+        t, _ = c.warp.forward(self._coordinate(key, c))
+        linear = t.clamp(-LINEAR_UP_TO, LINEAR_UP_TO)
+        t = linear + torch.sign(t) * torch.log1p((t - linear).abs())
+        at = key[..., None] == c.point_masses
+        features = [torch.where(at.any(-1), 0.0, t)[..., None], at.to(t.dtype)]
+        for name in self.times:
+            resolution, period, harmonics = PERIODS[name]
+            turns = torch.floor(x / resolution) * (resolution / period)
+            angle = 2 * math.pi * (turns - torch.floor(turns))
+            for harmonic in range(1, harmonics + 1):
+                sides = [torch.sin(harmonic * angle), torch.cos(harmonic * angle)]
+                features.append(torch.stack(sides, -1))
+        return torch.cat(features, -1)
+
+    def _components(self, theta: Tensor) -> Components:
+        return self.mixture.components_of(theta[..., : self.mixture.size])
+
+    def _log_shares(self, theta: Tensor, c: _Constants) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of all values but the masses, N × C, and of each mass."""
+        start = self.mixture.size
+        logits = c.log_shares + theta[..., start : start + self.masses + 1]
+        log_shares = floored(F.log_softmax(logits, -1), c.log_shares, self.floor)
+        return log_shares[..., 0], log_shares[..., 1:]
+
+    def _edges(self, v: Tensor, c: _Constants) -> tuple[Tensor, Tensor, Tensor]:
+        """The warped edges of cells of a lattice, and their distance to its last digits."""
+        low, high = c.warp.forward(v - 0.5)[0], c.warp.forward(v + 0.5)[0]
+        width = high - low
+        slope = torch.exp(c.warp.forward(v)[1])
+        return low, high, torch.where(width > SMALLEST_DIFFERENCE, width, slope)
+
+    def _log_cell(self, v: Tensor, components: Components, c: _Constants) -> Tensor:
+        """The log-probability of a cell, without that of a point mass."""
+        low, high, width = self._edges(v, c)
+        inside = self.mixture.log_cell(low, high, width, components)
+        if not self.closed:
+            return inside
+        up_to = self.mixture.log_cdf(high, components)[0]
+        from_it = self.mixture.log_cdf(low, components)[1]
+        lowest, highest = v <= c.first, v >= c.last
+        inside = torch.where(highest, from_it, inside)
+        return torch.where(lowest, torch.where(highest, 0.0, up_to), inside)
+
+    def _around_cell(
+        self, v: Tensor, components: Components, c: _Constants
+    ) -> tuple[Tensor, Tensor]:
+        """Log P(less) and log P(more) of cells of a lattice, without point masses."""
+        low, high, _ = self._edges(v, c)
+        below = self.mixture.log_cdf(low, components)[0]
+        above = self.mixture.log_cdf(high, components)[1]
+        if not self.closed:
+            return below, above
+        return torch.where(v <= c.first, LOG_ZERO, below), torch.where(v >= c.last, LOG_ZERO, above)
+
+
+def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
+    """The buffers of a group of columns, in float64."""
+    scalars = []
+    for column in columns:
+        if column.step is None:
+            scalars.append([column.scale, column.center, 1.0, 0.0, -math.inf, math.inf])
+            continue
+        shift = column.cell(column.center)
+        ends = (column.low, column.high) if column.closed else (-math.inf, math.inf)
+        scalars.append([*column.lattice, shift, *(column.cell(end) - shift for end in ends)])
+    masses = [
+        [x if column.step is None else column.cell(x) - column.cell(column.center) for x in xs]
+        for column in columns
+        for xs in [column.point_masses]
+    ]
+    shares = [[1 - sum(column.shares), *column.shares] for column in columns]
+    exact = torch.float64
+    return {
+        **{f"warp_{name}": values for name, values in warp_of(columns)._asdict().items()},
+        **dict(zip(_Constants._fields[1:7], torch.tensor(scalars, dtype=exact).T, strict=True)),
+        "point_masses": torch.tensor(masses, dtype=exact),
+        "log_shares": torch.tensor(shares, dtype=exact).log(),
+    }

@@ -1,0 +1,297 @@
+"""Autoregressive densities over typed columns: numbers, lattices, classes, missing values."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.bijection import Cost, Shape
+from models.columns.categories import CategoryGroup
+from models.columns.descriptions import CategoricalColumn, ColumnDescription, NumberColumn
+from models.columns.group import ColumnGroup
+from models.columns.numbers import NumberGroup
+from models.context import ContextFeatures
+from models.density import Density
+from models.distributions import Base, Normal
+from models.networks import Block, Conditioner, MaskedMLP, run_by_blocks, run_by_positions
+
+# Relative error of probabilities, in units of the last digit of the network's number type: rounding
+# differs between a pass of the network and its computation position by position.
+TOLERANCE_ULPS = 64
+
+# Up to so many columns are decoded as one block of the network.
+ONE_BLOCK_COLUMNS = 8
+
+
+class TypedColumns(Density):
+    """The density of rows whose columns are numbers, lattices or classes, each missing or not.
+
+    log p(x) is the sum over the columns, in an order, of log p(column | columns before it): nats
+    with respect to counting measure for discrete values and Lebesgue measure for others. A masked
+    network (Germain et al. 2015) reads features of the columns before and gives the parameters of
+    each conditional. Everything but the network is computed in float64: rows are N × D in float64,
+    NaN where a value is missing, and codes where it is a class.
+
+    The latent of a value is the normal quantile of its place in its conditional; that of a discrete
+    value is anywhere in the value's cell.
+
+    Args:
+        columns: descriptions of the D columns.
+        order: columns in the order of decoding, a permutation of 0 … D−1.
+        conditioner: shape of the masked network.
+        components: number of logistics in the conditional of a number.
+        embedding: number of features of a class, where a column has more classes than that.
+        rows: number of training rows, which bounds how small a probability they can justify.
+        context: the map from raw context to the features that the network reads, or None.
+        context_shape: shape of the conditioning vector of a row, where there is no such map.
+
+    Raises:
+        ValueError: no column, an order that is no permutation, or fewer than one row or component.
+    """
+
+    to_columns: Tensor
+    inputs_to_columns: Tensor
+    parameters_to_groups: Tensor
+
+    def __init__(
+        self,
+        columns: Sequence[ColumnDescription],
+        order: Sequence[int],
+        conditioner: Conditioner,
+        components: int,
+        embedding: int,
+        rows: int,
+        context: ContextFeatures | None = None,
+        context_shape: Shape | None = None,
+    ) -> None:
+        super().__init__()
+        n = len(columns)
+        if not n or sorted(order) != list(range(n)):
+            raise ValueError(f"the order is a permutation of the {n} columns, got {list(order)}")
+        if rows < 1 or embedding < 1:
+            raise ValueError(f"rows and embedding are at least 1, got {rows} and {embedding}")
+        self.order = list(order)
+        self.features = context
+        self._context_shape = context_shape if context is None else context.context_shape
+        self.base: Base = Normal((n,))
+        groups = _groups(columns, components, embedding, 1 / (rows + 1))
+        self.groups = nn.ModuleList(groups)
+        # of each column, its group and its number in the group
+        members = {column: (group, i) for group in groups for i, column in enumerate(group.index)}
+        self._members = [members[column] for column in range(n)]
+        inputs, sizes = (
+            [getattr(g, name) for g, _ in self._members] for name in ("inputs", "size")
+        )
+        features = math.prod(context_shape or ()) if context is None else context.size
+        self.network = MaskedMLP(
+            torch.tensor(self.order).argsort().tolist(),
+            sizes,
+            features if self._context_shape else 0,
+            conditioner,
+            inputs,
+        )
+        # groups compute their columns one after another; the network and rows are in column order
+        grouped = torch.tensor([column for group in groups for column in group.index])
+        orders = {
+            "to_columns": grouped.argsort(),
+            "inputs_to_columns": _blocks_of(inputs, grouped).argsort(),
+            "parameters_to_groups": _blocks_of(sizes, grouped),
+        }
+        for name, indices in orders.items():
+            self.register_buffer(name, indices, persistent=False)
+
+    @property
+    def event_shape(self) -> Shape:
+        """Shape of one row."""
+        return self.base.event_shape
+
+    @property
+    def latent_shape(self) -> Shape:
+        """Shape of one row of latents."""
+        return self.base.event_shape
+
+    @property
+    def context_shape(self) -> Shape | None:
+        """Shape of one row of raw context; None if there is none."""
+        return self._context_shape
+
+    @property
+    def encode_cost(self) -> Cost:
+        """The cost of encoding and of log_prob."""
+        return "parallel"
+
+    @property
+    def decode_cost(self) -> Cost:
+        """The cost of decoding and sampling."""
+        return "sequential"
+
+    def encode(
+        self, x: Tensor, context: Tensor | None = None, u: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map rows to latents.
+
+        Args:
+            x: N × D.
+            context: N × context shape, exactly when the density has one.
+            u: N × D in (0, 1), where the latents of discrete values lie in their cells; ½ if None.
+                With uniform u the latents of rows from the density are standard normal. Decoding
+                gives x for every u; where a cell is so small that rounding could leave it, the
+                latent is nearer to the middle of the cell.
+
+        Returns:
+            z: N × D in float64; log p(x): N, in nats. A row outside the support has log p(x) = −inf
+            and z = NaN.
+
+        Raises:
+            ValueError: a shape is not the stated one; both are named.
+        """
+        x = x.double()
+        u = torch.full_like(x, 0.5) if u is None else u.double()
+        self._check(x, context, x=x, u=u)
+        thetas = self._thetas(x, context)
+        z, log_prob = [], []
+        for group, theta in zip(self._groups(), thetas, strict=True):
+            value, place = x[:, group.columns], u[:, group.columns]
+            z.append(group.encode(value, place, theta, self._tolerance))
+            log_prob.append(group.log_prob(value, theta))
+        total = torch.cat(log_prob, 1).sum(1)
+        latents = torch.cat(z, 1).index_select(1, self.to_columns)
+        return torch.where(total[:, None] > -torch.inf, latents, torch.nan), total
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density in nats: N × D → N, in float64; −inf outside the support."""
+        x = x.double()
+        self._check(x, context, x=x)
+        thetas = self._thetas(x, context)
+        log_prob = [
+            group.log_prob(x[:, group.columns], theta)
+            for group, theta in zip(self._groups(), thetas, strict=True)
+        ]
+        return torch.cat(log_prob, 1).sum(1)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map latents to rows, each hidden unit of the network computed once.
+
+        Args:
+            z: N × D.
+            context: N × context shape, exactly when the density has one.
+
+        Returns:
+            x: N × D in float64; log p(x): N, in nats.
+
+        Raises:
+            ValueError: a shape is not the stated one; both are named.
+        """
+        z = z.double()
+        self._check(z, context, z=z)
+        none = z[:, :0].to(self._like.dtype)
+        values: dict[int, Tensor] = {}
+        log_probs = []
+
+        def solve_block(first: int, block: Block, before: Sequence[Tensor]) -> list[Tensor]:
+            def solve(position: int, theta: Tensor) -> Tensor:
+                column = self.order[first + position]
+                group, i = self._members[column]
+                theta = theta.double()[:, None]
+                x = group.decode(z[:, column, None], theta, i)
+                values[column] = x
+                log_probs.append(group.log_prob(x, theta, i))
+                return group.features(x, i).flatten(1).to(none.dtype)
+
+            return run_by_positions(self.network, block, before, none, solve)
+
+        width = max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
+        run_by_blocks(self.network, none, self._context(context), width, solve_block)
+        x = torch.cat([values[column] for column in range(len(self.order))], 1)
+        return x, torch.cat(log_probs, 1).sum(1)
+
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n rows: x, n × D; log p(x), n, in nats. The generator is on the CPU."""
+        noise = torch.randn(n, len(self.order), generator=generator, dtype=torch.float64)
+        return self.decode(noise.to(self._like.device), context)
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the network, which tells its number type and device."""
+        return next(self.network.parameters())
+
+    @property
+    def _tolerance(self) -> float:
+        return TOLERANCE_ULPS * torch.finfo(self._like.dtype).eps
+
+    def _groups(self) -> list[ColumnGroup]:
+        return [group for group in self.groups if isinstance(group, ColumnGroup)]
+
+    def _thetas(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
+        """The parameters of each group's columns: N × C × size, in float64."""
+        groups = self._groups()
+        features = [group.features(x[:, group.columns]).flatten(1) for group in groups]
+        inputs = torch.cat(features, 1).index_select(1, self.inputs_to_columns)
+        theta = self.network(inputs.to(self._like.dtype), self._context(context)).double()
+        sizes = [len(group.index) * group.size for group in groups]
+        parts = theta.index_select(1, self.parameters_to_groups).split(sizes, 1)
+        return [
+            part.unflatten(1, (len(group.index), group.size))
+            for group, part in zip(groups, parts, strict=True)
+        ]
+
+    def _context(self, context: Tensor | None) -> Tensor | None:
+        """The features of a context that the network reads: N × features."""
+        if context is None:
+            return None
+        context = context.to(self._like.dtype)
+        features: Tensor = context if self.features is None else self.features(context)
+        return features.flatten(1)
+
+    def _check(self, rows: Tensor, context: Tensor | None, **named: Tensor) -> None:
+        expected = (len(rows), len(self.order))
+        for name, value in named.items():
+            if value.shape != expected:
+                raise ValueError(f"expected {name} of shape {expected}, got {tuple(value.shape)}")
+        row_shape = None if context is None else tuple(context.shape[1:])
+        if row_shape != self.context_shape:
+            raise ValueError(
+                f"expected a context of row shape {self.context_shape}, got {row_shape}"
+            )
+
+
+def _groups(
+    columns: Sequence[ColumnDescription], components: int, embedding: int, floor: float
+) -> list[ColumnGroup]:
+    """Groups of columns of the same structure."""
+    alike: dict[object, list[int]] = {}
+    for i, column in enumerate(columns):
+        alike.setdefault(_structure(column), []).append(i)
+    groups: list[ColumnGroup] = []
+    for index in alike.values():
+        members = [columns[i] for i in index]
+        numbers = [column for column in members if isinstance(column, NumberColumn)]
+        classes = [column for column in members if isinstance(column, CategoricalColumn)]
+        groups.append(
+            NumberGroup(index, numbers, components, floor)
+            if numbers
+            else CategoryGroup(index, classes, embedding, floor)
+        )
+    return groups
+
+
+def _structure(column: ColumnDescription) -> object:
+    """What columns must share to be computed together."""
+    missing = column.missing_share is not None
+    if isinstance(column, CategoricalColumn):
+        # unequal numbers of classes are filled up, to less than twice as many
+        return missing, column.other, (len(column.shares) - 1).bit_length()
+    lattice = column.step is not None
+    return missing, lattice, column.closed, len(column.point_masses), tuple(column.features)
+
+
+def _blocks_of(sizes: Sequence[int], columns: Tensor) -> Tensor:
+    """The elements of columns in the given order, where each column has a run of elements."""
+    runs = torch.split(torch.arange(sum(sizes)), list(sizes))
+    return torch.cat([runs[column] for column in columns.tolist()])

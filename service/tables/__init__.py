@@ -1,0 +1,79 @@
+"""Tables of typed columns: their kinds, and the parsing of their values.
+
+Needs neither torch nor pyarrow; used by training and by requests.
+"""
+
+from service.tables.columns import (
+    CategoricalColumn,
+    Column,
+    ColumnName,
+    DatetimeColumn,
+    LatticeColumn,
+    LeftOutColumn,
+    NumericColumn,
+    TableError,
+    is_column_name,
+    on_lattice,
+)
+from service.tables.conversion import Converted, ValueFault, to_rows
+from service.tables.dates import texts_of
+from service.tables.decision import (
+    KINDS,
+    MIN_DISTINCT_VALUES,
+    Decision,
+    Overrides,
+    Understood,
+    combinations,
+    decide,
+    marker,
+    outlier,
+    row_digests,
+    sampled_rows,
+    twins,
+)
+from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
+from service.tables.records import from_columns, from_records
+from service.tables.words import GAPS, cause, is_number
+from service.tables.writing import OTHER, expected, to_values
+
+__all__ = [
+    "GAPS",
+    "KINDS",
+    "MIN_DISTINCT_VALUES",
+    "OTHER",
+    "CategoricalColumn",
+    "Column",
+    "ColumnName",
+    "Converted",
+    "DatetimeColumn",
+    "Decision",
+    "LatticeColumn",
+    "LeftOutColumn",
+    "NumericColumn",
+    "Overrides",
+    "RawColumn",
+    "RawTable",
+    "TableError",
+    "Understood",
+    "ValueFault",
+    "cause",
+    "combinations",
+    "decide",
+    "expected",
+    "from_array",
+    "from_arrow",
+    "from_columns",
+    "from_records",
+    "from_values",
+    "is_column_name",
+    "is_number",
+    "marker",
+    "on_lattice",
+    "outlier",
+    "row_digests",
+    "sampled_rows",
+    "texts_of",
+    "to_rows",
+    "to_values",
+    "twins",
+]

@@ -1,0 +1,243 @@
+"""From the values of a table to rows of float64 by its columns.
+
+One parser of values for training and for requests; what a row is in float64, `columns` says.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.tables.columns import (
+    CategoricalColumn,
+    Column,
+    DatetimeColumn,
+    Float64,
+    LatticeColumn,
+    NumericColumn,
+    TableError,
+    Word,
+    class_key,
+)
+from service.tables.dates import seconds_of
+from service.tables.decision import FLOAT32_ERROR
+from service.tables.raw import RawColumn
+from service.tables.words import is_gap, is_marker, is_number, truth
+from service.tables.writing import OTHER, expected, listed
+
+# A value is a multiple of a step that is nearer than this share of it.
+OFF_STEP = 1e-3
+MOST_OFF_STEP = 0.25
+
+# Values of a column that are described; more are only counted.
+MAX_DESCRIBED = 1000
+
+
+class ValueFault(NamedTuple):
+    """A value that cannot be one of its column.
+
+    Args:
+        row: counted from 0.
+        column: its name.
+        value: for people.
+        expected: for people.
+    """
+
+    row: int
+    column: str
+    value: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"column {self.column!r}: expected {self.expected}, got {self.value}"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Rows, and what cannot be in them.
+
+    Args:
+        rows: N × D; what a faulty value holds means nothing.
+        faulty: N, whether a row has a faulty value.
+        faults: by row and column, the first thousand of each column.
+    """
+
+    rows: Float64
+    faulty: NDArray[np.bool_]
+    faults: Sequence[ValueFault]
+
+
+def to_rows(
+    table: Mapping[str, RawColumn], columns: Sequence[Column], left_out: Iterable[str] = ()
+) -> Converted:
+    """The values of a table as rows.
+
+    Args:
+        table: columns by name, in any order; at least one.
+        columns: of the rows, in their order.
+        left_out: names of columns that may be there and are not looked at.
+
+    Raises:
+        TableError: columns are missing, or there are others; names both lists.
+    """
+    names = [column.name for column in columns]
+    missing = [name for name in names if name not in table]
+    unknown = sorted(table.keys() - {*names, *left_out})
+    if missing or unknown:
+        said = [f"lacks {listed(missing)}"] * bool(missing)
+        said += [f"has {listed(unknown)}, which it does not know"] * bool(unknown)
+        raise TableError(f"the table {', and '.join(said)}; the columns are {listed(names)}")
+    count = len(table[names[0]]) if names else 0
+    rows = np.empty((count, len(columns)))
+    faulty = np.zeros(count, bool)
+    faults: list[ValueFault] = []
+    for i, column in enumerate(columns):
+        raw = table[column.name]
+        values, wrong = _values(raw, column)
+        if not column.missing:
+            wrong |= np.isnan(values)
+        rows[:, i] = values
+        described = np.flatnonzero(wrong)[:MAX_DESCRIBED].tolist()
+        faults += [ValueFault(r, column.name, raw.value(r), expected(column)) for r in described]
+        faulty |= wrong
+    return Converted(rows, faulty, sorted(faults, key=lambda fault: fault.row))
+
+
+def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]:
+    """The values of a column, NaN where missing; and whether each is wrong."""
+    if isinstance(column, CategoricalColumn):
+        values, wrong = _codes(raw, column)
+    elif isinstance(column, DatetimeColumn):
+        values, wrong = _seconds(raw, column)
+    else:
+        values, wrong = _numbers(raw)
+        if isinstance(column, LatticeColumn):
+            values, off = _on_step(values, column.nearest(values), column.step)
+            wrong |= off
+        elif column.point_masses and raw.values.dtype == np.float32:
+            values = _on_masses(values, column)
+    values[raw.missing] = np.nan
+    return values, wrong & ~raw.missing
+
+
+def _by_word(raw: RawColumn, values: Sequence[float | None]) -> tuple[Float64, NDArray[np.bool_]]:
+    """What each word stands for, in every row: a number, NaN for nothing, None if it is wrong."""
+    if not values:
+        return np.full(len(raw), np.nan), np.zeros(len(raw), bool)
+    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    wrong = np.array([value is None for value in values])
+    return numbers[raw.values], wrong[raw.values]
+
+
+def _numbers(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
+    if raw.form == "numbers":
+        values = raw.values.astype(np.float64)
+        return values, np.isinf(values)
+    if raw.form == "times":
+        return np.full(len(raw), np.nan), np.ones(len(raw), bool)
+    return _by_word(raw, [_number(word) for word in raw.words])
+
+
+def _number(word: Word) -> float | None:
+    if isinstance(word, bool):
+        return None
+    if isinstance(word, str) and not is_number(word):
+        return float("nan") if is_marker(word) else None
+    value = float(word)
+    return None if np.isinf(value) else value
+
+
+def _on_step(values: Float64, nearest: Float64, step: float) -> tuple[Float64, NDArray[np.bool_]]:
+    """The nearest multiples of a step, and whether each value is off them."""
+    largest = np.minimum(
+        np.maximum(OFF_STEP * step, FLOAT32_ERROR * np.abs(values)), MOST_OFF_STEP * step
+    )
+    return nearest, np.abs(values - nearest) > largest
+
+
+def _on_masses(values: Float64, column: NumericColumn) -> Float64:
+    """Float32 numbers that are a value of large weight, as exactly as float64 has it."""
+    for mass in column.point_masses:
+        values[values == float(np.float32(mass))] = mass
+    return values
+
+
+def _seconds(raw: RawColumn, column: DatetimeColumn) -> tuple[Float64, NDArray[np.bool_]]:
+    if raw.form == "times":
+        values, wrong = raw.values.astype(np.float64), np.zeros(len(raw), bool)
+    elif raw.form == "numbers":
+        return np.full(len(raw), np.nan), np.ones(len(raw), bool)
+    else:
+        texts = [word if isinstance(word, str) else "" for word in raw.words]
+        own, usual = seconds_of(texts, column.format), seconds_of(texts, "%Y-%m-%d")
+        values, wrong = _by_word(
+            raw,
+            [
+                _second(word, first, second)
+                for word, first, second in zip(raw.words, own, usual, strict=True)
+            ],
+        )
+    if column.step is not None:
+        nearest = np.rint(values / column.step) * column.step
+        values, off = _on_step(values, nearest, min(column.step, 1.0))
+        wrong |= off
+    return values, wrong
+
+
+def _second(word: Word, own: float, usual: float) -> float | None:
+    """A time in the form of its column, or as ISO 8601 has it."""
+    if not np.isnan(own):
+        return float(own)
+    if not np.isnan(usual):
+        return float(usual)
+    return float("nan") if isinstance(word, str) and is_marker(word) else None
+
+
+def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[np.bool_]]:
+    codes = {class_key(word): float(code) for code, word in enumerate(column.classes)}
+    if raw.form == "words":
+        return _by_word(raw, [_code(word, codes, column) for word in raw.words])
+    # few numbers, or times as text, in many rows
+    distinct, inverse = np.unique(raw.values, return_inverse=True)
+    shown = RawColumn(raw.form, distinct, np.zeros(len(distinct), bool), (), raw.time_form)
+    words: list[Word]
+    if raw.form == "times":
+        words = [shown.value(i) for i in range(len(distinct))]
+    else:
+        words = [float(value) for value in distinct.astype(np.float64).tolist()]
+    numbered = RawColumn("words", inverse.reshape(-1), raw.missing, tuple(words))
+    return _by_word(numbered, [_code(word, codes, column) for word in words])
+
+
+def _code(
+    word: Word, codes: Mapping[tuple[str, Word], float], column: CategoricalColumn
+) -> float | None:
+    """The code of a class; None of what is no class of this column, nor another one of its type."""
+    if word == OTHER and column.other:
+        return float(len(column.classes))
+    for alias in _aliases(word):
+        if class_key(alias) in codes:
+            return codes[class_key(alias)]
+    if isinstance(word, str) and is_gap(word):
+        return float("nan")
+    if isinstance(word, float) and np.isnan(word):
+        return float("nan")
+    of_text = any(isinstance(each, str) for each in column.classes)
+    fits = isinstance(word, str) if of_text else _number(word) is not None
+    return float(len(column.classes)) if column.other and fits else None
+
+
+def _aliases(word: Word) -> list[Word]:
+    """What a class may be in another format: 5 as the text 5, true as 1."""
+    if isinstance(word, bool):
+        return [word, str(word).lower(), str(word)]
+    if isinstance(word, str):
+        number = _number(word)
+        said = truth(word)
+        return [word, *([] if number is None else [number]), *([] if said is None else [said])]
+    if word == int(word) if np.isfinite(word) else False:
+        whole = int(word)
+        return [word, str(whole), *([bool(whole)] if whole in (0, 1) else [])]
+    return [word, repr(word)]

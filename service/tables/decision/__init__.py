@@ -1,0 +1,31 @@
+"""Which kind each column of a table is of, found in its values."""
+
+from service.tables.decision.decide import Decision, Overrides, decide
+from service.tables.decision.kinds import KINDS
+from service.tables.decision.relations import (
+    MIN_DISTINCT_VALUES,
+    combinations,
+    marker,
+    outlier,
+    row_digests,
+    sampled_rows,
+    twins,
+)
+from service.tables.decision.steps import FLOAT32_ERROR
+from service.tables.decision.understanding import Understood
+
+__all__ = [
+    "FLOAT32_ERROR",
+    "KINDS",
+    "MIN_DISTINCT_VALUES",
+    "Decision",
+    "Overrides",
+    "Understood",
+    "combinations",
+    "decide",
+    "marker",
+    "outlier",
+    "row_digests",
+    "sampled_rows",
+    "twins",
+]

@@ -1,0 +1,295 @@
+"""Which columns of a table are modelled, and as what; why the others are not.
+
+All rows are looked at. What is decided does not depend on the order of the rows, nor on the units
+of numbers whose step shows; of columns that are copies of each other, the order of the columns says
+which one stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from service.tables.columns import (
+    CategoricalColumn,
+    Column,
+    DatetimeColumn,
+    Float64,
+    LatticeColumn,
+    LeftOutColumn,
+    NumericColumn,
+    Reason,
+    TableError,
+    is_column_name,
+)
+from service.tables.decision.copies import (
+    Copy,
+    Measured,
+    affine_copies,
+    dependent_columns,
+    relabelled,
+)
+from service.tables.decision.identifiers import (
+    MAX_SHARE_EXPLAINED,
+    has_too_few_repeats,
+    is_consecutive,
+    is_mostly_distinct,
+    share_explained,
+)
+from service.tables.decision.kinds import KINDS, column_of
+from service.tables.decision.numbers import strays
+from service.tables.decision.understanding import Fault, Understood, understand
+from service.tables.raw import RawColumn, RawTable
+
+# Numbers among so many that nobody has counted them out are identifiers if they say nothing.
+CELLS_OF_RANDOM_IDENTIFIERS = 2.0**31
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user says of columns.
+
+    Args:
+        keep: columns that are modelled whatever they hold.
+        drop: columns that are left out.
+        kinds: of columns, one of `KINDS`; `datetime %d/%m/%Y` also says the form. Such a column is
+            kept, too.
+    """
+
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is decided of a table.
+
+    Args:
+        columns: those that are modelled, in their order.
+        left_out: the others.
+        reasons: of each column that is modelled, why it is of its kind.
+        problems: columns that cannot be modelled until the table or the overrides are mended; one
+            line each, for people.
+        notes: what could be otherwise, for people.
+        pinned: kinds that an override would name, where what was found could be otherwise.
+        understood: the values of each column that is neither dropped nor a problem.
+    """
+
+    columns: tuple[Column, ...]
+    left_out: tuple[LeftOutColumn, ...]
+    reasons: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    pinned: Mapping[str, str] = field(default_factory=dict)
+    understood: Mapping[str, Understood] = field(default_factory=dict)
+
+
+def decide(table: RawTable, overrides: Overrides | None = None) -> Decision:
+    """Decide the kind of each column of a table.
+
+    Raises:
+        TableError: overrides that name no column of the table, name one twice, or no kind; a
+            column's name that no manifest can hold.
+    """
+    return _Deciding(table, overrides or Overrides()).decision()
+
+
+class _Deciding:
+    """The columns of a table that is decided on, step by step."""
+
+    def __init__(self, table: RawTable, overrides: Overrides) -> None:
+        self.table, self.overrides = table, overrides
+        self.kept = {*overrides.keep, *overrides.kinds}
+        self.understood: dict[str, Understood] = {}
+        self.columns: dict[str, Column] = {}
+        self.left_out: dict[str, LeftOutColumn] = {}
+        self.reasons: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        _check_overrides(table, overrides)
+
+    def decision(self) -> Decision:
+        for name, raw in self.table.columns.items():
+            if name in self.overrides.drop:
+                self._leave_out(name, "dropped", "dropped by drop")
+                continue
+            try:
+                self._decide_kind(name, raw)
+            except Fault as fault:
+                self.problems.append(
+                    f"column {name!r}, {self.table.place(fault.row)}: {fault}; mend it, set its "
+                    f"kind or drop it"
+                )
+        self._leave_out_identifiers()
+        self._leave_out_copies()
+        pinned = {
+            name: each.pinned
+            for name, each in self.understood.items()
+            if each.pinned and name in self.columns
+        }
+        return Decision(
+            tuple(self.columns.values()),
+            tuple(self.left_out.values()),
+            {name: self.reasons[name] for name in self.columns},
+            tuple(self.problems),
+            tuple(self.notes),
+            pinned,
+            self.understood,
+        )
+
+    def _leave_out(self, name: str, reason: Reason, detail: str) -> None:
+        self.columns.pop(name, None)
+        self.left_out[name] = LeftOutColumn(name=name, reason=reason, detail=detail)
+
+    def _decide_kind(self, name: str, raw: RawColumn) -> None:
+        kind = self.overrides.kinds.get(name)
+        understood = self.understood[name] = understand(raw, kind)
+        if understood.note:
+            self.notes.append(f"column {name!r}: {understood.note}")
+        missing = bool(understood.missing.any())
+        present = understood.values[~understood.missing]
+        if not len(present):
+            self._leave_out(name, "constant", "has no value in any row")
+        elif name not in self.kept and not missing and (present == present[0]).all():
+            self._leave_out(name, "constant", f"is {raw.value(0)} in every row")
+        else:
+            column, why = column_of(name, understood, present, missing, kind)
+            if isinstance(column, NumericColumn) and kind is None:
+                self._say_strays(name, raw, understood)
+            self.columns[name], self.reasons[name] = column, why
+
+    def _say_strays(self, name: str, raw: RawColumn, understood: Understood) -> None:
+        rows = np.flatnonzero(~understood.missing)
+        values: Float64 = understood.values[rows].astype(np.float64)
+        if found := strays(values):
+            step, place, count = found
+            row = int(rows[place])
+            self.notes.append(
+                f"column {name!r}: all but {count} of {len(rows)} values are multiples of "
+                f"{step:.6g}; the first that is not is {raw.value(row)} in {self.table.place(row)}"
+            )
+
+    def _leave_out_identifiers(self) -> None:
+        """Leave out texts, and numbers that were given out, that say nothing but which row it is.
+
+        Numbers are not asked what they say of each other, nor of times: the numbers of orders and
+        of customers grow together.
+        """
+        distinct = {
+            name: len(np.unique(each.values[~each.missing]))
+            for name, each in self.understood.items()
+            if name in self.columns and name not in self.kept
+        }
+        candidates = {
+            name
+            for name, count in distinct.items()
+            if is_mostly_distinct(count, int((~self.understood[name].missing).sum()))
+        }
+        numbers = {name for name in candidates if self._is_given_out(name, distinct[name])}
+        others = [
+            self.understood[name]
+            for name, column in self.columns.items()
+            if name not in numbers
+            and not isinstance(column, DatetimeColumn)
+            and not (name in candidates and isinstance(column, CategoricalColumn))
+        ]
+        for name in self.columns.keys() & candidates:
+            understood = self.understood[name]
+            every = f"{distinct[name]} values in {int((~understood.missing).sum())} rows"
+            if understood.form == "classes":
+                self._leave_out(name, "identifier", f"an identifier: text of {every}")
+            elif name in numbers and len(self.columns) > 1:
+                share = share_explained(
+                    understood.values.astype(np.float64),
+                    [o.values.astype(np.float64) for o in others if o.form != "classes"],
+                    [o.values.astype(np.int64) for o in others if o.form == "classes"],
+                )
+                if share < MAX_SHARE_EXPLAINED:
+                    detail = f"an identifier: {every}, whose order tells nothing of the others"
+                    self._leave_out(name, "identifier", detail)
+                else:
+                    self.notes.append(
+                        f"column {name!r} numbers the rows, and is kept since its order tells "
+                        f"{share:.0%} of another column; new rows will have new numbers: drop it "
+                        "if they are not to count as unusual"
+                    )
+
+    def _is_given_out(self, name: str, distinct: int) -> bool:
+        """Whether numbers were counted out, or drawn from so many that they never repeat."""
+        column, understood = self.columns[name], self.understood[name]
+        if understood.form != "numbers":
+            return False
+        values = np.unique(understood.values[~understood.missing].astype(np.float64))
+        step = column.step if isinstance(column, LatticeColumn) else 0.0
+        if not step:
+            return False
+        cells = float((values[-1] - values[0]) / step) + 1
+        rows = int((~understood.missing).sum())
+        return (
+            is_consecutive(values, step)
+            or has_too_few_repeats(distinct, rows, cells)
+            or (cells > CELLS_OF_RANDOM_IDENTIFIERS and step == round(step))
+        )
+
+    def _leave_out_copies(self) -> None:
+        codes = [
+            (name, self.understood[name].values.astype(np.int64), are_words)
+            for name, are_words in (
+                (n, any(isinstance(c, str) for c in column.classes))
+                for n, column in self.columns.items()
+                if isinstance(column, CategoricalColumn)
+            )
+            if self.understood[name].form == "classes"
+        ]
+        self._leave_out_each(relabelled(sorted(codes, key=lambda each: each[0] not in self.kept)))
+        self._leave_out_each(affine_copies(self._measured()))
+        self._leave_out_each(dependent_columns(self._measured()))
+
+    def _leave_out_each(self, copies: Sequence[Copy]) -> None:
+        for copy in copies:
+            if copy.name not in self.kept:
+                self._leave_out(copy.name, "copy", copy.formula)
+
+    def _measured(self) -> list[Measured]:
+        """Columns of numbers and times; those that the user keeps first, which copies are of."""
+        measured = [
+            Measured(
+                name,
+                self.understood[name].values.astype(np.float64),
+                _step(column),
+                self.understood[name].single,
+            )
+            for name, column in self.columns.items()
+            if self.understood[name].form != "classes"
+        ]
+        return sorted(measured, key=lambda each: each.name not in self.kept)
+
+
+def _check_overrides(table: RawTable, overrides: Overrides) -> None:
+    named = {"keep": overrides.keep, "drop": overrides.drop, "kinds": list(overrides.kinds)}
+    for key, names in named.items():
+        if unknown := [name for name in names if name not in table.columns]:
+            raise TableError(
+                f"{key} names {', '.join(map(repr, unknown))}: the columns are "
+                f"{', '.join(map(repr, table.columns))}"
+            )
+    if both := sorted({*overrides.keep, *overrides.kinds} & set(overrides.drop)):
+        raise TableError(f"{', '.join(map(repr, both))} cannot be dropped and kept")
+    for name, kind in overrides.kinds.items():
+        if kind not in KINDS and not kind.startswith("datetime "):
+            raise TableError(
+                f"kinds: {name!r} is {kind!r}, expected one of {', '.join(KINDS)}, or the form of "
+                "times as in datetime %d/%m/%Y"
+            )
+    if odd := [name for name in table.columns if not is_column_name(name)]:
+        raise TableError(
+            f"the name {odd[0]!r:.80} cannot be that of a column: expected printable text of at "
+            "most 500 characters"
+        )
+
+
+def _step(column: Column) -> float:
+    if isinstance(column, LatticeColumn | DatetimeColumn):
+        return column.step or 0.0
+    return 0.0

@@ -1,0 +1,68 @@
+"""The kind of one column, once it is known what its values are."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.tables.columns import CategoricalColumn, Column, Float64, Word
+from service.tables.decision.numbers import (
+    are_classes,
+    classes_by_frequency,
+    lattice_or_numeric,
+    step_of,
+)
+from service.tables.decision.times import datetime_column
+from service.tables.decision.understanding import Fault, Understood, as_class
+
+KINDS = ("numeric", "lattice", "categorical", "datetime")
+
+
+def column_of(
+    name: str,
+    understood: Understood,
+    present: NDArray[np.generic],
+    missing: bool,
+    kind: str | None,
+) -> tuple[Column, str]:
+    """A column, and why it is of its kind.
+
+    Args:
+        name: of the column.
+        understood: its values.
+        present: those that are not missing; at least one.
+        missing: whether others are.
+        kind: of `KINDS`, if the user says so.
+
+    Raises:
+        Fault: it cannot be of the kind that the user names.
+    """
+    if understood.form == "classes":
+        return _categorical(name, understood, missing)
+    if understood.form == "times":
+        return datetime_column(name, present.astype(np.float64), missing, understood.time_form)
+    values: Float64 = present.astype(np.float64)
+    step = step_of(values, understood.single)
+    if kind == "lattice" and step is None:
+        raise Fault("its values are multiples of no step", 0)
+    if kind is None:
+        distinct, counts = np.unique(values, return_counts=True)
+        if why := are_classes(distinct, counts, step):
+            kept = classes_by_frequency(tuple(distinct.tolist()), counts)
+            classes: list[Word] = [as_class(float(distinct[code])) for code in kept]
+            return CategoricalColumn(name=name, missing=missing, classes=classes), why
+    return lattice_or_numeric(name, values, missing=missing, step=step, as_kind=kind)
+
+
+def _categorical(name: str, understood: Understood, missing: bool) -> tuple[CategoricalColumn, str]:
+    codes = understood.values.astype(np.int64)
+    counts = np.bincount(codes[codes >= 0], minlength=len(understood.words))
+    kept = classes_by_frequency(understood.words, counts)
+    classes = [understood.words[code] for code in kept]
+    column = CategoricalColumn(
+        name=name, missing=missing, classes=classes, other=not understood.is_closed
+    )
+    if understood.is_closed:
+        return column, "true or false"
+    rare = int(counts.sum() - counts[kept].sum())
+    others = f"; {len(understood.words) - len(kept)} rare ones, in {rare} rows, are one"
+    text = "text of" if any(isinstance(each, str) for each in classes) else "values of"
+    return column, f"{text} {len(kept)} classes{others * (rare > 0)}"

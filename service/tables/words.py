@@ -1,0 +1,97 @@
+"""What a text in a table stands for: a number, nothing, true or false; and what it may be else."""
+
+import re
+from collections.abc import Iterable
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
+
+GAPS = {
+    "",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "N/A",
+    "NA",
+    "NULL",
+    "NaN",
+    "n/a",
+    "nan",
+    "null",
+}
+"""What every reader takes for a missing value: as pyarrow.csv has them."""
+
+MARKERS = {"?", "-", "--", ".", "..", "*", "none", "missing", "unknown", "n.a.", "nil"}
+"""What people write for a missing value among numbers and times, in lower case, beside `GAPS`."""
+
+TRUTHS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
+"""Pairs of texts for false and true, in lower case."""
+
+CAUSES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("ends in a per cent sign", re.compile(r"[+-]?[\d.,]+\s*%")),
+    (
+        "has separators of thousands",
+        re.compile(r"[+-]?\d{1,3}([ ,.'’\u00a0\u202f]\d{3})+([.,]\d+)?"),
+    ),
+    ("has a decimal comma", re.compile(r"[+-]?\d*,\d+")),
+    ("has a currency sign", re.compile(r"[+-]?[$€£¥]\s*[\d.,]+|[+-]?[\d.,]+\s*[$€£¥]")),
+    ("has a minus sign of print (−), not the one of keyboards (-)", re.compile(r"[−–][\d.,]+.*")),
+    ("has an exponent written D", re.compile(r"[+-]?[\d.]+[dD][+-]?\d+")),
+    ("stands in parentheses, as accounts write negative numbers", re.compile(r"\([\d.,]+\)")),
+    ("stands in single quotes", re.compile(r"'[+-]?[\d.,eE+-]+'")),
+    ("ends in a unit", re.compile(r"[+-]?[\d.,]+\s*[A-Za-zµ°/]{1,6}")),
+)
+"""What makes a text of a number, and what such texts look like."""
+
+LEADING_ZERO = re.compile(r"[+-]?0\d+")
+
+
+def is_number(text: str, decimal: str = ".") -> bool:
+    """Whether a text is read as a number."""
+    text = text.strip()
+    return NUMBER.fullmatch(text.replace(",", ".", 1) if decimal == "," else text) is not None
+
+
+def is_gap(text: str) -> bool:
+    """Whether a text stands for a missing value in a column of any kind."""
+    return text.strip() in GAPS
+
+
+def is_marker(text: str) -> bool:
+    """Whether a text stands for a missing value among numbers or times."""
+    return is_gap(text) or text.strip().lower() in MARKERS
+
+
+def cause(text: str) -> str:
+    """Why a text that is no number may stand among numbers, for people; empty where unknown."""
+    stripped = text.strip()
+    if stripped.lower() in MARKERS:
+        return "seems to stand for a missing value"
+    return next((said for said, pattern in CAUSES if pattern.fullmatch(stripped)), "")
+
+
+def gaps_of_classes(texts: Iterable[str]) -> set[str]:
+    """Which texts of a column of classes stand for a missing value.
+
+    `NA` is Namibia where all other texts are codes of two letters.
+    """
+    present = set(texts)
+    gaps = {text for text in present if is_gap(text)}
+    others = present - gaps
+    if "NA" in gaps and others and all(re.fullmatch("[A-Z]{2}", text) for text in others):
+        gaps.discard("NA")
+    return gaps
+
+
+def truth(text: str) -> bool | None:
+    """What a text says, of `TRUTHS`; None for other texts."""
+    lower = text.strip().lower()
+    for no, yes in TRUTHS:
+        if lower in (no, yes):
+            return lower == yes
+    return None
