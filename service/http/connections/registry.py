@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service.http.connections.limits import (
-    LOOKED_AT_ONCE,
+    CLOSED_AT_ONCE,
     MAX_AHEAD_ANSWERED,
     MAX_UNREAD_BYTES,
     STOP_SILENT_SECONDS,
@@ -46,8 +46,13 @@ class Watched(Protocol):
         """Whether a request is being answered while nothing is read from the socket."""
         ...
 
-    def look(self, now: float) -> None:
-        """Do what is due."""
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is kept only until its caller has seen the last answer."""
+        ...
+
+    def look(self, now: float) -> bool:
+        """Do what is due; returns whether something was."""
         ...
 
     def depart(self) -> None:
@@ -87,7 +92,7 @@ class Connections:
         self._clock = clock
         self._looked_at = clock()
         self._open: dict[Watched, None] = {}
-        self._silent: list[Watched] = []  # the one silent longest is the last
+        self._silent: list[Watched] = []  # the one to be closed first is the last
         self._silent_at = -1.0
         self._unread = 0
         self._is_watching = False
@@ -102,16 +107,21 @@ class Connections:
         return len(self._open)
 
     def has_room(self) -> bool:
-        """Whether one more may be open; where all are, the one longest silent is closed for it."""
+        """Whether one more may be open; where all are, another is closed for it.
+
+        That is one whose last answer has been sent, or else the one silent longest.
+        """
         if len(self._open) < self.limits.max_connections:
             return True
         if self._silent_at != self.now:  # at most once between two looks: it takes a while
             self._silent_at = self.now
-            silent = [c for c in self._open if c.is_silent and self.now - c.heard >= 1]
-            self._silent = sorted(silent, key=lambda c: c.heard, reverse=True)
+            waiting = [
+                c for c in self._open if c.is_closing or (c.is_silent and self.now - c.heard >= 1)
+            ]
+            self._silent = sorted(waiting, key=lambda c: (c.is_closing, -c.heard))
         while self._silent:
             connection = self._silent.pop()
-            if connection in self._open and connection.is_silent:
+            if connection in self._open and (connection.is_closing or connection.is_silent):
                 connection.close_as("displaced")
                 self.discard(connection)
                 return True
@@ -160,11 +170,12 @@ class Connections:
         self.now += min(now - self._looked_at, MAX_STEP_SECONDS)
         self._looked_at = now
         self._see_departures([c for c in self._open if c.is_unread])
-        for number, connection in enumerate(tuple(self._open), 1):
-            if connection in self._open:
-                connection.look(self.now)
-            if number % LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        closed = 0
+        for connection in tuple(self._open):
+            if connection in self._open and connection.look(self.now):
+                closed += 1
+                if closed % CLOSED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _see_departures(self, unread: Iterable[Watched]) -> None:
         """Find the callers that have left, of connections that are not read from meanwhile."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from service.http.connections.limits import (
-    LOOKED_AT_ONCE,
+    CLOSED_AT_ONCE,
     MAX_HEAD_BYTES,
     MAX_HEAD_FIELDS,
     MAX_UNREAD_BYTES,
@@ -194,7 +194,7 @@ def test_a_head_has_a_time_limit() -> None:
 def test_others_have_their_turn_while_many_heads_are_given_up() -> None:
     async def work() -> None:
         party = Party(limits=replace(LIMITS, max_connections=1000))
-        slow = [party.caller() for _ in range(5 * LOOKED_AT_ONCE)]
+        slow = [party.caller() for _ in range(5 * CLOSED_AT_ONCE)]
         for each in slow:
             each.connection.data_received(b"GET / HT")
         await party.wait(party.limits.head_seconds - 0.25)
@@ -206,6 +206,6 @@ def test_others_have_their_turn_while_many_heads_are_given_up() -> None:
             await asyncio.sleep(0)
             counts.append(slow[0].closed("head-timeout"))
         assert counts[-1] == len(slow)
-        assert max(after - before for before, after in pairwise(counts)) <= LOOKED_AT_ONCE
+        assert max(after - before for before, after in pairwise(counts)) <= CLOSED_AT_ONCE
 
     asyncio.run(work())
