@@ -8,11 +8,14 @@ from service.bundle.files import (
     DECODE,
     ENCODE,
     MANIFEST,
+    TYPED_FORMAT,
+    AnyManifest,
     Fingerprint,
     checksum,
     fingerprint,
     is_version,
     read,
+    read_flow,
     read_identity,
     sha256,
     versions,
@@ -32,6 +35,7 @@ from service.bundle.manifest_part import (
     RoundTrip,
     SelfTest,
     Sound,
+    Tensor,
     Tolerances,
 )
 from service.bundle.names import (
@@ -43,6 +47,7 @@ from service.bundle.names import (
     write_names,
 )
 from service.bundle.regular_file import place, read_error
+from service.bundle.table_manifest import Graph, RowSelfTest, TableHeldOut, TableManifest
 from service.tables import is_column_name
 
 __all__ = [
@@ -56,7 +61,9 @@ __all__ = [
     "METHOD_WORDS",
     "NAME",
     "NAMES",
+    "TYPED_FORMAT",
     "VERSION",
+    "AnyManifest",
     "Arithmetic",
     "BundleError",
     "ContextColumn",
@@ -64,6 +71,7 @@ __all__ = [
     "Fidelity",
     "Figure",
     "Fingerprint",
+    "Graph",
     "HeldOut",
     "InverseMethod",
     "InverseReport",
@@ -74,8 +82,12 @@ __all__ = [
     "PerCoordinate",
     "RandomStreams",
     "RoundTrip",
+    "RowSelfTest",
     "SelfTest",
     "Sound",
+    "TableHeldOut",
+    "TableManifest",
+    "Tensor",
     "Tolerances",
     "UnreadableBundleError",
     "check_alias",
@@ -88,6 +100,7 @@ __all__ = [
     "printable",
     "read",
     "read_error",
+    "read_flow",
     "read_identity",
     "read_names",
     "sha256",

@@ -1,9 +1,12 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
 
-store/<name>/<version>/encode.onnx     x[, context] → z, log_prob
+store/<name>/<version>/encode.onnx     x[, u][, context] → z, log_prob
 store/<name>/<version>/decode.onnx     z[, context] → x, log_prob
 store/<name>/<version>/manifest.json
 store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
+
+The number of a manifest's format says which class of manifest it is of: 1 is a flow; 2 has a kind.
+A format or kind that this program does not read is refused by its number or name.
 
 Servers of before there were additions refuse a manifest with a key that they do not know. Of the
 files that it lists they only compare the checksums, so that they pass the additions over.
@@ -21,6 +24,7 @@ from service.bundle.errors import BundleError as BundleError
 from service.bundle.errors import printable
 from service.bundle.manifest import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
 from service.bundle.regular_file import file_sha256, place, read_bytes
+from service.bundle.table_manifest import KINDS, TableManifest
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
@@ -31,6 +35,11 @@ MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_MANIFEST_VALUES = 2**20
 """Values of a manifest, which take up to 60 times their bytes of JSON when they are read."""
 
+TYPED_FORMAT = 2
+"""The format of manifests that have a kind."""
+
+AnyManifest = Manifest | TableManifest
+
 Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
 
@@ -38,7 +47,7 @@ def read(
     folder: Path,
     go_on: Callable[[], None] = lambda: None,
     identity: tuple[str, int] | None = None,
-) -> Manifest:
+) -> AnyManifest:
     """Read a bundle's manifest and check every file against it.
 
     Args:
@@ -67,7 +76,21 @@ def read(
                 f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
                 f"found {actual}"
             )
-    return _with_additions(manifest, folder) if ADDITIONS in manifest.files else manifest
+    if isinstance(manifest, Manifest) and ADDITIONS in manifest.files:
+        return _with_additions(manifest, folder)
+    return manifest
+
+
+def read_flow(folder: Path) -> Manifest:
+    """The same of a bundle that holds a flow.
+
+    Raises:
+        BundleError: also where it holds something else.
+    """
+    manifest = read(folder)
+    if not isinstance(manifest, Manifest):
+        raise BundleError(f"{place(folder)} is of kind {manifest.kind}; expected a flow")
+    return manifest
 
 
 def read_identity(folder: Path) -> tuple[str, int]:
@@ -81,17 +104,11 @@ def read_identity(folder: Path) -> tuple[str, int]:
     return manifest.name, manifest.version
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path) -> AnyManifest:
     shown = f"{place(folder)}/{MANIFEST}"
     content = _read_json(folder, MANIFEST)
     try:
-        header = _Header.model_validate_json(content)
-        if header.format_version != FORMAT_VERSION:
-            raise BundleError(
-                f"{shown} has format_version {header.format_version}; this program reads "
-                f"{FORMAT_VERSION}: export the model again, or use a matching Bijecta"
-            )
-        manifest = Manifest.model_validate_json(content)
+        manifest = _manifest_class(content, shown).model_validate_json(content)
         if (actual := checksum(json.loads(content))) != manifest.checksum:
             raise BundleError(
                 f"{shown} is altered: expected checksum {printable(manifest.checksum, 64)}, "
@@ -102,6 +119,31 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{shown} is damaged: {first_error(error)}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+
+
+def _manifest_class(content: bytes, shown: str) -> type[Manifest] | type[TableManifest]:
+    """What the manifest is of, by its format and its kind.
+
+    Raises:
+        BundleError: of neither that this program reads.
+        ValidationError: it says neither.
+    """
+    header = _Header.model_validate_json(content)
+    if header.format_version == FORMAT_VERSION:
+        return Manifest
+    if header.format_version != TYPED_FORMAT:
+        raise BundleError(
+            f"{shown} has format_version {header.format_version}; this program reads "
+            f"{FORMAT_VERSION} and {TYPED_FORMAT}: export the model again, or use a matching "
+            "Bijecta"
+        )
+    kind = _TypedHeader.model_validate_json(content).kind
+    if kind not in KINDS:
+        raise BundleError(
+            f"{shown} is of kind {printable(kind, 40)!r}; of format_version {TYPED_FORMAT} this "
+            f"program reads {', '.join(KINDS)}: use a matching Bijecta"
+        )
+    return KINDS[kind]
 
 
 def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
@@ -135,6 +177,10 @@ def first_error(error: ValidationError) -> str:
 
 class _Header(BaseModel):
     format_version: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _TypedHeader(BaseModel):
+    kind: str
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a bundle's manifest says. Needs neither torch nor onnx."""
+"""What the manifest of a flow says, which is of format 1. Needs neither torch nor onnx."""
 
 import math
 import re
@@ -25,6 +25,7 @@ from service.bundle.manifest_part import (
     SelfTest,
     Sound,
     Support,
+    Tensor,
     Tolerances,
 )
 from service.tables import ColumnName
@@ -145,6 +146,20 @@ class Manifest(ManifestPart):
         return math.prod(self.event_shape)
 
     @property
+    def column_names(self) -> list[str] | None:
+        """Names of a row's coordinates; None where they have none."""
+        return self.columns
+
+    @property
+    def tensors(self) -> dict[Direction, dict[str, Tensor]]:
+        """Inputs and outputs of the graphs, the same of both."""
+        shapes = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
+        if self.context is not None:
+            shapes["context"] = [len(self.context)]
+        both = {k: Tensor(type="float32", row_shape=shape) for k, shape in shapes.items()}
+        return {"encode": both, "decode": both}
+
+    @property
     def base_density(self) -> BaseDensity:
         """What the base's name stands for."""
         return BASES[self.base]
@@ -161,12 +176,15 @@ class Manifest(ManifestPart):
         return np.full((1, *self.latent_shape), (low + high) / 2, np.float32)
 
     @property
+    def example_u(self) -> None:
+        """None: there are no cells."""
+
+    @property
     def example_context(self) -> NDArray[np.float32] | None:
         """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
         if self.context is None:
             return None
-        values = [c.classes[0] if c.classes else c.mean for c in self.context]
-        return np.array([values], np.float32)
+        return np.array([[column.example for column in self.context]], np.float32)
 
     @property
     def has_bits_per_dim(self) -> bool:

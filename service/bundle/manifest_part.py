@@ -18,6 +18,18 @@ class ManifestPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tensor(ManifestPart):
+    """An input or output of a graph.
+
+    Args:
+        type: of its values.
+        row_shape: of a row; the sides behind the first one.
+    """
+
+    type: Literal["float32", "float64", "int64"]
+    row_shape: list[int]
+
+
 class Support(ManifestPart):
     """The open box outside which the density is zero."""
 
@@ -64,6 +76,11 @@ class ContextColumn(ManifestPart):
         if self.labels is not None and len(self.labels) != len(self.classes or ()):
             raise ValueError(f"context column {self.name!r} has not one name for each class")
         return self
+
+    @property
+    def example(self) -> float | None:
+        """A value that a model accepts: the first class, or the mean."""
+        return self.classes[0] if self.classes else self.mean
 
 
 class DataSource(ManifestPart):

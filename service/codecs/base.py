@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.codecs.fields import R, TableRequest
 from service.codecs.rows import row_slices
 from service.errors import InvalidInputError, UnsupportedMediaTypeError, shown
@@ -92,7 +92,7 @@ class Codec(ABC):
         raise UnsupportedMediaTypeError(f"bodies of {self.media_type} are not read")
 
     def refusal(
-        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+        self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None
     ) -> str | None:
         """Why this type cannot hold an answer, as far as the request tells; None where it can.
 
@@ -104,7 +104,7 @@ class Codec(ABC):
         return None
 
     @abstractmethod
-    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """The body of an answer.
 
         Args:
@@ -118,7 +118,7 @@ class Codec(ABC):
         """
 
     def pieces(
-        self, manifest: Manifest, answer: Answer, output: str | None
+        self, manifest: AnyManifest, answer: Answer, output: str | None
     ) -> tuple[int | None, Iterator[bytes]]:
         """The same body of a large answer, some rows at a time, as nobody must wait for all.
 
@@ -137,7 +137,7 @@ class Codec(ABC):
         return length, chain(each, (stream.end() for _ in range(1)))
 
     def headers(
-        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> dict[str, str] | None:
         """What the body of an answer has no room for, as headers; None where it says it all.
 
@@ -154,7 +154,7 @@ class Codec(ABC):
         return named
 
     def stream(
-        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> AnswerStream | None:
         """A writer of an answer of any length; None where this type is written all at once.
 

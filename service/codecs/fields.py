@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
 from service.operations import FlowRequest, context_alone, rows_and_context
 from service.types import Arrays
@@ -48,7 +48,7 @@ class TableRequest(Generic[R]):
         target = validated(FlowRequest, named, strict=False)
         return cls(schema, table, query, target.model, target.version)
 
-    def resolved(self, manifest: Manifest) -> R:
+    def resolved(self, manifest: AnyManifest) -> R:
         """The request, with the columns in the order of the model's.
 
         Raises:

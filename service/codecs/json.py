@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pydantic_core
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, NO_REMARKS, Codec, all_or_picked
 from service.codecs.fields import R, validated
 from service.codecs.json_writer import json_pieces, writable
@@ -53,18 +53,18 @@ class JsonCodec(Codec):
         check_json_size(body, len(body), reading)
         return validated(schema, read_object(body), strict=True)
 
-    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """An object with model, version, the arrays, what is said of rows, and the seed if any."""
         return write_object(_content(manifest, answer, output))
 
     def pieces(
-        self, manifest: Manifest, answer: Answer, output: str | None
+        self, manifest: AnyManifest, answer: Answer, output: str | None
     ) -> tuple[int | None, Iterator[bytes]]:
         """The same bytes; how many, only their end tells."""
         return None, json_pieces(_content(manifest, answer, output))
 
     def headers(
-        self, manifest: Manifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, seed: int | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> dict[str, str] | None:
         """None: the body says it all."""
         return None
@@ -149,7 +149,7 @@ def write_object(content: Mapping[str, Any]) -> bytes:
     )
 
 
-def _content(manifest: Manifest, answer: Answer, output: str | None) -> dict[str, Any]:
+def _content(manifest: AnyManifest, answer: Answer, output: str | None) -> dict[str, Any]:
     content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
     content |= all_or_picked(answer.arrays, output)
     content |= answer.remarks

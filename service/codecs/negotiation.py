@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.codecs.base import Codec
 from service.codecs.registry import CODECS, JSON, body_codec
 from service.errors import NotAcceptableError
@@ -45,7 +45,7 @@ def choose_codec(
     accept: str,
     content_type: str,
     schema: type[FlowRequest],
-    manifest: Manifest,
+    manifest: AnyManifest,
     output: str | None,
 ) -> Codec:
     """The codec of an answer: the most preferred of those that can hold it.

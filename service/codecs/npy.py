@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.codecs.base import NO_REMARKS, NPY_TYPE, AnswerStream, Codec, first_or_picked
 from service.codecs.fields import TEXT, R, rows_by_field, with_query
 from service.errors import (
@@ -70,12 +70,12 @@ class NpyCodec(Codec):
             reading.share.charge(converted_bytes(array))
         return with_query(schema, rows_by_field(schema, array), query)
 
-    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """The question's own array, or the one picked."""
         return write_array(first_or_picked(answer.arrays, output))
 
     def stream(
-        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> AnswerStream | None:
         """A writer of one array of numbers."""
         return NpyStream(output)

@@ -5,7 +5,7 @@ import wave
 
 import numpy as np
 
-from service.bundle import Manifest, Sound
+from service.bundle import AnyManifest, Sound
 from service.codecs.base import WAV_TYPE, Codec
 from service.operations import Answer, FlowRequest
 from service.types import Float32
@@ -21,7 +21,7 @@ class WavCodec(Codec):
     media_type = WAV_TYPE
 
     def refusal(
-        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+        self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None
     ) -> str | None:
         """Only x of a model of sounds is a sound."""
         if manifest.sound is None:
@@ -30,7 +30,7 @@ class WavCodec(Codec):
             return f"{WAV_TYPE} holds x, of the questions that answer with x"
         return None
 
-    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """Every row x, one after another."""
         assert manifest.sound is not None  # or `refusal` had said so
         return write_sound(answer.arrays["x"], manifest.sound)

@@ -1,11 +1,11 @@
 """Running a bundle's two graphs: each has a queue, and the same threads run both."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from service.bundle import DECODE, ENCODE, BundleError
+from service.bundle import DECODE, ENCODE, BundleError, Direction, Tensor
 from service.engine.batch import AwaitedJob
 from service.engine.loop_share import main_thread_clock
 from service.engine.policy import SchedulerPolicy
@@ -16,11 +16,13 @@ from service.engine.workers import Workers
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device, granted_cpus
 from service.settings import ModelSettings
-from service.types import Arrays, Float32
+from service.types import Arrays, Floats
 
 POLICY = SchedulerPolicy()
 
 Shape = tuple[int, ...]
+
+ONNX_TYPES = {"float32": "float", "float64": "double", "int64": "int64"}
 
 
 class Engine:
@@ -85,48 +87,52 @@ class Engine:
         return self._workers.healthy
 
     def encode(
-        self, x: Float32, context: Float32 | None, output_names: tuple[str, ...], deadline: float
+        self,
+        x: Floats,
+        context: Floats | None,
+        output_names: tuple[str, ...],
+        deadline: float,
+        u: Floats | None = None,
     ) -> Awaitable[Arrays]:
-        """X (N × event shape) and context (N × columns) → `z`, `log_prob` (N, in nats)."""
-        return self._workers.run("encode", _feeds("x", x, context), output_names, deadline)
+        """X (N × event shape) and context (N × columns) → `z`, `log_prob` (N, in nats).
+
+        Of typed columns u (N × columns) is the place of each value in its cell, in (0, 1).
+        """
+        return self._workers.run("encode", _feeds("x", x, context, u), output_names, deadline)
 
     def decode(
-        self, z: Float32, context: Float32 | None, output_names: tuple[str, ...], deadline: float
+        self, z: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
     ) -> Awaitable[Arrays]:
         """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
         return self._workers.run("decode", _feeds("z", z, context), output_names, deadline)
 
-    def check_shapes(self, event: Shape, latent: Shape, context_columns: int | None) -> None:
+    def check_shapes(self, described: Mapping[Direction, Mapping[str, Tensor]]) -> None:
         """Compare what the graphs take and give with what a manifest says, before it is made.
 
         Args:
-            event: shape of one data row.
-            latent: shape of one latent row.
-            context_columns: of a context row; None without.
+            described: inputs and outputs by name, of each graph.
 
         Raises:
-            BundleError: the graphs are not of these shapes, or not of float32.
+            BundleError: the graphs are not of these shapes and types.
         """
-        rows = {"x": event, "z": latent, "log_prob": ()}
-        if context_columns is not None:
-            rows["context"] = (context_columns,)
-        for direction, graph in self._graphs.items():
-            tensors = graph.tensors
-            for name, shape in rows.items():
+        for direction, rows in described.items():
+            tensors = self._graphs[direction].tensors
+            for name, tensor in rows.items():
                 if name not in tensors:
                     raise BundleError(f"the graph to {direction} has no {name}")
                 kind, found = tensors[name]
                 sides = tuple(side if isinstance(side, int) else None for side in found)
+                shape, expected = tuple(tensor.row_shape), ONNX_TYPES[tensor.type]
                 # the first side is the rows'; None is one that the graph leaves open, as it may all
                 is_same = not sides or (
                     len(sides) == 1 + len(shape)
                     and sides[0] is None
                     and all(a in (None, b) for a, b in zip(sides[1:], shape, strict=True))
                 )
-                if kind != "tensor(float)" or not is_same:
+                if kind != f"tensor({expected})" or not is_same:
                     raise BundleError(
                         f"the graph to {direction} has {name} of {kind} {_shown(sides)}, where the "
-                        f"manifest says float {_shown((None, *shape))}"
+                        f"manifest says {expected} {_shown((None, *shape))}"
                     )
             if unknown := sorted(tensors.keys() - rows.keys()):
                 raise BundleError(
@@ -134,20 +140,23 @@ class Engine:
                     "of a model like this"
                 )
 
-    def warm_up(self, event: Shape, z: Float32, context: Float32 | None) -> None:
+    def warm_up(
+        self, event: Shape, z: Floats, context: Floats | None, u: Floats | None = None
+    ) -> None:
         """Run both graphs once: what cannot run fails now, and the first request finds it ready.
 
         Args:
             event: shape of one data row.
             z: one latent, 1 × latent shape.
             context: its context, where the graphs take one.
+            u: a place in each cell, where the graph to encode takes one.
 
         Raises:
             BundleError: what they answer is not of these shapes.
         """
         feeds = _feeds("z", z, context)
         decoded = self._graphs["decode"](feeds, ("x", "log_prob"), self._load_options)
-        encoded = self.try_encode(decoded["x"], context)
+        encoded = self.try_encode(decoded["x"], context, u)
         shapes = (decoded["x"].shape, encoded["z"].shape, decoded["log_prob"].shape)
         if shapes != ((1, *event), z.shape, (1,)):
             raise BundleError(
@@ -155,9 +164,9 @@ class Engine:
                 f"shape {event} and latent shape {z.shape[1:]}"
             )
 
-    def try_encode(self, x: Float32, context: Float32 | None) -> Arrays:
+    def try_encode(self, x: Floats, context: Floats | None, u: Floats | None = None) -> Arrays:
         """`encode` before there are requests to wait for."""
-        feeds = _feeds("x", x, context)
+        feeds = _feeds("x", x, context, u)
         return self._graphs["encode"](feeds, ("z", "log_prob"), self._load_options)
 
     def close(self) -> None:
@@ -188,9 +197,14 @@ def _batch_rows(row_bytes: int, device: Device, settings: ModelSettings, threads
     return rows
 
 
-def _feeds(name: str, rows: Float32, context: Float32 | None) -> Arrays:
+def _feeds(name: str, rows: Floats, context: Floats | None, u: Floats | None = None) -> Arrays:
     """The inputs of a graph, by name."""
-    if context is None:
+    if context is None and u is None:
         return {name: rows}
-    # one row for all is not copied before it is needed
-    return {name: rows, "context": np.ascontiguousarray(context)}
+    feeds: Arrays = {name: rows}
+    if context is not None:
+        # one row for all is not copied before it is needed
+        feeds["context"] = np.ascontiguousarray(context)
+    if u is not None:
+        feeds["u"] = np.ascontiguousarray(u)
+    return feeds

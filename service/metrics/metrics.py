@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.errors import ServiceError
 from service.metrics import series
 from service.metrics.histogram import Histogram, Series
@@ -107,12 +107,12 @@ class Metrics:
             queues=queues,
         )
 
-    def loaded(self, manifest: Manifest, provider: str) -> None:
+    def loaded(self, manifest: AnyManifest, provider: str) -> None:
         """State that a model is loaded."""
         self.non_finite.labels(manifest.name)
         self.model_info.labels(*_info(manifest, provider)).set(1)
 
-    def unloaded(self, manifest: Manifest, provider: str) -> None:
+    def unloaded(self, manifest: AnyManifest, provider: str) -> None:
         """State that a model is loaded no more."""
         self.model_info.remove(*_info(manifest, provider))
 
@@ -220,5 +220,5 @@ class QueueMetrics:
         self._queues.remove(queue)
 
 
-def _info(manifest: Manifest, provider: str) -> tuple[str, str, str, str]:
+def _info(manifest: AnyManifest, provider: str) -> tuple[str, str, str, str]:
     return manifest.name, str(manifest.version), manifest.family, provider

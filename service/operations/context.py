@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import ContextColumn, Manifest
+from service.bundle import AnyManifest, ContextColumn
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
 from service.types import Float32
@@ -15,7 +15,7 @@ from service.types import Float32
 MOST_NAMED = 20
 
 
-def rows(manifest: Manifest, context: NDArray[Any] | None, faults: RowFaults) -> Float32 | None:
+def rows(manifest: AnyManifest, context: NDArray[Any] | None, faults: RowFaults) -> Float32 | None:
     """The context of all rows, as the graphs take it: n × columns; None where a model has none.
 
     Args:

@@ -5,7 +5,7 @@ import secrets
 
 import numpy as np
 
-from service.bundle import LatentDraw, Manifest, RandomStreams
+from service.bundle import AnyManifest, LatentDraw, RandomStreams
 from service.errors import InvalidInputError
 from service.types import Float32
 
@@ -31,7 +31,7 @@ class Latents:
     """
 
     def __init__(
-        self, manifest: Manifest, seed: int, temperature: float, truncation: float | None = None
+        self, manifest: AnyManifest, seed: int, temperature: float, truncation: float | None = None
     ) -> None:
         self._base = manifest.base_density
         try:
@@ -65,7 +65,7 @@ class NoisyCopies:
         seed: of a Philox generator.
     """
 
-    def __init__(self, manifest: Manifest, rows: Float32, seed: int) -> None:
+    def __init__(self, manifest: AnyManifest, rows: Float32, seed: int) -> None:
         assert manifest.dequantization is not None
         self._columns = manifest.dequantization.index
         self._rows = rows
@@ -81,7 +81,7 @@ class NoisyCopies:
         return copies
 
 
-def quantized(manifest: Manifest, rows: Float32) -> Float32:
+def quantized(manifest: AnyManifest, rows: Float32) -> Float32:
     """Rows with their integer columns rounded into the range of the data."""
     assert manifest.dequantization is not None
     low, high = (

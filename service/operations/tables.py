@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.errors import InvalidInputError, MalformedBodyError
 from service.types import Arrays
 
@@ -30,7 +30,7 @@ MAX_NAMED = 10
 
 
 def rows_and_context(
-    table: Arrays, manifest: Manifest, name: str
+    table: Arrays, manifest: AnyManifest, name: str
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The rows of a table, in the model's order of coordinates, and the context beside them.
 
@@ -49,7 +49,7 @@ def rows_and_context(
         MalformedBodyError: there is no column.
     """
     rest = dict(table)
-    coordinates = (manifest.columns if name == "x" else None) or ()
+    coordinates = (manifest.column_names if name == "x" else None) or ()
     context = _take_context(rest, manifest, coordinates)
     shape = manifest.event_shape if name == "x" else manifest.latent_shape
     rows = _rows(rest, name, coordinates)
@@ -58,7 +58,7 @@ def rows_and_context(
     return rows, context
 
 
-def context_alone(table: Arrays, manifest: Manifest) -> NDArray[Any]:
+def context_alone(table: Arrays, manifest: AnyManifest) -> NDArray[Any]:
     """The context of a table that holds nothing else: by its columns' names, or in their order."""
     rest = dict(table)
     context = _take_context(rest, manifest, ())
@@ -70,7 +70,7 @@ def context_alone(table: Arrays, manifest: Manifest) -> NDArray[Any]:
 
 
 def _take_context(
-    table: Arrays, manifest: Manifest, coordinates: Sequence[str]
+    table: Arrays, manifest: AnyManifest, coordinates: Sequence[str]
 ) -> NDArray[Any] | None:
     """The context, taken out of a table; None where it has none."""
     if "context" in table and "context" not in coordinates:

@@ -1,6 +1,6 @@
 """One version of one bundle, loaded: trusted, warm, ready to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +10,22 @@ import numpy as np
 from pydantic_core import to_json
 
 from service import bundle
-from service.bundle import BundleError, Manifest, PerCoordinate
+from service.bundle import (
+    AnyManifest,
+    BundleError,
+    PerCoordinate,
+    RowSelfTest,
+    SelfTest,
+    TableManifest,
+)
 from service.engine import Engine
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store.lease import LeaseCount
 from service.store_folder import in_use
-from service.types import Float32
+from service.tables import Column, Word, from_columns, to_rows
+from service.types import Float32, Floats
 
 # By how much log_prob on a device may differ from the exporter's: as much as an export may.
 SELF_TEST_NATS_PER_DIM = 1e-4
@@ -57,10 +65,13 @@ class Loader:
             limits = self.limits(manifest.name)
             engine = Engine(folder, self.device, self.metrics, limits, cancellation)
             try:
-                event, latent = tuple(manifest.event_shape), tuple(manifest.latent_shape)
-                columns = None if manifest.context is None else len(manifest.context)
-                engine.check_shapes(event, latent, columns)
-                engine.warm_up(event, manifest.example_latent, manifest.example_context)
+                engine.check_shapes(manifest.tensors)
+                engine.warm_up(
+                    tuple(manifest.event_shape),
+                    manifest.example_latent,
+                    manifest.example_context,
+                    manifest.example_u,
+                )
                 _self_test(manifest, engine)
                 size = sum((folder / name).stat().st_size for name in manifest.files)
             except BaseException:
@@ -69,18 +80,32 @@ class Loader:
         return Model(manifest, engine, size)
 
 
-def _self_test(manifest: Manifest, engine: Engine) -> None:
+def _self_test(manifest: AnyManifest, engine: Engine) -> None:
     test = manifest.self_test
     if test is None:
         return
-    x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
-    context = None if test.context is None else np.array([test.context], np.float32)
-    log_prob = float(engine.try_encode(x, context)["log_prob"][0])
+    if isinstance(manifest, TableManifest):
+        assert isinstance(test, RowSelfTest)
+        x: Floats = _typed_row(manifest.columns, test.row)
+    else:
+        assert isinstance(test, SelfTest)
+        x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
+    context = None if test.context is None else np.array([test.context], x.dtype)
+    log_prob = float(engine.try_encode(x, context, manifest.example_u)["log_prob"][0])
     if not abs(log_prob - test.log_prob) <= SELF_TEST_NATS_PER_DIM * manifest.dimensions:
         raise BundleError(
             f"{manifest.name} version {manifest.version} fails its self-test on this device: "
             f"log_prob {log_prob} of a row whose log_prob is {test.log_prob}"
         )
+
+
+def _typed_row(columns: Sequence[Column], row: Sequence[Word | None]) -> Floats:
+    """A row of values of each column's own kind as the graphs take it."""
+    table = from_columns({c.name: [value] for c, value in zip(columns, row, strict=True)})
+    converted = to_rows(table, columns)
+    if converted.faults:
+        raise BundleError(f"self_test: {converted.faults[0]}")
+    return converted.rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +121,7 @@ class Model:
         leases: who uses it.
     """
 
-    manifest: Manifest
+    manifest: AnyManifest
     engine: Engine
     size: int
     leases: LeaseCount = field(init=False)
@@ -107,14 +132,19 @@ class Model:
     @cached_property
     def description(self) -> bytes:
         """The manifest and the provider that runs it, as JSON; large ones take a while to write."""
-        return to_json(self.manifest.model_dump() | {"provider": self.engine.provider})
+        return to_json(self.manifest.model_dump() | self._common("latent_shape", "context_shape"))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What a list of models says of it."""
         fields = {"name", "version", "family", "event_shape", "base", "cost", "data", "held_out"}
-        fields |= {"columns", "context"}
-        return self.manifest.model_dump(include=fields) | {"provider": self.engine.provider}
+        fields |= {"columns", "context", "kind"}
+        return self.manifest.model_dump(include=fields) | self._common()
+
+    @cached_property
+    def table(self) -> TableManifest | None:
+        """What the manifest says of typed columns; None of a flow."""
+        return self.manifest if isinstance(self.manifest, TableManifest) else None
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:
@@ -141,12 +171,18 @@ class Model:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether some rows have no density."""
-        return self.support is not None or self.base_box is not None
+        return self.support is not None or self.base_box is not None or self.table is not None
 
     @cached_property
     def dimensions(self) -> int:
         """Number of coordinates of one row."""
         return self.manifest.dimensions
+
+    def _common(self, *more: str) -> dict[str, Any]:
+        """What is said of every model, whatever its manifest leaves to be found out."""
+        names = ("event_shape", "cost", *more)
+        said = {name: getattr(self.manifest, name) for name in names}
+        return said | {"provider": self.engine.provider}
 
     def _box(self, values: PerCoordinate) -> Float32:
         full = np.broadcast_to(np.asarray(values, np.float32), (self.dimensions,))

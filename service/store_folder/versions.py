@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service import bundle
-from service.bundle import MANIFEST, NAME, BundleError, Manifest, Names
+from service.bundle import MANIFEST, NAME, AnyManifest, BundleError, Names
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Version:
     """
 
     folder: Path
-    manifest: Manifest | None
+    manifest: AnyManifest | None
     problem: str
     is_current: bool
     is_withdrawn: bool

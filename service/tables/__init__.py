@@ -12,6 +12,7 @@ from service.tables.columns import (
     LeftOutColumn,
     NumericColumn,
     TableError,
+    Word,
     is_column_name,
     on_lattice,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "TableError",
     "Understood",
     "ValueFault",
+    "Word",
     "cause",
     "combinations",
     "decide",

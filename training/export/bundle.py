@@ -101,7 +101,7 @@ def export(
                 if not (parent / str(version)).exists():
                     raise
                 continue  # another export took this number first
-            return parent / str(version), bundle.read(parent / str(version))
+            return parent / str(version), bundle.read_flow(parent / str(version))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service import bundle
-from service.bundle import NAME, BundleError, Manifest
+from service.bundle import NAME, AnyManifest, BundleError
 from training.errors import ExportError
 from training.runs import Run
 
@@ -15,7 +15,7 @@ class Newest(NamedTuple):
     """The newest version of a bundle: its folder and its manifest."""
 
     folder: Path
-    manifest: Manifest
+    manifest: AnyManifest
 
 
 def run_sha256(run: Run) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.bundle import Manifest
+from service.bundle import AnyManifest
 from service.codecs.arrow import table as arrow_table
 from service.codecs.arrow.table import NO_PYARROW, pyarrow, read_table
 from service.codecs.base import (
@@ -40,7 +40,7 @@ class ArrowCodec(Codec):
     body_types = (ARROW_TYPE, ARROW_FILE_TYPE)
 
     def refusal(
-        self, schema: type[FlowRequest], manifest: Manifest, output: str | None
+        self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None
     ) -> str | None:
         """An install without pyarrow writes no tables."""
         return None if arrow_table.HAS_PYARROW else NO_PYARROW
@@ -53,7 +53,7 @@ class ArrowCodec(Codec):
         max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
         return TableRequest.of(schema, read_table(body, reading, max_rows), query)
 
-    def dump(self, manifest: Manifest, answer: Answer, output: str | None) -> bytes:
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """A table of all arrays, or of the one picked."""
         table = TableStream(manifest, output, answer.remarks)
         arrays = answer.arrays
@@ -61,7 +61,7 @@ class ArrowCodec(Codec):
         return table.piece(arrays) + table.end()
 
     def stream(
-        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> AnswerStream | None:
         """A writer of a table of all arrays, or of the one picked."""
         return TableStream(manifest, output, remarks)
@@ -80,7 +80,7 @@ class TableStream(AnswerStream):
     """
 
     def __init__(
-        self, manifest: Manifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
+        self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> None:
         self._pa = pyarrow()
         self._metadata = {"model": manifest.name, "version": str(manifest.version)}

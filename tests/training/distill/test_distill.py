@@ -85,13 +85,13 @@ def test_a_student_comes_near_its_teacher_and_says_so(
 
     exported = call_bijecta("export", run, "--store", own, cwd=runs)
     assert exported.returncode == 0, exported.stderr
-    manifest = bundle.read(own / "student" / "1")
+    manifest = bundle.read_flow(own / "student" / "1")
     assert manifest.cost == {"encode": "sequential", "decode": "parallel"}
     assert manifest.distilled is not None
     assert (manifest.distilled.teacher, manifest.distilled.version) == (teacher, 1)
-    assert manifest.distilled.sha256 == bundle.read(own / teacher / "1").weights_sha256
+    assert manifest.distilled.sha256 == bundle.read_flow(own / teacher / "1").weights_sha256
     assert manifest.distilled.fidelity.model_dump() == figures
-    theirs = bundle.read(own / teacher / "1")
+    theirs = bundle.read_flow(own / teacher / "1")
     assert manifest.preprocessing == theirs.preprocessing
     assert manifest.context == theirs.context
     held_out = theirs.held_out.log_prob

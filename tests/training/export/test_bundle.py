@@ -36,7 +36,7 @@ from training.runs.run import Run
 
 
 def test_the_manifest_says_what_was_measured(store: Path, runs: Path) -> None:
-    manifest = bundle.read(store / "digits-maf" / "1")
+    manifest = bundle.read_flow(store / "digits-maf" / "1")
     figures = json.loads((runs / "digits-maf" / "evaluation.json").read_text())
     assert manifest.held_out.model_dump() == figures
     assert manifest.held_out.noise_copies == 10

@@ -163,14 +163,14 @@ def test_the_manifest_says_how_and_export_takes_orders(
     store: Path, runs: Path, tmp_path: Path
 ) -> None:
     for name, direction in (("moons-maf", "decode"), ("moons-iaf", "encode")):
-        inverse = bundle.read(store / name / "1").inverse
+        inverse = bundle.read_flow(store / name / "1").inverse
         assert set(inverse) == {direction}
         how = inverse[direction]  # type: ignore[index]
         assert (how.method, how.width, how.tolerance, how.others) == ("ordered", 2, 0.0, [])
         assert how.residual <= 1e-4
         assert set(how.milliseconds) == {"1", "256"}
         assert min(how.milliseconds.values()) > 0
-    assert bundle.read(store / "digits-nice" / "1").inverse == {}
+    assert bundle.read_flow(store / "digits-nice" / "1").inverse == {}
 
     def export(*options: str) -> tuple[int, str]:
         done = call_bijecta("export", runs / "moons-maf", "--store", tmp_path, *options, cwd=runs)

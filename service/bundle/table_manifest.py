@@ -1,0 +1,265 @@
+"""What a manifest of format 2 says of a table: typed columns, and graphs that take float64.
+
+Format 2 is of several kinds, told apart by the key `kind`. A kind is a class like this one and an
+entry of `KINDS`; what every kind has is in `TypedManifest`.
+"""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from service.bundle.bases import BASES, BaseDensity
+from service.bundle.fidelity import Figure
+from service.bundle.manifest import (
+    MAX_CONTEXT_COLUMNS,
+    MAX_FILES,
+    MAX_VERSION,
+    NAME,
+    EventShape,
+    FileName,
+)
+from service.bundle.manifest_part import (
+    Arithmetic,
+    Calibration,
+    ContextColumn,
+    Cost,
+    DataSource,
+    Direction,
+    ManifestPart,
+    Tensor,
+    Tolerances,
+)
+from service.tables import CategoricalColumn, Column, LeftOutColumn, Word
+
+MAX_COLUMNS = 2**12
+
+RawValues = Literal["classes", "point_masses", "ranges", "self_test"]
+"""Values of the data that a bundle carries: names of classes, values of large weight, the smallest
+and largest values of columns, and a row to test the graphs with."""
+
+
+class Graph(ManifestPart):
+    """What the file `<name>.onnx` takes and gives.
+
+    Args:
+        inputs, outputs: by name.
+        cost: of a run.
+    """
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    cost: Cost
+
+
+class TableHeldOut(ManifestPart):
+    """log_prob of the held-out rows, in nats per row.
+
+    Args:
+        log_prob, se: mean and its standard error over rows.
+        rows: how many.
+        independent: log_prob of the same rows as columns that know nothing of each other.
+        gain: the mean difference of the two over rows, and its standard error.
+    """
+
+    log_prob: float
+    se: float
+    rows: int
+    independent: Figure
+    gain: Figure
+
+    @property
+    def bits_per_dim(self) -> None:
+        """None: columns of a table have units of their own."""
+
+
+class RowSelfTest(ManifestPart):
+    """A held-out row, which a server asks the loaded graphs about before it answers with them.
+
+    Args:
+        row: a value of each column's own kind, as JSON has it: a number, the name of a class, a
+            time as text; null where it is missing.
+        context: its context, of a conditional model.
+        log_prob: its log-density in nats, from the model in float64.
+    """
+
+    row: list[Word | None]
+    context: list[float] | None
+    log_prob: float
+
+
+class TypedManifest(ManifestPart):
+    """What manifests of format 2 of every kind say."""
+
+    format_version: Literal[2]
+    kind: str
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
+    family: str
+    columns: Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)]
+    left_out: Annotated[list[LeftOutColumn], Field(max_length=MAX_COLUMNS)] = Field(
+        [], description="columns of the data that are not modelled; requests may have them"
+    )
+    context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
+    graphs: dict[str, Graph] = Field(description="by the names of their files, without .onnx")
+    arithmetic: Arithmetic = Field(description="what the networks in the graphs compute in")
+    raw_values: list[RawValues] = Field(
+        description="values of the data that the bundle carries, in the order of the alphabet"
+    )
+    data: DataSource
+    files: Annotated[dict[FileName, str], Field(max_length=MAX_FILES)]
+    weights_sha256: str | None = Field(
+        None, description="of the weights that the run was exported with"
+    )
+    made_with: dict[str, str]
+    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
+
+
+class TableManifest(TypedManifest):
+    """A density over typed columns: graphs to encode and to decode, of normal latents.
+
+    A server asks it what it asks the `Manifest` of a flow; what a table has not is None.
+    """
+
+    kind: Literal["table"]
+    dtype: Literal["float64"] = Field(description="of rows, latents and log_prob")
+    base: Literal["normal"]
+    held_out: TableHeldOut
+    calibration: Calibration
+    tolerances: Tolerances
+    self_test: RowSelfTest | None = Field(None, description="null where no raw value is carried")
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "TableManifest":
+        names = [column.name for column in (*self.columns, *self.left_out)]
+        if len(set(names)) < len(names):
+            raise ValueError("columns: a name is there twice")
+        if set(self.graphs) != {"encode", "decode"}:
+            raise ValueError(f"graphs are encode and decode, not {sorted(self.graphs)!r:.80}")
+        for direction, expected in self._expected_tensors().items():
+            graph = self.graphs[direction]
+            if graph.inputs | graph.outputs != expected:
+                raise ValueError(
+                    f"graphs: {direction} is to have {', '.join(expected)}, of float64 and "
+                    f"{self.dimensions} columns"
+                )
+        if self.self_test is not None:
+            lengths = [len(self.self_test.row), len(self.self_test.context or ())]
+            if lengths != [self.dimensions, len(self.context or ())]:
+                raise ValueError("self_test holds no row of this model")
+        if self.raw_values != (carried := self._carried()):
+            raise ValueError(f"raw_values: the manifest carries {', '.join(carried) or 'none'}")
+        return self
+
+    def _expected_tensors(self) -> dict[Direction, dict[str, Tensor]]:
+        row = Tensor(type="float64", row_shape=self.event_shape)
+        shared = {"z": row, "x": row, "log_prob": Tensor(type="float64", row_shape=[])}
+        if self.context is not None:
+            shared["context"] = Tensor(type="float64", row_shape=[len(self.context)])
+        return {"encode": shared | {"u": row}, "decode": shared}
+
+    def _carried(self) -> list[RawValues]:
+        """Which values of the data are in this manifest."""
+        carried: set[RawValues] = set()
+        for column in self.columns:
+            if isinstance(column, CategoricalColumn):
+                carried.add("classes")
+            else:
+                carried.add("ranges")
+                if column.kind != "datetime" and column.point_masses:
+                    carried.add("point_masses")
+        if self.self_test is not None:
+            carried.add("self_test")
+        return sorted(carried)
+
+    @property
+    def dimensions(self) -> int:
+        """Number of columns."""
+        return len(self.columns)
+
+    @property
+    def event_shape(self) -> EventShape:
+        """Shape of a row."""
+        return [len(self.columns)]
+
+    @property
+    def latent_shape(self) -> EventShape:
+        """Shape of a latent: a coordinate for each column."""
+        return [len(self.columns)]
+
+    @property
+    def context_shape(self) -> list[int] | None:
+        """Shape of a row of context; None without."""
+        return None if self.context is None else [len(self.context)]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def cost(self) -> dict[Direction, Cost]:
+        """Of each direction."""
+        return {"encode": self.graphs["encode"].cost, "decode": self.graphs["decode"].cost}
+
+    @property
+    def tensors(self) -> dict[Direction, dict[str, Tensor]]:
+        """Inputs and outputs of the graphs."""
+        return self._expected_tensors()
+
+    @property
+    def base_density(self) -> BaseDensity:
+        """What the base's name stands for."""
+        return BASES[self.base]
+
+    @property
+    def base_parameters(self) -> dict[str, Any]:
+        """None: it is standard."""
+        return {}
+
+    @property
+    def base_box(self) -> None:
+        """None: latents lie in all of space."""
+
+    @property
+    def example_latent(self) -> NDArray[np.float64]:
+        """A latent that has a density: 1 × columns."""
+        return np.zeros((1, self.dimensions))
+
+    @property
+    def example_u(self) -> NDArray[np.float64]:
+        """A place in the cell of each column, the middle: 1 × columns."""
+        return np.full((1, self.dimensions), 0.5)
+
+    @property
+    def example_context(self) -> NDArray[np.float64] | None:
+        """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
+        if self.context is None:
+            return None
+        return np.array([[column.example for column in self.context]], np.float64)
+
+    @property
+    def has_bits_per_dim(self) -> bool:
+        """False: columns of a table have units of their own."""
+        return False
+
+    @property
+    def support(self) -> None:
+        """None: of each column, its kind says which values there are."""
+
+    @property
+    def dequantization(self) -> None:
+        """None: discrete values have probabilities."""
+
+    @property
+    def round_trip(self) -> None:
+        """None: rows come back as they were."""
+
+    @property
+    def sound(self) -> None:
+        """None: rows are no sounds."""
+
+
+KINDS: dict[str, type[TableManifest]] = {"table": TableManifest}
+"""The kinds of format 2 that this program reads."""
