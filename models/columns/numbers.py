@@ -42,16 +42,17 @@ class _Constants(NamedTuple):
     """The lowest v of a closed lattice; −inf of others."""
     last: Tensor
     point_masses: Tensor
-    """C × masses: v of lattices, values of continuous columns; increasing."""
+    """C × masses: v of lattices, values of continuous columns; increasing, and infinite of columns
+    that have fewer masses than others."""
     log_shares: Tensor
-    """C × (1 + masses): that of all other values first."""
+    """C × (1 + masses): that of all other values first; `LOG_ZERO` of masses that are not there."""
 
 
 _Edges = tuple[Tensor, Tensor, Tensor]
 
 
 class NumberGroup(ColumnGroup):
-    """Columns of numbers that are all continuous or all lattices, with as many point masses.
+    """Columns of numbers that are all continuous or all lattices, with or without point masses.
 
     The conditional of a column is a mixture of logistics in the warped value, with one fixed broad
     component, and probabilities of its point masses. Parameters of each column: 3 for each
@@ -68,7 +69,8 @@ class NumberGroup(ColumnGroup):
         self, index: Sequence[int], columns: Sequence[NumberColumn], components: int, floor: float
     ) -> None:
         first = columns[0]
-        self.masses, self.times = len(first.point_masses), first.features
+        self.masses = max(len(column.point_masses) for column in columns)
+        self.times = first.features
         self.discrete, self.closed = first.step is not None, first.closed
         self.mixture = FlooredLogistics(components, floor)
         missing = [c.missing_share for c in columns if c.missing_share is not None]
@@ -170,18 +172,13 @@ class NumberGroup(ColumnGroup):
         c = self._all(column)
         rest, at_mass, mass = y, torch.zeros_like(y, dtype=torch.bool), y
         if self.masses:
+            keys = c.point_masses.T[:, None].expand(self.masses, *y.shape)
+            left, right = self._place_of(keys, theta, c)[0].ends
+            hits = (y >= left) & (y <= right)
+            at_mass, mass = hits.any(0), torch.where(hits, keys, -torch.inf).amax(0)
             log_masses = self._log_shares(theta, c)[1]
-            hits, past, before = [], [], []
-            for j in range(self.masses):
-                key = c.point_masses[:, j].expand_as(y)
-                left, right = self._place_of(key, theta, c)[0].ends
-                hits.append((y >= left) & (y <= right))
-                past.append(y > right)
-                before.append(y < left)
-                mass = torch.where(hits[-1], key, mass)
-            at_mass = torch.stack(hits, -1).any(-1)
-            below = log_sum(log_masses, torch.stack(past, -1))
-            above = log_sum(log_masses, torch.stack(before, -1))
+            below = log_sum(log_masses, (y > right).movedim(0, -1))
+            above = log_sum(log_masses, (y < left).movedim(0, -1))
             # F of the rest is (v − below) / P(rest); in the logit the denominator cancels
             rest = log_subtract(log_sigmoid(y), below) - log_subtract(log_sigmoid(-y), above)
         t = self.mixture.quantile(rest, self._components(theta))
@@ -262,16 +259,21 @@ def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
         shift = column.cell(column.center)
         ends = (column.low, column.high) if column.closed else (-math.inf, math.inf)
         scalars.append([*column.lattice, shift, *(column.cell(end) - shift for end in ends)])
-    masses = [
-        [x if column.step is None else column.cell(x) - column.cell(column.center) for x in xs]
-        for column in columns
-        for xs in [column.point_masses]
-    ]
-    shares = [[1 - sum(column.shares), *column.shares] for column in columns]
+    count = max(len(column.point_masses) for column in columns)
+    masses, log_shares = [], []
+    for column in columns:
+        keys = [
+            x if column.step is None else column.cell(x) - column.cell(column.center)
+            for x in column.point_masses
+        ]
+        more = count - len(keys)
+        masses.append([*keys, *[math.inf] * more])
+        shares = [1 - sum(column.shares), *column.shares]
+        log_shares.append([*map(math.log, shares), *[LOG_ZERO] * more])
     exact = torch.float64
     return {
         **{f"warp_{name}": values for name, values in warp_of(columns)._asdict().items()},
         **dict(zip(_Constants._fields[1:7], torch.tensor(scalars, dtype=exact).T, strict=True)),
         "point_masses": torch.tensor(masses, dtype=exact),
-        "log_shares": torch.tensor(shares, dtype=exact).log(),
+        "log_shares": torch.tensor(log_shares, dtype=exact),
     }

@@ -283,11 +283,11 @@ def _groups(
 def _structure(column: ColumnDescription) -> object:
     """What columns must share to be computed together."""
     missing = column.missing_share is not None
+    # unequal numbers of classes, and of point masses, are filled up, to less than twice as many
     if isinstance(column, CategoricalColumn):
-        # unequal numbers of classes are filled up, to less than twice as many
         return missing, column.other, (len(column.shares) - 1).bit_length()
-    lattice = column.step is not None
-    return missing, lattice, column.closed, len(column.point_masses), tuple(column.features)
+    masses, lattice = len(column.point_masses).bit_length(), column.step is not None
+    return missing, lattice, column.closed, masses, tuple(column.features)
 
 
 def _blocks_of(sizes: Sequence[int], columns: Tensor) -> Tensor:
