@@ -197,8 +197,10 @@ class NumberGroup(ColumnGroup):
         t, _ = c.warp.forward(self._coordinate(key, c))
         linear = t.clamp(-LINEAR_UP_TO, LINEAR_UP_TO)
         t = linear + torch.sign(t) * torch.log1p((t - linear).abs())
-        at = key[..., None] == c.point_masses
-        features = [torch.where(at.any(-1), 0.0, t)[..., None], at.to(t.dtype)]
+        features = [t[..., None]]
+        if self.masses:  # an exported graph loses the rows of an empty comparison
+            at = key[..., None] == c.point_masses
+            features = [torch.where(at.any(-1), 0.0, t)[..., None], at.to(t.dtype)]
         for name in self.times:
             resolution, period, harmonics = PERIODS[name]
             turns = torch.floor(x / resolution) * (resolution / period)

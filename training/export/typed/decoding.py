@@ -184,4 +184,4 @@ class _Column(nn.Module):
         group._buffers = {name: given[name] for name in group._buffers}
         group._parameters = {name: given[name] for name in group._parameters}
         x = group.decode(y, theta[:, None])
-        return x, group.features(x).flatten(1)
+        return x, group.features(x)[:, 0]
