@@ -64,7 +64,7 @@ class WorkThreads:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise DeadlineError("the deadline passed before there was an answer") from None
+        raise DeadlineError("the deadline passed before there was an answer")
 
     async def run_in_blocks(
         self,

@@ -12,7 +12,7 @@ from models.columns.group import ColumnGroup
 from models.columns.places import LOG_ZERO, Place, floored
 
 # Probabilities below this count as none where they are added up.
-_TINY = 1e-300
+_TINY = 1e-37
 
 
 class _Constants(NamedTuple):
@@ -85,8 +85,9 @@ class CategoryGroup(ColumnGroup):
         less, more = F.pad(up_to[..., :-1], (1, 0)), F.pad(from_it[..., 1:], (0, 1))
         return torch.log(less.clamp(min=_TINY)), torch.log(more.clamp(min=_TINY)), log_p
 
-    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> Place:
-        return Place(*(_of_class(log_p, x) for log_p in self._cumulative(theta, column)))
+    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> tuple[Place, Tensor]:
+        place = Place(*(_of_class(log_p, x) for log_p in self._cumulative(theta, column)))
+        return place, place.mass
 
     def _value(self, y: Tensor, theta: Tensor, column: int | None) -> Tensor:
         _, right = Place(*self._cumulative(theta, column)).ends

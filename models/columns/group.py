@@ -72,19 +72,26 @@ class ColumnGroup(nn.Module, ABC):
             log_prob = torch.where(absent, log_missing, log_there + log_prob)
         return torch.where(valid, log_prob, -torch.inf)
 
-    def encode(self, x: Tensor, u: Tensor, theta: Tensor, tolerance: float) -> Tensor:
-        """The normal quantiles of values, N × C; NaN outside the support.
+    def encode(
+        self, x: Tensor, u: Tensor, theta: Tensor, tolerance: float
+    ) -> tuple[Tensor, Tensor]:
+        """The normal quantiles of values, and their log-densities in nats.
 
         Args:
             x: N × C.
             u: N × C, in (0, 1): the place of a discrete value's latent in its cell.
             theta: N × C × size.
             tolerance: relative error of probabilities (`Place.logit`).
+
+        Returns:
+            z: N × C, NaN outside the support; log-density: N × C, −inf outside the support.
         """
         value, absent, valid = self._checked(x, None)
-        y = self._place(value, theta).logit(u, tolerance)
+        place, log_prob = self._place(value, theta)
+        y = place.logit(u, tolerance)
         if self.missing:
             log_missing, log_there = self._log_missing(theta, None)
+            log_prob = torch.where(absent, log_missing, log_there + log_prob)
             # The cell of missing values lies in the middle, so that the tails of the other values
             # are the tails of the latents. Rounding must not move a latent beside it into it.
             nudge = torch.where(y < 0, -tolerance, tolerance)
@@ -94,7 +101,8 @@ class ColumnGroup(nn.Module, ABC):
             y = torch.where(y < 0, outer - inner, inner - outer)
             half = log_there - math.log(2)
             y = torch.where(absent, Place(half, half, log_missing).logit(u, tolerance), y)
-        return torch.where(valid, normal_from_logistic(y)[0], torch.nan)
+        z = torch.where(valid, normal_from_logistic(y)[0], torch.nan)
+        return z, torch.where(valid, log_prob, -torch.inf)
 
     def decode(self, z: Tensor, theta: Tensor, column: int | None = None) -> Tensor:
         """The values of normal quantiles: N × C, NaN where missing."""
@@ -158,8 +166,8 @@ class ColumnGroup(nn.Module, ABC):
         """Log-density in nats of values that are in the support."""
 
     @abstractmethod
-    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> Place:
-        """The places of values in their conditionals."""
+    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> tuple[Place, Tensor]:
+        """The places of values in their conditionals, and their log-densities in nats."""
 
     @abstractmethod
     def _value(self, y: Tensor, theta: Tensor, column: int | None) -> Tensor:

@@ -27,7 +27,7 @@ SMALLEST_DIFFERENCE = 1e-7
 LATTICE_TOLERANCE = 0.01
 
 # Beyond it values are computed as if they were there.
-LARGEST = 1e150
+LARGEST = 1e30
 
 
 class _Constants(NamedTuple):
@@ -42,13 +42,17 @@ class _Constants(NamedTuple):
     """The lowest v of a closed lattice; −inf of others."""
     last: Tensor
     point_masses: Tensor
-    """C × masses: v of lattices, values of continuous columns; increasing."""
+    """C × masses: v of lattices, values of continuous columns; increasing, and infinite of columns
+    that have fewer masses than others."""
     log_shares: Tensor
-    """C × (1 + masses): that of all other values first."""
+    """C × (1 + masses): that of all other values first; `LOG_ZERO` of masses that are not there."""
+
+
+_Edges = tuple[Tensor, Tensor, Tensor]
 
 
 class NumberGroup(ColumnGroup):
-    """Columns of numbers that are all continuous or all lattices, with as many point masses.
+    """Columns of numbers that are all continuous or all lattices, with or without point masses.
 
     The conditional of a column is a mixture of logistics in the warped value, with one fixed broad
     component, and probabilities of its point masses. Parameters of each column: 3 for each
@@ -65,7 +69,8 @@ class NumberGroup(ColumnGroup):
         self, index: Sequence[int], columns: Sequence[NumberColumn], components: int, floor: float
     ) -> None:
         first = columns[0]
-        self.masses, self.times = len(first.point_masses), first.features
+        self.masses = max(len(column.point_masses) for column in columns)
+        self.times = first.features
         self.discrete, self.closed = first.step is not None, first.closed
         self.mixture = FlooredLogistics(components, floor)
         missing = [c.missing_share for c in columns if c.missing_share is not None]
@@ -118,58 +123,62 @@ class NumberGroup(ColumnGroup):
         key = self._key(x, c)
         v, components = self._coordinate(key, c), self._components(theta)
         if self.discrete:
-            log_prob = self._log_cell(v, components, c)
+            log_prob = self._log_cell(self._edges(v, c), v, components, c)
         else:
             t, log_slope = c.warp.forward(v)
             log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
+        return self._with_masses(key, log_prob, theta, c)
+
+    def _with_masses(self, key: Tensor, log_rest: Tensor, theta: Tensor, c: _Constants) -> Tensor:
+        """The log-density of values from that of values that are no point masses."""
         if not self.masses:
-            return log_prob
-        log_rest, log_masses = self._log_shares(theta, c)
+            return log_rest
+        log_share, log_masses = self._log_shares(theta, c)
         at = key[..., None] == c.point_masses
         mass = log_sum(log_masses, at)
         if self.discrete:
-            return log_add(log_rest + log_prob, mass)
-        return torch.where(at.any(-1), mass, log_rest + log_prob)
+            return log_add(log_share + log_rest, mass)
+        return torch.where(at.any(-1), mass, log_share + log_rest)
 
-    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> Place:
+    def _place(self, x: Tensor, theta: Tensor, column: int | None = None) -> tuple[Place, Tensor]:
         c = self._all(column)
         return self._place_of(self._key(x, c), theta, c)
 
-    def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> Place:
-        """The place of the value of a key."""
+    def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> tuple[Place, Tensor]:
+        """The place of the value of a key, and its log-density."""
         v, components = self._coordinate(key, c), self._components(theta)
         if self.discrete:
-            below, above = self._around_cell(v, components, c)
-            mass = self._log_cell(v, components, c)
+            edges = self._edges(v, c)
+            below, above = self._around_cell(edges, v, components, c)
+            mass = self._log_cell(edges, v, components, c)
+            log_prob = mass
         else:
-            below, above = self.mixture.log_cdf(c.warp.forward(v)[0], components)
+            t, log_slope = c.warp.forward(v)
+            below, above = self.mixture.log_cdf(t, components)
             mass = torch.full_like(below, LOG_ZERO)
+            log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
         if not self.masses:
-            return Place(below, above, mass)
+            return Place(below, above, mass), log_prob
         log_rest, log_masses = self._log_shares(theta, c)
         value = key[..., None]
-        return Place(
+        place = Place(
             log_add(log_rest + below, log_sum(log_masses, c.point_masses < value)),
             log_add(log_rest + above, log_sum(log_masses, c.point_masses > value)),
             log_add(log_rest + mass, log_sum(log_masses, c.point_masses == value)),
         )
+        return place, self._with_masses(key, log_prob, theta, c)
 
     def _value(self, y: Tensor, theta: Tensor, column: int | None) -> Tensor:
         c = self._all(column)
         rest, at_mass, mass = y, torch.zeros_like(y, dtype=torch.bool), y
         if self.masses:
+            keys = c.point_masses.T[:, None].expand(self.masses, *y.shape)
+            left, right = self._place_of(keys, theta, c)[0].ends
+            hits = (y >= left) & (y <= right)
+            at_mass, mass = hits.any(0), torch.where(hits, keys, -torch.inf).amax(0)
             log_masses = self._log_shares(theta, c)[1]
-            hits, past, before = [], [], []
-            for j in range(self.masses):
-                key = c.point_masses[:, j].expand_as(y)
-                left, right = self._place_of(key, theta, c).ends
-                hits.append((y >= left) & (y <= right))
-                past.append(y > right)
-                before.append(y < left)
-                mass = torch.where(hits[-1], key, mass)
-            at_mass = torch.stack(hits, -1).any(-1)
-            below = log_sum(log_masses, torch.stack(past, -1))
-            above = log_sum(log_masses, torch.stack(before, -1))
+            below = log_sum(log_masses, (y > right).movedim(0, -1))
+            above = log_sum(log_masses, (y < left).movedim(0, -1))
             # F of the rest is (v − below) / P(rest); in the logit the denominator cancels
             rest = log_subtract(log_sigmoid(y), below) - log_subtract(log_sigmoid(-y), above)
         t = self.mixture.quantile(rest, self._components(theta))
@@ -178,7 +187,7 @@ class NumberGroup(ColumnGroup):
             return torch.where(at_mass, mass, self._from_coordinate(v, c))
         k = torch.clamp(torch.round(v), c.first, c.last)
         # the quantile is exact to its last digits, so that the cell can be the next one
-        left, right = self._place_of(k, theta, c).ends
+        left, right = self._place_of(k, theta, c)[0].ends
         k = torch.clamp(k + (y > right).to(k) - (y < left).to(k), c.first, c.last)
         return self._from_coordinate(torch.where(at_mass, mass, k), c)
 
@@ -209,16 +218,16 @@ class NumberGroup(ColumnGroup):
         log_shares = floored(F.log_softmax(logits, -1), c.log_shares, self.floor)
         return log_shares[..., 0], log_shares[..., 1:]
 
-    def _edges(self, v: Tensor, c: _Constants) -> tuple[Tensor, Tensor, Tensor]:
+    def _edges(self, v: Tensor, c: _Constants) -> _Edges:
         """The warped edges of cells of a lattice, and their distance to its last digits."""
-        low, high = c.warp.forward(v - 0.5)[0], c.warp.forward(v + 0.5)[0]
-        width = high - low
-        slope = torch.exp(c.warp.forward(v)[1])
-        return low, high, torch.where(width > SMALLEST_DIFFERENCE, width, slope)
+        # one call for the three: each is tens of operators in an exported graph
+        t, log_slope = c.warp.forward(torch.stack([v - 0.5, v + 0.5, v]))
+        width = t[1] - t[0]
+        return t[0], t[1], torch.where(width > SMALLEST_DIFFERENCE, width, torch.exp(log_slope[2]))
 
-    def _log_cell(self, v: Tensor, components: Components, c: _Constants) -> Tensor:
+    def _log_cell(self, edges: _Edges, v: Tensor, components: Components, c: _Constants) -> Tensor:
         """The log-probability of a cell, without that of a point mass."""
-        low, high, width = self._edges(v, c)
+        low, high, width = edges
         inside = self.mixture.log_cell(low, high, width, components)
         if not self.closed:
             return inside
@@ -229,10 +238,10 @@ class NumberGroup(ColumnGroup):
         return torch.where(lowest, torch.where(highest, 0.0, up_to), inside)
 
     def _around_cell(
-        self, v: Tensor, components: Components, c: _Constants
+        self, edges: _Edges, v: Tensor, components: Components, c: _Constants
     ) -> tuple[Tensor, Tensor]:
         """Log P(less) and log P(more) of cells of a lattice, without point masses."""
-        low, high, _ = self._edges(v, c)
+        low, high, _ = edges
         below = self.mixture.log_cdf(low, components)[0]
         above = self.mixture.log_cdf(high, components)[1]
         if not self.closed:
@@ -250,16 +259,21 @@ def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
         shift = column.cell(column.center)
         ends = (column.low, column.high) if column.closed else (-math.inf, math.inf)
         scalars.append([*column.lattice, shift, *(column.cell(end) - shift for end in ends)])
-    masses = [
-        [x if column.step is None else column.cell(x) - column.cell(column.center) for x in xs]
-        for column in columns
-        for xs in [column.point_masses]
-    ]
-    shares = [[1 - sum(column.shares), *column.shares] for column in columns]
+    count = max(len(column.point_masses) for column in columns)
+    masses, log_shares = [], []
+    for column in columns:
+        keys = [
+            x if column.step is None else column.cell(x) - column.cell(column.center)
+            for x in column.point_masses
+        ]
+        more = count - len(keys)
+        masses.append([*keys, *[math.inf] * more])
+        shares = [1 - sum(column.shares), *column.shares]
+        log_shares.append([*map(math.log, shares), *[LOG_ZERO] * more])
     exact = torch.float64
     return {
         **{f"warp_{name}": values for name, values in warp_of(columns)._asdict().items()},
         **dict(zip(_Constants._fields[1:7], torch.tensor(scalars, dtype=exact).T, strict=True)),
         "point_masses": torch.tensor(masses, dtype=exact),
-        "log_shares": torch.tensor(shares, dtype=exact).log(),
+        "log_shares": torch.tensor(log_shares, dtype=exact),
     }

@@ -150,13 +150,12 @@ class TypedColumns(Density):
         u = torch.full_like(x, 0.5) if u is None else u.double()
         self._check(x, context, x=x, u=u)
         thetas = self._thetas(x, context)
-        z, log_prob = [], []
-        for group, theta in zip(self._groups(), thetas, strict=True):
-            value, place = x[:, group.columns], u[:, group.columns]
-            z.append(group.encode(value, place, theta, self._tolerance))
-            log_prob.append(group.log_prob(value, theta))
-        total = torch.cat(log_prob, 1).sum(1)
-        latents = torch.cat(z, 1).index_select(1, self.to_columns)
+        encoded = [
+            group.encode(x[:, group.columns], u[:, group.columns], theta, self._tolerance)
+            for group, theta in zip(self._groups(), thetas, strict=True)
+        ]
+        z, log_prob = (torch.cat(parts, 1) for parts in zip(*encoded, strict=True))
+        total, latents = log_prob.sum(1), z.index_select(1, self.to_columns)
         return torch.where(total[:, None] > -torch.inf, latents, torch.nan), total
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -250,7 +249,7 @@ class TypedColumns(Density):
         return features.flatten(1)
 
     def _check(self, rows: Tensor, context: Tensor | None, **named: Tensor) -> None:
-        expected = (len(rows), len(self.order))
+        expected = (rows.shape[0], len(self.order))
         for name, value in named.items():
             if value.shape != expected:
                 raise ValueError(f"expected {name} of shape {expected}, got {tuple(value.shape)}")
@@ -284,11 +283,11 @@ def _groups(
 def _structure(column: ColumnDescription) -> object:
     """What columns must share to be computed together."""
     missing = column.missing_share is not None
+    # unequal numbers of classes, and of point masses, are filled up, to less than twice as many
     if isinstance(column, CategoricalColumn):
-        # unequal numbers of classes are filled up, to less than twice as many
         return missing, column.other, (len(column.shares) - 1).bit_length()
-    lattice = column.step is not None
-    return missing, lattice, column.closed, len(column.point_masses), tuple(column.features)
+    masses, lattice = len(column.point_masses).bit_length(), column.step is not None
+    return missing, lattice, column.closed, masses, tuple(column.features)
 
 
 def _blocks_of(sizes: Sequence[int], columns: Tensor) -> Tensor:

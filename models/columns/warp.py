@@ -34,7 +34,7 @@ class Warp(NamedTuple):
         return Knots(self.x, self.y, self.slope)
 
     def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """N × C → t and log dt/dv, N × C each."""
+        """… × C → t and log dt/dv, … × C each."""
         (low, _, low_slope), (high, _, high_slope) = self._ends()
         inside = torch.minimum(torch.maximum(v, low), high)
         t, log_slope = spline(inside, self.knots)
@@ -43,7 +43,7 @@ class Warp(NamedTuple):
         return t + TAIL * torch.where(beyond < 0, -stretch, stretch), log_slope - stretch
 
     def inverse(self, t: Tensor) -> Tensor:
-        """N × C → v."""
+        """… × C → v."""
         (_, low, low_slope), (_, high, high_slope) = self._ends()
         inside = torch.minimum(torch.maximum(t, low), high)
         beyond = t - inside

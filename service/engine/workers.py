@@ -92,12 +92,13 @@ class Workers:
             async with asyncio.timeout(deadline - now):
                 return await job.future
         except TimeoutError:
-            raise DeadlineError("the deadline passed before there was an answer") from None
+            pass
         finally:
             if job.answered < rows:
                 with self._changed:
                     self._scheduler.discard(job)
             del job  # an error would hold this frame, the frame the job, and the job the error
+        raise DeadlineError("the deadline passed before there was an answer")
 
     def close(self) -> None:
         """Take nothing more, and let the threads end once they have finished what waits."""

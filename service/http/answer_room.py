@@ -72,5 +72,7 @@ async def _room_in_time(exchange: Exchange, size: int, due: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await exchange.reserve(size)
+            return
     except TimeoutError:
-        raise DeadlineError("there was no room for this answer before its deadline") from None
+        pass
+    raise DeadlineError("there was no room for this answer before its deadline")

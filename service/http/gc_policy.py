@@ -4,7 +4,10 @@ The rule for contributors: an answered request leaves no reference cycle behind,
 succeeds or fails. Reference counts free what is in no cycle at once; what is in one stays, with all
 arrays that it refers to, until the collector's next turn. The usual way to make one is an exception
 kept in a local variable: it refers to its traceback, that to the frame, and the frame to the
-exception. `tests/service/http/test_gc_policy.py` checks the rule.
+exception. Another is to raise an error while a TimeoutError of `asyncio.timeout` is being handled:
+the error refers to it, its traceback to the timeout, that to the task, and the task to the error it
+ended with; so such an error is raised after the `except` block. `tests/service/http/
+test_gc_policy.py` checks the rule.
 """
 
 import gc

@@ -131,7 +131,8 @@ async def _in_time(
                     return body.getvalue()
                 message = await receive()
     except TimeoutError:
-        raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds") from None
+        pass
+    raise TooSlowError(f"the body was not here after {BODY_SECONDS} seconds")
 
 
 async def parsed(

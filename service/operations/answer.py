@@ -59,6 +59,8 @@ async def begun_ahead(
         # where it has failed already, nobody asks why, and asyncio would log that nobody did
         following.cancel()
         following.add_done_callback(_looked_at)
+        # an error of it holds this frame, which holds it: a deadline left 120 objects in a cycle
+        del following
 
 
 def _looked_at(task: asyncio.Future[Arrays]) -> None:

@@ -154,7 +154,10 @@ def _number(word: Word) -> float | None:
         return None
     if isinstance(word, str) and not is_number(word):
         return float("nan") if is_marker(word) else None
-    value = float(word)
+    try:
+        value = float(word)
+    except OverflowError:  # a whole number of any length
+        return None
     return None if np.isinf(value) else value
 
 
@@ -252,7 +255,7 @@ def _aliases(word: Word) -> list[Word]:
         number = _number(word)
         said = truth(word)
         return [word, *([] if number is None else [number]), *([] if said is None else [said])]
-    if word == int(word) if np.isfinite(word) else False:
-        whole = int(word)
-        return [word, str(whole), *([bool(whole)] if whole in (0, 1) else [])]
-    return [word, repr(word)]
+    if isinstance(word, float) and not word.is_integer():
+        return [word, repr(word)]
+    whole = int(word)
+    return [word, str(whole), *([bool(whole)] if whole in (0, 1) else [])]

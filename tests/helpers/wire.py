@@ -164,7 +164,7 @@ class Party:
         """Let time pass."""
         for _ in range(round(seconds / 0.25)):
             self.seconds += 0.25
-            self.registry.look_over()
+            await self.registry.look_over()
         await settle()
 
 

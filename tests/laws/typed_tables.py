@@ -28,6 +28,7 @@ COUNT = {
 }
 TENTHS = {"kind": "lattice", "step": 0.1, "low": -0.4, "high": 0.5, "closed": True}
 PAID = {"kind": "numeric", "point_masses": [0.0, 20.0], "missing": True}
+PRICE = PAID | {"point_masses": [0.0, 1.0, 20.0]}
 OPEN = {"kind": "lattice", "step": 1.0, "missing": True}
 SPIKED = {"kind": "lattice", "step": 0.5, "point_masses": [-1.0, 0.0, 2.5]}
 IDENTIFIER = {"kind": "lattice", "step": 1.0}
@@ -41,7 +42,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "one number": [GRADES, PAID],
     "one number first": [PAID, CLASSES],
     "mixed": [CLASSES, OPEN, PAID, SPIKED, IDENTIFIER, MANY, TIME, DATE, COUNT, OPEN, CLASSES],
-    "mixed context": [PAID, SPIKED, MANY, OPEN, PAID],
+    "mixed context": [PAID, SPIKED, MANY, OPEN, PRICE],
     "one column": [OPEN],
 }
 """What is known of the columns of each table before anything is fitted."""
@@ -62,8 +63,9 @@ def rows_of(name: str) -> NDArray[np.float64]:
         if column["kind"] == "categorical":
             classes = column["classes"]
             values = np.clip(np.round(classes / 3 * np.abs(values)), 0, classes - 1)
-        elif column is PAID:
+        elif column in (PAID, PRICE):
             values = np.where(values < -0.3, 0.0, np.where(values > 1.5, 20.0, np.exp(2 * values)))
+            values = np.where((column is PRICE) & (values < 1.3) & (values > 0.8), 1.0, values)
         elif column is IDENTIFIER:
             values = 2.0**53 - 50 + np.round(10 * values)
         elif column["kind"] == "datetime":

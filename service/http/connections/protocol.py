@@ -8,11 +8,7 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.errors import (
-    ServiceError,
-    TooSlowError,
-    UnavailableError,
-)
+from service.errors import ServiceError, TooSlowError, UnavailableError
 from service.http.connections.exchange import Exchange
 from service.http.connections.limits import (
     LINGER_SECONDS,
@@ -117,12 +113,13 @@ class Connection(RequestReader):
 
     def begin(self, scope: Scope, keep_alive: bool) -> None:
         """Begin to answer a request, of which the head has come."""
-        self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
         if self._is_new:  # many may come and leave at once: nothing is begun for who is gone
             self._is_new = False
             if is_gone(self.file_number):
                 self.depart()
+                self.is_closing = True
                 return
+        self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
         task = self.loop.create_task(exchange.run(cast(ASGIApp, self.app)))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -175,8 +172,6 @@ class Connection(RequestReader):
             else:
                 self.flow.resume_reading()
 
-    # answering what was sent ahead
-
     def take_turn(self) -> None:
         """Go on with the next request that was sent ahead; `registry.ahead` says when."""
         self._has_turn = True
@@ -192,8 +187,6 @@ class Connection(RequestReader):
             self._has_turn = False
             self.registry.ahead.end()
 
-    # the clock
-
     @property
     def is_silent(self) -> bool:
         """Whether it has no whole request, so that nobody misses an answer when it is closed."""
@@ -208,35 +201,39 @@ class Connection(RequestReader):
     def file_number(self) -> int:
         """Of its socket; -1 where it has none."""
         found: socket.socket | None = self.transport.get_extra_info("socket")
-        return found.fileno() if found is not None else -1
+        return -1 if found is None else found.fileno()
 
-    def look(self, now: float) -> None:
-        """Do what is due."""
-        limits = self.registry.limits
+    def look(self, now: float) -> bool:
+        """Do what is due; returns whether something was."""
         if self.flow.write_paused or self.transport.is_closing():
-            self._look_at_reader(now)
-            return
+            return self._look_at_reader(now)
+        limits = self.registry.limits
         if self.is_closing:
-            if now >= self._lingers_until:
-                self.transport.abort()
+            if now < self._lingers_until:
+                return False
+            self.transport.abort()
         elif self.is_silent:
             if self.head_bytes and self.has_begun:
-                if now - self.head_since >= limits.head_seconds:
-                    text = f"the head of the request was not here after {limits.head_seconds:g} s"
-                    self.refuse(TooSlowError(text), "head-timeout")
+                if now - self.head_since < limits.head_seconds:
+                    return False
+                text = f"the head of the request was not here after {limits.head_seconds:g} s"
+                self.refuse(TooSlowError(text), "head-timeout")
             elif now - self.heard >= limits.idle_seconds:
                 self.close_as("idle")
             elif self.registry.closes_silent(self.heard) and not has_input(self.file_number):
                 self.close_as("stop")
+            else:
+                return False
         elif self.in_head or self.flow.read_paused or now - self.heard < limits.idle_seconds:
-            return
+            return False
         elif self.is_answering:
-            text = f"nothing came of the body for {limits.idle_seconds:g} seconds"
+            text = f"nothing came of the body for {limits.idle_seconds:g} s"
             self.refuse(TooSlowError(text), "body-timeout")
         else:
             self.close_as("body-timeout")
+        return True
 
-    def _look_at_reader(self, now: float) -> None:
+    def _look_at_reader(self, now: float) -> bool:
         """Break a connection off whose caller does not take what is sent to it."""
         seconds = self.registry.limits.write_seconds
         unsent = self.transport.get_write_buffer_size()
@@ -245,9 +242,11 @@ class Connection(RequestReader):
         others_since, exchange = self.unsent.waiting_since, self.cycle
         if others_since is not None and exchange is not None and exchange.reserved:
             is_stalled |= now - max(others_since, self._answering_since) >= seconds
-        if is_stalled and (unsent or not self.transport.is_closing()):
-            self.registry.metrics.closed("write-timeout")
-            self.transport.abort()
+        if not is_stalled or (self.transport.is_closing() and not unsent):
+            return False
+        self.registry.metrics.closed("write-timeout")
+        self.transport.abort()
+        return True
 
     def depart(self) -> None:
         """The caller has left."""

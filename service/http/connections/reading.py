@@ -25,6 +25,7 @@ CACHED_URLS = 256
 CACHED_URL_BYTES = 256
 
 HEAD_END = b"\r\n\r\n"
+LINE_BREAKS = b"\r\n"
 
 
 class RequestReader(HttpToolsProtocol):
@@ -108,19 +109,15 @@ class RequestReader(HttpToolsProtocol):
 
     def _take_head(self, data: bytes, at: int) -> int:
         """Read what there is of a head; returns where it ends."""
+        if data[at] in LINE_BREAKS and not self.has_begun:
+            return self._pass_over_line_breaks(data, at)
         stop = data.find(HEAD_END, at)
         stop = stop + 4 if stop >= 0 else len(data)
         if self.head_bytes:
             straddling = (self._head_tail + data[at : at + 3]).find(HEAD_END)
             if straddling >= 0:
                 stop = at + straddling + 4 - len(self._head_tail)
-        else:
-            self.head_since = self.registry.now
-        self.head_bytes += stop - at
-        if self.head_bytes > MAX_HEAD_BYTES:
-            raise HeadTooLargeError(
-                f"the request line and headers may have {MAX_HEAD_BYTES} bytes, these have more"
-            )
+        self._count_head(stop - at)
         part = data[at:stop]
         try:
             self.parser.feed_data(part)
@@ -130,6 +127,22 @@ class RequestReader(HttpToolsProtocol):
             self._head_tail = (self._head_tail + part)[-3:]
             self._hold_head()
         return stop
+
+    def _pass_over_line_breaks(self, data: bytes, at: int) -> int:
+        """Pass over those before a head at once: for the parser, two of them end one."""
+        part = data[at : at + MAX_HEAD_BYTES + 1]
+        size = len(part) - len(part.lstrip(LINE_BREAKS))
+        self._count_head(size)
+        return at + size
+
+    def _count_head(self, size: int) -> None:
+        """Count bytes of the head that comes."""
+        if not self.head_bytes:
+            self.head_since = self.registry.now
+        self.head_bytes += size
+        if self.head_bytes > MAX_HEAD_BYTES:
+            text = f"the request line and headers may have {MAX_HEAD_BYTES} bytes, these have more"
+            raise HeadTooLargeError(text)
 
     def _take_chunks(self, data: bytes, at: int) -> int:
         """Read what there is of a chunked body; returns where it ends."""
@@ -280,11 +293,7 @@ class RequestReader(HttpToolsProtocol):
 
 @lru_cache(CACHED_URLS)
 def _split_url(url: bytes) -> tuple[str, bytes, bytes]:
-    """The path of a URL, decoded and as it came, and its query string.
-
-    Raises:
-        httptools.HttpParserInvalidURLError: it is none.
-    """
+    """The path of a URL, decoded and as it came, and its query string."""
     parsed = httptools.parse_url(url)
     raw_path: bytes = parsed.path
     path = raw_path.decode("ascii")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service.http.connections.limits import (
+    CLOSED_AT_ONCE,
     MAX_AHEAD_ANSWERED,
     MAX_UNREAD_BYTES,
     STOP_SILENT_SECONDS,
@@ -45,8 +46,13 @@ class Watched(Protocol):
         """Whether a request is being answered while nothing is read from the socket."""
         ...
 
-    def look(self, now: float) -> None:
-        """Do what is due."""
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is kept only until its caller has seen the last answer."""
+        ...
+
+    def look(self, now: float) -> bool:
+        """Do what is due; returns whether something was."""
         ...
 
     def depart(self) -> None:
@@ -86,10 +92,11 @@ class Connections:
         self._clock = clock
         self._looked_at = clock()
         self._open: dict[Watched, None] = {}
-        self._silent: list[Watched] = []  # the one silent longest is the last
+        self._silent: list[Watched] = []  # the one to be closed first is the last
         self._silent_at = -1.0
         self._unread = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_watching = False
+        self._looking: asyncio.Task[None] | None = None
         self.unsent = UnsentAnswers(limits.max_unsent, lambda: self.now)
         """What large answers hold."""
         self.ahead = Turns(MAX_AHEAD_ANSWERED)
@@ -100,16 +107,21 @@ class Connections:
         return len(self._open)
 
     def has_room(self) -> bool:
-        """Whether one more may be open; where all are, the one longest silent is closed for it."""
+        """Whether one more may be open; where all are, another is closed for it.
+
+        That is one whose last answer has been sent, or else the one silent longest.
+        """
         if len(self._open) < self.limits.max_connections:
             return True
         if self._silent_at != self.now:  # at most once between two looks: it takes a while
             self._silent_at = self.now
-            silent = [c for c in self._open if c.is_silent and self.now - c.heard >= 1]
-            self._silent = sorted(silent, key=lambda c: c.heard, reverse=True)
+            waiting = [
+                c for c in self._open if c.is_closing or (c.is_silent and self.now - c.heard >= 1)
+            ]
+            self._silent = sorted(waiting, key=lambda c: (c.is_closing, -c.heard))
         while self._silent:
             connection = self._silent.pop()
-            if connection in self._open and connection.is_silent:
+            if connection in self._open and (connection.is_closing or connection.is_silent):
                 connection.close_as("displaced")
                 self.discard(connection)
                 return True
@@ -118,7 +130,8 @@ class Connections:
     def add(self, connection: Watched) -> None:
         """A connection was opened."""
         self._open[connection] = None
-        if self._timer is None:
+        if not self._is_watching:
+            self._is_watching = True
             self._looked_at = self._clock()
             self._schedule()
 
@@ -147,14 +160,22 @@ class Connections:
         stopped_at = self._stopped_at
         return stopped_at is not None and self.now - max(heard, stopped_at) >= STOP_SILENT_SECONDS
 
-    def look_over(self) -> None:
-        """Do what is due on every connection."""
+    async def look_over(self) -> None:
+        """Do what is due on every connection; requests have their turn in between.
+
+        1,500 heads whose time is over at once took the event loop for a third of a second, with
+        those that came in their place: p99 of a good client was 1.2 s under the mixed load.
+        """
         now = self._clock()
         self.now += min(now - self._looked_at, MAX_STEP_SECONDS)
         self._looked_at = now
         self._see_departures([c for c in self._open if c.is_unread])
+        closed = 0
         for connection in tuple(self._open):
-            connection.look(self.now)
+            if connection in self._open and connection.look(self.now):
+                closed += 1
+                if closed % CLOSED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _see_departures(self, unread: Iterable[Watched]) -> None:
         """Find the callers that have left, of connections that are not read from meanwhile."""
@@ -168,15 +189,17 @@ class Connections:
             by_file[number].depart()
 
     def _schedule(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
-        try:
-            self.look_over()
-        finally:
-            if self._open:
-                self._schedule()
+        self._looking = asyncio.get_running_loop().create_task(self.look_over())
+        self._looking.add_done_callback(self._looked)
+
+    def _looked(self, _: asyncio.Task[None]) -> None:
+        if self._open:
+            self._schedule()
+        else:
+            self._is_watching = False
 
 
 def is_gone(file_number: int) -> bool:

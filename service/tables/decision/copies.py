@@ -22,6 +22,9 @@ MIN_CORRELATION = 0.999
 COPY_ERROR = 1e-9
 ROUNDING_SLACK = 1.05
 
+# A copy in the same units.
+UNIT_ERROR = 1e-6
+
 # Of copies in steps of nearly one size the first one stays.
 COARSER = 1.01
 
@@ -50,11 +53,15 @@ class Measured(NamedTuple):
     single: bool
 
     @property
+    def largest(self) -> float:
+        """The largest absolute value, in units of which squares neither overflow nor vanish."""
+        return float(np.nanmax(np.abs(self.values))) or 1.0
+
+    @property
     def error(self) -> float:
-        """What the values are exact to."""
-        largest = float(np.nanmax(np.abs(self.values)))
-        spread = float(np.nanstd(self.values))
-        return (FLOAT32_ERROR if self.single else FLOAT64_ERROR) * largest + COPY_ERROR * spread
+        """What the values are exact to, in units of the largest."""
+        spread = float(np.nanstd(self.values / self.largest))
+        return (FLOAT32_ERROR if self.single else FLOAT64_ERROR) + COPY_ERROR * spread
 
 
 class Copy(NamedTuple):
@@ -79,7 +86,7 @@ def affine_copies(columns: Sequence[Measured]) -> list[Copy]:
     found: list[Copy] = []
     copied: set[str] = set()
     for alike in _by_gaps(columns):
-        present = [column.values[~np.isnan(column.values)] for column in alike]
+        present = [column.values[~np.isnan(column.values)] / column.largest for column in alike]
         for i, j in _correlated(np.stack(present)):
             first, second = alike[i], alike[j]
             if {first.name, second.name} & copied:
@@ -112,11 +119,16 @@ def _correlated(columns: Float64) -> NDArray[np.intp]:
 
 
 def _relative_step(column: Measured, values: Float64) -> float:
-    return column.step / float(np.std(values))
+    return column.step / column.largest / float(np.std(values))
 
 
 def _formula(first: Measured, x: Float64, second: Measured, y: Float64) -> str:
-    """How the second column follows from the first; empty where it does not."""
+    """How the second column follows from the first; empty where it does not.
+
+    Args:
+        first, second: the columns.
+        x, y: their values, in units of the largest of each.
+    """
     distinct, counts = np.unique(y, return_counts=True)
     varying = y[y != distinct[counts.argmax()]]
     if len(varying) < MIN_ROWS_THAT_VARY:
@@ -125,17 +137,23 @@ def _formula(first: Measured, x: Float64, second: Measured, y: Float64) -> str:
     factor = float(deviations @ (y - y.mean()) / (deviations @ deviations))
     offset = float(y.mean() - factor * x.mean())
     error = second.error + abs(factor) * first.error
-    rounding = ROUNDING_SLACK * (second.step + abs(factor) * first.step) / 2
+    steps = second.step / second.largest, abs(factor) * first.step / first.largest
+    rounding = ROUNDING_SLACK * sum(steps) / 2
     low, high = np.quantile(varying, [0.25, 0.75])
     if rounding <= MAX_STEP_OF_SPREAD * (high - low):
         error += rounding
     if np.abs(y - y.mean() - factor * deviations).max() > error:
         return ""
-    rounded = ", up to rounding" * bool(error > rounding > 0 and (x != y).any())
-    if np.abs(x - y).max() <= error:
+    rounded = ", up to rounding" * bool(
+        error > rounding > 0 and (first.values != second.values).any()
+    )
+    factor *= second.largest / first.largest
+    if abs(factor - 1) < UNIT_ERROR and abs(offset) <= error:
         return f"repeats {first.name!r} in every row{rounded}"
-    amount = f" {'+' if offset > 0 else '−'} {abs(offset):.4g}" * (abs(offset) > error)
-    return f"is {factor:.6g} × {first.name!r}{amount} in every row{rounded}"
+    offset *= second.largest
+    amount = f" {'+' if offset > 0 else '−'} {abs(offset):.4g}"
+    shifted = amount * (abs(offset) > error * second.largest)
+    return f"is {factor:.6g} × {first.name!r}{shifted} in every row{rounded}"
 
 
 def dependent_columns(columns: Sequence[Measured]) -> list[Copy]:
@@ -145,7 +163,7 @@ def dependent_columns(columns: Sequence[Measured]) -> list[Copy]:
     chosen = sampled_rows(rows, len(complete))
     if chosen is None:
         return []
-    sample = np.stack([column.values[np.sort(chosen)] for column in complete], 1)
+    sample = np.stack([column.values[np.sort(chosen)] / column.largest for column in complete], 1)
     varying = np.flatnonzero(sample.std(0) > 0)
     complete = [complete[i] for i in varying]
     found = []
@@ -159,10 +177,11 @@ def dependent_columns(columns: Sequence[Measured]) -> list[Copy]:
 
 def _follows(column: Measured, others: Sequence[Measured]) -> bool:
     """Whether a column is a combination of others in every row."""
-    design = np.stack([other.values for other in others], 1)
+    design = np.stack([other.values / other.largest for other in others], 1)
     design = design - design.mean(0)
     scale = design.std(0)
-    target = column.values - column.values.mean()
+    target = column.values / column.largest
+    target = target - target.mean()
     coefficients = np.linalg.lstsq(design / scale, target, rcond=None)[0] / scale
     errors = np.array([other.error for other in others])
     error = column.error + float(np.abs(coefficients) @ errors)

@@ -12,7 +12,7 @@ from service.tables.columns import (
     on_lattice,
 )
 from service.tables.decision.relations import marker
-from service.tables.decision.steps import Step, find_step
+from service.tables.decision.steps import MAX_SIZE, Step, find_step
 
 Counts = NDArray[np.intp]
 
@@ -91,9 +91,10 @@ def _is_whole(step: Step) -> bool:
 
 def _usual_gap(distinct: Float64) -> tuple[float, float]:
     """The commonest difference of neighbouring values, and its share of all differences."""
-    gaps = np.diff(distinct)
-    rounded, counts = np.unique(np.round(gaps / gaps.min(), 6), return_counts=True)
-    return float(rounded[counts.argmax()] * gaps.min()), float(counts.max() / len(gaps))
+    with np.errstate(over="ignore"):
+        gaps = np.diff(distinct)
+        rounded, counts = np.unique(np.round(gaps / gaps.min(), 6), return_counts=True)
+        return float(rounded[counts.argmax()] * gaps.min()), float(counts.max() / len(gaps))
 
 
 def strays(values: Float64) -> tuple[float, int, int] | None:
@@ -106,7 +107,7 @@ def strays(values: Float64) -> tuple[float, int, int] | None:
         The step, the place of the first value that is no multiple, and how many are not.
     """
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= MOST_NUMBERS_WITHOUT_ORDER:
+    if len(distinct) <= MOST_NUMBERS_WITHOUT_ORDER or np.abs(distinct).max() > MAX_SIZE:
         return None
     gap, share = _usual_gap(distinct)
     if share < MIN_SHARE_OF_A_GAP:

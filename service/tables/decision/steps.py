@@ -29,6 +29,10 @@ MAX_REDUCTIONS = 200
 MAX_WHOLE = 2.0**53
 
 
+# Larger numbers overflow in squares.
+MAX_SIZE = 1e150
+
+
 class Step(NamedTuple):
     """Values are origin + k step, for whole k."""
 
@@ -46,6 +50,8 @@ def find_step(values: Float64, single: bool = False) -> Step | None:
         values: sorted, all different, at least two.
         single: whether they were float32.
     """
+    if max(-values[0], values[-1]) > MAX_SIZE:
+        return None
     whole = _whole_step(values, 0, single)
     if whole is not None:
         return whole
@@ -61,7 +67,8 @@ def find_step(values: Float64, single: bool = False) -> Step | None:
 def _whole_step(values: Float64, places: int, single: bool) -> Step | None:
     """The step of values that have no more decimal places than some."""
     scale = 10.0**places
-    scaled = values * scale
+    with np.errstate(over="ignore"):
+        scaled = values * scale
     multiples = np.rint(scaled)
     largest = float(np.abs(multiples).max())
     error = (2.0**-24 if single else 2.0**-52) * largest * (places > 0)

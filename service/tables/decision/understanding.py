@@ -156,8 +156,8 @@ def _have_one_sign(texts: list[str]) -> bool:
 
 def _are_times(texts: list[str], counts: dict[str, int]) -> bool:
     """Whether most of the texts are times of one form."""
-    if form_of(texts) is not None:
-        return True
+    if not texts or form_of(texts) is not None:
+        return bool(texts)
     for date in (*DATES, ""):
         sample = seconds_of(texts[:DATE_SAMPLE], date)
         if np.isnan(sample).mean() < HALF:

@@ -18,6 +18,10 @@ POLLED = ("--poll-seconds", "0.5")
 ANSWERED = frozenset({200, 404, 503})
 NOTICED = 0.2
 
+OUTSIDE = Path("/etc/passwd")
+FOREIGN = (b"root:", bundle.sha256(OUTSIDE).encode())
+"""What `OUTSIDE` holds; what a manifest calls it is the manifest's own word."""
+
 
 def edit(path: Path, **change: Any) -> None:
     """Change a manifest, with a checksum that is right."""
@@ -108,7 +112,7 @@ def deep_manifest(path: Path) -> None:
 def foreign_files(path: Path) -> None:
     """Files that are not the bundle's."""
     manifest = json.loads((path / "manifest.json").read_text())
-    manifest["files"] |= {"../../../../../../etc/passwd": "0" * 64, "/etc/hostname": "0" * 64}
+    manifest["files"] |= {f"../../../../../..{OUTSIDE}": "0" * 64, str(OUTSIDE): "0" * 64}
     manifest["checksum"] = bundle.checksum(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
 
@@ -145,7 +149,7 @@ def _register(name: str, line: str, guards: str, *spoil: Callable[[Path], None])
             body = b'{"model":"hostile-%d","x":[[0,0]]}' % number
             said = (await target.ask("/log_prob", body)).body
             said += (await target.ask("/models", method="GET")).body
-            if any(word in said for word in (b"root:", b"/etc/", bytes(target.store))):
+            if any(word in said for word in (*FOREIGN, bytes(target.store))):
                 target.wrong.append(f"a path or a file is shown: {said!r:.300}")
         await target.pause(NOTICED)
 

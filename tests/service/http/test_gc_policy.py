@@ -101,6 +101,7 @@ INFER = body(inputs=[{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": 
 # so many that they are parsed in a thread
 RAGGED = body(x=[ROW] * 40_000 + [[1.0]])
 WRONG_COUNT = INFER.replace(b"-2.0", b", ".join([b"-2.0"] * 60_000))
+PATH = body(start=ROW, end=ROW, steps=60_000)
 TIMEOUT = {"x-request-timeout": "0.00001"}
 REQUESTS: dict[str, tuple[Callable[[], Exchange], int]] = {
     "answer": (lambda: Exchange("POST", "/log_prob", body(x=[ROW])), 200),
@@ -119,6 +120,12 @@ REQUESTS: dict[str, tuple[Callable[[], Exchange], int]] = {
     ),
     "no finite answer": (lambda: Exchange("POST", "/log_prob", body(x=[[3e38, 3e38]])), 422),
     "too late": (lambda: Exchange("POST", "/log_prob", body(x=[ROW]), TIMEOUT), 504),
+    "sample too late": (lambda: Exchange("POST", "/sample?n=5000", b"", TIMEOUT), 504),
+    "samples too late": (
+        lambda: Exchange("POST", "/sample?n=50000", b"", TIMEOUT | {"accept": NPY}),
+        504,
+    ),
+    "path too late": (lambda: Exchange("POST", "/interpolate", PATH, TIMEOUT), 504),
     "graph fails": (lambda: Exchange("POST", "/decode", body(z=[ROW])), 500),
 }
 

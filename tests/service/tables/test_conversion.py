@@ -59,7 +59,7 @@ def rows(draw: st.DrawFn) -> np.ndarray[Any, np.dtype[np.float64]]:
     )
 
 
-@examples(40)
+@examples(25)
 @given(st.lists(rows(), min_size=1, max_size=4))
 def test_rows_come_back_from_their_values(drawn: list[Any]) -> None:
     x = np.stack(drawn)

@@ -62,12 +62,28 @@ def test_float32_and_printed_digits_hide_no_step() -> None:
     assert found.step == pytest.approx(7 / 57.1, rel=1e-6)
 
 
-def test_one_value_in_a_million_is_not_overlooked() -> None:
-    values = np.arange(10**6).astype(np.float64)
-    values[777_777] += 0.5
+def test_one_value_of_many_is_not_overlooked() -> None:
+    values = np.arange(10**5).astype(np.float64)
+    values[77_777] += 0.5
     assert find_step(values) == (0.5, 0.0)
-    values[777_777] += np.pi / 10
+    values[77_777] += np.pi / 10
     assert find_step(values) is None
+
+
+def test_a_value_off_the_step_between_far_neighbours_is_not_overlooked() -> None:
+    values = np.cumsum(np.random.default_rng(0).integers(3, 9, 50_000)).astype(np.float64)
+    values[0] = values[1] - 1
+    assert find_step(values) == (1.0, 0.0)
+    values[40_001] += np.pi / 10
+    assert find_step(values) is None
+
+
+def test_steps_are_as_exact_as_the_values() -> None:
+    assert find_step((np.arange(0, 700, 3) / 93).astype(np.float64)) == (3 / 93, 0.0)
+    standardized: Float64 = ((np.arange(3, 400, 7) - 121.3) / 57.1).astype(np.float64)
+    found = find_step(standardized)
+    assert found is not None
+    assert found.step == pytest.approx(7 / 57.1, rel=1e-13)
 
 
 def test_whole_numbers_are_compared_exactly() -> None:

@@ -28,8 +28,6 @@ from training.memory import check_fits
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
-LARGEST_BLOCK = 2**30
-
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 BYTES_OF_A_NUMBER = 8
@@ -62,7 +60,7 @@ def open_csv(path: Path, source: TableSource) -> ArrowFile:
     with _decompressed(path) as file:
         content = file if dialect.delimiter != BLANKS else pa.BufferReader(_tabs(file.read()))
         try:
-            table = pyarrow.csv.read_csv(content, *_options(dialect, _block_size(path)))
+            table = pyarrow.csv.read_csv(content, *_options(dialect))
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"{path}{_ragged_line(path, str(error))}: {error}{_advice(dialect, str(error))}"
@@ -229,22 +227,14 @@ def _first_lines(path: Path, sample: bytes) -> list[str]:
     return whole[:SAMPLED_LINES]
 
 
-def _block_size(path: Path) -> int:
-    """Bytes by which the types of columns are found: all, so that no later row is of another."""
-    is_compressed = path.suffix.lower() in COMPRESSIONS
-    size = LARGEST_BLOCK if is_compressed else path.stat().st_size + 1
-    return min(max(size, SAMPLED_BYTES), LARGEST_BLOCK)
-
-
 def _options(
-    dialect: Dialect, block_size: int
+    dialect: Dialect,
 ) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, pyarrow.csv.ConvertOptions]:
     return (
         pyarrow.csv.ReadOptions(
             skip_rows=dialect.skipped + dialect.has_header,
             column_names=dialect.names if dialect.has_header else None,
             autogenerate_column_names=not dialect.has_header,
-            block_size=block_size,
         ),
         pyarrow.csv.ParseOptions(
             delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter

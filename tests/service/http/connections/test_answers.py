@@ -220,13 +220,31 @@ def test_too_many_connections() -> None:
     asyncio.run(work())
 
 
+def test_who_has_had_the_last_answer_makes_room_before_those_who_may_ask_again() -> None:
+    async def work() -> None:
+        party = Party()
+        kept = [party.caller() for _ in range(party.limits.max_connections - 1)]
+        await party.wait(5)
+        refused = party.caller()
+        await refused.says(b"no request\r\n\r\n")
+        assert statuses(await refused.hears()) == [400]
+        await party.wait(0.25)
+        late = party.caller()
+        await late.says(GET)
+        assert statuses(await late.hears()) == [200]
+        assert refused.wire.is_closed
+        assert not any(each.wire.is_closed for each in kept)
+
+    asyncio.run(work())
+
+
 def test_silence_counts_only_while_this_process_runs() -> None:
     async def work() -> None:
         party = Party()
         caller = party.caller()
         await caller.says(GET[:9])
         party.seconds += 1000  # it was stopped, or starved
-        party.registry.look_over()
+        await party.registry.look_over()
         assert not caller.wire.is_closed
         await caller.says(GET[9:])
         assert statuses(await caller.hears()) == [200]

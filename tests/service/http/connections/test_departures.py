@@ -66,9 +66,10 @@ def test_nothing_is_begun_for_who_is_gone_before_the_request_is_read(
         app = Worker()
         caller = Party(app).caller()
         with_socket(caller, monkeypatch).close()
-        await caller.says(GET)
+        await caller.says(GET + GET)
         assert (app.begun, app.ended) == (0, 0)
         assert caller.wire.is_aborted
+        assert caller.connection.cycle is None  # it and the connection would refer to each other
 
     asyncio.run(work())
 

@@ -1,11 +1,18 @@
 """Heads: their size, their fields, their time, and what they ask for that is not done."""
 
 import asyncio
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from service.http.connections.limits import MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_UNREAD_BYTES
-from tests.helpers.wire import Party, statuses
+from service.http.connections.limits import (
+    CLOSED_AT_ONCE,
+    MAX_HEAD_BYTES,
+    MAX_HEAD_FIELDS,
+    MAX_UNREAD_BYTES,
+)
+from tests.helpers.wire import LIMITS, Party, statuses
 
 POST = b"POST / HTTP/1.1\r\n"
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -180,5 +187,25 @@ def test_a_head_has_a_time_limit() -> None:
         assert silent.wire.is_closed
         assert await silent.hears() == b""
         assert silent.closed("idle") == 1
+
+    asyncio.run(work())
+
+
+def test_others_have_their_turn_while_many_heads_are_given_up() -> None:
+    async def work() -> None:
+        party = Party(limits=replace(LIMITS, max_connections=1000))
+        slow = [party.caller() for _ in range(5 * CLOSED_AT_ONCE)]
+        for each in slow:
+            each.connection.data_received(b"GET / HT")
+        await party.wait(party.limits.head_seconds - 0.25)
+        assert not slow[0].closed("head-timeout")
+        party.seconds += 0.25
+        look = asyncio.create_task(party.registry.look_over())
+        counts = [0.0]
+        while not look.done():
+            await asyncio.sleep(0)
+            counts.append(slow[0].closed("head-timeout"))
+        assert counts[-1] == len(slow)
+        assert max(after - before for before, after in pairwise(counts)) <= CLOSED_AT_ONCE
 
     asyncio.run(work())
