@@ -309,7 +309,7 @@ def test_a_context_is_of_float64(client: TestClient) -> None:
 
 
 def test_no_rows(client: TestClient) -> None:
-    every: list[dict[str, Any]] = [{"x": []}, {"rows": []}, {"columns": dict.fromkeys(RECORD, [])}]
+    every: list[dict[str, Any]] = [{"x": []}, {"rows": []}, {"columns": {k: [] for k in RECORD}}]
     for fields in every:
         assert ask(client, "/encode", **fields)["z"] == []
         assert ask(client, "/log_prob", **fields)["log_prob"] == []
