@@ -1,6 +1,7 @@
 """The interface of all that has log_prob and sample: flows, and densities that are no bijection."""
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,11 @@ class Density(nn.Module, ABC):
     @abstractmethod
     def decode_cost(self) -> Cost:
         """The cost of decoding and sampling."""
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the density, which tells its networks' number type and device."""
+        return next(t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
 
     @abstractmethod
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

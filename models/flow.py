@@ -1,7 +1,5 @@
 """A normalizing flow: a base distribution and a bijection."""
 
-from itertools import chain
-
 import torch
 from torch import Tensor
 
@@ -137,11 +135,6 @@ class Flow(Density):
             x: n × event shape; log p(x): n, in nats.
         """
         return self.decode(self.base.sample(n, generator).to(self.like), context)
-
-    @property
-    def like(self) -> Tensor:
-        """A tensor of the flow, which tells its number type and device."""
-        return next(t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point())
 
     def featurize(self, context: Tensor | None) -> Tensor | None:
         """The features of a context that the bijection reads: batch × context shape → features."""

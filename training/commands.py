@@ -7,14 +7,20 @@ from contextlib import nullcontext
 
 import torch
 
-from models import zoo
 from service.bundle import METHODS, Fidelity, HeldOut
-from training.config import Recipe, load_recipe, load_student, moved
-from training.data import Dataset, load_dataset
+from training.config import (
+    TYPED_FAMILY,
+    Recipe,
+    family_class,
+    load_recipe,
+    load_student,
+    moved,
+)
+from training.data import Dataset, TypedDataset, load_rows
 from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
+from training.evaluate import TypedHeldOut, gaussian_score
 from training.evaluate import evaluate as evaluate_run
-from training.evaluate import gaussian_score
 from training.export import FASTEST, InverseRequest, exported_already
 from training.export import export as export_run
 from training.first_look import LookedAt, run_folder, run_name
@@ -29,8 +35,10 @@ from training.fit import (
 from training.runs import (
     Progress,
     Run,
+    columns_of,
     dataset_of,
     open_or_create,
+    rows_of,
     training_lock,
     with_stored_defaults,
 )
@@ -42,10 +50,11 @@ def train(arguments: Namespace) -> None:
     recipe = load_recipe(arguments.recipe, arguments.data)
     recipe = with_stored_defaults(run_folder(arguments), recipe)
     looked_at: LookedAt | None = arguments.looked_at
-    if looked_at is not None and looked_at.source == recipe.data:
+    typed = recipe.flow.family == TYPED_FAMILY
+    if looked_at is not None and (looked_at.source, looked_at.typed) == (recipe.data, typed):
         dataset = looked_at.dataset
     else:
-        dataset = load_dataset(recipe.data)
+        dataset = load_rows(recipe.data, typed, columns_of(run_folder(arguments), recipe))
     for note in dataset.notes:
         _warn(f"{dataset.name}: {note}")
     _fit_and_score(arguments, recipe, dataset, device)
@@ -66,7 +75,7 @@ def distill(arguments: Namespace) -> None:
 def _fit_and_score(
     arguments: Namespace,
     recipe: Recipe,
-    dataset: Dataset,
+    dataset: Dataset | TypedDataset,
     device: torch.device,
     teacher: Run | None = None,
 ) -> None:
@@ -94,22 +103,27 @@ def _fit_and_score(
         _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
     score = evaluate_run(run, dataset)
     _print_score(run, score)
-    gaussian = gaussian_score(dataset, recipe.fit.seed + 1)
+    if isinstance(dataset, Dataset):
+        _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
+    if teacher is not None and isinstance(dataset, Dataset):
+        _print_fidelity(run, measure_fidelity(run, dataset))
+
+
+def _compare_with_gaussian(name: str, score: HeldOut, dataset: Dataset, seed: int) -> None:
+    gaussian = gaussian_score(dataset, seed)
     if gaussian is not None and score.log_prob < gaussian - score.se:
         _warn(
             f"{name}: a Gaussian of the training rows' mean and covariance scores {gaussian:.3f}: "
             "the flow has not learned these rows"
         )
-    if teacher is not None:
-        _print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
-    dataset = dataset_of(run, arguments.data)
+    dataset = rows_of(run, arguments.data)
     _print_score(run, evaluate_run(run, dataset, arguments.scores))
-    if run.file.teacher is not None:
+    if run.file.teacher is not None and isinstance(dataset, Dataset):
         _print_fidelity(run, measure_fidelity(run, dataset))
 
 
@@ -154,7 +168,10 @@ def export(arguments: Namespace) -> None:
 
 
 def fit_run(
-    run: Run, dataset: Dataset, device: torch.device, processes: Processes = SINGLE_PROCESS
+    run: Run,
+    dataset: Dataset | TypedDataset,
+    device: torch.device,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Progress:
     """Fit a run's flow: a student to its teacher, others to data, by gradients or without.
 
@@ -162,6 +179,8 @@ def fit_run(
         TrainingError: several processes for a family that is fitted without gradients, or a
             student whose layers do not match its teacher's.
     """
+    if isinstance(dataset, TypedDataset):
+        return fit(run, dataset, device, processes)
     if run.file.teacher is not None:
         flow = run.new_flow().to(device)
         teacher = run.teacher().best_flow()
@@ -174,7 +193,7 @@ def fit_run(
 
 
 def _without_gradients(run: Run) -> bool:
-    return zoo.FAMILIES[run.file.flow.family].without_gradients
+    return family_class(run.file.flow.family).without_gradients
 
 
 def _device(name: str) -> torch.device:
@@ -199,6 +218,16 @@ def _print_score(run: Run, score: HeldOut) -> None:
         f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
         f"on {score.rows} held-out rows"
     )
+    if isinstance(score, TypedHeldOut):
+        independent = score.independent
+        compared = (
+            f"independent columns score {independent.log_prob:.3f} ± {independent.se:.3f}, "
+            f"{independent.gain:.3f} ± {independent.gain_se:.3f} less"
+        )
+        if independent.is_beaten:
+            _print(f"{run.file.name}: {compared}")
+        else:
+            _warn(f"{run.file.name}: {compared}: it does not beat them on these rows")
 
 
 def _print_fidelity(run: Run, fidelity: Fidelity) -> None:

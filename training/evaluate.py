@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
+from models.density import Density
 from service.bundle import HeldOut
-from training.data import Dataset, Float32
+from training.data import AnyDataset, Dataset, Float32, TypedDataset
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.runs import Run
@@ -19,23 +21,56 @@ from training.scoring import ROWS_AT_ONCE, log_prob
 MAX_GAUSSIAN_DIMENSIONS = 1024
 
 
-def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> HeldOut:
+class IndependentColumns(BaseModel):
+    """The score of the density that the columns have if they are independent of each other.
+
+    Each column has its marginal, fitted to the training rows: the network's output is zero.
+
+    Args:
+        log_prob, se: mean nats per held-out row, and its standard error.
+        gain, gain_se: of the trained density over it, row by row.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    log_prob: float
+    se: float
+    gain: float
+    gain_se: float
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the trained density is better by more than two standard errors."""
+        return self.gain > 2 * self.gain_se
+
+
+class TypedHeldOut(HeldOut):
+    """The held-out score of a density over typed columns.
+
+    Args:
+        independent: the same of independent columns.
+    """
+
+    independent: IndependentColumns
+
+
+def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None = None) -> HeldOut:
     """Score the run's best weights on the test rows and write the figures to the run folder.
 
     Args:
         run: the run.
         dataset: its data.
         scores_file: a Parquet file to write the score of each test row to, in their order: `row`,
-            its number in the source from 0, `log_prob` in nats and, if it is defined,
-            `bits_per_dim`.
+            its number in the source from 0, `log_prob` in nats and, if they are defined,
+            `bits_per_dim` and `independent`, the score in nats if columns were independent.
+
+    Returns:
+        A `TypedHeldOut` of a density over typed columns.
 
     Raises:
         NonFiniteError: a test row has no finite log-density.
     """
-    copies = run.file.recipe.fit.noise_copies
-    # not the seed of the validation noise, which decided when training stopped
-    noisy = dataset.noisy(dataset.test.rows, copies, run.file.recipe.fit.seed + 1)
-    scores = log_prob(run.best_flow(), noisy, dataset.test.context)
+    scores, copies = _test_scores(run.best_density(), run, dataset)
     if not np.isfinite(scores).all():
         rows = np.flatnonzero(~np.isfinite(scores))
         places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
@@ -44,7 +79,11 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
             f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
             "support, such as the box of a uniform base"
         )
-    evaluation = summary(scores, dataset, len(noisy))
+    evaluation, independent = summary(scores, dataset, copies), None
+    if isinstance(dataset, TypedDataset):
+        independent, _ = _test_scores(run.new_density(), run, dataset)
+        compared = independent_columns(scores, independent)
+        evaluation = TypedHeldOut(**evaluation.model_dump(), independent=compared)
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
     if scores_file is not None:
@@ -53,8 +92,35 @@ def evaluate(run: Run, dataset: Dataset, scores_file: Path | None = None) -> Hel
             columns = {"row": dataset.test.indices, **columns}
         if evaluation.bits_per_dim is not None:
             columns["bits_per_dim"] = -scores / _nats_per_bit(dataset)
+        if independent is not None:
+            columns["independent"] = independent
         pyarrow.parquet.write_table(pa.table(columns), scores_file)
     return evaluation
+
+
+def _test_scores(
+    density: Density, run: Run, dataset: AnyDataset
+) -> tuple[NDArray[np.float64], int]:
+    """The scores of the test rows in nats, and the number of noisy copies of each."""
+    fit = run.file.recipe.fit
+    # not the seed of the validation noise, which decided when training stopped
+    noisy = dataset.noisy(dataset.test.rows, fit.noise_copies, fit.seed + 1)
+    return log_prob(density, noisy, dataset.test.context), len(noisy)
+
+
+def independent_columns(
+    scores: NDArray[np.float64], independent: NDArray[np.float64]
+) -> IndependentColumns:
+    """Compare the scores of rows with those under independent columns: N each, in nats."""
+    gain = scores - independent
+    mean, se = _mean_and_error(independent)
+    gain_mean, gain_se = _mean_and_error(gain)
+    return IndependentColumns(log_prob=mean, se=se, gain=gain_mean, gain_se=gain_se)
+
+
+def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean, and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def gaussian_score(dataset: Dataset, seed: int) -> float | None:
@@ -97,12 +163,12 @@ def _blocks(dataset: Dataset, rows: Float32, seed: int) -> Iterator[NDArray[np.f
         yield noisy.reshape(len(noisy), -1).astype(np.float64)
 
 
-def _nats_per_bit(dataset: Dataset) -> float:
+def _nats_per_bit(dataset: AnyDataset) -> float:
     """One bit per dimension, in nats of a whole row."""
     return math.log(2) * math.prod(dataset.event_shape)
 
 
-def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) -> HeldOut:
+def summary(scores: NDArray[np.float64], dataset: AnyDataset, noise_copies: int) -> HeldOut:
     """Mean and standard error of the scores of rows, in nats and in bits per dimension.
 
     Args:
@@ -110,10 +176,10 @@ def summary(scores: NDArray[np.float64], dataset: Dataset, noise_copies: int) ->
         dataset: whose rows they are.
         noise_copies: noisy copies of each row that its score is averaged over.
     """
-    mean, se = float(scores.mean()), float(scores.std(ddof=1) / math.sqrt(len(scores)))
+    mean, se = _mean_and_error(scores)
     bits = _nats_per_bit(dataset)
     # bits per dimension are of integers, and with extra noise the values are none
-    defined = bool(dataset.integer.all()) and not dataset.noise
+    defined = isinstance(dataset, Dataset) and bool(dataset.integer.all()) and not dataset.noise
     return HeldOut(
         log_prob=mean,
         se=se,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.bundle import NAME
 from training.config import FILES, DataSource, load_data_source
-from training.data import Dataset, load_dataset
+from training.data import Dataset, TypedDataset, load_rows
 from training.errors import TrainingError
 
 # Larger files take longer to read than torch takes to import: the whole recipe is checked first.
@@ -19,10 +19,11 @@ MAX_BYTES = 2**28
 
 @dataclass(frozen=True)
 class LookedAt:
-    """Data that is loaded already, and the section that it was loaded by."""
+    """Data that is loaded already, the section that it was loaded by, and by which loader."""
 
     source: DataSource
-    dataset: Dataset
+    typed: bool
+    dataset: Dataset | TypedDataset
 
 
 def look(arguments: Namespace) -> LookedAt | None:
@@ -36,12 +37,13 @@ def look(arguments: Namespace) -> LookedAt | None:
             refused.
     """
     run_name(arguments)
-    source = load_data_source(arguments.recipe, arguments.data)
-    if source is None or (run_folder(arguments) / "run.json").exists():
+    section = load_data_source(arguments.recipe, arguments.data)
+    if section is None or (run_folder(arguments) / "run.json").exists():
         return None
+    source, typed = section
     if sum(_sizes(source)) > MAX_BYTES:
         return None
-    return LookedAt(source, load_dataset(source))
+    return LookedAt(source, typed, load_rows(source, typed))
 
 
 def _sizes(source: DataSource) -> Iterator[int]:

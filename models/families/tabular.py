@@ -18,7 +18,7 @@ class Tabular:
     Args:
         hidden, activation, dropout, residual: of the network (`networks.Conditioner`).
         components: number of logistics in the conditional of a number.
-        embedding: number of features of a class, where a column has more classes than that.
+        column_embedding: number of features of a class, where a column has more classes than that.
         order: `given` is the order of the columns, `reverse` the opposite, `random` one that is
             drawn.
         seed: seed of the random order.
@@ -28,23 +28,25 @@ class Tabular:
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
+    without_gradients: ClassVar[bool] = False
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     hidden: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     dropout: float = 0.0
     residual: bool = False
     components: int = 8
-    embedding: int = 8
+    column_embedding: int = 8
     order: str = "given"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.order not in ("given", "reverse", "random"):
             raise ValueError(f"order is given, reverse or random, not {self.order!r}")
-        if self.components < 1 or self.embedding < 1:
+        if self.components < 1 or self.column_embedding < 1:
             raise ValueError(
-                f"components and embedding are at least 1, got {self.components} and "
-                f"{self.embedding}"
+                f"components and column_embedding are at least 1, got {self.components} and "
+                f"{self.column_embedding}"
             )
         _ = self.conditioner  # checks its own options
 
@@ -71,7 +73,7 @@ class Tabular:
             order,
             self.conditioner,
             self.components,
-            self.embedding,
+            self.column_embedding,
             rows,
             context,
             context_shape,

@@ -10,8 +10,8 @@ from training.config.data import (
 )
 from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
-from training.config.flow import NO_PREPROCESSING, FlowRecipe
-from training.config.flow_spec import FlowSpec
+from training.config.flow import NO_PREPROCESSING, TYPED_FAMILY, FlowRecipe, family_class
+from training.config.flow_spec import AnySpec, FlowSpec, TableColumns, TabularSpec
 from training.config.plain import faults, one_line, shown
 from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
 from training.config.refusals import messages as messages_of
@@ -27,12 +27,15 @@ from training.config.sources import (
     SoundSource,
     TableSource,
     ToySource,
+    TypedSource,
 )
 
 __all__ = [
     "FILES",
     "NO_PREPROCESSING",
     "SOURCE_KINDS",
+    "TYPED_FAMILY",
+    "AnySpec",
     "ArchiveSource",
     "DataSource",
     "DigitsSource",
@@ -47,9 +50,13 @@ __all__ = [
     "Recipe",
     "RowSource",
     "SoundSource",
+    "TableColumns",
     "TableSource",
+    "TabularSpec",
     "ToySource",
+    "TypedSource",
     "data_source",
+    "family_class",
     "faults",
     "held_out_source",
     "kind_of",

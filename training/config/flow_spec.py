@@ -2,23 +2,28 @@
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from training.config.flow import complete_options
+from service.tables import Column, LeftOutColumn
+from training.config.flow import TYPED_FAMILY, complete_options
 from training.config.plain import shown
 from training.config.section import Count, Section
 
 if TYPE_CHECKING:
+    from models.columns import TypedColumns
     from models.flow import Flow
 
 
@@ -134,3 +139,77 @@ class FlowSpec(Section):
         from models import zoo
 
         return zoo.build(**self.model_dump())
+
+
+class TableColumns(Section):
+    """What is decided of the columns of a table, once, when a run of it begins.
+
+    Args:
+        modelled: the columns of a row, in their order.
+        left_out: the others, of which the density knows nothing.
+    """
+
+    modelled: Annotated[list[Column], Field(min_length=1, max_length=MAX_COORDINATES)]
+    left_out: list[LeftOutColumn] = Field(default_factory=list)
+
+
+class TabularSpec(Section):
+    """A density over typed columns for one data set, with all that it needs to know of the data.
+
+    Args:
+        family: `tabular`.
+        columns: what is decided of the table.
+        fitted: of each modelled column, the numbers that are fitted to the training rows
+            (`training.preprocessing.fit_columns`).
+        rows: number of training rows.
+        options: the family's options, complete.
+        context: what the density is conditioned on; None if nothing.
+    """
+
+    family: Literal["tabular"] = "tabular"
+    columns: TableColumns
+    fitted: list[dict[str, Any]]
+    rows: Annotated[int, Field(ge=1)]
+    options: dict[str, Any] = Field(default_factory=dict)
+    context: ContextSpec | None = None
+
+    @model_validator(mode="after")
+    def _has_numbers_of_each_column(self) -> "TabularSpec":
+        kinds = [column.kind for column in self.columns.modelled]
+        fitted = [column.get("kind") for column in self.fitted]
+        if kinds != fitted:
+            raise ValueError(f"fitted columns of kinds {shown(fitted)}, expected {shown(kinds)}")
+        return self
+
+    @model_validator(mode="after")
+    def _completes_options(self) -> "TabularSpec":
+        self.options = complete_options(self.family, self.options)
+        return self
+
+    @property
+    def event_shape(self) -> list[int]:
+        """Shape of one row."""
+        return [len(self.fitted)]
+
+    def build(self) -> "TypedColumns":
+        """Build the density, freshly initialised by torch's generator: independent columns.
+
+        Raises:
+            ValueError: values that make no density.
+        """
+        from models import zoo
+
+        context = None if self.context is None else self.context.model_dump()
+        return zoo.build_tabular(self.fitted, self.rows, context=context, options=self.options)
+
+
+def _kind_of_spec(flow: Any) -> str:
+    family = flow.get("family") if isinstance(flow, Mapping) else getattr(flow, "family", None)
+    return "table" if family == TYPED_FAMILY else "flow"
+
+
+AnySpec = Annotated[
+    Annotated[FlowSpec, Tag("flow")] | Annotated[TabularSpec, Tag("table")],
+    Discriminator(_kind_of_spec),
+]
+"""What a run trains."""

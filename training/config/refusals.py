@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.errors import nearest
-from training.config.flow import FlowRecipe, family_class
+from training.config.flow import FlowRecipe, families, family_class
 from training.config.plain import shown, shown_key
 from training.config.sources import SOURCE_KINDS
 
@@ -37,9 +37,7 @@ def _message(
         recipe: Any = sections.model_fields["recipe"].annotation
         return "recipe." + _message({**error, "loc": tuple(key)}, content["recipe"], recipe)
     if section == "flow" and not key and error["type"] == "missing":
-        from models import zoo
-
-        return f"there is no [flow]: set family in it, one of {', '.join(zoo.FAMILIES)}"
+        return f"there is no [flow]: set family in it, one of {', '.join(families())}"
     if section == "data":
         kind, key = (key or [None])[0], key[1:]  # the kind of source is no key
         if key == ["source"] and error["type"] == "missing":

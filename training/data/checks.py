@@ -116,6 +116,7 @@ def refuse(problems: Sequence[Problem], table: Table, name: str) -> None:
     if droppable:
         names = ", ".join(f'"{name}"' for name in columns)
         lines.append(f"To leave them all out: drop = [{names}] in [data]")
+        lines.append('To model them as they are: family = "tabular" in [flow]')
     elif table.array_shape is not None:
         shape = " × ".join(map(str, table.array_shape))
         image = [1, *table.array_shape] if len(table.array_shape) == 2 else [*table.array_shape]

@@ -16,21 +16,28 @@ FARTHEST = 1e15
 
 
 def repeated_rows(
-    table: Table, source: DividedSource, discrete: bool
+    rows: NDArray[np.generic], source: DividedSource, *, discrete: str, natural_share: float = 0.0
 ) -> tuple[NDArray[np.intp] | None, list[str]]:
     """The number of each row's group of equal rows, and what is said of them.
 
-    None where rows are divided one by one: there are no equal rows, or the source says so, or all
-    columns are whole numbers, whose rows repeat by nature.
+    None where rows are divided one by one: there are no equal rows, or the source says so, or rows
+    repeat by nature.
+
+    Args:
+        rows: N × D.
+        source: says how rows that repeat are divided.
+        discrete: what all columns are, if their rows may repeat by nature; for people.
+        natural_share: of rows that repeat others; above it those of discrete columns do so by
+            nature.
     """
-    digests = row_digests(table.rows, rows_at_once(table.rows))
+    digests = row_digests(rows, rows_at_once(rows))
     distinct, groups = np.unique(digests, axis=0, return_inverse=True)
-    repeated = len(table.rows) - len(distinct)
+    repeated = len(rows) - len(distinct)
     if not repeated:
         return None, []
-    said = f"{repeated} of {len(table.rows)} rows repeat other rows"
-    if discrete:
-        return None, [f"{said}; all columns are whole numbers, and rows are divided one by one"]
+    said = f"{repeated} of {len(rows)} rows repeat other rows"
+    if discrete and repeated > natural_share * len(rows):
+        return None, [f"{said}; all columns are {discrete}, and rows are divided one by one"]
     if source.repeated_rows == "apart":
         return None, [f"{said}, and are divided apart: rows that are held out are trained on too"]
     return groups.reshape(-1), [f"{said}: equal rows are divided together"]

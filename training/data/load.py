@@ -85,16 +85,30 @@ def _toy(source: ToySource) -> _Origin:
 
 
 def _files(source: FileSource) -> _Origin:
+    files = files_of(source)
+    paths = [path for path, _ in files]
+    tables = [read(path, each) for path, each in files]
+    sizes = [len(table.rows) for table in tables]
+    return _Origin(paths[0].name, checksum_of(paths), joined(tables, paths), sizes)
+
+
+def files_of(source: FileSource) -> list[tuple[Path, FileSource]]:
+    """The file of a source and those that it holds out, with how each is read.
+
+    Raises:
+        DataError: the format of one needs a key that the source lacks.
+    """
     held_out = [held for held in (source.validation, source.test) if isinstance(held, str)]
-    paths = [Path(path) for path in (source.source, *held_out)]
     try:
         sources = [source, *(held_out_source(source, path) for path in held_out)]
     except ValidationError as error:
         raise DataError("; ".join(str(e["msg"]) for e in error.errors())) from None
-    tables = [read(path, each) for path, each in zip(paths, sources, strict=True)]
-    digest = _combined_digest([_checksum(path) for path in paths])
-    sizes = [len(table.rows) for table in tables]
-    return _Origin(paths[0].name, digest, joined(tables, paths), sizes)
+    return [(Path(path), s) for path, s in zip((source.source, *held_out), sources, strict=True)]
+
+
+def checksum_of(paths: Sequence[Path]) -> str:
+    """The checksum of all files of a source."""
+    return _combined_digest([_checksum(path) for path in paths])
 
 
 def _divided(source: DividedSource, origin: _Origin) -> Dataset:
@@ -115,7 +129,8 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
     ranges, notes = found.ranges, [*table.notes, *found.notes]
     low, high = _range(ranges, [table.columns[i] for i in modelled], source.bounds)
     shape = _shape(source, len(modelled))
-    groups, said = repeated_rows(table, source, discrete=bool(ranges.integer.all()))
+    discrete = "whole numbers" if ranges.integer.all() else ""
+    groups, said = repeated_rows(table.rows, source, discrete=discrete)
     notes += said
     train, validation, test = divide(origin.sizes, source, groups)
     check_held_out(table, modelled, train, np.concatenate([validation, test]))
@@ -128,7 +143,7 @@ def _divided(source: DividedSource, origin: _Origin) -> Dataset:
         train,
     )
 
-    def split(indices: NDArray[np.intp]) -> Split:
+    def split(indices: NDArray[np.intp]) -> Split[np.float32]:
         rows = float32(table.rows, indices, modelled).reshape(-1, *shape)
         return Split(rows, row_context.of(indices), indices)
 

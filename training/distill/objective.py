@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.bijection import Compose
+from models.density import Density
 from models.flow import Flow
 from training.config import LossRecipe
 from training.data import Dataset
@@ -114,7 +115,7 @@ class Distillation:
         if recipe.temperature != 1 and flow.base.name != "normal":
             raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
-        fixed = len(run.file.flow.preprocessing)
+        fixed = len(run.flow_spec.preprocessing)
         self.student, self.teacher = (without_first(f, fixed) for f in (flow, teacher))
         self.loss = DistillationLoss(self.student, self.teacher, recipe.losses)
         self.contexts: Tensor | None = None
@@ -154,7 +155,7 @@ class Distillation:
             context = self.contexts[torch.randint(len(self.contexts), (n,)).to(like.device)]
         return z[:, None], context
 
-    def score(self, flow: Flow) -> float:
+    def score(self, flow: Density) -> float:
         """Minus what the weights are chosen by, in nats, over draws of the same latents each time.
 
         Draws that overflow are left out; `fidelity` reports how many there are.

@@ -124,7 +124,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
         # without the whitening matrix, which is in the graphs: a manifest is for people to read
         "preprocessing": [
-            step.model_dump(exclude={"matrix"}) for step in run.file.flow.preprocessing
+            step.model_dump(exclude={"matrix"}) for step in run.flow_spec.preprocessing
         ],
         "support": None
         if bijection.support is None

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from training.data import Dataset
+from training.data import AnyDataset
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.fit.distributed import SINGLE_PROCESS, Processes
@@ -19,9 +19,9 @@ from training.runs import Progress, Run, Stateful
 
 
 def fit(
-    run: Run, dataset: Dataset, device: torch.device, processes: Processes = SINGLE_PROCESS
+    run: Run, dataset: AnyDataset, device: torch.device, processes: Processes = SINGLE_PROCESS
 ) -> Progress:
-    """Train the flow of a run by maximum likelihood (see `fit_to`).
+    """Train the density of a run by maximum likelihood (see `fit_to`).
 
     Args:
         run: the run folder, where the best weights are kept.
@@ -29,7 +29,7 @@ def fit(
         device: where to train.
         processes: those that train together; each passes the same run and data.
     """
-    flow = run.new_flow().to(device)
+    flow = run.new_density().to(device)
     return fit_to(run, Likelihood(flow, dataset, run.file.recipe.fit, processes), processes)
 
 

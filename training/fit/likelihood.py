@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.density import Density
 from models.flow import Flow
 from training.config import FitRecipe
-from training.data import Dataset
+from training.data import AnyDataset, Dataset
 from training.fit.distributed import SINGLE_PROCESS, Processes
 from training.fit.objective import Loss
 from training.scoring import log_prob
@@ -21,7 +22,7 @@ ROWS_TO_INITIALIZE = 1024
 class NegativeLogDensity(Loss):
     """The negative log-density of rows."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Density) -> None:
         super().__init__()
         self.flow = flow
 
@@ -34,7 +35,7 @@ class Likelihood:
     """The log-density of the rows of a data set (`objective.Objective`).
 
     Args:
-        flow: the flow that is trained, on its device.
+        flow: what is trained, on its device.
         dataset: its data.
         recipe: says how many noisy copies of each validation row are scored, and the seed.
         processes: those that train together.
@@ -42,8 +43,8 @@ class Likelihood:
 
     def __init__(
         self,
-        flow: Flow,
-        dataset: Dataset,
+        flow: Density,
+        dataset: AnyDataset,
         recipe: FitRecipe,
         processes: Processes = SINGLE_PROCESS,
     ) -> None:
@@ -59,7 +60,10 @@ class Likelihood:
         self.rows = len(self.x)
         self.draw = None if drawn is None else drawn.draw
         self.context = on_device(dataset.train.context)
-        self.integer = on_device(dataset.integer if dataset.integer.any() else None)
+        # typed columns have a density as they are
+        integer = dataset.integer if isinstance(dataset, Dataset) else None
+        self.integer = on_device(integer if integer is not None and integer.any() else None)
+        self.noise = dataset.noise if isinstance(dataset, Dataset) else 0.0
         shard = processes.shard(len(dataset.validation))
         noisy = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
         self.validation = noisy[:, shard]
@@ -68,7 +72,8 @@ class Likelihood:
 
     def initialize_from_data(self) -> None:
         """Initialize the layers that depend on data by the first training rows."""
-        initialize_from_data(self.flow, self.dataset, self.seed)
+        if isinstance(self.flow, Flow):  # typed columns are fitted already
+            initialize_from_data(self.flow, self.dataset, self.seed)
 
     def batch(self, rows: Tensor, progress: float) -> tuple[Tensor, Tensor | None]:
         """Training rows, augmented and with fresh noise, and their contexts."""
@@ -77,11 +82,11 @@ class Likelihood:
             x = self.draw(x)
         if self.integer is not None:
             x = x + (torch.rand_like(x) - 0.5) * self.integer
-        if self.dataset.noise:
-            x = x + self.dataset.noise * torch.randn_like(x)
+        if self.noise:
+            x = x + self.noise * torch.randn_like(x)
         return x, None if self.context is None else self.context[rows]
 
-    def score(self, flow: Flow) -> float:
+    def score(self, flow: Density) -> float:
         """Mean log-density of the validation rows in nats."""
         scores: NDArray[np.float64] = log_prob(flow, self.validation, self.validation_context)
         total = self.processes.all_reduce_sum(float(scores.sum()))
@@ -92,7 +97,7 @@ class Likelihood:
         return f"training rows {rows[:10].tolist()} of {len(rows)} have no finite log-density"
 
 
-def initialize_from_data(flow: Flow, dataset: Dataset, seed: int) -> None:
+def initialize_from_data(flow: Flow, dataset: AnyDataset, seed: int) -> None:
     """Initialize the layers of a flow that depend on data; once, before training."""
     first = slice(ROWS_TO_INITIALIZE)
     inputs = [dataset.noisy(dataset.train.rows[first], 1, seed)[0]]

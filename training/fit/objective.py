@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from models.flow import Flow
+from models.density import Density
 
 
 class Loss(nn.Module):
@@ -21,12 +21,14 @@ class Objective(Protocol):
     """Where the rows of a training come from, their loss, and how the flow is scored.
 
     Args:
-        flow: the flow that is trained, on its device.
         rows: number of rows of an epoch.
     """
 
-    flow: Flow
     rows: int
+
+    @property
+    def flow(self) -> Density:
+        """What is trained, on its device."""
 
     @property
     def loss(self) -> Loss:
@@ -43,7 +45,7 @@ class Objective(Protocol):
             progress: fraction of the whole training that is done, 0 to 1.
         """
 
-    def score(self, flow: Flow) -> float:
+    def score(self, flow: Density) -> float:
         """The score, in nats per row, by which the best weights are selected; larger is better.
 
         Args:

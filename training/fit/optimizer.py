@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from models.density import Density
 from models.flow import Flow
 from models.networks import set_precision
 from training.config import FitRecipe
@@ -36,7 +37,7 @@ class FlowOptimizer:
     """AdamW on the mean loss of batches, and a moving average of the weights.
 
     Args:
-        flow: the flow that is trained, on its device.
+        flow: what is trained, on its device.
         loss: the loss of each row of a batch and its context.
         recipe: the [fit] section.
         count: number of steps of a whole training, over which a cosine schedule falls.
@@ -44,7 +45,7 @@ class FlowOptimizer:
     """
 
     def __init__(
-        self, flow: Flow, loss: Loss, recipe: FitRecipe, count: int, processes: Processes
+        self, flow: Density, loss: Loss, recipe: FitRecipe, count: int, processes: Processes
     ) -> None:
         set_precision(flow, PRECISIONS[recipe.precision])
         self.flow, self.recipe, self.count, self.processes = flow, recipe, count, processes
@@ -60,7 +61,7 @@ class FlowOptimizer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
         self.average: list[Tensor] = []
         self.restart_average()
-        if recipe.compile:
+        if recipe.compile and isinstance(flow, Flow):
             compile_layers(flow.bijection)
         self.parallel = processes.averaging_gradients(loss)
         self.loss: Callable[..., Tensor] = self.parallel or loss
@@ -130,7 +131,7 @@ class FlowOptimizer:
         return rate
 
     @contextmanager
-    def averaged(self) -> Iterator[Flow]:
+    def averaged(self) -> Iterator[Density]:
         """Inside this context the flow has the weights to score and save: their average."""
         if not self.average:
             yield self.flow

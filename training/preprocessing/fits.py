@@ -9,10 +9,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from models import zoo
-from training.config import NO_PREPROCESSING, FlowRecipe, FlowSpec
-from training.data import Dataset, Float32
+from training.config import NO_PREPROCESSING, FlowRecipe, FlowSpec, TabularSpec
+from training.data import Dataset, Float32, TypedDataset
 from training.errors import DataError
 from training.preprocessing.marginals import normal_marginals, steepest, tail_share
+from training.preprocessing.tabular import tabular_spec
 
 Steps = list[dict[str, Any]]
 """Fixed first layers as `zoo.build` takes them: {"kind": a key of `zoo.PREPROCESSING`, …}."""
@@ -32,8 +33,8 @@ MAX_SLOPE_PER_CELL = 50.0
 MAX_POOLED_PIXELS = 2**22
 
 
-def flow_spec(dataset: Dataset, recipe: FlowRecipe) -> FlowSpec:
-    """Specify the flow that a recipe describes for a data set.
+def flow_spec(dataset: Dataset | TypedDataset, recipe: FlowRecipe) -> FlowSpec | TabularSpec:
+    """Specify the flow, or the density over typed columns, that a recipe describes for a data set.
 
     Raises:
         DataError: the preprocessing does not apply to the data, such as a logit of values without
@@ -44,6 +45,8 @@ def flow_spec(dataset: Dataset, recipe: FlowRecipe) -> FlowSpec:
         fields = {"classes", "mean", "scale"}
         columns = [c.model_dump(include=fields, exclude_none=True) for c in dataset.context]
         context = {"columns": columns, "embedding": recipe.embedding}
+    if isinstance(dataset, TypedDataset):
+        return tabular_spec(dataset, recipe, context)
     return FlowSpec.model_validate(
         {
             "family": recipe.family,

@@ -1,15 +1,24 @@
 """Run folders: what training writes, and how a run is opened, created and resumed."""
 
-from training.runs.lifecycle import dataset_of, open_or_create, with_stored_defaults
+from training.runs.lifecycle import (
+    columns_of,
+    dataset_of,
+    open_or_create,
+    rows_of,
+    with_stored_defaults,
+)
 from training.runs.lock import training_lock
-from training.runs.run import Progress, Run, Stateful
+from training.runs.progress import Progress, Stateful
+from training.runs.run import Run
 
 __all__ = [
     "Progress",
     "Run",
     "Stateful",
+    "columns_of",
     "dataset_of",
     "open_or_create",
+    "rows_of",
     "training_lock",
     "with_stored_defaults",
 ]

@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
-from models import Flow
-from training.config import FILES, DataSource, Recipe, moved
-from training.data import Dataset, load_dataset
+from models.density import Density
+from training.config import (
+    FILES,
+    DataSource,
+    Recipe,
+    TableColumns,
+    TabularSpec,
+    moved,
+)
+from training.data import AnyDataset, Dataset, TypedDataset, load_rows
 from training.errors import RunError, TrainingError
 from training.preprocessing import flow_spec
 from training.runs.run import Run, RunFile
@@ -14,7 +21,7 @@ def open_or_create(
     folder: Path,
     name: str,
     recipe: Recipe,
-    dataset: Dataset,
+    dataset: Dataset | TypedDataset,
     teacher: Run | None = None,
 ) -> Run:
     """Open the run in a folder, or create one.
@@ -37,7 +44,7 @@ def open_or_create(
             flow = flow_spec(dataset, recipe.flow)
         else:  # the same preprocessing and context
             student = {"family": recipe.flow.family, "options": recipe.flow.options}
-            flow = teacher.file.flow.model_copy(update=student)
+            flow = teacher.flow_spec.model_copy(update=student)
         built = flow.build()
     except ValueError as error:  # refused before there is a run of it
         raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
@@ -58,7 +65,10 @@ def open_or_create(
 MIN_SHARED_MULTIPLICATIONS = 2**28
 
 # Keys whose defaults have changed, or follow from the flow.
-CHANGED_DEFAULTS = {"data": ("repeated_rows",), "fit": ("patience", "threads")}
+CHANGED_DEFAULTS = {
+    "data": ("repeated_rows",),
+    "fit": ("average", "learning_rate", "patience", "threads"),
+}
 
 
 def with_stored_defaults(folder: Path, recipe: Recipe) -> Recipe:
@@ -79,7 +89,7 @@ def with_stored_defaults(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=sections)
 
 
-def _is_small(flow: Flow, batch_size: int) -> bool:
+def _is_small(flow: Density, batch_size: int) -> bool:
     """Whether one thread trains a flow as fast as several.
 
     Those of a small one wait for each other at every layer: beside another busy process a small MAF
@@ -89,7 +99,7 @@ def _is_small(flow: Flow, batch_size: int) -> bool:
     return multiplications < MIN_SHARED_MULTIPLICATIONS
 
 
-def _open(folder: Path, recipe: Recipe, dataset: Dataset, teacher: Run | None) -> Run:
+def _open(folder: Path, recipe: Recipe, dataset: AnyDataset, teacher: Run | None) -> Run:
     """Open a run that has this recipe, data and teacher."""
     run = Run.open(folder)
     recipe = with_stored_defaults(folder, recipe)
@@ -113,7 +123,33 @@ def _with_files_of(source: DataSource, other: DataSource) -> DataSource:
     return source.model_copy(update={key: new[key] for key in moved_keys & new.keys()})
 
 
+def columns_of(folder: Path, recipe: Recipe) -> TableColumns | None:
+    """What the run in a folder has decided of the columns of a recipe's table.
+
+    None where the folder holds no run of the same [data], which `open_or_create` refuses.
+    """
+    if not (folder / "run.json").exists():
+        return None
+    stored = Run.open(folder).file
+    if not isinstance(stored.flow, TabularSpec):
+        return None
+    same = _with_files_of(stored.recipe.data, recipe.data) == recipe.data
+    return stored.flow.columns if same else None
+
+
 def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
+    """The data of a run that has a flow; see `rows_of`.
+
+    Raises:
+        RunError: it has none, or the data there is not what the run was trained on.
+    """
+    _ = run.flow_spec
+    dataset = rows_of(run, moved_to)
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+def rows_of(run: Run, moved_to: Path | None) -> Dataset | TypedDataset:
     """The data of a run.
 
     Args:
@@ -126,7 +162,9 @@ def dataset_of(run: Run, moved_to: Path | None) -> Dataset:
     source = run.file.recipe.data
     if moved_to is not None:
         source = moved(source, moved_to)
-    dataset = load_dataset(source)
+    spec = run.file.flow
+    columns = spec.columns if isinstance(spec, TabularSpec) else None
+    dataset = load_rows(source, columns is not None, columns)
     if dataset.sha256 != run.file.data_sha256:
         raise RunError(
             f"{source.source} is not the data of {run.folder}: expected sha256 "

@@ -14,22 +14,24 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from models.density import Density
 from models.flow import Flow
 from service.bundle import sha256
-from training.config import FlowSpec, Recipe, faults, messages_of, one_line
+from training.config import AnySpec, FlowSpec, Recipe, faults, messages_of, one_line
 from training.errors import RunError
 from training.files import write_atomically
 from training.runs.formats import FORMAT, upgraded
+from training.runs.progress import PROGRESS, Progress, Stateful
 
-NotNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
+D = TypeVar("D", bound=Density)
 
 
 class Teacher(BaseModel):
@@ -55,7 +57,7 @@ class RunFile(BaseModel):
         format: number of the format, see `training.runs.formats`.
         name: of the run.
         recipe: what the run follows.
-        flow: the flow that the recipe describes for the data.
+        flow: what the recipe describes for the data.
         data_sha256: checksum of the data.
         teacher: of a student, the run that it learns from.
     """
@@ -65,7 +67,7 @@ class RunFile(BaseModel):
     format: Literal[2] = FORMAT
     name: str
     recipe: Recipe
-    flow: FlowSpec
+    flow: AnySpec
     data_sha256: str
     teacher: Teacher | None = None
 
@@ -76,46 +78,6 @@ def _upgraded(content: bytes) -> dict[str, Any]:
     if found := next(faults(values), None):
         raise ValueError(found)
     return upgraded(values)
-
-
-@dataclass
-class Progress:
-    """How far training has got; scores in nats per row.
-
-    Args:
-        epoch: completed epochs.
-        step: completed steps of the current epoch.
-        loss: sum of the losses of the current epoch's rows so far, in nats.
-        best_epoch, best_score: the epoch after which the validation rows scored best, and the
-            score.
-        seconds: of training so far.
-        finished: whether training has ended.
-        device: what it trains on, for people.
-        scaler: state of the gradient scaler; empty if there is none.
-    """
-
-    epoch: NotNegative = 0
-    step: NotNegative = 0
-    loss: float = 0.0
-    best_epoch: NotNegative = 0
-    best_score: float = float("-inf")
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    finished: bool = False
-    device: str = ""
-    scaler: dict[str, int | float] = field(default_factory=dict)
-
-
-_PROGRESS = TypeAdapter(Progress)
-
-
-class Stateful(Protocol):
-    """An object with tensors to save and to restore, such as a flow."""
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """The tensors by name."""
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor], /) -> object:
-        """Restore the tensors."""
 
 
 @dataclass
@@ -165,19 +127,33 @@ class Run:
         """The file of the best weights."""
         return self.folder / "weights.safetensors"
 
+    @property
+    def flow_spec(self) -> FlowSpec:
+        """The run's flow.
+
+        Raises:
+            RunError: it is a density over typed columns, which is no flow.
+        """
+        if not isinstance(self.file.flow, FlowSpec):
+            raise RunError(
+                f"{self.folder} is of family {self.file.flow.family!r}: only flows of numbers are "
+                "exported and distilled so far; densities over columns of any kind are to come"
+            )
+        return self.file.flow
+
     def new_flow(self) -> Flow:
         """The run's flow with fresh weights, reproducible from the recipe's seed.
 
         Raises:
             RunError: run.json describes none, such as one whose preprocessing is of other rows.
         """
-        torch.manual_seed(self.file.recipe.fit.seed)
-        try:
-            return self.file.flow.build()
-        except Exception as error:  # layers refuse what is not theirs in every way there is
-            raise RunError(
-                f"{self.folder / 'run.json'} is damaged: flow: {one_line(error)}"
-            ) from error
+        return self._built(self.flow_spec.build)
+
+    def new_density(self) -> Density:
+        """The same of any run: its flow, or its density over typed columns."""
+        if isinstance(self.file.flow, FlowSpec):
+            return self.new_flow()
+        return self._built(self.file.flow.build)
 
     def best_flow(self) -> Flow:
         """The run's flow with the best weights so far, in evaluation mode.
@@ -185,7 +161,22 @@ class Run:
         Raises:
             RunError: there are no weights yet, or they do not fit the flow.
         """
-        flow = self.new_flow()
+        return self._with_best_weights(self.new_flow())
+
+    def best_density(self) -> Density:
+        """The same of any run: its flow, or its density over typed columns."""
+        return self._with_best_weights(self.new_density())
+
+    def _built(self, build: Callable[[], D]) -> D:
+        torch.manual_seed(self.file.recipe.fit.seed)
+        try:
+            return build()
+        except Exception as error:  # layers refuse what is not theirs in every way there is
+            raise RunError(
+                f"{self.folder / 'run.json'} is damaged: flow: {one_line(error)}"
+            ) from error
+
+    def _with_best_weights(self, flow: D) -> D:
         self.check_weights()
         try:
             flow.load_state_dict(load_file(self.weights))
@@ -250,7 +241,7 @@ class Run:
             return Progress()
         try:
             with safe_open(path, "pt") as file:
-                progress = _PROGRESS.validate_json((file.metadata() or {})["progress"])
+                progress = PROGRESS.validate_json((file.metadata() or {})["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if progress.best_epoch > progress.epoch:
                 raise ValueError(f"best epoch {progress.best_epoch} of {progress.epoch}")

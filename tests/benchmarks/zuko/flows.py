@@ -33,9 +33,9 @@ def zuko_run(kind: str) -> type[Run]:
     class ZukoRun(Run):
         def new_flow(self) -> Flow:
             torch.manual_seed(self.file.recipe.fit.seed)
-            shape, options = self.file.flow.event_shape, self.file.flow.options
+            shape, options = self.flow_spec.event_shape, self.flow_spec.options
             fixed = [
-                zoo.fixed_layer(shape, **step.model_dump()) for step in self.file.flow.preprocessing
+                zoo.fixed_layer(shape, **step.model_dump()) for step in self.flow_spec.preprocessing
             ]
             assert options["activation"] == "relu"
             inner = getattr(zuko.flows, kind)(

@@ -17,7 +17,7 @@ from training import scoring
 from training.errors import NonFiniteError, RunError
 from training.fit import gradient as fit
 from training.fit import loop
-from training.runs.run import Progress, Run
+from training.runs import Progress, Run
 
 CPU = torch.device("cpu")
 

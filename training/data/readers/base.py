@@ -29,6 +29,16 @@ class Part:
     place: Callable[[int], str] = "row {}".format
 
 
+def place(parts: Sequence[Part], row: int) -> str:
+    """Where files have a row of all their rows: the file's own number of it, and which file."""
+    for part in parts:
+        if row < part.rows:
+            where = part.place(row)
+            return where if len(parts) == 1 else f"{where} of {part.path.name}"
+        row -= part.rows
+    return f"row {row}"
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of numbers as a file holds them.
@@ -57,12 +67,7 @@ class Table:
 
     def place(self, row: int) -> str:
         """Where the files have a row: the file's own number of it, and which file, if several."""
-        for part in self.parts:
-            if row < part.rows:
-                where = part.place(row)
-                return where if len(self.parts) == 1 else f"{where} of {part.path.name}"
-            row -= part.rows
-        return f"row {row}"
+        return place(self.parts, row)
 
 
 class Format(NamedTuple):

@@ -1,0 +1,42 @@
+"""The density of a recipe over the typed columns of a data set."""
+
+from typing import Any
+
+from service.tables import CategoricalColumn, Column
+from training.config import FlowRecipe, TabularSpec
+from training.data import TypedDataset
+from training.preprocessing.columns import fit_columns
+
+# What is of a column's values alone, not of their distribution.
+NOT_FITTED = {"name", "format", "classes"}
+
+
+def tabular_spec(
+    dataset: TypedDataset, recipe: FlowRecipe, context: dict[str, Any] | None
+) -> TabularSpec:
+    """Specify the density over typed columns that a recipe describes, fitted to training rows.
+
+    Args:
+        dataset: the data.
+        recipe: family and options.
+        context: what the density is conditioned on, as `ContextSpec` takes it.
+    """
+    columns = [_known(column) for column in dataset.columns.modelled]
+    return TabularSpec.model_validate(
+        {
+            "family": recipe.family,
+            "columns": dataset.columns,
+            "fitted": fit_columns(dataset.train.rows, columns),
+            "rows": len(dataset.train),
+            "options": recipe.options,
+            "context": context,
+        }
+    )
+
+
+def _known(column: Column) -> dict[str, Any]:
+    """What `fit_columns` is told of a column."""
+    known = column.model_dump(exclude=NOT_FITTED)
+    if isinstance(column, CategoricalColumn):
+        known["classes"] = len(column.classes)
+    return known
