@@ -145,10 +145,7 @@ def target(fields: Mapping[str, Any]) -> tuple[str | None, int | None]:
 
 def schema_for(schema: type[FlowRequest], manifest: AnyManifest) -> type[FlowRequest]:
     """The request of the same question as a model takes it."""
-    if isinstance(manifest, TableManifest):
-        of_table: type[FlowRequest] = TABLE_REQUESTS[schema]
-        return of_table
-    return schema
+    return TABLE_REQUESTS.get(schema, schema) if isinstance(manifest, TableManifest) else schema
 
 
 def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:

@@ -34,7 +34,6 @@ from service.inflight import MemoryShare
 from service.operations import (
     FLOW_OPERATIONS,
     TABLE_OPERATIONS,
-    TABLE_REQUESTS,
     AnswerPieces,
     FlowOperation,
     FlowRequest,
@@ -102,9 +101,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
     ) -> Response:
         """The answer of a model."""
         asked, content_type, accept, output, due = question
-        operation: FlowOperation[Any] = self.operation
+        operation: FlowOperation[Any] | None = self.operation
         if model.table is not None:
-            operation = TABLE_OPERATIONS[operation.name]
+            operation = TABLE_OPERATIONS.get(self.name)
+            if operation is None:
+                raise InvalidInputError(f"{model.manifest.name} has typed columns: no {self.name}")
         request: FlowRequest
         if isinstance(asked, PendingRequest):
             request = await self.server.threads.run(
@@ -225,7 +226,6 @@ def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
 
 def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
     """What the body of a request may be."""
-    schemas = [each.model_json_schema() for each in (schema, TABLE_REQUESTS[schema])]
-    as_json = {"schema": {"anyOf": schemas}}
+    as_json = {"schema": schema.model_json_schema()}
     types = [codec.media_type for codec in CODECS if codec.body_types]
     return {kind: as_json if kind == JSON_TYPE else BINARY for kind in types}

@@ -29,9 +29,12 @@ async def log_prob(
     operations: Operations, model: Model, request: LogProbOfTable, deadline: float
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
-    runs, faults = operations.runs, RowFaults(len(request.x.values), request.partial)
+    runs = operations.runs
+    values = runs.checked_rows(request.x.values, model.event_shape, "x")
+    faults = RowFaults(len(values), request.partial)
     context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    settled = await _settled(runs, model, request.x, "x", faults, True, deadline)
+    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
+    settled = await _settled(runs, model, rows, "x", faults, True, deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
     outside = faults.kept(settled.outside)
     encoded = await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, _middles(x))
@@ -46,9 +49,12 @@ async def encode(
     operations: Operations, model: Model, request: EncodeOfTable, deadline: float
 ) -> Answer:
     """Latents and log-density of each row."""
-    runs, faults = operations.runs, RowFaults(len(request.x.values), request.partial)
+    runs = operations.runs
+    values = runs.checked_rows(request.x.values, model.event_shape, "x")
+    faults = RowFaults(len(values), request.partial)
     context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    settled = await _settled(runs, model, request.x, "x", faults, False, deadline)
+    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
+    settled = await _settled(runs, model, rows, "x", faults, False, deadline)
     size = settled.values.size
     u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
@@ -113,14 +119,13 @@ async def _settled(
     may_be_outside: bool,
     deadline: float,
 ) -> SettledRows:
-    """Rows of the right shape with values that their columns can have."""
-    values: Floats = runs.checked_rows(rows.values, model.event_shape, name)
+    """Rows with values that their columns can have."""
     assert model.table is not None
     return await runs.threads.run(
-        values.size,
+        rows.values.size,
         settled_rows,
         model.table,
-        TypedRows(values.astype(np.float64, copy=False), rows.converted),
+        rows,
         name,
         faults,
         may_be_outside,

@@ -211,6 +211,8 @@ def test_classes_that_are_unknown(client: TestClient) -> None:
         ({"x": [[True, 0.3, 1, 0]]}, "[0][0] is true"),
         ({"x": [X[:3]]}, "expected N × 4 numbers"),
         ({"x": X}, "a single row is written [x]"),
+        ({"x": 5}, "expected N × 4 numbers"),
+        ({"x": None}, "expected N × 4 numbers"),
         ({"rows": [RECORD], "dequantize": 3}, "dequantize is not known here"),
     ],
 )
@@ -332,6 +334,15 @@ def test_arrays_in_binary_have_gaps(client: TestClient) -> None:
     assert said["parameters"] == {"outside_support": "1"}
     described = client.get("/v2/models/typed").json()
     assert {t["datatype"] for t in described["inputs"] + described["outputs"]} == {"FP64"}
+
+
+@pytest.mark.parametrize(
+    "array", [np.float64(3), np.zeros(4), np.zeros((2, 3)), np.zeros((2, 4, 1))]
+)
+@pytest.mark.parametrize("endpoint", ["log_prob", "encode", "decode", "interpolate"])
+def test_arrays_of_other_shapes_are_refused(client: TestClient, array: Any, endpoint: str) -> None:
+    url, headers = f"/{endpoint}?model=typed", {"content-type": NPY}
+    assert_problem(client.post(url, content=to_npy(array), headers=headers), 422, "expected")
 
 
 def test_tables_of_arrow_by_name(client: TestClient) -> None:
