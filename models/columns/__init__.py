@@ -6,12 +6,16 @@ from models.columns.descriptions import (
     NumberColumn,
     describe,
 )
+from models.columns.group import ColumnGroup
+from models.columns.numbers import NumberGroup
 from models.columns.typed import TypedColumns
 
 __all__ = [
     "CategoricalColumn",
     "ColumnDescription",
+    "ColumnGroup",
     "NumberColumn",
+    "NumberGroup",
     "TypedColumns",
     "describe",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.columns.places import Place, floored, log_add
-from models.numerics import log_sigmoid, logistic_from_normal, normal_from_logistic
+from models.numerics import log_sigmoid
 
 
 class ColumnGroup(nn.Module, ABC):
@@ -75,7 +75,7 @@ class ColumnGroup(nn.Module, ABC):
     def encode(
         self, x: Tensor, u: Tensor, theta: Tensor, tolerance: float
     ) -> tuple[Tensor, Tensor]:
-        """The normal quantiles of values, and their log-densities in nats.
+        """The logits of the places of values, and the values' log-densities in nats.
 
         Args:
             x: N × C.
@@ -84,7 +84,7 @@ class ColumnGroup(nn.Module, ABC):
             tolerance: relative error of probabilities (`Place.logit`).
 
         Returns:
-            z: N × C, NaN outside the support; log-density: N × C, −inf outside the support.
+            y: N × C, NaN outside the support; log-density: N × C, −inf outside the support.
         """
         value, absent, valid = self._checked(x, None)
         place, log_prob = self._place(value, theta)
@@ -101,12 +101,10 @@ class ColumnGroup(nn.Module, ABC):
             y = torch.where(y < 0, outer - inner, inner - outer)
             half = log_there - math.log(2)
             y = torch.where(absent, Place(half, half, log_missing).logit(u, tolerance), y)
-        z = torch.where(valid, normal_from_logistic(y)[0], torch.nan)
-        return z, torch.where(valid, log_prob, -torch.inf)
+        return torch.where(valid, y, torch.nan), torch.where(valid, log_prob, -torch.inf)
 
-    def decode(self, z: Tensor, theta: Tensor, column: int | None = None) -> Tensor:
-        """The values of normal quantiles: N × C, NaN where missing."""
-        y = logistic_from_normal(z)[0]
+    def decode(self, y: Tensor, theta: Tensor, column: int | None = None) -> Tensor:
+        """The values at the places of these logits: N × C, NaN where missing."""
         if not self.missing:
             return self._value(y, theta, column)
         _, log_there = self._log_missing(theta, column)

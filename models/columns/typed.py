@@ -15,6 +15,7 @@ from models.context import ContextFeatures
 from models.density import Density
 from models.distributions import Base, Normal
 from models.networks import Block, Conditioner, MaskedMLP, run_by_blocks, run_by_positions
+from models.numerics import logistic_from_normal, normal_from_logistic
 
 # Relative error of probabilities, in units of the last digit of the network's number type: rounding
 # differs between a pass of the network and its computation position by position.
@@ -154,9 +155,9 @@ class TypedColumns(Density):
             group.encode(x[:, group.columns], u[:, group.columns], theta, self._tolerance)
             for group, theta in zip(self._groups(), thetas, strict=True)
         ]
-        z, log_prob = (torch.cat(parts, 1) for parts in zip(*encoded, strict=True))
-        total, latents = log_prob.sum(1), z.index_select(1, self.to_columns)
-        return torch.where(total[:, None] > -torch.inf, latents, torch.nan), total
+        y, log_prob = (torch.cat(parts, 1) for parts in zip(*encoded, strict=True))
+        total, z = log_prob.sum(1), normal_from_logistic(y.index_select(1, self.to_columns))[0]
+        return torch.where(total[:, None] > -torch.inf, z, torch.nan), total
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density in nats: N × D → N, in float64; −inf outside the support."""
@@ -184,6 +185,7 @@ class TypedColumns(Density):
         """
         z = z.double()
         self._check(z, context, z=z)
+        y = logistic_from_normal(z)[0]
         none = z[:, :0].to(self._like.dtype)
         values: dict[int, Tensor] = {}
         log_probs = []
@@ -193,27 +195,29 @@ class TypedColumns(Density):
                 column = self.order[first + position]
                 group, i = self._members[column]
                 theta = theta.double()[:, None]
-                x = group.decode(z[:, column, None], theta, i)
+                x = group.decode(y[:, column, None], theta, i)
                 values[column] = x
                 log_probs.append(group.log_prob(x, theta, i))
                 return group.features(x, i).flatten(1).to(none.dtype)
 
             return run_by_positions(self.network, block, before, none, solve)
 
-        width = max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
-        run_by_blocks(self.network, none, self._context(context), width, solve_block)
+        features = self.context_features(context)
+        run_by_blocks(self.network, none, features, self.block_width, solve_block)
         x = torch.cat([values[column] for column in range(len(self.order))], 1)
         return x, torch.cat(log_probs, 1).sum(1)
 
     def sample(
-        self,
-        n: int,
-        context: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Draw n rows: x, n × D; log p(x), n, in nats. The generator is on the CPU."""
         noise = torch.randn(n, len(self.order), generator=generator, dtype=torch.float64)
         return self.decode(noise.to(self._like.device), context)
+
+    @property
+    def block_width(self) -> int:
+        """About how many columns are decoded as one block of the network."""
+        return max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
 
     @property
     def _like(self) -> Tensor:
@@ -232,7 +236,7 @@ class TypedColumns(Density):
         groups = self._groups()
         features = [group.features(x[:, group.columns]).flatten(1) for group in groups]
         inputs = torch.cat(features, 1).index_select(1, self.inputs_to_columns)
-        theta = self.network(inputs.to(self._like.dtype), self._context(context)).double()
+        theta = self.network(inputs.to(self._like.dtype), self.context_features(context)).double()
         sizes = [len(group.index) * group.size for group in groups]
         parts = theta.index_select(1, self.parameters_to_groups).split(sizes, 1)
         return [
@@ -240,7 +244,7 @@ class TypedColumns(Density):
             for group, part in zip(groups, parts, strict=True)
         ]
 
-    def _context(self, context: Tensor | None) -> Tensor | None:
+    def context_features(self, context: Tensor | None) -> Tensor | None:
         """The features of a context that the network reads: N × features."""
         if context is None:
             return None

@@ -44,6 +44,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "mixed": [CLASSES, OPEN, PAID, SPIKED, IDENTIFIER, MANY, TIME, DATE, COUNT, OPEN, CLASSES],
     "mixed context": [PAID, SPIKED, MANY, OPEN, PRICE],
     "one column": [OPEN],
+    "classes": [GRADES, GRADES],
 }
 """What is known of the columns of each table before anything is fitted."""
 

@@ -19,7 +19,7 @@ from service.cli import main
 from service.tables import Column, Overrides, decide
 from tests.helpers.pages import ALL_BLOCKS, commands
 from tests.helpers.payments import payment_lines
-from training.config import TableSource, load_data_source, load_recipe
+from training.config import TableSource, load_recipe
 from training.data import read_raw
 from training.errors import RecipeError
 
@@ -226,7 +226,7 @@ def test_a_recipe_says_only_what_decide_would_not_find_again(
     found = json.loads(
         said(capsys, "payments.csv", *options, "--json", "--recipe", "recipes/mine.toml")
     )
-    source = load_data_source("recipes/mine.toml")
+    source = load_recipe("recipes/mine.toml").data
     assert isinstance(source, TableSource)
     assert (source.drop, source.keep) == (["age"], ["id"])
     again = decide(
@@ -247,7 +247,7 @@ def test_a_recipe_pins_what_could_be_otherwise_and_drops_what_cannot_be(
     Path(path).write_text(Path(path).read_text().replace('d a"y', '"d a""y"'))
     text = said(capsys, path, "--recipe", "mine.toml")
     assert "which could be %m/%d/%Y" in text
-    source = load_data_source("mine.toml")
+    source = load_recipe("mine.toml").data
     assert isinstance(source, TableSource)
     assert source.kinds == {'d a"y': "datetime %d/%m/%Y"}
     assert source.drop == ["price"]

@@ -14,11 +14,11 @@ from service import tables
 from tests.helpers.mixed_tables import mixed_lines, write_mixed, write_recipe
 from tests.helpers.recipes import call_bijecta
 from tests.helpers.runs import logged
-from training.config import TabularSpec
-from training.data import typed
+from training.config import FitRecipe, TabularSpec, load_recipe
+from training.data import load_rows, typed
 from training.errors import RunError
 from training.fit import loop
-from training.runs import Run, rows_of
+from training.runs import Run, open_or_create, rows_of
 
 
 class KilledError(Exception):
@@ -154,6 +154,17 @@ def test_a_run_that_learns_nothing_of_the_columns_together_says_so(tmp_path: Pat
     done = call_bijecta("train", "mixed.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "it does not beat them" in done.stderr
+
+
+def test_a_small_table_has_small_batches_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    recipe = load_recipe(str(write_recipe(tmp_path, source="noise.npy")))
+    dataset = load_rows(recipe.data, typed=True)
+    assert open_or_create(tmp_path / "said", "said", recipe, dataset).file.recipe == recipe
+    silent = recipe.model_copy(update={"fit": FitRecipe(epochs=1)})
+    for _ in range(2):  # made, and opened again
+        run = open_or_create(tmp_path / "silent", "silent", silent, dataset)
+        assert run.file.recipe.fit.batch_size == 64
 
 
 def test_a_damaged_run_is_refused_in_one_line(trained: Path, tmp_path: Path) -> None:

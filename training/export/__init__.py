@@ -3,10 +3,13 @@
 from training.export.bundle import export
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import exported_already
+from training.export.typed import TypedGraphs, verified_graphs
 
 __all__ = [
     "FASTEST",
     "InverseRequest",
+    "TypedGraphs",
     "export",
     "exported_already",
+    "verified_graphs",
 ]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.bijection import Bijection
 from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
 from models.networks import Block
+from training.export.masked_network import NetworkWriter
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
 
@@ -100,7 +101,7 @@ def expand(
     return expanded
 
 
-class _Layer:
+class _Layer(NetworkWriter):
     """Writes the sequential direction of one layer; strings are names of values."""
 
     def __init__(
@@ -110,13 +111,9 @@ class _Layer:
         functions: OnnxFunctions,
         inverse: Inverse,
     ) -> None:
-        self.writer, self.inverse = writer, inverse
-        self.network, self.size = layer.network, layer.univariate.size
-        conditioner = layer.network.conditioner
         self.decode = functions.decode(layer.univariate)
-        self.first_units = functions.hidden_units(conditioner, follows=False)
-        self.next_units = functions.hidden_units(conditioner, follows=conditioner.residual)
-        self.dtype = torch.empty(0, dtype=functions.dtype).numpy().dtype
+        super().__init__(writer, layer.network, functions)
+        self.inverse, self.size = inverse, layer.univariate.size
 
     def write(self, z: str, context: str | None = None, *, outputs: Sequence[str]) -> None:
         """Write the nodes from z to `outputs`: x, batch × D in order like z, and log_det, batch."""
@@ -144,69 +141,35 @@ class _Layer:
         widths = [len(block.ends) - 1 for block in blocks]
         xs, log_slopes = [], []
         for block, width, target in zip(blocks, widths, write.cut(z, widths), strict=True):
-            before = [
-                None if read is None else write.one("Gemm", read, *map(write.tensor, weights))
-                for read, *weights in zip(units, block.before, block.bias, strict=True)
-            ]
+            before = self.before(block, units)
             one_by_one = self.inverse.method == "sequential" or width == 1
             solve_block = self._sequential if one_by_one else self._jacobi
             x, log_slope, *hidden = solve_block(target, before, block)
             # beyond the limit the coordinates that follow are undefined
             below_limit, nan = self._below_limit(write, x), write.constant(self.dtype.type("nan"))
             x = write.one("Where", below_limit, x, nan)
-            units = [
-                new if earlier is None else write.join([earlier, new])
-                for earlier, new in zip(units, [x, *hidden], strict=True)
-            ]
+            units = self.add_units(units, [x, *hidden])
             xs.append(x)
             log_slopes.append(log_slope)
         return [write.join(xs), write.join(log_slopes)]
 
     def _sequential(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
         """Write one coordinate after another (`sequential_inverse._sequential`)."""
-        write, last = self.writer, len(before) - 1
-        bases = [self._bases(i, before[i], block) for i in range(last + 1)]
-        levels: list[list[str]] = [[] for _ in before]
+        write = self.writer
+        targets = write.cut(z, [1] * (len(block.ends) - 1))
         log_slopes = []
-        for position, target in enumerate(write.cut(z, [1] * (len(block.ends) - 1))):
-            units: str | None = None
-            for i in range(last + 1):
-                own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
-                if own.start == own.stop:  # this position has no unit in this layer
-                    continue
-                outputs, read = bases[i][position], block.units_read(position, i)
-                if read:
-                    weight = write.tensor(block.within[i][:read, own])
-                    outputs = write.one("Gemm", levels[i][-1], weight, outputs)
-                elif before[i] is None:
-                    outputs = self._repeat(z, outputs, own.stop - own.start)
-                if i < last:
-                    units = self._units(write, outputs, units)
-                    levels[i + 1] = [write.join([*levels[i + 1], units])]
-            flat = write.one("Squeeze", target, write.integers(1))
+
+        def solve(position: int, theta: str) -> str:
+            flat = write.one("Squeeze", targets[position], write.integers(1))
             x, log_slope = (
                 write.one("Unsqueeze", value, write.integers(1))
-                for value in write.call(self.decode, flat, outputs)
+                for value in write.call(self.decode, flat, theta)
             )
-            levels[0] = [write.join([*levels[0], x])]
             log_slopes.append(log_slope)
-        return [levels[0][0], write.join(log_slopes), *(level[0] for level in levels[1:])]
+            return x
 
-    def _bases(self, layer: int, before: str | None, block: Block) -> list[str]:
-        """What each position's units have from earlier blocks; "" for positions without units."""
-        widths = np.diff([end[layer + 1] for end in block.ends]).tolist()
-        if before is None:
-            biases = torch.split(block.bias[layer], widths)
-            return [self.writer.tensor(bias) if len(bias) else "" for bias in biases]
-        columns = iter(self.writer.cut(before, [width for width in widths if width]))
-        return [next(columns) if width else "" for width in widths]
-
-    def _repeat(self, z: str, row: str, width: int) -> str:
-        """Repeat a row as often as z has rows."""
-        write = self.writer
-        batch = write.one("Shape", z, start=0, end=1)
-        shape = write.one("Concat", batch, write.integers(width), axis=0)
-        return write.one("Expand", row, shape)
+        x, *hidden = self.positions(z, before, block, solve)
+        return [x, write.join(log_slopes), *hidden]
 
     def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
         """Write sweeps over all coordinates until they converge (`sequential_inverse._jacobi`)."""
@@ -221,7 +184,7 @@ class _Layer:
         last, units = body.name(), None
         levels = [last]
         for base, weight in zip(bases[:-1], weights[:-1], strict=True):
-            units = self._units(body, body.one("Gemm", levels[-1], weight, base), units)
+            units = self.units(body, body.one("Gemm", levels[-1], weight, base), units)
             levels.append(units)
         theta = body.one("Gemm", levels[-1], weights[-1], bases[-1])
         theta = body.one("Reshape", theta, write.integers(-1, self.size))
@@ -257,9 +220,3 @@ class _Layer:
         return write.one(
             "Less", write.one("Abs", x), write.constant(self.dtype.type(COORDINATE_LIMIT))
         )
-
-    def _units(self, write: Writer, preactivation: str, before: str | None) -> str:
-        """The units of a hidden layer; `before` are those of the previous hidden layer."""
-        if before is None or not self.network.conditioner.residual:
-            return write.call(self.first_units, preactivation)[0]
-        return write.call(self.next_units, preactivation, before)[0]

@@ -1,6 +1,7 @@
 """Univariate maps and activations as functions of an ONNX model, each traced once a process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import onnx
@@ -51,7 +52,7 @@ class OnnxFunctions:
         # Points have one axis: loops inside a map are exported with a single dynamic axis, and
         # onnxruntime takes a hundred times as long with constants where the last axis has length 1
         inputs = {"z": self._zeros(3), "theta": self._zeros(3, univariate.size)}
-        return self._function(
+        return self.function(
             (type(univariate), *sorted(vars(univariate).items())),
             _FunctionModule(univariate.decode),
             inputs,
@@ -69,7 +70,7 @@ class OnnxFunctions:
         inputs = {"preactivation": self._zeros(3, 5)}
         if follows:
             inputs["before"] = self._zeros(3, 5)
-        return self._function(
+        return self.function(
             (conditioner.activation, conditioner.residual and follows),
             _FunctionModule(
                 lambda preactivation, before=None: conditioner.hidden_units(preactivation, before)
@@ -82,20 +83,21 @@ class OnnxFunctions:
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype)
 
-    def _function(
+    def function(
         self,
         key: tuple[object, ...],
         module: nn.Module,
         inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
-        dynamic: Sequence[str],
+        dynamic: Sequence[str] = ("batch",),
+        fixed: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> OnnxFunction:
-        """The function of a key, traced on first use."""
+        """The function of a key, traced on first use (`torch_export.trace`)."""
         if key not in self._functions:
             name = f"{outputs[0]}_{len(self.protos)}"
             whole_key = (*key, *inputs, self.dtype)
             if whole_key not in _graphs:
-                _graphs[whole_key] = trace(module, inputs, outputs, dynamic).graph
+                _graphs[whole_key] = trace(module, inputs, outputs, dynamic, fixed).graph
             graph = _graphs[whole_key]
             constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
             for tensor in graph.initializer:

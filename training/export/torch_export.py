@@ -4,7 +4,9 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -12,6 +14,7 @@ import torch
 from onnx import helper, numpy_helper
 from onnxscript import opset20
 from torch import Tensor, nn
+from torch.fx import config as fx_config
 from torch.onnx._internal.exporter import _core
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.onnx._internal.exporter._torchlib.ops import hop
@@ -33,6 +36,21 @@ def _full_like(like: Any, fill_value: float, dtype: int = -1, **_: object) -> An
     return opset20.Expand(number, opset20.Shape(like))
 
 
+def _expm1(x: Any) -> Any:
+    """`aten::expm1`. In float64 exact near zero, by 2 tanh(x/2) / (1 − tanh(x/2))."""
+    one = _scalar(1.0, x.dtype)
+    if x.dtype != onnx.TensorProto.DOUBLE:
+        return opset20.Sub(opset20.Exp(x), one)
+    half = opset20.Tanh(opset20.Mul(x, _scalar(0.5, x.dtype)))
+    near = opset20.Div(opset20.Add(half, half), opset20.Sub(one, half))
+    return opset20.Where(opset20.Less(x, one), near, opset20.Sub(opset20.Exp(x), one))
+
+
+def _stride(x: Any, dim: int = 0, **_: object) -> Any:
+    """`aten::sym_stride`, of tensors in the order of their axes, as all in a graph are."""
+    return opset20.ReduceProd(opset20.Shape(x, start=dim + 1), keepdims=0)
+
+
 def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
     """`while_loop`."""
     outputs = hop.higher_order_while_loop(condition, body, carried, read)
@@ -42,10 +60,13 @@ def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
     return outputs
 
 
-# Those of the exporter round float64 constants to float32, and fail for three nested loops.
+# Those of the exporter round float64 constants to float32, lose the digits of exp(x) − 1, fail for
+# three nested loops, and lack strides.
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scalar_tensor.default: _scalar,
     torch.ops.aten.full_like.default: _full_like,
+    torch.ops.aten.expm1.default: _expm1,
+    torch.ops.aten.sym_stride.int: _stride,
     torch.ops.higher_order.while_loop: _while_loop,
 }
 
@@ -70,6 +91,7 @@ def trace(
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     dynamic: Sequence[str] = ("batch",),
+    fixed: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Export a module whose inputs and outputs are tensors.
 
@@ -80,16 +102,20 @@ def trace(
             axis of length 1 for a constant.
         outputs: names of the outputs.
         dynamic: names of the leading axes of every input that can have any length.
+        fixed: examples of further inputs, by name, whose axes have the lengths of the examples.
     """
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
-    shapes = tuple(axes for _ in inputs)
-    with warnings.catch_warnings():
+    shapes: tuple[Any, ...] = tuple(axes for _ in inputs)
+    if fixed:  # the module takes them as *args
+        shapes = (*shapes, tuple({} for _ in fixed))
+    # `_strip` would remove the stack trace of each operator, which takes time to write
+    with warnings.catch_warnings(), patch.object(fx_config, "do_not_emit_stack_traces", True):
         warnings.simplefilter("ignore")
         program = _core.export(
             module,
-            tuple(inputs.values()),
+            (*inputs.values(), *fixed.values()),
             registry=_operators(),
-            input_names=list(inputs),
+            input_names=[*inputs, *fixed],
             output_names=list(outputs),
             dynamic_shapes=shapes,
             opset_version=OPSET,

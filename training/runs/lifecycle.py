@@ -48,9 +48,13 @@ def open_or_create(
         built = flow.build()
     except ValueError as error:  # refused before there is a run of it
         raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
-    if recipe.fit.threads is None and _is_small(built, recipe.fit.batch_size):
-        fit = recipe.fit.model_copy(update={"threads": 1})
-        recipe = recipe.model_copy(update={"fit": fit})
+    fit = recipe.fit
+    is_small_table = isinstance(flow, TabularSpec) and flow.rows < SMALL_TABLE_ROWS
+    if is_small_table and "batch_size" not in fit.model_fields_set:
+        fit = fit.model_copy(update={"batch_size": SMALL_TABLE_BATCH})
+    if fit.threads is None and _is_small(built, fit.batch_size):
+        fit = fit.model_copy(update={"threads": 1})
+    recipe = recipe.model_copy(update={"fit": fit})
     file = RunFile(
         name=name,
         recipe=recipe,
@@ -61,13 +65,18 @@ def open_or_create(
     return Run.create(folder, file)
 
 
+# Tables of typed columns with fewer training rows make smaller steps where the recipe does not say:
+# on OddBench tables of 367 and 434 rows batches of 64 scored 2.4 and 0.5 nats better than of 128
+# after as many epochs, and no better on one of 1186.
+SMALL_TABLE_ROWS, SMALL_TABLE_BATCH = 1000, 64
+
 # Multiplications of a step from which on several threads are faster.
 MIN_SHARED_MULTIPLICATIONS = 2**28
 
 # Keys whose defaults have changed, or follow from the flow.
 CHANGED_DEFAULTS = {
     "data": ("repeated_rows",),
-    "fit": ("average", "learning_rate", "patience", "threads"),
+    "fit": ("average", "batch_size", "learning_rate", "patience", "threads"),
 }
 
 

@@ -1,0 +1,105 @@
+"""Graphs of densities over typed columns: exact values, far tails, rows outside the support."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from tests.laws.typed_tables import TABLES, context_of, density, rows_of
+from training.errors import ExportError
+from training.export.typed import TypedGraphs, verified_graphs, verify
+from training.export.verify import BARS
+
+# Each group of columns of numbers takes seconds to trace, in either direction.
+OFTEN = ["classes"]
+NAMES = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in TABLES]
+every_table = pytest.mark.parametrize("name", NAMES)
+
+
+@cache
+def graphs(name: str) -> TypedGraphs:
+    """Graphs of a table's density; exporting checks them against the density."""
+    context = context_of(name, len(rows_of(name)))
+    return verified_graphs(
+        density(name), rows_of(name), None if context is None else context.numpy()
+    )
+
+
+def run(graph: bytes, **feed: NDArray[np.float64]) -> Any:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return session.run(None, feed)
+
+
+def also(name: str, rows: int) -> dict[str, NDArray[np.float64]]:
+    context = context_of(name, rows)
+    return {} if context is None else {"context": context.numpy().copy()}
+
+
+def far_rows(name: str) -> NDArray[np.float64]:
+    """Training rows, and rows whose numbers are up to six deviations away, or many steps."""
+    x = rows_of(name)[:60].copy()
+    for i, column in enumerate(TABLES[name]):
+        if column["kind"] != "categorical" and not column.get("closed"):
+            step = column.get("step", 1e-3)
+            distance = np.linspace(-6, 6, 30) * (np.nanstd(x[:, i]) or 1.0)
+            x[30:, i] += np.round(distance / step) * step
+    return x
+
+
+@every_table
+def test_graphs_are_within_the_bars_at_any_batch_size(name: str) -> None:
+    measured, n = graphs(name).tolerances.model_dump(), len(TABLES[name])
+    assert {key: measured[key] <= bar for key, bar in BARS.items()} == dict.fromkeys(BARS, True)
+    for rows in (1, 5):
+        z = np.random.default_rng(1).normal(size=(rows, n))
+        x, log_prob = run(graphs(name).decode, z=z, **also(name, rows))
+        assert x.dtype == log_prob.dtype == np.float64
+        assert (x.shape, log_prob.shape) == ((rows, n), (rows,))
+
+
+@every_table
+@pytest.mark.parametrize("u", [1e-300, 1e-16, 0.3, 1 - 2**-53])
+def test_the_graph_decodes_what_the_graph_encodes(name: str, u: float) -> None:
+    x = far_rows(name)
+    z, log_prob = run(graphs(name).encode, x=x, u=np.full_like(x, u), **also(name, len(x)))
+    again, decoded = run(graphs(name).decode, z=z, **also(name, len(x)))
+    for i, column in enumerate(TABLES[name]):
+        if column["kind"] == "categorical" or "step" in column:
+            np.testing.assert_array_equal(again[:, i], x[:, i], err_msg=str(i))
+        else:
+            atol = 1e-7 * float(np.nanstd(x[:, i]))
+            np.testing.assert_allclose(again[:, i], x[:, i], rtol=1e-9, atol=atol)
+            at_mass = np.isin(x[:, i], column.get("point_masses", []))
+            np.testing.assert_array_equal(again[at_mass, i], x[at_mass, i])
+    np.testing.assert_allclose(decoded, log_prob, rtol=1e-7, atol=1e-7)
+
+
+@every_table
+def test_the_graph_gives_rows_outside_the_support_no_density(name: str) -> None:
+    x = rows_of(name)[:5].copy()
+    x[2, 0] = np.inf
+    z, log_prob = run(graphs(name).encode, x=x, u=np.full_like(x, 0.5), **also(name, 5))
+    assert np.isneginf(log_prob).tolist() == [False, False, True, False, False]
+    assert np.isnan(z).all(axis=1).tolist() == [False, False, True, False, False]
+
+
+@every_table
+def test_columns_of_a_group_share_one_function(name: str) -> None:
+    model = onnx.load_from_string(graphs(name).decode)
+    assert len(model.functions) <= len(density(name).groups) + 2
+    assert b".py" not in graphs(name).decode + graphs(name).encode
+
+
+def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = OFTEN[0]
+    other = graphs(name)
+    monkeypatch.setattr(verify, "encode_graph", lambda _: other.encode)
+    monkeypatch.setattr(verify, "decode_graph", lambda _: other.decode)
+    context = context_of(name, 500)
+    changed = density(name, scale=0.31)
+    with pytest.raises(ExportError, match="misses the float64 reference"):
+        verified_graphs(changed, rows_of(name), None if context is None else context.numpy())

@@ -1,0 +1,130 @@
+"""Verified graphs of a density over typed columns, measured against it in float64."""
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.columns import NumberGroup, TypedColumns
+from service.bundle import Tolerances
+from training.export.typed.decoding import groups_of
+from training.export.typed.graphs import decode_graph, encode_graph
+from training.export.verify import BATCH_SIZES, Errors, refuse_misses, tolerances
+
+Float64 = NDArray[np.float64]
+Feed = Mapping[str, Float64]
+
+# Rows are computed one by one, as the smallest batch, up to so many.
+MAX_SINGLE_ROWS = 64
+
+
+class TypedGraphs(NamedTuple):
+    """Both directions as ONNX files, and how far they are from the density in float64."""
+
+    encode: bytes
+    decode: bytes
+    tolerances: Tolerances
+
+
+def verified_graphs(density: TypedColumns, rows: Float64, context: Float64 | None) -> TypedGraphs:
+    """Export both directions of a density and measure them on held-out rows.
+
+    Rows are encoded in the middle of their cells and at random places, and decoded again, together
+    with fresh noise. Values of discrete columns are to be equal.
+
+    Args:
+        density: the density; its network is exported in float64, whatever its number type is.
+        rows: N × D, NaN where a value is missing.
+        context: N × context shape, exactly when the density has one.
+
+    Raises:
+        ExportError: a difference is above its bar; all are named.
+    """
+    reference = copy.deepcopy(density).double().eval()
+    generator = np.random.default_rng(0)
+    index = np.arange(BATCH_SIZES[-1]) % len(rows)  # repeated where there are fewer
+    x = np.tile(rows[index], (2, 1))
+    u = np.concatenate([np.full_like(rows[index], 0.5), generator.random(rows[index].shape)])
+    also = {} if context is None else {"context": np.tile(context[index], (2, 1))}
+    z, log_prob = _torch(reference.encode, x, also.get("context"), u)
+    encode = encode_graph(reference)
+    encoded = _errors(encode, {"x": x, "u": u, **also}, z, log_prob)
+    refuse_misses("encode", encoded)
+    inside = np.isfinite(log_prob)
+    noise = generator.normal(size=z.shape)
+    latents = np.concatenate([np.where(inside[:, None], z, noise), noise])
+    also = {name: np.tile(values, (2, 1)) for name, values in also.items()}
+    values, log_prob = _torch(reference.decode, latents, also.get("context"))
+    decode = decode_graph(reference)
+    decoded = _errors(decode, {"z": latents, **also}, values, log_prob, _discrete(reference))
+    refuse_misses("decode", decoded)
+    return TypedGraphs(encode, decode, tolerances(encoded, decoded))
+
+
+def _torch(
+    call: Callable[..., tuple[Tensor, Tensor]], *values: Float64 | None
+) -> tuple[Float64, Float64]:
+    """The outputs of a direction of the reference."""
+    with torch.no_grad():
+        answer, log_prob = call(*(None if v is None else torch.from_numpy(v) for v in values))
+    return answer.numpy(), log_prob.numpy()
+
+
+def _errors(
+    graph: bytes,
+    feed: Feed,
+    value: Float64,
+    log_prob: Float64,
+    exact: Sequence[int] | None = None,
+) -> Errors:
+    """How far a graph's outputs are from these, at each batch size.
+
+    Args:
+        graph: ONNX file.
+        feed: its inputs.
+        value, log_prob: what its outputs should be.
+        exact: columns of x whose values are to be equal: another value is an infinite error. None
+            for latents, whose range counts as 1 at least.
+    """
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    value_errors, log_prob_errors = [], []
+    for size in BATCH_SIZES:
+        for start in range(0, min(len(value), MAX_SINGLE_ROWS) if size == 1 else len(value), size):
+            batch = slice(start, start + size)
+            answers = session.run(None, {name: values[batch] for name, values in feed.items()})
+            value_errors.append(_difference(answers[0], value[batch]))
+            log_prob_errors.append(_difference(answers[1], log_prob[batch]))
+    errors = np.concatenate(value_errors).max(0)
+    if exact:
+        errors[exact] = np.where(errors[exact] == 0, 0, np.inf)
+    there = np.where(np.isfinite(value), value, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # columns whose values are all missing
+        scale = np.nanmax(there, 0) - np.nanmin(there, 0)
+    least = 1.0 if exact is None else np.finfo(np.float64).tiny
+    relative = errors / np.maximum(np.nan_to_num(scale), least)
+    return Errors(float(relative.max()), np.concatenate(log_prob_errors) / len(errors))
+
+
+def _difference(answer: Float64, expected: Float64) -> Float64:
+    """Absolute differences: zero where both are infinite or NaN, infinite where one is."""
+    same = (answer == expected) | (np.isnan(answer) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(answer - expected)
+    return np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
+
+
+def _discrete(density: TypedColumns) -> list[int]:
+    """The columns whose values are discrete."""
+    return [
+        column
+        for group in groups_of(density)
+        if not isinstance(group, NumberGroup) or group.discrete
+        for column in group.index
+    ]
