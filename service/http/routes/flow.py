@@ -101,11 +101,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
     ) -> Response:
         """The answer of a model."""
         asked, content_type, accept, output, due = question
-        operation: FlowOperation[Any] | None = self.operation
+        operation: FlowOperation[Any] = self.operation
         if model.table is not None:
-            operation = TABLE_OPERATIONS.get(self.name)
-            if operation is None:
+            if self.name not in TABLE_OPERATIONS:
                 raise InvalidInputError(f"{model.manifest.name} has typed columns: no {self.name}")
+            operation = TABLE_OPERATIONS[self.name]
         request: FlowRequest
         if isinstance(asked, PendingRequest):
             request = await self.server.threads.run(
