@@ -161,14 +161,23 @@ class Reading:
         limits: of the body.
         share: what the request holds; charged before memory is taken.
         on_loop: whether it is parsed on the event loop, which nothing may keep for long.
+        has_tables: whether there are models of typed columns, of which it may be asked.
     """
 
-    __slots__ = ("limits", "on_loop", "share")
+    __slots__ = ("has_tables", "limits", "on_loop", "share")
 
-    def __init__(self, limits: BodyLimits, share: MemoryShare, *, on_loop: bool = False) -> None:
+    def __init__(
+        self,
+        limits: BodyLimits,
+        share: MemoryShare,
+        *,
+        on_loop: bool = False,
+        has_tables: bool = False,
+    ) -> None:
         self.limits = limits
         self.share = share
         self.on_loop = on_loop
+        self.has_tables = has_tables
 
     def check_quick(self, is_quick: bool) -> None:
         """Go on, unless this runs on the event loop and takes long.

@@ -8,7 +8,7 @@ from service.codecs.base import (
     Codec,
     check_output,
 )
-from service.codecs.fields import TableRequest
+from service.codecs.fields import PendingRequest
 from service.codecs.json import check_json_size
 from service.codecs.json_writer import json_pieces
 from service.codecs.negotiation import choose_codec
@@ -23,7 +23,7 @@ __all__ = [
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
-    "TableRequest",
+    "PendingRequest",
     "check_json_size",
     "check_output",
     "choose_codec",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from service.bundle import AnyManifest
-from service.codecs.fields import R, TableRequest
+from service.codecs.fields import PendingRequest, R
 from service.codecs.rows import row_slices
 from service.errors import InvalidInputError, UnsupportedMediaTypeError, shown
 from service.inflight import Reading
@@ -73,7 +73,7 @@ class Codec(ABC):
 
     def parse(
         self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
-    ) -> R | TableRequest[R]:
+    ) -> R | PendingRequest:
         """A request from a body that is not empty and the query string.
 
         Args:

@@ -1,17 +1,24 @@
 """How the fields of a request come together, from its body and the query string."""
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.bundle import AnyManifest
+from service.bundle import AnyManifest, TableManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
-from service.operations import FlowRequest, context_alone, rows_and_context
+from service.operations import (
+    TABLE_REQUESTS,
+    FlowRequest,
+    context_alone,
+    rows_and_context,
+    typed_rows_and_context,
+)
 from service.types import Arrays
 
 TEXT = np.dtypes.StringDType()
@@ -20,49 +27,125 @@ TEXT = np.dtypes.StringDType()
 R = TypeVar("R", bound=FlowRequest)
 
 
+class PendingRequest(ABC):
+    """A request that only the model that it names makes sense of.
+
+    Attributes:
+        model, version: which model is asked.
+    """
+
+    model: str | None
+    version: int | None
+
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """How many numbers are to be looked at to make sense of it, about."""
+
+    @abstractmethod
+    def resolved(self, manifest: AnyManifest) -> FlowRequest:
+        """The request, as the model takes it.
+
+        Raises:
+            InvalidInputError: columns that are not the model's, or values that the schema refuses.
+        """
+
+
 @dataclass(frozen=True)
-class TableRequest(Generic[R]):
-    """A request whose rows are named columns, which only the model that it names puts in order.
+class TableRequest(PendingRequest):
+    """A request whose rows are named columns, which the model puts in order.
 
     Args:
-        schema: of the request.
+        schema: of the request to a flow.
         table: columns by name.
         query: the other fields.
         model, version: which model is asked.
     """
 
-    schema: type[R]
+    schema: type[FlowRequest]
     table: Arrays
     query: Mapping[str, str]
     model: str | None
     version: int | None
 
     @classmethod
-    def of(cls, schema: type[R], table: Arrays, query: Mapping[str, str]) -> "TableRequest[R]":
+    def of(
+        cls, schema: type[FlowRequest], table: Arrays, query: Mapping[str, str]
+    ) -> "TableRequest":
         """A request of a table and a query string.
 
         Raises:
             InvalidInputError: a model or version that is none.
         """
-        named = {key: query[key] for key in ("model", "version") if key in query}
-        target = validated(FlowRequest, named, strict=False)
-        return cls(schema, table, query, target.model, target.version)
+        return cls(schema, table, query, *target(query))
 
-    def resolved(self, manifest: AnyManifest) -> R:
-        """The request, with the columns in the order of the model's.
+    @property
+    def numbers(self) -> int:
+        """Of all columns."""
+        return sum([values.size for values in self.table.values()])
 
-        Raises:
-            InvalidInputError: columns that are not the model's, or values that the schema refuses.
-        """
+    def resolved(self, manifest: AnyManifest) -> FlowRequest:
+        """The request, with the columns in the order of the model's."""
+        schema = schema_for(self.schema, manifest)
         names = self.schema.npy_fields
         if names == ("context",):
-            fields = {"context": context_alone(self.table, manifest)}
-            return with_query(self.schema, fields, self.query)
-        rows, context = rows_and_context(self.table, manifest, "x" if len(names) > 1 else names[0])
-        fields = rows_by_field(self.schema, rows)
+            alone = {"context": context_alone(self.table, manifest)}
+            return with_query(schema, alone, self.query)
+        name = "x" if len(names) > 1 else names[0]
+        if isinstance(manifest, TableManifest) and name == "x":
+            typed, context = typed_rows_and_context(self.table, manifest)
+            fields: dict[str, Any] = {"x": typed} if len(names) == 1 else typed.ends(names)
+        else:
+            rows, context = rows_and_context(self.table, manifest, name)
+            fields = {**rows_by_field(schema, rows)}
         if context is not None:
             fields["context"] = context
-        return with_query(self.schema, fields, self.query)
+        return with_query(schema, fields, self.query)
+
+
+@dataclass(frozen=True)
+class ArrayRequest(PendingRequest):
+    """A request whose rows are one array, or none, where there are models of typed columns.
+
+    Args:
+        schema: of the request to a flow.
+        array: rows; None where there is no body.
+        query: the other fields.
+        model, version: which model is asked.
+    """
+
+    schema: type[FlowRequest]
+    array: NDArray[Any] | None
+    query: Mapping[str, str]
+    model: str | None
+    version: int | None
+
+    @property
+    def numbers(self) -> int:
+        """Of the array."""
+        return 0 if self.array is None else self.array.size
+
+    def resolved(self, manifest: AnyManifest) -> FlowRequest:
+        """The request, with numbers of the type of the model's."""
+        schema = schema_for(self.schema, manifest)
+        fields = {} if self.array is None else rows_by_field(schema, self.array)
+        return with_query(schema, fields, self.query)
+
+
+def target(fields: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """The model and the version that the fields of a request name.
+
+    Raises:
+        InvalidInputError: they are none.
+    """
+    named = {key: fields[key] for key in ("model", "version") if key in fields}
+    asked = validated(FlowRequest, named, strict=False)
+    return asked.model, asked.version
+
+
+def schema_for(schema: type[FlowRequest], manifest: AnyManifest) -> type[FlowRequest]:
+    """The request of the same question as a model takes it."""
+    return TABLE_REQUESTS.get(schema, schema) if isinstance(manifest, TableManifest) else schema
 
 
 def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:

@@ -1,20 +1,32 @@
 """JSON bodies and answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 import pydantic_core
 
-from service.bundle import AnyManifest
+from service.bundle import AnyManifest, TableManifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, NO_REMARKS, Codec, all_or_picked
-from service.codecs.fields import R, validated
-from service.codecs.json_writer import json_pieces, writable
+from service.codecs.fields import PendingRequest, R, schema_for, target, validated
+from service.codecs.json_writer import Records, all_records, json_pieces, writable
 from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
 from service.inflight import Reading
-from service.operations import Answer, count_booleans, described_value, number_array
+from service.operations import (
+    NAMED,
+    NUMBER_DTYPES,
+    WIDE_DTYPES,
+    Answer,
+    FlowRequest,
+    check_named,
+    count_booleans,
+    described_value,
+    named_rows,
+    number_array,
+)
 
 # What fewer bytes are parsed to, for a moment on the event loop, is not worth counting.
 UNCOUNTED_BYTES = 2**18
@@ -33,6 +45,9 @@ MAX_KEYS_SHARE = 8
 # Of what Python holds for a value: an object, its entry in the list, and arrays made of it.
 BYTES_PER_VALUE = 100
 
+# A value by name takes about as long to be made sense of as so many numbers.
+NUMBERS_PER_NAMED_VALUE = 16
+
 
 class JsonCodec(Codec):
     """JSON: every field in the body, every array in the answer."""
@@ -40,7 +55,9 @@ class JsonCodec(Codec):
     media_type = JSON_TYPE
     body_types = (JSON_TYPE, "", FORM_TYPE)
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading) -> R:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> R | PendingRequest:
         """A request from a JSON object, which holds all of its fields."""
         if body.startswith(MAGIC):
             raise InvalidInputError(
@@ -51,6 +68,8 @@ class JsonCodec(Codec):
                 f"with a JSON body, {few(sorted(query))} belongs into it, not into the URL"
             )
         check_json_size(body, len(body), reading)
+        if reading.has_tables:
+            return JsonRequest.of(schema, body, reading)
         return validated(schema, read_object(body), strict=True)
 
     def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
@@ -128,17 +147,81 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedBodyError: the body is not JSON, or not an object.
     """
+    content = _unpacked(body)
+    return packed(content, NUMBER_DTYPES) if count_booleans(body, len(body)) == 0 else content
+
+
+def packed(content: dict[str, Any], dtypes: Sequence[np.dtype[Any]]) -> dict[str, Any]:
+    """The same object, in which lists of numbers are arrays; there is no true or false in it."""
+    for key, value in content.items():
+        if type(value) is list and (array := number_array(value, dtypes)) is not None:
+            content[key] = array
+    return content
+
+
+def _unpacked(body: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except ValueError:
         content = _parse_slowly(body)
     if not isinstance(content, dict):
         raise MalformedBodyError(f"expected a JSON object, got {described_value(content)}")
-    if count_booleans(body, len(body)) == 0:
-        for key, value in content.items():
-            if type(value) is list and (array := number_array(value)) is not None:
-                content[key] = array
     return content
+
+
+@dataclass(frozen=True)
+class JsonRequest(PendingRequest):
+    """A request in JSON, where there are models of typed columns.
+
+    Args:
+        schema: of the request to a flow.
+        fields: of the object, in which lists are lists.
+        may_hold_booleans: whether true or false may be among them.
+        size: its `numbers`.
+        model, version: which model is asked.
+    """
+
+    schema: type[FlowRequest]
+    fields: dict[str, Any]
+    may_hold_booleans: bool
+    size: int
+    model: str | None
+    version: int | None
+
+    @property
+    def numbers(self) -> int:
+        """In the body, where a value by name counts as many."""
+        return self.size
+
+    @classmethod
+    def of(cls, schema: type[FlowRequest], body: bytes, reading: Reading) -> "JsonRequest":
+        """A request of a body.
+
+        Raises:
+            MalformedBodyError: the body is not JSON, or not an object.
+            InvalidInputError: a model or version that is none, or rows by name that are none.
+            TooLargeError: too many rows by name.
+        """
+        fields = _unpacked(body)
+        values = check_named(fields, reading.limits.rows)
+        # each number has a comma or bracket before it
+        numbers = max(len(body) // 2, NUMBERS_PER_NAMED_VALUE * values)
+        booleans = count_booleans(body, len(body)) != 0
+        return cls(schema, fields, booleans, numbers, *target(fields))
+
+    def resolved(self, manifest: AnyManifest) -> FlowRequest:
+        """The request, with numbers of the type of the model's, and rows by name in its order."""
+        fields = self.fields
+        dtypes: Sequence[np.dtype[Any]] = NUMBER_DTYPES
+        if isinstance(manifest, TableManifest):
+            fields, dtypes = named_rows(fields, manifest), WIDE_DTYPES
+        elif named := [name for name in NAMED if name in fields]:
+            raise InvalidInputError(
+                f"{named[0]}: {manifest.name} is no model of typed columns: send numbers as x"
+            )
+        if not self.may_hold_booleans:
+            fields = packed(fields, dtypes)
+        return validated(schema_for(self.schema, manifest), fields, strict=True)
 
 
 def write_object(content: Mapping[str, Any]) -> bytes:
@@ -146,12 +229,16 @@ def write_object(content: Mapping[str, Any]) -> bytes:
     return orjson.dumps(
         {k: writable(v) if isinstance(v, np.ndarray) else v for k, v in content.items()},
         option=orjson.OPT_SERIALIZE_NUMPY,
+        default=all_records,
     )
 
 
 def _content(manifest: AnyManifest, answer: Answer, output: str | None) -> dict[str, Any]:
     content: dict[str, Any] = {"model": manifest.name, "version": manifest.version}
     content |= all_or_picked(answer.arrays, output)
+    if answer.columns is not None and "x" in content:
+        rows = Records(content["x"], answer.columns)
+        content = {("rows" if k == "x" else k): rows if k == "x" else v for k, v in content.items()}
     content |= answer.remarks
     if answer.seed is not None:
         content["seed"] = answer.seed

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from service.bundle import AnyManifest
 from service.codecs.base import NO_REMARKS, NPY_TYPE, AnswerStream, Codec, first_or_picked
-from service.codecs.fields import TEXT, R, rows_by_field, with_query
+from service.codecs.fields import (
+    TEXT,
+    ArrayRequest,
+    PendingRequest,
+    R,
+    rows_by_field,
+    target,
+    with_query,
+)
 from service.errors import (
     InvalidInputError,
     MalformedBodyError,
@@ -61,13 +69,17 @@ class NpyCodec(Codec):
     media_type = NPY_TYPE
     body_types = (NPY_TYPE,)
 
-    def parse(self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading) -> R:
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> R | PendingRequest:
         """A request whose rows are the body's array."""
         array = read_array(body, may_be_text=schema.npy_fields == ("context",))
         if array.dtype.kind == "U":
             array = _texts(array, reading)
         elif array.nbytes > MIN_CHARGED_BYTES:
-            reading.share.charge(converted_bytes(array))
+            reading.share.charge(converted_bytes(array) * (2 if reading.has_tables else 1))
+        if reading.has_tables:
+            return ArrayRequest(schema, array, query, *target(query))
         return with_query(schema, rows_by_field(schema, array), query)
 
     def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:

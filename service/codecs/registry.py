@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from service.codecs.arrow import ArrowCodec
 from service.codecs.base import Codec
-from service.codecs.fields import R, TableRequest, with_query
+from service.codecs.fields import ArrayRequest, PendingRequest, R, target, with_query
 from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
 from service.codecs.wav import WavCodec
@@ -31,7 +31,7 @@ def _bare(content_type: str) -> str:
 
 def parse_request(
     schema: type[R], content_type: str, body: bytes, query: Mapping[str, str], reading: Reading
-) -> R | TableRequest[R]:
+) -> R | PendingRequest:
     """A request from its body and its query string; where there is no body, from that alone.
 
     Args:
@@ -49,6 +49,8 @@ def parse_request(
         InvalidInputError: values that make no sense.
     """
     if not body:
+        if reading.has_tables:
+            return ArrayRequest(schema, None, query, *target(query))
         return with_query(schema, {}, query)
     codec = body_codec(content_type)
     if codec is None:

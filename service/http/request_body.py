@@ -149,9 +149,11 @@ async def parsed(
     Raises:
         ServiceError: what `parse` raises.
     """
+    has_tables = server.store.has_tables
     if len(body) <= MIN_THREAD_BYTES:
         try:
-            return parse(Reading(server.body_limits, share, on_loop=True))
+            return parse(Reading(server.body_limits, share, on_loop=True, has_tables=has_tables))
         except TakesLongError:
             pass
-    return await in_turn(server.inflight.parsing, parse, Reading(server.body_limits, share))
+    reading = Reading(server.body_limits, share, has_tables=has_tables)
+    return await in_turn(server.inflight.parsing, parse, reading)

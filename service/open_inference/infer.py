@@ -19,7 +19,14 @@ from service.inflight import Reading
 from service.open_inference import protocol
 from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
-from service.operations import FLOW_OPERATIONS, Answer, FlowOperation, FlowRequest, Operations
+from service.operations import (
+    FLOW_OPERATIONS,
+    TABLE_OPERATIONS,
+    Answer,
+    FlowOperation,
+    FlowRequest,
+    Operations,
+)
 from service.store import Model
 from service.types import Arrays
 
@@ -54,23 +61,24 @@ class ProtocolModel:
 
     def inputs(self, model: Model) -> list[dict[str, Any]]:
         """Name, datatype and shape of each input; −1 is any number of rows."""
-        source = _tensor(self.source, *self._row(model, self.source))
+        source = _tensor(model, self.source, *self._row(model, self.source))
         if self.source == "n":
             source |= {"datatype": "INT64", "shape": [1]}
         columns = model.manifest.context
-        return [source] if columns is None else [source, _tensor("context", len(columns))]
+        return [source] if columns is None else [source, _tensor(model, "context", len(columns))]
 
     def described_outputs(self, model: Model) -> list[dict[str, Any]]:
         """Name, datatype and shape of each output."""
-        return [_tensor(name, *self._row(model, name)) for name in self.outputs]
+        return [_tensor(model, name, *self._row(model, name)) for name in self.outputs]
 
     @staticmethod
     def _row(model: Model, name: str) -> tuple[int, ...]:
         return {"x": model.event_shape, "z": model.latent_shape}.get(name, ())
 
 
-def _tensor(name: str, *row: int) -> dict[str, Any]:
-    return {"name": name, "datatype": "FP32", "shape": [-1, *row]}
+def _tensor(model: Model, name: str, *row: int) -> dict[str, Any]:
+    datatype = "FP32" if model.table is None else "FP64"
+    return {"name": name, "datatype": datatype, "shape": [-1, *row]}
 
 
 PROTOCOL_MODELS = {
@@ -141,7 +149,7 @@ class Inference:
         name = protocol_model.operation
         if name == "encode" and outputs == ("log_prob",):
             name = "log_prob"  # without z, rows outside the support have an answer
-        operation = OPERATIONS[name]
+        operation = (OPERATIONS if model.table is None else TABLE_OPERATIONS)[name]
         request = _flow_request(protocol_model, read, operation.request, outputs)
         return cls(protocol_model, model, read, outputs, operation, request, deadline)
 

@@ -1,7 +1,7 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
 from service.operations.answer import Answer, AnswerPieces
-from service.operations.catalog import FLOW_OPERATIONS, FlowOperation
+from service.operations.catalog import FLOW_OPERATIONS, TABLE_OPERATIONS, FlowOperation
 from service.operations.checked_runs import CheckedRuns
 from service.operations.operations import Operations
 from service.operations.requests import (
@@ -13,8 +13,12 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
-from service.operations.tables import context_alone, rows_and_context
+from service.operations.tables import context_alone, rows_and_context, typed_rows_and_context
+from service.operations.typed.named import NAMED, check_named, named_rows
+from service.operations.typed.requests import TABLE_REQUESTS
 from service.operations.values import (
+    NUMBER_DTYPES,
+    WIDE_DTYPES,
     count_booleans,
     described_value,
     first_mismatch,
@@ -25,6 +29,11 @@ from service.operations.values import (
 
 __all__ = [
     "FLOW_OPERATIONS",
+    "NAMED",
+    "NUMBER_DTYPES",
+    "TABLE_OPERATIONS",
+    "TABLE_REQUESTS",
+    "WIDE_DTYPES",
     "Answer",
     "AnswerPieces",
     "CheckedRuns",
@@ -37,12 +46,15 @@ __all__ = [
     "Operations",
     "Path",
     "SampleRequest",
+    "check_named",
     "context_alone",
     "count_booleans",
     "described_value",
     "first_mismatch",
     "flatten_lists",
+    "named_rows",
     "number_array",
     "pack_numbers",
     "rows_and_context",
+    "typed_rows_and_context",
 ]

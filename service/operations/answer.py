@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from service.tables import Column
 from service.types import Arrays
 
 
@@ -18,11 +19,13 @@ class Answer:
         remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
             rows (`outside_support`, `inexact_rows`) or of objects with a `row` (`errors`, and
             `error_count` where they are not all). No list is empty.
+        columns: where x is to be written as values of these by name, in formats that have names.
     """
 
     arrays: Arrays
     seed: int | None = None
     remarks: dict[str, Any] = field(default_factory=dict)
+    columns: Sequence[Column] | None = None
 
 
 class AnswerPieces(NamedTuple):

@@ -18,6 +18,14 @@ from service.operations.requests import (
     LogProbRequest,
     SampleRequest,
 )
+from service.operations.typed import operations as typed
+from service.operations.typed.requests import (
+    DecodeOfTable,
+    EncodeOfTable,
+    InterpolateOfTable,
+    LogProbOfTable,
+    SampleOfTable,
+)
 from service.store import Model
 
 R = TypeVar("R", bound=FlowRequest)
@@ -47,3 +55,15 @@ FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (
     FlowOperation("sample", SampleRequest, Operations.sample, Operations.samples),
     FlowOperation("interpolate", InterpolateRequest, Operations.interpolate),
 )
+
+TABLE_OPERATIONS: dict[str, FlowOperation[Any]] = {
+    operation.name: operation
+    for operation in (
+        FlowOperation("log_prob", LogProbOfTable, typed.log_prob),
+        FlowOperation("encode", EncodeOfTable, typed.encode),
+        FlowOperation("decode", DecodeOfTable, typed.decode),
+        FlowOperation("sample", SampleOfTable, typed.sample, Operations.samples),
+        FlowOperation("interpolate", InterpolateOfTable, typed.interpolate),
+    )
+}
+"""The same questions to a model of typed columns, by name."""

@@ -23,8 +23,9 @@ from service.operations.rows.support import (
     bounded_log_prob,
     check_has_density,
 )
+from service.operations.rows.typed import decoded_rows
 from service.store import Model
-from service.types import Arrays, Float32
+from service.types import Arrays, Floats
 from service.work_threads import MIN_NUMBERS, WorkThreads
 
 ENCODED = ("z", "log_prob")
@@ -45,7 +46,7 @@ class CheckedRuns:
     metrics: Metrics
     threads: WorkThreads
 
-    def checked_rows(self, rows: Float32, shape: tuple[int, ...], name: str) -> Float32:
+    def checked_rows(self, rows: Floats, shape: tuple[int, ...], name: str) -> Floats:
         """Rows that are of a shape, and not too many; of no rows JSON has lost the shape.
 
         Raises:
@@ -68,7 +69,7 @@ class CheckedRuns:
 
     async def context_rows(
         self, model: Model, given: NDArray[Any] | None, faults: RowFaults, deadline: float
-    ) -> Float32 | None:
+    ) -> Floats | None:
         """The context of all rows."""
         size = 0 if given is None else given.size
         if size <= MIN_NUMBERS:
@@ -78,8 +79,8 @@ class CheckedRuns:
         )
 
     async def sound_rows(
-        self, rows: Float32, context_rows: Float32 | None, faults: RowFaults, deadline: float
-    ) -> tuple[Float32, Float32 | None]:
+        self, rows: Floats, context_rows: Floats | None, faults: RowFaults, deadline: float
+    ) -> tuple[Floats, Floats | None]:
         """The rows, and the context of each, that have no fault so far; the others are left out."""
         faults.keep_sound()
         if not faults.found:
@@ -96,11 +97,11 @@ class CheckedRuns:
     async def checked_log_prob(
         self,
         model: Model,
-        x: Float32,
-        context_rows: Float32 | None,
+        x: Floats,
+        context_rows: Floats | None,
         faults: RowFaults,
         deadline: float,
-    ) -> Float32:
+    ) -> Floats:
         """log_prob of rows, some of which may have no density."""
         log_prob = await self.unchecked_log_prob(model, x, context_rows, deadline)
         if len(x) <= MIN_NUMBERS:
@@ -112,8 +113,8 @@ class CheckedRuns:
         return log_prob
 
     async def unchecked_log_prob(
-        self, model: Model, x: Float32, context_rows: Float32 | None, deadline: float
-    ) -> Float32:
+        self, model: Model, x: Floats, context_rows: Floats | None, deadline: float
+    ) -> Floats:
         """log_prob of rows; of bounded models NaN is no answer, and −inf is one."""
         outputs = ("log_prob",) if model.base_box is None else ENCODED
         encoded = await self.run_encode(model, x, context_rows, outputs, deadline)
@@ -126,34 +127,47 @@ class CheckedRuns:
     async def run_encode(
         self,
         model: Model,
-        x: Float32,
-        context_rows: Float32 | None,
+        x: Floats,
+        context_rows: Floats | None,
         outputs: tuple[str, ...],
         deadline: float,
+        u: Floats | None = None,
     ) -> Arrays:
         """Outputs of the encode graph, as they come; of no rows without running it."""
         if len(x) == 0:
             return _of_no_rows(model, outputs)
         if context_rows is not None:
             context_rows = await self._written_out(context_rows, deadline)
-        return await model.engine.encode(x, context_rows, outputs, deadline)
+        return await model.engine.encode(x, context_rows, outputs, deadline, u)
 
     async def run_decode(
         self,
         model: Model,
-        z: Float32,
-        context_rows: Float32 | None,
+        z: Floats,
+        context_rows: Floats | None,
         faults: RowFaults,
         deadline: float,
-    ) -> dict[str, Float32]:
+    ) -> dict[str, Floats]:
         """Outputs of the decode graph; rows of which one is not finite are faults."""
         if len(z) == 0:
             return _of_no_rows(model, DECODED)
         if context_rows is not None:
             context_rows = await self._written_out(context_rows, deadline)
         decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
+        if model.table is not None:
+            decoded["x"], checked = decoded_rows(model.table, decoded["x"])
+            await self.threads.run(
+                z.size,
+                self.check_finite,
+                model,
+                faults,
+                checked,
+                decoded["log_prob"],
+                deadline=deadline,
+            )
+            return decoded
         await self.threads.run(
-            z.size, self._check_finite, model, faults, *decoded.values(), deadline=deadline
+            z.size, self.check_finite, model, faults, *decoded.values(), deadline=deadline
         )
         return decoded
 
@@ -170,11 +184,11 @@ class CheckedRuns:
     async def residual(
         self,
         model: Model,
-        rows: Float32,
-        context_rows: Float32 | None,
+        rows: Floats,
+        context_rows: Floats | None,
         arrays: Arrays,
         deadline: float,
-    ) -> Float32:
+    ) -> Floats:
         """By how much rows x are missed from their latents in `arrays`, or latents from their x."""
         if len(rows) == 0:
             return np.empty(0, np.float32)
@@ -192,7 +206,7 @@ class CheckedRuns:
         return await self.threads.run(rows.size, work, deadline=deadline)
 
     async def remark_inexact(
-        self, model: Model, answer: Answer, z: Float32, deadline: float
+        self, model: Model, answer: Answer, z: Floats, deadline: float
     ) -> None:
         """Name the rows of an answer whose latents are these that do not come back as they were."""
         if "residual" in answer.arrays:
@@ -207,7 +221,7 @@ class CheckedRuns:
         if rows:
             answer.remarks["inexact_rows"] = rows
 
-    async def _written_out(self, context_rows: Float32, deadline: float) -> Float32:
+    async def _written_out(self, context_rows: Floats, deadline: float) -> Floats:
         """A context as the graphs take it, where one row may stand for all."""
         return await self.threads.run(
             context_rows.size, np.ascontiguousarray, context_rows, deadline=deadline
@@ -216,17 +230,18 @@ class CheckedRuns:
     def check_encoded(self, model: Model, encoded: Arrays, name: str, faults: RowFaults) -> None:
         """Find rows without latents and log-densities."""
         check_has_density(encoded["z"], model, name, faults)
-        self._check_finite(model, faults, *encoded.values())
+        self.check_finite(model, faults, *encoded.values())
 
     def check_log_prob(
-        self, model: Model, log_prob: Float32, copies: int, faults: RowFaults
+        self, model: Model, log_prob: Floats, copies: int, faults: RowFaults
     ) -> None:
         """Find rows without log_prob, which is given of copies of rows, copy after copy."""
         if model.is_bounded:
             log_prob = np.where(np.isneginf(log_prob), 0, log_prob)
-        self._check_finite(model, faults, log_prob.reshape(copies, -1).T)
+        self.check_finite(model, faults, log_prob.reshape(copies, -1).T)
 
-    def _check_finite(self, model: Model, faults: RowFaults, *outputs: Float32) -> None:
+    def check_finite(self, model: Model, faults: RowFaults, *outputs: Floats) -> None:
+        """Find rows of which an output is not finite."""
         faulty = are_not_finite(*outputs)
         if faulty is None:
             return
@@ -236,7 +251,7 @@ class CheckedRuns:
 
 def _of_no_rows(model: Model, outputs: tuple[str, ...]) -> Arrays:
     shapes = {"x": model.event_shape, "z": model.latent_shape, "log_prob": ()}
-    return {name: np.empty((0, *shapes[name]), np.float32) for name in outputs}
+    return {name: np.empty((0, *shapes[name]), model.manifest.dtype) for name in outputs}
 
 
 def _too_far(_: int, row: int) -> Fault:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from service.bundle import AnyManifest, ContextColumn
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
-from service.types import Float32
+from service.types import Floats
 
 # Names of classes in an error, of up to a thousand.
 MOST_NAMED = 20
 
 
-def rows(manifest: AnyManifest, context: NDArray[Any] | None, faults: RowFaults) -> Float32 | None:
+def rows(manifest: AnyManifest, context: NDArray[Any] | None, faults: RowFaults) -> Floats | None:
     """The context of all rows, as the graphs take it: n × columns; None where a model has none.
 
     Args:
@@ -47,22 +47,23 @@ def rows(manifest: AnyManifest, context: NDArray[Any] | None, faults: RowFaults)
             f"({expected}), got shape {context.shape}"
         )
     table = context.reshape(-1, width)
-    read = [_numbers(table, i, column) for i, column in enumerate(columns)]
+    dtype = np.dtype(manifest.dtype)
+    read = [_numbers(table, i, column, dtype) for i, column in enumerate(columns)]
     _check_known(table, columns, [known for _, known in read], faults if of_each else RowFaults(1))
     return np.broadcast_to(np.stack([values for values, _ in read], 1), (n, width))
 
 
 def _numbers(
-    table: NDArray[Any], i: int, column: ContextColumn
-) -> tuple[Float32, NDArray[np.bool_]]:
+    table: NDArray[Any], i: int, column: ContextColumn, dtype: np.dtype[Any]
+) -> tuple[Floats, NDArray[np.bool_]]:
     """One column as the graphs take it, and of each value whether it is one that may come."""
     cells = table[:, i]
-    if cells.dtype != np.float32:
+    if cells.dtype != dtype:
         codes = dict(zip(column.labels or (), column.classes or (), strict=False))
         # text of a URL or a tensor may be a number, a string in JSON is a name or nothing
         is_text = table.dtype.kind in "UT" and column.labels is None
         with np.errstate(over="ignore"):
-            values = np.array([_number(v, codes, is_text) for v in cells.tolist()], np.float32)
+            values = np.array([_number(v, codes, is_text) for v in cells.tolist()], dtype)
     else:
         values = cells
     known = np.isfinite(values) if column.classes is None else np.isin(values, column.classes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from service.bundle import AnyManifest, LatentDraw, RandomStreams
 from service.errors import InvalidInputError
-from service.types import Float32
+from service.types import Float32, Floats
 
 
 def chosen_seed(given: int | None) -> int:
@@ -43,8 +43,8 @@ class Latents:
         self._temperature = temperature
         self._truncation = truncation
 
-    def draw(self, n: int) -> Float32:
-        """The next n latents, n × latent shape."""
+    def draw(self, n: int) -> Floats:
+        """The next n latents, n × latent shape, of the type of the model's graphs."""
         asked = LatentDraw(
             self._streams,
             (n, *self._manifest.latent_shape),
@@ -52,7 +52,7 @@ class Latents:
             self._temperature,
             self._truncation,
         )
-        latents: Float32 = self._base.draw(asked).astype(np.float32)
+        latents: Floats = self._base.draw(asked).astype(self._manifest.dtype)
         return latents
 
 

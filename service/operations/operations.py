@@ -28,7 +28,7 @@ from service.operations.requests import (
 from service.operations.rows.faults import RowFaults
 from service.operations.rows.support import check_has_density, check_inside, outside_support
 from service.store import Model
-from service.types import Arrays, Float32
+from service.types import Arrays, Floats
 from service.work_threads import MIN_NUMBERS, WorkThreads
 
 # Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
@@ -170,61 +170,25 @@ class Operations:
         self, model: Model, request: InterpolateRequest, deadline: float
     ) -> Answer:
         """Data, latents and log-density along a path between two rows."""
-        steps, run = request.steps, self.threads.run
-        if steps > self.runs.max_rows:
-            raise TooLargeError(f"steps is {steps}, more than the {self.runs.max_rows} allowed")
-        for name, row in (("start", request.start), ("end", request.end)):
-            if row.shape != model.event_shape:
-                raise InvalidInputError(
-                    f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
-                )
-            await run(
+        ends = {"start": request.start, "end": request.end}
+        interpolation.check_path(self.runs, model, request, ends)
+        for name, row in ends.items():
+            await self.threads.run(
                 row.size, check_inside, row[None], model, name, RowFaults(1), deadline=deadline
             )
-        if request.path != "linear" and not model.manifest.base_density.spherical:
-            raise InvalidInputError(
-                f"path {request.path} needs a spherical base, this model's is "
-                f"{model.manifest.base}: use linear"
-            )
-        # one context for the whole path
-        both = await self.runs.context_rows(model, request.context, RowFaults(1), deadline)
-        every_step = both
-        if both is not None:
-            both, every_step = (np.broadcast_to(both, (k, both.shape[1])) for k in (2, steps))
         x = np.stack([request.start, request.end])
-        ends = await self.runs.run_encode(model, x, both, ENCODED, deadline)
-        await run(
-            x.size,
-            self.runs.check_encoded,
-            model,
-            ends,
-            "start and end",
-            RowFaults(2),
-            deadline=deadline,
-        )
-        path = interpolation.LatentPath(ends["z"][0], ends["z"][1], steps, request.path)
-        z = np.empty((steps, *model.latent_shape), np.float32)
-
-        def fill(start: int, stop: int) -> None:
-            z[start:stop] = path.points(start, stop)
-
-        await self.threads.run_in_blocks(steps, z[0].size, fill, deadline)
-        faults = RowFaults(steps, request.partial)
-        decoded = await self.runs.run_decode(model, z, every_step, faults, deadline)
-        answer = await self.runs.answer(decoded | {"z": z}, faults, deadline)
-        await self.runs.remark_inexact(model, answer, z, deadline)
-        return answer
+        return await interpolation.along_path(self.runs, model, request, x, deadline)
 
     async def _noisy_log_prob(
         self,
         model: Model,
-        x: Float32,
-        context_rows: Float32 | None,
+        x: Floats,
+        context_rows: Floats | None,
         faults: RowFaults,
         copies: int,
         seed: int,
         deadline: float,
-    ) -> Float32:
+    ) -> Floats:
         """Log of the mean density over noisy copies of each row."""
         if model.manifest.dequantization is None:
             raise InvalidInputError("dequantize: this model's columns are not whole numbers")
@@ -278,14 +242,14 @@ def _put(whole: Arrays, part: Arrays, start: int) -> None:
         whole[name][start : start + len(values)] = values
 
 
-def _log_mean(each: Float32, copies: int) -> Float32:
+def _log_mean(each: Floats, copies: int) -> Floats:
     """Log of the mean of densities, of which the logs are given copy after copy."""
     sums = np.logaddexp.reduce(each.reshape(copies, -1).astype(np.float64), axis=0)
-    mean: Float32 = (sums - math.log(copies)).astype(np.float32)
+    mean: Floats = (sums - math.log(copies)).astype(np.float32)
     return mean
 
 
-def _scores(model: Model, log_prob: Float32) -> dict[str, Float32]:
+def _scores(model: Model, log_prob: Floats) -> dict[str, Floats]:
     arrays = {"log_prob": log_prob}
     if model.manifest.has_bits_per_dim:
         bits = -log_prob.astype(np.float64) / (model.manifest.dimensions * math.log(2))

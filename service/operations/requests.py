@@ -149,14 +149,12 @@ class SampleRequest(FlowRequest):
         return min(self.n, max_rows) * (row_numbers + 1)
 
 
-class InterpolateRequest(FlowRequest):
-    """Two rows, and the path between their latents."""
+class PathRequest(FlowRequest):
+    """A path between the latents of two rows."""
 
     npy_fields = ("start", "end")
     outputs = ("x", "log_prob", "z")
 
-    start: Annotated[Array, Field(description="event shape")]
-    end: Annotated[Array, Field(description="event shape")]
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
     partial: Partial = False
@@ -164,3 +162,10 @@ class InterpolateRequest(FlowRequest):
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """A row, its latent and its log-density for each step."""
         return min(self.steps, max_rows) * (2 * row_numbers + 1)
+
+
+class InterpolateRequest(PathRequest):
+    """Two rows, and the path between their latents."""
+
+    start: Annotated[Array, Field(description="event shape")]
+    end: Annotated[Array, Field(description="event shape")]

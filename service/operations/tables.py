@@ -19,8 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest
+from service.bundle import AnyManifest, TableManifest
 from service.errors import InvalidInputError, MalformedBodyError
+from service.operations.rows.typed import TypedRows
+from service.operations.typed.named import typed_rows
+from service.operations.values import to_float64
+from service.tables import TableError, from_array
 from service.types import Arrays
 
 NUMBERED = re.compile(r"(|f|x|z|[xz][_.])(0|[1-9][0-9]{0,8})")
@@ -56,6 +60,28 @@ def rows_and_context(
     if rows.ndim == 2 and rows.shape[1] == manifest.dimensions:
         rows = rows.reshape(len(rows), *shape)
     return rows, context
+
+
+def typed_rows_and_context(
+    table: Arrays, manifest: TableManifest
+) -> tuple[TypedRows, NDArray[Any] | None]:
+    """The same of a model of typed columns: values of each column's own kind, or `x` of numbers.
+
+    Raises:
+        InvalidInputError: columns that are not those of the model, with both lists of names.
+    """
+    rest = dict(table)
+    context = _take_context(rest, manifest, manifest.column_names)
+    if "x" in rest and rest["x"].ndim > 1:
+        try:
+            return TypedRows(to_float64(_rows(rest, "x", ()), may_lack=True)), context
+        except ValueError as error:
+            raise InvalidInputError(f"x: {error}") from None
+    single = _single_columns(rest, "x", manifest.column_names)
+    try:
+        return typed_rows({k: from_array(v) for k, v in single.items()}, manifest), context
+    except TableError as error:
+        raise InvalidInputError(str(error)) from None
 
 
 def context_alone(table: Arrays, manifest: AnyManifest) -> NDArray[Any]:

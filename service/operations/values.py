@@ -1,7 +1,9 @@
 """Values of a request as arrays: every array is checked here before it is used."""
 
 import struct
+from collections.abc import Callable, Sequence
 from itertools import chain
+from types import NoneType
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import PlainValidator, WithJsonSchema
 
 from service.errors import shown
-from service.types import Float32
+from service.types import Float32, Float64, Floats
 
 # numpy's limit.
 MAX_DIMENSIONS = 64
@@ -22,6 +24,8 @@ FORMATS = (
 )
 
 NUMBER_DTYPES = (np.dtype("<f4"), np.dtype("<f8"))
+WIDE_DTYPES = (np.dtype("<f8"),)
+"""Types of the numbers in requests: to a flow, and to a model of typed columns."""
 
 # Of fewer bytes, words are found sooner than each of their first letters.
 QUICK_TEXT_BYTES = 2048
@@ -59,10 +63,36 @@ def to_float32(value: Any) -> Float32:
     return single
 
 
-def number_array(value: list[Any]) -> NDArray[np.floating] | None:
+def to_float64(value: Any, may_lack: bool = False) -> Float64:
+    """Nested lists or an array of numbers as float64, all finite.
+
+    Args:
+        value: of a request.
+        may_lack: whether there may be null and NaN, which are NaN in the array.
+
+    Raises:
+        ValueError: not numbers, ragged, or a number that float64 cannot hold; says where.
+    """
+    array = _array(value, (int, float, NoneType) if may_lack else (int, float))
+    try:
+        numbers = np.asarray(array, dtype=np.float64, order="C")
+    except OverflowError:
+        raise ValueError("expected finite float64 numbers; one has hundreds of digits") from None
+    bad = np.isinf(numbers) if may_lack else ~np.isfinite(numbers)
+    if bad.any():
+        place = np.unravel_index(int(np.argmax(bad)), array.shape)
+        where = "".join(f"[{i}]" for i in place)
+        raise ValueError(f"expected finite float64 numbers; {where} is {array[place]}")
+    return numbers
+
+
+def number_array(
+    value: list[Any], dtypes: Sequence[np.dtype[Any]] = NUMBER_DTYPES
+) -> NDArray[np.floating] | None:
     """Nested lists of numbers as an array; None where they are anything else.
 
-    It is of float32, which is what requests are of; where that cannot hold one of them, of float64.
+    It is of the first type that can hold them: of float32, which is what most requests are of, or
+    else of float64.
 
     It is quick, and takes true and false for numbers: the caller makes sure that there are none.
     """
@@ -70,7 +100,7 @@ def number_array(value: list[Any]) -> NDArray[np.floating] | None:
     if rectangle is None:
         return None
     shape, flat = rectangle
-    for dtype in NUMBER_DTYPES:
+    for dtype in dtypes:
         try:
             return pack_numbers(flat, dtype).reshape(shape)
         except OverflowError:
@@ -127,17 +157,17 @@ def count_booleans(text: bytes, length: int) -> int:
     return count
 
 
-def to_context(value: Any) -> NDArray[Any]:
-    """Nested lists or an array of numbers as float32; with text among them, as they are.
+def to_context(value: Any, to_numbers: Callable[[Any], NDArray[Any]] = to_float32) -> NDArray[Any]:
+    """Nested lists or an array of numbers as numbers; with text among them, as they are.
 
     Raises:
-        ValueError: neither numbers nor text, ragged, or a number that float32 cannot hold.
+        ValueError: neither numbers nor text, ragged, or a number that cannot be held.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "UT":
         return value
     array = _array(value, (int, float, str))
     has_text = array.dtype.kind == "O" and str in set(map(type, array.ravel()))
-    return array if has_text else to_float32(value)
+    return array if has_text else to_numbers(value)
 
 
 def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
@@ -198,15 +228,29 @@ def described_value(value: Any) -> str:
 
 
 Array = Annotated[
-    Float32,
+    Floats,
     PlainValidator(to_float32),
     WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
 ]
 """A field that takes nested lists of numbers and holds a checked float32 array."""
 
-ContextArray = Annotated[
-    NDArray[Any],
-    PlainValidator(to_context),
-    WithJsonSchema({"type": "array", "items": {}, "description": "numbers, or names of classes"}),
+WideArray = Annotated[
+    Float64,
+    PlainValidator(to_float64),
+    WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
 ]
+"""The same of float64, for models of typed columns."""
+
+_CONTEXT_SCHEMA = WithJsonSchema(
+    {"type": "array", "items": {}, "description": "numbers, or names of classes"}
+)
+
+ContextArray = Annotated[NDArray[Any], PlainValidator(to_context), _CONTEXT_SCHEMA]
 """A field that takes numbers and names, and leaves to the model what they mean."""
+
+WideContextArray = Annotated[
+    NDArray[Any],
+    PlainValidator(lambda value: to_context(value, to_float64)),
+    _CONTEXT_SCHEMA,
+]
+"""The same of float64."""

@@ -49,6 +49,8 @@ class Loads:
         self._seconds = seconds
         self._turn = asyncio.Lock()
         self._device_failure: DeviceError | None = None
+        self.has_tables = False
+        """Whether a model of typed columns has been loaded since the start."""
 
     def check_device(self) -> None:
         """See that the device could be used.
@@ -111,6 +113,7 @@ class Loads:
         self._release(entry)
         entry.lease, entry.refused, entry.used = Lease(model), "", time.monotonic()
         entry.pause, entry.evicted = 0.0, False
+        self.has_tables = self.has_tables or model.table is not None
         self._loader.metrics.loaded(model.manifest, model.engine.provider)
         self._loader.metrics.loads.labels("loaded").inc()
         log.info("loaded %s on %s, %.2f s", entry.folder, model.engine.provider, seconds)

@@ -77,6 +77,11 @@ class Store:
         return [entry.model for entry in self._all() if entry.model is not None]
 
     @property
+    def has_tables(self) -> bool:
+        """Whether there may be a model of typed columns."""
+        return self._loads.has_tables
+
+    @property
     def naming(self) -> Naming:
         """What names mean."""
         return self._naming

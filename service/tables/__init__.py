@@ -16,7 +16,7 @@ from service.tables.columns import (
     is_column_name,
     on_lattice,
 )
-from service.tables.conversion import Converted, ValueFault, to_rows
+from service.tables.conversion import Converted, ValueFault, check_names, to_rows
 from service.tables.dates import texts_of
 from service.tables.decision import (
     KINDS,
@@ -34,6 +34,7 @@ from service.tables.decision import (
 )
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
+from service.tables.support import in_cells, support_of
 from service.tables.words import GAPS, cause, is_number
 from service.tables.writing import OTHER, expected, to_values
 
@@ -59,6 +60,7 @@ __all__ = [
     "ValueFault",
     "Word",
     "cause",
+    "check_names",
     "combinations",
     "decide",
     "expected",
@@ -67,6 +69,7 @@ __all__ = [
     "from_columns",
     "from_records",
     "from_values",
+    "in_cells",
     "is_column_name",
     "is_number",
     "marker",
@@ -74,6 +77,7 @@ __all__ = [
     "outlier",
     "row_digests",
     "sampled_rows",
+    "support_of",
     "texts_of",
     "to_rows",
     "to_values",

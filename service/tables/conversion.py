@@ -3,7 +3,7 @@
 One parser of values for training and for requests; what a row is in float64, `columns` says.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,14 +82,8 @@ def to_rows(
     Raises:
         TableError: columns are missing, or there are others; names both lists.
     """
-    names = [column.name for column in columns]
-    missing = [name for name in names if name not in table]
-    unknown = sorted(table.keys() - {*names, *left_out})
-    if missing or unknown:
-        said = [f"lacks {listed(missing)}"] * bool(missing)
-        said += [f"has {listed(unknown)}, which it does not know"] * bool(unknown)
-        raise TableError(f"the table {', and '.join(said)}; the columns are {listed(names)}")
-    count = len(table[names[0]]) if names else 0
+    check_names(table.keys(), columns, left_out)
+    count = len(table[columns[0].name]) if columns else 0
     rows = np.empty((count, len(columns)))
     faulty = np.zeros(count, bool)
     faults: list[ValueFault] = []
@@ -105,6 +99,21 @@ def to_rows(
     return Converted(rows, faulty, sorted(faults, key=lambda fault: fault.row))
 
 
+def check_names(given: Set[str], columns: Sequence[Column], left_out: Iterable[str] = ()) -> None:
+    """See that a table has these columns, and no others beside those that are left out.
+
+    Raises:
+        TableError: it has not; names both lists.
+    """
+    names = [column.name for column in columns]
+    missing = [name for name in names if name not in given]
+    unknown = sorted(given - {*names, *left_out})
+    if missing or unknown:
+        said = [f"lacks {listed(missing)}"] * bool(missing)
+        said += [f"has {listed(unknown)}, which it does not know"] * bool(unknown)
+        raise TableError(f"the table {', and '.join(said)}; the columns are {listed(names)}")
+
+
 def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]:
     """The values of a column, NaN where missing; and whether each is wrong."""
     if isinstance(column, CategoricalColumn):
@@ -114,7 +123,7 @@ def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]
     else:
         values, wrong = _numbers(raw)
         if isinstance(column, LatticeColumn):
-            values, off = _on_step(values, column.nearest(values), column.step)
+            values, off = on_step(values, column.nearest(values), column.step)
             wrong |= off
         elif column.point_masses and raw.values.dtype == np.float32:
             values = _on_masses(values, column)
@@ -152,8 +161,14 @@ def _number(word: Word) -> float | None:
     return None if np.isinf(value) else value
 
 
-def _on_step(values: Float64, nearest: Float64, step: float) -> tuple[Float64, NDArray[np.bool_]]:
-    """The nearest multiples of a step, and whether each value is off them."""
+def on_step(values: Float64, nearest: Float64, step: float) -> tuple[Float64, NDArray[np.bool_]]:
+    """The nearest multiples of a step, and whether each value is off them.
+
+    Args:
+        values: of which some may be NaN, which is off nothing.
+        nearest: the multiples that are nearest to them.
+        step: their distance.
+    """
     largest = np.minimum(
         np.maximum(OFF_STEP * step, FLOAT32_ERROR * np.abs(values)), MOST_OFF_STEP * step
     )
@@ -184,7 +199,7 @@ def _seconds(raw: RawColumn, column: DatetimeColumn) -> tuple[Float64, NDArray[n
         )
     if column.step is not None:
         nearest = np.rint(values / column.step) * column.step
-        values, off = _on_step(values, nearest, min(column.step, 1.0))
+        values, off = on_step(values, nearest, min(column.step, 1.0))
         wrong |= off
     return values, wrong
 

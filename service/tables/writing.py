@@ -17,6 +17,8 @@ from service.tables.dates import texts_of
 # Classes and names that a message lists.
 MAX_LISTED = 8
 
+MAX_WHOLE = 2.0**53
+
 OTHER = "(other)"
 """What stands for all classes that have no code of their own, where a row is written."""
 
@@ -70,7 +72,8 @@ def _written(values: Float64, column: Column) -> list[Any]:
     if isinstance(column, LatticeColumn):
         exact = column.nearest(values)
         if column.step == round(column.step) and column.origin == round(column.origin):
-            return [int(value) for value in exact.tolist()]
+            # beyond, they are no more exact, and JSON's writer has no room for all of them
+            return [int(v) if abs(v) <= MAX_WHOLE else v for v in exact.tolist()]
         values = exact
     numbers: list[Any] = values.tolist()
     return numbers

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pyarrow as pa
 
-from service.codecs import TableRequest, choose_codec, parse_request
+from service.codecs import PendingRequest, choose_codec, parse_request
 from service.errors import ServiceError
 from service.http.asgi_route import deadline
 from service.http.decompression import Decompression
@@ -45,7 +45,8 @@ MANIFEST: Any = SimpleNamespace(
     name="moons",
     version=1,
     sound=None,
-    columns=["a", "b"],
+    column_names=["a", "b"],
+    dtype="float32",
     context=None,
     event_shape=[2],
     latent_shape=[2],
@@ -112,7 +113,7 @@ def read_body(
     """A request of a body, as in a thread, within `LIMITS`."""
     with BUDGET.share() as share:
         request = parse_request(schema, content_type, data, query or {}, Reading(LIMITS, share))
-        return request.resolved(MANIFEST) if isinstance(request, TableRequest) else request
+        return request.resolved(MANIFEST) if isinstance(request, PendingRequest) else request
 
 
 def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], object]:

@@ -47,7 +47,7 @@ class ArrowCodec(Codec):
 
     def parse(
         self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
-    ) -> TableRequest[R]:
+    ) -> TableRequest:
         """A request whose rows are a table, with the context beside them."""
         limits = reading.limits
         max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows

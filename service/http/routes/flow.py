@@ -14,12 +14,12 @@ from service.codecs import (
     PROBLEM_TYPE,
     AnswerStream,
     Codec,
-    TableRequest,
+    PendingRequest,
     check_output,
     choose_codec,
     parse_request,
 )
-from service.errors import InvalidInputError
+from service.errors import InvalidInputError, UnavailableError
 from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
@@ -33,6 +33,7 @@ from service.http.streaming import (
 from service.inflight import MemoryShare
 from service.operations import (
     FLOW_OPERATIONS,
+    TABLE_OPERATIONS,
     AnswerPieces,
     FlowOperation,
     FlowRequest,
@@ -42,6 +43,9 @@ from service.store import Model
 from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
+
+# Of an answer in records, which takes so much longer to write, see `MIN_NUMBERS`.
+MIN_RECORD_NUMBERS = 2**11
 
 # Beyond any request's.
 MAX_QUERY_FIELDS = 64
@@ -66,7 +70,7 @@ class ParsedRequest(NamedTuple, Generic[R]):
         deadline: on `time.monotonic`'s clock.
     """
 
-    request: R | TableRequest[R]
+    request: R | PendingRequest
     content_type: str
     accept: str
     output: str | None
@@ -96,28 +100,38 @@ class FlowRoute(AsgiRoute, Generic[R]):
         self, model: Model, question: ParsedRequest[R], receive: Receive, share: MemoryShare
     ) -> Response:
         """The answer of a model."""
-        request, content_type, accept, output, due = question
-        if isinstance(request, TableRequest):
-            numbers = sum([values.size for values in request.table.values()])
+        asked, content_type, accept, output, due = question
+        operation: FlowOperation[Any] = self.operation
+        if model.table is not None:
+            if self.name not in TABLE_OPERATIONS:
+                raise InvalidInputError(f"{model.manifest.name} has typed columns: no {self.name}")
+            operation = TABLE_OPERATIONS[self.name]
+        request: FlowRequest
+        if isinstance(asked, PendingRequest):
             request = await self.server.threads.run(
-                numbers, request.resolved, model.manifest, deadline=due
+                asked.numbers, asked.resolved, model.manifest, deadline=due
             )
+        elif model.table is None:
+            request = asked
+        else:  # it was read as one to a flow, before there was a table here
+            raise UnavailableError(f"{model.manifest.name} has just been loaded: ask again")
         if share.held > MIN_KEPT_BYTES:
             share.keep(request.nbytes)
-        schema = self.operation.request
+        schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
-        if self.operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+        if operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
-            asked = self.operation.pieces(self.server.operations, model, request, due)
-            return await self._sampled(model, codec, stream, asked, receive, due)
+            sampled = operation.pieces(self.server.operations, model, request, due)
+            return await self._sampled(model, codec, stream, sampled, receive, due)
         size = request.answer_numbers(model.dimensions, self.server.settings.max_rows)
         if room := held_answer(receive, share, size, due):
             await unless_departed(receive, room)
-        work = self.operation.answer(self.server.operations, model, request, due)
+        work = operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
         self._count(model, len(next(iter(answer.arrays.values()))))
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
-        if sum([array.size for array in answer.arrays.values()]) <= MIN_NUMBERS:
+        most = MIN_NUMBERS if answer.columns is None else MIN_RECORD_NUMBERS
+        if sum([array.size for array in answer.arrays.values()]) <= most:
             content = codec.dump(model.manifest, answer, output)
             return WholeAnswer(content, codec.media_type, headers)
         length, pieces = codec.pieces(model.manifest, answer, output)
@@ -140,7 +154,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
 
         # a function in here would have its annotations made anew for each request, in 1 µs
         parse = partial(parse_request, schema, content_type, body, query)
-        request: R | TableRequest[R] = await parsed(self.server, share, body, parse)
+        request: R | PendingRequest = await parsed(self.server, share, body, parse)
         return ParsedRequest(request, content_type, headers.joined(b"accept"), output, due)
 
     async def _sampled(

@@ -3,13 +3,13 @@
 import numpy as np
 
 from service.store import Model
-from service.types import Float32
+from service.types import Floats
 
 # Of bundles from before it was measured at export.
 USUAL_TOLERANCE = 1e-4
 
 
-def rows_far_out(model: Model, z: Float32, log_prob: Float32) -> list[int]:
+def rows_far_out(model: Model, z: Floats, log_prob: Floats) -> list[int]:
     """Rows beyond the bounds within which rows were seen to come back; none of older bundles.
 
     Args:
@@ -29,7 +29,7 @@ def rows_far_out(model: Model, z: Float32, log_prob: Float32) -> list[int]:
     return rows
 
 
-def residual_of_data(model: Model, x: Float32, back: Float32) -> Float32:
+def residual_of_data(model: Model, x: Floats, back: Floats) -> Floats:
     """How far rows are from what became of them: of each the largest difference of a coordinate.
 
     Args:
@@ -48,13 +48,13 @@ def residual_of_data(model: Model, x: Float32, back: Float32) -> Float32:
     return _largest(flat, back, np.maximum(size, scale))
 
 
-def residual_of_latents(z: Float32, back: Float32) -> Float32:
+def residual_of_latents(z: Floats, back: Floats) -> Floats:
     """The same of latents, whose range counts as 1."""
     flat = z.reshape(len(z), -1).astype(np.float64)
     return _largest(flat, back, np.maximum(np.abs(flat), 1))
 
 
-def rows_off(model: Model, residual: Float32) -> list[int]:
+def rows_off(model: Model, residual: Floats) -> list[int]:
     """Rows whose residual is more than the tolerance."""
     bounds = model.manifest.round_trip
     tolerance = USUAL_TOLERANCE if bounds is None else bounds.tolerance
@@ -62,10 +62,10 @@ def rows_off(model: Model, residual: Float32) -> list[int]:
     return rows
 
 
-def _largest(flat: np.ndarray, back: Float32, scale: np.ndarray) -> Float32:
+def _largest(flat: np.ndarray, back: Floats, scale: np.ndarray) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         off = np.abs(back.reshape(len(back), -1) - flat) / scale
         off[flat == back.reshape(len(back), -1)] = 0  # of nothing but zeros too
-        largest: Float32 = off.max(1).astype(np.float32)
+        largest: Floats = off.max(1).astype(np.float32)
     largest[np.isnan(largest)] = np.inf
     return largest

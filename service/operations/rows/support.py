@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
 from service.store import Model
-from service.types import Arrays, Float32
+from service.types import Arrays, Floats
 
 
-def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
+def bounded_log_prob(model: Model, x: Floats, encoded: Arrays) -> Floats:
     """log_prob of rows of a bounded model: −inf where they have no density, NaN for no answer.
 
     Args:
@@ -28,7 +28,7 @@ def bounded_log_prob(model: Model, x: Float32, encoded: Arrays) -> Float32:
     return np.where(beyond, np.float32(-np.inf), answered)
 
 
-def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
+def outside_support(model: Model, log_prob: Floats) -> dict[str, Any]:
     """The remark that names the rows whose density is zero, if there are some."""
     if not model.is_bounded:
         return {}
@@ -36,7 +36,7 @@ def outside_support(model: Model, log_prob: Float32) -> dict[str, Any]:
     return {"outside_support": rows} if rows else {}
 
 
-def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) -> None:
+def check_has_density(z: Floats, model: Model, name: str, faults: RowFaults) -> None:
     """Find rows whose latents lie outside the base's box: they have no density.
 
     Args:
@@ -64,7 +64,7 @@ def check_has_density(z: Float32, model: Model, name: str, faults: RowFaults) ->
     faults.check(_any_of_row(places), InvalidInputError, describe)
 
 
-def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None:
+def check_inside(x: Floats, model: Model, name: str, faults: RowFaults) -> None:
     """Find rows outside the support: they have no latents.
 
     Args:
@@ -94,7 +94,7 @@ def check_inside(x: Float32, model: Model, name: str, faults: RowFaults) -> None
     faults.check(_any_of_row(places), InvalidInputError, describe)
 
 
-def are_not_finite(*outputs: Float32) -> NDArray[np.bool_] | None:
+def are_not_finite(*outputs: Floats) -> NDArray[np.bool_] | None:
     """Of each row, whether an output, N × anything, has values not finite; None if none."""
     for output in outputs:
         # of every request: for few numbers `all` takes three times as long
@@ -112,7 +112,7 @@ def _any_of_row(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(values.any(axis=tuple(range(1, values.ndim))))
 
 
-def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
+def _outside(x: Floats, model: Model) -> NDArray[np.bool_]:
     """Which values lie outside the support: N × event shape."""
     if model.support is None:
         return np.zeros(x.shape, dtype=bool)
@@ -120,7 +120,7 @@ def _outside(x: Float32, model: Model) -> NDArray[np.bool_]:
     return (x <= low) | (x >= high)
 
 
-def _beyond_base(z: Float32, model: Model) -> NDArray[np.bool_]:
+def _beyond_base(z: Floats, model: Model) -> NDArray[np.bool_]:
     """Which latents lie outside the box of a uniform base: N × latent shape."""
     low, high = map(np.float32, model.base_box or (-math.inf, math.inf))
     beyond: NDArray[np.bool_] = (z < low) | (z > high)

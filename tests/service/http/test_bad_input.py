@@ -180,7 +180,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: (p / "manifest.json").write_text('{"format_version": 1'),
         "manifest.json is damaged",
     ),
-    "wrong format version": (edit_manifest({"format_version": 2}), "has format_version 2"),
+    "wrong format version": (edit_manifest({"format_version": 3}), "has format_version 3"),
     "unlisted graph": (edit_manifest({"files": {}}), "lists no checksum for encode.onnx"),
     "another name": (edit_manifest({"name": "other"}), "holds the manifest of other"),
     "changed figure": (replace_in_manifest('"rows": 180', '"rows": 181'), "is altered"),

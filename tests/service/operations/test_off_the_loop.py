@@ -109,6 +109,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         manifest=bundle.read(DIGITS),
         event_shape=(64,),
         latent_shape=(64,),
+        table=None,
         support=None,
         base_box=None,
         is_bounded=False,

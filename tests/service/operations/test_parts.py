@@ -124,6 +124,8 @@ def test_opposite_ends_have_no_great_circle() -> None:
 class Base:
     """As much of a manifest as noise needs."""
 
+    dtype = "float32"
+
     def __init__(self, base: str, **parameters: Any) -> None:
         self.base_density, self.latent_shape = BASES[base], [1, 3]
         self.base_parameters = parameters

@@ -18,7 +18,7 @@ def model(
 ) -> Any:
     """As much of a manifest as tables ask for."""
     return SimpleNamespace(
-        columns=columns,
+        column_names=columns,
         event_shape=list(shape),
         latent_shape=list(shape),
         dimensions=int(np.prod(shape)),

@@ -1,0 +1,152 @@
+"""What a model of typed columns answers; what a flow answers likewise is in `operations`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from service.operations import interpolation
+from service.operations.answer import Answer
+from service.operations.checked_runs import ENCODED, CheckedRuns
+from service.operations.operations import Operations
+from service.operations.rows.faults import RowFaults
+from service.operations.rows.support import outside_support
+from service.operations.rows.typed import SettledRows, TypedRows, settled_rows
+from service.operations.typed.requests import (
+    DecodeOfTable,
+    EncodeOfTable,
+    InterpolateOfTable,
+    LogProbOfTable,
+    SampleOfTable,
+)
+from service.store import Model
+from service.types import Float64, Floats
+
+# The smallest place in a cell: 0 is the edge of the cell before it.
+SMALLEST_PLACE = 2.0**-54
+
+
+async def log_prob(
+    operations: Operations, model: Model, request: LogProbOfTable, deadline: float
+) -> Answer:
+    """Log-density of each row in nats; −inf where a value has no probability."""
+    runs = operations.runs
+    values = runs.checked_rows(request.x.values, model.event_shape, "x")
+    faults = RowFaults(len(values), request.partial)
+    context_rows = await runs.context_rows(model, request.context, faults, deadline)
+    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
+    settled = await _settled(runs, model, rows, "x", faults, True, deadline)
+    x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
+    outside = faults.kept(settled.outside)
+    encoded = await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, _middles(x))
+    scores = np.where(outside, -np.inf, encoded["log_prob"])
+    await runs.threads.run(len(x), runs.check_log_prob, model, scores, 1, faults, deadline=deadline)
+    answer = await runs.answer({"log_prob": scores}, faults, deadline)
+    answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    return answer
+
+
+async def encode(
+    operations: Operations, model: Model, request: EncodeOfTable, deadline: float
+) -> Answer:
+    """Latents and log-density of each row."""
+    runs = operations.runs
+    values = runs.checked_rows(request.x.values, model.event_shape, "x")
+    faults = RowFaults(len(values), request.partial)
+    context_rows = await runs.context_rows(model, request.context, faults, deadline)
+    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
+    settled = await _settled(runs, model, rows, "x", faults, False, deadline)
+    size = settled.values.size
+    u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
+    x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
+    u = faults.kept(u)
+    encoded = await runs.run_encode(model, x, context_rows, ENCODED, deadline, u)
+    await runs.threads.run(size, runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
+    return await runs.answer(encoded, faults, deadline, request.seed)
+
+
+async def decode(
+    operations: Operations, model: Model, request: DecodeOfTable, deadline: float
+) -> Answer:
+    """Rows and log-density of each latent."""
+    runs = operations.runs
+    z = runs.checked_rows(request.z, model.latent_shape, "z")
+    faults = RowFaults(len(z), request.partial)
+    context_rows = await runs.context_rows(model, request.context, faults, deadline)
+    z, context_rows = await runs.sound_rows(z, context_rows, faults, deadline)
+    decoded = await runs.run_decode(model, z, context_rows, faults, deadline)
+    answer = await runs.answer(decoded, faults, deadline)
+    return _in_records(model, answer, request.records)
+
+
+async def sample(
+    operations: Operations, model: Model, request: SampleOfTable, deadline: float
+) -> Answer:
+    """Rows drawn from the model, with the log-density of each."""
+    answer = await operations.sample(model, request, deadline)
+    return _in_records(model, answer, request.records)
+
+
+async def interpolate(
+    operations: Operations, model: Model, request: InterpolateOfTable, deadline: float
+) -> Answer:
+    """Rows, latents and log-density along a path between two rows."""
+    runs = operations.runs
+    ends = {"start": request.start, "end": request.end}
+    interpolation.check_path(runs, model, request, {name: end.values for name, end in ends.items()})
+    both = [
+        await _settled(
+            runs,
+            model,
+            TypedRows(end.values[None], end.converted),
+            name,
+            RowFaults(1),
+            False,
+            deadline,
+        )
+        for name, end in ends.items()
+    ]
+    x = np.concatenate([end.values for end in both])
+    answer = await interpolation.along_path(runs, model, request, x, deadline, _middles(x))
+    return _in_records(model, answer, request.records)
+
+
+async def _settled(
+    runs: CheckedRuns,
+    model: Model,
+    rows: TypedRows,
+    name: str,
+    faults: RowFaults,
+    may_be_outside: bool,
+    deadline: float,
+) -> SettledRows:
+    """Rows with values that their columns can have."""
+    assert model.table is not None
+    return await runs.threads.run(
+        rows.values.size,
+        settled_rows,
+        model.table,
+        rows,
+        name,
+        faults,
+        may_be_outside,
+        deadline=deadline,
+    )
+
+
+def _middles(x: Floats) -> Float64:
+    """The middle of each cell."""
+    return np.full(x.shape, 0.5)
+
+
+def _places(x: Floats, seed: int | None) -> Float64:
+    """A place in each cell, in (0, 1): the middle, or drawn, the same for the first n rows."""
+    if seed is None:
+        return _middles(x)
+    drawn = np.random.Generator(np.random.Philox(seed)).random(x.shape)
+    return np.maximum(drawn, SMALLEST_PLACE)
+
+
+def _in_records(model: Model, answer: Answer, are_wanted: bool) -> Answer:
+    """An answer whose rows are written as values of each column's own kind, if they are to be."""
+    assert model.table is not None
+    return replace(answer, columns=model.table.columns) if are_wanted else answer

@@ -1,0 +1,129 @@
+"""The requests of the native routes to models of typed columns."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from service.operations.requests import (
+    DecodeRequest,
+    EncodeRequest,
+    FlowRequest,
+    InterpolateRequest,
+    LogProbRequest,
+    Partial,
+    PathRequest,
+    SampleRequest,
+)
+from service.operations.rows.typed import Rows, TypedRows
+from service.operations.values import WideArray, WideContextArray
+
+# Of float64 a number takes the room of two of those that `answer_numbers` counts.
+WIDTH = 2
+
+Records = Annotated[
+    bool,
+    Field(
+        description="answer in JSON with `rows`, values of each column's own kind by name, in "
+        "place of `x`"
+    ),
+]
+
+
+class TableRequest(FlowRequest):
+    """What every question to a table names."""
+
+    context: Annotated[WideContextArray | None, Field(description="as of a flow")] = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        rows = [each for each in self.__dict__.values() if isinstance(each, TypedRows)]
+        return super().nbytes + sum([each.nbytes for each in rows])
+
+
+class LogProbOfTable(TableRequest):
+    """Rows to score."""
+
+    npy_fields = ("x",)
+    outputs = LogProbRequest.outputs
+
+    x: Annotated[Rows, Field(description="N × columns; in JSON `rows` or `columns` in its place")]
+    partial: Partial = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """One for each row, and what each row becomes on the way."""
+        return WIDTH * self.x.values.size
+
+
+class EncodeOfTable(TableRequest):
+    """Rows to encode."""
+
+    npy_fields = ("x",)
+    outputs: ClassVar[tuple[str, ...]] = EncodeRequest.outputs
+
+    x: Annotated[Rows, Field(description="N × columns; in JSON `rows` or `columns` in its place")]
+    seed: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            lt=2**64,
+            description="draws where in its cell a discrete value is taken; where left out, in "
+            "the middle",
+        ),
+    ] = None
+    partial: Partial = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the rows, a place in each cell, and one for each row."""
+        return 3 * WIDTH * self.x.values.size
+
+
+class DecodeOfTable(TableRequest):
+    """Latents to decode."""
+
+    npy_fields = ("z",)
+    outputs = DecodeRequest.outputs
+
+    z: Annotated[WideArray, Field(description="N × columns")]
+    records: Records = False
+    partial: Partial = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """As many as there are in the latents, and one for each."""
+        return 2 * WIDTH * self.z.size
+
+
+class SampleOfTable(TableRequest, SampleRequest):
+    """How many rows to draw."""
+
+    records: Records = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row and its log-density, n times."""
+        return WIDTH * super().answer_numbers(row_numbers, max_rows)
+
+
+class InterpolateOfTable(TableRequest, PathRequest):
+    """Two rows, and the path between their latents."""
+
+    start: Annotated[Rows, Field(description="one row; in JSON also an object of its values")]
+    end: Annotated[Rows, Field(description="one row; in JSON also an object of its values")]
+
+    @property
+    def records(self) -> bool:
+        """Whether the answer is in records, as an end is one."""
+        return self.start.converted is not None or self.end.converted is not None
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """A row, its latent and its log-density for each step."""
+        return WIDTH * super().answer_numbers(row_numbers, max_rows)
+
+
+TABLE_REQUESTS: dict[type[FlowRequest], type[Any]] = {
+    LogProbRequest: LogProbOfTable,
+    EncodeRequest: EncodeOfTable,
+    DecodeRequest: DecodeOfTable,
+    SampleRequest: SampleOfTable,
+    InterpolateRequest: InterpolateOfTable,
+}
+"""The request of each question to a flow as models of typed columns take it."""
