@@ -92,6 +92,7 @@ def test_the_service_draws_from_the_base_that_the_manifest_describes(name: str) 
 
     class Described:
         base_density, base_parameters, latent_shape = BASES[name], parameters, [1, 3]
+        dtype = "float32"
 
     n, described = 40_000, typing.cast(Manifest, Described())
     drawn = torch.from_numpy(noise.Latents(described, seed=0, temperature=1.0).draw(n))
