@@ -186,7 +186,7 @@ class TypedColumns(Density):
         z = z.double()
         self._check(z, context, z=z)
         y = logistic_from_normal(z)[0]
-        none = z[:, :0].to(self._like.dtype)
+        none = z[:, :0].to(self.like.dtype)
         values: dict[int, Tensor] = {}
         log_probs = []
 
@@ -212,7 +212,7 @@ class TypedColumns(Density):
     ) -> tuple[Tensor, Tensor]:
         """Draw n rows: x, n × D; log p(x), n, in nats. The generator is on the CPU."""
         noise = torch.randn(n, len(self.order), generator=generator, dtype=torch.float64)
-        return self.decode(noise.to(self._like.device), context)
+        return self.decode(noise.to(self.like.device), context)
 
     @property
     def block_width(self) -> int:
@@ -220,13 +220,8 @@ class TypedColumns(Density):
         return max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
 
     @property
-    def _like(self) -> Tensor:
-        """A tensor of the network, which tells its number type and device."""
-        return next(self.network.parameters())
-
-    @property
     def _tolerance(self) -> float:
-        return TOLERANCE_ULPS * torch.finfo(self._like.dtype).eps
+        return TOLERANCE_ULPS * torch.finfo(self.like.dtype).eps
 
     def _groups(self) -> list[ColumnGroup]:
         return [group for group in self.groups if isinstance(group, ColumnGroup)]
@@ -236,7 +231,7 @@ class TypedColumns(Density):
         groups = self._groups()
         features = [group.features(x[:, group.columns]).flatten(1) for group in groups]
         inputs = torch.cat(features, 1).index_select(1, self.inputs_to_columns)
-        theta = self.network(inputs.to(self._like.dtype), self.context_features(context)).double()
+        theta = self.network(inputs.to(self.like.dtype), self.context_features(context)).double()
         sizes = [len(group.index) * group.size for group in groups]
         parts = theta.index_select(1, self.parameters_to_groups).split(sizes, 1)
         return [
@@ -248,7 +243,7 @@ class TypedColumns(Density):
         """The features of a context that the network reads: N × features."""
         if context is None:
             return None
-        context = context.to(self._like.dtype)
+        context = context.to(self.like.dtype)
         features: Tensor = context if self.features is None else self.features(context)
         return features.flatten(1)
 

@@ -6,8 +6,8 @@ arrays that it refers to, until the collector's next turn. The usual way to make
 kept in a local variable: it refers to its traceback, that to the frame, and the frame to the
 exception. Another is to raise an error while a TimeoutError of `asyncio.timeout` is being handled:
 the error refers to it, its traceback to the timeout, that to the task, and the task to the error it
-ended with; so such an error is raised after the `except` block. `tests/service/http/
-test_gc_policy.py` checks the rule.
+ended with; so such an error is raised after the `except` block.
+`tests/service/http/test_gc_policy.py` checks the rule.
 """
 
 import gc

@@ -30,11 +30,7 @@ async def log_prob(
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
     runs = operations.runs
-    values = runs.checked_rows(request.x.values, model.event_shape, "x")
-    faults = RowFaults(len(values), request.partial)
-    context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
-    settled = await _settled(runs, model, rows, "x", faults, True, deadline)
+    settled, context_rows, faults = await _settled_request(runs, model, request, True, deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
     outside = faults.kept(settled.outside)
     encoded = await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, _middles(x))
@@ -50,11 +46,7 @@ async def encode(
 ) -> Answer:
     """Latents and log-density of each row."""
     runs = operations.runs
-    values = runs.checked_rows(request.x.values, model.event_shape, "x")
-    faults = RowFaults(len(values), request.partial)
-    context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
-    settled = await _settled(runs, model, rows, "x", faults, False, deadline)
+    settled, context_rows, faults = await _settled_request(runs, model, request, False, deadline)
     size = settled.values.size
     u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
@@ -108,6 +100,22 @@ async def interpolate(
     x = np.concatenate([end.values for end in both])
     answer = await interpolation.along_path(runs, model, request, x, deadline, _middles(x))
     return _in_records(model, answer, request.records)
+
+
+async def _settled_request(
+    runs: CheckedRuns,
+    model: Model,
+    request: LogProbOfTable | EncodeOfTable,
+    may_be_outside: bool,
+    deadline: float,
+) -> tuple[SettledRows, Floats | None, RowFaults]:
+    """The rows of a request with values that their columns can have, their context, and faults."""
+    values = runs.checked_rows(request.x.values, model.event_shape, "x")
+    faults = RowFaults(len(values), request.partial)
+    context_rows = await runs.context_rows(model, request.context, faults, deadline)
+    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
+    settled = await _settled(runs, model, rows, "x", faults, may_be_outside, deadline)
+    return settled, context_rows, faults
 
 
 async def _settled(
