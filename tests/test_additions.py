@@ -39,6 +39,7 @@ from service.settings import Settings
 rows = np.random.default_rng(0).normal(size=(300, 2)) ** 3
 with open("rows.jsonl", "w") as file:
     file.writelines(json.dumps({"x": x, "y": y}) + "\\n" for x, y in rows)
+assert main(["inspect", "rows.jsonl"]) == 0
 assert main(["train", "my.toml", "--device", "cpu"]) == 0
 assert main(["export", "runs/my", "--store", "store"]) == 0
 with TestClient(create_app(Server(Settings(store="store", device="cpu")))) as http:
@@ -72,6 +73,11 @@ def test_each_addition_touches_as_many_files_as_the_table_says() -> None:
     for name, (ours, clients) in claimed().items():
         of_client = [f for f in files[name] if f.startswith("service/client/")]
         assert (len(files[name]) - len(of_client), len(of_client)) == (ours, clients), name
+
+
+def test_each_addition_fits_the_code_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    copy_with_additions(tmp_path)
 
 
 @pytest.mark.long
