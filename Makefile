@@ -13,7 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
+.PHONY: help serve store family-store family-table bench-inverse bench-tables \
+    bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
@@ -48,6 +49,9 @@ family-table: $(INSTALLED) ## Train and measure every family (an hour or more; g
 bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
 	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
 	$(BIN)/python -m tests.benchmarks.inverse
+
+bench-tables: $(INSTALLED) ## Fit tables as people have them, without a recipe (hours; goes on where it was)
+	$(BIN)/python -m tests.benchmarks.tables
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)

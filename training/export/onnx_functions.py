@@ -90,14 +90,14 @@ class OnnxFunctions:
         inputs: Mapping[str, Tensor],
         outputs: Sequence[str],
         dynamic: Sequence[str] = ("batch",),
-        fixed: Mapping[str, Tensor] = MappingProxyType({}),
+        tables: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> OnnxFunction:
         """The function of a key, traced on first use (`torch_export.trace`)."""
         if key not in self._functions:
             name = f"{outputs[0]}_{len(self.protos)}"
             whole_key = (*key, *inputs, self.dtype)
             if whole_key not in _graphs:
-                _graphs[whole_key] = trace(module, inputs, outputs, dynamic, fixed).graph
+                _graphs[whole_key] = trace(module, inputs, outputs, dynamic, tables).graph
             graph = _graphs[whole_key]
             constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
             for tensor in graph.initializer:

@@ -21,6 +21,9 @@ from torch.onnx._internal.exporter._torchlib.ops import hop
 
 OPSET = 20
 
+# that of the exporter
+IR_VERSION = 10
+
 
 def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> Any:
     """`aten::scalar_tensor`."""
@@ -91,7 +94,7 @@ def trace(
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     dynamic: Sequence[str] = ("batch",),
-    fixed: Mapping[str, Tensor] = MappingProxyType({}),
+    tables: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Export a module whose inputs and outputs are tensors.
 
@@ -102,20 +105,21 @@ def trace(
             axis of length 1 for a constant.
         outputs: names of the outputs.
         dynamic: names of the leading axes of every input that can have any length.
-        fixed: examples of further inputs, by name, whose axes have the lengths of the examples.
+        tables: examples of further inputs, by name, whose leading axis is the last of `dynamic`;
+            the module takes all inputs as *args then.
     """
-    axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
-    shapes: tuple[Any, ...] = tuple(axes for _ in inputs)
-    if fixed:  # the module takes them as *args
-        shapes = (*shapes, tuple({} for _ in fixed))
+    axes = [torch.export.Dim(name) for name in dynamic]
+    shapes: tuple[Any, ...] = tuple(dict(enumerate(axes)) for _ in inputs)
+    if tables:  # the module takes all as *args
+        shapes = ((*shapes, *({0: axes[-1]} for _ in tables)),)
     # `_strip` would remove the stack trace of each operator, which takes time to write
     with warnings.catch_warnings(), patch.object(fx_config, "do_not_emit_stack_traces", True):
         warnings.simplefilter("ignore")
         program = _core.export(
             module,
-            (*inputs.values(), *fixed.values()),
+            (*inputs.values(), *tables.values()),
             registry=_operators(),
-            input_names=[*inputs, *fixed],
+            input_names=[*inputs, *tables],
             output_names=list(outputs),
             dynamic_shapes=shapes,
             opset_version=OPSET,

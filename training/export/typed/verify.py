@@ -13,7 +13,6 @@ from torch import Tensor
 
 from models.columns import NumberGroup, TypedColumns
 from service.bundle import Tolerances
-from training.export.typed.decoding import groups_of
 from training.export.typed.graphs import decode_graph, encode_graph
 from training.export.verify import BATCH_SIZES, Errors, refuse_misses, tolerances
 
@@ -124,7 +123,7 @@ def _discrete(density: TypedColumns) -> list[int]:
     """The columns whose values are discrete."""
     return [
         column
-        for group in groups_of(density)
+        for group in density.column_groups
         if not isinstance(group, NumberGroup) or group.discrete
         for column in group.index
     ]
