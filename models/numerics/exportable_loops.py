@@ -1,6 +1,7 @@
 """Loops that run as Python in torch and are one operator in an exported graph."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,15 @@ except ImportError:  # private names: without them loops are exported unrolled, 
 
 Tensors = Sequence[Tensor]
 ScanStep = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
+
+LoopRecorder = Callable[
+    [Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor], Tensor, int], Tensor
+]
+"""A step, whether a state still moves after the one before, the initial state and the largest
+number of steps → a tensor that stands for the last state."""
+
+LOOP_RECORDER: ContextVar[LoopRecorder | None] = ContextVar("loop_recorder", default=None)
+"""What takes the loops of `fixed_point` while operators are recorded; None if none are."""
 
 
 def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
@@ -63,6 +73,10 @@ def fixed_point(
     def moving(state: Tensor, before: Tensor) -> Tensor:
         # an element that is NaN counts as converged: comparisons with NaN are false
         return ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
+
+    record = LOOP_RECORDER.get()
+    if record is not None:
+        return record(step, moving, state, max_steps)
 
     def unfinished(i: Tensor, now: Tensor, before: Tensor) -> Tensor:
         return (i < max_steps) & ((i == 0) | moving(now, before))

@@ -4,7 +4,6 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -94,7 +93,6 @@ def trace(
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     dynamic: Sequence[str] = ("batch",),
-    tables: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Export a module whose inputs and outputs are tensors.
 
@@ -105,21 +103,17 @@ def trace(
             axis of length 1 for a constant.
         outputs: names of the outputs.
         dynamic: names of the leading axes of every input that can have any length.
-        tables: examples of further inputs, by name, whose leading axis is the last of `dynamic`;
-            the module takes all inputs as *args then.
     """
-    axes = [torch.export.Dim(name) for name in dynamic]
-    shapes: tuple[Any, ...] = tuple(dict(enumerate(axes)) for _ in inputs)
-    if tables:  # the module takes all as *args
-        shapes = ((*shapes, *({0: axes[-1]} for _ in tables)),)
+    axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
+    shapes = tuple(axes for _ in inputs)
     # `_strip` would remove the stack trace of each operator, which takes time to write
     with warnings.catch_warnings(), patch.object(fx_config, "do_not_emit_stack_traces", True):
         warnings.simplefilter("ignore")
         program = _core.export(
             module,
-            (*inputs.values(), *tables.values()),
+            tuple(inputs.values()),
             registry=_operators(),
-            input_names=[*inputs, *tables],
+            input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes=shapes,
             opset_version=OPSET,

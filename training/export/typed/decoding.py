@@ -67,7 +67,7 @@ class DecodeWriter(DensityWriter):
             *map(write.tensor, weights),
             logits,
         ]
-        body = self._body(len(states))
+        body = self._body([len(bias) for bias in block.bias])
         inputs = [*states, *steps]
         *_, x, theta = write.add(
             "Scan",
@@ -104,8 +104,9 @@ class DecodeWriter(DensityWriter):
         pairs = np.array([found[column] for column in self.density.order], np.int64)
         return pairs[:, 0], pairs[:, 1]
 
-    def _body(self, layers: int) -> GraphProto:
-        """The body of the Scan: a column of a group."""
+    def _body(self, widths: list[int]) -> GraphProto:
+        """The body of the Scan, a column of a group; `widths` are those of the layers."""
+        layers = len(widths)
         body = Writer(self.writer.prefix, self.writer)
         states = [body.name() for _ in range(layers)]
         group, member = body.name(), body.name()
@@ -139,8 +140,13 @@ class DecodeWriter(DensityWriter):
                 info(logit, exact, None),
             ],
             [
-                *(info(name, own_kind, None) for name in outputs[:layers]),
-                *(info(name, exact, None) for name in outputs[layers:]),
+                # a Scan allocates its outputs beforehand
+                *(
+                    info(name, own_kind, ["rows", width])
+                    for name, width in zip(outputs, widths, strict=False)
+                ),
+                info(outputs[-2], exact, ["rows"]),
+                info(outputs[-1], exact, ["rows", max(group.size for group in self.groups)]),
             ],
         )
 

@@ -6,17 +6,15 @@ the two directions: encoding computes a group's columns at once, decoding one by
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.columns import ColumnGroup, NumberGroup
 from models.numerics import logistic_from_normal, normal_from_logistic
 from training.export.onnx_functions import OnnxFunction, OnnxFunctions
-
-_DYNAMIC = ("batch", "columns")
+from training.export.recording import Axes
 
 
 def numbers_of(group: ColumnGroup) -> dict[str, Tensor]:
@@ -62,34 +60,34 @@ class GroupFunctions:
         )
 
     def _function(
-        self, name: str, call: Callable[..., Any], shapes: dict[str, tuple[int, ...]]
+        self, name: str, call: Callable[..., Any], shapes: Mapping[str, tuple[int, ...]]
     ) -> OnnxFunction:
         """A method of the group as a function; of each input, the axes after N × C are given."""
-        inputs = {
-            key: torch.full((5, 3, *shape), 0.5, dtype=torch.float64)
-            for key, shape in shapes.items()
+        tables = numbers_of(self._group)
+        inputs: dict[str, Axes] = {
+            **{key: ("batch", "columns", *shape) for key, shape in shapes.items()},
+            **{key: ("columns", *values.shape[1:]) for key, values in tables.items()},
         }
-        tables = {
-            key: values[torch.zeros(3, dtype=torch.long)]
-            for key, values in numbers_of(self._group).items()
-        }
-        outputs = ("y", "log_prob") if name == "encode" else (name,)
+
+        def with_numbers(*values: Tensor) -> Any:
+            given = dict(zip(tables, values[len(shapes) :], strict=True))
+            return call(_with(self._group, given), *values[: len(shapes)])
+
         return self._functions.function(
             (name, self._tolerance, *_structure(self._group)),
-            _Method(self._group, call, len(inputs)),
+            with_numbers,
             inputs,
-            outputs,
-            _DYNAMIC,
-            tables,
+            ("y", "log_prob") if name == "encode" else (name,),
+            {key: values[0] for key, values in tables.items()},
         )
 
 
 def scale_functions(functions: OnnxFunctions) -> tuple[OnnxFunction, OnnxFunction]:
     """The maps from normal latents to logits, and back, elementwise: N × D → N × D."""
-    examples = {"value": torch.zeros(5, 3, dtype=torch.float64)}
+    shape: dict[str, Axes] = {"value": ("batch", "columns")}
     return (
-        functions.function(("logistic",), _Map(logistic_from_normal), examples, ("y",), _DYNAMIC),
-        functions.function(("normal",), _Map(normal_from_logistic), examples, ("z",), _DYNAMIC),
+        functions.function(("logistic",), lambda z: logistic_from_normal(z)[0], shape, ("y",)),
+        functions.function(("normal",), lambda y: normal_from_logistic(y)[0], shape, ("z",)),
     )
 
 
@@ -104,28 +102,10 @@ def _structure(group: ColumnGroup) -> tuple[object, ...]:
     return type(group), *((k, str(v)) for k, v in sorted(options.items())), *shapes
 
 
-class _Method(nn.Module):
-    """A method of a group as a module: its inputs, and the numbers of the columns → outputs."""
-
-    def __init__(self, group: ColumnGroup, call: Callable[..., Any], inputs: int) -> None:
-        super().__init__()
-        self.groups = [group]  # in a list: its own numbers are no part of the function
-        self.names, self.call, self.inputs = list(numbers_of(group)), call, inputs
-
-    def forward(self, *values: Tensor) -> Any:
-        group = copy.copy(self.groups[0])
-        given: dict[str, Any] = dict(zip(self.names, values[self.inputs :], strict=True))
-        group._buffers = group._buffers | {k: v for k, v in given.items() if k in group._buffers}
-        group._parameters = {name: given[name] for name in group._parameters}
-        return self.call(group, *values[: self.inputs])
-
-
-class _Map(nn.Module):
-    """The values of an elementwise map as a module."""
-
-    def __init__(self, function: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, value: Tensor) -> Tensor:
-        return self.function(value)[0]
+def _with(group: ColumnGroup, numbers: Mapping[str, Tensor]) -> ColumnGroup:
+    """A group whose columns have these numbers."""
+    other = copy.copy(group)
+    own: dict[str, Any] = dict(numbers)
+    other._buffers = group._buffers | {k: v for k, v in own.items() if k in group._buffers}
+    other._parameters = {name: own[name] for name in group._parameters}
+    return other
