@@ -74,10 +74,6 @@ def fixed_point(
         # an element that is NaN counts as converged: comparisons with NaN are false
         return ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
 
-    record = LOOP_RECORDER.get()
-    if record is not None:
-        return record(step, moving, state, max_steps)
-
     def unfinished(i: Tensor, now: Tensor, before: Tensor) -> Tensor:
         return (i < max_steps) & ((i == 0) | moving(now, before))
 
@@ -89,6 +85,9 @@ def fixed_point(
         carried = (count, state, torch.zeros_like(state))
         final: Tensor = while_loop(unfinished, once_more, carried)[1]  # type: ignore[no-untyped-call]
         return final
+    record = LOOP_RECORDER.get()
+    if record is not None:
+        return record(step, moving, state, max_steps)
     for _ in range(max_steps):
         before, state = state, step(state)
         if not torch.compiler.is_exporting() and not moving(state, before):

@@ -31,6 +31,7 @@ UNARY = {
     aten.log.default: "Log",
     aten.neg.default: "Neg",
     aten.reciprocal.default: "Reciprocal",
+    aten.relu.default: "Relu",
     aten.round.default: "Round",
     aten.sigmoid.default: "Sigmoid",
     aten.sign.default: "Sign",
@@ -291,6 +292,19 @@ def _expm1(call: _Call) -> Value:
     return call.result("Where", [call.step("Less", x, one, dtype=torch.bool), near, far])
 
 
+def _silu(call: _Call) -> Value:
+    """SiLU: x σ(x)."""
+    x = call.whole(0)
+    return call.result("Mul", [x, call.step("Sigmoid", x)])
+
+
+def _gelu(call: _Call) -> Value:
+    """GELU in float32; in float64 it is recorded as other operators (`recording`)."""
+    if call.argument(1, "approximate", "none") != "none":
+        raise RecordingError("an approximate gelu has no translation")
+    return call.result("Gelu", [call.whole(0)])
+
+
 def _minus(call: _Call, number: Value, value: Value) -> Value:
     """A number less a value, of the value's shape."""
     name = call.build.node("Sub", [number.name, value.name], value.level)
@@ -422,6 +436,14 @@ def _pad(call: _Call) -> Value:
     return call.result("Pad", [call.whole(0), call.build.integers(pads), fill])
 
 
+def _pad_with_ends(call: _Call) -> Value:
+    """The first and the last element of the last axis, repeated."""
+    left, right = call.argument(1)
+    axes = call.output.ndim
+    pads = call.build.integers([*[0] * (axes - 1), left, *[0] * (axes - 1), right])
+    return call.result("Pad", [call.whole(0), pads], mode="edge")
+
+
 def _gather(call: _Call) -> Value:
     """Elements at indices along an axis."""
     axis = call.axis(1)
@@ -461,6 +483,18 @@ def _permute(call: _Call) -> Value:
     return call.result("Transpose", [call.whole(0)], perm=axes)
 
 
+def _softmax(call: _Call) -> Value:
+    """Shares along an axis."""
+    return call.result("Softmax", [call.whole(0)], axis=call.axis(1))
+
+
+def _lerp(call: _Call) -> Value:
+    """Between two tensors, by a fixed share."""
+    start, end = call.whole(0), call.whole(1)
+    share = call.build.constant(call.cast(call.operand(2), start.dtype))
+    return call.result("Add", [start, call.step("Mul", call.step("Sub", end, start), share)])
+
+
 def _log_softmax(call: _Call) -> Value:
     """Logarithms of shares along an axis."""
     return call.result("LogSoftmax", [call.whole(0)], axis=call.axis(1))
@@ -492,6 +526,7 @@ def _arange(call: _Call) -> Value:
 
 TRANSLATIONS: dict[Any, Translation] = {
     aten._log_softmax.default: _log_softmax,
+    aten._softmax.default: _softmax,
     aten._to_copy.default: _converted,
     aten._unsafe_view.default: _reshape,
     aten.amax.default: _reduction("ReduceMax"),
@@ -509,12 +544,17 @@ TRANSLATIONS: dict[Any, Translation] = {
     aten.expm1.default: _expm1,
     aten.flip.default: _flip,
     aten.gather.default: _gather,
+    aten.gelu.default: _gelu,
+    aten.hardtanh.default: _clamp,
+    aten.lerp.Scalar: _lerp,
     aten.log1p.default: _log1p,
     aten.logsumexp.default: _reduction("ReduceLogSumExp"),
     aten.permute.default: _permute,
+    aten.replication_pad1d.default: _pad_with_ends,
     aten.rsub.Scalar: _reversed_subtraction,
     aten.select.int: _select,
     aten.slice.Tensor: _slice,
+    aten.silu.default: _silu,
     aten.split.Tensor: _split,
     aten.squeeze.dim: _squeeze,
     aten.stack.default: _stack,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.numerics import LOOP_RECORDER
+from models.numerics import LOOP_RECORDER, logistic_from_normal
 
 # Of each dynamic axis, its length in the two runs. Quotients of different axes are independent of
 # each other: from two sizes follows which product of lengths they are.
@@ -158,16 +158,19 @@ def _run(function: Callable[..., Any], given: dict[str, Tensor]) -> Run:
     return Run(given, mode.steps, list(several))
 
 
-class _Mode(TorchDispatchMode):
-    """Records the operators that run."""
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the operators that run; GELU in float64 by others, as onnxruntime lacks erf there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self.records = True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is torch.ops.aten.gelu.default and args[0].dtype == torch.float64:
+            with self:
+                return args[0] * torch.sigmoid(logistic_from_normal(args[0])[0])
         answer = func(*args, **kwargs)
         outputs = list(answer) if isinstance(answer, tuple | list) else [answer]
         if self.records:

@@ -85,7 +85,7 @@ def _payments(folder: Path) -> Path:
     return folder / "payments.csv"
 
 
-def _parquet(path: Path, rows: np.ndarray, names: list[str]) -> Path:  # type: ignore[type-arg]
+def _parquet(path: Path, rows: np.ndarray, names: list[str]) -> Path:
     columns = {name: pa.array(rows[:, i], from_pandas=True) for i, name in enumerate(names)}
     pyarrow.parquet.write_table(pa.table(columns), path)
     return path

@@ -14,11 +14,7 @@ from training.errors import ExportError
 from training.export.typed import TypedGraphs, verified_graphs, verify
 from training.export.verify import BARS
 
-# Each group of columns of numbers takes half a minute to trace, in either direction. The other
-# tables have not been exported yet.
-EXPORTED = ["classes", "discrete", "discrete context"]
-every_table = pytest.mark.parametrize("name", EXPORTED)
-pytestmark = pytest.mark.long
+every_table = pytest.mark.parametrize("name", TABLES)
 
 
 @cache
@@ -89,14 +85,15 @@ def test_the_graph_gives_rows_outside_the_support_no_density(name: str) -> None:
 
 
 @every_table
-def test_columns_of_a_group_share_one_function(name: str) -> None:
+def test_columns_of_a_group_share_their_functions(name: str) -> None:
     model = onnx.load_from_string(graphs(name).decode)
-    assert len(model.functions) <= len(density(name).groups) + 2
+    # to decode, for features and for log_prob; units of the network, and the latents' scale
+    assert len(model.functions) <= 3 * len(density(name).groups) + 2
     assert b".py" not in graphs(name).decode + graphs(name).encode
 
 
 def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = EXPORTED[0]
+    name = "classes"
     other = graphs(name)
     monkeypatch.setattr(verify, "encode_graph", lambda _: other.encode)
     monkeypatch.setattr(verify, "decode_graph", lambda _: other.decode)

@@ -17,6 +17,7 @@ from torch import Tensor
 from models.networks import Block
 from training.export.onnx_builder import Writer
 from training.export.typed.encoding import DensityWriter
+from training.export.typed.functions import to_logistic
 
 Integers = NDArray[np.int64]
 
@@ -27,7 +28,7 @@ class DecodeWriter(DensityWriter):
     def decode(self, z: str, context: str | None) -> tuple[str, str]:
         """Write decoding: z, N × D → x, N × D, and log_prob, N."""
         write, order = self.writer, self.density.order
-        logits = write.call(self.to_logistic, z)[0]
+        logits = write.call(to_logistic(self.exact), z)[0]
         logits = write.one("Gather", logits, write.integers(*order), axis=1)
         x, theta = self._scan(logits, context)
         log_probs = [self._log_prob(i, x, theta) for i in range(len(self.groups))]
@@ -42,7 +43,7 @@ class DecodeWriter(DensityWriter):
         theta = write.one("Gather", theta, at, axis=1)
         theta = write.one("Slice", theta, *map(write.integers, (0, group.size, 2)))
         half = write.one("Expand", write.constant(np.float64(0.5)), write.one("Shape", x))
-        return write.call(self.functions[i].encode, x, half, theta, *self.numbers[i])[1]
+        return self.encoded(i, x, half, theta)[1]
 
     def _scan(self, logits: str, context: str | None) -> tuple[str, str]:
         """The columns one after another: logits, N × D → x, N × D, and theta, N × D × largest size.

@@ -9,7 +9,7 @@ from models.columns import ColumnGroup, TypedColumns
 from training.export.masked_network import NetworkWriter
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import OnnxFunctions
-from training.export.typed.functions import GroupFunctions, numbers_of, scale_functions
+from training.export.typed.functions import GroupFunctions, numbers_of, to_normal
 
 
 class DensityWriter:
@@ -26,7 +26,6 @@ class DensityWriter:
             OnnxFunctions(dtype) for dtype in (density.like.dtype, torch.float64)
         )
         self.network = NetworkWriter(writer, density.network, self.networks)
-        self.to_logistic, self.to_normal = scale_functions(self.exact)
         self.groups = density.column_groups
         self.functions = [
             GroupFunctions(group, self.exact, density.tolerance) for group in self.groups
@@ -50,16 +49,26 @@ class DensityWriter:
         for i, (part, theta) in enumerate(zip(parts, thetas, strict=True)):
             group = self.groups[i]
             theta = write.one("Reshape", theta, write.integers(-1, len(group.index), group.size))
-            y, log_prob = write.call(self.functions[i].encode, *part, theta, *self.numbers[i])
+            y, log_prob = self.encoded(i, *part, theta)
             logits.append(y)
             log_probs.append(log_prob)
         order = write.tensor(self.density.to_columns)
-        z = write.call(self.to_normal, write.one("Gather", write.join(logits), order, axis=1))[0]
+        z = write.call(
+            to_normal(self.exact), write.one("Gather", write.join(logits), order, axis=1)
+        )[0]
         log_prob = self.total(log_probs)
         none = write.constant(np.float64(-np.inf))
         inside = write.one("Greater", log_prob, none)
         inside = write.one("Unsqueeze", inside, write.integers(1))
         return write.one("Where", inside, z, write.constant(np.float64(np.nan))), log_prob
+
+    def encoded(self, i: int, x: str, u: str, theta: str) -> list[str]:
+        """Logits of places and log-densities of a group's columns, N × C each."""
+
+        def call(write: Writer) -> list[str]:
+            return write.call(self.functions[i].encode, x, u, theta, *self.numbers[i])
+
+        return self.writer.apart(x, 2, call)
 
     def total(self, log_probs: list[str]) -> str:
         """The sums over columns."""

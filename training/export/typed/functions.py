@@ -82,13 +82,16 @@ class GroupFunctions:
         )
 
 
-def scale_functions(functions: OnnxFunctions) -> tuple[OnnxFunction, OnnxFunction]:
-    """The maps from normal latents to logits, and back, elementwise: N × D → N × D."""
-    shape: dict[str, Axes] = {"value": ("batch", "columns")}
-    return (
-        functions.function(("logistic",), lambda z: logistic_from_normal(z)[0], shape, ("y",)),
-        functions.function(("normal",), lambda y: normal_from_logistic(y)[0], shape, ("z",)),
-    )
+def to_logistic(functions: OnnxFunctions) -> OnnxFunction:
+    """The map from normal latents to logits, elementwise: N × D → N × D."""
+    shape: dict[str, Axes] = {"z": ("batch", "columns")}
+    return functions.function(("logistic",), lambda z: logistic_from_normal(z)[0], shape, ("y",))
+
+
+def to_normal(functions: OnnxFunctions) -> OnnxFunction:
+    """The map from logits to normal latents, elementwise: N × D → N × D."""
+    shape: dict[str, Axes] = {"y": ("batch", "columns")}
+    return functions.function(("normal",), lambda y: normal_from_logistic(y)[0], shape, ("z",))
 
 
 def _structure(group: ColumnGroup) -> tuple[object, ...]:

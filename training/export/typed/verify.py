@@ -17,6 +17,7 @@ from training.export.typed.graphs import decode_graph, encode_graph
 from training.export.verify import BATCH_SIZES, Errors, refuse_misses, tolerances
 
 Float64 = NDArray[np.float64]
+Context = NDArray[np.float32] | NDArray[np.float64]
 Feed = Mapping[str, Float64]
 
 # Rows are computed one by one, as the smallest batch, up to so many.
@@ -31,7 +32,7 @@ class TypedGraphs(NamedTuple):
     tolerances: Tolerances
 
 
-def verified_graphs(density: TypedColumns, rows: Float64, context: Float64 | None) -> TypedGraphs:
+def verified_graphs(density: TypedColumns, rows: Float64, context: Context | None) -> TypedGraphs:
     """Export both directions of a density and measure them on held-out rows.
 
     Rows are encoded in the middle of their cells and at random places, and decoded again, together
@@ -50,7 +51,9 @@ def verified_graphs(density: TypedColumns, rows: Float64, context: Float64 | Non
     index = np.arange(BATCH_SIZES[-1]) % len(rows)  # repeated where there are fewer
     x = np.tile(rows[index], (2, 1))
     u = np.concatenate([np.full_like(rows[index], 0.5), generator.random(rows[index].shape)])
-    also = {} if context is None else {"context": np.tile(context[index], (2, 1))}
+    also = (
+        {} if context is None else {"context": np.tile(context[index], (2, 1)).astype(np.float64)}
+    )
     z, log_prob = _torch(reference.encode, x, also.get("context"), u)
     encode = encode_graph(reference)
     encoded = _errors(encode, {"x": x, "u": u, **also}, z, log_prob)
