@@ -4,8 +4,7 @@ from training.export.bundle import export
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import exported_already
 from training.export.publish import check_name
-from training.export.table_bundle import export_table
-from training.export.typed import TypedGraphs, verified_graphs
+from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
     "FASTEST",

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from models.networks import Conditioner
 from models.numerics import UnivariateMap
-from training.export.operators import recorded
-from training.export.recording import Axes
+from training.export.recorded import Axes, recorded
 from training.export.torch_export import OPSET
 
 DOMAIN = "bijecta"

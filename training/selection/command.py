@@ -134,7 +134,7 @@ def _choose(
     data = recipe(folder / RECIPE, '[flow]\nfamily = "tabular"\n').data
     dataset = load_rows(data, typed=True)
     assert isinstance(dataset, TypedDataset)
-    candidates = candidates_of(len(dataset.train))
+    candidates = candidates_of(len(dataset.train), len(dataset.columns.modelled))
     tried: list[Tried] = []
     best: Run | None = None
     for number, candidate in enumerate(candidates, 1):

@@ -6,7 +6,7 @@ from onnx import helper
 from torch import Tensor
 
 from models.columns import ColumnGroup, TypedColumns
-from training.export.masked_network import NetworkWriter
+from training.export.masked import NetworkWriter
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import OnnxFunctions
 from training.export.typed.functions import GroupFunctions, numbers_of, to_normal

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.columns import ColumnGroup, NumberGroup
 from models.numerics import logistic_from_normal, normal_from_logistic
 from training.export.onnx_functions import OnnxFunction, OnnxFunctions
-from training.export.recording import Axes
+from training.export.recorded import Axes
 
 
 def numbers_of(group: ColumnGroup) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from training.data import TypedDataset
 from training.errors import RunError
 from training.evaluate import TypedHeldOut
 from training.export.publish import calibration, check_name, of_run, publish
-from training.export.typed import verified_graphs
+from training.export.typed.verify import verified_graphs
 from training.runs import Run
 from training.scoring import log_prob
 

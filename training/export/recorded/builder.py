@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from training.export.recording import Axes, Recording, RecordingError, Size, Step, same
+from training.export.recorded.recording import Axes, Recording, RecordingError, Size, Step, same
 
 KINDS = {
     torch.float64: TensorProto.DOUBLE,
