@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
-MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf
+MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
     $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
@@ -27,6 +27,11 @@ serve: store ## Train what the store lacks, then serve it on PORT (8000) from ST
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
+	    if test $$model = wine; then \
+	        $(BIN)/python -m training.data.wine runs/wine.csv; \
+	        $(BIN)/bijecta fit runs/wine.csv --name wine --store "$(STORE)"; \
+	        continue; \
+	    fi; \
 	    learn=train; \
 	    if test $$model = digits-student; then \
 	        test -e runs/digits-maf || $(BIN)/bijecta train digits-maf --device cpu; \

@@ -1,9 +1,9 @@
 """`bijecta fit` on tables as people have them, one after another.
 
-    python -m tests.benchmarks.tables [--only NAME …] [--minutes 5] [--work FOLDER]
+    python -m tests.benchmarks.tables [--only NAME …] [--again] [--minutes 5] [--work FOLDER]
 
-Goes on where it was: a table that has a result in FOLDER is not fitted again. Writes
-results/tables.json and the page results/tables.md.
+Goes on where it was: results/tables.json has a result of each table that was fitted, and a table is
+fitted again only with `--again`. The page is results/tables.md.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,24 @@ def main() -> None:
     """Fit what has no result yet, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.tables")
     parser.add_argument("--only", nargs="*", help="names, or beginnings of them")
+    parser.add_argument("--again", action="store_true", help="fit those that have a result too")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--work", type=Path, default=Path("runs/bench-tables"))
     add_results_option(parser)
     arguments = parser.parse_args()
-    work: Path = arguments.work
+    work, file = arguments.work, arguments.results / "tables.json"
+    results = {r["name"]: r for r in json.loads(file.read_text())} if file.exists() else {}
     for name, (group, write) in tables().items():
-        done = work / f"{name}.json"
         wanted = not arguments.only or name.startswith(tuple(arguments.only))
-        if done.exists() or not wanted:
+        if not wanted or (name in results and not arguments.again):
             continue
         folder = work / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)
-        result = {"name": name, "group": group} | _fit(write(folder), name, work, arguments.minutes)
-        done.write_text(json.dumps(result, indent=2))
-        print(_line(result), flush=True)
-    results = [json.loads(path.read_text()) for path in sorted(work.glob("*.json"))]
-    page = "\n".join(_page(results, arguments.minutes))
-    (arguments.results / "tables.json").write_text(json.dumps(results, indent=2) + "\n")
+        fitted = _fit(write(folder), name, work, arguments.minutes)
+        results[name] = {"name": name, "group": group, "day": str(date.today())} | fitted
+        print(_line(results[name]), flush=True)
+        file.write_text(json.dumps(list(results.values()), indent=2) + "\n")
+    page = "\n".join(_page(list(results.values()), arguments.minutes))
     (arguments.results / "tables.md").write_text(page)
     print(page)
 
