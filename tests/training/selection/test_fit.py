@@ -42,7 +42,7 @@ def small_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "candidates_of", lambda *_: SMALL)
 
 
-def fit(folder: Path, *options: object) -> Any:
+def fit(folder: Path, *options: str) -> Any:
     return call_bijecta(
         "fit", "mixed.csv", "--name", "mixed", "--store", "store", *options, cwd=folder
     )
