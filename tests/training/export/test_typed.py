@@ -9,10 +9,12 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from models import zoo
 from tests.laws.typed_tables import TABLES, context_of, density, rows_of
 from training.errors import ExportError
 from training.export.typed import TypedGraphs, verified_graphs, verify
 from training.export.verify import BARS
+from training.preprocessing import fit_columns
 
 every_table = pytest.mark.parametrize("name", TABLES)
 
@@ -101,3 +103,12 @@ def test_a_graph_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     changed = density(name, scale=0.31)
     with pytest.raises(ExportError, match="misses the float64 reference"):
         verified_graphs(changed, rows_of(name), None if context is None else context.numpy())
+
+
+def test_cells_too_small_for_a_latent_of_their_own_do_not_refuse_a_graph() -> None:
+    rows = np.exp(np.random.default_rng(0).normal(20, 5, size=(400, 1))).round()
+    assert np.ptp(rows) > 1e13
+    columns = fit_columns(rows, [{"kind": "lattice", "step": 1.0}])
+    made = zoo.build_tabular(columns, len(rows), options={"hidden": (8,), "components": 2})
+    measured = verified_graphs(made, rows, None).tolerances
+    assert measured.x_relative < BARS["x_relative"]
