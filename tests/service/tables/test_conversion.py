@@ -1,6 +1,7 @@
 """Values become rows and rows values again; what cannot be one of its column is named."""
 
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,12 @@ def test_records_and_columns_are_the_same_table() -> None:
         from_records([{"a": 1}, {"a": {}}])
     with pytest.raises(TableError, match="column 'a' has 1 values, and 'b' 2"):
         from_columns({"a": [1], "b": [1, 2]})
+
+
+def test_many_unknown_words_of_many_classes_take_no_time_of_both() -> None:
+    column = CategoricalColumn(name="code", classes=list(range(65_536)))
+    unknown = from_values([f"{i}" for i in range(100_000, 120_000)])
+    started = time.process_time()
+    assert set(to_rows({"code": unknown}, [column]).rows[:, 0]) == {65_536.0}
+    assert column.code_of is column.code_of  # for the next request too
+    assert time.process_time() - started < 5
