@@ -89,7 +89,8 @@ def to_rows(
     faults: list[ValueFault] = []
     for i, column in enumerate(columns):
         raw = table[column.name]
-        values, wrong = _values(raw, column)
+        with np.errstate(all="ignore"):  # of numbers near the largest there are
+            values, wrong = _values(raw, column)
         if not column.missing:
             wrong |= np.isnan(values)
         rows[:, i] = values
@@ -122,7 +123,7 @@ def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]
     elif isinstance(column, DatetimeColumn):
         values, wrong = _seconds(raw, column)
     else:
-        values, wrong = _numbers(raw)
+        values, wrong = numbers_in(raw)
         if isinstance(column, LatticeColumn):
             values, off = on_step(values, column.nearest(values), column.step)
             wrong |= off
@@ -141,7 +142,8 @@ def _by_word(raw: RawColumn, values: Sequence[float | None]) -> tuple[Float64, N
     return numbers[raw.values], wrong[raw.values]
 
 
-def _numbers(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
+def numbers_in(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
+    """The values of a column as numbers, NaN for nothing; and which of them are none."""
     if raw.form == "numbers":
         values = raw.values.astype(np.float64)
         return values, np.isinf(values)

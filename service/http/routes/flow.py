@@ -119,9 +119,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
             share.keep(request.nbytes)
         schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
-        if operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+        # the values of records say their types: all of them, and not the first
+        pieces = None if getattr(request, "records", False) else operation.pieces
+        if pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
-            sampled = operation.pieces(self.server.operations, model, request, due)
+            sampled = pieces(self.server.operations, model, request, due)
             return await self._sampled(model, codec, stream, sampled, receive, due)
         size = request.answer_numbers(model.dimensions, self.server.settings.max_rows)
         if room := held_answer(receive, share, size, due):
@@ -134,8 +136,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
         if sum([array.size for array in answer.arrays.values()]) <= most:
             content = codec.dump(model.manifest, answer, output)
             return WholeAnswer(content, codec.media_type, headers)
-        length, pieces = codec.pieces(model.manifest, answer, output)
-        body = made_pieces(self.server.threads, pieces, due)
+        length, written = codec.pieces(model.manifest, answer, output)
+        body = made_pieces(self.server.threads, written, due)
         watch = DepartureWatch(receive)
         async with closed_on_failure(watch), closed_on_failure(body):
             first = await watch.finish(anext(body))
