@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
-MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf
+MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
     $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
@@ -13,7 +13,8 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-distill test test-long \
+.PHONY: help serve store family-store family-table bench-inverse bench-tables \
+    bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
@@ -26,6 +27,11 @@ serve: store ## Train what the store lacks, then serve it on PORT (8000) from ST
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
+	    if test $$model = wine; then \
+	        $(BIN)/python -m training.data.wine runs/wine.csv; \
+	        $(BIN)/bijecta fit runs/wine.csv --name wine --store "$(STORE)"; \
+	        continue; \
+	    fi; \
 	    learn=train; \
 	    if test $$model = digits-student; then \
 	        test -e runs/digits-maf || $(BIN)/bijecta train digits-maf --device cpu; \
@@ -48,6 +54,9 @@ family-table: $(INSTALLED) ## Train and measure every family (an hour or more; g
 bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (ten minutes)
 	$(BIN)/pip install --quiet zuko==1.6.0 nflows==0.14 normflows==1.7.3
 	$(BIN)/python -m tests.benchmarks.inverse
+
+bench-tables: $(INSTALLED) ## Fit tables as people have them, without a recipe (hours; goes on where it was)
+	$(BIN)/python -m tests.benchmarks.tables
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)

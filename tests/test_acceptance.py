@@ -1,5 +1,6 @@
 """What the trained models of a store must reach; `make test-long` trains them first."""
 
+import csv
 import math
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.helpers.http import ask, ask_npy
 from tests.helpers.servers import Serve
 from training.config import recipe
 from training.data import load as data
+from training.data.wine import write_wine
 
 pytestmark = pytest.mark.long
 
@@ -129,3 +131,21 @@ def test_bits_per_dim_is_what_the_manifest_says(served: httpx.Client, model: str
         answer["bits_per_dim"].mean() <= held_out["bits_per_dim"] + 3 * held_out["bits_per_dim_se"]
     )
     assert answer["bits_per_dim"].mean() >= 0.7 * held_out["bits_per_dim"]
+
+
+def test_the_table_is_better_than_independent_columns_and_rows_come_back(
+    served: httpx.Client, tmp_path: Path
+) -> None:
+    gain = served.get("/models/wine").json()["held_out"]["gain"]
+    assert gain["mean"] > 2 * gain["se"]
+    write_wine(tmp_path / "wine.csv")
+    with (tmp_path / "wine.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    scores = ask(served, "/log_prob", model="wine", rows=rows)["log_prob"]
+    z = ask(served, "/encode", model="wine", rows=rows, seed=1)["z"].tolist()
+    again = served.post("/decode", json={"model": "wine", "z": z, "records": True}).json()
+    np.testing.assert_allclose(again["log_prob"], scores, rtol=1e-9)
+    for row, back in zip(rows, again["rows"], strict=True):
+        assert row.pop("cultivar") == back.pop("cultivar")
+        # the file has 9.899999 among multiples of 0.01
+        assert {name: float(value) for name, value in row.items()} == pytest.approx(back, abs=2e-6)

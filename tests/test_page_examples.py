@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.pages import ALL_BLOCKS, Block, commands
+from tests.helpers.payments import payment_lines
 from tests.helpers.servers import Serve, Served
 
 pytestmark = pytest.mark.long
@@ -95,6 +96,7 @@ def test_a_table_of_ones_own_is_trained_and_served(
     table = "\n".join(f"{x:.6f},{y:.6f}" for x, y in rng.normal(size=(400, 2)))
     (tmp_path / "rows.csv").write_text(f"width,height\n{table}\n")
     (tmp_path / "my.toml").write_text('[flow]\nfamily = "maf"\n')
+    (tmp_path / "payments.csv").write_text("\n".join(payment_lines()) + "\n")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     *work, last = block.text.strip().splitlines()
     for line in work:
@@ -111,4 +113,4 @@ def test_a_table_of_ones_own_is_trained_and_served(
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert last == ".venv/bin/bijecta serve --store store"
     answer = serve("--store", tmp_path / "store").client.post("/sample", json={"n": 2})
-    assert np.shape(answer.json()["x"]) == (2, 2)
+    assert len(answer.json()["x"]) == 2

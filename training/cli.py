@@ -11,6 +11,12 @@ Handler = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
 
+# What commands look at before torch is imported, which takes seconds.
+_BEFORE_TORCH = {
+    "train": ("training.first_look", "look"),
+    "fit": ("training.inspection", "look_at_table"),
+}
+
 # How torch says that the system gives it no memory.
 ALLOCATION = "can't allocate memory"
 
@@ -26,6 +32,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     inspect.add_argument("--recipe", type=Path, metavar="FILE", help="write a recipe for the table")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.set_defaults(handler=_handler("inspect", "training.inspection"))
+
+    fit = commands.add_parser("fit", help="choose, train and export a model of a table")
+    _add_table_arguments(fit)
+    fit.add_argument("--name", required=True, help="name of the model")
+    fit.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
+    fit.add_argument("--minutes", type=_minutes, default=5.0, help="about how long it may take (5)")
+    _add_bundle_arguments(fit)
+    fit.set_defaults(handler=_handler("fit", "training.selection"))
 
     distill = commands.add_parser("distill", help="fit a flow that draws fast to the flow of a run")
     distill.add_argument("teacher", type=Path, metavar="TEACHER_RUN")
@@ -46,11 +61,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
-        "--next-version",
-        action="store_true",
-        help="make the next version, though the newest one is of another run, or of these weights",
-    )
-    export.add_argument(
         "--inverse",
         choices=["auto", "sequential", "jacobi", "ordered"],
         metavar="{auto,sequential,jacobi}",  # the former name of sequential still works
@@ -63,6 +73,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=0.0,
         help="change below which sweeps of jacobi stop, relative to max(1, |x|) (0: exact)",
     )
+    _add_bundle_arguments(export)
     export.set_defaults(handler=_handler("export"))
 
 
@@ -99,6 +110,27 @@ def _add_table_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--next-version",
+        action="store_true",
+        help="make the next version, though the newest one is of another run, or of these weights",
+    )
+    command.add_argument(
+        "--no-values",
+        action="store_true",
+        help="of a table: put no row of the data in the bundle to test its graphs with",
+    )
+
+
+def _minutes(text: str) -> float:
+    """A time above zero."""
+    minutes = float(text)
+    if not 0 < minutes < float("inf"):
+        raise ValueError(text)
+    return minutes
+
+
 def _handler(name: str, module: str = "training.commands") -> Handler:
     """A handler that imports and calls a function of a module.
 
@@ -113,10 +145,11 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
         # threads that wait for others give their core away; read when torch is imported
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
-            if name == "train":
-                from training.first_look import look
-
-                arguments.looked_at = look(arguments)
+            if name in _BEFORE_TORCH:
+                first_module, first = _BEFORE_TORCH[name]
+                arguments.looked_at = getattr(importlib.import_module(first_module), first)(
+                    arguments
+                )
             run = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
             return _fail(

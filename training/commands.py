@@ -1,13 +1,12 @@
 """What `bijecta train`, `distill`, `evaluate` and `export` do."""
 
 import os
-import sys
 from argparse import Namespace
 from contextlib import nullcontext
 
 import torch
 
-from service.bundle import METHODS, Fidelity, HeldOut
+from service.bundle import METHODS, HeldOut
 from training.config import (
     TYPED_FAMILY,
     Recipe,
@@ -21,7 +20,7 @@ from training.distill import Distillation, measure_fidelity
 from training.errors import TrainingError
 from training.evaluate import TypedHeldOut, gaussian_score
 from training.evaluate import evaluate as evaluate_run
-from training.export import FASTEST, InverseRequest, exported_already
+from training.export import FASTEST, InverseRequest, export_table, exported_already
 from training.export import export as export_run
 from training.first_look import LookedAt, run_folder, run_name
 from training.fit import (
@@ -32,6 +31,7 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
+from training.reporting import print_exported, print_fidelity, print_score, say, warn
 from training.runs import (
     Progress,
     Run,
@@ -56,7 +56,7 @@ def train(arguments: Namespace) -> None:
     else:
         dataset = load_rows(recipe.data, typed, columns_of(run_folder(arguments), recipe))
     for note in dataset.notes:
-        _warn(f"{dataset.name}: {note}")
+        warn(f"{dataset.name}: {note}")
     _fit_and_score(arguments, recipe, dataset, device)
 
 
@@ -95,24 +95,24 @@ def _fit_and_score(
     if not processes.is_main_process:
         return
     unit = "steps" if _without_gradients(run) else "epochs"
-    _print(
+    say(
         f"{name}: best of {progress.epoch} {unit} is {progress.best_epoch}, "
         f"{progress.seconds:.0f} s; run in {folder}"
     )
     if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
-        _print(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
+        say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
     score = evaluate_run(run, dataset)
-    _print_score(run, score)
+    print_score(run, score)
     if isinstance(dataset, Dataset):
         _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
     if teacher is not None and isinstance(dataset, Dataset):
-        _print_fidelity(run, measure_fidelity(run, dataset))
+        print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def _compare_with_gaussian(name: str, score: HeldOut, dataset: Dataset, seed: int) -> None:
     gaussian = gaussian_score(dataset, seed)
     if gaussian is not None and score.log_prob < gaussian - score.se:
-        _warn(
+        warn(
             f"{name}: a Gaussian of the training rows' mean and covariance scores {gaussian:.3f}: "
             "the flow has not learned these rows"
         )
@@ -122,9 +122,9 @@ def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
     dataset = rows_of(run, arguments.data)
-    _print_score(run, evaluate_run(run, dataset, arguments.scores))
+    print_score(run, evaluate_run(run, dataset, arguments.scores))
     if run.file.teacher is not None and isinstance(dataset, Dataset):
-        _print_fidelity(run, measure_fidelity(run, dataset))
+        print_fidelity(run, measure_fidelity(run, dataset))
 
 
 def export(arguments: Namespace) -> None:
@@ -140,28 +140,33 @@ def export(arguments: Namespace) -> None:
     if not arguments.next_version:
         there = exported_already(run, arguments.store, name)
         if there is not None and request == FASTEST:
-            _print(f"{there} holds these weights already: --next-version exports them once more")
+            say(f"{there} holds these weights already: --next-version exports them once more")
             return
-    dataset = dataset_of(run, arguments.data)
+    dataset = rows_of(run, arguments.data)
+    evaluation = evaluate_run(run, dataset)
+    if isinstance(dataset, TypedDataset):
+        assert isinstance(evaluation, TypedHeldOut)
+        if request != FASTEST:
+            raise TrainingError(
+                f"--inverse and --tolerance are for flows; {run.folder} is of family "
+                f"{run.file.flow.family!r}, whose columns are decoded one after another"
+            )
+        folder, table = export_table(
+            run, dataset, evaluation, arguments.store, name, not arguments.no_values
+        )
+        print_exported(folder, table)
+        return
+    if arguments.no_values:
+        raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
+    fidelity = None if run.file.teacher is None else measure_fidelity(run, dataset)
     folder, manifest = export_run(
-        run,
-        dataset,
-        evaluate_run(run, dataset),
-        arguments.store,
-        name,
-        request,
-        None if run.file.teacher is None else measure_fidelity(run, dataset),
+        run, dataset, evaluation, arguments.store, name, request, fidelity
     )
-    differences = manifest.tolerances
-    _print(
-        f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
-        f"float64, z within {differences.z_relative:.1e} and x within "
-        f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
-    )
+    print_exported(folder, manifest)
     for direction, inverse in manifest.inverse.items():
         times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
         method = METHODS[inverse.method]
-        _print(
+        say(
             f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
             f"residual {inverse.residual:.1e} of the range"
         )
@@ -206,48 +211,3 @@ def _device(name: str) -> torch.device:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     torch.cuda.set_device(device)
     return device
-
-
-def _print_score(run: Run, score: HeldOut) -> None:
-    bits = (
-        f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
-        if score.bits_per_dim is not None
-        else ""
-    )
-    _print(
-        f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
-        f"on {score.rows} held-out rows"
-    )
-    if isinstance(score, TypedHeldOut):
-        independent = score.independent
-        compared = (
-            f"independent columns score {independent.log_prob:.3f} ± {independent.se:.3f}, "
-            f"{independent.gain:.3f} ± {independent.gain_se:.3f} less"
-        )
-        if independent.is_beaten:
-            _print(f"{run.file.name}: {compared}")
-        else:
-            _warn(f"{run.file.name}: {compared}: it does not beat them on these rows")
-
-
-def _print_fidelity(run: Run, fidelity: Fidelity) -> None:
-    by_student, by_teacher = (
-        f"{kl.mean:.4f} ± {kl.se:.4f}"
-        for kl in (fidelity.kl_student_teacher, fidelity.kl_teacher_student)
-    )
-    _print(
-        f"{run.file.name}: KL(student‖teacher) {by_student}, KL(teacher‖student) {by_teacher} "
-        "nats per dimension; the teacher's held-out score "
-        f"{fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
-        f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
-        f"{fidelity.two_sample_of_teacher:.3f})"
-        + (f"; {fidelity.overflowing} draws overflow" if fidelity.overflowing else "")
-    )
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
-
-
-def _warn(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -65,6 +65,9 @@ class NumberGroup(ColumnGroup):
         floor: weight of the broad component, and of the marginals in probabilities.
     """
 
+    p: Tensor
+    q: Tensor
+
     def __init__(
         self, index: Sequence[int], columns: Sequence[NumberColumn], components: int, floor: float
     ) -> None:

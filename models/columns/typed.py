@@ -152,8 +152,8 @@ class TypedColumns(Density):
         self._check(x, context, x=x, u=u)
         thetas = self._thetas(x, context)
         encoded = [
-            group.encode(x[:, group.columns], u[:, group.columns], theta, self._tolerance)
-            for group, theta in zip(self._groups(), thetas, strict=True)
+            group.encode(x[:, group.columns], u[:, group.columns], theta, self.tolerance)
+            for group, theta in zip(self.column_groups, thetas, strict=True)
         ]
         y, log_prob = (torch.cat(parts, 1) for parts in zip(*encoded, strict=True))
         total, z = log_prob.sum(1), normal_from_logistic(y.index_select(1, self.to_columns))[0]
@@ -166,7 +166,7 @@ class TypedColumns(Density):
         thetas = self._thetas(x, context)
         log_prob = [
             group.log_prob(x[:, group.columns], theta)
-            for group, theta in zip(self._groups(), thetas, strict=True)
+            for group, theta in zip(self.column_groups, thetas, strict=True)
         ]
         return torch.cat(log_prob, 1).sum(1)
 
@@ -220,15 +220,18 @@ class TypedColumns(Density):
         return max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
 
     @property
-    def _tolerance(self) -> float:
+    def tolerance(self) -> float:
+        """Relative error of probabilities, by rounding in the network."""
         return TOLERANCE_ULPS * torch.finfo(self.like.dtype).eps
 
-    def _groups(self) -> list[ColumnGroup]:
+    @property
+    def column_groups(self) -> list[ColumnGroup]:
+        """The groups of columns that are computed together."""
         return [group for group in self.groups if isinstance(group, ColumnGroup)]
 
     def _thetas(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
         """The parameters of each group's columns: N × C × size, in float64."""
-        groups = self._groups()
+        groups = self.column_groups
         features = [group.features(x[:, group.columns]).flatten(1) for group in groups]
         inputs = torch.cat(features, 1).index_select(1, self.inputs_to_columns)
         theta = self.network(inputs.to(self.like.dtype), self.context_features(context)).double()

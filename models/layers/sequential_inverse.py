@@ -1,7 +1,7 @@
 """The sequential direction of masked layers, at about the arithmetic of one pass.
 
 Each hidden unit is computed once (`networks.run_by_blocks`, `networks.run_by_positions`).
-`training.export.masked_inverse` writes the same algorithm as an ONNX graph.
+`training.export.masked` writes the same algorithm as an ONNX graph.
 """
 
 import math

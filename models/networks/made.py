@@ -122,7 +122,7 @@ class MaskedMLP(Network):
         self.linears.append(MaskedLinear(outputs[:, None] >= degrees[None, :]))
         self.conditioner = conditioner
         conditioner.initialize(self.linears[-1])
-        weights = sum(linear.weight.numel() for linear in self._masked())
+        weights = sum(linear.weight.numel() for linear in self.masked_linears())
         self.in_blocks = weights >= BLOCKED_FROM_WEIGHTS
         self._folded: list[list[tuple[Tensor, Tensor]]] | None = None
 
@@ -145,7 +145,7 @@ class MaskedMLP(Network):
         else:
             layers = [
                 partial(F.linear, weight=linear.masked_weight(), bias=linear.bias)
-                for linear in self._masked()
+                for linear in self.masked_linears()
             ]
         x = x if context is None else torch.cat([context, x], 1)
         theta = self.conditioner.run(layers, x, self.training)
@@ -169,8 +169,8 @@ class MaskedMLP(Network):
 
     def _in_order(self) -> tuple[list[Tensor], list[Tensor]]:
         """Masked weights and biases, with inputs and outputs sorted by position."""
-        weights = [linear.masked_weight() for linear in self._masked()]
-        biases: list[Tensor] = [linear.bias for linear in self._masked()]
+        weights = [linear.masked_weight() for linear in self.masked_linears()]
+        biases: list[Tensor] = [linear.bias for linear in self.masked_linears()]
         device = self.order.device
         columns = torch.arange(self.context, device=device), self.context + self.input_order
         weights[0] = weights[0][:, torch.cat(columns)]
@@ -202,7 +202,8 @@ class MaskedMLP(Network):
             blocks.append(block)
         return blocks
 
-    def _masked(self) -> list[MaskedLinear]:
+    def masked_linears(self) -> list[MaskedLinear]:
+        """The linear layers, in order."""
         return [linear for linear in self.linears if isinstance(linear, MaskedLinear)]
 
     def _units_before(self, position: int) -> list[int]:

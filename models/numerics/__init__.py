@@ -8,7 +8,7 @@ from models.numerics.convolution_inverse import (
     solve_by_rows,
     solve_jacobi,
 )
-from models.numerics.exportable_loops import Tensors, fixed_point, scan_loop
+from models.numerics.exportable_loops import LOOP_RECORDER, Tensors, fixed_point, scan_loop
 from models.numerics.folding import fold
 from models.numerics.mixtures import Components, GaussianMixture, LogisticMixture
 from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
@@ -17,6 +17,7 @@ from models.numerics.splines import Knots, RationalQuadratic, spline, spline_inv
 from models.numerics.univariate import Additive, Affine, UnivariateMap
 
 __all__ = [
+    "LOOP_RECORDER",
     "LOST_ULPS",
     "ROUNDING_ULPS",
     "Additive",

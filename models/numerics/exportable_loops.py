@@ -1,6 +1,7 @@
 """Loops that run as Python in torch and are one operator in an exported graph."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,15 @@ except ImportError:  # private names: without them loops are exported unrolled, 
 
 Tensors = Sequence[Tensor]
 ScanStep = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
+
+LoopRecorder = Callable[
+    [Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor], Tensor, int], Tensor
+]
+"""A step, whether a state still moves after the one before, the initial state and the largest
+number of steps → a tensor that stands for the last state."""
+
+LOOP_RECORDER: ContextVar[LoopRecorder | None] = ContextVar("loop_recorder", default=None)
+"""What takes the loops of `fixed_point` while operators are recorded; None if none are."""
 
 
 def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
@@ -75,6 +85,9 @@ def fixed_point(
         carried = (count, state, torch.zeros_like(state))
         final: Tensor = while_loop(unfinished, once_more, carried)[1]  # type: ignore[no-untyped-call]
         return final
+    record = LOOP_RECORDER.get()
+    if record is not None:
+        return record(step, moving, state, max_steps)
     for _ in range(max_steps):
         before, state = state, step(state)
         if not torch.compiler.is_exporting() and not moving(state, before):

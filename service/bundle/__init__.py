@@ -17,6 +17,7 @@ from service.bundle.files import (
     read,
     read_flow,
     read_identity,
+    read_table,
     sha256,
     versions,
 )
@@ -47,7 +48,13 @@ from service.bundle.names import (
     write_names,
 )
 from service.bundle.regular_file import place, read_error
-from service.bundle.table_manifest import Graph, RowSelfTest, TableHeldOut, TableManifest
+from service.bundle.table_manifest import (
+    Graph,
+    RowSelfTest,
+    TableHeldOut,
+    TableManifest,
+    raw_values_of,
+)
 from service.tables import is_column_name
 
 __all__ = [
@@ -98,11 +105,13 @@ __all__ = [
     "next_version",
     "place",
     "printable",
+    "raw_values_of",
     "read",
     "read_error",
     "read_flow",
     "read_identity",
     "read_names",
+    "read_table",
     "sha256",
     "versions",
     "write_names",

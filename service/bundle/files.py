@@ -93,6 +93,18 @@ def read_flow(folder: Path) -> Manifest:
     return manifest
 
 
+def read_table(folder: Path) -> TableManifest:
+    """The same of a bundle that holds a density over a table.
+
+    Raises:
+        BundleError: also where it holds something else.
+    """
+    manifest = read(folder)
+    if not isinstance(manifest, TableManifest):
+        raise BundleError(f"{place(folder)} is of a flow; expected a table")
+    return manifest
+
+
 def read_identity(folder: Path) -> tuple[str, int]:
     """The name and version that a bundle's manifest states, wherever its folder lies.
 

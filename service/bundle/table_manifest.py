@@ -4,6 +4,7 @@ Format 2 is of several kinds, told apart by the key `kind`. A kind is a class li
 entry of `KINDS`; what every kind has is in `TypedManifest`.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -38,6 +39,19 @@ MAX_COLUMNS = 2**12
 RawValues = Literal["classes", "point_masses", "ranges", "self_test"]
 """Values of the data that a bundle carries: names of classes, values of large weight, the smallest
 and largest values of columns, and a row to test the graphs with."""
+
+
+def raw_values_of(columns: Sequence[Column], has_self_test: bool) -> list[RawValues]:
+    """Which values of the data a manifest carries, in the order of the alphabet."""
+    carried: set[RawValues] = {"self_test"} if has_self_test else set()
+    for column in columns:
+        if isinstance(column, CategoricalColumn):
+            carried.add("classes")
+        else:
+            carried.add("ranges")
+            if column.kind != "datetime" and column.point_masses:
+                carried.add("point_masses")
+    return sorted(carried)
 
 
 class Graph(ManifestPart):
@@ -148,7 +162,8 @@ class TableManifest(TypedManifest):
             lengths = [len(self.self_test.row), len(self.self_test.context or ())]
             if lengths != [self.dimensions, len(self.context or ())]:
                 raise ValueError("self_test holds no row of this model")
-        if self.raw_values != (carried := self._carried()):
+        carried = raw_values_of(self.columns, self.self_test is not None)
+        if self.raw_values != carried:
             raise ValueError(f"raw_values: the manifest carries {', '.join(carried) or 'none'}")
         return self
 
@@ -158,20 +173,6 @@ class TableManifest(TypedManifest):
         if self.context is not None:
             shared["context"] = Tensor(type="float64", row_shape=[len(self.context)])
         return {"encode": shared | {"u": row}, "decode": shared}
-
-    def _carried(self) -> list[RawValues]:
-        """Which values of the data are in this manifest."""
-        carried: set[RawValues] = set()
-        for column in self.columns:
-            if isinstance(column, CategoricalColumn):
-                carried.add("classes")
-            else:
-                carried.add("ranges")
-                if column.kind != "datetime" and column.point_masses:
-                    carried.add("point_masses")
-        if self.self_test is not None:
-            carried.add("self_test")
-        return sorted(carried)
 
     @property
     def dimensions(self) -> int:

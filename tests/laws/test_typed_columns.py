@@ -69,7 +69,7 @@ def test_integrals_over_one_number_sum_to_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", DISCRETE)
 def test_frequencies_of_samples_fit_the_probabilities(name: str) -> None:
-    x, made, n = cells(name), density(name), 20_000
+    x, made, n = cells(name), density(name), 100_000
     probability = made.log_prob(x, context_of(name, len(x))).detach().exp()
 
     def p_value(seed: int) -> float:

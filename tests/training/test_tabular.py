@@ -120,16 +120,16 @@ def test_another_recipe_or_table_in_the_folder_of_a_run_is_refused(
     assert done.returncode == 0, done.stderr
 
 
-def test_export_and_distillation_are_to_come(trained: Path) -> None:
+def test_distillation_and_inverses_are_of_flows(trained: Path) -> None:
     for arguments in (
-        ("export", "runs/mixed", "--store", "store"),
         ("distill", "runs/mixed", "mixed.toml"),
+        ("export", "runs/mixed", "--store", "store", "--inverse", "jacobi"),
     ):
         refused = call_bijecta(*arguments, cwd=trained)
         assert refused.returncode == 1
         assert "is of family 'tabular'" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
-    with pytest.raises(RunError, match="only flows of numbers"):
+    with pytest.raises(RunError, match="only flows of numbers are distilled"):
         Run.open(trained / "runs" / "mixed").best_flow()
 
 

@@ -3,13 +3,16 @@
 from training.export.bundle import export
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import exported_already
-from training.export.typed import TypedGraphs, verified_graphs
+from training.export.publish import check_name
+from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
     "FASTEST",
     "InverseRequest",
     "TypedGraphs",
+    "check_name",
     "export",
+    "export_table",
     "exported_already",
     "verified_graphs",
 ]

@@ -1,9 +1,6 @@
 """From a run to a verified bundle in a store."""
 
 import json
-import shutil
-import tempfile
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +8,18 @@ import numpy as np
 
 from models.flow import Flow
 from service import bundle
-from service.bundle import (
-    FORMAT_VERSION,
-    NAME,
-    Direction,
-    Fidelity,
-    HeldOut,
-    Manifest,
-)
+from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifest
 from training.data import Dataset
-from training.errors import ExportError
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
-from training.export.next_version import run_sha256
+from training.export.publish import calibration, check_name, of_run, publish
 from training.export.round_trip import measured_round_trip
-from training.export.torch_export import OPSET
 from training.export.verify import Reference, tolerances
-from training.files import write_atomically
 from training.preprocessing import per_coordinate
 from training.runs import Run
 from training.scoring import log_prob
 
 FILES: dict[Direction, str] = {"encode": bundle.ENCODE, "decode": bundle.DECODE}
-CALIBRATION_LEVELS = [i / 200 for i in range(201)]
 
 
 def export(
@@ -63,54 +49,33 @@ def export(
         ExportError: the name is not allowed, or a graph misses the tolerances both in float32 and
             in float64 arithmetic.
     """
-    if not NAME.fullmatch(name):
-        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
+    check_name(name)
     flow = run.best_flow()
     reference = Reference(flow, dataset)
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
-    contents = {FILES[which]: graph.content for which, graph in graphs.items()}
-    inverse = {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse}
-    parent = store / name
-    parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
-    partial.chmod(0o755)
-    try:
-        both = (graphs["encode"].content, graphs["decode"].content)
-        round_trip = measured_round_trip(reference, *both)
-        additions = _additions(dataset) | {"round_trip": round_trip.model_dump()}
-        contents[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
-        for file_name, content in contents.items():
-            write_atomically(partial / file_name, content)
-        files = {file_name: bundle.sha256(partial / file_name) for file_name in contents}
-        manifest = _manifest(run, flow, dataset, evaluation)
-        manifest |= {"name": name, "files": files, "arithmetic": arithmetic(graphs.values())}
-        measured = tolerances(*(graph.errors for graph in graphs.values()))
-        manifest |= {"tolerances": measured.model_dump(), "inverse": inverse}
-        manifest |= {"self_test": reference.self_test().model_dump()}
-        manifest |= {"weights_sha256": bundle.sha256(run.weights)}
-        if fidelity is not None:
-            manifest |= {"distilled": _distilled(run, fidelity, store)}
-        while True:
-            version = bundle.next_version(parent)
-            manifest["version"] = version
-            manifest["checksum"] = bundle.checksum(manifest)
-            write_atomically(partial / bundle.MANIFEST, json.dumps(manifest, indent=2).encode())
-            try:
-                partial.rename(parent / str(version))
-            except OSError:
-                if not (parent / str(version)).exists():
-                    raise
-                continue  # another export took this number first
-            return parent / str(version), bundle.read_flow(parent / str(version))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    both = (graphs["encode"].content, graphs["decode"].content)
+    additions = _additions(dataset)
+    additions["round_trip"] = measured_round_trip(reference, *both).model_dump()
+    files = {FILES[which]: graph.content for which, graph in graphs.items()}
+    files[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
+    measured = tolerances(*(graph.errors for graph in graphs.values()))
+    manifest = _manifest(run, flow, dataset, evaluation) | {
+        "arithmetic": arithmetic(graphs.values()),
+        "tolerances": measured.model_dump(),
+        "inverse": {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse},
+        "self_test": reference.self_test().model_dump(),
+    }
+    if fidelity is not None:
+        manifest["distilled"] = _distilled(run, fidelity, store)
+    folder = publish(store, name, files, manifest)
+    return folder, bundle.read_flow(folder)
 
 
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:
-    """All keys of a manifest but name, version, files, tolerances and checksum."""
+    """What a manifest states about a flow, its data and its scores."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = np.sort(log_prob(flow, dataset.test.rows[None], dataset.test.context))
+    scores = log_prob(flow, dataset.test.rows[None], dataset.test.context)
     return {
         "format_version": FORMAT_VERSION,
         "family": run.file.flow.family,
@@ -139,17 +104,8 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "sound": None if dataset.sound is None else dataset.sound.model_dump(),
         "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
-        "calibration": {
-            "rows": len(scores),
-            "levels": CALIBRATION_LEVELS,
-            "log_prob": [_finite(q) for q in np.quantile(scores, CALIBRATION_LEVELS)],
-        },
-        "made_with": {
-            **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
-            "opset": str(OPSET),
-            "run": run.file.name,
-            "run_sha256": run_sha256(run),
-        },
+        "calibration": calibration(scores),
+        **of_run(run),
     }
 
 
@@ -182,8 +138,3 @@ def _weights(folder: Path) -> str | None:
         return bundle.read(folder).weights_sha256
     except bundle.BundleError:
         return None
-
-
-def _finite(value: float) -> float | None:
-    """None, which JSON has, in place of −∞."""
-    return float(value) if np.isfinite(value) else None

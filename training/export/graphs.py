@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.flow import Flow
 from models.layers import Inverse, MaskedAutoregressive
 from models.numerics import fold
-from training.export.masked_inverse import defer, expand, is_deferred
+from training.export.masked import defer, expand, is_deferred
 from training.export.onnx_functions import OnnxFunctions
 from training.export.torch_export import trace
 

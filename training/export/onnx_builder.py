@@ -8,7 +8,7 @@ inverse.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,25 @@ class Writer:
         """Append a Loop of at most so many steps; returns the names of its last results."""
         steps, true = self.constant(np.int64(max_steps)), self.constant(np.bool_(True))
         return self.add("Loop", steps, true, *initial, outputs=len(initial), body=body)
+
+    def apart(
+        self, like: str, outputs: int, call: Callable[["Writer"], Sequence[str]]
+    ) -> list[str]:
+        """Write nodes as a graph of their own, a loop of one step; returns the outputs' names.
+
+        onnxruntime plans the memory of a graph in a time quadratic in its values: the encoding of
+        eleven typed columns, of 3,400 nodes in one graph, took 6 s to load.
+
+        Args:
+            like: a float64 value of the shape of each output.
+            outputs: how many there are.
+            call: writes the nodes and returns the names of the outputs, in float64.
+        """
+        body = Writer(self.prefix, self)
+        results = call(body)
+        once = body.one("Identity", self.constant(np.bool_(True)))
+        graph = body.loop_body(body.name(), once, results, np.dtype(np.float64))
+        return self.loop(1, graph, [like] * outputs)
 
     def loop_body(
         self, last: str, condition: str, results: Sequence[str], dtype: np.dtype[Any]

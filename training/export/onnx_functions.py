@@ -1,4 +1,4 @@
-"""Univariate maps and activations as functions of an ONNX model, each traced once a process."""
+"""Univariate maps and activations as functions of an ONNX model, each recorded once a process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 import onnx
 import torch
 from onnx import helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.networks import Conditioner
 from models.numerics import UnivariateMap
-from training.export.torch_export import OPSET, trace
+from training.export.recorded import Axes, recorded
+from training.export.torch_export import OPSET
 
 DOMAIN = "bijecta"
 
 _graphs: dict[tuple[object, ...], onnx.GraphProto] = {}
-"""The graphs traced so far, by key and number type: each takes 0.4 to 4 seconds."""
+"""The graphs recorded so far, by key and number type."""
 
 
 class OnnxFunction(NamedTuple):
@@ -49,15 +50,11 @@ class OnnxFunctions:
 
     def decode(self, univariate: UnivariateMap) -> OnnxFunction:
         """`univariate.decode`: z, points, and theta, points × size → x and log|dx/dz|, points."""
-        # Points have one axis: loops inside a map are exported with a single dynamic axis, and
-        # onnxruntime takes a hundred times as long with constants where the last axis has length 1
-        inputs = {"z": self._zeros(3), "theta": self._zeros(3, univariate.size)}
         return self.function(
             (type(univariate), *sorted(vars(univariate).items())),
-            _FunctionModule(univariate.decode),
-            inputs,
+            univariate.decode,
+            {"z": ("points",), "theta": ("points", univariate.size)},
             ("x", "log_slope"),
-            ("points",),
         )
 
     def hidden_units(self, conditioner: Conditioner, follows: bool) -> OnnxFunction:
@@ -67,37 +64,38 @@ class OnnxFunctions:
             conditioner: that of the network.
             follows: whether another hidden layer comes before, whose units a residual layer adds.
         """
-        inputs = {"preactivation": self._zeros(3, 5)}
+        unit: dict[str, Axes] = {"preactivation": ("batch", "units")}
         if follows:
-            inputs["before"] = self._zeros(3, 5)
+            unit["before"] = ("batch", "units")
         return self.function(
             (conditioner.activation, conditioner.residual and follows),
-            _FunctionModule(
-                lambda preactivation, before=None: conditioner.hidden_units(preactivation, before)
-            ),
-            inputs,
+            lambda preactivation, before=None: conditioner.hidden_units(preactivation, before),
+            unit,
             ("units",),
-            ("batch", "units"),
         )
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self.dtype)
 
     def function(
         self,
         key: tuple[object, ...],
-        module: nn.Module,
-        inputs: Mapping[str, Tensor],
+        call: Callable[..., Any],
+        inputs: Mapping[str, Axes],
         outputs: Sequence[str],
-        dynamic: Sequence[str] = ("batch",),
-        fixed: Mapping[str, Tensor] = MappingProxyType({}),
+        examples: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> OnnxFunction:
-        """The function of a key, traced on first use (`torch_export.trace`)."""
+        """The function of a key, recorded on first use (`recording.record`).
+
+        Args:
+            key: what tells functions apart.
+            call: of the inputs.
+            inputs: their shapes by name.
+            outputs: names of the results.
+            examples: values of inputs along their last axes, where any values will not do.
+        """
         if key not in self._functions:
             name = f"{outputs[0]}_{len(self.protos)}"
             whole_key = (*key, *inputs, self.dtype)
             if whole_key not in _graphs:
-                _graphs[whole_key] = trace(module, inputs, outputs, dynamic, fixed).graph
+                _graphs[whole_key] = recorded(call, inputs, outputs, self.dtype, examples)
             graph = _graphs[whole_key]
             constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
             for tensor in graph.initializer:
@@ -116,14 +114,3 @@ class OnnxFunctions:
             )
             self._functions[key] = OnnxFunction(name, tuple(constants.values()), len(outputs))
         return self._functions[key]
-
-
-class _FunctionModule(nn.Module):
-    """A function of one or two tensors as a module."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, first: Tensor, second: Tensor | None = None) -> Any:
-        return self.function(first) if second is None else self.function(first, second)

@@ -4,7 +4,6 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +19,9 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.onnx._internal.exporter._torchlib.ops import hop
 
 OPSET = 20
+
+# that of the exporter
+IR_VERSION = 10
 
 
 def _scalar(s: float, dtype: int = onnx.TensorProto.FLOAT, **_: object) -> Any:
@@ -91,7 +93,6 @@ def trace(
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     dynamic: Sequence[str] = ("batch",),
-    fixed: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Export a module whose inputs and outputs are tensors.
 
@@ -102,20 +103,17 @@ def trace(
             axis of length 1 for a constant.
         outputs: names of the outputs.
         dynamic: names of the leading axes of every input that can have any length.
-        fixed: examples of further inputs, by name, whose axes have the lengths of the examples.
     """
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
-    shapes: tuple[Any, ...] = tuple(axes for _ in inputs)
-    if fixed:  # the module takes them as *args
-        shapes = (*shapes, tuple({} for _ in fixed))
+    shapes = tuple(axes for _ in inputs)
     # `_strip` would remove the stack trace of each operator, which takes time to write
     with warnings.catch_warnings(), patch.object(fx_config, "do_not_emit_stack_traces", True):
         warnings.simplefilter("ignore")
         program = _core.export(
             module,
-            (*inputs.values(), *fixed.values()),
+            tuple(inputs.values()),
             registry=_operators(),
-            input_names=[*inputs, *fixed],
+            input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes=shapes,
             opset_version=OPSET,

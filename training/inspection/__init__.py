@@ -1,6 +1,14 @@
 """`bijecta inspect`: what a table holds, and what of it is modelled; without torch."""
 
-from training.inspection.command import inspect
+from training.inspection.command import LookedAt, inspect, look_at_table, recipe_of
 from training.inspection.report import ColumnReport, Inspection, inspect_table
 
-__all__ = ["ColumnReport", "Inspection", "inspect", "inspect_table"]
+__all__ = [
+    "ColumnReport",
+    "Inspection",
+    "LookedAt",
+    "inspect",
+    "inspect_table",
+    "look_at_table",
+    "recipe_of",
+]

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -23,20 +24,38 @@ RIGHT = (2, 3, 5)
 NAME_CHARACTERS = 32
 
 
+class LookedAt(NamedTuple):
+    """What is found in the table of a command, how it is read, and what the user says of it."""
+
+    found: Inspection
+    source: FileSource
+    overrides: Overrides
+
+
 def inspect(arguments: Namespace) -> None:
     """Print what a table holds, and write a recipe for it if asked to.
 
     Raises:
         DataError: it cannot be read, or the options name no column of it, or no kind.
     """
-    source, overrides = source_of(arguments), overrides_of(arguments)
-    found = inspect_table(arguments.table, source, overrides)
+    table = look_at_table(arguments)
+    found = table.found
     print(as_json(found) if arguments.json else "\n".join(as_text(found)))
     if arguments.recipe is not None:
-        recipe = recipe_of(found, source, overrides, arguments.recipe)
+        recipe = recipe_of(table, arguments.recipe)
         write_atomically(arguments.recipe, recipe.encode())
         if not arguments.json:
             print(f"\n{arguments.recipe}: a recipe for this table")
+
+
+def look_at_table(arguments: Namespace) -> LookedAt:
+    """Read the table of a command and decide on its columns.
+
+    Raises:
+        DataError: it cannot be read, or the options name no column of it, or no kind.
+    """
+    source, overrides = source_of(arguments), overrides_of(arguments)
+    return LookedAt(inspect_table(arguments.table, source, overrides), source, overrides)
 
 
 def source_of(arguments: Namespace) -> FileSource:
@@ -121,20 +140,24 @@ def as_json(found: Inspection) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def recipe_of(found: Inspection, source: FileSource, overrides: Overrides, path: Path) -> str:
+def recipe_of(
+    table: LookedAt,
+    path: Path,
+    model: str = '[flow]\nfamily = "tabular"\n',
+) -> str:
     """A recipe that models the table as it was found.
 
     What `decide` finds in the table again is not written; columns that cannot be modelled are
     dropped.
 
     Args:
-        found: in the table.
-        source: how it was read.
-        overrides: what the user said of its columns.
+        table: as it was found.
         path: of the recipe, from whose folder the table is named.
+        model: the sections after [data].
     """
-    table = os.path.relpath(found.path.resolve(), path.resolve().parent)
-    lines = ["[data]", f"source = {_quoted(table)}"]
+    found, source, overrides = table
+    file = os.path.relpath(found.path.resolve(), path.resolve().parent)
+    lines = ["[data]", f"source = {_quoted(file)}"]
     lines += [
         f"{key} = {json.dumps(getattr(source, key), ensure_ascii=False)}"
         for key in ("key", "header")
@@ -151,7 +174,7 @@ def recipe_of(found: Inspection, source: FileSource, overrides: Overrides, path:
     if kinds:
         pairs = ", ".join(f"{_quoted(name)} = {_quoted(kind)}" for name, kind in kinds.items())
         lines.append(f"kinds = {{ {pairs} }}")
-    return "\n".join([*lines, "", "[flow]", 'family = "tabular"', ""])
+    return "\n".join([*lines, "", model])
 
 
 def _quoted(text: str) -> str:

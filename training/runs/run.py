@@ -137,7 +137,7 @@ class Run:
         if not isinstance(self.file.flow, FlowSpec):
             raise RunError(
                 f"{self.folder} is of family {self.file.flow.family!r}: only flows of numbers are "
-                "exported and distilled so far; densities over columns of any kind are to come"
+                "distilled"
             )
         return self.file.flow
 

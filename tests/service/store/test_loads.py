@@ -207,3 +207,22 @@ def test_a_lasting_reason_waits_for_other_files(tmp_path: Path, opened: Opened) 
         assert entry_of(store, "tiny").next_try == float("inf")
 
     run_within(work)
+
+
+def test_versions_without_end_are_one_kind_of_line(
+    tmp_path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = loads.LOADS_TOLD + 4
+
+    async def work() -> None:
+        for version in range(1, count + 1):
+            write_tiny_bundle(tmp_path, "tiny", version)
+        write_tiny_bundle(tmp_path, "other")
+        await opened().refresh()
+
+    with caplog.at_level("INFO"):
+        run_within(work)
+    kinds = [vars(record)["kind"] for record in caplog.records if record.msg.startswith("loaded")]
+    assert len(kinds) == count + 1
+    assert len({kind for kind in kinds if kind[1] == "tiny"}) == loads.LOADS_TOLD
+    assert ("loaded", "other", 1) in kinds

@@ -1,187 +1,213 @@
-"""Decoding of typed columns as ONNX, unrolled column by column.
+"""Decoding of typed columns as ONNX nodes: one Scan over the columns, in their order.
 
-The algorithm is that of `models.columns.TypedColumns.decode`. The exporter of torch would trace
-every column by itself. Therefore it sees a single node for the values of all columns
-(`deferred_values`), which `expand` replaces by a subgraph. Columns of one group call one function,
-with the numbers of the column, such as its warp and its shares, as inputs.
+The algorithm is that of `models.columns.TypedColumns.decode`; each hidden unit of the network is
+computed once. The body of the Scan has the functions of each group once, however many columns there
+are, and computes those of the group that the step's column belongs to. What a column gives to the
+preactivations of each layer is added to them at once, so that all steps are alike.
 """
 
-import copy
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
-import onnx
 import torch
-from onnx import helper
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from onnx import GraphProto, TensorProto, helper
+from torch import Tensor
 
-from models.columns import ColumnGroup, NumberGroup, TypedColumns
 from models.networks import Block
-from training.export.masked_network import NetworkWriter
 from training.export.onnx_builder import Writer
-from training.export.onnx_functions import DOMAIN, OnnxFunction, OnnxFunctions
+from training.export.typed.encoding import DensityWriter
+from training.export.typed.functions import to_logistic
 
-NODE = "TypedValues"
-
-
-def deferred_values(
-    density: TypedColumns, y: Tensor, context: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """The values of all columns, and the parameters of their conditionals, as one node.
-
-    Args:
-        density: the density.
-        y: N × D, the logits of the places of values, in float64.
-        context: N × features that the network reads, or None.
-
-    Returns:
-        x: N × D; theta: N × parameters, of the columns in the order of groups; both in float64.
-    """
-    size = sum(group.size * len(group.index) for group in groups_of(density))
-    x, theta = torch.onnx.ops.symbolic_multi_out(
-        f"{DOMAIN}::{NODE}",
-        [y] if context is None else [y, context],
-        {},
-        dtypes=(torch.float64, torch.float64),
-        shapes=(y.shape, (y.shape[0], size)),
-        version=1,
-    )
-    return x, theta
+Integers = NDArray[np.int64]
 
 
-def groups_of(density: TypedColumns) -> list[ColumnGroup]:
-    """The groups of columns."""
-    return [group for group in density.groups if isinstance(group, ColumnGroup)]
+class DecodeWriter(DensityWriter):
+    """Writes decoding; strings are names of values."""
 
+    def decode(self, z: str, context: str | None) -> tuple[str, str]:
+        """Write decoding: z, N × D → x, N × D, and log_prob, N."""
+        write, order = self.writer, self.density.order
+        logits = write.call(to_logistic(self.exact), z)[0]
+        logits = write.one("Gather", logits, write.integers(*order), axis=1)
+        x, theta = self._scan(logits, context)
+        log_probs = [self._log_prob(i, x, theta) for i in range(len(self.groups))]
+        places = write.integers(*np.argsort(order))
+        return write.one("Gather", x, places, axis=1), self.total(log_probs)
 
-def expand(model: onnx.ModelProto, density: TypedColumns) -> onnx.ModelProto:
-    """Replace the node of `deferred_values` in a model by its subgraph; returns the model.
+    def _log_prob(self, i: int, x: str, theta: str) -> str:
+        """Log-densities of a group's columns, from x and theta in the order of decoding."""
+        write, group = self.writer, self.groups[i]
+        at = write.integers(*(self.density.order.index(column) for column in group.index))
+        x = write.one("Gather", x, at, axis=1)
+        theta = write.one("Gather", theta, at, axis=1)
+        theta = write.one("Slice", theta, *map(write.integers, (0, group.size, 2)))
+        half = write.one("Expand", write.constant(np.float64(0.5)), write.one("Shape", x))
+        return self.encoded(i, x, half, theta)[1]
 
-    Args:
-        model: the exported model.
-        density: the density that it was exported from, folded.
-    """
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    dtype = next(density.network.parameters()).dtype
-    networks, columns = OnnxFunctions(dtype), OnnxFunctions(torch.float64)
-    for node in nodes:
-        if (node.domain, node.op_type) != (DOMAIN, NODE):
-            model.graph.node.append(node)
-            continue
-        writer = Writer("typed_")
-        _Values(writer, density, networks, columns).write(*node.input, outputs=node.output)
-        model.graph.node.extend(writer.nodes)
-        model.graph.initializer.extend(writer.constants)
-    for functions in (networks, columns):
-        model.functions.extend(functions.protos)
-        model.graph.initializer.extend(functions.constants)
-    return model
+    def _scan(self, logits: str, context: str | None) -> tuple[str, str]:
+        """The columns one after another: logits, N × D → x, N × D, and theta, N × D × largest size.
 
-
-class _Values:
-    """Writes the values of all columns; strings are names of values."""
-
-    def __init__(
-        self,
-        writer: Writer,
-        density: TypedColumns,
-        networks: OnnxFunctions,
-        columns: OnnxFunctions,
-    ) -> None:
-        self.writer, self.density = writer, density
-        self.network = NetworkWriter(writer, density.network, networks)
-        self.columns = [
-            (group, i, _function(group, columns))
-            for group in groups_of(density)
-            for i in range(len(group.index))
-        ]
-        self.members = {group.index[i]: (group, i, function) for group, i, function in self.columns}
-
-    def write(self, y: str, context: str | None = None, *, outputs: list[str]) -> None:
-        """Write the nodes from y to `outputs`: x, N × D; theta, N × parameters."""
+        All are in the order of decoding.
+        """
         write, density = self.writer, self.density
-        places = write.cut(y, [1] * len(density.order))
-        # for each linear layer the units of earlier blocks that it reads, None if there are none
-        units: list[str | None] = [None] * len(density.network.linears)
-        units[0] = context
-        xs: dict[int, str] = {}
-        thetas: dict[int, str] = {}
-        first = 0
-        for block in density.network.blocks(density.block_width):
-            own = self._block(density.order[first:], block, units, places, xs, thetas)
-            units = self.network.add_units(units, own)
-            first += len(block.ends) - 1
-        x = write.one("Concat", *(xs[i] for i in range(len(xs))), axis=1)
-        write.name_output(outputs[0], "Identity", x)
-        grouped = [thetas[group.index[i]] for group, i, _ in self.columns]
-        write.name_output(outputs[1], "Concat", *grouped, axis=1)
+        (block,) = density.network.blocks(len(density.order))
+        if len(block.ends) != len(density.order) + 1:
+            raise AssertionError("a block of all columns")
+        states = self._initial(block, logits, context)
+        units = [
+            _padded([np.arange(a[i], b[i]) for a, b in pairwise(block.ends)])
+            for i in range(1, len(states) + 1)
+        ]
+        weights = [_rows(block, i) for i in range(len(states))]
+        groups, members = self._groups_and_members()
+        steps = [
+            write.constant(groups),
+            write.constant(members[:, None]),
+            *map(write.constant, units),
+            *map(write.tensor, weights),
+            logits,
+        ]
+        body = self._body([len(bias) for bias in block.bias])
+        inputs = [*states, *steps]
+        *_, x, theta = write.add(
+            "Scan",
+            *inputs,
+            outputs=len(states) + 2,
+            body=body,
+            num_scan_inputs=len(steps),
+            scan_input_axes=[*[0] * (len(steps) - 1), 1],
+            scan_output_axes=[1, 1],
+        )
+        return x, theta
 
-    def _block(
-        self,
-        order: list[int],
-        block: Block,
-        units: list[str | None],
-        places: list[str],
-        xs: dict[int, str],
-        thetas: dict[int, str],
-    ) -> list[str]:
-        """Write the columns of a block; returns its inputs and its units of each layer."""
+    def _initial(self, block: Block, rows: str, context: str | None) -> list[str]:
+        """The preactivations of each layer before any column is known: N × units."""
         write = self.writer
-        exact, narrow = (helper.np_dtype_to_tensor_dtype(np.dtype(t)) for t in ("f8", "f4"))
-        casts = self.network.dtype != np.float64
+        batch = write.one("Shape", rows, start=0, end=1)
+        states = []
+        for bias in block.bias:
+            shape = write.one("Concat", batch, write.integers(len(bias)), axis=0)
+            states.append(write.one("Expand", write.tensor(bias), shape))
+        if context is not None:
+            features = self.context_features(context)
+            weight = write.tensor(block.before[0])
+            states[0] = write.one("Gemm", features, weight, states[0])
+        return states
 
-        def solve(position: int, theta: str) -> str:
-            column = order[position]
-            theta = write.one("Cast", theta, to=exact) if casts else theta
-            group, i, function = self.members[column]
-            numbers = [write.tensor(values[i : i + 1]) for values in _numbers(group).values()]
-            x, features = write.call(function, places[column], theta, *numbers)
-            xs[column], thetas[column] = x, theta
-            return write.one("Cast", features, to=narrow) if casts else features
+    def _groups_and_members(self) -> tuple[Integers, Integers]:
+        """Of each column, in the order of decoding, its group and its number in it."""
+        found = {
+            column: (i, k)
+            for i, group in enumerate(self.groups)
+            for k, column in enumerate(group.index)
+        }
+        pairs = np.array([found[column] for column in self.density.order], np.int64)
+        return pairs[:, 0], pairs[:, 1]
 
-        before = self.network.before(block, units)
-        return self.network.positions(places[0], before, block, solve)
+    def _body(self, widths: list[int]) -> GraphProto:
+        """The body of the Scan, a column of a group; `widths` are those of the layers."""
+        layers = len(widths)
+        body = Writer(self.writer.prefix, self.writer)
+        states = [body.name() for _ in range(layers)]
+        group, member = body.name(), body.name()
+        units, weights = ([body.name() for _ in range(layers)] for _ in range(2))
+        logit = body.name()
+        before: str | None = None
+        after = list(states)
+        for i in range(layers):
+            own = body.one("Gather", after[i], units[i], axis=1)
+            if i + 1 < layers:
+                before = self.network.units(body, own, before)
+                after[i + 1] = self._added(body, after[i + 1], before, weights[i + 1])
+        theta = self.cast(body, own, torch.float64)
+        x, features = self._choose(body, group, (logit, theta, member))
+        features = self.cast(body, features, self.density.like.dtype)
+        after[0] = self._added(body, after[0], features, weights[0])
+        # an output is no input of another node, and no output is another's
+        outputs = [body.one("Identity", value) for value in (*after, x, theta)]
+        exact, whole, own_kind = (
+            helper.np_dtype_to_tensor_dtype(np.dtype(t))
+            for t in (np.float64, np.int64, self.network.dtype)
+        )
+        info = helper.make_tensor_value_info
+        return helper.make_graph(
+            body.nodes,
+            "column",
+            [
+                *(info(name, own_kind, None) for name in states),
+                *(info(name, whole, None) for name in (group, member, *units)),
+                *(info(name, own_kind, None) for name in weights),
+                info(logit, exact, None),
+            ],
+            [
+                # a Scan allocates its outputs beforehand
+                *(
+                    info(name, own_kind, ["rows", width])
+                    for name, width in zip(outputs, widths, strict=False)
+                ),
+                info(outputs[-2], exact, ["rows"]),
+                info(outputs[-1], exact, ["rows", max(group.size for group in self.groups)]),
+            ],
+        )
+
+    def _added(self, write: Writer, state: str, units: str, weight: str) -> str:
+        """Preactivations with what these units give to them."""
+        return write.one("Add", state, write.one("MatMul", units, weight))
+
+    def _choose(
+        self, write: Writer, group: str, inputs: tuple[str, str, str], first: int = 0
+    ) -> list[str]:
+        """x, N, and features, N × largest number, of the column's group, from `first` on."""
+        if first + 1 == len(self.groups):
+            return self._column(write, first, *inputs)
+        branches = []
+        for k in range(2):
+            branch = Writer(write.prefix, write)
+            values = (
+                self._choose(branch, group, inputs, first + 1)
+                if k
+                else self._column(branch, first, *inputs)
+            )
+            outputs = [branch.one("Identity", value) for value in values]
+            kinds = [
+                helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in outputs
+            ]
+            branches.append(helper.make_graph(branch.nodes, "group", [], kinds))
+        condition = write.one("Equal", group, write.constant(np.int64(first)))
+        return write.add(
+            "If", condition, outputs=2, then_branch=branches[0], else_branch=branches[1]
+        )
+
+    def _column(self, write: Writer, i: int, logit: str, theta: str, member: str) -> list[str]:
+        """x, N, and features, N × largest number, of a column of a group."""
+        group, functions = self.groups[i], self.functions[i]
+        numbers = [write.one("Gather", table, member, axis=0) for table in self.numbers[i]]
+        axis = write.integers(1)
+        theta = write.one("Slice", theta, *map(write.integers, (0, group.size, 1)))
+        logit, theta = (write.one("Unsqueeze", value, axis) for value in (logit, theta))
+        x = write.call(functions.decode, logit, theta, *numbers)[0]
+        features = write.one("Squeeze", write.call(functions.features, x, *numbers)[0], axis)
+        more = max(g.inputs for g in self.groups) - group.inputs
+        if more:
+            features = write.one("Pad", features, write.integers(0, 0, 0, more))
+        return [write.one("Squeeze", x, axis), features]
 
 
-def _numbers(group: ColumnGroup) -> dict[str, Tensor]:
-    """The buffers and parameters of a group's columns by name: C × … each."""
-    return {**dict(group.named_buffers()), **dict(group.named_parameters())}
+def _padded(rows: list[Integers]) -> Integers:
+    """Rows of unequal lengths as a matrix, filled up with zeros."""
+    padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return padded
 
 
-def _key(group: ColumnGroup) -> tuple[object, ...]:
-    """What groups share whose columns are computed by the same function."""
-    options = {
-        k: v for k, v in vars(group).items() if k[0] != "_" and k not in ("index", "training")
-    }
-    if isinstance(group, NumberGroup):
-        options |= vars(group.mixture) | {"mixture": type(group.mixture)}
-    shapes = ((k, tuple(v.shape[1:]), v.dtype) for k, v in _numbers(group).items())
-    return type(group), *((k, str(v)) for k, v in sorted(options.items())), *shapes
+def _rows(block: Block, layer: int) -> Tensor:
+    """The weights from each column's units of a level to the next one, filled up with zeros.
 
-
-def _function(group: ColumnGroup, functions: OnnxFunctions) -> OnnxFunction:
-    """`_Column` of a group as a function."""
-    inputs = {
-        "y": torch.zeros(3, 1, dtype=torch.float64),
-        "theta": torch.zeros(3, group.size, dtype=torch.float64),
-    }
-    numbers = {name: values[:1].clone() for name, values in _numbers(group).items()}
-    return functions.function(_key(group), _Column(group), inputs, ("x", "features"), fixed=numbers)
-
-
-class _Column(nn.Module):
-    """A column of a group: y and theta, N × 1 and N × size, and its numbers → x and features."""
-
-    def __init__(self, group: ColumnGroup) -> None:
-        super().__init__()
-        self.groups = [group]  # in a list: its own numbers are no part of the function
-        self.names = list(_numbers(group))
-
-    def forward(self, y: Tensor, theta: Tensor, *numbers: Tensor) -> tuple[Tensor, Tensor]:
-        group = copy.copy(self.groups[0])
-        given: dict[str, Any] = dict(zip(self.names, numbers, strict=True))
-        group._buffers = {name: given[name] for name in group._buffers}
-        group._parameters = {name: given[name] for name in group._parameters}
-        x = group.decode(y, theta[:, None])
-        return x, group.features(x)[:, 0]
+    Columns × largest number of units × units of the next level.
+    """
+    weight = block.within[layer]
+    ends = [end[layer] for end in block.ends]
+    own = [weight[a:b] for a, b in pairwise(ends)]
+    return torch.nn.utils.rnn.pad_sequence(own, batch_first=True)

@@ -1,14 +1,17 @@
 """The two directions of a density over typed columns as ONNX files."""
 
 import copy
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
+import onnx
+from onnx import TensorProto, helper
 
 from models.columns import TypedColumns
-from models.numerics import fold, logistic_from_normal
-from training.export.torch_export import trace
-from training.export.typed.decoding import deferred_values, expand, groups_of
+from models.numerics import fold
+from training.export.onnx_builder import Writer
+from training.export.onnx_functions import DOMAIN
+from training.export.torch_export import IR_VERSION, OPSET
+from training.export.typed.decoding import DecodeWriter
 
 
 def encode_graph(density: TypedColumns) -> bytes:
@@ -16,11 +19,9 @@ def encode_graph(density: TypedColumns) -> bytes:
 
     All are float64: so is what a density computes of its columns, and x has values to 2^53.
     """
-    module = _Encode(_folded(density))
-    row = torch.full((3, *density.event_shape), 0.5, dtype=torch.float64)
-    inputs = {"x": row, "u": row.clone(), **_context(density)}
-    content: bytes = trace(module, inputs, ["z", "log_prob"]).SerializeToString()
-    return content
+    graph = _writer(density)
+    outputs = graph.encode("x", "u", _context(density))
+    return _file(graph, ["x", "u"], {"z": outputs[0], "log_prob": outputs[1]})
 
 
 def decode_graph(density: TypedColumns) -> bytes:
@@ -28,52 +29,44 @@ def decode_graph(density: TypedColumns) -> bytes:
 
     Each hidden unit of the network is computed once.
     """
-    folded = _folded(density)
-    row = torch.zeros(3, *density.event_shape, dtype=torch.float64)
-    model = trace(_Decode(folded), {"z": row, **_context(density)}, ["x", "log_prob"])
-    content: bytes = expand(model, folded).SerializeToString()
-    return content
+    graph = _writer(density)
+    outputs = graph.decode("z", _context(density))
+    return _file(graph, ["z"], {"x": outputs[0], "log_prob": outputs[1]})
 
 
-class _Encode(nn.Module):
-    """Encoding as a module."""
-
-    def __init__(self, density: TypedColumns) -> None:
-        super().__init__()
-        self.density = density
-
-    def forward(self, x: Tensor, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.density.encode(x, context, u)
-
-
-class _Decode(nn.Module):
-    """Decoding as a module, in which the values are deferred; log_prob follows from them."""
-
-    def __init__(self, density: TypedColumns) -> None:
-        super().__init__()
-        self.density = density
-
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        density, groups = self.density, groups_of(self.density)
-        y = logistic_from_normal(z)[0]
-        x, theta = deferred_values(density, y, density.context_features(context))
-        parts = torch.split(theta, [len(group.index) * group.size for group in groups], 1)
-        log_prob = [
-            group.log_prob(x[:, group.columns], part.reshape(-1, len(group.index), group.size))
-            for group, part in zip(groups, parts, strict=True)
-        ]
-        return x, torch.cat(log_prob, 1).sum(1)
-
-
-def _folded(density: TypedColumns) -> TypedColumns:
-    """A copy to export."""
-    folded = copy.deepcopy(density).eval().requires_grad_(False)
+def _writer(density: TypedColumns) -> DecodeWriter:
+    """A writer of a copy of a density, which is folded."""
+    folded = copy.deepcopy(density).cpu().eval().requires_grad_(False)
     fold(folded)
-    return folded
+    return DecodeWriter(Writer("v"), folded)
 
 
-def _context(density: TypedColumns) -> dict[str, Tensor]:
-    """An example of the context, if there is one."""
-    if density.context_shape is None:
-        return {}
-    return {"context": torch.zeros(3, *density.context_shape, dtype=torch.float64)}
+def _context(density: TypedColumns) -> str | None:
+    return None if density.context_shape is None else "context"
+
+
+def _file(graph: DecodeWriter, rows: list[str], outputs: Mapping[str, str]) -> bytes:
+    """The ONNX file of what has been written."""
+    write, shapes = graph.writer, {name: [*graph.density.event_shape] for name in rows}
+    if graph.density.context_shape is not None:
+        shapes["context"] = [*graph.density.context_shape]
+    for name, value in outputs.items():
+        write.name_output(name, "Identity", value)
+    shapes_out = {name: [] if name == "log_prob" else shapes[rows[0]] for name in outputs}
+
+    def infos(values: Mapping[str, list[int]]) -> list[onnx.ValueInfoProto]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["batch", *shape])
+            for name, shape in values.items()
+        ]
+
+    functions = (graph.networks, graph.exact)
+    constants = [*write.constants, *(c for f in functions for c in f.constants)]
+    model = helper.make_model(
+        helper.make_graph(write.nodes, "density", infos(shapes), infos(shapes_out), constants),
+        functions=[proto for f in functions for proto in f.protos],
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+        ir_version=IR_VERSION,
+    )
+    content: bytes = model.SerializeToString()
+    return content

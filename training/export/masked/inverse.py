@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models.bijection import Bijection
 from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
 from models.networks import Block
-from training.export.masked_network import NetworkWriter
+from training.export.masked.network import NetworkWriter
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
 

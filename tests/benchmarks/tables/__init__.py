@@ -1,0 +1,1 @@
+"""What `bijecta fit` makes of tables as people have them."""

@@ -1,0 +1,157 @@
+"""Recorded operators: graphs equal to their functions at any length, and what is refused."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import helper
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.networks import Conditioner
+from models.networks.conditioner import ACTIVATIONS
+from models.numerics import (
+    Additive,
+    Affine,
+    GaussianMixture,
+    LogisticMixture,
+    RationalQuadratic,
+    UnivariateMap,
+    fixed_point,
+)
+from training.export.recorded import Axes, RecordingError, recorded
+from training.export.torch_export import IR_VERSION, OPSET
+
+BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+MAPS = [
+    Additive(),
+    Affine(),
+    RationalQuadratic(8),
+    RationalQuadratic(5, 3.0, "linear"),
+    LogisticMixture(8),
+    LogisticMixture(3, normal=True),
+    GaussianMixture(4),
+]
+
+
+def run(graph: onnx.GraphProto, *inputs: Tensor) -> list[Any]:
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    feed = {i.name: v.numpy() for i, v in zip(graph.input, inputs, strict=True)}
+    answers: list[Any] = session.run(None, feed)
+    return answers
+
+
+def assert_equal(
+    call: Callable[..., Any], shapes: Mapping[str, Axes], *inputs: Tensor
+) -> onnx.GraphProto:
+    """Record a function and compare its graph with it; returns the graph."""
+    with torch.no_grad():
+        expected = call(*inputs)
+    several = expected if isinstance(expected, tuple) else (expected,)
+    names = [f"out{i}" for i in range(len(several))]
+    graph = recorded(call, shapes, names, inputs[0].dtype)
+    eps = torch.finfo(inputs[0].dtype).eps
+    for found, wanted in zip(run(graph, *inputs), several, strict=True):
+        assert found.dtype == wanted.numpy().dtype
+        scale = max(1.0, float(wanted.double().nan_to_num(0, 0, 0).abs().max()))
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=256 * eps * scale)
+    return graph
+
+
+@BOTH
+@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("univariate", MAPS, ids=lambda m: f"{type(m).__name__} {m.size}")
+def test_univariate_maps_are_decoded_as_in_torch(
+    univariate: UnivariateMap, rows: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = 2 * torch.randn(rows, generator=generator, dtype=dtype)
+    theta = torch.randn(rows, univariate.size, generator=generator, dtype=dtype)
+    shapes: dict[str, Axes] = {"z": ("points",), "theta": ("points", univariate.size)}
+    assert_equal(univariate.decode, shapes, z, theta)
+
+
+@BOTH
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_hidden_units_are_those_of_torch(activation: str, dtype: torch.dtype) -> None:
+    x = torch.linspace(-9, 9, 60, dtype=dtype).view(4, 15)
+    conditioner = Conditioner((8, 8), activation, residual=True)
+    shapes: dict[str, Axes] = {"x": ("batch", "units"), "before": ("batch", "units")}
+    assert_equal(lambda x, before: conditioner.hidden_units(x, before), shapes, x, x.flip(0))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "shapes": lambda x: (
+        x.view(-1, 2, 2).transpose(1, 2).flatten(1),
+        x.unsqueeze(1).expand(-1, 3, -1),
+    ),
+    "slices": lambda x: (x[:, 1:-1], x[:, ::2], x.flip(1), x[..., -1], *x.unbind(1)),
+    "reductions": lambda x: (x.sum(1), x.amax(-1, keepdim=True), (x > 0).any(1), (x > 0).sum(1)),
+    "lengths": lambda x: x + torch.arange(len(x), dtype=x.dtype)[:, None],
+    "padded": lambda x: F.pad(x, (1, 2), value=-math.inf),
+    "choices": lambda x: torch.where(x > 0, x, math.nan),
+    "ends": lambda x: torch.cat(
+        [torch.zeros_like(x), torch.full_like(x, 2.0), x.new_ones(len(x), 1)], 1
+    ),
+    "bounds": lambda x: (x.clamp(min=0), x.clamp(max=0.5), x.clamp(-1, 1)),
+    "small": lambda x: torch.expm1(x * 1e-12) * 1e12,
+    "constants": lambda x: x * torch.linspace(0, 1, 4, dtype=x.dtype) - torch.ones_like(x),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("rows", [1, 6])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_operators_are_those_of_torch_at_any_length(
+    name: str, rows: int, dtype: torch.dtype
+) -> None:
+    x = torch.linspace(-2, 3, 4 * rows, dtype=dtype).view(rows, 4)
+    call = FUNCTIONS[name]
+    if name == "small" and dtype == torch.float32:
+        pytest.skip("exp(x) − 1 keeps its digits in float64 alone")
+    assert_equal(call, {"x": ("batch", 4)}, x)
+
+
+def test_a_loop_computes_once_what_no_step_changes() -> None:
+    def half_way(x: Tensor) -> Tensor:
+        return fixed_point(lambda s: 0.5 * s + torch.exp(torch.sin(x)), x.clone(), 1e-12, 100)
+
+    x = torch.linspace(-2, 3, 5, dtype=torch.float64)
+    graph = assert_equal(half_way, {"x": ("points",)}, x)
+    (loop,) = [node for node in graph.node if node.op_type == "Loop"]
+    inside = [node.op_type for node in loop.attribute[0].g.node]
+    assert "Exp" not in inside
+    assert inside.count("Mul") <= 2
+
+
+def test_equal_nodes_are_written_once_and_others_only_if_read() -> None:
+    def twice(x: Tensor) -> Tensor:
+        _ = torch.sin(x)
+        return torch.exp(x) + torch.exp(x)
+
+    graph = assert_equal(twice, {"x": ("points",)}, torch.ones(3))
+    assert [node.op_type for node in graph.node] == ["Exp", "Add", "Identity"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (torch.erfinv, "no translation"),
+        (lambda x: x + len(x), "depends on lengths"),
+        (lambda x: torch.cat([x, x[:1]]), "products"),
+        (lambda x: x if len(x) < 6 else x + 1, "other steps"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(call: Callable[..., Any], words: str) -> None:
+    with pytest.raises(RecordingError, match=words):
+        recorded(call, {"x": ("batch", 3)}, ("y",), torch.float64)

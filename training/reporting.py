@@ -1,0 +1,67 @@
+"""What the commands print about runs and bundles."""
+
+import sys
+from pathlib import Path
+
+from service.bundle import AnyManifest, Fidelity, HeldOut
+from training.evaluate import TypedHeldOut
+from training.runs import Run
+
+
+def print_score(run: Run, score: HeldOut) -> None:
+    """Print the held-out score of a run."""
+    bits = (
+        f", {score.bits_per_dim:.3f} ± {score.bits_per_dim_se:.3f} bits/dim"
+        if score.bits_per_dim is not None
+        else ""
+    )
+    say(
+        f"{run.file.name}: {score.log_prob:.3f} ± {score.se:.3f} nats per row{bits} "
+        f"on {score.rows} held-out rows"
+    )
+    if isinstance(score, TypedHeldOut):
+        independent = score.independent
+        compared = (
+            f"independent columns score {independent.log_prob:.3f} ± {independent.se:.3f}, "
+            f"{independent.gain:.3f} ± {independent.gain_se:.3f} less"
+        )
+        if independent.is_beaten:
+            say(f"{run.file.name}: {compared}")
+        else:
+            warn(f"{run.file.name}: {compared}: it does not beat them on these rows")
+
+
+def print_fidelity(run: Run, fidelity: Fidelity) -> None:
+    """Print how close a student is to its teacher."""
+    by_student, by_teacher = (
+        f"{kl.mean:.4f} ± {kl.se:.4f}"
+        for kl in (fidelity.kl_student_teacher, fidelity.kl_teacher_student)
+    )
+    say(
+        f"{run.file.name}: KL(student‖teacher) {by_student}, KL(teacher‖student) {by_teacher} "
+        "nats per dimension; the teacher's held-out score "
+        f"{fidelity.teacher_held_out.mean:.3f}; a classifier is right about "
+        f"{fidelity.two_sample:.3f} of draws (teacher against teacher "
+        f"{fidelity.two_sample_of_teacher:.3f})"
+        + (f"; {fidelity.overflowing} draws overflow" if fidelity.overflowing else "")
+    )
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_exported(folder: Path, manifest: AnyManifest) -> None:
+    """Print how close the graphs of a new bundle are to the model in float64."""
+    differences = manifest.tolerances
+    say(
+        f"{folder}: log_prob within {differences.log_prob_per_dim_max:.1e} nats per dimension of "
+        f"float64, z within {differences.z_relative:.1e} and x within "
+        f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
+    )

@@ -1,0 +1,173 @@
+"""`bijecta fit`: from a table to a model in a store, without a recipe."""
+
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from training.config import Recipe, load_recipe
+from training.data import TypedDataset, load_rows
+from training.errors import DataError, RunError
+from training.evaluate import TypedHeldOut, evaluate
+from training.export import check_name, export_table, exported_already
+from training.files import write_atomically
+from training.fit import fit as fit_run
+from training.inspection import Inspection, LookedAt, recipe_of
+from training.reporting import print_exported, print_score, say, warn
+from training.runs import Run, open_or_create, training_lock
+from training.selection.candidates import candidates_of
+
+RECIPE = "recipe.toml"
+CHOSEN = "selection.json"
+
+# Share of the minutes for training; the rest is for reading, scoring and exporting.
+TRAINING_SHARE = 0.7
+
+# The files of a candidate's run that make it a run of its own.
+RUN_FILES = ("run.json", "weights.safetensors", "state.safetensors", "log.jsonl")
+
+
+class Tried(BaseModel):
+    """A candidate that was trained.
+
+    Args:
+        name: of the candidate.
+        validation: nats per validation row.
+        epochs: until training stopped.
+        best_epoch: whose weights are kept.
+        seconds: of training.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    validation: float
+    epochs: int
+    best_epoch: int
+    seconds: float
+
+
+class Selection(BaseModel):
+    """What was tried, in that order, what the clock cut, and which was chosen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tried: list[Tried]
+    cut: list[str]
+    chosen: str
+
+
+def fit(arguments: Namespace) -> None:
+    """Choose a density of a table by its validation score, and export it.
+
+    Raises:
+        DataError: the table cannot be read, or none of its columns can be modelled.
+        TrainingError: training or export fails, or the run folder is another command's.
+    """
+    check_name(arguments.name)
+    folder: Path = arguments.out or Path("runs") / arguments.name
+    if (folder / "run.json").exists() and not (folder / CHOSEN).exists():
+        raise RunError(
+            f"{folder} holds a run that `bijecta fit` has not made: choose another --out"
+        )
+    table: LookedAt = arguments.looked_at
+    _report(table.found)
+
+    def recipe(path: Path, model: str) -> Recipe:
+        """Write a recipe of the table with these sections, and read it."""
+        content = recipe_of(table, path, model)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.encode())
+        return load_recipe(str(path))
+
+    with training_lock(folder):
+        run, dataset = _choose(
+            folder, arguments.name, recipe, arguments.minutes * 60 * TRAINING_SHARE
+        )
+        score = evaluate(run, dataset)
+        assert isinstance(score, TypedHeldOut)
+        print_score(run, score)
+        store, name = arguments.store, arguments.name
+        there = None if arguments.next_version else exported_already(run, store, name)
+        if there is None:
+            values = not arguments.no_values
+            print_exported(*export_table(run, dataset, score, store, name, values))
+        else:
+            say(f"{there} holds these weights already: --next-version exports them once more")
+    say(f"{folder / 'recipe.toml'}: the recipe, which `bijecta train` repeats")
+
+
+def _report(found: Inspection) -> None:
+    """Say what is modelled and what is left out, in a few lines."""
+    columns = found.decision.columns
+    if not columns:
+        raise DataError(f"{found.path} has no column to model: `bijecta inspect` says why")
+    kinds: dict[str, list[str]] = {}
+    for column in columns:
+        kinds.setdefault(column.kind, []).append(column.name)
+    said = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items())
+    say(f"{found.path.name}: {found.rows} rows; {len(columns)} columns are modelled: {said}")
+    for report in found.columns:
+        if report.column is None:
+            say(f"column {report.name!r}: {report.what}")
+    for warning in found.warnings:
+        warn(f"{found.path.name}: {warning}")
+
+
+def _choose(
+    folder: Path, name: str, recipe: Callable[[Path, str], Recipe], seconds: float
+) -> tuple[Run, TypedDataset]:
+    """Train candidates, and make the run of the one that validates best that of the folder.
+
+    Args:
+        folder: of the run; candidates have folders in it.
+        name: of the run.
+        recipe: writes a recipe with the given sections [flow] and [fit], and reads it.
+        seconds: of training, after which no further candidate is begun.
+
+    Returns:
+        The run, and the data of all.
+    """
+    data = recipe(folder / RECIPE, '[flow]\nfamily = "tabular"\n').data
+    dataset = load_rows(data, typed=True)
+    assert isinstance(dataset, TypedDataset)
+    candidates = candidates_of(len(dataset.train), len(dataset.columns.modelled))
+    tried: list[Tried] = []
+    best: Run | None = None
+    for number, candidate in enumerate(candidates, 1):
+        spent = [each.seconds for each in tried]
+        # the next one takes about as long as the longest so far
+        if spent and sum(spent) + max(spent) > seconds:
+            break
+        say(f"candidate {number} of {len(candidates)}: {candidate.name}")
+        place = folder / "candidates" / str(number)
+        run = open_or_create(place, name, recipe(place / RECIPE, candidate.toml), dataset)
+        progress = fit_run(run, dataset, torch.device("cpu"))
+        if not tried or progress.best_score > max(each.validation for each in tried):
+            best = run
+        tried.append(
+            Tried(
+                name=candidate.name,
+                validation=progress.best_score,
+                epochs=progress.epoch,
+                best_epoch=progress.best_epoch,
+                seconds=progress.seconds,
+            )
+        )
+        say(f"{candidate.name}: {progress.best_score:.3f} nats per validation row")
+    assert best is not None
+    chosen = max(tried, key=lambda each: each.validation)
+    cut = [candidate.name for candidate in candidates[len(tried) :]]
+    if cut:
+        warn(f"{len(cut)} candidates are left out for time: {'; '.join(cut)}")
+    say(f"chosen: {chosen.name}")
+    toml = next(c.toml for c in candidates if c.name == chosen.name)
+    recipe(folder / RECIPE, toml)
+    for file in RUN_FILES:
+        shutil.copyfile(best.folder / file, folder / file)
+    selection = Selection(tried=tried, cut=cut, chosen=chosen.name)
+    write_atomically(folder / CHOSEN, selection.model_dump_json(indent=2).encode())
+    return Run.open(folder), dataset
