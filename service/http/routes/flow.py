@@ -1,6 +1,6 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
@@ -9,9 +9,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.codecs import (
-    CODECS,
-    JSON_TYPE,
-    PROBLEM_TYPE,
     AnswerStream,
     Codec,
     PendingRequest,
@@ -49,14 +46,6 @@ MIN_RECORD_NUMBERS = 2**11
 
 # Beyond any request's.
 MAX_QUERY_FIELDS = 64
-
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-OUTPUT_PARAMETER = {
-    "name": "output",
-    "in": "query",
-    "description": "the one array to answer with",
-    "schema": {"type": "string"},
-}
 
 
 class ParsedRequest(NamedTuple, Generic[R]):
@@ -202,32 +191,3 @@ def _fields(text: str) -> dict[str, str]:
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:
     """The route of every operation."""
     return [FlowRoute(server, operation) for operation in FLOW_OPERATIONS]
-
-
-def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
-    """What /docs shows of them: OpenAPI paths."""
-    answers = {c.media_type: {} if c.media_type == JSON_TYPE else BINARY for c in CODECS}
-    responses = {
-        "200": {"description": "the answer", "content": answers},
-        "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
-    }
-    return {
-        f"/{route.name}": {
-            "post": {
-                "tags": ["flow"],
-                "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
-                "operationId": route.name,
-                "parameters": [OUTPUT_PARAMETER],
-                "requestBody": {"content": _bodies(route.operation.request)},
-                "responses": responses,
-            }
-        }
-        for route in routes
-    }
-
-
-def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
-    """What the body of a request may be."""
-    as_json = {"schema": schema.model_json_schema()}
-    types = [codec.media_type for codec in CODECS if codec.body_types]
-    return {kind: as_json if kind == JSON_TYPE else BINARY for kind in types}
