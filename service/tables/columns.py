@@ -10,7 +10,7 @@ A row of a typed table travels inside the product as float64, N × D:
 
 import math
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -162,6 +162,17 @@ class CategoricalColumn(_Column):
     def codes(self) -> int:
         """How many codes there are."""
         return len(self.classes) + self.other
+
+    # of up to 65,536 classes: made once, and not for each request or each word of one
+    @cached_property
+    def code_of(self) -> dict[tuple[str, Word], float]:
+        """The code of each class by its key, see `class_key`."""
+        return {class_key(word): float(code) for code, word in enumerate(self.classes)}
+
+    @cached_property
+    def holds_text(self) -> bool:
+        """Whether a class is text."""
+        return any(isinstance(word, str) for word in self.classes)
 
 
 Column = Annotated[
