@@ -69,7 +69,8 @@ def numeric_columns(path: Path) -> NDArray[np.float64]:
         for column in decide(RawTable(raw, len(rows))).columns
         if isinstance(column, NumericColumn) and not column.missing and not column.point_masses
     ]
-    return rows[:, kept]
+    chosen: NDArray[np.float64] = rows[:, kept]
+    return chosen
 
 
 def compared(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
