@@ -56,11 +56,12 @@ with TestClient(create_app(Server(Settings(store="store", device="cpu")))) as ht
     # deviations of a Laplace density are the square root of two
     latents = client.encode(client.sample(5000, seed=2).x).z
     np.testing.assert_allclose(latents.std(0), 2**0.5, rtol=0.1)
-    table = http.post("/encode", json={"x": rows[:2].tolist()}, headers={"Accept": "text/csv"})
-    assert table.headers["content-type"].startswith("text/csv")
-    head, first, second = table.text.splitlines()
-    assert head == "z_0,z_1,log_prob"
-    np.testing.assert_allclose([float(v) for v in first.split(",")][:2], z[0], rtol=1e-5)
+    accepted = {"Accept": "application/x-ndjson"}
+    lines = http.post("/encode", json={"x": rows[:2].tolist()}, headers=accepted)
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    first, second = map(json.loads, lines.text.splitlines())
+    assert list(first) == ["z", "log_prob"]
+    np.testing.assert_allclose(first["z"], z[0], rtol=1e-5)
     assert "radius" in http.get("/openapi.json").json()["paths"]["/radius"]["post"]["operationId"]
     assert 'bijecta_requests_total{code="200",endpoint="radius"} 1.0' in http.get("/metrics").text
 print("all additions work")

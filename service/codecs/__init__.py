@@ -2,6 +2,7 @@
 
 from service.codecs.base import (
     BYTES_TYPE,
+    CSV_TYPE,
     JSON_TYPE,
     PROBLEM_TYPE,
     AnswerStream,
@@ -18,6 +19,7 @@ from service.codecs.registry import CODECS, parse_request
 __all__ = [
     "BYTES_TYPE",
     "CODECS",
+    "CSV_TYPE",
     "JSON_TYPE",
     "MIN_CHARGED_BYTES",
     "PROBLEM_TYPE",

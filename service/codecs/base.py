@@ -21,6 +21,8 @@ PROBLEM_TYPE = "application/problem+json"
 NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 ARROW_FILE_TYPE = "application/vnd.apache.arrow.file"
+PARQUET_TYPE = "application/vnd.apache.parquet"
+CSV_TYPE = "text/csv"
 WAV_TYPE = "audio/wav"
 BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.

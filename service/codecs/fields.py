@@ -14,15 +14,17 @@ from service.bundle import AnyManifest, TableManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
 from service.operations import (
     TABLE_REQUESTS,
+    TEXT,
     FlowRequest,
+    TableColumns,
     context_alone,
     rows_and_context,
     typed_rows_and_context,
 )
-from service.types import Arrays
+from service.tables import RawColumn
 
-TEXT = np.dtypes.StringDType()
-"""Of texts of any length each."""
+# A word of a table, or a value by name, takes about as long to be made sense of as so many numbers.
+NUMBERS_PER_WORD = 16
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -63,14 +65,14 @@ class TableRequest(PendingRequest):
     """
 
     schema: type[FlowRequest]
-    table: Arrays
+    table: TableColumns
     query: Mapping[str, str]
     model: str | None
     version: int | None
 
     @classmethod
     def of(
-        cls, schema: type[FlowRequest], table: Arrays, query: Mapping[str, str]
+        cls, schema: type[FlowRequest], table: TableColumns, query: Mapping[str, str]
     ) -> "TableRequest":
         """A request of a table and a query string.
 
@@ -81,8 +83,14 @@ class TableRequest(PendingRequest):
 
     @property
     def numbers(self) -> int:
-        """Of all columns."""
-        return sum([values.size for values in self.table.values()])
+        """Of all columns, where a word counts as many."""
+        sizes = [
+            values.size
+            if not isinstance(values, RawColumn)
+            else len(values) * (NUMBERS_PER_WORD if values.form == "words" else 1)
+            for values in self.table.values()
+        ]
+        return sum(sizes)
 
     def resolved(self, manifest: AnyManifest) -> FlowRequest:
         """The request, with the columns in the order of the model's."""

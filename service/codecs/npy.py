@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from service.bundle import AnyManifest
 from service.codecs.base import NO_REMARKS, NPY_TYPE, AnswerStream, Codec, first_or_picked
 from service.codecs.fields import (
-    TEXT,
     ArrayRequest,
     PendingRequest,
     R,
@@ -31,7 +30,7 @@ from service.errors import (
     shown,
 )
 from service.inflight import Reading
-from service.operations import Answer
+from service.operations import TEXT, Answer
 from service.types import Arrays
 
 MAGIC = b"\x93NUMPY"

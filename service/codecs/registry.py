@@ -4,16 +4,25 @@ from collections.abc import Mapping
 
 from service.codecs.arrow import ArrowCodec
 from service.codecs.base import Codec
+from service.codecs.csv import CsvCodec
 from service.codecs.fields import ArrayRequest, PendingRequest, R, target, with_query
 from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
+from service.codecs.parquet import ParquetCodec
 from service.codecs.wav import WavCodec
 from service.errors import UnsupportedMediaTypeError
 from service.inflight import Reading
 
 JSON = JsonCodec()
 
-CODECS: tuple[Codec, ...] = (JSON, NpyCodec(), ArrowCodec(), WavCodec())
+CODECS: tuple[Codec, ...] = (
+    JSON,
+    NpyCodec(),
+    ArrowCodec(),
+    WavCodec(),
+    CsvCodec(),
+    ParquetCodec(),
+)
 """Every codec; where a caller is content with several, the first of them answers."""
 
 _READERS = {content_type: codec for codec in CODECS for content_type in codec.body_types}

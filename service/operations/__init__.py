@@ -13,7 +13,13 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
-from service.operations.tables import context_alone, rows_and_context, typed_rows_and_context
+from service.operations.tables import (
+    TEXT,
+    TableColumns,
+    context_alone,
+    rows_and_context,
+    typed_rows_and_context,
+)
 from service.operations.typed.named import NAMED, check_named, named_rows
 from service.operations.typed.requests import TABLE_REQUESTS
 from service.operations.values import (
@@ -33,6 +39,7 @@ __all__ = [
     "NUMBER_DTYPES",
     "TABLE_OPERATIONS",
     "TABLE_REQUESTS",
+    "TEXT",
     "WIDE_DTYPES",
     "Answer",
     "AnswerPieces",
@@ -46,6 +53,7 @@ __all__ = [
     "Operations",
     "Path",
     "SampleRequest",
+    "TableColumns",
     "check_named",
     "context_alone",
     "count_booleans",

@@ -13,7 +13,7 @@ The context is a column `context`, or the columns of the context by their names.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,17 +24,23 @@ from service.errors import InvalidInputError, MalformedBodyError
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.named import typed_rows
 from service.operations.values import to_float64
-from service.tables import TableError, from_array
+from service.tables import RawColumn, TableError, from_array, numbers_in
 from service.types import Arrays
+
+TableColumns = Mapping[str, NDArray[Any] | RawColumn]
+"""Columns by name: arrays of numbers or text, or values of any kind, of which some are missing."""
 
 NUMBERED = re.compile(r"(|f|x|z|[xz][_.])(0|[1-9][0-9]{0,8})")
 
 # Names in an error, of up to a thousand.
 MAX_NAMED = 10
 
+TEXT = np.dtypes.StringDType()
+"""Of texts of any length each."""
+
 
 def rows_and_context(
-    table: Arrays, manifest: AnyManifest, name: str
+    table: TableColumns, manifest: AnyManifest, name: str
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The rows of a table, in the model's order of coordinates, and the context beside them.
 
@@ -50,9 +56,9 @@ def rows_and_context(
     Raises:
         InvalidInputError: columns that are not those of the model; says which are missing, and
             which there are beside them.
-        MalformedBodyError: there is no column.
+        MalformedBodyError: there is no column, or one with nulls, or of neither numbers nor text.
     """
-    rest = dict(table)
+    rest = {column: _array(column, values) for column, values in table.items()}
     coordinates = (manifest.column_names if name == "x" else None) or ()
     context = _take_context(rest, manifest, coordinates)
     shape = manifest.event_shape if name == "x" else manifest.latent_shape
@@ -63,36 +69,67 @@ def rows_and_context(
 
 
 def typed_rows_and_context(
-    table: Arrays, manifest: TableManifest
+    table: TableColumns, manifest: TableManifest
 ) -> tuple[TypedRows, NDArray[Any] | None]:
     """The same of a model of typed columns: values of each column's own kind, or `x` of numbers.
 
     Raises:
         InvalidInputError: columns that are not those of the model, with both lists of names.
     """
-    rest = dict(table)
-    context = _take_context(rest, manifest, manifest.column_names)
-    if "x" in rest and rest["x"].ndim > 1:
+    of_context = {"context", *(column.name for column in manifest.context or ())}
+    of_context -= set(manifest.column_names)
+    arrays, typed = dict[str, NDArray[Any]](), dict[str, RawColumn]()
+    for name, column in table.items():
+        if isinstance(column, RawColumn) and name not in of_context:
+            typed[name] = column
+        else:
+            arrays[name] = _array(name, column)
+    context = _take_context(arrays, manifest, manifest.column_names)
+    if "x" in arrays and arrays["x"].ndim > 1 and not typed:
         try:
-            return TypedRows(to_float64(_rows(rest, "x", ()), may_lack=True)), context
+            return TypedRows(to_float64(_rows(arrays, "x", ()), may_lack=True)), context
         except ValueError as error:
             raise InvalidInputError(f"x: {error}") from None
-    single = _single_columns(rest, "x", manifest.column_names)
+    single = _single_columns(arrays, "x", manifest.column_names)
     try:
-        return typed_rows({k: from_array(v) for k, v in single.items()}, manifest), context
+        raw = {name: from_array(column) for name, column in single.items()} | typed
+        return typed_rows(raw, manifest), context
     except TableError as error:
         raise InvalidInputError(str(error)) from None
 
 
-def context_alone(table: Arrays, manifest: AnyManifest) -> NDArray[Any]:
+def context_alone(table: TableColumns, manifest: AnyManifest) -> NDArray[Any]:
     """The context of a table that holds nothing else: by its columns' names, or in their order."""
-    rest = dict(table)
+    rest = {name: _array(name, values) for name, values in table.items()}
     context = _take_context(rest, manifest, ())
     if context is None:
         return _side_by_side(rest, mixed=True)
     if rest:
         raise InvalidInputError(f"the table has a context, and also {_listed(rest)}")
     return context
+
+
+def _array(name: str, column: NDArray[Any] | RawColumn) -> NDArray[Any]:
+    """A column as flows and contexts take it: of numbers, or of text.
+
+    Raises:
+        MalformedBodyError: values are missing, or are neither.
+    """
+    if not isinstance(column, RawColumn):
+        return column
+    numbers, wrong = numbers_in(column)
+    missing = column.missing | (np.isnan(numbers) & ~wrong)
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise MalformedBodyError(
+            f"column {name!r:.80} has nulls: expected numbers, row {row} has none"
+        )
+    if not wrong.any():
+        return np.asarray(numbers)
+    if column.form == "words" and all(isinstance(word, str) for word in column.words):
+        return np.asarray(np.array(column.words, TEXT)[column.values])
+    kind = {"times": "times", "words": "truth values"}.get(column.form, "other values")
+    raise MalformedBodyError(f"column {name!r:.80} is of {kind}, not numbers")
 
 
 def _take_context(

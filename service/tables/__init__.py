@@ -16,8 +16,8 @@ from service.tables.columns import (
     is_column_name,
     on_lattice,
 )
-from service.tables.conversion import Converted, ValueFault, check_names, to_rows
-from service.tables.dates import texts_of
+from service.tables.conversion import Converted, ValueFault, check_names, numbers_in, to_rows
+from service.tables.dates import WRITTEN_TIMES, texts_of
 from service.tables.decision import (
     KINDS,
     MIN_DISTINCT_VALUES,
@@ -43,6 +43,7 @@ __all__ = [
     "KINDS",
     "MIN_DISTINCT_VALUES",
     "OTHER",
+    "WRITTEN_TIMES",
     "CategoricalColumn",
     "Column",
     "ColumnName",
@@ -73,6 +74,7 @@ __all__ = [
     "is_column_name",
     "is_number",
     "marker",
+    "numbers_in",
     "on_lattice",
     "outlier",
     "row_digests",

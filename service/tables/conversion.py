@@ -89,12 +89,14 @@ def to_rows(
     faults: list[ValueFault] = []
     for i, column in enumerate(columns):
         raw = table[column.name]
-        values, wrong = _values(raw, column)
+        with np.errstate(all="ignore"):  # of numbers near the largest there are
+            values, wrong = _values(raw, column)
         if not column.missing:
             wrong |= np.isnan(values)
         rows[:, i] = values
-        described = np.flatnonzero(wrong)[:MAX_DESCRIBED].tolist()
-        faults += [ValueFault(r, column.name, raw.value(r), expected(column)) for r in described]
+        if described := np.flatnonzero(wrong)[:MAX_DESCRIBED].tolist():
+            said = expected(column)
+            faults += [ValueFault(r, column.name, raw.value(r), said) for r in described]
         faulty |= wrong
     return Converted(rows, faulty, sorted(faults, key=lambda fault: fault.row))
 
@@ -121,7 +123,7 @@ def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]
     elif isinstance(column, DatetimeColumn):
         values, wrong = _seconds(raw, column)
     else:
-        values, wrong = _numbers(raw)
+        values, wrong = numbers_in(raw)
         if isinstance(column, LatticeColumn):
             values, off = on_step(values, column.nearest(values), column.step)
             wrong |= off
@@ -140,7 +142,8 @@ def _by_word(raw: RawColumn, values: Sequence[float | None]) -> tuple[Float64, N
     return numbers[raw.values], wrong[raw.values]
 
 
-def _numbers(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
+def numbers_in(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
+    """The values of a column as numbers, NaN for nothing; and which of them are none."""
     if raw.form == "numbers":
         values = raw.values.astype(np.float64)
         return values, np.isinf(values)
@@ -214,9 +217,8 @@ def _second(word: Word, own: float, usual: float) -> float | None:
 
 
 def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[np.bool_]]:
-    codes = {class_key(word): float(code) for code, word in enumerate(column.classes)}
     if raw.form == "words":
-        return _by_word(raw, [_code(word, codes, column) for word in raw.words])
+        return _by_word(raw, [_code(word, column) for word in raw.words])
     # few numbers, or times as text, in many rows
     distinct, inverse = np.unique(raw.values, return_inverse=True)
     shown = RawColumn(raw.form, distinct, np.zeros(len(distinct), bool), (), raw.time_form)
@@ -226,24 +228,21 @@ def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[
     else:
         words = [float(value) for value in distinct.astype(np.float64).tolist()]
     numbered = RawColumn("words", inverse.reshape(-1), raw.missing, tuple(words))
-    return _by_word(numbered, [_code(word, codes, column) for word in words])
+    return _by_word(numbered, [_code(word, column) for word in words])
 
 
-def _code(
-    word: Word, codes: Mapping[tuple[str, Word], float], column: CategoricalColumn
-) -> float | None:
+def _code(word: Word, column: CategoricalColumn) -> float | None:
     """The code of a class; None of what is no class of this column, nor another one of its type."""
     if word == OTHER and column.other:
         return float(len(column.classes))
     for alias in _aliases(word):
-        if class_key(alias) in codes:
-            return codes[class_key(alias)]
+        if (code := column.code_of.get(class_key(alias))) is not None:
+            return code
     if isinstance(word, str) and is_gap(word):
         return float("nan")
     if isinstance(word, float) and np.isnan(word):
         return float("nan")
-    of_text = any(isinstance(each, str) for each in column.classes)
-    fits = isinstance(word, str) if of_text else _number(word) is not None
+    fits = isinstance(word, str) if column.holds_text else _number(word) is not None
     return float(len(column.classes)) if column.other and fits else None
 
 

@@ -13,6 +13,9 @@ DAY = 86400.0
 FIRST = (datetime(1000, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()
 LAST = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH).total_seconds()
 
+WRITTEN_TIMES = (FIRST, LAST)
+"""The first and the last time that are written; others are written as the nearest of them."""
+
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
 YEAR, MONTH, DAY_OF_MONTH = r"(?P<Y>\d{4})", r"(?P<m>\d{1,2})", r"(?P<d>\d{1,2})"

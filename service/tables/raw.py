@@ -122,10 +122,11 @@ def from_values(values: Sequence[Any]) -> RawColumn:
             missing |= np.isnan(numbers)
         return RawColumn("numbers", numbers, missing)
     if kinds <= {str, type(None)}:
-        numbers_of: dict[str, int] = {text: i for i, text in enumerate(dict.fromkeys(values))}
-        coded = np.fromiter((numbers_of[text] for text in values), np.int64, len(values))
+        texts = tuple([text for text in dict.fromkeys(values) if text is not None])
+        numbering = dict(zip(texts, range(len(texts)), strict=True)) | {None: 0}
+        coded = np.fromiter(map(numbering.__getitem__, values), np.int64, len(values))
         missing = np.array([value is None for value in values], bool)
-        return _from_codes(coded, missing, tuple(numbers_of))
+        return RawColumn("words", coded, missing, texts)
     codes: dict[tuple[str, Word], int] = {}
     words: list[Word] = []
     result = np.empty(len(values), np.int64)
@@ -210,7 +211,7 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
     import pyarrow.compute as pc
 
     types, kind = pa.types, column.type
-    if types.is_dictionary(kind) and not types.is_string(kind.value_type):
+    if types.is_dictionary(kind) and not _is_text(types, kind.value_type):
         column, kind = column.cast(kind.value_type), kind.value_type
     missing = np.asarray(column.is_null().to_numpy(), bool)
     if types.is_null(kind):
@@ -229,10 +230,9 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
         codes = pc.fill_null(column, False).to_numpy().astype(np.int64)
         return _from_codes(codes, missing, (False, True))
     if types.is_timestamp(kind) or types.is_date(kind):
-        times = column.cast(pa.timestamp(kind.unit)) if types.is_timestamp(kind) else column
-        values = times.to_numpy().astype("datetime64[ns]" if _unit(kind) == "ns" else "M8[us]")
         zone = "%z" if types.is_timestamp(kind) and kind.tz is not None else ""
-        return RawColumn("times", _seconds(values), missing, time_form=f"%Y-%m-%dT%H:%M:%S{zone}")
+        seconds = _arrow_seconds(column, kind)
+        return RawColumn("times", seconds, missing, time_form=f"%Y-%m-%dT%H:%M:%S{zone}")
     if types.is_time(kind):
         whole = column.cast(pa.int32() if types.is_time32(kind) else pa.int64())
         seconds = pc.fill_null(whole, 0).to_numpy() / PER_SECOND[kind.unit]
@@ -249,10 +249,22 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
 
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+DAY = 86400.0
 
 
-def _unit(kind: Any) -> str:
-    return getattr(kind, "unit", "")
+def _arrow_seconds(column: Any, kind: Any) -> Float64:
+    """Seconds since 1970 of times or dates; of numpy's times one unit cannot hold all others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = pa.types.is_date32(kind)
+    counts = pc.fill_null(column.cast(pa.int32() if days else pa.int64()), 0).to_numpy()
+    if days:
+        return np.asarray(counts * DAY, np.float64)
+    # whole seconds and fractions apart, so as to be exact
+    whole, rest = np.divmod(counts, PER_SECOND[getattr(kind, "unit", "ms")])
+    seconds: Float64 = whole + rest / PER_SECOND[getattr(kind, "unit", "ms")]
+    return seconds
 
 
 def _is_text(types: Any, kind: Any) -> bool:

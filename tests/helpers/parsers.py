@@ -26,7 +26,10 @@ from service.inflight import BodyLimits, InflightBudget, Reading
 from service.open_inference import protocol
 from service.open_inference.admin import ModelRepository
 from service.operations import FLOW_OPERATIONS, FlowRequest
+from tests.helpers import table_seeds
 from tests.helpers.http import ARROW, NPY, to_npy
+from tests.helpers.tables import CSV, JSON, PARQUET
+from tests.helpers.typed import typed_manifest
 
 LIMITS = BodyLimits(
     body_bytes=2**20, json_bytes=2**18, json_values=2**14, rows=2**14, sample_rows=2**16
@@ -118,6 +121,19 @@ def read_body(
 
 def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], object]:
     return lambda data: read_body(schema, content_type, data)
+
+
+def _typed_body(content_type: str) -> Callable[[bytes], object]:
+    """A parser of rows of typed columns, with what the model makes of them."""
+    schema, manifest = SCHEMAS["log_prob"], typed_manifest()
+
+    def read(data: bytes) -> object:
+        with BUDGET.share() as share:
+            reading = Reading(LIMITS, share, has_tables=True)
+            request = parse_request(schema, content_type, data, {}, reading)
+            return request.resolved(manifest) if isinstance(request, PendingRequest) else request
+
+    return read
 
 
 def _query(data: bytes) -> object:
@@ -255,6 +271,13 @@ PARSERS: dict[str, Parser] = {
     "arrow /sample": Parser(
         _body(SCHEMAS["sample"], ARROW), (arrow_stream({"context": pa.array(["red", "blue"])}),)
     ),
+    "csv /log_prob": Parser(
+        _body(SCHEMAS["log_prob"], CSV), (b"b,a\n1,2\n-.5,1e3\n", b'"a","b"\r\n"1","2"\r\n')
+    ),
+    "csv of typed columns": Parser(_typed_body(CSV), table_seeds.csv_seeds()),
+    "parquet of typed columns": Parser(_typed_body(PARQUET), table_seeds.parquet_seeds()),
+    "arrow of typed columns": Parser(_typed_body(ARROW), table_seeds.arrow_seeds()),
+    "json of typed columns": Parser(_typed_body(JSON), table_seeds.json_seeds()),
     "query string": Parser(
         _query, (b"n=3&seed=1&model=moons", b"context=41,%22a,%20b%22&temperature=0.5", b"")
     ),

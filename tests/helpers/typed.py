@@ -14,9 +14,18 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from service.bundle import TableManifest
 from service.bundle import files as bundle
 
 ROW: list[Any] = [0.1, 0.3, None, "2024-02-29"]
+
+TABLE: dict[str, list[Any]] = {
+    "amount": [0.1, 0.1],
+    "count": [0.3, 0.3],
+    "country": ["FR", None],
+    "seen": ["2024-02-29", "2024-02-29"],
+}
+"""Two rows as columns."""
 
 DAY = 86400.0
 FIRST_DAY = 1704067200.0
@@ -49,6 +58,12 @@ COLUMNS: list[dict[str, Any]] = [
         "format": "%Y-%m-%d",
     },
 ]
+
+
+def typed_manifest() -> TableManifest:
+    """The manifest of such a bundle, of no files."""
+    content = _manifest("typed", 1, context=False)
+    return TableManifest.model_validate(content | {"files": {}, "checksum": ""})
 
 
 def log_prob(amount: float) -> float:

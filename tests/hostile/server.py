@@ -15,6 +15,7 @@ from types import TracebackType
 
 from tests.benchmarks.common.machine import memory
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.typed import write_typed_bundle
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "tests" / "stored" / "format_1" / "store"
@@ -25,8 +26,9 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def make_store(folder: Path) -> Path:
-    """A store of `tiny`, whose graphs copy rows of two numbers, and a few real flows."""
+    """A store of `tiny` and `typed`, whose graphs are simple formulas, and a few real flows."""
     write_tiny_bundle(folder, "tiny")
+    write_typed_bundle(folder, "typed")
     for name in MODELS:
         shutil.copytree(STORED / name, folder / name)
     return folder

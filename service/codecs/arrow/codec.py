@@ -5,7 +5,7 @@ too, Arrow's canonical extension `arrow.fixed_shape_tensor`. `arrow_table` reads
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.bundle import AnyManifest
 from service.codecs.arrow import table as arrow_table
+from service.codecs.arrow import typed
 from service.codecs.arrow.table import NO_PYARROW, pyarrow, read_table
 from service.codecs.base import (
     ARROW_FILE_TYPE,
@@ -27,6 +28,7 @@ from service.codecs.base import (
 from service.codecs.fields import R, TableRequest
 from service.inflight import Reading
 from service.operations import Answer, FlowRequest
+from service.tables import Column
 from service.types import Arrays
 
 # Behind the last batch of a stream: a message of no bytes.
@@ -54,11 +56,21 @@ class ArrowCodec(Codec):
         return TableRequest.of(schema, read_table(body, reading, max_rows), query)
 
     def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
-        """A table of all arrays, or of the one picked."""
+        """A table of all arrays, or of the one picked; in records x is a column for each name."""
+        if answer.columns is not None:
+            return _records(manifest, answer, answer.columns, output)
         table = TableStream(manifest, output, answer.remarks)
         arrays = answer.arrays
         table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
         return table.piece(arrays) + table.end()
+
+    def pieces(
+        self, manifest: AnyManifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same table in several batches; records are one, as its values say their types."""
+        if answer.columns is None:
+            return super().pieces(manifest, answer, output)
+        return None, iter([self.dump(manifest, answer, output)])
 
     def stream(
         self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
@@ -83,8 +95,7 @@ class TableStream(AnswerStream):
         self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS
     ) -> None:
         self._pa = pyarrow()
-        self._metadata = {"model": manifest.name, "version": str(manifest.version)}
-        self._metadata |= {name: orjson.dumps(said).decode() for name, said in remarks.items()}
+        self._metadata = schema_remarks(manifest, remarks)
         self._output = output
         self._head = b""
 
@@ -110,6 +121,38 @@ class TableStream(AnswerStream):
     def end(self) -> bytes:
         """The mark of the stream's end."""
         return END
+
+
+def schema_remarks(
+    manifest: AnyManifest, remarks: Mapping[str, Any], seed: int | None = None
+) -> dict[str, str]:
+    """What a schema says of an answer: its model, and what there is to say of single rows."""
+    said = {"model": manifest.name, "version": str(manifest.version)}
+    said |= {name: orjson.dumps(remark).decode() for name, remark in remarks.items()}
+    return said if seed is None else said | {"seed": str(seed)}
+
+
+def _records(
+    manifest: AnyManifest, answer: Answer, columns: Sequence[Column], output: str | None
+) -> bytes:
+    """A table in which x is a column of each name, of the type that fits its kind."""
+    pa = pyarrow()
+    names: list[str] = []
+    values: list[Any] = []
+    for name, array in all_or_picked(answer.arrays, output).items():
+        if name == "x":
+            names += [column.name for column in columns]
+            values += [typed.column(pa, array[:, i], each) for i, each in enumerate(columns)]
+        else:
+            names.append(name)
+            values.append(_column(pa, _type(pa, array), array))
+    fields = [(name, each.type) for name, each in zip(names, values, strict=True)]
+    schema = pa.schema(fields, schema_remarks(manifest, answer.remarks, answer.seed))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(values, schema=schema))
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
 
 
 def _type(pa: ModuleType, values: NDArray[Any]) -> Any:

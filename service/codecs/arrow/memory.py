@@ -39,6 +39,8 @@ QUICK_MESSAGES = 64
 BYTES_PER_CHUNK = 500
 BYTES_PER_TEXT = 80
 BYTES_PER_LOOKUP = 32
+# Of a time, a truth value, a decimal or nothing, beside its own, as a value of a typed column.
+BYTES_PER_TYPED = 32
 
 CONTINUATION = 0xFFFFFFFF
 BUFFER_LENGTH_BYTES = 8
@@ -81,6 +83,7 @@ class StreamSize:
         # each is seen to be finite
         taken += values + BYTES_PER_CHUNK * self.chunks
         taken += BYTES_PER_LOOKUP * self.rows * schema.lookups
+        taken += BYTES_PER_TYPED * self.rows * schema.typed
         texts = self.texts
         return taken + (BYTES_PER_TEXT * texts + 4 * self.buffer_bytes if texts else 0)
 
@@ -150,7 +153,7 @@ class _Meter:
         if kind != SCHEMA or not 0 <= content <= len(self._body) - place:
             raise ValueError("it does not begin with a schema")
         self._names.add_remarks(message, 4)
-        self.size = StreamSize(measure_schema(metadata))
+        self.size = StreamSize(measure_schema(metadata, self._reading.has_tables))
         return place + content
 
     def _message(self, place: int) -> tuple[bytes, int] | None:

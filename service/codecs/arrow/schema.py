@@ -1,6 +1,6 @@
 """The schema of an Arrow stream, read off its metadata before pyarrow sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from service.codecs.arrow.flatbuffer import I16, I32, U8, FlatTable
@@ -35,6 +35,9 @@ TYPES = (
 INT, FLOAT, FIXED_LIST = 2, 3, 16
 TEXTS = (5, 20, 24)
 
+# Bytes of a value of the types that only models of typed columns take.
+TYPED = {1: 8, 6: 1, 7: 32, 8: 8, 9: 8, 10: 8, 18: 8}
+
 NO_TABLE = "the body is not an Arrow stream of a table"
 
 
@@ -47,12 +50,14 @@ class Column:
         value_bytes: of each of them, as numpy holds it.
         is_text: whether each is a text by itself, of no dictionary.
         is_dictionary: whether each is an index of a dictionary.
+        is_typed: whether only models of typed columns take it.
     """
 
     values: int
     value_bytes: int
     is_text: bool = False
     is_dictionary: bool = False
+    is_typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class SchemaSize:
         widest: bytes of the largest of them.
         texts: of a row.
         lookups: indices of dictionaries in a row.
+        typed: values of a row that only models of typed columns take.
     """
 
     columns: int
@@ -74,13 +80,15 @@ class SchemaSize:
     widest: int
     texts: int
     lookups: int
+    typed: int
 
 
-def measure_schema(metadata: bytes) -> SchemaSize:
+def measure_schema(metadata: bytes, may_be_typed: bool = False) -> SchemaSize:
     """What a row comes to.
 
     Args:
         metadata: of the message that holds the schema.
+        may_be_typed: whether columns may be of times, truth values, decimals and nothing too.
 
     Raises:
         MalformedBodyError: there is no column, or one is of neither numbers nor texts nor lists of
@@ -89,17 +97,17 @@ def measure_schema(metadata: bytes) -> SchemaSize:
         struct.error, ValueError: it is no schema.
     """
     measure = _measured if len(metadata) <= QUICK_SCHEMA_BYTES else _measured.__wrapped__
-    return measure(metadata)
+    return measure(metadata, may_be_typed)
 
 
 @lru_cache(CACHED_SCHEMAS)
-def _measured(metadata: bytes) -> SchemaSize:
+def _measured(metadata: bytes, may_be_typed: bool) -> SchemaSize:
     header = FlatTable.root(metadata).table(2)
     if header is None:
         raise ValueError("a schema of nothing")
     names = NameCount()
     names.add_remarks(header, 2)
-    reader = _Columns(names)
+    reader = _Columns(names, may_be_typed)
     columns = [reader.column(column, 0) for column in header.tables(1)]
     if not columns:
         raise MalformedBodyError("the table has no column")
@@ -110,6 +118,7 @@ def _measured(metadata: bytes) -> SchemaSize:
         widest=max([column.value_bytes for column in columns]),
         texts=sum([column.values for column in columns if column.is_text]),
         lookups=sum([column.values for column in columns if column.is_dictionary]),
+        typed=sum([column.values for column in columns if column.is_typed]),
     )
 
 
@@ -140,8 +149,9 @@ class NameCount:
 class _Columns:
     """Reads the columns of one schema."""
 
-    def __init__(self, names: NameCount) -> None:
+    def __init__(self, names: NameCount, may_be_typed: bool) -> None:
         self._names = names
+        self._may_be_typed = may_be_typed
         self._fields = 0
 
     def column(self, column: FlatTable, depth: int) -> Column:
@@ -163,14 +173,17 @@ class _Columns:
             (child,) = column.tables(5)
             inner = self.column(child, depth + 1)
             values = length * inner.values
-            return Column(values, inner.value_bytes, inner.is_text, inner.is_dictionary)
-        if kind not in (INT, FLOAT, *TEXTS) or children:
+            return replace(inner, values=values)
+        is_typed = self._may_be_typed and kind in TYPED and depth == 0
+        if (kind not in (INT, FLOAT, *TEXTS) and not is_typed) or children:
             named = TYPES[kind] if kind < len(TYPES) else f"type {kind}"
             raise MalformedBodyError(
                 f"column {name[:40].decode(errors='replace')!r} is of {named}, not numbers"
             )
         if dictionary is not None:
-            return Column(1, TEXT_BYTES, is_dictionary=True)
+            return Column(1, TEXT_BYTES, is_dictionary=True, is_typed=is_typed)
+        if is_typed:
+            return Column(1, TYPED[kind], is_typed=True)
         if kind == INT:
             return Column(1, max(1, details.number(0, I32) // 8))
         if kind == FLOAT:

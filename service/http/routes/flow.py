@@ -1,6 +1,6 @@
 """The questions to a flow, in every format of `service.codecs`: a route for each operation."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
@@ -9,9 +9,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.codecs import (
-    CODECS,
-    JSON_TYPE,
-    PROBLEM_TYPE,
     AnswerStream,
     Codec,
     PendingRequest,
@@ -49,14 +46,6 @@ MIN_RECORD_NUMBERS = 2**11
 
 # Beyond any request's.
 MAX_QUERY_FIELDS = 64
-
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-OUTPUT_PARAMETER = {
-    "name": "output",
-    "in": "query",
-    "description": "the one array to answer with",
-    "schema": {"type": "string"},
-}
 
 
 class ParsedRequest(NamedTuple, Generic[R]):
@@ -119,9 +108,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
             share.keep(request.nbytes)
         schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
-        if operation.pieces is not None and (stream := codec.stream(model.manifest, output)):
+        # the values of records say their types: all of them, and not the first
+        pieces = None if getattr(request, "records", False) else operation.pieces
+        if pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
-            sampled = operation.pieces(self.server.operations, model, request, due)
+            sampled = pieces(self.server.operations, model, request, due)
             return await self._sampled(model, codec, stream, sampled, receive, due)
         size = request.answer_numbers(model.dimensions, self.server.settings.max_rows)
         if room := held_answer(receive, share, size, due):
@@ -134,8 +125,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
         if sum([array.size for array in answer.arrays.values()]) <= most:
             content = codec.dump(model.manifest, answer, output)
             return WholeAnswer(content, codec.media_type, headers)
-        length, pieces = codec.pieces(model.manifest, answer, output)
-        body = made_pieces(self.server.threads, pieces, due)
+        length, written = codec.pieces(model.manifest, answer, output)
+        body = made_pieces(self.server.threads, written, due)
         watch = DepartureWatch(receive)
         async with closed_on_failure(watch), closed_on_failure(body):
             first = await watch.finish(anext(body))
@@ -200,32 +191,3 @@ def _fields(text: str) -> dict[str, str]:
 def flow_routes(server: Server) -> list[FlowRoute[Any]]:
     """The route of every operation."""
     return [FlowRoute(server, operation) for operation in FLOW_OPERATIONS]
-
-
-def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
-    """What /docs shows of them: OpenAPI paths."""
-    answers = {c.media_type: {} if c.media_type == JSON_TYPE else BINARY for c in CODECS}
-    responses = {
-        "200": {"description": "the answer", "content": answers},
-        "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
-    }
-    return {
-        f"/{route.name}": {
-            "post": {
-                "tags": ["flow"],
-                "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
-                "operationId": route.name,
-                "parameters": [OUTPUT_PARAMETER],
-                "requestBody": {"content": _bodies(route.operation.request)},
-                "responses": responses,
-            }
-        }
-        for route in routes
-    }
-
-
-def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
-    """What the body of a request may be."""
-    as_json = {"schema": schema.model_json_schema()}
-    types = [codec.media_type for codec in CODECS if codec.body_types]
-    return {kind: as_json if kind == JSON_TYPE else BINARY for kind in types}

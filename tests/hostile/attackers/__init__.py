@@ -13,6 +13,7 @@ from tests.hostile.attackers import (
     npy_bodies,
     protocol_v2,
     readers,
+    table_bodies,
     upgrades,
     work,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "npy_bodies",
     "protocol_v2",
     "readers",
+    "table_bodies",
     "upgrades",
     "work",
 ]

@@ -9,6 +9,7 @@ from tests.hostile.attackers import compressed_bodies as compressed
 from tests.hostile.attackers import json_bodies as json
 from tests.hostile.attackers import npy_bodies as npy
 from tests.hostile.attackers import protocol_v2 as v2
+from tests.hostile.attackers import table_bodies as tables
 from tests.hostile.fuzzing.mutations import mutated, mutations
 
 Make = Callable[[float], bytes]
@@ -30,6 +31,7 @@ MAKERS: dict[str, tuple[Make, ...]] = {
         json.ragged_at_the_end, json.strings, json.true_and_false, json.long_number,
         json.long_fraction, json.long_string, json.spaces, json.invalid_at_the_end,
         json.unknown_keys, json.one_key_again, json.objects_as_rows, json.context_of_names,
+        tables.distinct_keys, tables.mixed_types, tables.distinct_values, tables.wide_rows,
     ),
     "npy": (
         *npy.of("?", "S1", "S64", "<i1", "<f2", "<f4", ">f8", "<U1", "<c8", "<M8[s]", "V1"),
@@ -42,6 +44,14 @@ MAKERS: dict[str, tuple[Make, ...]] = {
         arrow.dictionary_context, arrow.aliased, arrow.list_views, arrow.string_views, arrow.nulls,
         arrow.run_ends, arrow.empty_batches, arrow.many_columns, arrow.long_metadata,
         arrow.of_limit, arrow.rows_of_limit, arrow.feather,
+    ),
+    "csv": (
+        tables.one_line, tables.csv_columns, tables.open_quote, tables.open_quote_of_one_line,
+        tables.distinct_cells, tables.csv_of(b",,,\n"), tables.csv_of(b'"a""b","\n",x,y\n'),
+    ),
+    "parquet": (
+        tables.equal_texts, tables.nothing, tables.row_groups, tables.parquet_columns,
+        tables.huge_footer, tables.many_fields, tables.empty_pages, tables.parquet_of_limit,
     ),
     "v2 infer": tuple(
         _v2(make)

@@ -33,6 +33,11 @@ HEADERS = (
     b"q=", b";", b",", b"/", b"text/*", b"*", b"inf", b"nan", b"-1", b"1e309", b"1_0", b"\xb2",
     b"%00", b"%ff", b"%", b"&", b"=", b"+", b"a=b", b"%22", b"context=", b"n=", b"\x00", b"  ",
 )  # fmt: skip
+CELLS = (
+    b'"', b'""', b",", b"\n", b"\r", b"\r\n", b",,", b"NA", b"nan", b"-inf", b"?", b"0.30", b"1,5",
+    b"2024-02-30", b"2024-02-29T25:00", b"29.02.2024", b"\xef\xbb\xbf", b"\xff", b"\0", b"=1+1",
+    b"amount", b"country", b"(other)", b"true", b"\xe2\x80\xa8", b" ", b"#", b";", b"\t",
+)  # fmt: skip
 DESCRS = (
     b"'<f4'", b"'>f8'", b"'|b1'", b"'|S5'", b"'<U2'", b"'|O'", b"'<c16'", b"'<M8[ns]'", b"'|V0'",
     b"'<f16'", b"'<U999999999'", b"[('a', '<f4')]", b"[('x', '<f4', (3,))]", b"'<i8'", b"3",
@@ -136,6 +141,9 @@ BY_BEGINNING: dict[str, tuple[Mutation, ...]] = {
     "json": JSON,
     "v2": JSON,
     "npy": (npy_header, npy_header, *PLAIN),
+    "csv": (token(CELLS), token(CELLS), token(TOKENS), *PLAIN),
+    # its numbers are of as many bytes as they need
+    "parquet": (flip, flip, number, *PLAIN),
     "arrow": (number, number, number, *PLAIN),
     "gzip": (compressed(JSON, 31), *PLAIN),
     "deflate": (compressed(JSON, 15), compressed(JSON, -15), *PLAIN),

@@ -14,10 +14,12 @@ from service.errors import NotAcceptableError
 from service.operations import LogProbRequest, SampleRequest
 from tests.helpers.http import ARROW, NPY
 
-JSON, WAV = "application/json", "audio/wav"
+JSON, WAV, CSV = "application/json", "audio/wav", "text/csv"
+PARQUET = "application/vnd.apache.parquet"
 TYPES = [codec.media_type for codec in CODECS]
-ROWS: Any = SimpleNamespace(name="rows", sound=None)
-SOUNDS: Any = SimpleNamespace(name="sounds", sound=object())
+SHAPES = {"event_shape": [2], "latent_shape": [2], "column_names": None}
+ROWS: Any = SimpleNamespace(name="rows", sound=None, **SHAPES)
+SOUNDS: Any = SimpleNamespace(name="sounds", sound=object(), **SHAPES)
 
 
 def chosen(accept: str, content_type: str = JSON, manifest: Any = SOUNDS) -> str:
@@ -35,7 +37,9 @@ CASES = [
     ("", NPY, NPY),
     ("", ARROW, ARROW),
     ("", "application/x-www-form-urlencoded", JSON),
-    ("", "text/csv", JSON),
+    ("", "text/tab-separated-values", JSON),
+    ("", CSV, CSV),
+    ("", PARQUET, PARQUET),
     (" , ,", NPY, NPY),
     ("json", NPY, NPY),
     ("*/json, /, a/, ;q=1, =, \x00", NPY, NPY),
@@ -69,11 +73,11 @@ CASES = [
     (f"{JSON};q=0.0, application/*;q=0.3, audio/*;q=0.2", JSON, NPY),
     (f"application/*;q=0, {NPY}", JSON, NPY),
     ("application/*;q=0, */*", JSON, WAV),
-    ("text/csv", JSON, ""),
-    ("application/xml, text/*", NPY, ""),
+    ("text/html", JSON, ""),
+    ("application/xml, text/*", NPY, CSV),
     # the most specific range weighs a type, wherever it stands
-    (f"*/*, application/*;q=0.4, {NPY};q=0.2, audio/*;q=0.1", NPY, JSON),
-    (f"{NPY};q=0.2, application/*;q=0.4, audio/*;q=0.1, */*", NPY, JSON),
+    (f"*/*, application/*;q=0.4, {NPY};q=0.2, audio/*;q=0.1", NPY, CSV),
+    (f"{NPY};q=0.2, application/*;q=0.4, audio/*;q=0.1, */*", NPY, CSV),
     ("application/*;q=0.3, */*;q=0.9", JSON, WAV),
     # parameters name a variant, of which there is none
     (f"{JSON};charset=utf-8", NPY, JSON),
@@ -105,26 +109,28 @@ def test_the_type_of_an_answer(accept: str, content_type: str, answer: str) -> N
 def test_a_type_that_cannot_hold_the_answer_gives_way_to_the_next() -> None:
     assert chosen(f"{WAV}, {JSON};q=0.5", manifest=ROWS) == JSON
     assert chosen("*/*", manifest=ROWS) == JSON
-    assert chosen("application/*;q=0, */*", manifest=ROWS) == ""
+    assert chosen("application/*;q=0, */*", manifest=ROWS) == CSV
+    assert chosen("application/*;q=0, text/*;q=0, */*", manifest=ROWS) == ""
     with pytest.raises(NotAcceptableError, match="rows of rows are no sounds") as caught:
         choose_codec(WAV, JSON, SampleRequest, ROWS, None)
-    assert caught.value.extra == {"offered": [JSON, NPY, ARROW]}
+    assert caught.value.extra == {"offered": [JSON, NPY, ARROW, CSV, PARQUET]}
     for schema, output in ((LogProbRequest, None), (SampleRequest, "log_prob")):
         with pytest.raises(NotAcceptableError, match="holds x"):
             choose_codec(WAV, JSON, schema, SOUNDS, output)
     with pytest.raises(
-        NotAcceptableError, match=r"text/csv.*offered: application/json, "
+        NotAcceptableError, match=r"text/html.*offered: application/json, "
     ) as caught:
-        choose_codec("text/csv", JSON, SampleRequest, SOUNDS, None)
+        choose_codec("text/html", JSON, SampleRequest, SOUNDS, None)
     assert caught.value.extra == {"offered": TYPES}
 
 
 def test_an_install_without_pyarrow_offers_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.codecs.arrow.table.HAS_PYARROW", False)
+    monkeypatch.setattr("service.codecs.parquet.codec.HAS_PYARROW", False)
     assert chosen(f"{ARROW}, {NPY};q=0.1") == NPY
     with pytest.raises(NotAcceptableError, match="pip install 'bijecta") as caught:
         choose_codec(ARROW, JSON, SampleRequest, SOUNDS, None)
-    assert caught.value.extra == {"offered": [JSON, NPY, WAV]}
+    assert caught.value.extra == {"offered": [JSON, NPY, WAV, CSV]}
 
 
 WEIGHTS = st.integers(0, 1000).map(lambda n: f"{n / 1000:.3f}")

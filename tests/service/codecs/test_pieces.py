@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from service.codecs import CODECS, Codec, json_writer
+from service.codecs.base import CSV_TYPE, PARQUET_TYPE
+from service.codecs.flat_columns import MAX_COLUMNS
 from service.codecs.json_writer import PIECE_NUMBERS, json_pieces
 from service.open_inference import protocol
 from service.operations import Answer
 
 MANIFEST: Any = SimpleNamespace(
-    name="moons", version=3, sound=SimpleNamespace(full_scale=1.0, rate=8000)
+    name="moons",
+    version=3,
+    sound=SimpleNamespace(full_scale=1.0, rate=8000),
+    column_names=None,
+    event_shape=[2],
+    latent_shape=[2],
 )
 SHAPES = [(7,), (PIECE_NUMBERS + 1,), (3 * PIECE_NUMBERS, 2), (5, 3, 4), (3, PIECE_NUMBERS + 5)]
 DTYPES = ["<f4", ">f4", "<f8", "<i8", "bool"]
@@ -71,6 +78,8 @@ def _lists(content: Any) -> Any:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_large_answer_in_pieces_is_the_answer(codec: Codec, shape: tuple[int, ...]) -> None:
     x = filled(shape)
+    if x[0].size > MAX_COLUMNS and codec.media_type in (CSV_TYPE, PARQUET_TYPE):
+        pytest.skip("of so many columns such a codec writes none")
     answer = Answer({"x": x, "log_prob": filled(shape[:1])}, seed=7)
     whole = codec.dump(MANIFEST, answer, None)
     length, pieces = codec.pieces(MANIFEST, answer, None)

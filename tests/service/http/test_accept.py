@@ -11,7 +11,7 @@ from tests.helpers.http import ARROW, NPY, assert_problem, to_npy
 
 JSON, WAV = "application/json", "audio/wav"
 BODY = {"model": "moons-maf", "x": [[0.5, 0.5], [1.0, -0.5]]}
-OFFERED = [JSON, NPY, ARROW]
+OFFERED = [JSON, NPY, ARROW, "text/csv", "application/vnd.apache.parquet"]
 
 
 def kind(answer: httpx.Response) -> str:
@@ -58,7 +58,7 @@ def test_a_repeated_header_is_one_list(client: httpx.Client) -> None:
         assert kind(client.send(request)) == answer
 
 
-@pytest.mark.parametrize("accept", ["text/csv", f"{JSON};q=0", "*/*;q=0", WAV])
+@pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", "*/*;q=0", WAV])
 @pytest.mark.parametrize("endpoint", ["log_prob", "sample"])
 def test_what_is_not_offered_is_refused_naming_what_is(
     client: httpx.Client, accept: str, endpoint: str

@@ -115,8 +115,8 @@ def test_bodies_over_the_limit_are_refused_announced_or_not(limited: httpx.Clien
 
 
 def test_other_wrong_requests(limited: httpx.Client) -> None:
-    csv = {"content-type": "text/csv"}
-    assert_problem(limited.post("/log_prob", content="1,2", headers=csv), 415, "got text/csv")
+    html = {"content-type": "text/html"}
+    assert_problem(limited.post("/log_prob", content="1,2", headers=html), 415, "got text/html")
     assert_problem(limited.get("/log_prob"), 405, "Method Not Allowed")
     assert_problem(limited.get("/nothing"), 404, "see /docs")
     assert_problem(limited.get("/models/nope"), 404, "no model 'nope'")

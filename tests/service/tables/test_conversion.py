@@ -1,6 +1,7 @@
 """Values become rows and rows values again; what cannot be one of its column is named."""
 
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,33 @@ def test_records_and_columns_are_the_same_table() -> None:
         from_records([{"a": 1}, {"a": {}}])
     with pytest.raises(TableError, match="column 'a' has 1 values, and 'b' 2"):
         from_columns({"a": [1], "b": [1, 2]})
+
+
+def test_many_unknown_words_of_many_classes_take_no_time_of_both() -> None:
+    column = CategoricalColumn(name="code", classes=list(range(65_536)))
+    unknown = from_values([f"{i}" for i in range(100_000, 120_000)])
+    started = time.process_time()
+    assert set(to_rows({"code": unknown}, [column]).rows[:, 0]) == {65_536.0}
+    assert column.code_of is column.code_of  # for the next request too
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind", "seconds"),
+    [
+        (2**62, pa.timestamp("s"), 2.0**62),
+        (-(2**62), pa.timestamp("ms", "UTC"), -(2.0**62) / 1000),
+        (1_709_164_800_123_456, pa.timestamp("us"), 1709164800.123456),
+        (-1_500_000_000, pa.timestamp("ns"), -1.5),
+        (2**31 - 1, pa.date32(), (2.0**31 - 1) * 86400),
+        (86_400_000 * 10**11, pa.date64(), 86400.0 * 10**11),
+    ],
+)
+def test_times_of_arrow_are_what_they_are_however_far(
+    counts: int, kind: pa.DataType, seconds: float
+) -> None:
+    whole = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    column = pa.chunked_array([pa.array([counts, None], whole).cast(kind)])
+    raw = from_arrow("when", column)["when"]
+    assert raw.values[0] == pytest.approx(seconds, rel=1e-15)
+    assert raw.missing.tolist() == [False, True]

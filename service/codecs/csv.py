@@ -1,0 +1,198 @@
+"""Tables as CSV (RFC 4180), as bodies and answers: commas, a header of names, UTF-8.
+
+What a cell stands for, `service.tables` says by the kind of its column, as for training's files.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import AnyManifest
+from service.codecs.base import CSV_TYPE, Codec
+from service.codecs.fields import R, TableRequest
+from service.codecs.flat_columns import MAX_COLUMNS, FlatColumns, flat_columns, no_columns
+from service.codecs.json import BYTES_PER_VALUE, QUICK_BYTES, occurrences
+from service.codecs.json_writer import MIN_PIECE_BYTES
+from service.errors import (
+    InvalidInputError,
+    MalformedBodyError,
+    TooLargeError,
+    cut,
+    few,
+)
+from service.inflight import Reading
+from service.operations import Answer, FlowRequest
+from service.tables import Column, RawColumn, from_values, to_values
+
+# More than any row has.
+MAX_LINE_CHARACTERS = 2**18
+
+# Cells that are written in one go, which takes a millisecond.
+WRITTEN_CELLS = 2**11
+
+
+class CsvCodec(Codec):
+    """CSV: rows and context as columns, the other fields in the query string."""
+
+    media_type = CSV_TYPE
+    body_types = (CSV_TYPE,)
+
+    def parse(
+        self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
+    ) -> TableRequest:
+        """A request whose rows are a table, with the context beside them."""
+        limits = reading.limits
+        max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
+        return TableRequest.of(schema, read_csv(body, reading, max_rows), query)
+
+    def refusal(
+        self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None
+    ) -> str | None:
+        """Columns of one name cannot be told apart."""
+        return no_columns(schema, manifest, output, CSV_TYPE)
+
+    def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
+        """A header and the rows of all arrays, or of the one picked."""
+        return b"".join(self.pieces(manifest, answer, output)[1])
+
+    def pieces(
+        self, manifest: AnyManifest, answer: Answer, output: str | None
+    ) -> tuple[int | None, Iterator[bytes]]:
+        """The same bytes; how many, only their end tells."""
+        return None, _written(flat_columns(manifest, answer.arrays, output))
+
+
+def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColumn]:
+    """The columns of a CSV body by name, in their order; an empty cell is a missing value.
+
+    Empty lines are no rows, as in training's files.
+
+    Args:
+        body: all of it.
+        reading: limits; what they forbid is refused, and memory charged, before it is taken.
+        max_rows: most rows.
+
+    Raises:
+        MalformedBodyError: it is no CSV in UTF-8, or two columns have one name.
+        InvalidInputError: a row has more or fewer cells than the header.
+        TooLargeError, MemoryFullError: more than the limits allow.
+        TakesLongError: on the event loop, more than a little.
+    """
+    _check_size(body, reading)
+    reader = csv.reader(_lines(body), strict=True)
+    cells: list[str] = []
+    try:
+        header = next((line for line in reader if line), None)
+        if header is None:
+            raise MalformedBodyError("the body is not CSV: expected a header of names, got nothing")
+        names = _names(header)
+        for line in reader:
+            if not line:
+                continue
+            row = len(cells) // len(names)
+            if len(line) != len(names):
+                raise InvalidInputError(
+                    f"row {row} (line {reader.line_num}): expected {len(names)} cells as in the "
+                    f"header, got {len(line)}"
+                )
+            if row >= max_rows:
+                raise TooLargeError(f"a table may have {max_rows} rows, this one has more")
+            cells += line
+    except UnicodeDecodeError as error:
+        raise MalformedBodyError(
+            f"the body is not CSV: byte {error.object[error.start]:#x}, in line "
+            f"{reader.line_num + 1} or behind it, is not UTF-8"
+        ) from None
+    except csv.Error as error:
+        raise MalformedBodyError(
+            f"the body is not CSV: line {reader.line_num}: {cut(str(error), 200)}"
+        ) from None
+    width = len(names)
+    return {
+        name: from_values([cell or None for cell in cells[i::width]])
+        for i, name in enumerate(names)
+    }
+
+
+def _lines(body: bytes) -> Iterator[str]:
+    """Lines with their ends: decoded as they come, as the interpreter stands still for long ones.
+
+    Raises:
+        UnicodeDecodeError: some are not UTF-8.
+        TooLargeError: a line is longer than any row.
+    """
+    with io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="") as file:
+        while line := file.readline(MAX_LINE_CHARACTERS + 1):
+            if len(line) > MAX_LINE_CHARACTERS:
+                raise TooLargeError(
+                    f"a line of CSV may have {MAX_LINE_CHARACTERS} characters, this one has more"
+                )
+            yield line
+
+
+def _check_size(body: bytes, reading: Reading) -> None:
+    """Check how much CSV there is, and charge what it is parsed to, before it is parsed."""
+    limits, length = reading.limits, len(body)
+    if length > limits.json_bytes:
+        raise TooLargeError(
+            f"a request may have {limits.json_bytes} bytes of CSV, this one has {length}: send "
+            "Arrow or Parquet"
+        )
+    reading.check_quick(length <= QUICK_BYTES)
+    # each cell but the last ends with one of these, and so may a part of one in quotes
+    cells = 1 + sum(occurrences(body, length, b",\n\r"))
+    if cells > limits.json_values:
+        raise TooLargeError(
+            f"a request may have {limits.json_values} cells of CSV, this one has {cells} commas "
+            "and ends of lines: send Arrow or Parquet"
+        )
+    if length > QUICK_BYTES:
+        # a character beyond ASCII makes each of its cell take up to four bytes
+        reading.share.charge(BYTES_PER_VALUE * cells + length * (1 if body.isascii() else 4))
+
+
+def _names(header: list[str]) -> list[str]:
+    if len(header) > MAX_COLUMNS:
+        raise TooLargeError(f"a table may have {MAX_COLUMNS} columns, this one has {len(header)}")
+    names = [cell.strip() for cell in header]
+    if len(set(names)) < len(names):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        raise MalformedBodyError(f"several columns have one name: {few(twice)}")
+    return names
+
+
+def _written(columns: FlatColumns) -> Iterator[bytes]:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(columns)
+    rows = len(next(iter(columns.values()))[0])
+    at_once = max(1, WRITTEN_CELLS // len(columns))
+    for start in range(0, rows, at_once):
+        part = slice(start, start + at_once)
+        cells = [_cells(values[part], kind) for values, kind in columns.values()]
+        writer.writerows(zip(*cells, strict=True))
+        if file.tell() >= MIN_PIECE_BYTES:
+            yield file.getvalue().encode()
+            file.seek(0)
+            file.truncate()
+    yield file.getvalue().encode()
+
+
+def _cells(values: NDArray[Any], kind: Column | None) -> list[Any]:
+    """Values as cells: None where there is none, and numbers in their shortest digits."""
+    if kind is not None:
+        (written,) = to_values(values[:, None], [kind]).values()
+    elif values.dtype.kind != "f":
+        written = values.tolist()
+    else:
+        written = values.astype("U32").tolist() if values.itemsize < 8 else values.tolist()
+        written = [
+            None if is_nan else value
+            for value, is_nan in zip(written, np.isnan(values).tolist(), strict=True)
+        ]
+    return [str(each).lower() if isinstance(each, bool) else each for each in written]

@@ -1,0 +1,96 @@
+"""What /docs shows of the questions to a flow: bodies and answers, those of tables among them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.codecs import CODECS, CSV_TYPE, JSON_TYPE, PROBLEM_TYPE
+from service.http.routes.flow import FlowRoute
+from service.operations import TABLE_REQUESTS, FlowRequest
+
+OUTPUT_PARAMETER = {
+    "name": "output",
+    "in": "query",
+    "description": "the one array to answer with",
+    "schema": {"type": "string"},
+}
+
+VALUE: dict[str, Any] = {
+    "type": ["number", "string", "boolean", "null"],
+    "description": "of its column's own kind: a number, a class, a time as text; null for none",
+}
+RECORD = {"type": "object", "additionalProperties": VALUE}
+EXAMPLE = {"amount": 12.5, "country": "DE", "seen": "2024-02-29", "age": None}
+ROWS = {"type": "array", "items": RECORD, "examples": [[EXAMPLE]]}
+COLUMNS = {
+    "type": "object",
+    "additionalProperties": {"type": "array", "items": VALUE},
+    "examples": [{name: [value] for name, value in EXAMPLE.items()}],
+}
+CSV = {
+    "schema": {
+        "type": "string",
+        "description": "a header of the columns' names, in any order; an empty cell is no value",
+        "examples": ["amount,country,seen,age\r\n12.5,DE,2024-02-29,\r\n"],
+    }
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
+    """OpenAPI paths of routes."""
+    return {
+        f"/{route.name}": {
+            "post": {
+                "tags": ["flow"],
+                "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
+                "operationId": route.name,
+                "parameters": [OUTPUT_PARAMETER],
+                "requestBody": {"content": _bodies(route.operation.request)},
+                "responses": {
+                    "200": {
+                        "description": "the answer",
+                        "content": _answers(route.operation.request),
+                    },
+                    "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
+                },
+            }
+        }
+        for route in routes
+    }
+
+
+def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
+    """What the body of a request may be."""
+    types = [codec.media_type for codec in CODECS if codec.body_types]
+    content = {kind: CSV if kind == CSV_TYPE else BINARY for kind in types}
+    return content | {JSON_TYPE: {"schema": {"anyOf": _json_bodies(schema)}}}
+
+
+def _json_bodies(schema: type[FlowRequest]) -> list[dict[str, Any]]:
+    """The request to a flow and, where tables are asked too, to a model of typed columns."""
+    bodies = [schema.model_json_schema()]
+    if schema not in TABLE_REQUESTS:
+        return bodies
+    of_table: dict[str, Any] = TABLE_REQUESTS[schema].model_json_schema()
+    fields = of_table["properties"]
+    if "x" in fields:
+        fields |= {"rows": ROWS, "columns": COLUMNS}
+        others = [name for name in of_table["required"] if name != "x"]
+        of_table["required"] = others
+        of_table["oneOf"] = [{"required": [name]} for name in ("x", "rows", "columns")]
+    for name in ("start", "end"):
+        if name in fields:
+            fields[name] = {"anyOf": [fields[name], RECORD]}
+    return [*bodies, of_table]
+
+
+def _answers(schema: type[FlowRequest]) -> dict[str, Any]:
+    """What the body of an answer may be."""
+    array = {"type": "array", "description": "a row for each row of the question"}
+    fields: dict[str, Any] = {"model": {"type": "string"}, "version": {"type": "integer"}}
+    fields |= dict.fromkeys(schema.outputs, array)
+    if "x" in schema.outputs:
+        fields["rows"] = ROWS | {"description": "in place of x, of typed columns with `records`"}
+    as_json = {"schema": {"type": "object", "properties": fields}}
+    content = {c.media_type: CSV if c.media_type == CSV_TYPE else BINARY for c in CODECS}
+    return content | {JSON_TYPE: as_json}

@@ -1,0 +1,39 @@
+"""/docs shows what tables are asked and answer, and what it shows is answered."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.helpers.http import ARROW
+from tests.helpers.tables import CSV, PARQUET
+
+TYPES = {"application/json", "application/x-npy", ARROW, CSV, PARQUET}
+WAV = "audio/wav"
+
+
+@pytest.mark.parametrize("endpoint", ["log_prob", "encode", "decode", "sample", "interpolate"])
+def test_bodies_and_answers_of_tables_are_shown(client: TestClient, endpoint: str) -> None:
+    shown = client.get("/openapi.json").json()["paths"][f"/{endpoint}"]["post"]
+    bodies = shown["requestBody"]["content"]
+    assert bodies.keys() == TYPES
+    answers = shown["responses"]["200"]["content"]
+    assert answers.keys() == TYPES | {WAV}
+    of_flow, of_table = bodies["application/json"]["schema"]["anyOf"]
+    assert of_table["title"].endswith("OfTable")
+    if endpoint in ("log_prob", "encode"):
+        assert {"x", "rows", "columns"} <= of_table["properties"].keys()
+        assert {"required": ["rows"]} in of_table["oneOf"]
+        assert "rows" not in of_flow["properties"]
+    if endpoint in ("sample", "decode"):
+        assert "rows" in answers["application/json"]["schema"]["properties"]
+    csv = bodies[CSV]["schema"]["examples"][0]
+    assert csv.startswith("amount,")
+
+
+def test_examples_are_rows_by_name(client: TestClient) -> None:
+    shown = client.get("/openapi.json").json()["paths"]["/log_prob"]["post"]
+    (_, of_table) = shown["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    (rows,) = of_table["properties"]["rows"]["examples"]
+    row = {**rows[0], "count": 0.3}
+    row.pop("age")
+    answer = client.post("/log_prob", json={"model": "typed", "rows": [row]})
+    assert answer.status_code == 200, answer.text
