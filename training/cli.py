@@ -38,6 +38,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     fit.add_argument("--name", required=True, help="name of the model")
     fit.add_argument("--store", type=Path, required=True, help="folder of bundles")
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
+    fit.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     fit.add_argument("--minutes", type=_minutes, default=5.0, help="about how long it may take (5)")
     _add_bundle_arguments(fit)
     fit.set_defaults(handler=_handler("fit", "training.selection"))

@@ -1,6 +1,5 @@
 """What `bijecta train`, `distill`, `evaluate` and `export` do."""
 
-import os
 from argparse import Namespace
 from contextlib import nullcontext
 
@@ -26,6 +25,7 @@ from training.first_look import LookedAt, run_folder, run_name
 from training.fit import (
     SINGLE_PROCESS,
     Processes,
+    device_named,
     fit,
     fit_to,
     gaussianize,
@@ -46,7 +46,7 @@ from training.runs import (
 
 def train(arguments: Namespace) -> None:
     """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
-    device = _device(arguments.device)
+    device = device_named(arguments.device)
     recipe = load_recipe(arguments.recipe, arguments.data)
     recipe = with_stored_defaults(run_folder(arguments), recipe)
     looked_at: LookedAt | None = arguments.looked_at
@@ -63,7 +63,7 @@ def train(arguments: Namespace) -> None:
 def distill(arguments: Namespace) -> None:
     """Fit a student to a run's flow, or continue to, and score the result."""
     run_name(arguments)  # refused before anything is read
-    device = _device(arguments.device)
+    device = device_named(arguments.device)
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
     recipe = load_student(arguments.recipe, teacher.file.recipe)
@@ -199,15 +199,3 @@ def fit_run(
 
 def _without_gradients(run: Run) -> bool:
     return family_class(run.file.flow.family).without_gradients
-
-
-def _device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise TrainingError("--device cuda: torch finds no CUDA device on this machine")
-    if not available or name == "cpu":
-        return torch.device("cpu")
-    # torchrun sets the number of this process on its machine
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    torch.cuda.set_device(device)
-    return device

@@ -10,16 +10,16 @@ A row of a typed table travels inside the product as float64, N × D:
 
 import math
 from fractions import Fraction
-from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Float64 = NDArray[np.float64]
-Word = str | int | float | bool
-"""A value of a class."""
+Word = bool | str | int | float
+"""A value of a class. Truth comes first: written by the first type that it has, True would be 1."""
 
 MAX_NAME_CHARACTERS = 500
 
@@ -163,16 +163,25 @@ class CategoricalColumn(_Column):
         """How many codes there are."""
         return len(self.classes) + self.other
 
-    # of up to 65,536 classes: made once, and not for each request or each word of one
-    @cached_property
+    # Of up to 65,536 classes: made once, and not for each request or each word of one. No
+    # cached_property: what pydantic does not know in an instance makes it write True as 1
+    _code_of: dict[tuple[str, Word], float] = PrivateAttr()
+    _holds_text: bool = PrivateAttr()
+
+    def model_post_init(self, _: Any) -> None:
+        """Make what depends on the classes alone."""
+        self._code_of = {class_key(word): float(code) for code, word in enumerate(self.classes)}
+        self._holds_text = any(isinstance(word, str) for word in self.classes)
+
+    @property
     def code_of(self) -> dict[tuple[str, Word], float]:
         """The code of each class by its key, see `class_key`."""
-        return {class_key(word): float(code) for code, word in enumerate(self.classes)}
+        return self._code_of
 
-    @cached_property
+    @property
     def holds_text(self) -> bool:
         """Whether a class is text."""
-        return any(isinstance(word, str) for word in self.classes)
+        return self._holds_text
 
 
 Column = Annotated[

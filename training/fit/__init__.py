@@ -1,6 +1,6 @@
 """Training: the loop, the optimizer, the objectives and distributed processes."""
 
-from training.fit.distributed import SINGLE_PROCESS, Processes
+from training.fit.distributed import SINGLE_PROCESS, Processes, device_named
 from training.fit.gradient import fit, fit_to
 from training.fit.iterative import gaussianize
 from training.fit.likelihood import initialize_from_data
@@ -11,6 +11,7 @@ __all__ = [
     "SINGLE_PROCESS",
     "Loss",
     "Processes",
+    "device_named",
     "fit",
     "fit_to",
     "gaussianize",

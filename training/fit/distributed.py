@@ -7,6 +7,25 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from training.errors import TrainingError
+
+
+def device_named(name: str) -> torch.device:
+    """The device that `--device` means: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        TrainingError: torch finds no GPU.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise TrainingError("--device cuda: torch finds no CUDA device on this machine")
+    if not available or name == "cpu":
+        return torch.device("cpu")
+    # torchrun sets the number of this process on its machine
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
+
 
 @dataclass(frozen=True)
 class Processes:

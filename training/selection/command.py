@@ -2,10 +2,9 @@
 
 import shutil
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from training.config import Recipe, load_recipe
@@ -14,13 +13,15 @@ from training.errors import DataError, RunError
 from training.evaluate import TypedHeldOut, evaluate
 from training.export import check_name, export_table, exported_already
 from training.files import write_atomically
+from training.fit import device_named
 from training.fit import fit as fit_run
 from training.inspection import Inspection, LookedAt, recipe_of
 from training.reporting import print_exported, print_score, say, warn
 from training.runs import Run, open_or_create, training_lock
-from training.selection.candidates import candidates_of
+from training.selection.candidates import Candidate, candidates_of
 
 RECIPE = "recipe.toml"
+DEFAULTS = '[flow]\nfamily = "tabular"\n'
 CHOSEN = "selection.json"
 
 # Share of the minutes for training; the rest is for reading, scoring and exporting.
@@ -28,6 +29,10 @@ TRAINING_SHARE = 0.7
 
 # The files of a candidate's run that make it a run of its own.
 RUN_FILES = ("run.json", "weights.safetensors", "state.safetensors", "log.jsonl")
+
+
+WriteRecipe = Callable[[Path, str], Recipe]
+"""Writes a recipe of the table with the given sections [flow] and [fit], and reads it."""
 
 
 class Tried(BaseModel):
@@ -84,9 +89,10 @@ def fit(arguments: Namespace) -> None:
         return load_recipe(str(path))
 
     with training_lock(folder):
-        run, dataset = _choose(
-            folder, arguments.name, recipe, arguments.minutes * 60 * TRAINING_SHARE
-        )
+        # every recipe of the table has the same [data]
+        dataset = load_rows(recipe(folder / RECIPE, DEFAULTS).data, typed=True)
+        assert isinstance(dataset, TypedDataset)
+        run = _choose(folder, arguments, recipe, dataset)
         score = evaluate(run, dataset)
         assert isinstance(score, TypedHeldOut)
         print_score(run, score)
@@ -117,37 +123,44 @@ def _report(found: Inspection) -> None:
         warn(f"{found.path.name}: {warning}")
 
 
-def _choose(
-    folder: Path, name: str, recipe: Callable[[Path, str], Recipe], seconds: float
-) -> tuple[Run, TypedDataset]:
-    """Train candidates, and make the run of the one that validates best that of the folder.
-
-    Args:
-        folder: of the run; candidates have folders in it.
-        name: of the run.
-        recipe: writes a recipe with the given sections [flow] and [fit], and reads it.
-        seconds: of training, after which no further candidate is begun.
-
-    Returns:
-        The run, and the data of all.
-    """
-    data = recipe(folder / RECIPE, '[flow]\nfamily = "tabular"\n').data
-    dataset = load_rows(data, typed=True)
-    assert isinstance(dataset, TypedDataset)
+def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: TypedDataset) -> Run:
+    """Train candidates, and make the run of the one that validates best that of the folder."""
     candidates = candidates_of(len(dataset.train), len(dataset.columns.modelled))
+    tried = _try(candidates, folder, arguments, recipe, dataset)
+    cut = [candidate.name for candidate in candidates[len(tried) :]]
+    if cut:
+        warn(f"{len(cut)} candidates are left out for time: {'; '.join(cut)}")
+    best = max(range(len(tried)), key=lambda i: tried[i].validation)
+    say(f"chosen: {tried[best].name}")
+    recipe(folder / RECIPE, candidates[best].toml)
+    for file in RUN_FILES:
+        shutil.copyfile(_place(folder, best) / file, folder / file)
+    selection = Selection(tried=tried, cut=cut, chosen=tried[best].name)
+    write_atomically(folder / CHOSEN, selection.model_dump_json(indent=2).encode())
+    return Run.open(folder)
+
+
+def _try(
+    candidates: Sequence[Candidate],
+    folder: Path,
+    arguments: Namespace,
+    recipe: WriteRecipe,
+    dataset: TypedDataset,
+) -> list[Tried]:
+    """Train candidates in their order, until the next one would take too long."""
+    device = device_named(arguments.device)
+    allowed = 60 * arguments.minutes * TRAINING_SHARE
     tried: list[Tried] = []
-    best: Run | None = None
-    for number, candidate in enumerate(candidates, 1):
+    for i, candidate in enumerate(candidates):
         spent = [each.seconds for each in tried]
         # the next one takes about as long as the longest so far
-        if spent and sum(spent) + max(spent) > seconds:
+        if spent and sum(spent) + max(spent) > allowed:
             break
-        say(f"candidate {number} of {len(candidates)}: {candidate.name}")
-        place = folder / "candidates" / str(number)
-        run = open_or_create(place, name, recipe(place / RECIPE, candidate.toml), dataset)
-        progress = fit_run(run, dataset, torch.device("cpu"))
-        if not tried or progress.best_score > max(each.validation for each in tried):
-            best = run
+        say(f"candidate {i + 1} of {len(candidates)}: {candidate.name}")
+        place = _place(folder, i)
+        run = open_or_create(place, arguments.name, recipe(place / RECIPE, candidate.toml), dataset)
+        progress = fit_run(run, dataset, device)
+        say(f"{candidate.name}: {progress.best_score:.3f} nats per validation row")
         tried.append(
             Tried(
                 name=candidate.name,
@@ -157,17 +170,9 @@ def _choose(
                 seconds=progress.seconds,
             )
         )
-        say(f"{candidate.name}: {progress.best_score:.3f} nats per validation row")
-    assert best is not None
-    chosen = max(tried, key=lambda each: each.validation)
-    cut = [candidate.name for candidate in candidates[len(tried) :]]
-    if cut:
-        warn(f"{len(cut)} candidates are left out for time: {'; '.join(cut)}")
-    say(f"chosen: {chosen.name}")
-    toml = next(c.toml for c in candidates if c.name == chosen.name)
-    recipe(folder / RECIPE, toml)
-    for file in RUN_FILES:
-        shutil.copyfile(best.folder / file, folder / file)
-    selection = Selection(tried=tried, cut=cut, chosen=chosen.name)
-    write_atomically(folder / CHOSEN, selection.model_dump_json(indent=2).encode())
-    return Run.open(folder), dataset
+    return tried
+
+
+def _place(folder: Path, candidate: int) -> Path:
+    """The run folder of a candidate, by its number from 0."""
+    return folder / "candidates" / str(candidate + 1)

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from service.tables import CategoricalColumn, Column, DatetimeColumn, LatticeColumn, NumericColumn
+from service.tables import (
+    CategoricalColumn,
+    Column,
+    DatetimeColumn,
+    LatticeColumn,
+    NumericColumn,
+    Word,
+)
 from tests.helpers.examples import examples
 
 COLUMN: TypeAdapter[Column] = TypeAdapter(Column)
@@ -61,3 +68,16 @@ def test_multiples_of_decimal_steps_are_the_decimal_numbers(multiple: int, place
     near = np.array([np.nextafter(number, np.inf), number])
     assert column.nearest(near).tolist() == [number, number]
     assert column.cells == 10**places + 1
+
+
+@pytest.mark.parametrize("classes", [[True, False], [1, 0], [1.5, 2], ["a", "b"]])
+def test_classes_keep_their_types_when_written_even_after_their_codes_were_asked_for(
+    classes: list[Word],
+) -> None:
+    made = CategoricalColumn(name="of few", classes=classes)
+    assert list(made.code_of.values()) == [0, 1]
+    columns = TypeAdapter(list[Column])
+    again = columns.validate_json(columns.dump_json([made]))
+    assert again == [made]
+    assert isinstance(again[0], CategoricalColumn)
+    assert [type(word) for word in again[0].classes] == [type(word) for word in classes]

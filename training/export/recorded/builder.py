@@ -61,7 +61,7 @@ class GraphBuilder:
         self.recording, self._translate = recording, translate
         self.constants: dict[tuple[Any, ...], onnx.TensorProto] = {}
         self._scopes: list[list[onnx.NodeProto]] = [[]]
-        self._written: dict[tuple[Any, ...], tuple[list[str], int]] = {}
+        self._written: dict[tuple[Any, ...], tuple[str, int]] = {}
         self._values: dict[int, Value] = {}
         self._kept: list[Tensor] = []
         self._names = 0
@@ -88,17 +88,23 @@ class GraphBuilder:
             for name in inputs
         ]
         nodes = _needed(self._scopes[0], set(outputs))
+        scalars, tables = self._constants_of(nodes)
+        return helper.make_graph([*scalars, *nodes], "recorded", given, infos, tables)
+
+    def _constants_of(
+        self, nodes: Sequence[onnx.NodeProto]
+    ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The constants that nodes read: single numbers as nodes, and tables."""
         read = _read(nodes)
+        there = [tensor for tensor in self.constants.values() if tensor.name in read]
+        single = [list(tensor.dims) in ([], [1]) for tensor in there]
         scalars = [
             helper.make_node("Constant", [], [tensor.name], value=tensor)
-            for tensor in self.constants.values()
-            if not tensor.dims or list(tensor.dims) == [1]
-            if tensor.name in read
+            for tensor, is_single in zip(there, single, strict=True)
+            if is_single
         ]
-        tables = [
-            t for t in self.constants.values() if t.dims and list(t.dims) != [1] and t.name in read
-        ]
-        return helper.make_graph([*scalars, *nodes], "recorded", given, infos, tables)
+        tables = [t for t, is_single in zip(there, single, strict=True) if not is_single]
+        return scalars, tables
 
     def value(self, first: Any, second: Any) -> Value:
         """The value that a tensor of each run stands for: a constant where it is none of a step."""
@@ -110,19 +116,13 @@ class GraphBuilder:
         return found
 
     def node(self, operator: str, inputs: Sequence[str], level: int, **attributes: Any) -> str:
-        """Write a node with one output, unless it is there; returns the output's name."""
-        return self.nodes(operator, inputs, level, 1, **attributes)[0]
-
-    def nodes(
-        self, operator: str, inputs: Sequence[str], level: int, outputs: int, **attributes: Any
-    ) -> list[str]:
-        """Write a node in the scope of a level, unless it is there; returns its outputs' names."""
-        key = (operator, *inputs, outputs, *sorted((k, str(v)) for k, v in attributes.items()))
+        """Write a node in the scope of a level, unless it is there; returns its output's name."""
+        key = (operator, *inputs, *sorted((k, str(v)) for k, v in attributes.items()))
         found = self._written.get(key)
         if found is None:
-            names = [self.name() for _ in range(outputs)]
-            self._scopes[level].append(helper.make_node(operator, inputs, names, **attributes))
-            found = self._written[key] = names, level
+            name = self.name()
+            self._scopes[level].append(helper.make_node(operator, inputs, [name], **attributes))
+            found = self._written[key] = name, level
         return found[0]
 
     def name(self) -> str:

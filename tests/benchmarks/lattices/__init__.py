@@ -1,0 +1,1 @@
+"""Whole numbers as lattices beside the same numbers with noise."""
