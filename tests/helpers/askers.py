@@ -80,6 +80,7 @@ class Server:
     """
 
     def __init__(self, *script: httpx.Response | Exception) -> None:
+        self.dtype: np.dtype[Any] = np.dtype("<f4")
         self.script = list(script)
         self.asked: list[httpx.Request] = []
 
@@ -100,14 +101,15 @@ class Server:
             rows = next(iter(arrays.values()))
             outputs = {"log_prob": rows.sum(1), "z": rows, "x": rows}
         wanted = [output["name"] for output in head["outputs"]]
-        return protocol({name: outputs[name] for name in wanted}, parameters={"seed": 3})
+        answered = {name: outputs[name] for name in wanted}
+        return protocol(answered, dtype=self.dtype, parameters={"seed": 3})
 
 
 def inference(request: httpx.Request) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """A request as the protocol says that it is to be read."""
     length = int(request.headers[HEADER])
     head = orjson.loads(request.content[:length])
-    types, arrays = {"FP32": "<f4", "INT64": "<i8"}, {}
+    types, arrays = {"FP32": "<f4", "FP64": "<f8", "INT64": "<i8"}, {}
     for described in head["inputs"]:
         stop = length + described["parameters"]["binary_data_size"]
         values = np.frombuffer(request.content[length:stop], types[described["datatype"]])
@@ -118,19 +120,24 @@ def inference(request: httpx.Request) -> tuple[dict[str, Any], dict[str, NDArray
 
 
 def protocol(
-    outputs: Mapping[str, NDArray[Any]], cut: int | None = None, more: bytes = b"", **head: Any
+    outputs: Mapping[str, NDArray[Any]],
+    cut: int | None = None,
+    more: bytes = b"",
+    dtype: Any = "<f4",
+    **head: Any,
 ) -> httpx.Response:
+    size = np.dtype(dtype).itemsize
     described = [
         {
             "name": name,
-            "datatype": "FP32",
+            "datatype": f"FP{8 * size}",
             "shape": values.shape,
-            "parameters": {"binary_data_size": 4 * values.size},
+            "parameters": {"binary_data_size": size * values.size},
         }
         for name, values in outputs.items()
     ]
     text = orjson.dumps({"outputs": described, **head})
-    tail = b"".join(values.astype("<f4").tobytes() for values in outputs.values())
+    tail = b"".join(values.astype(dtype).tobytes() for values in outputs.values())
     return httpx.Response(200, content=(text + tail)[:cut] + more, headers={HEADER: str(len(text))})
 
 

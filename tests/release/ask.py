@@ -9,14 +9,13 @@ from importlib.metadata import distributions
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bijecta_client import AsyncClient, Client
+from bijecta_client import AsyncClient, Client, Numbers
 
 OF_THE_SERVER = {"bijecta", "onnxruntime", "onnxruntime-gpu", "fastapi", "pydantic", "uvicorn"}
 
 
-def questions(client: Any, model: str, rows: NDArray[np.float32]) -> list[Any]:
+def questions(client: Any, model: str, rows: Numbers) -> list[Any]:
     """The calls, in turn; of `AsyncClient` they are to be awaited."""
     return [
         client.log_prob(rows, model=model),
@@ -30,7 +29,7 @@ def questions(client: Any, model: str, rows: NDArray[np.float32]) -> list[Any]:
     ]
 
 
-async def together(url: str, model: str, rows: NDArray[np.float32]) -> list[Any]:
+async def together(url: str, model: str, rows: Numbers) -> list[Any]:
     """The same by the client for asyncio, all at once."""
     async with AsyncClient(url) as client:
         return list(await asyncio.gather(*questions(client, model, rows)))

@@ -1,12 +1,16 @@
 """Clients, blocking and not, and a clock for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.helpers.askers import Asker, Clock, Make
+from tests.helpers.servers import Serve
+from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.typed import write_typed_bundle
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -26,6 +30,24 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 def real(make: Make, client: httpx.Client) -> Make:
     """Askers of the session's server."""
     return lambda **options: make(str(client.base_url), **options)
+
+
+@pytest.fixture(scope="session")
+def tables(made_once: Callable[..., Path], serve: Serve) -> httpx.Client:
+    """A client of a server of a table, one that is conditional, and a flow beside them."""
+
+    def write(folder: Path) -> None:
+        write_typed_bundle(folder)
+        write_typed_bundle(folder, "conditional", context=True)
+        write_tiny_bundle(folder, "tiny")
+
+    return serve("--store", made_once("tables", write)).client
+
+
+@pytest.fixture
+def of_tables(make: Make, tables: httpx.Client) -> Make:
+    """Askers of that server, and of the table where they name no model."""
+    return lambda **options: make(str(tables.base_url), **{"model": "typed"} | options)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_rows_of_many_bytes_go_in_smaller_parts(
 ) -> None:
     monkeypatch.setattr("bijecta_client.bodies.MOST_BYTES", 40)  # five rows
     asker, server = scripted(make)
-    assert len(asker("log_prob", np.zeros((12, 2)))) == 12
+    assert len(asker("log_prob", np.zeros((12, 2), np.float32))) == 12
     assert [len(inference(r)[1]["x"]) for r in server.asked] == [5, 5, 2]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bijecta_client import (
     AsyncClient,
     BijectaError,
     Decoded,
     Encoded,
+    Numbers,
     RefusedError,
     TimedOutError,
 )
@@ -172,7 +172,7 @@ def test_many_parts_are_one_answer(real: Make) -> None:
 
 
 def test_many_questions_at_a_time_of_one_client(client: httpx.Client) -> None:
-    async def together() -> list[NDArray[np.float32]]:
+    async def together() -> list[Numbers]:
         async with AsyncClient(str(client.base_url), "moons-maf") as asker:
             return await asyncio.gather(*(asker.log_prob(MOONS[i : i + 1]) for i in range(40)))
 

@@ -128,10 +128,11 @@ def test_what_contradicts_itself_is_refused(case: str) -> None:
 
 
 THRIFT: dict[str, bytes] = {
-    "a number of 33 bits": b"\x15" + b"\x80\x80\x80\x80\x20",
+    "a number of 33 bits": b"\x15" + b"\x80\x80\x80\x80\x20\0",
     "a number without an end": b"\x15" + b"\x80" * 12,
-    "another type": b"\x16\x02",
-    "a field beyond all": b"\x05" + b"\x80\x80\x04" + b"\x02",
+    "another type": b"\x16\x02\0",
+    "a field beyond all": b"\x05" + b"\x80\x80\x04" + b"\x02\0",
+    "fields up to one beyond all": b"\xf5\x02" * 2200 + b"\0",
     "nothing": b"",
 }
 

@@ -3,6 +3,8 @@
     with Client("http://localhost:8000", "moons-maf") as client:
         print(client.log_prob([[0.5, 0.5], [1, -0.5]]))
 
+Models of tables take rows by name too, such as `[{"amount": 12.5, "country": "DE"}]`.
+
 `AsyncClient` has the same methods, to be awaited. Both need numpy and httpx, nothing of the server.
 """
 
@@ -11,6 +13,7 @@ from bijecta_client.answers import (
     Encoded,
     InexactRowsWarning,
     Interpolated,
+    Numbers,
     RowError,
     Sampled,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "Encoded",
     "InexactRowsWarning",
     "Interpolated",
+    "Numbers",
     "RefusedError",
     "RowError",
     "Sampled",

@@ -1,42 +1,46 @@
-"""What questions come to: float32 arrays, free to be written to."""
+"""What questions come to: arrays of float32, of tables float64, free to be written to."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
+Numbers = NDArray[np.float32 | np.float64]
+"""Of flows float32, of tables float64."""
+
+Rows = Numbers | Any
+"""An array; a list of dicts where records are asked for, which callers know better than types."""
 
 
 class Encoded(NamedTuple):
     """Latents, N × latent shape, and the log-density of each row in nats."""
 
-    z: Float32
-    log_prob: Float32
+    z: Numbers
+    log_prob: Numbers
 
 
 class Decoded(NamedTuple):
-    """Rows, N × event shape, and the log-density of each in nats."""
+    """Rows, N × event shape or records, and the log-density of each in nats."""
 
-    x: Float32
-    log_prob: Float32
+    x: Rows
+    log_prob: Numbers
 
 
 class Sampled(NamedTuple):
-    """Rows, N × event shape, the log-density of each in nats, and the seed that makes them."""
+    """Rows, N × event shape or records, the log-density of each, and the seed that makes them."""
 
-    x: Float32
-    log_prob: Float32
+    x: Rows
+    log_prob: Numbers
     seed: int
 
 
 class Interpolated(NamedTuple):
-    """Rows, steps × event shape, the log-density of each in nats, and their latents."""
+    """Rows, steps × event shape or records, the log-density of each, and their latents."""
 
-    x: Float32
-    log_prob: Float32
-    z: Float32
+    x: Rows
+    log_prob: Numbers
+    z: Numbers
 
 
 class RowError(NamedTuple):

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bijecta_client import bodies, remarks
-from bijecta_client.answers import Float32, RowError
+from bijecta_client import bodies, native, remarks, tables
+from bijecta_client.answers import Numbers, RowError
 from bijecta_client.exchange import (
     Ask,
     BijectaError,
@@ -20,6 +21,32 @@ from bijecta_client.exchange import (
     exchange,
     json_of,
 )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of rows, beside the rows.
+
+    Args:
+        outputs: of each row.
+        options: of the question, None for the server's own.
+        most: rows of a request; None for all of them.
+        model, version: others than the client's.
+        failures: rows without an answer are added to it; where it is None they are refused.
+    """
+
+    outputs: Sequence[str]
+    options: Mapping[str, Any]
+    most: int | None
+    model: str | None
+    version: int | None
+    failures: list[RowError] | None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The options, of which those are left out that say nothing."""
+        options = {key: value for key, value in self.options.items() if value is not None}
+        return options if self.failures is None else {**options, "partial": True}
 
 
 class Asking:
@@ -47,6 +74,8 @@ class Asking:
         self._timeout = timeout
         self._patience = patience
         self._rows = rows_per_request
+        # by names of models: whether answers were in float64 the last time, as tables have them
+        self._wide: dict[str, bool] = {}
 
     def _due(self) -> float:
         """When a question that is put now is of no more use."""
@@ -55,20 +84,11 @@ class Asking:
     def _get(self, path: str, due: float) -> Steps[dict[str, Any]]:
         return json_of((yield from exchange(Ask("GET", path), self._patience, due)))
 
-    def _post(
-        self, endpoint: str, body: Mapping[str, Any], outputs: Sequence[str], n: int, due: float
-    ) -> Steps[dict[str, Float32]]:
-        """The outputs of a native endpoint, of n rows each, by JSON."""
+    def _post(self, endpoint: str, content: bytes, due: float) -> Steps[dict[str, Any]]:
+        """The answer of a native endpoint, by JSON."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        ask = Ask("POST", endpoint, bodies.to_json(body), headers)
-        answer = json_of((yield from exchange(ask, self._patience, due)))
-        try:
-            arrays = {name: np.array(answer[name], np.float32) for name in outputs}
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreadableError(f"the answer to {endpoint} is none: {error!r}", 200) from None
-        check_rows(arrays, n)
-        remarks.warn(remarks.inexact_rows(answer, 0))
-        return arrays
+        ask = Ask("POST", endpoint, content, headers)
+        return json_of((yield from exchange(ask, self._patience, due)))
 
     def _target(
         self, model: str | None, version: int | None, due: float
@@ -81,50 +101,117 @@ class Asking:
             self._model = _default(listed)
         return self._model, self._version if version is None else version
 
-    def _infer_path(
-        self, graph: str, model: str | None, version: int | None, due: float
-    ) -> Steps[str]:
-        name, version = yield from self._target(model, version, due)
-        chosen = "" if version is None else f"/versions/{version}"
-        return f"/v2/models/{quote(name, safe='')}{graph}{chosen}/infer"
+    def _manifest(self, name: str, version: int | None, due: float) -> Steps[dict[str, Any]]:
+        query = "" if version is None else f"?{urlencode({'version': version})}"
+        return (yield from self._get(f"/models/{quote(name, safe='')}{query}", due))
 
-    def _of_rows(
+    def _is_table(self, name: str, version: int | None, due: float) -> Steps[bool]:
+        """Whether a model is one of a table, by its manifest where no answer has told yet."""
+        if name not in self._wide:
+            manifest = yield from self._manifest(name, version, due)
+            self._wide[name] = manifest.get("kind") == "table"
+        return self._wide[name]
+
+    def _of_x(
         self,
-        graph: str,
-        arrays: Mapping[str, ArrayLike | None],
-        outputs: Sequence[str],
-        options: Mapping[str, Any],
-        most: int | None,
-        model: str | None,
-        version: int | None,
-        failures: list[RowError] | None = None,
-    ) -> Steps[dict[str, Float32]]:
-        """The outputs of rows, asked for in parts of at most so many.
-
-        Rows without an answer are added to `failures`; where that is None they are refused.
-        """
+        endpoint: str,
+        x: tables.Named | ArrayLike,
+        context: ArrayLike | None,
+        question: Question,
+    ) -> Steps[dict[str, Any]]:
+        """The outputs of rows x, which have names or are an array."""
         due = self._due()
-        if failures is not None:
-            options = {**options, "partial": True}
+        is_named = tables.is_named(x)
+        if tables.is_frame(x):  # flows take the numbers of data frames, as arrays
+            name, version = yield from self._target(question.model, question.version, due)
+            is_named = yield from self._is_table(name, version, due)
+        if is_named:
+            columns = tables.columns_of("x", x)
+            return (yield from self._native(endpoint, "columns", columns, context, question, due))
+        inputs = bodies.inputs({"x": x, "context": context})  # type: ignore[dict-item]
+        return (yield from self._of_arrays("", inputs, question, due))
+
+    def _native(
+        self,
+        endpoint: str,
+        field: str,
+        rows: tables.Columns | NDArray[Any],
+        context: ArrayLike | None,
+        question: Question,
+        due: float,
+    ) -> Steps[dict[str, Any]]:
+        """The outputs of rows of a table, asked for in JSON, in parts."""
+        name, version = yield from self._target(question.model, question.version, due)
+        head = {"model": name, "version": version, **question.said}
+        body = native.Body(head, field, rows, context)
         inexact: list[int] = []
-        path = yield from self._infer_path(graph, model, version, due)
         answers = []
-        for first, n, inputs in bodies.parts(bodies.inputs(arrays), most):
+        for first, n, content in tables.parts(body.n, body.width, question.most, body.part):
             try:
-                head, answer = yield from self._infer(path, inputs, outputs, options, n, due)
+                said = yield from self._post(endpoint, content, due)
             except BijectaError as error:
                 error.begins_at(first)
                 raise
+            answer = native.arrays(said, question.outputs, np.float64)
+            check_rows(answer, n)
+            native.mark_outside(answer["log_prob"], said)
             answers.append(answer)
-            inexact += remarks.inexact_rows(head.get("parameters"), first)
-            if failures is not None:
-                failures += remarks.row_errors(head.get("parameters"), answer["log_prob"], first)
+            inexact += remarks.inexact_rows(said, first)
+            if question.failures is not None:
+                question.failures.extend(remarks.row_errors(said, answer["log_prob"], first))
+        self._wide[name] = True
         remarks.warn(inexact)
-        if len(answers) == 1:
-            return answers[0]
-        return {key: np.concatenate([answer[key] for answer in answers]) for key in outputs}
+        return _joined(answers)
+
+    def _of_arrays(
+        self, graph: str, inputs: Mapping[str, NDArray[Any]], question: Question, due: float
+    ) -> Steps[dict[str, Numbers]]:
+        """The outputs of arrays, asked for in parts."""
+        target = yield from self._target(question.model, question.version, due)
+        inexact: list[int] = []
+        answers = []
+        for first, n, part in bodies.parts(inputs, question.most):
+            try:
+                head, answer = yield from self._infer(
+                    graph, target, part, question.outputs, question.said, n, due
+                )
+            except BijectaError as error:
+                error.begins_at(first)
+                raise
+            said = head.get("parameters")
+            answers.append(answer)
+            inexact += remarks.inexact_rows(said, first)
+            if question.failures is not None:
+                question.failures.extend(remarks.row_errors(said, answer["log_prob"], first))
+        remarks.warn(inexact)
+        return _joined(answers)
 
     def _infer(
+        self,
+        graph: str,
+        target: tuple[str, int | None],
+        inputs: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str],
+        options: Mapping[str, Any],
+        n: int,
+        due: float,
+    ) -> Steps[tuple[dict[str, Any], dict[str, Numbers]]]:
+        """One request: the head of its answer, and the outputs of n rows.
+
+        Numbers of float64 go as such to tables, and to models that have not answered yet.
+        """
+        name = target[0]
+        path = _infer_path(graph, *target)
+        is_wide = self._wide.get(name, True)
+        sent = inputs if is_wide else bodies.narrowed(inputs)
+        head, values = yield from self._infer_once(path, sent, outputs, options, n, due)
+        self._wide[name] = any(array.dtype == np.float64 for array in values.values())
+        if not is_wide and self._wide[name] and bodies.is_narrower(sent, inputs):
+            # the name meant a flow before, and means a table now: it is to have all digits
+            return (yield from self._infer_once(path, inputs, outputs, options, n, due))
+        return head, values
+
+    def _infer_once(
         self,
         path: str,
         inputs: Mapping[str, NDArray[Any]],
@@ -132,10 +219,8 @@ class Asking:
         options: Mapping[str, Any],
         n: int,
         due: float,
-    ) -> Steps[tuple[dict[str, Any], dict[str, Float32]]]:
-        """One request: the head of its answer, and the outputs of n rows."""
-        parameters = {key: value for key, value in options.items() if value is not None}
-        content, length = bodies.pack(inputs, outputs, parameters)
+    ) -> Steps[tuple[dict[str, Any], dict[str, Numbers]]]:
+        content, length = bodies.pack(inputs, outputs, options)
         headers = {"Content-Type": "application/octet-stream", bodies.LENGTH: str(length)}
         ask = Ask("POST", path, content, headers)
         answer = yield from exchange(ask, self._patience, due)
@@ -149,11 +234,29 @@ class Asking:
         return head, values
 
 
-def check_rows(arrays: Mapping[str, Float32], n: int) -> None:
+def check_rows(outputs: Mapping[str, Any], n: int) -> None:
     """See that an answer has as many rows as were asked for."""
-    for name, values in arrays.items():
-        if values.shape[:1] != (n,):
-            raise UnreadableError(f"{name}: expected {n} rows, got shape {values.shape}", 200)
+    for name, values in outputs.items():
+        shape = np.shape(values) if isinstance(values, np.ndarray) else (len(values),)
+        if shape[:1] != (n,):
+            raise UnreadableError(f"{name}: expected {n} rows, got shape {shape}", 200)
+
+
+def _infer_path(graph: str, name: str, version: int | None) -> str:
+    chosen = "" if version is None else f"/versions/{version}"
+    return f"/v2/models/{quote(name, safe='')}{graph}{chosen}/infer"
+
+
+def _joined(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The answers to parts as one."""
+    if len(answers) == 1:
+        return dict(answers[0])
+    return {
+        name: [row for answer in answers for row in answer[name]]
+        if name == "rows"
+        else np.concatenate([answer[name] for answer in answers])
+        for name in answers[0]
+    }
 
 
 def _default(listed: Mapping[str, Any]) -> str:

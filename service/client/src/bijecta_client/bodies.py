@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bijecta_client.answers import Float32
+from bijecta_client.answers import Numbers
 
 LENGTH = "inference-header-content-length"
+
+# Of the numbers of rows and answers: flows have the one, tables the other.
+DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype(np.float32), "FP64": np.dtype(np.float64)}
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(np.int64): "INT64"}
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25
@@ -25,20 +29,35 @@ def to_json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, default=_as_python).encode()
 
 
-def numbers(name: str, array: ArrayLike) -> Float32:
-    """An array of numbers as float32; the server says which it does not like."""
+def numbers(name: str, array: ArrayLike) -> Numbers:
+    """An array of numbers as float32 or float64, whichever keeps its digits."""
     try:
         values = np.asarray(array)
     except ValueError:
         raise ValueError(f"{name}: its rows differ in their number of values") from None
     if values.dtype.kind not in "fiu":  # numpy would read text, and count truths
         raise TypeError(f"{name}: expected an array of numbers, its dtype is {values.dtype}")
+    is_single = values.dtype.kind == "f" and values.dtype.itemsize <= 4
+    kept: Numbers = np.asarray(values, np.float32 if is_single else np.float64, order="C")
+    return kept
+
+
+def narrowed(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Inputs with float32 in place of float64; the server says which it does not like."""
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(values, np.float32).reshape(values.shape)
+        return {
+            name: values.astype(np.float32) if values.dtype == np.float64 else values
+            for name, values in inputs.items()
+        }
+
+
+def is_narrower(sent: Mapping[str, NDArray[Any]], inputs: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether digits of inputs were cut when they were sent."""
+    return any(not np.array_equal(sent[name], values) for name, values in inputs.items())
 
 
 def inputs(arrays: Mapping[str, ArrayLike | None]) -> dict[str, NDArray[Any]]:
-    """The arrays of a request: a context, if any, as it may be; rows as float32; n as it is."""
+    """The arrays of a request: a context, if any, as it may be; rows as numbers; n as it is."""
     converted: dict[str, NDArray[Any]] = {}
     for name, values in arrays.items():
         if values is None:
@@ -76,7 +95,7 @@ def parts(
 
 
 def _context(context: ArrayLike) -> NDArray[Any]:
-    """Numbers as float32; text where a class among them goes by its name."""
+    """Numbers; text where a class among them goes by its name."""
     if isinstance(context, np.ndarray) and context.dtype.kind in "fiu":
         return numbers("context", context)
     # as objects first: numpy would cut the digits of numbers beside text
@@ -92,7 +111,7 @@ def pack(
     """A request for binary outputs, and how many of its bytes are JSON.
 
     Args:
-        inputs: whole numbers of 64 bits, text, or what is sent as float32.
+        inputs: whole numbers of 64 bits, text, float32 or float64.
         outputs: which are wanted.
         parameters: of the request.
     """
@@ -117,7 +136,7 @@ def pack(
     return b"".join([text, *tail]), len(text)
 
 
-def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Float32]]:
+def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Numbers]]:
     """The JSON of an answer, and its arrays by name, which are free to be written to.
 
     Args:
@@ -130,14 +149,15 @@ def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Float
         TypeError: a member is of another type.
     """
     head = json.loads(content[:length])
-    arrays: dict[str, Float32] = {}
+    arrays: dict[str, Numbers] = {}
     for output in head["outputs"]:
         name, shape = output["name"], output["shape"]
         size = output["parameters"]["binary_data_size"]
-        if output["datatype"] != "FP32" or size != 4 * prod(shape):
+        dtype = DTYPES.get(output["datatype"])
+        if dtype is None or size != dtype.itemsize * prod(shape):
             raise ValueError(f"{name}: {size} bytes for {output['datatype']} of shape {shape}")
-        values = np.frombuffer(content[length : length + size], "<f4")
-        arrays[name] = values.reshape(shape).astype(np.float32)
+        values = np.frombuffer(content[length : length + size], dtype.newbyteorder("<"))
+        arrays[name] = values.reshape(shape).astype(dtype)
         length += size
     if length != len(content):
         raise ValueError(f"{len(content) - length} bytes belong to no output")
@@ -154,7 +174,6 @@ def _content(values: NDArray[Any]) -> tuple[str, bytes]:
     if values.dtype.kind == "U":
         texts = [text.encode() for text in values.ravel().tolist()]
         return "BYTES", b"".join(len(t).to_bytes(4, "little") + t for t in texts)
-    if values.dtype == np.int64:
-        return "INT64", values.astype("<i8").tobytes()
-    with np.errstate(over="ignore"):  # the server says which value is too large
-        return "FP32", values.astype("<f4", copy=False).tobytes()
+    return DATATYPES[values.dtype], values.astype(
+        values.dtype.newbyteorder("<"), copy=False
+    ).tobytes()

@@ -7,7 +7,8 @@ import anyio  # comes with httpx
 import httpx
 
 from bijecta_client.exchange import Answer, Ask, Failed, Patience, Steps, Wait
-from bijecta_client.questions import AwaitableQuestions, BlockingQuestions, Questions
+from bijecta_client.methods import AwaitableQuestions, BlockingQuestions
+from bijecta_client.questions import Questions
 
 T = TypeVar("T")
 

@@ -1,28 +1,25 @@
 """What a client asks a server, free of I/O: arrays to requests, answers to arrays.
 
-A new question is a method of `Questions`, and an entry in each of the two classes at the end.
+A new question is a method of `Questions`, and an entry in each of the classes of `methods`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import Mapping
 from operator import index
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bijecta_client import bodies
+from bijecta_client import bodies, native, remarks, tables
 from bijecta_client.answers import (
     Decoded,
     Encoded,
-    Float32,
     Interpolated,
+    Numbers,
     RowError,
     Sampled,
 )
-from bijecta_client.asking import Asking
+from bijecta_client.asking import Asking, Question, check_rows
 from bijecta_client.exchange import (
     Ask,
     Patience,
@@ -34,9 +31,6 @@ from bijecta_client.exchange import (
     exchange,
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 Path = Literal["linear", "normalized", "geodesic"]
 
 
@@ -45,12 +39,14 @@ class Questions(Asking):
 
     Every question may name another `model` and `version` than the client's; a version that is
     left out is the one that the name means. All raise `BijectaError`, of the kind that says what
-    was wrong, and `TypeError` for arrays that hold no numbers.
+    was wrong, and `TypeError` for arrays that hold no numbers. Rows by name, of models of tables,
+    are a sequence of mappings, a mapping of columns, an Arrow table or record batch, or a data
+    frame of pandas or polars.
     """
 
     def log_prob(
         self,
-        x: ArrayLike,
+        x: ArrayLike | tables.Named,
         context: ArrayLike | None = None,
         dequantize: int | None = None,
         seed: int | None = None,
@@ -58,11 +54,11 @@ class Questions(Asking):
         failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
-    ) -> Steps[Float32]:
+    ) -> Steps[Numbers]:
         """Log-density of each row in nats, −inf outside a bounded support.
 
         Args:
-            x: N × event shape.
+            x: N × event shape, or rows by name.
             context: of a conditional model: N × columns, or one row for all; numbers and classes.
             dequantize: answer the log of the mean density over so many noisy copies of whole
                 numbers.
@@ -78,42 +74,61 @@ class Questions(Asking):
         most = self._rows if seed is None else None
         if most is not None and dequantize is not None:
             most = most // max(dequantize, 1)  # the server's limit is one of copies
-        answer = yield from self._of_rows(
-            "", {"x": x, "context": context}, ("log_prob",), options, most, model, version, failures
-        )
-        return answer["log_prob"]
+        question = Question(("log_prob",), options, most, model, version, failures)
+        answer = yield from self._of_x("/log_prob", x, context, question)
+        log_prob: Numbers = answer["log_prob"]
+        return log_prob
 
     def encode(
         self,
-        x: ArrayLike,
+        x: ArrayLike | tables.Named,
         context: ArrayLike | None = None,
+        seed: int | None = None,
         *,
         failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Encoded]:
-        """Latents and log-density of rows x, N × event shape; refused outside the support."""
-        arrays, outputs = {"x": x, "context": context}, Encoded._fields
-        answer = yield from self._of_rows(
-            "", arrays, outputs, {}, self._rows, model, version, failures
-        )
-        return Encoded(**answer)
+        """Latents and log-density of rows x, refused outside the support.
+
+        Args:
+            x: N × event shape, or rows by name.
+            context, failures, model, version: as of `log_prob`.
+            seed: of a table: draws where in its cell a discrete value is taken, in place of the
+                middle; all rows then go in one request.
+        """
+        most = self._rows if seed is None else None
+        outputs = Encoded._fields
+        question = Question(outputs, {"seed": seed}, most, model, version, failures)
+        return Encoded(**(yield from self._of_x("/encode", x, context, question)))
 
     def decode(
         self,
         z: ArrayLike,
         context: ArrayLike | None = None,
         *,
+        records: bool = False,
         failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Decoded]:
-        """Rows and log-density of latents z, N × latent shape."""
-        arrays, outputs = {"z": z, "context": context}, Decoded._fields
-        answer = yield from self._of_rows(
-            ".decode", arrays, outputs, {}, self._rows, model, version, failures
-        )
-        return Decoded(**answer)
+        """Rows and log-density of latents z, N × latent shape.
+
+        Args:
+            z: N × latent shape.
+            context, failures, model, version: as of `log_prob`.
+            records: of a table: x is a list of dicts, values of each column's own kind.
+        """
+        due = self._due()
+        if records:
+            rows = bodies.numbers("z", z)
+            options, outputs = {"records": True}, ("rows", "log_prob")
+            question = Question(outputs, options, self._rows, model, version, failures)
+            answer = yield from self._native("/decode", "z", rows, context, question, due)
+            return Decoded(answer["rows"], answer["log_prob"])
+        inputs = bodies.inputs({"z": z, "context": context})
+        question = Question(Decoded._fields, {}, self._rows, model, version, failures)
+        return Decoded(**(yield from self._of_arrays(".decode", inputs, question, due)))
 
     def sample(
         self,
@@ -124,6 +139,7 @@ class Questions(Asking):
         quantize: bool = False,
         context: ArrayLike | None = None,
         *,
+        records: bool = False,
         model: str | None = None,
         version: int | None = None,
     ) -> Steps[Sampled]:
@@ -138,23 +154,41 @@ class Questions(Asking):
             truncation: of a normal base: no noise beyond so many standard deviations.
             quantize: round whole-number columns; log_prob is that of the row before rounding.
             context: of a conditional model: n × columns, or one row for all.
+            records: of a table: x is a list of dicts, values of each column's own kind.
             model, version: others than the client's.
         """
-        due = self._due()
-        path = yield from self._infer_path(".sample", model, version, due)
-        inputs = bodies.inputs({"n": np.array([index(n)], np.int64), "context": context})
-        options = {"seed": seed, "temperature": temperature, "quantize": quantize}
-        options |= {"truncation": truncation}
-        head, answer = yield from self._infer(path, inputs, ("x", "log_prob"), options, n, due)
-        try:
-            return Sampled(**answer, seed=head["parameters"]["seed"])
-        except (KeyError, TypeError):
-            raise UnreadableError("there is no seed in the answer", 200) from None
+        due, n = self._due(), index(n)
+        target = yield from self._target(model, version, due)
+        options: dict[str, Any] = {"seed": seed, "truncation": truncation}
+        options = {key: value for key, value in options.items() if value is not None}
+        options |= {"temperature": temperature, "quantize": quantize}
+        if records:
+            return (yield from self._sampled_records(target, n, options, context, due))
+        inputs = bodies.inputs({"n": np.array([n], np.int64), "context": context})
+        outputs = ("x", "log_prob")
+        head, answer = yield from self._infer(".sample", target, inputs, outputs, options, n, due)
+        return Sampled(**answer, seed=_seed(head.get("parameters")))
+
+    def _sampled_records(
+        self,
+        target: tuple[str, int | None],
+        n: int,
+        options: Mapping[str, Any],
+        context: ArrayLike | None,
+        due: float,
+    ) -> Steps[Sampled]:
+        body = {"model": target[0], "version": target[1], "n": n, **options, "records": True}
+        if context is not None:
+            body["context"] = native.plain_array(context)
+        said = yield from self._post("/sample", bodies.to_json(body), due)
+        answer = native.arrays(said, ("rows", "log_prob"), np.float64)
+        check_rows(answer, n)
+        return Sampled(answer["rows"], answer["log_prob"], _seed(said))
 
     def interpolate(
         self,
-        start: ArrayLike,
-        end: ArrayLike,
+        start: ArrayLike | Mapping[str, Any],
+        end: ArrayLike | Mapping[str, Any],
         steps: int = 10,
         path: Path = "linear",
         context: ArrayLike | None = None,
@@ -165,19 +199,27 @@ class Questions(Asking):
         """Rows, log-density and latents along a path between two rows.
 
         Args:
-            start, end: event shape each.
+            start, end: event shape each, or values by name: then x is a list of dicts.
             steps: points on the path, both ends included.
             path: `linear`, `normalized` or `geodesic`, between the latents.
             context: of a conditional model: one row, for the whole path.
             model, version: others than the client's.
         """
         due = self._due()
-        name, chosen = yield from self._target(model, version, due)
-        body: dict[str, Any] = {"model": name, "version": chosen, "steps": steps, "path": path}
-        body |= {"start": bodies.numbers("start", start), "end": bodies.numbers("end", end)}
+        name, version = yield from self._target(model, version, due)
+        body: dict[str, Any] = {"model": name, "version": version, "steps": steps, "path": path}
+        body |= {"start": native.end("start", start), "end": native.end("end", end)}
         if context is not None:
-            body["context"] = np.asarray(context, object).tolist()
-        answer = yield from self._post("/interpolate", body, Interpolated._fields, steps, due)
+            body["context"] = native.plain_array(context)
+        said = yield from self._post("/interpolate", bodies.to_json(body), due)
+        outputs = ("rows" if "rows" in said else "x", "log_prob", "z")
+        answer = native.arrays(said, outputs, np.float64)
+        check_rows(answer, steps)
+        remarks.warn(remarks.inexact_rows(said, 0))
+        if "rows" in said:
+            return Interpolated(answer["rows"], answer["log_prob"], answer["z"])
+        if not (yield from self._is_table(name, version, due)):
+            answer = {key: values.astype(np.float32) for key, values in answer.items()}
         return Interpolated(**answer)
 
     def models(self) -> Steps[dict[str, Any]]:
@@ -188,8 +230,7 @@ class Questions(Asking):
         """The manifest of a model, the client's where none is named."""
         due = self._due()
         name, version = yield from self._target(name, version, due)
-        query = "" if version is None else f"?{urlencode({'version': version})}"
-        return (yield from self._get(f"/models/{quote(name, safe='')}{query}", due))
+        return (yield from self._manifest(name, version, due))
 
     def ready(self) -> Steps[bool]:
         """Whether the server would answer questions now; False where nothing is there."""
@@ -200,63 +241,9 @@ class Questions(Asking):
         return True
 
 
-def _blocking(
-    question: Callable[Concatenate[Questions, P], Steps[T]],
-) -> Callable[Concatenate["BlockingQuestions", P], T]:
-    """A question as a method that waits for its answer."""
-
-    @wraps(question)
-    def ask(self: "BlockingQuestions", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._finish(question(self._questions, *args, **kwargs))
-
-    return ask
-
-
-def _awaitable(
-    question: Callable[Concatenate[Questions, P], Steps[T]],
-) -> Callable[Concatenate["AwaitableQuestions", P], Awaitable[T]]:
-    """A question as a method to be awaited."""
-
-    @wraps(question)
-    def ask(self: "AwaitableQuestions", /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        return self._finish(question(self._questions, *args, **kwargs))
-
-    return ask
-
-
-class BlockingQuestions(ABC):
-    """The questions as methods that wait for their answers."""
-
-    _questions: Questions
-
-    @abstractmethod
-    def _finish(self, steps: Steps[T]) -> T:
-        """Carry out the steps of a question."""
-
-    log_prob = _blocking(Questions.log_prob)
-    encode = _blocking(Questions.encode)
-    decode = _blocking(Questions.decode)
-    sample = _blocking(Questions.sample)
-    interpolate = _blocking(Questions.interpolate)
-    models = _blocking(Questions.models)
-    model = _blocking(Questions.model)
-    ready = _blocking(Questions.ready)
-
-
-class AwaitableQuestions(ABC):
-    """The questions as methods to be awaited."""
-
-    _questions: Questions
-
-    @abstractmethod
-    async def _finish(self, steps: Steps[T]) -> T:
-        """Carry out the steps of a question."""
-
-    log_prob = _awaitable(Questions.log_prob)
-    encode = _awaitable(Questions.encode)
-    decode = _awaitable(Questions.decode)
-    sample = _awaitable(Questions.sample)
-    interpolate = _awaitable(Questions.interpolate)
-    models = _awaitable(Questions.models)
-    model = _awaitable(Questions.model)
-    ready = _awaitable(Questions.ready)
+def _seed(said: Mapping[str, Any] | None) -> int:
+    """Which the server has drawn with."""
+    try:
+        return int((said or {})["seed"])
+    except (KeyError, TypeError, ValueError):
+        raise UnreadableError("there is no seed in the answer", 200) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bijecta_client.answers import Float32, InexactRowsWarning, RowError
+from bijecta_client.answers import InexactRowsWarning, Numbers, RowError
 from bijecta_client.exchange import UnreadableError
 
 NOT_LISTED = "the server lists only the first of the rows without an answer"
@@ -32,11 +32,11 @@ def inexact_rows(said: Mapping[str, Any] | None, first: int) -> list[int]:
         raise UnreadableError(f"inexact_rows: expected rows, got {listed!r:.80}", 200) from None
 
 
-def row_errors(said: Mapping[str, Any] | None, log_prob: Float32, first: int) -> list[RowError]:
+def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) -> list[RowError]:
     """Rows without an answer, counted from `first`, and why.
 
     Args:
-        said: the parameters of an answer of the Open Inference Protocol.
+        said: the parameters of an answer of the Open Inference Protocol, or a native answer.
         log_prob: of the answer; NaN where a row has none.
         first: the row at which this part begins.
 
@@ -49,7 +49,7 @@ def row_errors(said: Mapping[str, Any] | None, log_prob: Float32, first: int) ->
             int(error["row"]): RowError(
                 first + int(error["row"]), str(error["reason"]), str(error["detail"])
             )
-            for error in json.loads(text)
+            for error in (json.loads(text) if isinstance(text, str) else text)
         }
     except (KeyError, TypeError, ValueError):
         raise UnreadableError(f"errors: expected JSON of rows, got {text!r:.80}", 200) from None
