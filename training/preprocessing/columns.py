@@ -112,7 +112,8 @@ def _lattice(x: Float64, known: Fields) -> dict[str, Any]:
 def _exact_warp(first: float, counts: NDArray[np.int64], closed: bool) -> dict[str, list[float]]:
     """A warp with a knot at each edge of the cells from `first` on: the quantiles of the counts."""
     shares = np.array(_shares(counts))
-    outside = 0.0 if closed else PRIOR_COUNT / (counts.sum() + 2 * PRIOR_COUNT)
+    # of training rows that all have a value of large weight, there is no count
+    outside = 0.0 if closed else PRIOR_COUNT / (max(counts.sum(), 1) + 2 * PRIOR_COUNT)
     shares *= 1 - 2 * outside
     below = outside + np.concatenate([[0], shares.cumsum()])
     above = (outside + np.concatenate([[0], shares[::-1].cumsum()]))[::-1].copy()

@@ -1,16 +1,21 @@
 """Tables of columns of any kind: their rows, their division, and what is refused."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from models import zoo
 from service.tables import CategoricalColumn
 from tests.helpers.mixed_tables import mixed_lines, write_mixed, write_recipe
 from training.config import data_source, load_recipe
 from training.config.sources import TypedSource
 from training.data import TypedDataset, load_typed
 from training.errors import DataError, RecipeError
+from training.preprocessing import fit_columns
 
 
 def load(path: Path, **keys: object) -> TypedDataset:
@@ -150,3 +155,23 @@ def test_a_recipe_has_defaults_of_its_own_for_typed_columns(tmp_path: Path) -> N
     assert (options["dropout"], options["hidden"]) == (0.1, (16,))
     assert (fit.average, fit.patience, fit.learning_rate) == (0.99, 20, 2e-2)
     assert {"average", "patience"}.isdisjoint(fit.model_fields_set)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("values", [[], [0.0] * 20, [0.0] * 19 + [np.nan], [0.0] * 19 + [7.0]])
+@pytest.mark.parametrize("kind", ["lattice", "numeric"])
+def test_columns_can_be_fitted_whatever_the_training_rows_lack(
+    kind: str, values: list[float], closed: bool
+) -> None:
+    known: dict[str, Any] = {
+        "kind": kind,
+        "low": 0.0,
+        "high": 9.0,
+        "point_masses": [0.0],
+        "missing": True,
+    }
+    known |= {"step": 1.0, "closed": closed} if kind == "lattice" else {}
+    (fitted,) = fit_columns(np.array(values)[:, None], [known])
+    made = zoo.build_tabular([fitted], rows=20)
+    x = torch.tensor([[0.0], [9.0], [math.nan]], dtype=torch.float64)
+    assert bool(torch.isfinite(made.log_prob(x)).all())
