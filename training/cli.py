@@ -39,7 +39,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     fit.add_argument("--store", type=Path, required=True, help="folder of bundles")
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
     fit.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    fit.add_argument("--minutes", type=_minutes, default=5.0, help="about how long it may take (5)")
+    fit.add_argument(
+        "--minutes",
+        type=_minutes,
+        default=5.0,
+        help="after which no further candidate is begun (5)",
+    )
     _add_bundle_arguments(fit)
     fit.set_defaults(handler=_handler("fit", "training.selection"))
 
@@ -172,7 +177,11 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 raise
             return _fail(_too_large(error))
         except KeyboardInterrupt:
-            print("\ninterrupted: the same command continues from here", file=sys.stderr)
+            print(
+                "\ninterrupted: the same command goes on from what was saved last, which is every "
+                "half minute",
+                file=sys.stderr,
+            )
             return INTERRUPTED
         return 0
 

@@ -184,5 +184,5 @@ def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command continues from here" in stderr
+    assert "the same command goes on from what was saved last" in stderr
     assert "Traceback" not in stderr

@@ -2,7 +2,7 @@
 
 from training.export.bundle import export
 from training.export.inverse_search import FASTEST, InverseRequest
-from training.export.next_version import exported_already
+from training.export.next_version import check_store, exported_already
 from training.export.publish import check_name
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
@@ -11,6 +11,7 @@ __all__ = [
     "InverseRequest",
     "TypedGraphs",
     "check_name",
+    "check_store",
     "export",
     "export_table",
     "exported_already",

@@ -1,5 +1,6 @@
 """Whether a run is to become the next version of a bundle: versions of one name are one model."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,31 @@ def exported_already(run: Run, store: Path, name: str) -> Path | None:
         f"{run.folder}: {NEXT_VERSION} makes it the next version of {name!r}, --name NAME a model "
         "of its own"
     )
+
+
+def check_store(store: Path, name: str, data_sha256: str | None) -> None:
+    """See, before anything is trained, that a model can become the next version of a bundle.
+
+    Args:
+        store: folder of bundles, which need not exist yet.
+        name: of the bundle.
+        data_sha256: the checksum of the data; None if other versions may be of other data.
+
+    Raises:
+        ExportError: nothing can be written there, or the newest version is of other data.
+    """
+    parent = store / name
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ExportError(f"nothing can be written to {parent}: choose another --store")
+    newest = _newest(store, name)
+    if newest is not None and data_sha256 not in (None, newest.manifest.data.sha256):
+        raise ExportError(
+            f"{newest.folder} is of {newest.manifest.data.name}, not of this table: "
+            f"{NEXT_VERSION} makes this one the next version of {name!r}, --name NAME a model of "
+            "its own"
+        )
 
 
 def _newest(store: Path, name: str) -> Newest | None:

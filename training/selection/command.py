@@ -1,5 +1,6 @@
 """`bijecta fit`: from a table to a model in a store, without a recipe."""
 
+import math
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from training.config import Recipe, load_recipe
 from training.data import TypedDataset, load_rows
 from training.errors import DataError, RunError
 from training.evaluate import TypedHeldOut, evaluate
-from training.export import check_name, export_table, exported_already
+from training.export import check_name, check_store, export_table, exported_already
 from training.files import write_atomically
 from training.fit import device_named
 from training.fit import fit as fit_run
@@ -92,6 +93,7 @@ def fit(arguments: Namespace) -> None:
         # every recipe of the table has the same [data]
         dataset = load_rows(recipe(folder / RECIPE, DEFAULTS).data, typed=True)
         assert isinstance(dataset, TypedDataset)
+        _check_places(folder, arguments, dataset)
         run = _choose(folder, arguments, recipe, dataset)
         score = evaluate(run, dataset)
         assert isinstance(score, TypedHeldOut)
@@ -103,7 +105,20 @@ def fit(arguments: Namespace) -> None:
             print_exported(*export_table(run, dataset, score, store, name, values))
         else:
             say(f"{there} holds these weights already: --next-version exports them once more")
-    say(f"{folder / 'recipe.toml'}: the recipe, which `bijecta train` repeats")
+    say(f"{folder / RECIPE}: the recipe, which `bijecta train` repeats")
+    say(f"bijecta serve --store {arguments.store}: answers with it")
+
+
+def _check_places(folder: Path, arguments: Namespace, dataset: TypedDataset) -> None:
+    """Refuse, before anything is trained, what would be refused after it."""
+    first = _place(folder, 0)
+    if (first / "run.json").exists() and Run.open(first).file.data_sha256 != dataset.sha256:
+        raise RunError(
+            f"{folder} is of another table, or of this one before it changed: choose another "
+            "--name or --out, or remove the folder"
+        )
+    data = None if arguments.next_version else dataset.sha256
+    check_store(arguments.store, arguments.name, data)
 
 
 def _report(found: Inspection) -> None:
@@ -129,7 +144,12 @@ def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: Ty
     tried = _try(candidates, folder, arguments, recipe, dataset)
     cut = [candidate.name for candidate in candidates[len(tried) :]]
     if cut:
-        warn(f"{len(cut)} candidates are left out for time: {'; '.join(cut)}")
+        spent = [each.seconds for each in tried]
+        minutes = math.ceil((sum(spent) + max(spent)) / 60 / TRAINING_SHARE)
+        warn(
+            f"{len(cut)} candidates are left out for time: {'; '.join(cut)} (the same command with "
+            f"--minutes {minutes} tries the next one)"
+        )
     best = max(range(len(tried)), key=lambda i: tried[i].validation)
     say(f"chosen: {tried[best].name}")
     recipe(folder / RECIPE, candidates[best].toml)

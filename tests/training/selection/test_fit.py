@@ -1,6 +1,7 @@
 """`bijecta fit`: from a table to a model, interrupted, cut short, repeated and refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_the_clock_cuts_candidates_and_says_which(tmp_path: Path) -> None:
     write_mixed(tmp_path)
     done = fit(tmp_path, "--minutes", "1e-6", "--no-values")
     assert done.returncode == 0, done.stderr
-    assert "2 candidates are left out for time: sixteen units; in reverse" in done.stderr
+    assert "2 candidates are left out for time: sixteen units; in reverse (" in done.stderr
     manifest = json.loads((tmp_path / "store/mixed/1/manifest.json").read_text())
     assert manifest["raw_values"] == ["classes", "point_masses", "ranges"]
     assert "self_test" not in manifest
@@ -186,6 +187,28 @@ def test_a_run_of_another_command_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "holds a run that `bijecta fit` has not made" in done.stderr
     assert (folder / "run.json").read_text() == "{}"
+
+
+def test_what_would_be_refused_in_the_end_is_refused_before_training(
+    fitted: Path, tmp_path: Path
+) -> None:
+    write_mixed(tmp_path)
+    (tmp_path / "file").write_text("")
+    write_mixed(fitted, mixed_lines(200), "other.csv")
+
+    def refused(folder: Path, table: str, name: str, store: str) -> str:
+        arguments = ("fit", table, "--name", name, "--store", store, "--minutes", "1e-6")
+        done = call_bijecta(*arguments, cwd=folder)
+        assert done.returncode == 1
+        assert "candidate" not in done.stdout
+        return str(done.stderr.splitlines()[-1])
+
+    assert "nothing can be written to" in refused(tmp_path, "mixed.csv", "mixed", "file/store")
+    assert "runs/mixed is of another table" in refused(fitted, "other.csv", "mixed", "store")
+    shutil.copytree(fitted / "store", tmp_path / "store")
+    write_mixed(tmp_path, mixed_lines(200), "other.csv")
+    said = refused(tmp_path, "other.csv", "mixed", "store")
+    assert "store/mixed/1 is of mixed.csv, not of this table: --next-version" in said
 
 
 def test_columns_that_cannot_be_modelled_are_left_out_and_said(tmp_path: Path) -> None:
