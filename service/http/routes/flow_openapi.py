@@ -63,7 +63,8 @@ def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
     """What the body of a request may be."""
     types = [codec.media_type for codec in CODECS if codec.body_types]
     content = {kind: CSV if kind == CSV_TYPE else BINARY for kind in types}
-    return content | {JSON_TYPE: {"schema": {"anyOf": _json_bodies(schema)}}}
+    bodies = _json_bodies(schema)
+    return content | {JSON_TYPE: {"schema": bodies[0] if len(bodies) == 1 else {"anyOf": bodies}}}
 
 
 def _json_bodies(schema: type[FlowRequest]) -> list[dict[str, Any]]:

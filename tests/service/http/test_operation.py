@@ -5,7 +5,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.helpers.http import ARROW, NPY, metric
+from service.codecs import CODECS
+from tests.helpers.http import metric
 from tests.helpers.recipes import RECIPES
 from tests.helpers.servers import Serve
 
@@ -29,8 +30,10 @@ def test_health_and_documentation(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     for endpoint in ("/log_prob", "/encode", "/decode", "/sample", "/interpolate"):
         content = paths[endpoint]["post"]["requestBody"]["content"]
-        assert set(content) == {"application/json", NPY, ARROW}
-        assert content["application/json"]["schema"]["properties"]
+        assert set(content) == {codec.media_type for codec in CODECS if codec.body_types}
+        of_flow, of_table = content["application/json"]["schema"]["anyOf"]
+        assert of_flow["properties"]
+        assert of_table["properties"]
 
 
 def test_metrics_count_requests_rows_durations_and_failures(client: httpx.Client) -> None:

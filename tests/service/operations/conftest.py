@@ -12,7 +12,7 @@ from tests.stored.files import app
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     store = tmp_path_factory.mktemp("formats")
     write_typed_bundle(store)
     write_typed_bundle(store, "conditional", context=True)
@@ -23,5 +23,5 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     renamed = [*names, COLUMNS[2], {**COLUMNS[3], "name": "log_prob"}]
     edit(write_typed_bundle(store, "renamed"), columns=renamed, self_test=None, raw_values=carried)
     write_tiny_bundle(store, "tiny")
-    with app(store) as client:
-        yield client
+    with app(store) as http:
+        yield http

@@ -168,7 +168,8 @@ def test_models_say_what_they_are_conditional_on(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     for endpoint in ("/log_prob", "/encode", "/decode", "/sample", "/interpolate"):
         body = paths[endpoint]["post"]["requestBody"]["content"]["application/json"]
-        assert "N × columns" in str(body["schema"]["properties"]["context"])
+        of_flow = body["schema"]["anyOf"][0]
+        assert "N × columns" in str(of_flow["properties"]["context"])
 
 
 def test_images_are_nested_arrays_both_ways(client: httpx.Client) -> None:

@@ -11,8 +11,8 @@ WAV = "audio/wav"
 
 
 @pytest.mark.parametrize("endpoint", ["log_prob", "encode", "decode", "sample", "interpolate"])
-def test_bodies_and_answers_of_tables_are_shown(client: TestClient, endpoint: str) -> None:
-    shown = client.get("/openapi.json").json()["paths"][f"/{endpoint}"]["post"]
+def test_bodies_and_answers_of_tables_are_shown(tables: TestClient, endpoint: str) -> None:
+    shown = tables.get("/openapi.json").json()["paths"][f"/{endpoint}"]["post"]
     bodies = shown["requestBody"]["content"]
     assert bodies.keys() == TYPES
     answers = shown["responses"]["200"]["content"]
@@ -29,11 +29,11 @@ def test_bodies_and_answers_of_tables_are_shown(client: TestClient, endpoint: st
     assert csv.startswith("amount,")
 
 
-def test_examples_are_rows_by_name(client: TestClient) -> None:
-    shown = client.get("/openapi.json").json()["paths"]["/log_prob"]["post"]
+def test_examples_are_rows_by_name(tables: TestClient) -> None:
+    shown = tables.get("/openapi.json").json()["paths"]["/log_prob"]["post"]
     (_, of_table) = shown["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     (rows,) = of_table["properties"]["rows"]["examples"]
     row = {**rows[0], "count": 0.3}
     row.pop("age")
-    answer = client.post("/log_prob", json={"model": "typed", "rows": [row]})
+    answer = tables.post("/log_prob", json={"model": "typed", "rows": [row]})
     assert answer.status_code == 200, answer.text

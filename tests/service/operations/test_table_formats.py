@@ -28,10 +28,10 @@ BINARY = (ARROW, PARQUET)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_columns_are_taken_by_name_in_any_order(client: TestClient, kind: str) -> None:
+def test_columns_are_taken_by_name_in_any_order(tables: TestClient, kind: str) -> None:
     turned = dict(reversed(list(TABLE.items()))) | {"id": ["a", "b"]}  # left out of the model
     for table in (TABLE, turned):
-        said = ask_table(client, "/encode", table, kind, seed=None if kind == JSON else 5)
+        said = ask_table(tables, "/encode", table, kind, seed=None if kind == JSON else 5)
         drawn = said.json()["z"]
         assert said.status_code == 200
         assert [row[0] for row in drawn] == [0.1, 0.1]
@@ -39,8 +39,8 @@ def test_columns_are_taken_by_name_in_any_order(client: TestClient, kind: str) -
             assert drawn == Z
         else:  # the seed of the query string is taken
             assert said.json()["seed"] == 5
-    assert ask_table(client, "/encode", turned, kind).json()["z"] == Z
-    scored = ask_table(client, "/log_prob", turned, kind).json()
+    assert ask_table(tables, "/encode", turned, kind).json()["z"] == Z
+    scored = ask_table(tables, "/log_prob", turned, kind).json()
     assert scored["log_prob"] == [pytest.approx(log_prob(0.1), rel=1e-12)] * 2
 
 
@@ -59,10 +59,10 @@ WRONG: dict[str, tuple[Table, str]] = {
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("case", WRONG)
 def test_values_of_another_kind_are_refused_with_row_and_column(
-    client: TestClient, kind: str, case: str
+    tables: TestClient, kind: str, case: str
 ) -> None:
     change, words = WRONG[case]
-    answer = ask_table(client, "/encode", {**TABLE, **change}, kind)
+    answer = ask_table(tables, "/encode", {**TABLE, **change}, kind)
     if not words:  # a number of many digits is one, as text too
         assert answer.status_code == 200
         return
@@ -74,49 +74,49 @@ def test_values_of_another_kind_are_refused_with_row_and_column(
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_names_that_are_not_the_tables_are_told_with_those_that_are(
-    client: TestClient, kind: str
+    tables: TestClient, kind: str
 ) -> None:
     table = {("amont" if k == "amount" else k): v for k, v in TABLE.items()}
     words = "the table lacks 'amount', and has 'amont', which it does not know; the columns are "
-    assert_problem(ask_table(client, "/encode", table, kind), 422, words + "'amount', 'count'")
+    assert_problem(ask_table(tables, "/encode", table, kind), 422, words + "'amount', 'count'")
     few = {"amount": [1.0]}
-    answer = ask_table(client, "/log_prob", few, kind)
+    answer = ask_table(tables, "/log_prob", few, kind)
     assert_problem(answer, 422, "lacks 'count', 'country', 'seen'; the columns are 'amount'")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_unknown_classes_are_another_one_or_refused(client: TestClient, kind: str) -> None:
+def test_unknown_classes_are_another_one_or_refused(tables: TestClient, kind: str) -> None:
     table = {**TABLE, "country": ["DE", "XX"]}
-    z = ask_table(client, "/encode", table, kind).json()["z"]
+    z = ask_table(tables, "/encode", table, kind).json()["z"]
     assert [row[2] for row in z] == [-1.5, 0.5]
     words = "row 1, column 'country': expected one of 'DE', 'FR', got 'XX'"
-    assert_problem(ask_table(client, "/encode", table, kind, "known"), 422, words)
+    assert_problem(ask_table(tables, "/encode", table, kind, "known"), 422, words)
     words = "row 1, column 'country': expected one of 'DE', 'FR', got missing"
-    assert_problem(ask_table(client, "/encode", TABLE, kind, "known"), 422, words)
+    assert_problem(ask_table(tables, "/encode", TABLE, kind, "known"), 422, words)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_numbers_and_times_may_be_text(client: TestClient, kind: str) -> None:
+def test_numbers_and_times_may_be_text(tables: TestClient, kind: str) -> None:
     table = {
         "amount": ["0.1", "1e-1"],
         "count": [" 0.3", ".30"],
         "country": ["FR", "NA"],
         "seen": ["2024-02-29T00:00:00Z", "2024-02-29"],
     }
-    assert ask_table(client, "/encode", table, kind).json()["z"] == Z
+    assert ask_table(tables, "/encode", table, kind).json()["z"] == Z
 
 
 @pytest.mark.parametrize("kind", BINARY)
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
-def test_times_are_of_any_unit(client: TestClient, kind: str, unit: str, zone: str | None) -> None:
+def test_times_are_of_any_unit(tables: TestClient, kind: str, unit: str, zone: str | None) -> None:
     moment = datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC)
     times = pa.array([moment, moment], pa.timestamp(unit, zone))
-    assert ask_table(client, "/encode", {**TABLE, "seen": times}, kind).json()["z"] == Z
+    assert ask_table(tables, "/encode", {**TABLE, "seen": times}, kind).json()["z"] == Z
 
 
 @pytest.mark.parametrize("kind", BINARY)
-def test_columns_are_of_any_type_that_fits(client: TestClient, kind: str) -> None:
+def test_columns_are_of_any_type_that_fits(tables: TestClient, kind: str) -> None:
     country = pa.array(["FR", None])
     for change in (
         {"country": country.dictionary_encode()},
@@ -127,55 +127,55 @@ def test_columns_are_of_any_type_that_fits(client: TestClient, kind: str) -> Non
         {"count": pa.array(["0.3"] * 2).cast(pa.decimal128(4, 2))},
         {"country": pa.array(["FR", None]), "amount": pa.chunked_array([[0.1], [0.1]])},
     ):
-        assert ask_table(client, "/encode", {**TABLE, **change}, kind).json()["z"] == Z
+        assert ask_table(tables, "/encode", {**TABLE, **change}, kind).json()["z"] == Z
     gaps = pa.array([1, None], pa.int64())
-    answer = ask_table(client, "/encode", {**TABLE, "amount": gaps}, kind)
+    answer = ask_table(tables, "/encode", {**TABLE, "amount": gaps}, kind)
     assert_problem(answer, 422, "row 1, column 'amount': expected a finite number, got missing")
     nothing = {**TABLE, "country": pa.nulls(2)}
-    assert ask_table(client, "/encode", nothing, kind).json()["z"] == [Z[1], Z[1]]
+    assert ask_table(tables, "/encode", nothing, kind).json()["z"] == [Z[1], Z[1]]
     truth = {**TABLE, "amount": pa.array([True, False])}
-    assert_problem(ask_table(client, "/encode", truth, kind), 422, "a finite number, got True")
+    assert_problem(ask_table(tables, "/encode", truth, kind), 422, "a finite number, got True")
 
 
-def test_lists_of_codes_may_have_nulls(client: TestClient) -> None:
+def test_lists_of_codes_may_have_nulls(tables: TestClient) -> None:
     seen = 1709164800.0
     rows = pa.array([[0.1, 0.3, 1.0, seen], [0.1, 0.3, None, seen]], pa.list_(pa.float64(), 4))
-    assert ask_table(client, "/encode", {"x": rows}, ARROW).json()["z"] == Z
+    assert ask_table(tables, "/encode", {"x": rows}, ARROW).json()["z"] == Z
 
 
 @pytest.mark.parametrize("kind", [CSV, *BINARY])
-def test_a_context_stands_beside_the_rows(client: TestClient, kind: str) -> None:
+def test_a_context_stands_beside_the_rows(tables: TestClient, kind: str) -> None:
     for name in ("mean", "context"):
         table = {**TABLE, "amount": [5.1, 7.1], name: [5.0, 7.0]}
-        z = ask_table(client, "/encode", table, kind, "conditional").json()["z"]
+        z = ask_table(tables, "/encode", table, kind, "conditional").json()["z"]
         assert [row[0] for row in z] == pytest.approx([0.1, 0.1])
     gap = {**TABLE, "mean": [5.0, None]}
-    answer = ask_table(client, "/encode", gap, kind, "conditional")
+    answer = ask_table(tables, "/encode", gap, kind, "conditional")
     assert_problem(answer, 400, "column 'mean' has nulls")
 
 
 @pytest.mark.parametrize("kind", [CSV, *BINARY])
-def test_flows_take_columns_of_numbers(client: TestClient, kind: str) -> None:
+def test_flows_take_columns_of_numbers(tables: TestClient, kind: str) -> None:
     table: Table = {"x1": [2, 4.5], "x0": [1, 3]}
-    assert ask_table(client, "/log_prob", table, kind, "tiny").json()["log_prob"] == [3.0, 7.5]
-    answer = ask_table(client, "/log_prob", {**table, "x1": [2, None]}, kind, "tiny")
+    assert ask_table(tables, "/log_prob", table, kind, "tiny").json()["log_prob"] == [3.0, 7.5]
+    answer = ask_table(tables, "/log_prob", {**table, "x1": [2, None]}, kind, "tiny")
     assert_problem(answer, 400, "column 'x1' has nulls")
-    answer = ask_table(client, "/log_prob", {**table, "x1": ["2", "b"]}, kind, "tiny")
+    answer = ask_table(tables, "/log_prob", {**table, "x1": ["2", "b"]}, kind, "tiny")
     assert_problem(answer, 422, "column 'x1' holds text, expected numbers")
     z = {"z.0": [1.0], "z.1": [2.0]}
-    assert ask_table(client, "/decode", z, kind, "tiny").json()["x"] == [[1.0, 2.0]]
+    assert ask_table(tables, "/decode", z, kind, "tiny").json()["x"] == [[1.0, 2.0]]
     if kind != CSV:
         truth = {**table, "x1": pa.array([True, False])}
-        answer = ask_table(client, "/log_prob", truth, kind, "tiny")
+        answer = ask_table(tables, "/log_prob", truth, kind, "tiny")
         assert_problem(answer, 400, "column 'x1' is of truth values, not numbers")
 
 
 @pytest.mark.parametrize("kind", [CSV, *BINARY])
-def test_paths_and_no_rows(client: TestClient, kind: str) -> None:
-    path = ask_table(client, "/interpolate", TABLE, kind, steps=3).json()
+def test_paths_and_no_rows(tables: TestClient, kind: str) -> None:
+    path = ask_table(tables, "/interpolate", TABLE, kind, steps=3).json()
     assert [path["z"][0], path["z"][-1]] == Z
     none = {name: pa.array([], pa.string()) for name in TABLE}
-    assert ask_table(client, "/encode", none, kind).json()["z"] == []
+    assert ask_table(tables, "/encode", none, kind).json()["z"] == []
 
 
 BAD_CSV: dict[str, tuple[bytes, int, str]] = {
@@ -192,13 +192,13 @@ BAD_CSV: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_CSV)
-def test_bad_csv(client: TestClient, case: str) -> None:
+def test_bad_csv(tables: TestClient, case: str) -> None:
     body, status, words = BAD_CSV[case]
-    answer = client.post("/log_prob?model=typed", content=body, headers={"content-type": CSV})
+    answer = tables.post("/log_prob?model=typed", content=body, headers={"content-type": CSV})
     assert_problem(answer, status, words)
 
 
-def test_csv_as_programs_write_it(client: TestClient) -> None:
+def test_csv_as_programs_write_it(tables: TestClient) -> None:
     plain = csv_body(TABLE)
     variants = (
         plain,
@@ -211,7 +211,7 @@ def test_csv_as_programs_write_it(client: TestClient) -> None:
     )
     for body in variants:
         for kind in (CSV, "text/csv; charset=utf-8; header=present", "Text/CSV"):
-            answer = client.post(
+            answer = tables.post(
                 "/encode?model=typed",
                 content=body,
                 headers={"content-type": kind, "accept": "application/json"},
@@ -235,9 +235,9 @@ BAD_PARQUET: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_PARQUET)
-def test_bad_parquet(client: TestClient, case: str) -> None:
+def test_bad_parquet(tables: TestClient, case: str) -> None:
     body, status, words = BAD_PARQUET[case]
-    answer = client.post("/log_prob?model=typed", content=body, headers={"content-type": PARQUET})
+    answer = tables.post("/log_prob?model=typed", content=body, headers={"content-type": PARQUET})
     assert_problem(answer, status, words)
 
 
@@ -254,12 +254,12 @@ def test_bad_parquet(client: TestClient, case: str) -> None:
     ],
     ids=str,
 )
-def test_parquet_as_programs_write_it(client: TestClient, options: dict[str, Any]) -> None:
+def test_parquet_as_programs_write_it(tables: TestClient, options: dict[str, Any]) -> None:
     headers = {"content-type": PARQUET, "accept": JSON}
     for change in ({}, {"seen": pa.array([DAY, DAY])}):
         body = parquet_body({**TABLE, **change}, **options)
-        answer = client.post("/encode?model=typed", content=body, headers=headers)
+        answer = tables.post("/encode?model=typed", content=body, headers=headers)
         assert answer.json()["z"] == Z
     moments = pa.array([datetime.datetime(2024, 2, 29)] * 2, pa.timestamp("ns"))
     body = parquet_body({**TABLE, "seen": moments}, use_deprecated_int96_timestamps=True)
-    assert client.post("/encode?model=typed", content=body, headers=headers).json()["z"] == Z
+    assert tables.post("/encode?model=typed", content=body, headers=headers).json()["z"] == Z
