@@ -35,10 +35,17 @@ class Call:
         """How many arguments there are by position."""
         return len(self.one.arguments[0])
 
+    def both(self, place: int, name: str = "", default: Any = None) -> tuple[Any, Any]:
+        """An argument by its place or its name, as in each run."""
+        first, second = (
+            positional[place] if place < len(positional) else named.get(name, default)
+            for positional, named in (self.one.arguments, self.other.arguments)
+        )
+        return first, second
+
     def argument(self, place: int, name: str = "", default: Any = None) -> Any:
         """An argument by its place or its name, as in the first run."""
-        positional, named = self.one.arguments
-        return positional[place] if place < len(positional) else named.get(name, default)
+        return self.both(place, name, default)[0]
 
     def axis(self, place: int, name: str = "dim", default: int = 0, of: int | None = None) -> int:
         """An axis, counted from the first one of `of`, or of as many as the first argument has."""
@@ -47,25 +54,17 @@ class Call:
 
     def value(self, place: int) -> Value:
         """The value of a tensor among the arguments."""
-        return self.build.value(self.one.arguments[0][place], self.other.arguments[0][place])
+        return self.build.value(*self.both(place))
 
     def values(self, place: int) -> list[Value]:
         """The values of a list of tensors."""
-        lists = (step.arguments[0][place] for step in (self.one, self.other))
-        return [self.build.value(a, b) for a, b in zip(*lists, strict=True)]
+        return [self.build.value(a, b) for a, b in zip(*self.both(place), strict=True)]
 
     def operand(self, place: int, name: str = "") -> Value:
         """A tensor or a number among the arguments as a value."""
-        given = self.argument(place, name)
+        given, twin = self.both(place, name)
         if isinstance(given, Tensor):
-            there = place < self.count()
-            twin = self.other.arguments[0][place] if there else self.other.arguments[1][name]
             return self.build.value(given, twin)
-        twin = (
-            self.other.arguments[0][place]
-            if place < self.count()
-            else self.other.arguments[1][name]
-        )
         if given != twin and given == given:
             raise RecordingError(f"{self.one.operator} reads a number that depends on lengths")
         return self.number(given)
@@ -141,8 +140,7 @@ class Call:
         read = [v if v.constant is None else self.build.constant(v) for v in values]
         shapes = [v.sizes[::-1] for v in read]
         for i, size in enumerate(sizes[::-1]):
-            if size != (1, size.powers) and not any(
-                i < len(shape) and shape[i] == size for shape in shapes
-            ):
+            is_one = size.is_static and size.factor == 1
+            if not is_one and not any(i < len(shape) and shape[i] == size for shape in shapes):
                 return [self.build.materialised(value) for value in values]
         return read

@@ -21,7 +21,6 @@ aten = torch.ops.aten
 
 UNARY = {
     aten.abs.default: "Abs",
-    aten.ceil.default: "Ceil",
     aten.cos.default: "Cos",
     aten.exp.default: "Exp",
     aten.floor.default: "Floor",
@@ -56,19 +55,12 @@ LOGICAL = {
     aten.bitwise_and.Tensor: "And",
     aten.bitwise_not.default: "Not",
     aten.bitwise_or.Tensor: "Or",
-    aten.logical_and.default: "And",
-    aten.logical_not.default: "Not",
-    aten.logical_or.default: "Or",
 }
-SAME = {aten.alias.default, aten.clone.default, aten.detach.default, aten.lift_fresh.default}
+SAME = {aten.alias.default, aten.clone.default, aten.detach.default}
 UNIFORM = {
-    aten.full.default,
     aten.full_like.default,
-    aten.new_full.default,
     aten.new_ones.default,
-    aten.new_zeros.default,
     aten.ones_like.default,
-    aten.zeros.default,
     aten.zeros_like.default,
 }
 

@@ -43,11 +43,6 @@ def _unsqueeze(call: Call) -> Value:
     return call.result("Unsqueeze", [call.whole(0), call.build.integers([axis])])
 
 
-def _squeeze(call: Call) -> Value:
-    """An axis of length 1 less."""
-    return call.result("Squeeze", [call.whole(0), call.build.integers([call.axis(1)])])
-
-
 def _select(call: Call) -> Value:
     """One place of an axis."""
     index = call.build.tensor(torch.tensor(call.argument(2)))
@@ -59,11 +54,7 @@ def _slice(call: Call) -> Value:
     axis, step = call.axis(1), call.argument(4, "step", 1)
     ends = []
     for place, name, default in ((2, "start", 0), (3, "end", _LARGEST)):
-        one, other = (
-            s.arguments[0][place] if place < len(s.arguments[0]) else s.arguments[1].get(name)
-            for s in (call.one, call.other)
-        )
-        one, other = (default if v is None else v for v in (one, other))
+        one, other = (default if v is None else v for v in call.both(place, name))
         if one == other:
             ends.append(call.build.integers([one]))
         else:
@@ -162,8 +153,7 @@ def _permute(call: Call) -> Value:
 
 def _arange(call: Call) -> Value:
     """Whole numbers up to the length of an axis."""
-    one, other = (step.arguments[0][0] for step in (call.one, call.other))
-    length = call.build.length(call.build.recording.size(one, other))
+    length = call.build.length(call.build.recording.size(*call.both(0)))
     limit = call.build.node("Squeeze", [length], 0)
     start, step = (call.build.tensor(torch.tensor(v)) for v in (0, 1))
     whole = replace(call.result("Range", [start, limit, step]), dtype=torch.int64)
@@ -184,7 +174,6 @@ SHAPES: dict[Any, Translation] = {
     aten.select.int: _select,
     aten.slice.Tensor: _slice,
     aten.split.Tensor: _split,
-    aten.squeeze.dim: _squeeze,
     aten.stack.default: _stack,
     aten.transpose.int: _transpose,
     aten.unbind.int: _unbind,

@@ -109,12 +109,8 @@ def _errors(
     errors = np.concatenate(value_errors).max(0)
     if exact:
         errors[exact] = np.where(errors[exact] == 0, 0, np.inf)
-    there = np.where(np.isfinite(value), value, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # columns whose values are all missing
-        scale = np.nanmax(there, 0) - np.nanmin(there, 0)
     least = 1.0 if exact is None else np.finfo(np.float64).tiny
-    relative = errors / np.maximum(np.nan_to_num(scale), least)
+    relative = errors / np.maximum(_span(value), least)
     return Errors(float(relative.max()), np.concatenate(log_prob_errors) / len(errors))
 
 
@@ -126,6 +122,15 @@ def _difference(answer: Float64, expected: Float64) -> Float64:
     return np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
 
 
+def _span(rows: Float64) -> Float64:
+    """The range of each column's finite values; 0 of a column without any."""
+    there = np.where(np.isfinite(rows), rows, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # columns whose values are all missing
+        span: Float64 = np.nan_to_num(np.nanmax(there, 0) - np.nanmin(there, 0))
+    return span
+
+
 def _exact(density: TypedColumns, value: Float64) -> list[int]:
     """The columns whose values are to be equal: discrete ones, of up to `MAX_EXACT_CELLS` cells.
 
@@ -133,10 +138,7 @@ def _exact(density: TypedColumns, value: Float64) -> list[int]:
         density: the density.
         value: rows of it, whose range is counted in cells.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # columns whose values are all missing
-        span = np.nan_to_num(np.nanmax(value, 0) - np.nanmin(value, 0))
-    exact = []
+    span, exact = _span(value), []
     for group in density.column_groups:
         for i, column in enumerate(group.index):
             if isinstance(group, NumberGroup):
