@@ -2,8 +2,7 @@
 
 from training.export.bundle import export
 from training.export.inverse_search import FASTEST, InverseRequest
-from training.export.next_version import check_store, exported_already
-from training.export.publish import check_name
+from training.export.next_version import check_name, check_store, exported_already
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [

@@ -12,7 +12,8 @@ from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifes
 from training.data import Dataset
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
-from training.export.publish import calibration, check_name, of_run, publish
+from training.export.next_version import check_name
+from training.export.publish import calibration, of_run, publish
 from training.export.round_trip import measured_round_trip
 from training.export.verify import Reference, tolerances
 from training.preprocessing import per_coordinate

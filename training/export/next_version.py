@@ -19,6 +19,16 @@ class Newest(NamedTuple):
     manifest: AnyManifest
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that no bundle can have.
+
+    Raises:
+        ExportError: the name is not allowed.
+    """
+    if not NAME.fullmatch(name):
+        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
+
+
 def run_sha256(run: Run) -> str:
     """The checksum of a run.json, which is written once, when the run begins."""
     return bundle.sha256(run.folder / "run.json")
@@ -36,8 +46,7 @@ def exported_already(run: Run, store: Path, name: str) -> Path | None:
         ExportError: the name is not allowed, or its newest version is of another run: those who ask
             for the model by its name would get another one, of other data perhaps.
     """
-    if not NAME.fullmatch(name):
-        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
+    check_name(name)
     newest = _newest(store, name)
     if newest is None:
         return None

@@ -12,24 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import bundle
-from service.bundle import NAME
-from training.errors import ExportError
 from training.export.next_version import run_sha256
 from training.export.torch_export import OPSET
 from training.files import write_atomically
 from training.runs import Run
 
 CALIBRATION_LEVELS = [i / 200 for i in range(201)]
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that no bundle can have.
-
-    Raises:
-        ExportError: the name is not allowed.
-    """
-    if not NAME.fullmatch(name):
-        raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
 
 
 def publish(

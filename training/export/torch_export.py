@@ -48,11 +48,6 @@ def _expm1(x: Any) -> Any:
     return opset20.Where(opset20.Less(x, one), near, opset20.Sub(opset20.Exp(x), one))
 
 
-def _stride(x: Any, dim: int = 0, **_: object) -> Any:
-    """`aten::sym_stride`, of tensors in the order of their axes, as all in a graph are."""
-    return opset20.ReduceProd(opset20.Shape(x, start=dim + 1), keepdims=0)
-
-
 def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
     """`while_loop`."""
     outputs = hop.higher_order_while_loop(condition, body, carried, read)
@@ -62,13 +57,12 @@ def _while_loop(condition: Any, body: Any, carried: Any, read: Any) -> Any:
     return outputs
 
 
-# Those of the exporter round float64 constants to float32, lose the digits of exp(x) − 1, fail for
-# three nested loops, and lack strides.
+# Those of the exporter round float64 constants to float32, lose the digits of exp(x) − 1, and fail
+# for three nested loops.
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scalar_tensor.default: _scalar,
     torch.ops.aten.full_like.default: _full_like,
     torch.ops.aten.expm1.default: _expm1,
-    torch.ops.aten.sym_stride.int: _stride,
     torch.ops.higher_order.while_loop: _while_loop,
 }
 
@@ -89,12 +83,9 @@ def _operators() -> ONNXRegistry:
 
 
 def trace(
-    module: nn.Module,
-    inputs: Mapping[str, Tensor],
-    outputs: Sequence[str],
-    dynamic: Sequence[str] = ("batch",),
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Export a module whose inputs and outputs are tensors.
+    """Export a module whose inputs and outputs are tensors, for batches of any size.
 
     Args:
         module: without parameters that require gradients, for which the exporter would trace a
@@ -102,9 +93,8 @@ def trace(
         inputs: examples by name, in the order of the module's arguments. The exporter takes an
             axis of length 1 for a constant.
         outputs: names of the outputs.
-        dynamic: names of the leading axes of every input that can have any length.
     """
-    axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
+    axes = {0: torch.export.Dim("batch")}
     shapes = tuple(axes for _ in inputs)
     # `_strip` would remove the stack trace of each operator, which takes time to write
     with warnings.catch_warnings(), patch.object(fx_config, "do_not_emit_stack_traces", True):

@@ -1,9 +1,10 @@
 """`bijecta inspect`: what a table holds, and what of it is modelled; without torch."""
 
-from training.inspection.command import LookedAt, inspect, look_at_table, recipe_of
+from training.inspection.command import TABULAR, LookedAt, inspect, look_at_table, recipe_of
 from training.inspection.report import ColumnReport, Inspection, inspect_table
 
 __all__ = [
+    "TABULAR",
     "ColumnReport",
     "Inspection",
     "LookedAt",

@@ -20,6 +20,9 @@ HEADINGS = ("column", "kind", "missing", "distinct", "commonest", "share", "rang
 RIGHT = (2, 3, 5)
 """Columns of numbers, which are aligned to the right."""
 
+TABULAR = '[flow]\nfamily = "tabular"\n'
+"""The section of a recipe that models a table, with the defaults of the family."""
+
 # Characters of a column's name.
 NAME_CHARACTERS = 32
 
@@ -140,11 +143,7 @@ def as_json(found: Inspection) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def recipe_of(
-    table: LookedAt,
-    path: Path,
-    model: str = '[flow]\nfamily = "tabular"\n',
-) -> str:
+def recipe_of(table: LookedAt, path: Path, model: str = TABULAR) -> str:
     """A recipe that models the table as it was found.
 
     What `decide` finds in the table again is not written; columns that cannot be modelled are

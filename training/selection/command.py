@@ -16,13 +16,12 @@ from training.export import check_name, check_store, export_table, exported_alre
 from training.files import write_atomically
 from training.fit import device_named
 from training.fit import fit as fit_run
-from training.inspection import Inspection, LookedAt, recipe_of
+from training.inspection import TABULAR, Inspection, LookedAt, recipe_of
 from training.reporting import print_exported, print_score, say, warn
 from training.runs import Run, open_or_create, training_lock
 from training.selection.candidates import Candidate, candidates_of
 
 RECIPE = "recipe.toml"
-DEFAULTS = '[flow]\nfamily = "tabular"\n'
 CHOSEN = "selection.json"
 
 # Share of the minutes for training; the rest is for reading, scoring and exporting.
@@ -91,7 +90,7 @@ def fit(arguments: Namespace) -> None:
 
     with training_lock(folder):
         # every recipe of the table has the same [data]
-        dataset = load_rows(recipe(folder / RECIPE, DEFAULTS).data, typed=True)
+        dataset = load_rows(recipe(folder / RECIPE, TABULAR).data, typed=True)
         assert isinstance(dataset, TypedDataset)
         _check_places(folder, arguments, dataset)
         run = _choose(folder, arguments, recipe, dataset)
@@ -144,8 +143,7 @@ def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: Ty
     tried = _try(candidates, folder, arguments, recipe, dataset)
     cut = [candidate.name for candidate in candidates[len(tried) :]]
     if cut:
-        spent = [each.seconds for each in tried]
-        minutes = math.ceil((sum(spent) + max(spent)) / 60 / TRAINING_SHARE)
+        minutes = math.ceil(_seconds_with_next(tried) / 60 / TRAINING_SHARE)
         warn(
             f"{len(cut)} candidates are left out for time: {'; '.join(cut)} (the same command with "
             f"--minutes {minutes} tries the next one)"
@@ -172,9 +170,7 @@ def _try(
     allowed = 60 * arguments.minutes * TRAINING_SHARE
     tried: list[Tried] = []
     for i, candidate in enumerate(candidates):
-        spent = [each.seconds for each in tried]
-        # the next one takes about as long as the longest so far
-        if spent and sum(spent) + max(spent) > allowed:
+        if tried and _seconds_with_next(tried) > allowed:
             break
         say(f"candidate {i + 1} of {len(candidates)}: {candidate.name}")
         place = _place(folder, i)
@@ -191,6 +187,12 @@ def _try(
             )
         )
     return tried
+
+
+def _seconds_with_next(tried: Sequence[Tried]) -> float:
+    """Of training so far and of the next candidate, about as long as the longest so far."""
+    spent = [each.seconds for each in tried]
+    return sum(spent) + max(spent)
 
 
 def _place(folder: Path, candidate: int) -> Path:

@@ -12,7 +12,8 @@ from service.tables import to_values
 from training.data import TypedDataset
 from training.errors import RunError
 from training.evaluate import TypedHeldOut
-from training.export.publish import calibration, check_name, of_run, publish
+from training.export.next_version import check_name
+from training.export.publish import calibration, of_run, publish
 from training.export.typed.verify import verified_graphs
 from training.runs import Run
 from training.scoring import log_prob

@@ -6,6 +6,7 @@ are, and computes those of the group that the step's column belongs to. What a c
 preactivations of each layer is added to them at once, so that all steps are alike.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -42,8 +43,7 @@ class DecodeWriter(DensityWriter):
         x = write.one("Gather", x, at, axis=1)
         theta = write.one("Gather", theta, at, axis=1)
         theta = write.one("Slice", theta, *map(write.integers, (0, group.size, 2)))
-        half = write.one("Expand", write.constant(np.float64(0.5)), write.one("Shape", x))
-        return self.encoded(i, x, half, theta)[1]
+        return self.apart(i, self.functions[i].log_prob, x, theta)[0]
 
     def _scan(self, logits: str, context: str | None) -> tuple[str, str]:
         """The columns one after another: logits, N × D → x, N × D, and theta, N × D × largest size.
@@ -52,8 +52,6 @@ class DecodeWriter(DensityWriter):
         """
         write, density = self.writer, self.density
         (block,) = density.network.blocks(len(density.order))
-        if len(block.ends) != len(density.order) + 1:
-            raise AssertionError("a block of all columns")
         states = self._initial(block, logits, context)
         units = [
             _padded([np.arange(a[i], b[i]) for a, b in pairwise(block.ends)])
@@ -161,23 +159,17 @@ class DecodeWriter(DensityWriter):
         """x, N, and features, N × largest number, of the column's group, from `first` on."""
         if first + 1 == len(self.groups):
             return self._column(write, first, *inputs)
-        branches = []
-        for k in range(2):
-            branch = Writer(write.prefix, write)
-            values = (
-                self._choose(branch, group, inputs, first + 1)
-                if k
-                else self._column(branch, first, *inputs)
-            )
-            outputs = [branch.one("Identity", value) for value in values]
-            kinds = [
-                helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in outputs
-            ]
-            branches.append(helper.make_graph(branch.nodes, "group", [], kinds))
+        own = self._branch(write, lambda branch: self._column(branch, first, *inputs))
+        other = self._branch(write, lambda branch: self._choose(branch, group, inputs, first + 1))
         condition = write.one("Equal", group, write.constant(np.int64(first)))
-        return write.add(
-            "If", condition, outputs=2, then_branch=branches[0], else_branch=branches[1]
-        )
+        return write.add("If", condition, outputs=2, then_branch=own, else_branch=other)
+
+    def _branch(self, write: Writer, values: Callable[[Writer], list[str]]) -> GraphProto:
+        """A branch of an If, whose outputs are these values in float64."""
+        branch = Writer(write.prefix, write)
+        outputs = [branch.one("Identity", value) for value in values(branch)]
+        kinds = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in outputs]
+        return helper.make_graph(branch.nodes, "group", [], kinds)
 
     def _column(self, write: Writer, i: int, logit: str, theta: str, member: str) -> list[str]:
         """x, N, and features, N × largest number, of a column of a group."""

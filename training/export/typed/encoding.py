@@ -8,7 +8,7 @@ from torch import Tensor
 from models.columns import ColumnGroup, TypedColumns
 from training.export.masked import NetworkWriter
 from training.export.onnx_builder import Writer
-from training.export.onnx_functions import OnnxFunctions
+from training.export.onnx_functions import OnnxFunction, OnnxFunctions
 from training.export.typed.functions import GroupFunctions, numbers_of, to_normal
 
 
@@ -49,7 +49,7 @@ class DensityWriter:
         for i, (part, theta) in enumerate(zip(parts, thetas, strict=True)):
             group = self.groups[i]
             theta = write.one("Reshape", theta, write.integers(-1, len(group.index), group.size))
-            y, log_prob = self.encoded(i, *part, theta)
+            y, log_prob = self.apart(i, self.functions[i].encode, *part, theta)
             logits.append(y)
             log_probs.append(log_prob)
         order = write.tensor(self.density.to_columns)
@@ -62,13 +62,13 @@ class DensityWriter:
         inside = write.one("Unsqueeze", inside, write.integers(1))
         return write.one("Where", inside, z, write.constant(np.float64(np.nan))), log_prob
 
-    def encoded(self, i: int, x: str, u: str, theta: str) -> list[str]:
-        """Logits of places and log-densities of a group's columns, N × C each."""
+    def apart(self, i: int, function: OnnxFunction, *inputs: str) -> list[str]:
+        """The outputs of a group's function, N × C each like the first input."""
 
         def call(write: Writer) -> list[str]:
-            return write.call(self.functions[i].encode, x, u, theta, *self.numbers[i])
+            return write.call(function, *inputs, *self.numbers[i])
 
-        return self.writer.apart(x, 2, call)
+        return self.writer.apart(inputs[0], function.outputs, call)
 
     def total(self, log_probs: list[str]) -> str:
         """The sums over columns."""

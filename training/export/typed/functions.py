@@ -51,6 +51,15 @@ class GroupFunctions:
         )
 
     @property
+    def log_prob(self) -> OnnxFunction:
+        """x, N × C, and theta, N × C × size → log-densities, N × C."""
+        return self._function(
+            "log_prob",
+            lambda group, x, theta: group.log_prob(x, theta),
+            {"x": (), "theta": (self._group.size,)},
+        )
+
+    @property
     def decode(self) -> OnnxFunction:
         """Logits of places y, N × C, and theta, N × C × size → x, N × C."""
         return self._function(
