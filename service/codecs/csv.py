@@ -46,9 +46,7 @@ class CsvCodec(Codec):
         self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
     ) -> TableRequest:
         """A request whose rows are a table, with the context beside them."""
-        limits = reading.limits
-        max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
-        return TableRequest.of(schema, read_csv(body, reading, max_rows), query)
+        return TableRequest.read(schema, read_csv, body, query, reading)
 
     def refusal(
         self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None

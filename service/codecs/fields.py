@@ -2,7 +2,7 @@
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from service.bundle import AnyManifest, TableManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
+from service.inflight import Reading
 from service.operations import (
     TABLE_REQUESTS,
     TEXT,
@@ -71,15 +72,30 @@ class TableRequest(PendingRequest):
     version: int | None
 
     @classmethod
-    def of(
-        cls, schema: type[FlowRequest], table: TableColumns, query: Mapping[str, str]
+    def read(
+        cls,
+        schema: type[FlowRequest],
+        read: Callable[[bytes, Reading, int], TableColumns],
+        body: bytes,
+        query: Mapping[str, str],
+        reading: Reading,
     ) -> "TableRequest":
-        """A request of a table and a query string.
+        """A request whose rows are a table, with the context beside them.
+
+        Args:
+            schema: of the request to a flow.
+            read: from a body, limits and the largest number of rows to columns by name.
+            body: all of it.
+            query: the other fields.
+            reading: limits.
 
         Raises:
             InvalidInputError: a model or version that is none.
+            ServiceError: what `read` raises.
         """
-        return cls(schema, table, query, *target(query))
+        limits = reading.limits
+        max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
+        return cls(schema, read(body, reading, max_rows), query, *target(query))
 
     @property
     def numbers(self) -> int:

@@ -51,9 +51,7 @@ class ArrowCodec(Codec):
         self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
     ) -> TableRequest:
         """A request whose rows are a table, with the context beside them."""
-        limits = reading.limits
-        max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
-        return TableRequest.of(schema, read_table(body, reading, max_rows), query)
+        return TableRequest.read(schema, read_table, body, query, reading)
 
     def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """A table of all arrays, or of the one picked; in records x is a column for each name."""

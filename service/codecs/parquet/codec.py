@@ -31,9 +31,7 @@ class ParquetCodec(Codec):
         self, schema: type[R], body: bytes, query: Mapping[str, str], reading: Reading
     ) -> TableRequest:
         """A request whose rows are a table, with the context beside them."""
-        limits = reading.limits
-        max_rows = limits.sample_rows if schema.npy_fields == ("context",) else limits.rows
-        return TableRequest.of(schema, read_parquet(body, reading, max_rows), query)
+        return TableRequest.read(schema, read_parquet, body, query, reading)
 
     def dump(self, manifest: AnyManifest, answer: Answer, output: str | None) -> bytes:
         """A file of all arrays, or of the one picked."""

@@ -1,10 +1,10 @@
 """How a question becomes requests, and their answers one answer; free of I/O."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -21,6 +21,8 @@ from bijecta_client.exchange import (
     exchange,
     json_of,
 )
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -144,41 +146,55 @@ class Asking:
         name, version = yield from self._target(question.model, question.version, due)
         head = {"model": name, "version": version, **question.said}
         body = native.Body(head, field, rows, context)
-        inexact: list[int] = []
-        answers = []
-        for first, n, content in tables.parts(body.n, body.width, question.most, body.part):
-            try:
-                said = yield from self._post(endpoint, content, due)
-            except BijectaError as error:
-                error.begins_at(first)
-                raise
+
+        def ask(content: bytes, n: int) -> Steps[tuple[dict[str, Any], dict[str, Any]]]:
+            said = yield from self._post(endpoint, content, due)
             answer = native.arrays(said, question.outputs, np.float64)
             check_rows(answer, n)
             native.mark_outside(answer["log_prob"], said)
-            answers.append(answer)
-            inexact += remarks.inexact_rows(said, first)
-            if question.failures is not None:
-                question.failures.extend(remarks.row_errors(said, answer["log_prob"], first))
-        self._wide[name] = True
-        remarks.warn(inexact)
-        return _joined(answers)
+            self._wide[name] = True
+            return said, answer
+
+        parts = tables.parts(body.n, body.width, question.most, body.part)
+        return (yield from self._in_parts(parts, ask, question))
 
     def _of_arrays(
         self, graph: str, inputs: Mapping[str, NDArray[Any]], question: Question, due: float
     ) -> Steps[dict[str, Numbers]]:
         """The outputs of arrays, asked for in parts."""
         target = yield from self._target(question.model, question.version, due)
+
+        def ask(
+            part: Mapping[str, NDArray[Any]], n: int
+        ) -> Steps[tuple[dict[str, Any], dict[str, Any]]]:
+            head, answer = yield from self._infer(
+                graph, target, part, question.outputs, question.said, n, due
+            )
+            return head.get("parameters") or {}, answer
+
+        return (yield from self._in_parts(bodies.parts(inputs, question.most), ask, question))
+
+    def _in_parts(
+        self,
+        parts: Iterable[tuple[int, int, B]],
+        ask: Callable[[B, int], Steps[tuple[dict[str, Any], dict[str, Any]]]],
+        question: Question,
+    ) -> Steps[dict[str, Any]]:
+        """The answers to parts as one.
+
+        Args:
+            parts: where each begins, its rows, and what is asked of them.
+            ask: from a part and its number of rows to what the answer says of rows, and outputs.
+            question: which takes the rows without an answer.
+        """
         inexact: list[int] = []
         answers = []
-        for first, n, part in bodies.parts(inputs, question.most):
+        for first, n, part in parts:
             try:
-                head, answer = yield from self._infer(
-                    graph, target, part, question.outputs, question.said, n, due
-                )
+                said, answer = yield from ask(part, n)
             except BijectaError as error:
                 error.begins_at(first)
                 raise
-            said = head.get("parameters")
             answers.append(answer)
             inexact += remarks.inexact_rows(said, first)
             if question.failures is not None:
