@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from service.tables import Column, LeftOutColumn
-from training.config.flow import TYPED_FAMILY, complete_options
+from training.config.flow import MAX_WHOLE_OPTION, TYPED_FAMILY, complete_options
 from training.config.plain import shown
 from training.config.section import Count, Section
 
@@ -91,7 +91,7 @@ class ContextSpec(Section):
     """
 
     columns: Annotated[list[NumberFeature | ClassFeature], Field(min_length=1)]
-    embedding: int | None = None
+    embedding: Annotated[int, Field(ge=1, le=MAX_WHOLE_OPTION)] | None = None
 
 
 class FlowSpec(Section):
