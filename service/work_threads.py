@@ -6,6 +6,8 @@ on few numbers is done there, as handing it over takes longer; work on more is d
 
 import asyncio
 import math
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,14 @@ MIN_NUMBERS = 2**15
 # between two turns, and numpy's intermediate arrays are no larger than this.
 BLOCK_NUMBERS = 2**18
 
+# Seconds after which a thread lets others run while one of these threads works, of Python's 5 ms. A
+# small request takes the interpreter back about ten times on its way, and waits so long each time
+# for a thread that parses a table: beside bodies of 500,000 cells of CSV one row took 15 ms in
+# place of 65, its p99 was 65 ms in place of 439. Where no such thread works, it would cost each
+# small request a quarter more CPU (360 µs in place of 275), as the event loop and the engine's
+# threads change places more often.
+SWITCH_SECONDS = 0.0005
+
 T = TypeVar("T")
 
 
@@ -34,6 +44,9 @@ class WorkThreads:
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, "work")
+        self._working = 0
+        self._lock = threading.Lock()
+        self._usual_seconds = sys.getswitchinterval()
 
     async def run(
         self, numbers: float, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
@@ -54,7 +67,7 @@ class WorkThreads:
         """
         if numbers <= MIN_NUMBERS:
             return work(*arguments)
-        loop, call = asyncio.get_running_loop(), partial(work, *arguments)
+        loop, call = asyncio.get_running_loop(), partial(self._call_yielding, work, *arguments)
         # the future has no name here: an error would hold this frame, and the frame the error
         if math.isinf(deadline):
             return await loop.run_in_executor(self._pool, call)
@@ -89,6 +102,19 @@ class WorkThreads:
             stop = min(rows, start + at_once)
             numbers = (stop - start) * row_numbers
             await self.run(numbers, work, start, stop, deadline=deadline)
+
+    def _call_yielding(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call work in this thread, which lets others run often meanwhile."""
+        self._count(1)
+        try:
+            return work(*arguments)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._working += change
+            sys.setswitchinterval(SWITCH_SECONDS if self._working else self._usual_seconds)
 
     def close(self) -> None:
         """Take nothing more; what has begun ends by itself."""

@@ -22,12 +22,6 @@ log = logging.getLogger(__name__)
 # uvicorn's exit code where it cannot listen.
 STARTUP_FAILURE = 3
 
-# Seconds after which a thread lets others run, of Python's 5 ms. A small request takes the
-# interpreter back about ten times on its way, and waits so long each time for a thread that parses
-# a table: beside bodies of 500,000 cells of CSV one row took 15 ms in place of 65, its p99 was 65
-# ms in place of 439.
-SWITCH_SECONDS = 0.0005
-
 
 class Process(uvicorn.Server):
     """uvicorn with a server's models, which it outlives on neither side.
@@ -64,7 +58,6 @@ class Process(uvicorn.Server):
         self._end = float("inf")
         server.on_failure = self._stop
         self._collect = apply_gc_policy(settings.gc_policy)
-        sys.setswitchinterval(SWITCH_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second time, or where nothing has to be waited for, stop."""

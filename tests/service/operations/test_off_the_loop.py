@@ -1,6 +1,7 @@
 """The event loop works on few numbers at a time, whatever a caller sends or asks for."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from service.operations.requests import (
     SampleRequest,
 )
 from service.types import Arrays
-from service.work_threads import BLOCK_NUMBERS, MIN_NUMBERS, WorkThreads
+from service.work_threads import BLOCK_NUMBERS, MIN_NUMBERS, SWITCH_SECONDS, WorkThreads
 from tests.helpers.watched import Diary, Watched, watched
 
 # whole numbers, 64 a row, with a context of one class
@@ -198,3 +199,27 @@ def test_a_watched_array_says_who_works_on_it() -> None:
     array[np.arange(4)]
     array.astype(np.float64)
     assert [numbers for _, numbers in diary.entries] == [3, 10, 10, 10, 4, 10]
+
+
+def test_threads_let_others_run_often_while_they_work_and_no_longer() -> None:
+    threads, usual = WorkThreads(2), sys.getswitchinterval()
+    inside: list[float] = []
+    both_are_in = threading.Barrier(2)
+
+    def work(fails: bool) -> None:
+        both_are_in.wait(30)
+        inside.append(sys.getswitchinterval())
+        both_are_in.wait(30)
+        if fails:
+            raise ValueError
+
+    async def ask() -> None:
+        calls = [threads.run(MIN_NUMBERS + 1, work, fails) for fails in (False, True)]
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    try:
+        asyncio.run(ask())
+        assert inside == [pytest.approx(SWITCH_SECONDS)] * 2
+        assert sys.getswitchinterval() == usual
+    finally:
+        threads.close()
