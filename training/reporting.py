@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from service.bundle import AnyManifest, Fidelity, HeldOut
+from service.bundle import DensityManifest, Fidelity, HeldOut
 from training.evaluate import TypedHeldOut
 from training.runs import Run
 
@@ -57,7 +57,7 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_exported(folder: Path, manifest: AnyManifest) -> None:
+def print_exported(folder: Path, manifest: DensityManifest) -> None:
     """Print how close the graphs of a new bundle are to the model in float64."""
     differences = manifest.tolerances
     say(

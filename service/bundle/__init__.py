@@ -1,6 +1,19 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
+from service.bundle.calibration_file import read_calibration, write_calibration
+from service.bundle.detector_manifest import (
+    CALIBRATION,
+    NEIGHBOURS,
+    SCORE,
+    DetectorCalibration,
+    DetectorHeldOut,
+    DetectorManifest,
+    LabelledFigures,
+    ScorePart,
+    ScoreSelfTest,
+    ScoreTolerances,
+)
 from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
@@ -10,11 +23,13 @@ from service.bundle.files import (
     MANIFEST,
     TYPED_FORMAT,
     AnyManifest,
+    DensityManifest,
     Fingerprint,
     checksum,
     fingerprint,
     is_version,
     read,
+    read_detector,
     read_flow,
     read_identity,
     read_table,
@@ -53,6 +68,7 @@ from service.bundle.table_manifest import (
     RowSelfTest,
     TableHeldOut,
     TableManifest,
+    TypedManifest,
     raw_values_of,
 )
 from service.tables import is_column_name
@@ -60,6 +76,7 @@ from service.tables import is_column_name
 __all__ = [
     "ADDITIONS",
     "BASES",
+    "CALIBRATION",
     "DECODE",
     "ENCODE",
     "FORMAT_VERSION",
@@ -68,12 +85,18 @@ __all__ = [
     "METHOD_WORDS",
     "NAME",
     "NAMES",
+    "NEIGHBOURS",
+    "SCORE",
     "TYPED_FORMAT",
     "VERSION",
     "AnyManifest",
     "Arithmetic",
     "BundleError",
     "ContextColumn",
+    "DensityManifest",
+    "DetectorCalibration",
+    "DetectorHeldOut",
+    "DetectorManifest",
     "Direction",
     "Fidelity",
     "Figure",
@@ -82,6 +105,7 @@ __all__ = [
     "HeldOut",
     "InverseMethod",
     "InverseReport",
+    "LabelledFigures",
     "LatentDraw",
     "Manifest",
     "Names",
@@ -90,12 +114,16 @@ __all__ = [
     "RandomStreams",
     "RoundTrip",
     "RowSelfTest",
+    "ScorePart",
+    "ScoreSelfTest",
+    "ScoreTolerances",
     "SelfTest",
     "Sound",
     "TableHeldOut",
     "TableManifest",
     "Tensor",
     "Tolerances",
+    "TypedManifest",
     "UnreadableBundleError",
     "check_alias",
     "checksum",
@@ -107,6 +135,8 @@ __all__ = [
     "printable",
     "raw_values_of",
     "read",
+    "read_calibration",
+    "read_detector",
     "read_error",
     "read_flow",
     "read_identity",
@@ -114,5 +144,6 @@ __all__ = [
     "read_table",
     "sha256",
     "versions",
+    "write_calibration",
     "write_names",
 ]

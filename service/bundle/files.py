@@ -1,7 +1,7 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
 
 store/<name>/<version>/encode.onnx     x[, u][, context] → z, log_prob
-store/<name>/<version>/decode.onnx     z[, context] → x, log_prob
+store/<name>/<version>/decode.onnx     z[, context] → x, log_prob; of detectors other files
 store/<name>/<version>/manifest.json
 store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
 
@@ -20,11 +20,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from service.bundle.detector_manifest import CALIBRATION, NEIGHBOURS, SCORE, DetectorManifest
 from service.bundle.errors import BundleError as BundleError
 from service.bundle.errors import printable
 from service.bundle.manifest import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
 from service.bundle.regular_file import file_sha256, place, read_bytes
-from service.bundle.table_manifest import KINDS, TableManifest
+from service.bundle.table_manifest import TableManifest
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
@@ -38,7 +39,15 @@ MAX_MANIFEST_VALUES = 2**20
 TYPED_FORMAT = 2
 """The format of manifests that have a kind."""
 
-AnyManifest = Manifest | TableManifest
+DensityManifest = Manifest | TableManifest
+"""Of what has latents, and draws rows."""
+AnyManifest = DensityManifest | DetectorManifest
+
+KINDS: dict[str, type[TableManifest] | type[DetectorManifest]] = {
+    "table": TableManifest,
+    "detector": DetectorManifest,
+}
+"""The kinds of format 2 that this program reads."""
 
 Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
@@ -66,7 +75,7 @@ def read(
         raise BundleError(
             f"{place(folder)} holds the manifest of {manifest.name} version {manifest.version}"
         )
-    for name in (ENCODE, DECODE):
+    for name in manifest.required_files:
         if name not in manifest.files:
             raise BundleError(f"{place(folder)}/{MANIFEST} lists no checksum for {name}")
     for name, expected in manifest.files.items():
@@ -101,8 +110,24 @@ def read_table(folder: Path) -> TableManifest:
     """
     manifest = read(folder)
     if not isinstance(manifest, TableManifest):
-        raise BundleError(f"{place(folder)} is of a flow; expected a table")
+        raise BundleError(f"{place(folder)} is of kind {_kind(manifest)}; expected a table")
     return manifest
+
+
+def read_detector(folder: Path) -> DetectorManifest:
+    """The same of a bundle that holds a detector.
+
+    Raises:
+        BundleError: also where it holds something else.
+    """
+    manifest = read(folder)
+    if not isinstance(manifest, DetectorManifest):
+        raise BundleError(f"{place(folder)} is of kind {_kind(manifest)}; expected a detector")
+    return manifest
+
+
+def _kind(manifest: AnyManifest) -> str:
+    return "flow" if isinstance(manifest, Manifest) else manifest.kind
 
 
 def read_identity(folder: Path) -> tuple[str, int]:
@@ -133,7 +158,9 @@ def _read_manifest(folder: Path) -> AnyManifest:
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
 
 
-def _manifest_class(content: bytes, shown: str) -> type[Manifest] | type[TableManifest]:
+def _manifest_class(
+    content: bytes, shown: str
+) -> type[Manifest] | type[TableManifest] | type[DetectorManifest]:
     """What the manifest is of, by its format and its kind.
 
     Raises:
@@ -210,7 +237,7 @@ def sha256(path: Path) -> str:
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
     marks: list[tuple[int, int, int, int] | None] = []
-    for name in (ENCODE, DECODE, MANIFEST, ADDITIONS):
+    for name in (ENCODE, DECODE, SCORE, NEIGHBOURS, CALIBRATION, MANIFEST, ADDITIONS):
         try:
             status = (folder / name).stat()
         except OSError:

@@ -146,12 +146,21 @@ class Manifest(ManifestPart):
         return math.prod(self.event_shape)
 
     @property
+    def typed(self) -> None:
+        """None: its columns, if they have names, are numbers."""
+
+    @property
     def column_names(self) -> list[str] | None:
         """Names of a row's coordinates; None where they have none."""
         return self.columns
 
     @property
-    def tensors(self) -> dict[Direction, dict[str, Tensor]]:
+    def required_files(self) -> list[str]:
+        """Names of the files that there have to be."""
+        return ["encode.onnx", "decode.onnx"]
+
+    @property
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Inputs and outputs of the graphs, the same of both."""
         shapes = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
         if self.context is not None:

@@ -1,7 +1,7 @@
 """What a manifest of format 2 says of a table: typed columns, and graphs that take float64.
 
 Format 2 is of several kinds, told apart by the key `kind`. A kind is a class like this one and an
-entry of `KINDS`; what every kind has is in `TypedManifest`.
+entry of `files.KINDS`; what every kind has is in `TypedManifest`.
 """
 
 from collections.abc import Sequence
@@ -36,14 +36,19 @@ from service.tables import CategoricalColumn, Column, LeftOutColumn, Word
 
 MAX_COLUMNS = 2**12
 
-RawValues = Literal["classes", "point_masses", "ranges", "self_test"]
-"""Values of the data that a bundle carries: names of classes, values of large weight, the smallest
-and largest values of columns, and a row to test the graphs with."""
+RawValues = Literal["classes", "indexed_rows", "point_masses", "ranges", "self_test"]
+"""Values of the data that a bundle carries: names of classes, rows that its graphs compare others
+with, values of large weight, the smallest and largest values of columns, and a row to test the
+graphs with."""
 
 
-def raw_values_of(columns: Sequence[Column], has_self_test: bool) -> list[RawValues]:
-    """Which values of the data a manifest carries, in the order of the alphabet."""
+def raw_values_of(
+    columns: Sequence[Column], has_self_test: bool, has_indexed_rows: bool = False
+) -> list[RawValues]:
+    """Which values of the data a bundle carries, in the order of the alphabet."""
     carried: set[RawValues] = {"self_test"} if has_self_test else set()
+    if has_indexed_rows:
+        carried.add("indexed_rows")
     for column in columns:
         if isinstance(column, CategoricalColumn):
             carried.add("classes")
@@ -111,7 +116,7 @@ class TypedManifest(ManifestPart):
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     family: str
-    columns: Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)]
+    columns: Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)] | None
     left_out: Annotated[list[LeftOutColumn], Field(max_length=MAX_COLUMNS)] = Field(
         [], description="columns of the data that are not modelled; requests may have them"
     )
@@ -129,6 +134,68 @@ class TypedManifest(ManifestPart):
     made_with: dict[str, str]
     checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
 
+    @property
+    def typed(self) -> "TypedManifest | None":
+        """The manifest itself, which has typed columns; None of rows that are arrays."""
+        return None if self.columns is None else self
+
+    @property
+    def named_columns(self) -> list[Column]:
+        """The typed columns; none of rows that are arrays."""
+        return self.columns or []
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """Names of the columns, in order; None of rows that are arrays."""
+        return None if self.columns is None else [column.name for column in self.columns]
+
+    @property
+    def context_shape(self) -> list[int] | None:
+        """Shape of a row of context; None without."""
+        return None if self.context is None else [len(self.context)]
+
+    @property
+    def example_context(self) -> NDArray[np.float64] | None:
+        """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
+        if self.context is None:
+            return None
+        return np.array([[column.example for column in self.context]], np.float64)
+
+    @property
+    def cost(self) -> dict[str, Cost]:
+        """Of each graph."""
+        return {name: graph.cost for name, graph in self.graphs.items()}
+
+    @property
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Inputs and outputs of the graphs."""
+        return {name: graph.inputs | graph.outputs for name, graph in self.graphs.items()}
+
+    @property
+    def required_files(self) -> list[str]:
+        """Names of the files that there have to be."""
+        return [f"{name}.onnx" for name in self.graphs]
+
+    @property
+    def base_box(self) -> None:
+        """None: latents, where there are some, lie in all of space."""
+
+    @property
+    def support(self) -> None:
+        """None: of each column, its kind says which values there are."""
+
+    @property
+    def dequantization(self) -> None:
+        """None: discrete values have probabilities."""
+
+    @property
+    def round_trip(self) -> None:
+        """None: rows come back as they were."""
+
+    @property
+    def sound(self) -> None:
+        """None: rows are no sounds."""
+
 
 class TableManifest(TypedManifest):
     """A density over typed columns: graphs to encode and to decode, of normal latents.
@@ -137,6 +204,7 @@ class TableManifest(TypedManifest):
     """
 
     kind: Literal["table"]
+    columns: Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)]
     dtype: Literal["float64"] = Field(description="of rows, latents and log_prob")
     base: Literal["normal"]
     held_out: TableHeldOut
@@ -190,26 +258,6 @@ class TableManifest(TypedManifest):
         return [len(self.columns)]
 
     @property
-    def context_shape(self) -> list[int] | None:
-        """Shape of a row of context; None without."""
-        return None if self.context is None else [len(self.context)]
-
-    @property
-    def column_names(self) -> list[str]:
-        """Names of the columns, in order."""
-        return [column.name for column in self.columns]
-
-    @property
-    def cost(self) -> dict[Direction, Cost]:
-        """Of each direction."""
-        return {"encode": self.graphs["encode"].cost, "decode": self.graphs["decode"].cost}
-
-    @property
-    def tensors(self) -> dict[Direction, dict[str, Tensor]]:
-        """Inputs and outputs of the graphs."""
-        return self._expected_tensors()
-
-    @property
     def base_density(self) -> BaseDensity:
         """What the base's name stands for."""
         return BASES[self.base]
@@ -218,10 +266,6 @@ class TableManifest(TypedManifest):
     def base_parameters(self) -> dict[str, Any]:
         """None: it is standard."""
         return {}
-
-    @property
-    def base_box(self) -> None:
-        """None: latents lie in all of space."""
 
     @property
     def example_latent(self) -> NDArray[np.float64]:
@@ -234,33 +278,6 @@ class TableManifest(TypedManifest):
         return np.full((1, self.dimensions), 0.5)
 
     @property
-    def example_context(self) -> NDArray[np.float64] | None:
-        """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
-        if self.context is None:
-            return None
-        return np.array([[column.example for column in self.context]], np.float64)
-
-    @property
     def has_bits_per_dim(self) -> bool:
         """False: columns of a table have units of their own."""
         return False
-
-    @property
-    def support(self) -> None:
-        """None: of each column, its kind says which values there are."""
-
-    @property
-    def dequantization(self) -> None:
-        """None: discrete values have probabilities."""
-
-    @property
-    def round_trip(self) -> None:
-        """None: rows come back as they were."""
-
-    @property
-    def sound(self) -> None:
-        """None: rows are no sounds."""
-
-
-KINDS: dict[str, type[TableManifest]] = {"table": TableManifest}
-"""The kinds of format 2 that this program reads."""

@@ -1,11 +1,11 @@
-"""Running a bundle's two graphs: each has a queue, and the same threads run both."""
+"""Running a bundle's graphs: each has a queue, and the same threads run all."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from service.bundle import DECODE, ENCODE, BundleError, Direction, Tensor
+from service.bundle import BundleError, Tensor
 from service.engine.batch import AwaitedJob
 from service.engine.loop_share import main_thread_clock
 from service.engine.policy import SchedulerPolicy
@@ -20,8 +20,6 @@ from service.types import Arrays, Floats
 
 POLICY = SchedulerPolicy()
 
-Shape = tuple[int, ...]
-
 ONNX_TYPES = {"float32": "float", "float64": "double", "int64": "int64"}
 
 
@@ -30,6 +28,7 @@ class Engine:
 
     Args:
         folder: the bundle.
+        graphs: names of its files, without .onnx.
         device: where to run.
         metrics: are told of batches and queues.
         settings: of this model.
@@ -42,6 +41,7 @@ class Engine:
     def __init__(
         self,
         folder: Path,
+        graphs: Iterable[str],
         device: Device,
         metrics: Metrics,
         settings: ModelSettings,
@@ -49,11 +49,11 @@ class Engine:
     ) -> None:
         cancellation = cancellation or Cancellation()
         self._graphs = {
-            "encode": OnnxGraph(folder / ENCODE, device, cancellation, POLICY.heavy_row_bytes),
-            "decode": OnnxGraph(folder / DECODE, device, cancellation, POLICY.heavy_row_bytes),
+            graph: OnnxGraph(folder / f"{graph}.onnx", device, cancellation, POLICY.heavy_row_bytes)
+            for graph in graphs
         }
         self._load_options = cancellation.run_options()
-        self.provider = self._graphs["encode"].provider
+        self.provider = next(iter(self._graphs.values())).provider
         """The execution provider in use, in onnxruntime's words."""
         name = folder.parent.name
         threads = device.runs(settings.threads)
@@ -78,7 +78,7 @@ class Engine:
         self._workers = Workers(name, scheduler, self._graphs, threads, self._release)
 
     def statistics(self, graph: str) -> Statistics:
-        """Totals of `encode` or `decode`."""
+        """Totals of a graph."""
         return self._queues[graph].statistics
 
     @property
@@ -106,7 +106,17 @@ class Engine:
         """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
         return self._workers.run("decode", _feeds("z", z, context), output_names, deadline)
 
-    def check_shapes(self, described: Mapping[Direction, Mapping[str, Tensor]]) -> None:
+    def score(
+        self, x: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
+    ) -> Awaitable[Arrays]:
+        """X (N × event shape) and context (N × columns) → `score`, `log_prob` (N, in nats)."""
+        return self._workers.run("score", _feeds("x", x, context), output_names, deadline)
+
+    def neighbours(self, x: Floats, context: Floats | None, deadline: float) -> Awaitable[Arrays]:
+        """X (N × event shape) and context (N × columns) → `values` (N × event shape × K)."""
+        return self._workers.run("neighbours", _feeds("x", x, context), ("values",), deadline)
+
+    def check_shapes(self, described: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Compare what the graphs take and give with what a manifest says, before it is made.
 
         Args:
@@ -115,11 +125,11 @@ class Engine:
         Raises:
             BundleError: the graphs are not of these shapes and types.
         """
-        for direction, rows in described.items():
-            tensors = self._graphs[direction].tensors
+        for graph, rows in described.items():
+            tensors = self._graphs[graph].tensors
             for name, tensor in rows.items():
                 if name not in tensors:
-                    raise BundleError(f"the graph to {direction} has no {name}")
+                    raise BundleError(f"{graph}.onnx has no {name}")
                 kind, found = tensors[name]
                 sides = tuple(side if isinstance(side, int) else None for side in found)
                 shape, expected = tuple(tensor.row_shape), ONNX_TYPES[tensor.type]
@@ -131,43 +141,18 @@ class Engine:
                 )
                 if kind != f"tensor({expected})" or not is_same:
                     raise BundleError(
-                        f"the graph to {direction} has {name} of {kind} {_shown(sides)}, where the "
+                        f"{graph}.onnx has {name} of {kind} {_shown(sides)}, where the "
                         f"manifest says {expected} {_shown((None, *shape))}"
                     )
             if unknown := sorted(tensors.keys() - rows.keys()):
                 raise BundleError(
-                    f"the graph to {direction} has {unknown[0]!r:.80}, which is no input or output "
+                    f"{graph}.onnx has {unknown[0]!r:.80}, which is no input or output "
                     "of a model like this"
                 )
 
-    def warm_up(
-        self, event: Shape, z: Floats, context: Floats | None, u: Floats | None = None
-    ) -> None:
-        """Run both graphs once: what cannot run fails now, and the first request finds it ready.
-
-        Args:
-            event: shape of one data row.
-            z: one latent, 1 × latent shape.
-            context: its context, where the graphs take one.
-            u: a place in each cell, where the graph to encode takes one.
-
-        Raises:
-            BundleError: what they answer is not of these shapes.
-        """
-        feeds = _feeds("z", z, context)
-        decoded = self._graphs["decode"](feeds, ("x", "log_prob"), self._load_options)
-        encoded = self.try_encode(decoded["x"], context, u)
-        shapes = (decoded["x"].shape, encoded["z"].shape, decoded["log_prob"].shape)
-        if shapes != ((1, *event), z.shape, (1,)):
-            raise BundleError(
-                f"the graphs' x, z and log_prob have shapes {shapes} where the manifest says event "
-                f"shape {event} and latent shape {z.shape[1:]}"
-            )
-
-    def try_encode(self, x: Floats, context: Floats | None, u: Floats | None = None) -> Arrays:
-        """`encode` before there are requests to wait for."""
-        feeds = _feeds("x", x, context, u)
-        return self._graphs["encode"](feeds, ("z", "log_prob"), self._load_options)
+    def try_run(self, graph: str, feeds: Arrays, output_names: tuple[str, ...]) -> Arrays:
+        """What a graph makes of some rows, before there are requests to wait for."""
+        return self._graphs[graph](feeds, output_names, self._load_options)
 
     def close(self) -> None:
         """Take nothing more; threads and sessions go once what waits is finished."""

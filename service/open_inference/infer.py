@@ -144,6 +144,8 @@ class Inference:
             read = protocol.parse_raw(body, protocol_model.inputs(model))
         else:
             read = protocol.parse(body, json_length, reading)
+        if model.detector is not None:
+            raise InvalidInputError(f"{model.manifest.name} is a detector, and no flow")
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation

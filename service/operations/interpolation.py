@@ -75,10 +75,10 @@ def check_path(
             raise InvalidInputError(
                 f"{name}: expected one row of shape {model.event_shape}, got {row.shape}"
             )
-    if request.path != "linear" and not model.manifest.base_density.spherical:
+    if request.path != "linear" and not model.density.base_density.spherical:
         raise InvalidInputError(
             f"path {request.path} needs a spherical base, this model's is "
-            f"{model.manifest.base}: use linear"
+            f"{model.density.base}: use linear"
         )
 
 

@@ -5,7 +5,7 @@ import secrets
 
 import numpy as np
 
-from service.bundle import AnyManifest, LatentDraw, RandomStreams
+from service.bundle import DensityManifest, LatentDraw, RandomStreams
 from service.errors import InvalidInputError
 from service.types import Float32, Floats
 
@@ -31,7 +31,11 @@ class Latents:
     """
 
     def __init__(
-        self, manifest: AnyManifest, seed: int, temperature: float, truncation: float | None = None
+        self,
+        manifest: DensityManifest,
+        seed: int,
+        temperature: float,
+        truncation: float | None = None,
     ) -> None:
         self._base = manifest.base_density
         try:
@@ -65,7 +69,7 @@ class NoisyCopies:
         seed: of a Philox generator.
     """
 
-    def __init__(self, manifest: AnyManifest, rows: Float32, seed: int) -> None:
+    def __init__(self, manifest: DensityManifest, rows: Float32, seed: int) -> None:
         assert manifest.dequantization is not None
         self._columns = manifest.dequantization.index
         self._rows = rows
@@ -81,7 +85,7 @@ class NoisyCopies:
         return copies
 
 
-def quantized(manifest: AnyManifest, rows: Float32) -> Float32:
+def quantized(manifest: DensityManifest, rows: Float32) -> Float32:
     """Rows with their integer columns rounded into the range of the data."""
     assert manifest.dequantization is not None
     low, high = (

@@ -138,7 +138,7 @@ class Operations:
 
     async def samples(self, model: Model, request: SampleRequest, deadline: float) -> AnswerPieces:
         """The same of up to `max_sample_rows`, a piece at a time."""
-        n, manifest, run = request.n, model.manifest, self.threads.run
+        n, manifest, run = request.n, model.density, self.threads.run
         if n > self.max_sample_rows:
             raise TooLargeError(f"n is {n}, more than the {self.max_sample_rows} allowed")
         if request.quantize and manifest.dequantization is None:
@@ -197,7 +197,7 @@ class Operations:
             raise TooLargeError(
                 f"{copies} copies of {len(x)} rows are more than the {self.runs.max_rows} allowed"
             )
-        noisy, run = noise.NoisyCopies(model.manifest, x, seed), self.threads.run
+        noisy, run = noise.NoisyCopies(model.density, x, seed), self.threads.run
         each = np.full(total, np.nan, np.float32)
         at_once = _rows_at_once(model.manifest.dimensions)
         for start in range(0, total, at_once):
@@ -251,7 +251,7 @@ def _log_mean(each: Floats, copies: int) -> Floats:
 
 def _scores(model: Model, log_prob: Floats) -> dict[str, Floats]:
     arrays = {"log_prob": log_prob}
-    if model.manifest.has_bits_per_dim:
+    if model.density.has_bits_per_dim:
         bits = -log_prob.astype(np.float64) / (model.manifest.dimensions * math.log(2))
         arrays["bits_per_dim"] = bits.astype(np.float32)
     return arrays

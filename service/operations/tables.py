@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest, TableManifest
+from service.bundle import AnyManifest, ContextColumn, TypedManifest
 from service.errors import InvalidInputError, MalformedBodyError
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.named import typed_rows
@@ -60,7 +60,7 @@ def rows_and_context(
     """
     rest = {column: _array(column, values) for column, values in table.items()}
     coordinates = (manifest.column_names if name == "x" else None) or ()
-    context = _take_context(rest, manifest, coordinates)
+    context = _take_context(rest, manifest.context, coordinates)
     shape = manifest.event_shape if name == "x" else manifest.latent_shape
     rows = _rows(rest, name, coordinates)
     if rows.ndim == 2 and rows.shape[1] == manifest.dimensions:
@@ -69,7 +69,7 @@ def rows_and_context(
 
 
 def typed_rows_and_context(
-    table: TableColumns, manifest: TableManifest
+    table: TableColumns, manifest: TypedManifest
 ) -> tuple[TypedRows, NDArray[Any] | None]:
     """The same of a model of typed columns: values of each column's own kind, or `x` of numbers.
 
@@ -77,20 +77,21 @@ def typed_rows_and_context(
         InvalidInputError: columns that are not those of the model, with both lists of names.
     """
     of_context = {"context", *(column.name for column in manifest.context or ())}
-    of_context -= set(manifest.column_names)
+    names = [column.name for column in manifest.named_columns]
+    of_context -= set(names)
     arrays, typed = dict[str, NDArray[Any]](), dict[str, RawColumn]()
     for name, column in table.items():
         if isinstance(column, RawColumn) and name not in of_context:
             typed[name] = column
         else:
             arrays[name] = _array(name, column)
-    context = _take_context(arrays, manifest, manifest.column_names)
+    context = _take_context(arrays, manifest.context, names)
     if "x" in arrays and arrays["x"].ndim > 1 and not typed:
         try:
             return TypedRows(to_float64(_rows(arrays, "x", ()), may_lack=True)), context
         except ValueError as error:
             raise InvalidInputError(f"x: {error}") from None
-    single = _single_columns(arrays, "x", manifest.column_names)
+    single = _single_columns(arrays, "x", names)
     try:
         raw = {name: from_array(column) for name, column in single.items()} | typed
         return typed_rows(raw, manifest), context
@@ -101,7 +102,7 @@ def typed_rows_and_context(
 def context_alone(table: TableColumns, manifest: AnyManifest) -> NDArray[Any]:
     """The context of a table that holds nothing else: by its columns' names, or in their order."""
     rest = {name: _array(name, values) for name, values in table.items()}
-    context = _take_context(rest, manifest, ())
+    context = _take_context(rest, manifest.context, ())
     if context is None:
         return _side_by_side(rest, mixed=True)
     if rest:
@@ -133,13 +134,13 @@ def _array(name: str, column: NDArray[Any] | RawColumn) -> NDArray[Any]:
 
 
 def _take_context(
-    table: Arrays, manifest: AnyManifest, coordinates: Sequence[str]
+    table: Arrays, columns: Sequence[ContextColumn] | None, coordinates: Sequence[str]
 ) -> NDArray[Any] | None:
     """The context, taken out of a table; None where it has none."""
     if "context" in table and "context" not in coordinates:
         values = table.pop("context")
         return values[:, None] if values.ndim == 1 else values
-    names = [column.name for column in manifest.context or ()]
+    names = [column.name for column in columns or ()]
     present = [name for name in names if name in table and name not in coordinates]
     if not present:
         return None

@@ -1,6 +1,6 @@
 """One version of one bundle, loaded: trusted, warm, ready to answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,23 +12,21 @@ from pydantic_core import to_json
 from service import bundle
 from service.bundle import (
     AnyManifest,
-    BundleError,
+    DensityManifest,
+    DetectorManifest,
     PerCoordinate,
-    RowSelfTest,
-    SelfTest,
     TableManifest,
+    read_calibration,
 )
+from service.conformal import Calibration
 from service.engine import Engine
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store.lease import LeaseCount
+from service.store.trial import try_graphs
 from service.store_folder import in_use
-from service.tables import Column, Word, from_columns, to_rows
-from service.types import Float32, Floats
-
-# By how much log_prob on a device may differ from the exporter's: as much as an export may.
-SELF_TEST_NATS_PER_DIM = 1e-4
+from service.types import Float32
 
 
 @dataclass(frozen=True)
@@ -63,49 +61,18 @@ class Loader:
         with in_use(folder):
             manifest = bundle.read(folder, cancellation.check, identity)
             limits = self.limits(manifest.name)
-            engine = Engine(folder, self.device, self.metrics, limits, cancellation)
+            detector = manifest if isinstance(manifest, DetectorManifest) else None
+            calibration = None if detector is None else read_calibration(folder, detector)
+            graphs = manifest.tensors
+            engine = Engine(folder, graphs, self.device, self.metrics, limits, cancellation)
             try:
-                engine.check_shapes(manifest.tensors)
-                engine.warm_up(
-                    tuple(manifest.event_shape),
-                    manifest.example_latent,
-                    manifest.example_context,
-                    manifest.example_u,
-                )
-                _self_test(manifest, engine)
+                engine.check_shapes(graphs)
+                try_graphs(manifest, engine)
                 size = sum((folder / name).stat().st_size for name in manifest.files)
             except BaseException:
                 engine.close()
                 raise
-        return Model(manifest, engine, size)
-
-
-def _self_test(manifest: AnyManifest, engine: Engine) -> None:
-    test = manifest.self_test
-    if test is None:
-        return
-    if isinstance(manifest, TableManifest):
-        assert isinstance(test, RowSelfTest)
-        x: Floats = _typed_row(manifest.columns, test.row)
-    else:
-        assert isinstance(test, SelfTest)
-        x = np.array(test.x, np.float32).reshape(1, *manifest.event_shape)
-    context = None if test.context is None else np.array([test.context], x.dtype)
-    log_prob = float(engine.try_encode(x, context, manifest.example_u)["log_prob"][0])
-    if not abs(log_prob - test.log_prob) <= SELF_TEST_NATS_PER_DIM * manifest.dimensions:
-        raise BundleError(
-            f"{manifest.name} version {manifest.version} fails its self-test on this device: "
-            f"log_prob {log_prob} of a row whose log_prob is {test.log_prob}"
-        )
-
-
-def _typed_row(columns: Sequence[Column], row: Sequence[Word | None]) -> Floats:
-    """A row of values of each column's own kind as the graphs take it."""
-    table = from_columns({c.name: [value] for c, value in zip(columns, row, strict=True)})
-    converted = to_rows(table, columns)
-    if converted.faults:
-        raise BundleError(f"self_test: {converted.faults[0]}")
-    return converted.rows
+        return Model(manifest, engine, size, calibration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +83,7 @@ class Model:
         manifest: what it says of itself.
         engine: what runs it, until the last lease is released.
         size: bytes of its files.
+        calibration: scores of normal rows; of a detector that has them.
 
     Attributes:
         leases: who uses it.
@@ -124,6 +92,7 @@ class Model:
     manifest: AnyManifest
     engine: Engine
     size: int
+    calibration: Calibration | None
     leases: LeaseCount = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +114,17 @@ class Model:
     def table(self) -> TableManifest | None:
         """What the manifest says of typed columns; None of a flow."""
         return self.manifest if isinstance(self.manifest, TableManifest) else None
+
+    @cached_property
+    def detector(self) -> DetectorManifest | None:
+        """What the manifest says of a detector; None of what is none."""
+        return self.manifest if isinstance(self.manifest, DetectorManifest) else None
+
+    @cached_property
+    def density(self) -> DensityManifest:
+        """What the manifest says of latents, which a detector has not."""
+        assert not isinstance(self.manifest, DetectorManifest)
+        return self.manifest
 
     @cached_property
     def event_shape(self) -> tuple[int, ...]:
@@ -171,7 +151,8 @@ class Model:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether some rows have no density."""
-        return self.support is not None or self.base_box is not None or self.table is not None
+        has_columns = self.table is not None or self.detector is not None
+        return self.support is not None or self.base_box is not None or has_columns
 
     @cached_property
     def dimensions(self) -> int:

@@ -91,6 +91,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
         """The answer of a model."""
         asked, content_type, accept, output, due = question
         operation: FlowOperation[Any] = self.operation
+        if model.detector is not None:
+            raise InvalidInputError(f"{model.manifest.name} is a detector: no {self.name}")
         if model.table is not None:
             if self.name not in TABLE_OPERATIONS:
                 raise InvalidInputError(f"{model.manifest.name} has typed columns: no {self.name}")

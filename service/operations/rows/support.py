@@ -57,7 +57,7 @@ def check_has_density(z: Floats, model: Model, name: str, faults: RowFaults) -> 
         value = z[place][places[place]][0]
         detail = (
             f"{name}: row {row} has no density: its latent holds {value}, outside the model's "
-            f"{model.manifest.base} base, {low:g} to {high:g}"
+            f"{model.density.base} base, {low:g} to {high:g}"
         )
         return Fault(detail, {})
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainValidator, WithJsonSchema
 
-from service.bundle import TableManifest
+from service.bundle import TypedManifest
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
 from service.operations.values import to_float64
@@ -67,7 +67,7 @@ class SettledRows(NamedTuple):
 
 
 def settled_rows(
-    table: TableManifest, rows: TypedRows, name: str, faults: RowFaults, may_be_outside: bool
+    table: TypedManifest, rows: TypedRows, name: str, faults: RowFaults, may_be_outside: bool
 ) -> SettledRows:
     """Rows with values that their columns can have.
 
@@ -84,13 +84,13 @@ def settled_rows(
     if rows.converted is not None:
         _check_converted(rows.converted, name, faults)
     _check_present(table, rows.values, name, faults)
-    values, outside = in_cells(rows.values, table.columns)
+    values, outside = in_cells(rows.values, table.named_columns)
     if not may_be_outside:
         _check_inside(table, rows.values, outside, name, faults)
     return SettledRows(values, np.asarray(outside.any(1)))
 
 
-def decoded_rows(table: TableManifest, x: Float64) -> tuple[Float64, Float64]:
+def decoded_rows(table: TypedManifest, x: Float64) -> tuple[Float64, Float64]:
     """Rows as a graph has decoded them.
 
     Args:
@@ -101,8 +101,8 @@ def decoded_rows(table: TableManifest, x: Float64) -> tuple[Float64, Float64]:
         Rows with each value exactly where its cell is; and the same with numbers where values are
         missing that may be.
     """
-    may_be_missing = np.array([column.missing for column in table.columns])
-    settled, outside = in_cells(x, table.columns)
+    may_be_missing = np.array([column.missing for column in table.named_columns])
+    settled, outside = in_cells(x, table.named_columns)
     settled[outside] = np.nan  # which a graph does not make
     return settled, np.where(np.isnan(x) & may_be_missing, 0.0, settled)
 
@@ -119,11 +119,11 @@ def _check_converted(converted: Converted, name: str, faults: RowFaults) -> None
     faults.check(converted.faulty, InvalidInputError, describe)
 
 
-def _check_present(table: TableManifest, values: Float64, name: str, faults: RowFaults) -> None:
-    lacking = np.isnan(values) & ~np.array([column.missing for column in table.columns])
+def _check_present(table: TypedManifest, values: Float64, name: str, faults: RowFaults) -> None:
+    lacking = np.isnan(values) & ~np.array([column.missing for column in table.named_columns])
 
     def describe(place: int, row: int) -> Fault:
-        column = table.columns[int(np.argmax(lacking[place]))]
+        column = table.named_columns[int(np.argmax(lacking[place]))]
         detail = f"{name}: row {row}, column {column.name!r:.80} has no value, and may not lack one"
         return Fault(detail, {"column": column.name})
 
@@ -131,7 +131,7 @@ def _check_present(table: TableManifest, values: Float64, name: str, faults: Row
 
 
 def _check_inside(
-    table: TableManifest,
+    table: TypedManifest,
     values: Float64,
     outside: NDArray[np.bool_],
     name: str,
@@ -139,7 +139,7 @@ def _check_inside(
 ) -> None:
     def describe(place: int, row: int) -> Fault:
         i = int(np.argmax(outside[place]))
-        column = table.columns[i]
+        column = table.named_columns[i]
         detail = (
             f"{name}: row {row}, column {column.name!r:.80} is {float(values[place, i])}, outside "
             f"the model's support: {support_of(column)}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.bundle import TableManifest
+from service.bundle import TypedManifest
 from service.errors import InvalidInputError, TooLargeError, shown
 from service.operations.rows.typed import TypedRows
 from service.tables import RawColumn, TableError, check_names, from_columns, from_records, to_rows
@@ -50,7 +50,7 @@ def check_named(fields: Mapping[str, Any], max_rows: int) -> int:
     return 0
 
 
-def named_rows(fields: Mapping[str, Any], table: TableManifest) -> dict[str, Any]:
+def named_rows(fields: Mapping[str, Any], table: TypedManifest) -> dict[str, Any]:
     """Fields of a request with rows by name as `x`, and ends of a path by name as rows.
 
     Args:
@@ -73,24 +73,24 @@ def named_rows(fields: Mapping[str, Any], table: TableManifest) -> dict[str, Any
     return named
 
 
-def typed_rows(columns: Mapping[str, RawColumn], table: TableManifest) -> TypedRows:
+def typed_rows(columns: Mapping[str, RawColumn], table: TypedManifest) -> TypedRows:
     """Columns by name as rows.
 
     Raises:
         TableError: columns that are not the table's.
     """
     left_out = [column.name for column in table.left_out]
-    converted = to_rows(columns, table.columns, left_out)
+    converted = to_rows(columns, table.named_columns, left_out)
     return TypedRows(converted.rows, converted)
 
 
-def _typed(name: str, read: Any, values: Any, table: TableManifest) -> TypedRows:
+def _typed(name: str, read: Any, values: Any, table: TypedManifest) -> TypedRows:
     if values == []:  # of no rows JSON has no names
-        read, values = from_columns, {column: [] for column in table.column_names}
+        read, values = from_columns, {column.name: [] for column in table.named_columns}
     given = values.keys() if isinstance(values, dict) else values[0].keys()
     try:
         # before many names are made many columns
-        check_names(given, table.columns, [column.name for column in table.left_out])
+        check_names(given, table.named_columns, [column.name for column in table.left_out])
         return typed_rows(read(values), table)
     except TableError as error:
         raise InvalidInputError(f"{name}: {error}") from None

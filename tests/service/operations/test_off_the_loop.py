@@ -155,7 +155,7 @@ def test_no_turn_of_a_path_or_of_noise_is_longer_than_a_block(watch: Watch) -> N
 
 
 def test_pieces_of_noisy_copies_are_those_of_one_long_draw() -> None:
-    manifest = bundle.read(DIGITS)
+    manifest = bundle.read_flow(DIGITS)
     rows = np.arange(3 * 64, dtype=np.float32).reshape(3, 64)
     whole = noise.NoisyCopies(manifest, rows, 7).draw(0, 30)
     piecewise = noise.NoisyCopies(manifest, rows, 7)

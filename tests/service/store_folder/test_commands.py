@@ -19,7 +19,7 @@ from service.cli import main
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
-from service.store import Loader, loader
+from service.store import Loader, loader, trial
 from service.store_folder import Keep, edits, folder_lock, removable, remove
 from tests.helpers.pages import ALL_BLOCKS, commands
 from tests.helpers.stores import edit
@@ -224,13 +224,12 @@ def test_what_a_server_is_loading_is_not_removed(
     store: Commands, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = []
-    self_test = loader._self_test
 
     def prune_meanwhile(*arguments: Any) -> None:
         refusals.append(store.refused("prune", NAME, "--keep", "3", "--yes"))
-        self_test(*arguments)
+        trial.try_graphs(*arguments)
 
-    monkeypatch.setattr(loader, "_self_test", prune_meanwhile)
+    monkeypatch.setattr(loader, "try_graphs", prune_meanwhile)
     loading = Loader(Device.choose("cpu"), lambda _: ModelSettings.model_validate({}), Metrics())
     loading.load(folder / NAME / "1", Cancellation()).engine.close()
     assert refusals == ["wine/1 was not removed: a server is loading it"]

@@ -56,7 +56,7 @@ def test_the_manifest_says_what_was_measured(store: Path, runs: Path) -> None:
 
 
 def test_the_manifest_describes_the_context(store: Path, runs: Path) -> None:
-    manifest = bundle.read(store / "moons-context" / "1")
+    manifest = bundle.read_flow(store / "moons-context" / "1")
     assert manifest.context_shape == [2]
     assert manifest.context is not None
     lift, half = manifest.context
@@ -65,7 +65,7 @@ def test_the_manifest_describes_the_context(store: Path, runs: Path) -> None:
     assert lift.high is not None
     assert -2 < lift.low < -1.9 < 1.9 < lift.high < 2
     assert (half.name, half.classes, half.labels) == ("half", [0, 1], ["lower", "upper"])
-    images = bundle.read(store / "digits-image" / "1")
+    images = bundle.read_flow(store / "digits-image" / "1")
     assert images.event_shape == images.latent_shape == [1, 8, 8]
     assert (images.base, images.base_parameters) == ("normal", {})
     dataset = data.load_dataset(Run.open(runs / "digits-image").file.recipe.data)
@@ -122,7 +122,7 @@ def test_calibration_is_of_rows_as_clients_send_them(store: Path, runs: Path) ->
     rows = data.load_dataset(run.file.recipe.data).test.rows
     session = onnxruntime.InferenceSession(store / "digits-maf" / "1" / "encode.onnx")
     scores = session.run(None, {"x": rows})[1]
-    calibration = bundle.read(store / "digits-maf" / "1").calibration
+    calibration = bundle.read_flow(store / "digits-maf" / "1").calibration
     assert calibration.rows == len(rows)
     np.testing.assert_allclose(
         np.quantile(scores, calibration.levels), np.array(calibration.log_prob, float), atol=1e-2
@@ -222,7 +222,7 @@ def test_flows_of_images_have_graphs_in_float64_too(
 ) -> None:
     too_steep(monkeypatch, "encode", "decode")
     write_bundle(name, tmp_path)
-    manifest = bundle.read(next(tmp_path.glob("store/*/1")))
+    manifest = bundle.read_flow(next(tmp_path.glob("store/*/1")))
     assert manifest.arithmetic == "float64"
     # what rounding inputs and outputs to float32 leaves
     assert manifest.tolerances.log_prob_per_dim_max < 3e-7

@@ -1,0 +1,82 @@
+"""The file of a detector's calibration: the scores of normal rows, as npy."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle.detector_manifest import CALIBRATION, DetectorManifest
+from service.bundle.errors import BundleError, printable
+from service.bundle.regular_file import place, read_bytes
+from service.conformal import Calibration
+from service.types import Float64
+
+MAX_CALIBRATION_BYTES = 2**26
+"""Of scores, classes and counts: of 64 classes of `N_EXACT` scores, and less."""
+
+DTYPE = np.dtype("<f8")
+HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<f8', 'fortran_order': False, "
+    rb"'shape': \((\d{1,10}),(?: (\d{1,10}))?\), \} *\n",
+    re.DOTALL,
+)
+
+
+def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | None:
+    """The calibration of a detector; None where it has none.
+
+    Args:
+        folder: store/<name>/<version>.
+        manifest: of this bundle.
+
+    Raises:
+        BundleError: the file is missing, larger than any calibration, or no such array; or it is
+            of other rows or classes than the manifest says.
+        UnreadableBundleError: it cannot be read now.
+    """
+    if manifest.calibration is None:
+        return None
+    shown = f"{place(folder)}/{CALIBRATION}"
+    content = read_bytes(folder, CALIBRATION, MAX_CALIBRATION_BYTES)
+    try:
+        calibration = Calibration.from_array(_array(content))
+        if calibration.rows != manifest.calibration.rows:
+            raise ValueError(
+                f"it is of {calibration.rows} rows, the manifest says {manifest.calibration.rows}"
+            )
+        column = manifest.class_column
+        if calibration.has_classes != (column is not None):
+            raise ValueError("it has classes, or none, unlike the manifest")
+        if calibration.has_classes and column is not None:
+            known = manifest.context[column].classes if manifest.context else None
+            if unknown := sorted(set(calibration.class_codes) - set(known or ())):
+                raise ValueError(f"it has class {unknown[0]:g}, unlike the context")
+    except ValueError as error:
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+    return calibration
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write the calibration of a detector into its folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    np.save(folder / CALIBRATION, calibration.to_array().astype(DTYPE, copy=False))
+
+
+def _array(content: bytes) -> Float64:
+    """An array of float64 in npy format, of which no number is looked at before all are there.
+
+    The header is compared with the one that numpy writes: numpy itself would evaluate it.
+    """
+    header = HEADER.match(content)
+    if header is None:
+        raise ValueError("expected an npy file of float64 numbers, row by row")
+    shape = tuple([int(side) for side in header.groups() if side])
+    received = len(content) - header.end()
+    if math.prod(shape) * DTYPE.itemsize != received:
+        raise ValueError(f"{shape} numbers are not the {received} bytes that it has")
+    values: Float64 = np.frombuffer(content, DTYPE, offset=header.end()).reshape(shape)
+    return values.astype(np.float64, copy=False)

@@ -1,0 +1,1 @@
+"""Laws of conformal p-values and of decisions by them."""
