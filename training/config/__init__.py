@@ -11,10 +11,11 @@ from training.config.data import (
 from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, TYPED_FAMILY, FlowRecipe, family_class
-from training.config.flow_spec import AnySpec, FlowSpec, TableColumns, TabularSpec
+from training.config.flow_spec import AnySpec, ContextSpec, FlowSpec, TableColumns, TabularSpec
 from training.config.plain import faults, one_line, shown
 from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
 from training.config.refusals import messages as messages_of
+from training.config.section import Count, Section
 from training.config.sources import (
     SOURCE_KINDS,
     ArchiveSource,
@@ -37,6 +38,8 @@ __all__ = [
     "TYPED_FAMILY",
     "AnySpec",
     "ArchiveSource",
+    "ContextSpec",
+    "Count",
     "DataSource",
     "DigitsSource",
     "DividedSource",
@@ -49,6 +52,7 @@ __all__ = [
     "ProtocolSource",
     "Recipe",
     "RowSource",
+    "Section",
     "SoundSource",
     "TableColumns",
     "TableSource",

@@ -91,7 +91,8 @@ class IterativeTrainer:
         """Fit one step, and score the validation rows."""
         seed = self.recipe.seed + progress.epoch
         knots, rotation = self.options["knots"], self.options["rotation"]
-        self._append(_fit_step(self.train, knots, rotation, seed))
+        step = fit_step(self.train.x.flatten(1), self.train.context, knots, rotation, seed)
+        self._append(step)
         score = self.validation.score(self.flow.base)
         return Evaluation(score, {"validation": score})
 
@@ -114,16 +115,19 @@ class IterativeTrainer:
             rows.map_through(single)
 
 
-def _fit_step(rows: "_MappedRows", knots: int, rotation: str, seed: int) -> GaussianizationStep:
+def fit_step(
+    rows: Tensor, context: Tensor | None, knots: int, rotation: str, seed: int
+) -> GaussianizationStep:
     """Fit a step to training rows that the steps before it have mapped.
 
     Args:
-        rows: the training rows.
+        rows: N × D.
+        context: features of the context of each row, or None.
         knots: number of knots of each coordinate's spline.
         rotation: `pca`, `random`, `mixed` (the two in turn) or `none`.
         seed: of a random rotation.
     """
-    x, regression = _regress_on_context(rows.x.flatten(1).double(), rows.context)
+    x, regression = _regress_on_context(rows.double(), context)
     splines = normal_marginals(x, knots, steepest(x))
     normal = torch.cat([spline(batch, splines)[0] for batch in torch.split(x, ROWS_AT_ONCE)])
     linear = _whitening(normal, rotation, seed)

@@ -1,0 +1,14 @@
+"""Detectors of anomalies: scores of rows of typed tables, from flows and nearest rows."""
+
+from training.detectors.detector import Detector
+from training.detectors.fit import ContextRows, FittedDetector, fit_detector
+from training.detectors.specification import Configuration, DetectorSpec
+
+__all__ = [
+    "Configuration",
+    "ContextRows",
+    "Detector",
+    "DetectorSpec",
+    "FittedDetector",
+    "fit_detector",
+]

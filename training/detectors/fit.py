@@ -1,0 +1,147 @@
+"""Fitting a detector to the rows of a typed table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.columns import describe
+from models.context import ContextFeatures
+from service.tables import Column
+from training.config import ContextSpec
+from training.detectors.configurations import CONFIGURATIONS
+from training.detectors.detector import Detector
+from training.detectors.features import Features
+from training.detectors.gaussianized import fit_gaussianized
+from training.detectors.latents import fit_latents
+from training.detectors.members import Fitted, mean_of_unseen, with_context
+from training.detectors.nearest import fit_nearest
+from training.detectors.specification import (
+    AnyPart,
+    Configuration,
+    DetectorSpec,
+    LatentPart,
+    NearestPart,
+    Space,
+)
+from training.errors import DataError
+from training.preprocessing import fit_to_columns
+
+Float64 = NDArray[np.float64]
+
+# Rows that reasons are found among, at most.
+MAX_REFERENCES = 2048
+
+MIN_ROWS = 10
+
+ROWS_AT_ONCE = 1024
+
+
+class ContextRows(NamedTuple):
+    """What rows are conditioned on.
+
+    Args:
+        values: N × C, as clients send them.
+        spec: the columns, whose classes are one-hot.
+    """
+
+    values: NDArray[Any]
+    spec: ContextSpec
+
+
+@dataclass(frozen=True)
+class FittedDetector:
+    """A detector, and what calibrates it.
+
+    Args:
+        detector: it.
+        out_of_sample: N float64; the score of each training row by members that did not see it.
+    """
+
+    detector: Detector
+    out_of_sample: Float64
+
+
+def fit_detector(
+    rows: Float64,
+    columns: Sequence[Column],
+    context: ContextRows | None = None,
+    configuration: Configuration = "clean",
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> FittedDetector:
+    """Fit a detector.
+
+    Args:
+        rows: N × D; codes of classes, NaN where missing.
+        columns: what the D columns are.
+        context: what the rows are conditioned on, or None.
+        configuration: `clean` where the rows are normal, `contaminated` where some may be
+            anomalies.
+        seed: of all that is random.
+        progress: told what is being fitted.
+
+    Raises:
+        DataError: fewer than `MIN_ROWS` rows.
+    """
+    if len(rows) < MIN_ROWS:
+        raise DataError(f"a detector needs at least {MIN_ROWS} rows, got {len(rows)}")
+    fitted = fit_to_columns(rows, columns)
+    x = torch.from_numpy(rows)
+    values = None if context is None else torch.from_numpy(context.values).double()
+    known = None
+    if context is not None:
+        known = ContextFeatures(**context.spec.model_dump()).double()(values)
+    generator = torch.Generator().manual_seed(seed)
+    wanted = CONFIGURATIONS[configuration]
+    names: set[Space] = {"standard", *(part.space for part in wanted)}
+    spaces: dict[str, Features] = {}
+    for space in names:
+        spaces[space] = Features(describe(fitted), space)
+        spaces[space].fit(x)
+    parts: list[Fitted[Any]] = []
+    for part in wanted:
+        progress(part.kind)
+        parts.append(_fit_part(part, spaces[part.space](x), known, generator))
+    references = torch.randperm(len(x), generator=generator)[:MAX_REFERENCES]
+    spec = DetectorSpec(
+        configuration=configuration,
+        fitted=fitted,
+        context=None if context is None else context.spec,
+        parts=[each.part for each in parts],
+        references=len(references),
+    )
+    detector = Detector(spec)
+    detector.spaces = nn.ModuleDict(spaces)
+    detector.parts = nn.ModuleList(each.module for each in parts)
+    detector.references.copy_(with_context(x, values)[references])
+    return FittedDetector(detector, _out_of_sample(detector, parts, x, values))
+
+
+def _fit_part(
+    part: AnyPart, features: Tensor, context: Tensor | None, generator: torch.Generator
+) -> Fitted[Any]:
+    if isinstance(part, NearestPart):
+        return fit_nearest(part, features, context, generator)
+    if isinstance(part, LatentPart):
+        return fit_latents(part, features, context, generator)
+    return fit_gaussianized(part, features, context, generator)
+
+
+def _out_of_sample(
+    detector: Detector, parts: Sequence[Fitted[Any]], x: Tensor, context: Tensor | None
+) -> Float64:
+    """The score of each training row by the members that did not see it: N."""
+    inputs = [x] if context is None else [x, context]
+    chunks = zip(*(torch.split(values, ROWS_AT_ONCE) for values in inputs), strict=True)
+    scores = [[scores for scores, _ in detector.members(*chunk)] for chunk in chunks]
+    of_parts = [
+        mean_of_unseen(torch.cat(of_members), part.seen)
+        for of_members, part in zip(zip(*scores, strict=True), parts, strict=True)
+    ]
+    score: Float64 = detector.combine(of_parts).numpy()
+    return score

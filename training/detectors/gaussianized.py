@@ -1,0 +1,95 @@
+"""−log p of iterative Gaussianization of rows with noise, as a part of a score."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models import zoo
+from models.flow import Flow
+from training.detectors.members import Fitted, halves, mean_of_unseen
+from training.detectors.principal import Principal
+from training.detectors.specification import GaussianizedPart
+from training.fit import gaussianize_rows
+
+ROTATION = "random"
+
+# Each member is fitted to copies of its rows, until there are so many, at most so often.
+MIN_NOISY_ROWS, MAX_COPIES = 3000, 20
+
+
+class Gaussianized(nn.Module):
+    """−log p of rows by the flow of each member.
+
+    Args:
+        part: its options.
+        features, context: numbers of features of a row and of its context.
+    """
+
+    def __init__(self, part: GaussianizedPart, features: int, context: int) -> None:
+        super().__init__()
+        self.view = Principal(features)
+        options = {"knots": part.knots, "rotation": ROTATION, "transforms": part.steps}
+        self.flows = nn.ModuleList(
+            zoo.build(
+                "iterative-gaussianization",
+                (self.view.size,),
+                context_shape=(context,) if context else None,
+                options=options,
+            ).double()
+            for _ in range(part.members)
+        )
+
+    @property
+    def members(self) -> list[Flow]:
+        """The flow of each member."""
+        return [flow for flow in self.flows if isinstance(flow, Flow)]
+
+    def forward(self, features: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Scores and log-densities of each member: N × members each."""
+        x = self.view(features)
+        log_prob = torch.stack([f.log_prob(x, context) for f in self.members], 1)
+        return -log_prob, log_prob
+
+
+def fit_gaussianized(
+    part: GaussianizedPart,
+    features: Tensor,
+    context: Tensor | None,
+    generator: torch.Generator,
+) -> Fitted[GaussianizedPart]:
+    """Fit the flow of each member to noisy copies of a half of the rows.
+
+    Arguments as of `latents.fit_latents`.
+    """
+    module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])
+    module.view.fit(features)
+    view = module.view(features)
+    seen = halves(len(view), part.members, generator)
+    used: Sequence[Tensor] = [rows[: part.rows] for rows in seen]
+    _fit_members(part, module, view, context, used, generator)
+    if part.trimmed:
+        unlikely = mean_of_unseen(module(features, context)[0], list(used))
+        limit = torch.quantile(unlikely, 1 - part.trimmed)
+        used = [rows[unlikely[rows] <= limit][: part.rows] for rows in seen]
+        module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])
+        module.view.fit(features)
+        _fit_members(part, module, view, context, used, generator)
+    return Fitted(part, module.eval(), list(used))
+
+
+def _fit_members(
+    part: GaussianizedPart,
+    module: Gaussianized,
+    view: Tensor,
+    context: Tensor | None,
+    used: Sequence[Tensor],
+    generator: torch.Generator,
+) -> None:
+    for flow, rows in zip(module.members, used, strict=True):
+        copies = min(MAX_COPIES, -(-MIN_NOISY_ROWS // max(len(rows), 1)))
+        x = view[rows].repeat(copies, 1)
+        x = x + part.deviation * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        of_rows = None if context is None else context[rows].repeat(copies, 1)
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        gaussianize_rows(flow, x, of_rows, part.steps, ROTATION, seed)

@@ -1,0 +1,41 @@
+"""The distance to the nearest row of samples, as a part of a score."""
+
+import torch
+from torch import Tensor, nn
+
+from training.detectors.members import Fitted, halves, with_context
+from training.detectors.neighbourhoods import log_nearest
+from training.detectors.specification import NearestPart
+
+
+class NearestRows(nn.Module):
+    """log distance to the nearest row of each sample.
+
+    Args:
+        part: its options, with the number of rows of a sample.
+        features, context: numbers of features of a row and of its context.
+    """
+
+    rows: Tensor
+
+    def __init__(self, part: NearestPart, features: int, context: int) -> None:
+        super().__init__()
+        shape = part.members, part.rows, features + context
+        self.register_buffer("rows", torch.zeros(shape, dtype=torch.float64))
+
+    def forward(self, features: Tensor, context: Tensor | None) -> tuple[Tensor, None]:
+        """Scores of each member, N × members; it has no density."""
+        return log_nearest(with_context(features, context), self.rows), None
+
+
+def fit_nearest(
+    part: NearestPart, features: Tensor, context: Tensor | None, generator: torch.Generator
+) -> Fitted[NearestPart]:
+    """Draw the samples; arguments as of `latents.fit_latents`."""
+    n = len(features)
+    count = min(part.rows, max(1, n // 2))
+    seen = [half[:count] for half in halves(n, part.members, generator)]
+    fitted = part.model_copy(update={"rows": count})
+    module = NearestRows(fitted, features.shape[1], 0 if context is None else context.shape[1])
+    module.rows.copy_(with_context(features, context)[torch.stack(seen)])
+    return Fitted(fitted, module, seen)

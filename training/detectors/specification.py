@@ -1,0 +1,99 @@
+"""What a detector is made of: its parts and their options, as JSON beside its weights."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from training.config import ContextSpec, Count, Section
+
+Configuration = Literal["clean", "contaminated"]
+"""Whether the training rows are normal, or may hold anomalies."""
+
+Space = Literal["standard", "normal"]
+
+
+class Part(Section):
+    """What all parts of a score have: members, each fitted to some of the training rows.
+
+    Args:
+        space: the features that it sees, see `features.Features`.
+        members: their number; the score of the part is their mean.
+        rows: of training rows in a member, at most.
+        weight: of the part in the score of a row.
+        per_column: whether the weight is multiplied by the number of columns. A log distance counts
+            once; −log p grows with the number of columns.
+    """
+
+    space: Space
+    members: Count
+    rows: Count
+    weight: float = 1.0
+    per_column: bool = True
+
+
+class NearestPart(Part):
+    """log distance to the nearest row of small samples of the training rows."""
+
+    kind: Literal["nearest"] = "nearest"
+
+
+class LatentPart(Part):
+    """Mean log distance to the nearest training rows in the latents of a flow trained with noise.
+
+    Each member is fitted to all rows but one of `members` folds.
+
+    Args:
+        neighbours: number of nearest rows.
+        deviation: of the noise at which rows are encoded.
+        options: of the family `maf`.
+        steps, batch_size, learning_rate: of its training.
+    """
+
+    kind: Literal["latents"] = "latents"
+    neighbours: Count = 5
+    deviation: Annotated[float, Field(gt=0)] = 0.1
+    options: dict[str, Any]
+    steps: Count
+    batch_size: Count = 256
+    learning_rate: float = 2e-3
+
+
+class GaussianizedPart(Part):
+    """−log p of iterative Gaussianization of rows with noise, in nats.
+
+    Args:
+        deviation: of the noise.
+        steps: of the iterative Gaussianization.
+        knots: of each coordinate's splines.
+        trimmed: share of the training rows that score highest in a first fit and are left out of
+            the second.
+    """
+
+    kind: Literal["gaussianized"] = "gaussianized"
+    per_column: bool = False
+    deviation: Annotated[float, Field(gt=0)]
+    steps: Count
+    knots: Count = 16
+    trimmed: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+AnyPart = Annotated[NearestPart | LatentPart | GaussianizedPart, Field(discriminator="kind")]
+
+
+class DetectorSpec(Section):
+    """A detector for one table, complete but for its weights.
+
+    Args:
+        configuration: what it was fitted for.
+        fitted: of each column, the numbers that are fitted to the training rows
+            (`training.preprocessing.fit_columns`).
+        context: what rows are conditioned on; None if nothing.
+        parts: of the score, with the numbers of rows that they hold.
+        references: number of training rows that `Detector.neighbours` searches.
+    """
+
+    configuration: Configuration
+    fitted: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    context: ContextSpec | None = None
+    parts: Annotated[list[AnyPart], Field(min_length=1)]
+    references: Count
