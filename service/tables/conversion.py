@@ -24,7 +24,7 @@ from service.tables.columns import (
 from service.tables.dates import seconds_of
 from service.tables.decision import FLOAT32_ERROR
 from service.tables.raw import RawColumn
-from service.tables.words import is_gap, is_marker, is_number, truth
+from service.tables.words import is_gap, is_marker, number_in, truth
 from service.tables.writing import OTHER, expected, listed
 
 # A value is a multiple of a step that is nearer than this share of it.
@@ -155,13 +155,14 @@ def numbers_in(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
 def _number(word: Word) -> float | None:
     if isinstance(word, bool):
         return None
-    if isinstance(word, str) and not is_number(word):
-        return float("nan") if is_marker(word) else None
-    try:
-        value = float(word)
-    except OverflowError:  # a whole number of any length
-        return None
-    return None if np.isinf(value) else value
+    if isinstance(word, str):
+        value = float("nan") if is_marker(word) else number_in(word)
+    else:
+        try:
+            value = float(word)
+        except OverflowError:  # a whole number of any length
+            return None
+    return None if value is None or np.isinf(value) else value
 
 
 def on_step(values: Float64, nearest: Float64, step: float) -> tuple[Float64, NDArray[np.bool_]]:

@@ -57,6 +57,12 @@ def is_number(text: str, decimal: str = ".") -> bool:
     return NUMBER.fullmatch(text.replace(",", ".", 1) if decimal == "," else text) is not None
 
 
+def number_in(text: str) -> float | None:
+    """The number that a text is read as; None of other texts, infinity beyond float64."""
+    # float() itself leaves U+001C to U+001F, which are spaces to all else
+    return float(text.strip()) if is_number(text) else None
+
+
 def is_gap(text: str) -> bool:
     """Whether a text stands for a missing value in a column of any kind."""
     return text.strip() in GAPS

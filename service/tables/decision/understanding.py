@@ -16,6 +16,7 @@ from service.tables.words import (
     gaps_of_classes,
     is_marker,
     is_number,
+    number_in,
     truth,
 )
 
@@ -175,8 +176,9 @@ def _numbers(raw: RawColumn) -> Understood:
         Fault: one is none.
     """
     texts = [str(word) for word in raw.words]
-    numbers = np.array([float(t) if is_number(t) else np.nan for t in texts], np.float64)
-    wrong = [i for i, text in enumerate(texts) if not (is_number(text) or is_marker(text))]
+    read = [number_in(text) for text in texts]
+    numbers = np.array([np.nan if number is None else number for number in read])
+    wrong = [i for i, text in enumerate(texts) if read[i] is None and not is_marker(text)]
     _check_words(raw, wrong, "no number")
     values = _looked_up(raw, numbers)
     if np.isinf(values).any():

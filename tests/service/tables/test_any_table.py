@@ -19,7 +19,7 @@ from service.tables import (
 )
 from tests.helpers.examples import examples
 
-WORDS = ["a", "", "NA", "?", "1", "2.5", "2026-01-01", "12:30", "true", "x" * 300, "é"]
+WORDS = ["a", "", "NA", "?", "1", "2.5", "2026-01-01", "12:30", "true", "x" * 300, "é", "\x1c3"]
 
 COLUMNS: list[Callable[[np.random.Generator, int], Any]] = [
     lambda rng, n: [WORDS[i] for i in rng.integers(0, len(WORDS), n)],

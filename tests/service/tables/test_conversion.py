@@ -1,6 +1,7 @@
 """Values become rows and rows values again; what cannot be one of its column is named."""
 
 import re
+import sys
 import time
 from typing import Any
 
@@ -18,7 +19,9 @@ from service.tables import (
     LatticeColumn,
     NumericColumn,
     RawColumn,
+    RawTable,
     TableError,
+    decide,
     from_array,
     from_arrow,
     from_columns,
@@ -288,3 +291,14 @@ def test_times_of_arrow_are_what_they_are_however_far(
     raw = from_arrow("when", column)["when"]
     assert raw.values[0] == pytest.approx(seconds, rel=1e-15)
     assert raw.missing.tolist() == [False, True]
+
+
+def test_every_space_around_a_number_is_left_out() -> None:
+    spaces = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()]
+    texts = [f"{space}{i}.5{space}" for i, space in enumerate(spaces)]
+    expected = np.arange(len(texts)) + 0.5
+    raw = from_values(texts)
+    numeric = NumericColumn(name="x", low=0.0, high=len(texts))
+    assert np.array_equal(to_rows({"x": raw}, [numeric], []).rows[:, 0], expected)
+    (decided,) = decide(RawTable({"x": raw}, len(texts), str)).columns
+    assert np.array_equal(to_rows({"x": raw}, [decided], []).rows[:, 0], expected)
