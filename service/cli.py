@@ -32,9 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
     )
     _add_store(commands)
+    _add_score(commands)
     if arguments[:1] == ["serve"]:
         arguments = _add_flags(serve, arguments)
-    elif arguments[:1] != ["store"]:
+    elif arguments[:1] not in (["store"], ["score"]):
         _add_training(commands)
     # the arguments of an absent command are not looked at
     parsed, unknown = parser.parse_known_args(arguments)
@@ -105,6 +106,46 @@ def _finish(command: argparse.ArgumentParser, function: str) -> None:
         "--store", type=Path, default=Path(folder), help=f"folder of bundles ({folder})"
     )
     command.set_defaults(handler=handle)
+
+
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `score`, which scores files."""
+    score = commands.add_parser(
+        "score",
+        help="score the rows of files, of any size",
+        description="Exit codes: 0 all rows have a score; 3 some were skipped, and are listed; 1 "
+        "the run ended early, and the same command goes on where it was.",
+    )
+    score.add_argument("model", metavar="BUNDLE", help="store/NAME, store/NAME/VERSION")
+    score.add_argument(
+        "inputs", nargs="+", metavar="IN", help="files, folders of files, or - for standard input"
+    )
+    score.add_argument("--out", required=True, help="a file, or - for standard output")
+    score.add_argument(
+        "--keep", metavar="COLUMNS", help="columns to stand beside the scores: id,when"
+    )
+    score.add_argument("--format", metavar="FORMAT", help="of the input, where no ending says it")
+    score.add_argument("--out-format", metavar="FORMAT", help="of the output, likewise")
+    score.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what a row that cannot be scored does: end the run (stop), or be left out",
+    )
+    score.add_argument(
+        "--report", metavar="FILE", help="lists what was skipped (OUT.skipped.ndjson)"
+    )
+    score.add_argument("--device", default="auto", help="as of serve (auto)")
+    score.add_argument("--overwrite", action="store_true", help="replace OUT")
+    score.add_argument("--restart", action="store_true", help="throw unfinished work away")
+    score.add_argument("--quiet", action="store_true", help="say nothing on the way")
+
+    def handle(arguments: argparse.Namespace) -> int:
+        from service.score_command import score_files
+
+        return score_files(arguments)
+
+    score.set_defaults(handler=handle)
 
 
 def _count(text: str) -> int:

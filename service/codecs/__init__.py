@@ -1,5 +1,6 @@
 """Bodies to requests and answers to bodies, one module for each media type."""
 
+from service.codecs.arrow import HAS_PYARROW, NO_PYARROW, columns_of
 from service.codecs.base import (
     BYTES_TYPE,
     CSV_TYPE,
@@ -9,6 +10,7 @@ from service.codecs.base import (
     Codec,
     check_output,
 )
+from service.codecs.csv import MAX_LINE_CHARACTERS, columns_of_cells, header_names
 from service.codecs.fields import PendingRequest
 from service.codecs.json import check_json_size
 from service.codecs.json_writer import json_pieces
@@ -20,8 +22,11 @@ __all__ = [
     "BYTES_TYPE",
     "CODECS",
     "CSV_TYPE",
+    "HAS_PYARROW",
     "JSON_TYPE",
+    "MAX_LINE_CHARACTERS",
     "MIN_CHARGED_BYTES",
+    "NO_PYARROW",
     "PROBLEM_TYPE",
     "AnswerStream",
     "Codec",
@@ -29,7 +34,10 @@ __all__ = [
     "check_json_size",
     "check_output",
     "choose_codec",
+    "columns_of",
+    "columns_of_cells",
     "converted_bytes",
+    "header_names",
     "json_pieces",
     "parse_request",
 ]

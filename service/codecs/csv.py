@@ -6,7 +6,7 @@ What a cell stands for, `service.tables` says by the kind of its column, as for 
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
         header = next((line for line in reader if line), None)
         if header is None:
             raise MalformedBodyError("the body is not CSV: expected a header of names, got nothing")
-        names = _names(header)
+        names = header_names(header)
         for line in reader:
             if not line:
                 continue
@@ -110,10 +110,24 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
         raise MalformedBodyError(
             f"the body is not CSV: line {reader.line_num}: {cut(str(error), 200)}"
         ) from None
+    return columns_of_cells(names, cells)
+
+
+def columns_of_cells(
+    names: Sequence[str], cells: Sequence[str], wanted: Collection[str] | None = None
+) -> dict[str, RawColumn]:
+    """The columns of rows of cells, or some of them; an empty cell is a missing value.
+
+    Args:
+        names: of the columns.
+        cells: of all rows, row after row.
+        wanted: names of columns; None for all.
+    """
     width = len(names)
     return {
         name: from_values([cell or None for cell in cells[i::width]])
         for i, name in enumerate(names)
+        if wanted is None or name in wanted
     }
 
 
@@ -154,7 +168,13 @@ def _check_size(body: bytes, reading: Reading) -> None:
         reading.share.charge(BYTES_PER_VALUE * cells + length * (1 if body.isascii() else 4))
 
 
-def _names(header: list[str]) -> list[str]:
+def header_names(header: Sequence[str]) -> list[str]:
+    """The names of columns in the cells of a header.
+
+    Raises:
+        MalformedBodyError: two columns have one name.
+        TooLargeError: there are more than any table has.
+    """
     if len(header) > MAX_COLUMNS:
         raise TooLargeError(f"a table may have {MAX_COLUMNS} columns, this one has {len(header)}")
     names = [cell.strip() for cell in header]

@@ -150,8 +150,15 @@ class Engine:
                     "of a model like this"
                 )
 
+    def batch_rows(self, graph: str) -> int:
+        """Rows of a run of a graph, at most."""
+        return self._queues[graph].batch_rows
+
     def try_run(self, graph: str, feeds: Arrays, output_names: tuple[str, ...]) -> Arrays:
-        """What a graph makes of some rows, before there are requests to wait for."""
+        """What a graph makes of some rows, in this thread and past the queue.
+
+        For what there is before requests wait, or without them; several threads may call it.
+        """
         return self._graphs[graph](feeds, output_names, self._load_options)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, TABLE_OPERATIONS, FlowOperation
 from service.operations.checked_runs import CheckedRuns
+from service.operations.context import rows as context_rows
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -13,6 +14,9 @@ from service.operations.requests import (
     Path,
     SampleRequest,
 )
+from service.operations.rows.faults import Fault, RowFaults
+from service.operations.rows.support import bounded_log_prob
+from service.operations.rows.typed import settled_rows
 from service.operations.tables import (
     TEXT,
     TableColumns,
@@ -46,16 +50,20 @@ __all__ = [
     "CheckedRuns",
     "DecodeRequest",
     "EncodeRequest",
+    "Fault",
     "FlowOperation",
     "FlowRequest",
     "InterpolateRequest",
     "LogProbRequest",
     "Operations",
     "Path",
+    "RowFaults",
     "SampleRequest",
     "TableColumns",
+    "bounded_log_prob",
     "check_named",
     "context_alone",
+    "context_rows",
     "count_booleans",
     "described_value",
     "first_mismatch",
@@ -64,5 +72,6 @@ __all__ = [
     "number_array",
     "pack_numbers",
     "rows_and_context",
+    "settled_rows",
     "typed_rows_and_context",
 ]

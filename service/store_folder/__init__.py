@@ -4,13 +4,14 @@ from service.store_folder.edits import Change, remove_alias, roll_back, set_alia
 from service.store_folder.folder_lock import in_use
 from service.store_folder.look import Found, in_daemon_thread, look_through
 from service.store_folder.prune import Keep, removable, remove
-from service.store_folder.versions import Version, folder_bytes, numbers, read_versions
+from service.store_folder.versions import Version, current, folder_bytes, numbers, read_versions
 
 __all__ = [
     "Change",
     "Found",
     "Keep",
     "Version",
+    "current",
     "folder_bytes",
     "in_daemon_thread",
     "in_use",

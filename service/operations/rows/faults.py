@@ -22,11 +22,13 @@ class RowError(NamedTuple):
         row: its number in the request.
         reason: the word of `ServiceError.reason`.
         detail: for people.
+        column: its name or number, where one is to blame.
     """
 
     row: int
     reason: str
     detail: str
+    column: str | int | list[int] | None = None
 
 
 class Fault(NamedTuple):
@@ -45,12 +47,16 @@ class RowFaults:
     Args:
         count: rows of the request.
         partial: whether the others are to be answered.
+        most_listed: rows of which the errors are kept.
     """
 
-    __slots__ = ("_errors", "_faulty", "_is_partial", "_kept", "count")
+    __slots__ = ("_errors", "_faulty", "_is_partial", "_kept", "_most_listed", "count")
 
-    def __init__(self, count: int, partial: bool = False) -> None:
+    def __init__(
+        self, count: int, partial: bool = False, most_listed: int = MAX_ROWS_LISTED
+    ) -> None:
         self.count = count
+        self._most_listed = most_listed
         self._is_partial = partial
         self._faulty: NDArray[np.bool_] | None = None
         self._kept: NDArray[np.intp] | None = None
@@ -82,16 +88,22 @@ class RowFaults:
         if self._faulty is None:
             self._faulty = np.zeros(self.count, bool)
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
-            if len(self._errors) == MAX_ROWS_LISTED:
+            if len(self._errors) == self._most_listed:
                 break
             if not self._faulty[row]:  # a row is named by the first of its faults
-                self._errors.append(RowError(row, error.reason, describe(place, row).detail))
+                detail, extra = describe(place, row)
+                self._errors.append(RowError(row, error.reason, detail, extra.get("column")))
         self._faulty[rows] = True
 
     @property
     def found(self) -> bool:
         """Whether there are rows without an answer, and the others are answered."""
         return self._faulty is not None
+
+    @property
+    def errors(self) -> list[RowError]:
+        """What is wrong with the rows that have no answer, by their numbers."""
+        return sorted(self._errors, key=lambda error: error.row)
 
     def count_new(self, faulty: NDArray[np.bool_]) -> int:
         """How many rows have no fault yet, of those that are kept and have one now."""
@@ -128,8 +140,13 @@ class RowFaults:
         """What an answer says of its rows that have none."""
         if self._faulty is None:
             return {}
-        errors = sorted(self._errors)
-        said: dict[str, Any] = {"errors": [error._asdict() for error in errors]}
+        errors = self.errors
+        said: dict[str, Any] = {
+            "errors": [
+                {"row": error.row, "reason": error.reason, "detail": error.detail}
+                for error in errors
+            ]
+        }
         if (count := int(self._faulty.sum())) > len(errors):
             said["error_count"] = count
         return said

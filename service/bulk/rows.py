@@ -1,0 +1,152 @@
+"""The columns of a file as rows of a model: which are read, and what is wrong with which row."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import AnyManifest, TableManifest
+from service.errors import InvalidInputError
+from service.operations import (
+    TEXT,
+    Fault,
+    RowFaults,
+    TableColumns,
+    context_rows,
+    rows_and_context,
+    settled_rows,
+    typed_rows_and_context,
+)
+from service.tables import RawColumn, numbers_in
+from service.types import Floats
+
+
+@dataclass
+class ModelRows:
+    """Rows as the graphs of a model take them.
+
+    Args:
+        x: N × event shape, of the rows without faults.
+        context: N × columns, of a conditional model.
+        outside: N, whether a row has a value without a probability, as typed columns tell.
+        faults: of all rows.
+    """
+
+    x: Floats
+    context: Floats | None
+    outside: NDArray[np.bool_]
+    faults: RowFaults
+
+
+def chosen_columns(
+    manifest: AnyManifest, names: Sequence[str], keep: Collection[str]
+) -> Sequence[str]:
+    """The columns of a file that a model reads: by their names, or in their order.
+
+    Args:
+        manifest: of the model.
+        names: of the file.
+        keep: columns that stand beside the scores; in a file whose columns are taken in their
+            order they are no coordinates.
+    """
+    coordinates = manifest.column_names
+    of_context = ["context", *(column.name for column in manifest.context or ())]
+    known = {*(coordinates or ()), *of_context}
+    if coordinates and set(coordinates) <= set(names):
+        return [name for name in names if name in known]
+    if "x" in names:
+        return [name for name in names if name == "x" or name in of_context]
+    # what is lacking, or left over, is said when the model looks at them
+    return [name for name in names if name not in keep or name in of_context]
+
+
+def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> ModelRows:
+    """The rows of some columns, without those that have a fault.
+
+    Args:
+        manifest: of the model.
+        columns: by name.
+        count: rows.
+
+    Raises:
+        ServiceError: columns that are not those of the model.
+    """
+    faults = RowFaults(count, partial=True, most_listed=count)
+    names = {"context", *(column.name for column in manifest.context or ())}
+    names -= set(manifest.column_names or ())
+    given = {
+        name: _of_context(column) if name in names else column for name, column in columns.items()
+    }
+    x: Floats
+    if isinstance(manifest, TableManifest):
+        typed, context = typed_rows_and_context(given, manifest)
+        x, outside = settled_rows(manifest, typed, "x", faults, True)
+    else:
+        x, context = _numbers(manifest, given, faults)
+        outside = np.zeros(count, bool)
+    given_context = context_rows(manifest, context, faults)
+    faults.keep_sound()
+    if given_context is not None:
+        given_context = faults.kept(given_context)
+    return ModelRows(faults.kept(x), given_context, faults.kept(outside), faults)
+
+
+def _of_context(column: NDArray[Any] | RawColumn) -> NDArray[Any]:
+    """A column of a context: numbers, or names of classes; what is neither is no class."""
+    if not isinstance(column, RawColumn):
+        return column
+    values, wrong = numbers_in(column)
+    if wrong.any() and column.form == "words":
+        words = np.array([str(word) for word in column.words], TEXT)
+        return np.where(column.missing, np.array("", TEXT), words[column.values])
+    values[wrong | column.missing] = np.nan
+    return values
+
+
+def _numbers(
+    manifest: AnyManifest, columns: TableColumns, faults: RowFaults
+) -> tuple[Floats, NDArray[Any] | None]:
+    """Rows of a flow, of which those are found that hold anything but numbers, and the context."""
+    arrays = {name: _with_gaps(column) for name, column in columns.items()}
+    rows, context = rows_and_context(arrays, manifest, "x")
+    shape = tuple(manifest.event_shape)
+    if rows.shape[1:] != shape:
+        expected, got = (" × ".join(map(str, each)) or "one" for each in (shape, rows.shape[1:]))
+        raise InvalidInputError(
+            f"expected {expected} numbers a row, got {got} (columns to keep are left out)"
+        )
+    with np.errstate(over="ignore"):
+        x = np.asarray(rows, manifest.dtype, order="C")
+    finite = np.isfinite(x)
+    if not finite.all():
+
+        def describe(_: int, row: int) -> Fault:
+            return _described(columns, arrays, row)
+
+        faults.check(~finite.reshape(len(x), -1).all(1), InvalidInputError, describe)
+    return x, context
+
+
+def _with_gaps(column: NDArray[Any] | RawColumn) -> NDArray[Any]:
+    """A column of numbers, NaN where there is none."""
+    if not isinstance(column, RawColumn):
+        return column
+    values, wrong = numbers_in(column)
+    values[wrong | column.missing] = np.nan
+    return values
+
+
+def _described(columns: TableColumns, arrays: dict[str, NDArray[Any]], row: int) -> Fault:
+    """What a row has in place of a number that float32 can hold."""
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu":
+            continue
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(np.asarray(values[row], np.float32))
+        if wrong.any():
+            column = columns[name]
+            value = column.value(row) if isinstance(column, RawColumn) else values[row][wrong][0]
+            return Fault(f"expected a finite float32 number, got {value}", {"column": name})
+    raise AssertionError("a row is faulty whose columns are not")

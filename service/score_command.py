@@ -1,0 +1,89 @@
+"""What `bijecta score` does, and what it prints."""
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from service.bundle import MANIFEST, BundleError, read_names, versions
+from service.codecs import HAS_PYARROW, NO_PYARROW
+from service.store_folder import current
+
+INTERRUPTED = 130
+SOME_SKIPPED = 3
+
+
+def score_files(arguments: Namespace) -> int:
+    """Score files; returns the exit code."""
+    if not HAS_PYARROW:
+        return _refuse(NO_PYARROW)
+    from service.bulk import FORMATS, BulkError, BundleScorer, Job, run
+
+    try:
+        for given in (arguments.format, arguments.out_format):
+            if given is not None and given not in FORMATS:
+                raise BulkError(f"a format is one of {', '.join(FORMATS)}, not {given!r:.40}")
+        job = Job(
+            inputs=arguments.inputs,
+            out=arguments.out,
+            keep=[name.strip() for name in arguments.keep.split(",")] if arguments.keep else [],
+            format=arguments.format,
+            out_format=arguments.out_format,
+            skips=arguments.on_error == "skip",
+            report=arguments.report,
+            overwrite=arguments.overwrite,
+            restart=arguments.restart,
+            is_quiet=arguments.quiet,
+        )
+        scorer = BundleScorer(bundle_folder(arguments.model), arguments.device)
+        outcome = run(job, scorer)
+    except (BulkError, BundleError) as error:
+        return _refuse(str(error))
+    except BrokenPipeError:  # who reads the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        print("\nbijecta: the same command goes on where this one stopped", file=sys.stderr)
+        return INTERRUPTED
+    if not arguments.quiet:
+        _say(arguments, outcome.rows, outcome.skipped)
+    return SOME_SKIPPED if outcome.skipped else 0
+
+
+def bundle_folder(text: str) -> Path:
+    """The folder of a bundle: store/NAME/VERSION, or what store/NAME or store/NAME@ALIAS means.
+
+    Raises:
+        BundleError: there is none.
+    """
+    folder = Path(text)
+    if (folder / MANIFEST).exists():
+        return folder.absolute()
+    name, at, alias = folder.name.partition("@")
+    folder = folder.with_name(name) if name else folder
+    if not versions(folder):
+        raise BundleError(f"{text}: expected a bundle: store/NAME, or store/NAME/VERSION")
+    names = read_names(folder)
+    version = names.aliases.get(alias) if at else current(folder, names)
+    if version is None:
+        raise BundleError(
+            f"{text}: there is no alias {alias!r:.80}" if at else f"{text}: no version is whole"
+        )
+    return (folder / str(version)).absolute()
+
+
+def _say(arguments: Namespace, rows: int, skipped: int) -> None:
+    line = f"{rows:,} row{'s' * (rows != 1)} scored"
+    if skipped:
+        report = arguments.report or f"{arguments.out}.skipped.ndjson"
+        listed = "" if arguments.out == "-" and not arguments.report else f", listed in {report}"
+        line += f"; {skipped:,} skipped{listed}"
+    print(line, file=sys.stderr)
+
+
+def _refuse(text: str) -> int:
+    print(f"bijecta: {text}", file=sys.stderr)
+    return 1
