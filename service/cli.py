@@ -132,6 +132,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default="stop",
         help="what a row that cannot be scored does: end the run (stop), or be left out",
     )
+    score.add_argument("--alpha", type=_rate, help="a detector's largest p-value of an anomaly")
+    score.add_argument("--fdr", type=_rate, help="or its rate of false discoveries in all rows")
+    score.add_argument("--seed", type=_seed, help="draws its p-values of equal scores")
     score.add_argument(
         "--report", metavar="FILE", help="lists what was skipped (OUT.skipped.ndjson)"
     )
@@ -151,6 +154,22 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 19 and int(text)):
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r:.40}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r:.40}")
+    return rate
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2^64, got {text!r:.40}")
     return int(text)
 
 

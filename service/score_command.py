@@ -17,7 +17,7 @@ def score_files(arguments: Namespace) -> int:
     """Score files; returns the exit code."""
     if not HAS_PYARROW:
         return _refuse(NO_PYARROW)
-    from service.bulk import FORMATS, BulkError, BundleScorer, Job, run
+    from service.bulk import FORMATS, BulkError, BundleScorer, Decision, Job, run
 
     try:
         for given in (arguments.format, arguments.out_format):
@@ -35,7 +35,8 @@ def score_files(arguments: Namespace) -> int:
             restart=arguments.restart,
             is_quiet=arguments.quiet,
         )
-        scorer = BundleScorer(bundle_folder(arguments.model), arguments.device)
+        decision = Decision(arguments.alpha, arguments.fdr, arguments.seed)
+        scorer = BundleScorer(bundle_folder(arguments.model), arguments.device, decision)
         outcome = run(job, scorer)
     except (BulkError, BundleError) as error:
         return _refuse(str(error))

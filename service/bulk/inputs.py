@@ -1,38 +1,16 @@
 """The files of a run, one after another: opened, looked at, and read piece by piece."""
 
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.bulk.arrow import FILE_MAGIC, ArrowFileSource, ArrowStreamSource, ParquetSource
 from service.bulk.pieces import BulkError, FileError, Piece, Place, Skipped, Source
-from service.bulk.rows import chosen_columns, model_rows
-from service.bulk.text import CsvSource, NdjsonSource
+from service.bulk.scorers import chosen_columns, model_rows
+from service.bulk.sources import ENDINGS, PIPE, format_of, open_source, shown_name
 from service.bundle import AnyManifest
 from service.errors import ServiceError, few
-
-PIPE = "-"
-"""The name of standard input and output."""
-
-ENDINGS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".arrows": "arrow-stream",
-    ".csv": "csv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-}
-FORMATS = ("parquet", "arrow", "arrow-stream", "csv", "ndjson")
 
 # Rows and numbers of a piece, at most.
 PIECE_ROWS = 2**16
@@ -43,31 +21,16 @@ class Part(NamedTuple):
     """A piece of a file.
 
     Args:
-        file: the number, among the inputs, of the file in which reading goes on behind it.
-        shown: the name of its own file.
+        number: of the file among the inputs.
+        shown: its name.
         piece: of it.
+        is_last: whether nothing more can be read of the file.
     """
 
-    file: int
+    number: int
     shown: str
     piece: Piece
-
-
-def format_of(name: str, given: str | None, option: str) -> str:
-    """The format of a file, by its ending unless it is given.
-
-    Raises:
-        BulkError: neither says.
-    """
-    if given is not None:
-        return given
-    ending = Path(name).suffix.lower()
-    if name == PIPE or ending not in ENDINGS:
-        what = "standard input and output have" if name == PIPE else f"{name} has"
-        raise BulkError(
-            f"{what} no ending that says the format: {option} is one of {', '.join(FORMATS)}"
-        )
-    return ENDINGS[ending]
+    is_last: bool = False
 
 
 def expanded(names: Sequence[str]) -> list[str]:
@@ -135,7 +98,7 @@ class Inputs:
                 for piece in source.pieces(read, self.kept, place):
                     yield None if piece is None else Part(i, shown, piece)
             except FileError as error:
-                yield Part(i + 1, shown, self._nothing(shown, error))
+                yield Part(i, shown, self._nothing(shown, error), is_last=True)
             finally:
                 if source is not None:
                     source.close()
@@ -169,53 +132,3 @@ class Inputs:
         skipped = [Skipped(shown, str(error).removeprefix(f"{shown}: "), rows=0)]
         kept = None if self.kept is None else self.kept.empty_table()
         return Piece(np.zeros(0, np.int64), dict, kept, {}, 1.0, skipped=skipped)
-
-
-def shown_name(name: str) -> str:
-    """A file's name for people."""
-    return "standard input" if name == PIPE else name
-
-
-def open_source(name: str, file_format: str, rows: int) -> Source:
-    """A file of rows.
-
-    Args:
-        name: of it, `-` for standard input.
-        file_format: one of `FORMATS`.
-        rows: of a piece, at most.
-
-    Raises:
-        FileError: it cannot be opened, or is not of its format.
-    """
-    shown = shown_name(name)
-    try:
-        if file_format in ("csv", "ndjson"):
-            file = FileIO(sys.stdin.fileno() if name == PIPE else name, closefd=name != PIPE)
-            status = Path(f"/dev/fd/{file.fileno()}").stat()
-            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            kind = CsvSource if file_format == "csv" else NdjsonSource
-            return kind(shown, file, size, rows)
-        if name == PIPE:
-            return _binary_pipe(shown, file_format, rows)
-        if file_format == "parquet":
-            return ParquetSource(shown, Path(name), rows)
-        with Path(name).open("rb") as beginning:
-            is_file = beginning.read(len(FILE_MAGIC)) == FILE_MAGIC
-        if is_file:
-            return ArrowFileSource(shown, Path(name), rows)
-        return ArrowStreamSource(shown, Path(name).open("rb"), rows)
-    except OSError as error:
-        raise FileError(f"{shown}: {error.strerror or error}") from None
-
-
-def _binary_pipe(shown: str, file_format: str, rows: int) -> Source:
-    pipe = cast(BufferedReader, sys.stdin.buffer)
-    if file_format == "parquet":
-        # its table of contents stands at its end; the source closes the file
-        whole = tempfile.TemporaryFile()  # noqa: SIM115
-        shutil.copyfileobj(pipe, whole)
-        whole.seek(0)
-        return ParquetSource(shown, whole, rows)
-    if pipe.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
-        pipe.read(8)  # a file is a stream, with marks before and behind
-    return ArrowStreamSource(shown, pipe, rows, is_pipe=True)

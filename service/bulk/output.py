@@ -3,7 +3,6 @@
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -103,7 +102,7 @@ def open_writer(file_format: str, sink: BinaryIO, schema: Any) -> Writer:
     """A writer of a table.
 
     Args:
-        file_format: one of `inputs.FORMATS`.
+        file_format: one of `sources.FORMATS`.
         sink: where its bytes go.
         schema: a `pyarrow.Schema`.
 
@@ -119,19 +118,17 @@ def open_writer(file_format: str, sink: BinaryIO, schema: Any) -> Writer:
     return _Arrow(sink, schema, file_format == "arrow")
 
 
-def write_file(path: Path, file_format: str, schema: Any, tables: Iterable[Any]) -> None:
-    """Write a file of all tables, whole row groups at a time.
+def write_tables(sink: BinaryIO, file_format: str, schema: Any, tables: Iterable[Any]) -> None:
+    """Write all tables, whole row groups at a time.
 
     Raises:
         BulkError: the format cannot hold a column.
-        OSError: it cannot be written.
+        OSError: they cannot be written.
     """
-    with path.open("wb") as sink:
-        writer = open_writer(file_format, sink, schema)
-        for group in _groups(tables):
-            writer.write(group)
-        writer.close()
-        sink.flush()
+    writer = open_writer(file_format, sink, schema)
+    for group in _groups(tables):
+        writer.write(group)
+    writer.close()
 
 
 def _groups(tables: Iterable[Any]) -> Iterator[Any]:

@@ -218,6 +218,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "out exists": (["in.csv", "--out", "in.csv"], "in.csv exists: --overwrite replaces it"),
     "no folder": (["in.csv", "--out", "no/o.csv"], "no: there is no such folder"),
     "no device": (["in.csv", "--out", "o.csv", "--device", "gpu"], "device: expected auto"),
+    "no detector": (
+        ["in.csv", "--out", "o.csv", "--alpha", "0.1"],
+        "tiny version 1 is no detector",
+    ),
     "pipe beside": (["-", "in.csv", "--out", "o.csv"], "standard input is one of several inputs"),
     "no names": (["empty.csv", "--out", "o.csv"], "empty.csv: expected a header of names"),
     "empty folder": ([".", "--out", "o.csv"], "there is no file in it that ends in .parquet"),

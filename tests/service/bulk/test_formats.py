@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bulk.text import CsvSource
+from service.bulk.sources import CsvSource
 from tests.helpers.examples import examples
 from tests.helpers.typed import log_prob
 from tests.service.bulk.conftest import Score, read, write

@@ -81,7 +81,7 @@ def test_a_killed_run_comes_to_the_same_file(
     assert not Path(f"{out}.unfinished").exists()
 
 
-@pytest.mark.parametrize("name", ["write_file", "list_skipped"])
+@pytest.mark.parametrize("name", ["write_tables", "write_whole"])
 def test_a_run_that_was_killed_at_its_end_ends_again(
     name: str, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

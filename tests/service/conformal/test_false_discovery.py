@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.conformal import benjamini_hochberg
+from service.conformal import benjamini_hochberg, discovery_limit
 from tests.helpers.examples import examples
 
 
@@ -51,3 +51,25 @@ def test_the_share_of_false_discoveries_is_the_rate_times_the_share_of_normal_ro
 def test_other_rates_are_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
         benjamini_hochberg(np.array([0.5]), rate)
+
+
+@examples(50)
+@given(
+    p_values=st.lists(st.floats(1e-6, 1) | st.sampled_from([0.001, 0.01, 0.02, 0.05, 1.0])),
+    rate=st.sampled_from([0.01, 0.1, 0.5]),
+    size=st.integers(1, 5),
+)
+def test_rows_in_pieces_are_decided_on_as_all_at_once(
+    p_values: list[float], rate: float, size: int
+) -> None:
+    p = np.array(p_values)
+    limit = discovery_limit(lambda: (p[i : i + size] for i in range(0, len(p), size)), rate)
+    np.testing.assert_array_equal(p <= limit, benjamini_hochberg(p, rate))
+
+
+def test_many_rows_in_pieces_are_decided_on_as_all_at_once() -> None:
+    rng = np.random.default_rng(0)
+    p = np.concatenate([rng.random(50_000), rng.random(5_000) ** 8])
+    for rate in (0.01, 0.1, 0.9):
+        limit = discovery_limit(lambda: iter(np.split(p, 5)), rate)
+        np.testing.assert_array_equal(p <= limit, benjamini_hochberg(p, rate))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest, TableManifest
+from service.bundle import AnyManifest, TypedManifest
 from service.errors import InvalidInputError
 from service.operations import (
     TEXT,
@@ -80,9 +80,10 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
         name: _of_context(column) if name in names else column for name, column in columns.items()
     }
     x: Floats
-    if isinstance(manifest, TableManifest):
-        typed, context = typed_rows_and_context(given, manifest)
-        x, outside = settled_rows(manifest, typed, "x", faults, True)
+    typed = manifest.typed if isinstance(manifest, TypedManifest) else None
+    if typed is not None:
+        rows, context = typed_rows_and_context(given, typed)
+        x, outside = settled_rows(typed, rows, "x", faults, True)
     else:
         x, context = _numbers(manifest, given, faults)
         outside = np.zeros(count, bool)
@@ -123,7 +124,7 @@ def _numbers(
     if not finite.all():
 
         def describe(_: int, row: int) -> Fault:
-            return _described(columns, arrays, row)
+            return _described(columns, arrays, manifest.dtype, row)
 
         faults.check(~finite.reshape(len(x), -1).all(1), InvalidInputError, describe)
     return x, context
@@ -138,15 +139,17 @@ def _with_gaps(column: NDArray[Any] | RawColumn) -> NDArray[Any]:
     return values
 
 
-def _described(columns: TableColumns, arrays: dict[str, NDArray[Any]], row: int) -> Fault:
-    """What a row has in place of a number that float32 can hold."""
+def _described(
+    columns: TableColumns, arrays: dict[str, NDArray[Any]], dtype: str, row: int
+) -> Fault:
+    """What a row has in place of a number that can be held."""
     for name, values in arrays.items():
         if values.dtype.kind not in "fiu":
             continue
         with np.errstate(over="ignore"):
-            wrong = ~np.isfinite(np.asarray(values[row], np.float32))
+            wrong = ~np.isfinite(np.asarray(values[row], dtype))
         if wrong.any():
             column = columns[name]
             value = column.value(row) if isinstance(column, RawColumn) else values[row][wrong][0]
-            return Fault(f"expected a finite float32 number, got {value}", {"column": name})
+            return Fault(f"expected a finite {dtype} number, got {value}", {"column": name})
     raise AssertionError("a row is faulty whose columns are not")

@@ -1,0 +1,13 @@
+"""Files of rows in every format, read piece by piece from any place on."""
+
+from service.bulk.sources.csv import CsvSource
+from service.bulk.sources.opening import (
+    ENDINGS,
+    FORMATS,
+    PIPE,
+    format_of,
+    open_source,
+    shown_name,
+)
+
+__all__ = ["ENDINGS", "FORMATS", "PIPE", "CsvSource", "format_of", "open_source", "shown_name"]

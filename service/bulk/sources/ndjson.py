@@ -1,0 +1,144 @@
+"""One JSON object a line: values by name, as `rows` of a request has them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from service.bulk.pieces import FileError, Piece, Skipped, missing_columns
+from service.bulk.sources.text import BOM, Batch, LineError, TextSource
+from service.errors import cut
+from service.operations import NUMBER_DTYPES, TableColumns, number_array
+from service.tables import TableError, from_values
+
+MAX_LINE_BYTES = 2**24
+
+# Records that the types of kept columns are taken from.
+FIRST_RECORDS = 1000
+
+
+class NdjsonSource(TextSource):
+    """A file of objects."""
+
+    most_bytes = MAX_LINE_BYTES
+
+    def _first_names(self) -> Sequence[str]:
+        self._first: list[dict[str, Any]] = []
+        taken = []
+        while len(self._first) < FIRST_RECORDS and not (self._first and self._lines.would_wait):
+            try:
+                taken.append(self._lines.take())
+            except StopIteration:
+                break
+            try:
+                if (record := _record(taken[-1][0])) is not None:
+                    self._first.append(record)
+            except LineError:
+                continue
+        self._lines.put_back(taken)
+        if not self._first:
+            raise FileError(f"{self._shown}: expected a JSON object in each line, got none")
+        return list(self._first[0])
+
+    def _next_row(self) -> dict[str, Any] | None:
+        for line in self._lines:
+            self._line = self._lines.number - 1
+            if (record := _record(line)) is not None:
+                return record
+        return None
+
+    def _piece(self, rows: list[Any], batch: Batch, read: Sequence[str], kept: Any) -> Piece:
+        problems: dict[int, tuple[str, str]] = {}
+        for name in dict.fromkeys([*read, *kept.names]):
+            for i, record in enumerate(rows):
+                if name not in record:
+                    problems.setdefault(i, (name, "there is no value: null is for none"))
+        for name in read:
+            _find(problems, name, rows, partial(_values, like=self._first[0][name]))
+        for field in kept:
+            _find(problems, field.name, rows, partial(pa.array, type=field.type))
+        for i, (name, problem) in sorted(problems.items()):
+            number, line = batch.numbers[i], batch.lines[i]
+            batch.skipped.append(Skipped(self._shown, problem, number, 1, line, name))
+        batch.skipped.sort(key=lambda each: each.row or 0)
+        sound = [i for i in range(len(rows)) if i not in problems]
+        batch.numbers = [batch.numbers[i] for i in sound]
+        batch.lines = [batch.lines[i] for i in sound]
+        records = [rows[i] for i in sound]
+        columns = {
+            name: _values([record[name] for record in records], self._first[0][name])
+            for name in read
+        }
+        beside = [pa.array([record[f.name] for record in records], f.type) for f in kept]
+        return batch.piece(lambda: columns, pa.Table.from_arrays(beside, schema=kept))
+
+    def kept_schema(self, keep: Sequence[str]) -> Any:
+        """Types that the first records have."""
+        missing_columns(self._shown, self.names, keep)
+        kinds = [_kind([record.get(name) for record in self._first]) for name in keep]
+        return pa.schema(list(zip(keep, kinds, strict=True)))
+
+    def empty(self, read: Sequence[str]) -> TableColumns:
+        """See `Source`."""
+        return {name: _values([], self._first[0][name]) for name in read}
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The object of a line; None of an empty line."""
+    if len(line) > MAX_LINE_BYTES:
+        raise LineError(f"a line may have {MAX_LINE_BYTES} bytes, this one has more")
+    if line.isspace():
+        return None
+    try:
+        record = orjson.loads(line.removeprefix(BOM))
+    except ValueError as error:
+        raise LineError(f"it is not JSON: {cut(str(error), 200)}") from None
+    if not isinstance(record, dict):
+        raise LineError(f"expected a JSON object, got {type(record).__name__}")
+    return record
+
+
+def _kind(values: list[Any]) -> Any:
+    """The type of some values: of all, or, where they have none in common, of the first."""
+    for some in (values, values[:1]):
+        try:
+            kind = pa.array(some).type
+        except (pa.ArrowException, OverflowError):
+            continue
+        return pa.string() if pa.types.is_null(kind) else kind
+    return pa.string()
+
+
+def _values(values: list[Any], like: Any) -> Any:
+    """A column of single values, or of lists of one shape where the file's first value is a list.
+
+    Raises:
+        TableError: it is neither.
+    """
+    if not isinstance(like, list):
+        return from_values(values)
+    numbers = number_array([like, *values], NUMBER_DTYPES)
+    if numbers is None or any(type(value) is not list for value in values):
+        raise TableError("expected a list of numbers, as long as that of the first row")
+    return numbers[1:]
+
+
+def _find(
+    problems: dict[int, tuple[str, str]],
+    name: str,
+    rows: list[dict[str, Any]],
+    convert: Callable[[list[Any]], Any],
+) -> None:
+    """Find the rows whose value of a column cannot be one, if there are some."""
+    sound = [i for i in range(len(rows)) if i not in problems]
+    errors = (TableError, pa.ArrowException, TypeError, OverflowError)
+    try:
+        convert([rows[i][name] for i in sound])
+    except errors:
+        for i in sound:
+            try:
+                convert([rows[i][name]])
+            except errors as error:
+                problems[i] = (name, cut(str(error).removeprefix("row 0: "), 200))

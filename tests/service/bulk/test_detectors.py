@@ -1,0 +1,142 @@
+"""Detectors give scores, p-values and decisions, as requests get them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from service.cli import main
+from service.conformal import Calibration, benjamini_hochberg, tie_breakers
+from tests.helpers.detectors import ROW, SCORE, SCORES, write_detector_bundle
+from tests.service.bulk.conftest import Score, read, write
+
+pytestmark = pytest.mark.usefixtures("small_pieces")
+
+CALIBRATION = Calibration(np.array(SCORES))
+GROUPS = Calibration.of(np.array(SCORES), np.array([0.0, 1.0] * 9 + [0.0]))
+
+
+@pytest.fixture(scope="session")
+def bundles(made_once: Callable[..., Path]) -> Path:
+    def make(folder: Path) -> None:
+        write_detector_bundle(folder)
+        groups = [0.0, 1.0] * 9 + [0.0]
+        write_detector_bundle(folder, "conditional", context=True, classes=groups)
+        write_detector_bundle(folder, "uncalibrated", scores=None)
+        write_detector_bundle(folder, "arrays", arrays=True)
+
+    return made_once("bulk-detectors", make)
+
+
+def table(amounts: list[float], **more: Any) -> Any:
+    n = len(amounts)
+    columns = {"amount": amounts, "count": [0.1] * n, "country": ["DE"] * n}
+    return pa.table(columns | {"seen": ["2024-01-01"] * n} | more)
+
+
+AMOUNTS = [0.0, 1.0, *np.linspace(0, 6, 30).tolist()]
+FOUND = np.array(AMOUNTS) + 0.5
+"""Their scores."""
+
+
+def test_a_row_has_its_score_and_p_value(score: Score, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.parquet", table(AMOUNTS)), tmp_path / "out.parquet"
+    assert score("detector", source, "--out", out) == 0
+    rows = read(out)
+    assert list(rows[0]) == ["row", "score", "p_value", "anomaly", "log_prob"]
+    np.testing.assert_allclose([row["score"] for row in rows], FOUND)
+    p = CALIBRATION.p_values(np.array([row["score"] for row in rows]))
+    assert [row["p_value"] for row in rows] == p.tolist()
+    assert [row["anomaly"] for row in rows] == (p <= 0.05).tolist()
+    np.testing.assert_allclose([row["log_prob"] for row in rows], -FOUND)
+    assert score("detector", source, "--out", out, "--overwrite", "--alpha", "0.2") == 0
+    assert [row["anomaly"] for row in read(out)] == (p <= 0.2).tolist()
+    (tmp_path / "in.csv").write_text(f"amount,count,country,seen\n{','.join(map(str, ROW))}\n")
+    assert score("detector", tmp_path / "in.csv", "--out", tmp_path / "out.ndjson") == 0
+    assert read(tmp_path / "out.ndjson")[0]["score"] == pytest.approx(SCORE)
+
+
+def test_ties_are_drawn_by_file_and_row(score: Score, tmp_path: Path) -> None:
+    amounts = [1.0] * 25
+    files = [write(tmp_path / f"{i}.ndjson", table(amounts)) for i in range(2)]
+    lines = files[1].read_text().splitlines()
+    files[1].write_text("\n".join([*lines[:7], "broken", *lines[8:]]))
+    out = tmp_path / "out.parquet"
+    assert score("detector", *files, "--out", out, "--seed", "5", "--on-error", "skip") == 3
+    found = {(Path(row["file"]).stem, row["row"]): row["p_value"] for row in read(out)}
+    for i in range(2):
+        p = CALIBRATION.p_values(np.full(25, 1.5), tie_breakers(5 + i, 25))
+        expected = {(str(i), k): p[k] for k in range(25) if (i, k) != (1, 7)}
+        assert {key: v for key, v in found.items() if key[0] == str(i)} == expected
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
+def test_discoveries_are_decided_on_over_all_rows(
+    rate: float, score: Score, tmp_path: Path
+) -> None:
+    files = [write(tmp_path / f"{i}.parquet", table(AMOUNTS[i::2])) for i in range(2)]
+    out = tmp_path / "out.csv"
+    assert score("detector", *files, "--out", out, "--fdr", str(rate)) == 0
+    rows = read(out)
+    assert list(rows[0]) == ["file", "row", "score", "p_value", "anomaly", "log_prob"]
+    p = np.array([row["p_value"] for row in rows])
+    assert [row["anomaly"] for row in rows] == benjamini_hochberg(p, rate).tolist()
+
+
+def test_rows_are_compared_within_their_class(score: Score, tmp_path: Path) -> None:
+    groups = ["a", "b"] * 16
+    source = write(tmp_path / "in.parquet", table(AMOUNTS, group=groups))
+    assert score("conditional", source, "--out", tmp_path / "out.parquet") == 0
+    rows = read(tmp_path / "out.parquet")
+    scores = np.array([row["score"] for row in rows])
+    classes = np.array([float(group == "b") for group in groups])
+    expected = GROUPS.p_values(scores, None, classes)
+    assert [row["p_value"] for row in rows] == expected.tolist()
+
+
+def test_outside_the_support_is_the_most_anomalous(score: Score, tmp_path: Path) -> None:
+    codes = pa.FixedSizeListArray.from_arrays(pa.array([0.0, 0.3, 9, 1704067200]), 4)
+    source = write(tmp_path / "in.parquet", pa.table({"x": codes}))
+    assert score("detector", source, "--out", tmp_path / "out.parquet") == 0
+    (row,) = read(tmp_path / "out.parquet")
+    assert (row["score"], row["p_value"], row["log_prob"]) == (np.inf, 0.05, -np.inf)
+
+
+def test_rows_may_be_arrays(score: Score, tmp_path: Path) -> None:
+    kind = pa.list_(pa.list_(pa.float64(), 3), 2)
+    table = pa.table({"x": pa.array([[[0, 0, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0]]], kind)})
+    out = tmp_path / "out.parquet"
+    assert score("arrays", write(tmp_path / "in.parquet", table), "--out", out) == 0
+    first, second = [row["score"] for row in read(out)]
+    assert second != first
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        ("uncalibrated", "", "no calibration, which p-values need: `bijecta calibrate` makes a"),
+        ("detector", "--alpha 0.1 --fdr 0.1", "expected one of --alpha and --fdr"),
+        ("detector", "--keep anomaly", "the output has a column of that name"),
+    ],
+)
+def test_what_a_detector_cannot_answer_is_said(
+    model: str,
+    options: str,
+    words: str,
+    score: Score,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = write(tmp_path / "in.parquet", table(AMOUNTS))
+    assert score(model, source, "--out", tmp_path / "out.csv", *options.split()) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--alpha=1", "--fdr=0", "--fdr=no", "--seed=-1"])
+def test_rates_and_seeds_are_checked(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["score", "bundle", "in.csv", "--out", "out.csv", option])
+    assert "expected a" in capsys.readouterr().err
