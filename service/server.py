@@ -15,6 +15,7 @@ from service.operations import CheckedRuns, Operations
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
+from service.watching import Watching
 from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,16 @@ class Server:
         self._started = False
         self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
+        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
+        watch_folder = settings.watch_folder if settings.watch else None
+        self.watching = Watching(self.metrics, self.threads, settings.watch_threshold, watch_folder)
         device = Device.choose(settings.device)
         self._say_threads(device.runs(settings.threads))
         loader = Loader(
             device,
             lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
+            self.watching if settings.watch else None,
         )
         self.store = Store(
             settings.store,
@@ -73,7 +78,6 @@ class Server:
             settings.max_models,
             settings.load_seconds,
         )
-        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)
         self.inflight = InflightBudget(settings.max_inflight)
@@ -127,7 +131,8 @@ class Server:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the store and watch its folder in a task; close every model at the end."""
-        tasks = [asyncio.create_task(self._watch_store()), asyncio.create_task(self._say_counts())]
+        works = self._watch_store(), self._say_counts(), self.watching.keep()
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
@@ -135,6 +140,7 @@ class Server:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await self.watching.close()
             self.store.close()
             self.threads.close()
 

@@ -153,6 +153,18 @@ class Settings(BaseSettings, ModelSettings):
         description="when Python's collector looks for reference cycles: timed, once a second at "
         "most and for a fiftieth of the time; python, as Python does by itself",
     )
+    watch: bool = Field(
+        default=True,
+        description="whether answers are watched: histograms of log_prob and of p-values, and a "
+        "test of drift of each detector",
+    )
+    watch_threshold: Annotated[float, Field(gt=1, allow_inf_nan=False)] = Field(
+        default=100.0,
+        description="of streams without a change, at most one in so many ever comes to an alarm",
+    )
+    watch_folder: Path | None = Field(
+        default=None, description="folder where tests of drift are kept for the next start (none)"
+    )
     log_repeat_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=60.0,
         description="of log lines of one kind one is written in so many seconds, and the others "

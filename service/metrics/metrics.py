@@ -1,6 +1,6 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prometheus_client import (
@@ -17,6 +17,7 @@ from service.bundle import AnyManifest
 from service.errors import ServiceError
 from service.metrics import series
 from service.metrics.histogram import Histogram, Series
+from service.metrics.model_series import ModelSeries
 from service.metrics.series import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
@@ -72,6 +73,11 @@ class Metrics:
         self._log_records = self._counter(series.LOG_RECORDS)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
+        self._log_prob = self._histogram(series.LOG_PROB)
+        self._p_value = self._histogram(series.P_VALUE)
+        self._drift = tuple(
+            self._gauge(spec) for spec in (series.WATCHED_ROWS, series.DRIFT, series.DRIFT_ALARM)
+        )
         self.store_readable = self._gauge(series.STORE_READABLE)
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
@@ -106,6 +112,16 @@ class Metrics:
             waits=self.queue_seconds.labels(model, graph),
             queues=queues,
         )
+
+    def model_series(self, name: str, version: int, bounds: Sequence[float]) -> ModelSeries:
+        """Series of a version of a model, which are not shown yet.
+
+        Args:
+            name, version: its labels.
+            bounds: of the histogram of log_prob, ascending.
+        """
+        labels = name, str(version)
+        return ModelSeries(labels, self._log_prob, bounds, self._p_value, self._drift)
 
     def loaded(self, manifest: AnyManifest, provider: str) -> None:
         """State that a model is loaded."""

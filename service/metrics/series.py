@@ -33,6 +33,7 @@ class MetricSpec:
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4.0**k for k in range(9))
 BATCH_ROWS = tuple(2.0**k for k in range(15))
+P_VALUES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, *[k / 10 for k in range(1, 11)])
 
 REQUESTS = MetricSpec(
     "bijecta_requests_total", "counter", ("endpoint", "code"), "requests", "Requests answered."
@@ -98,6 +99,42 @@ NON_FINITE = MetricSpec(
     ("model",),
     "rows",
     "Rows whose answer was not a number.",
+)
+LOG_PROB = MetricSpec(
+    "bijecta_log_prob",
+    "histogram",
+    ("model", "version"),
+    "nats",
+    "Log-densities that were answered; the bounds are quantiles of held-out rows.",
+)
+P_VALUE = MetricSpec(
+    "bijecta_p_value",
+    "histogram",
+    ("model", "version"),
+    "1",
+    "P-values of rows that were scored.",
+    P_VALUES,
+)
+WATCHED_ROWS = MetricSpec(
+    "bijecta_drift_rows",
+    "gauge",
+    ("model", "version"),
+    "rows",
+    "Rows that the test of drift has taken since it began.",
+)
+DRIFT = MetricSpec(
+    "bijecta_drift_log_martingale",
+    "gauge",
+    ("model", "version"),
+    "nats",
+    "Log of the largest test martingale now; an alarm begins at log(--watch-threshold).",
+)
+DRIFT_ALARM = MetricSpec(
+    "bijecta_drift_alarm",
+    "gauge",
+    ("model", "version"),
+    "1",
+    "1 from the alarm of a test of drift until it begins anew.",
 )
 LOG_RECORDS = MetricSpec(
     "bijecta_log_records_total",
@@ -168,6 +205,11 @@ METRICS = (
     QUEUE_SECONDS,
     QUEUE_ROWS,
     NON_FINITE,
+    LOG_PROB,
+    P_VALUE,
+    WATCHED_ROWS,
+    DRIFT,
+    DRIFT_ALARM,
     LOG_RECORDS,
     MODEL_INFO,
     STORE_READABLE,

@@ -83,6 +83,8 @@ class Operations:
         else:
             answer = Answer(scores, seed)
         answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+        if model.watch is not None:
+            await model.watch.saw_log_prob(answer.arrays["log_prob"])
         return answer
 
     async def encode(self, model: Model, request: EncodeRequest, deadline: float) -> Answer:

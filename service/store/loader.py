@@ -27,6 +27,7 @@ from service.store.lease import LeaseCount
 from service.store.trial import try_graphs
 from service.store_folder import in_use
 from service.types import Float32
+from service.watching import Watch, Watching
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class Loader:
         device: where they run.
         limits: of batches and queues, by model.
         metrics: are told of batches and queues.
+        watching: gives each model its watch; None for none.
     """
 
     device: Device
     limits: Callable[[str], ModelSettings]
     metrics: Metrics
+    watching: Watching | None = None
 
     def load(
         self, folder: Path, cancellation: Cancellation, identity: tuple[str, int] | None = None
@@ -72,7 +75,10 @@ class Loader:
             except BaseException:
                 engine.close()
                 raise
-        return Model(manifest, engine, size, calibration)
+        watch = None
+        if self.watching is not None:
+            watch = self.watching.watch_of(manifest, calibration)
+        return Model(manifest, engine, size, calibration, watch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +90,7 @@ class Model:
         engine: what runs it, until the last lease is released.
         size: bytes of its files.
         calibration: scores of normal rows; of a detector that has them.
+        watch: is told of its answers; None for none.
 
     Attributes:
         leases: who uses it.
@@ -93,6 +100,7 @@ class Model:
     engine: Engine
     size: int
     calibration: Calibration | None
+    watch: Watch | None
     leases: LeaseCount = field(init=False)
 
     def __post_init__(self) -> None:

@@ -120,6 +120,8 @@ class Loads:
         entry.pause, entry.evicted = 0.0, False
         self.has_tables = self.has_tables or model.table is not None
         self._loader.metrics.loaded(model.manifest, model.engine.provider)
+        if self._loader.watching is not None and model.watch is not None:
+            self._loader.watching.loaded(model.watch)
         self._loader.metrics.loads.labels("loaded").inc()
         self._loaded[entry.name] += 1
         # whoever writes versions without end writes no log without end
@@ -170,5 +172,7 @@ class Loads:
         if (lease := entry.lease) is not None:
             model = lease.resource
             self._loader.metrics.unloaded(model.manifest, model.engine.provider)
+            if self._loader.watching is not None and model.watch is not None:
+                self._loader.watching.unloaded(model.watch)
             entry.lease = None
             lease.release()

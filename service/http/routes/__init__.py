@@ -1,11 +1,11 @@
 """HTTP routes: each only translates between HTTP and what stands below."""
 
-from service.http.routes import health, models, open_inference
+from service.http.routes import health, models, open_inference, watch
 from service.http.routes.flow import flow_routes
 from service.http.routes.flow_openapi import openapi_paths
 from service.http.routes.open_inference import InferRoute
 
-ROUTERS = (models.router, open_inference.router, health.router)
+ROUTERS = (models.router, watch.router, open_inference.router, health.router)
 
 __all__ = [
     "ROUTERS",

@@ -38,6 +38,8 @@ async def log_prob(
     await runs.threads.run(len(x), runs.check_log_prob, model, scores, 1, faults, deadline=deadline)
     answer = await runs.answer({"log_prob": scores}, faults, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    if model.watch is not None:
+        await model.watch.saw_log_prob(answer.arrays["log_prob"])
     return answer
 
 

@@ -21,6 +21,11 @@ PUBLISHED = {
     "bijecta_queue_duration_seconds": ("model", "graph"),
     "bijecta_queue_rows": ("model", "graph"),
     "bijecta_nonfinite_outputs_total": ("model",),
+    "bijecta_log_prob": ("model", "version"),
+    "bijecta_p_value": ("model", "version"),
+    "bijecta_drift_rows": ("model", "version"),
+    "bijecta_drift_log_martingale": ("model", "version"),
+    "bijecta_drift_alarm": ("model", "version"),
     "bijecta_log_records_total": ("level", "outcome"),
     "bijecta_model_info": ("model", "version", "family", "provider"),
     "bijecta_store_readable": (),
@@ -50,6 +55,9 @@ def used() -> Metrics:
     metrics.request_rows("sample", "moons", 7)
     metrics.non_finite.labels("moons").inc()
     metrics.logged("ERROR", False)
+    series = metrics.model_series("moons", 1, [-3.0, -2.0])
+    series.set_drift(10, 0.5, False)
+    series.show()
     metrics.model_info.labels("moons", "1", "maf", "CPUExecutionProvider").set(1)
     return metrics
 

@@ -1,0 +1,63 @@
+"""Series of one version of a model, there as long as it is loaded."""
+
+from collections.abc import Sequence
+
+from prometheus_client import Gauge
+
+from service.metrics.histogram import Histogram, Series
+from service.metrics.series import P_VALUES
+
+
+class ModelSeries:
+    """What a version answered, and what its test of drift says.
+
+    Args:
+        labels: of the series.
+        log_prob, p_value: the histograms of all versions.
+        bounds: of this version's log_prob.
+        drift: gauges of all versions: rows, log of the martingale, alarm.
+
+    Attributes:
+        log_prob, p_value: this version's.
+    """
+
+    def __init__(
+        self,
+        labels: tuple[str, str],
+        log_prob: Histogram,
+        bounds: Sequence[float],
+        p_value: Histogram,
+        drift: Sequence[Gauge],
+    ) -> None:
+        self._labels = labels
+        self._histograms = log_prob, p_value
+        self._drift = drift
+        self._figures: tuple[float, ...] | None = None
+        self._is_shown = False
+        self.log_prob = Series(bounds)
+        self.p_value = Series(P_VALUES)
+
+    def set_drift(self, rows: int, log_martingale: float, has_alarm: bool) -> None:
+        """State what the test of drift says; of a version without one there are no such series."""
+        self._figures = rows, log_martingale, float(has_alarm)
+        if self._is_shown:
+            self.show()
+
+    def show(self) -> None:
+        """Have Prometheus read them."""
+        self._is_shown = True
+        log_prob, p_value = self._histograms
+        log_prob.put(self._labels, self.log_prob)
+        if self._figures is not None:
+            p_value.put(self._labels, self.p_value)
+            for gauge, figure in zip(self._drift, self._figures, strict=True):
+                gauge.labels(*self._labels).set(figure)
+
+    def hide(self) -> None:
+        """Take them away."""
+        self._is_shown = False
+        for histogram in self._histograms:
+            histogram.take_out(self._labels)
+        if self._figures is not None:
+            for gauge in self._drift:
+                gauge.remove(*self._labels)

@@ -1,0 +1,215 @@
+"""Whether the rows of a stream are still like those that a model was calibrated with."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from service.conformal import Calibration
+from service.types import Float64
+from service.watching.ranked_bets import RankedBets, State
+from service.watching.urns import Urn, urn_of
+
+SCORE_EDGES = 4096
+"""Intervals of the scores of a class; a resolution of p-values of 1/4096."""
+
+COLUMN_EDGES = 256
+"""Intervals of the values of a column."""
+
+MAX_COLUMNS = 64
+"""Columns that are watched one by one; of rows with more, the score alone."""
+
+REFERENCE_ROWS = 1000
+"""First rows of a stream, among which the columns of later ones are ranked."""
+
+ROWS_AT_ONCE = 512
+
+
+class Rows(NamedTuple):
+    """Rows that were scored, in their order.
+
+    Args:
+        scores: n; NaN of what is no row.
+        classes: n, of a calibration by class.
+        values: n × columns, NaN where a value is missing; None where columns are not watched.
+    """
+
+    scores: Float64
+    classes: Float64 | None
+    values: Float64 | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the martingale that is ahead says.
+
+    Args:
+        column: whose values have changed; None for the score.
+        direction: they have become larger (1), smaller (−1), or others (0).
+        log_martingale: its logarithm in nats, less what watching several costs.
+        rows: the stream's rows by then.
+    """
+
+    column: str | None
+    direction: int
+    log_martingale: float
+    rows: int
+
+
+class DriftTest:
+    """Martingales over the scores of a stream, and over the values of each column.
+
+    Scores are ranked among the calibration and the stream before them; values of columns, of which
+    a bundle keeps none, among the stream alone, from the row `REFERENCE_ROWS` on. The first capital
+    is divided: one half is the score's, the rest the columns' in equal parts, and the logarithm of
+    each part is compared with the threshold's. Where rows are exchangeable, the probability that
+    any of them ever reaches a threshold c is at most 1/c: a union of Ville's bounds.
+
+    Args:
+        calibration: scores of normal rows.
+        columns: names of those to be watched, if there are no more than `MAX_COLUMNS`.
+        threshold: above 1; what reaches it is an alarm.
+        random: breaks ties.
+
+    Attributes:
+        rows: that were watched.
+        alarm: the first change that reached the threshold.
+        largest: the largest log of a martingale so far, in nats.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        columns: Sequence[str],
+        threshold: float,
+        random: np.random.Generator,
+    ) -> None:
+        self._random = random
+        self._log_threshold = math.log(threshold)
+        self.columns = list(columns) if len(columns) <= MAX_COLUMNS else []
+        self._classes = np.array(calibration.class_codes)
+        self._scores = RankedBets(_score_urns(calibration, random), 1)
+        self._first_values = np.empty((0, len(self.columns)))
+        self._values: RankedBets | None = None
+        share = 0.5 if self.columns else 1.0
+        self._log_shares = np.log([share, *[share / max(1, len(self.columns))] * len(self.columns)])
+        self.rows = 0
+        self.alarm: Change | None = None
+        self.largest = float(self._log_shares[0])
+
+    def take(self, rows: Rows) -> None:
+        """Watch rows; those without a score are passed over."""
+        is_row = ~np.isnan(rows.scores)
+        scores = rows.scores[is_row]
+        classes = None if rows.classes is None else rows.classes[is_row]
+        values = None if rows.values is None or not self.columns else rows.values[is_row]
+        for start in range(0, len(scores), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            logs = self._take_scores(scores[part], None if classes is None else classes[part])
+            if values is not None:
+                logs = np.hstack([logs, self._take_values(values[part])])
+            self._look(logs + self._log_shares[: logs.shape[1]])
+            self.rows += len(logs)
+
+    def changes(self) -> list[Change]:
+        """What each martingale says now, the largest first."""
+        logs = self._log_shares.copy()
+        logs[:1] += self._scores.bets.log_capital
+        if self._values is not None:
+            logs[1:] += self._values.bets.log_capital
+        return [self._change(int(i), float(logs[i]), self.rows) for i in np.argsort(-logs)]
+
+    def _look(self, logs: Float64) -> None:
+        """Take note of the largest of rows × martingales, and of the first that is an alarm."""
+        self.largest = max(self.largest, float(logs.max()))
+        if self.alarm is None and self.largest >= self._log_threshold:
+            row = int(np.argmax(logs.max(1) >= self._log_threshold))
+            which = int(np.argmax(logs[row]))
+            self.alarm = self._change(which, float(logs[row, which]), self.rows + row + 1)
+
+    def _change(self, which: int, log_martingale: float, rows: int) -> Change:
+        sequences = self._values if which else self._scores
+        column = self.columns[which - 1] if which else None
+        direction = int(sequences.bets.directions[max(0, which - 1)]) if sequences else 0
+        return Change(column, direction, log_martingale, rows)
+
+    def _take_scores(self, scores: Float64, classes: Float64 | None) -> Float64:
+        ties = self._random.random((len(scores), 2))
+        urn = np.zeros(len(scores), np.int64)
+        if len(codes := self._classes):
+            assert classes is not None
+            urn = np.minimum(np.searchsorted(codes, classes), len(codes) - 1)
+            urn[codes[urn] != classes] = len(codes)  # the urn of classes without a calibration
+        intervals = np.empty((len(scores), 1), np.int32)
+        for each in np.unique(urn):
+            of = urn == each
+            intervals[of, 0] = self._scores.urns.intervals(int(each), scores[of], ties[of, 0])
+        return self._scores.bet(intervals, ties[:, 1:])
+
+    def _take_values(self, values: Float64) -> Float64:
+        """The same of the columns, once there is a reference; of rows before it logs are 0."""
+        begun = min(len(values), REFERENCE_ROWS - len(self._first_values))
+        logs = np.zeros((len(values), len(self.columns)))
+        values = np.where(np.isnan(values), np.inf, values)
+        if begun:
+            self._first_values = np.concatenate([self._first_values, values[:begun]])
+            values = values[begun:]
+        if len(self._first_values) < REFERENCE_ROWS:
+            return logs
+        if self._values is None:
+            reference = np.sort(self._first_values, axis=0)
+            urns = [urn_of(each, None, COLUMN_EDGES, self._random) for each in reference.T]
+            self._values = RankedBets(urns, len(urns))
+        ties = self._random.random((len(values), 2, len(self.columns)))
+        intervals = np.empty(values.shape, np.int32)
+        for column, of in enumerate(values.T):
+            intervals[:, column] = self._values.urns.intervals(column, of, ties[:, 0, column])
+        logs[begun:] = self._values.bet(intervals, ties[:, 1])
+        return logs
+
+    def state(self) -> State:
+        """All that a test of the same bundle needs to go on from here."""
+        kept: State = {"rows": np.array(self.rows), "largest": np.array(self.largest)}
+        kept["first_values"] = self._first_values
+        for name, sequences in {"scores": self._scores, "values": self._values}.items():
+            if sequences is not None:
+                kept |= {f"{name}.{key}": array for key, array in sequences.state().items()}
+        return kept
+
+    def restore(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            KeyError, ValueError: it is of no test of this bundle; then nothing has changed.
+        """
+        first = state["first_values"]
+        width = len(self.columns)
+        if first.dtype != np.float64 or first.shape[1:] != (width,) or len(first) > REFERENCE_ROWS:
+            raise ValueError("it has other columns")
+        scores, values = self._scores.restored("scores", state), None
+        if "values.counts" in state:
+            blank = [Urn(np.zeros(COLUMN_EDGES, np.complex128), np.ones(COLUMN_EDGES + 1))] * width
+            values = RankedBets(blank, width).restored("values", state)
+        if (values is not None) != (width > 0 and len(first) == REFERENCE_ROWS):
+            raise ValueError("its columns lack their reference")
+        rows = int(state["rows"])
+        if rows < scores.bets.rows:
+            raise ValueError("its rows do not add up")
+        self._first_values, self._scores, self._values, self.rows = first, scores, values, rows
+        self.largest = float(state["largest"])
+
+
+def _score_urns(calibration: Calibration, random: np.random.Generator) -> list[Urn]:
+    """An urn for each class, and one for classes without a calibration."""
+    codes = calibration.class_codes
+    if not codes:
+        return [urn_of(calibration.scores, calibration.counts, SCORE_EDGES, random)]
+    each = max(1, SCORE_EDGES // len(codes))
+    urns = []
+    for code in codes:
+        of = calibration.classes == code
+        counts = None if calibration.counts is None else calibration.counts[of]
+        urns.append(urn_of(calibration.scores[of], counts, each, random))
+    return [*urns, urn_of(np.empty(0), None, 0, random)]

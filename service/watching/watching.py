@@ -1,0 +1,161 @@
+"""The watches over all versions that a server has loaded."""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle import AnyManifest
+from service.conformal import Calibration
+from service.metrics import Metrics
+from service.watching.drift import DriftTest
+from service.watching.state_folder import StateFolder
+from service.watching.watch import Watch
+from service.work_threads import WorkThreads
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 1.0
+"""After so long, rows that wait are taken, however few."""
+
+SAVE_SECONDS = 10.0
+"""How often states are written; a server that is killed loses so many seconds of rows."""
+
+MAX_UNLOADED = 64
+"""Watches over versions that are not loaded, kept for when they are loaded again."""
+
+LEVELS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+"""Of held-out rows, whose log_prob bounds the buckets of a histogram."""
+
+
+class Watching:
+    """What a server knows of the rows that its models are asked about.
+
+    Args:
+        metrics: have the series.
+        threads: where work that grows with rows is done.
+        threshold: of the tests of drift.
+        folder: where states are kept; None for nowhere.
+    """
+
+    def __init__(
+        self, metrics: Metrics, threads: WorkThreads, threshold: float, folder: Path | None
+    ) -> None:
+        self._metrics = metrics
+        self._threads = threads
+        self._threshold = threshold
+        self._folder = None if folder is None else StateFolder.open(folder)
+        self._shown: dict[tuple[str, int], Watch] = {}
+        self._unloaded: dict[tuple[str, int], Watch] = {}
+        self._guard = threading.Lock()
+        self._saved = time.monotonic()
+
+    def watch_of(self, manifest: AnyManifest, calibration: Calibration | None) -> Watch:
+        """The watch over a version: the one it had, else of a kept state, else a new one.
+
+        Called by the threads that load bundles.
+
+        Args:
+            manifest: of the version.
+            calibration: of a detector, by which drift is tested.
+        """
+        key = manifest.name, manifest.version
+        with self._guard:
+            watch = self._shown.get(key) or self._unloaded.get(key)
+        if watch is not None and watch.checksum == manifest.checksum:
+            return watch
+        series = self._metrics.model_series(*key, _bounds(manifest))
+        begin = None
+        if calibration is not None:
+            columns = manifest.column_names or [str(i) for i in range(manifest.dimensions)]
+
+            def begin() -> DriftTest:
+                random = np.random.default_rng()
+                return DriftTest(calibration, columns, self._threshold, random)
+
+        watch = Watch(manifest, series, begin, self._threshold, self._threads)
+        self._restore(watch)
+        return watch
+
+    def loaded(self, watch: Watch) -> None:
+        """A version has been loaded: show its series."""
+        key = watch.name, watch.version
+        with self._guard:
+            self._unloaded.pop(key, None)
+            self._shown[key] = watch
+        watch.series.show()
+
+    def unloaded(self, watch: Watch) -> None:
+        """A version is loaded no more; what is known of it is kept for a while."""
+        watch.series.hide()
+        key = watch.name, watch.version
+        with self._guard:
+            self._shown.pop(key, None)
+            self._unloaded[key] = watch
+            if len(self._unloaded) > MAX_UNLOADED:
+                del self._unloaded[next(iter(self._unloaded))]
+
+    async def keep(self) -> None:
+        """Take the rows that wait, and write what has changed, again and again."""
+        while True:
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self._settle()
+            if time.monotonic() >= self._saved + SAVE_SECONDS:
+                await self.save()
+
+    async def save(self) -> None:
+        """Write what has changed."""
+        self._saved = time.monotonic()
+        await self._settle()
+        if self._folder is not None:
+            with self._guard:
+                watches = [*self._shown.values(), *self._unloaded.values()]
+            for watch in watches:
+                if watch.is_changed:
+                    await self._threads.run(math.inf, self._write, self._folder, watch)
+
+    async def _settle(self) -> None:
+        for watch in list(self._shown.values()):
+            await watch.settle()
+
+    def _restore(self, watch: Watch) -> None:
+        if self._folder is None:
+            return
+        try:
+            kept = self._folder.read(watch.name, watch.version)
+            if kept is not None:
+                watch.restore(kept)
+        except ValueError as error:
+            said = "%s version %d: its state in watch_folder is refused, and it begins anew: %s"
+            log.warning(said, watch.name, watch.version, error)
+
+    def _write(self, folder: StateFolder, watch: Watch) -> None:
+        kept = watch.kept()
+        if kept is None:
+            return
+        try:
+            folder.write(watch.name, watch.version, kept)
+        except OSError as error:
+            watch.is_changed = True
+            said = "%s version %d: its state is not kept in watch_folder: %s"
+            log.error(said, watch.name, watch.version, error.strerror)
+
+    async def close(self) -> None:
+        """Write what has changed, and leave the folder to other processes."""
+        await self.save()
+        if self._folder is not None:
+            self._folder.close()
+
+
+def _bounds(manifest: AnyManifest) -> list[float]:
+    """Distinct quantiles of log_prob of held-out rows in nats, ascending."""
+    calibration = manifest.calibration
+    if calibration is None or calibration.log_prob is None:
+        return []
+    of_level = dict(zip(calibration.levels, calibration.log_prob, strict=True))
+    found = [of_level.get(level) for level in LEVELS]
+    return sorted({q for q in found if q is not None and math.isfinite(q)})

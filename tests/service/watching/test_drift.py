@@ -1,0 +1,146 @@
+"""Drift of scores and of columns is found soon, and none where there is none."""
+
+import math
+
+import numpy as np
+import pytest
+
+from service.conformal import Calibration
+from service.types import Float64
+from service.watching.drift import MAX_COLUMNS, REFERENCE_ROWS, DriftTest, Rows
+
+COLUMNS = ["amount", "age", "hour", "distance"]
+
+
+def score_of(x: Float64) -> Float64:
+    return np.asarray((x * x).sum(1) / 2)
+
+
+def new_test(seed: int, width: int = 4, m: int = 1000) -> DriftTest:
+    calibration = Calibration.of(score_of(np.random.default_rng(seed).normal(size=(m, width))))
+    columns = COLUMNS if width == 4 else [str(i) for i in range(width)]
+    return DriftTest(calibration, columns, 100, np.random.default_rng(seed + 10**6))
+
+
+def stream(seed: int, rows: int, width: int = 4) -> Float64:
+    return np.random.default_rng(seed + 10**9).normal(size=(rows, width))
+
+
+def take(test: DriftTest, x: Float64) -> DriftTest:
+    for start in range(0, len(x), 500):
+        part = x[start : start + 500]
+        test.take(Rows(score_of(part), None, part))
+    return test
+
+
+@pytest.mark.parametrize("before", [1000, pytest.param(20_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("column", [0, 3])
+def test_half_a_deviation_in_one_column_is_found_within_2000_rows(before: int, column: int) -> None:
+    delays = []
+    for seed in range(5):
+        x = stream(seed, before + 2000)
+        x[before:, column] -= 0.5
+        alarm = take(new_test(seed), x).alarm
+        assert alarm is None or (alarm.column, alarm.direction) == (COLUMNS[column], -1)
+        delays.append(math.inf if alarm is None else alarm.rows - before)
+    assert 0 < np.median(delays) <= 400  # 130 to 200, measured
+
+
+def test_scores_that_become_larger_are_found_at_the_stream_s_begin() -> None:
+    delays = []
+    for seed in range(5):
+        test = new_test(seed)
+        scores = score_of(stream(seed, 2000) * 1.25)
+        test.take(Rows(scores, None, None))
+        assert test.alarm is not None
+        assert (test.alarm.column, test.alarm.direction) == (None, 1)
+        delays.append(test.alarm.rows)
+    assert np.median(delays) <= 300
+
+
+@pytest.mark.parametrize(
+    ("streams", "rows", "most"),
+    [(5, 3000, 1), pytest.param(100, 10_000, 5, marks=pytest.mark.long)],
+)
+def test_streams_without_a_change_raise_few_alarms(streams: int, rows: int, most: int) -> None:
+    tests = [take(new_test(seed, m=300), stream(seed, rows)) for seed in range(streams)]
+    assert sum(test.alarm is not None for test in tests) <= most
+
+
+def test_values_that_go_missing_are_a_change_of_their_column() -> None:
+    x = stream(0, 3000)
+    x[:, 1] = np.round(x[:, 1])
+    x[1500:, 1][np.random.default_rng(5).random(1500) < 0.2] = np.nan
+    test = new_test(0)
+    test.take(Rows(score_of(stream(1, 3000)), None, x))
+    assert test.alarm is not None
+    assert test.alarm.column == "age"
+
+
+def test_within_classes_other_shares_of_them_are_no_change() -> None:
+    random = np.random.default_rng(0)
+    classes = np.repeat([0.0, 3.0], 500)
+    calibration = Calibration.of(random.normal(size=1000) + 5 * classes, classes)
+    test = DriftTest(calibration, [], 100, random)
+    others = random.choice([0.0, 3.0], size=3000, p=[0.05, 0.95])
+    others[::100] = 7.0  # a class without a calibration
+    test.take(Rows(random.normal(size=3000) + 5 * others, others, None))
+    assert test.alarm is None
+    # the same scores, all taken for one class, have changed
+    test.take(Rows(random.normal(size=1000), np.full(1000, 3.0), None))
+    assert test.alarm is not None
+
+
+def test_rows_without_a_score_are_passed_over() -> None:
+    x = stream(0, 50)
+    scores = score_of(x)
+    scores[::5] = np.nan
+    test = new_test(0)
+    test.take(Rows(scores, None, x))
+    test.take(Rows(np.full(3, np.nan), None, x[:3]))
+    assert test.rows == 40
+
+
+def test_of_rows_with_many_columns_the_score_alone_is_watched() -> None:
+    test = take(new_test(0, MAX_COLUMNS + 1), stream(0, 10, MAX_COLUMNS + 1))
+    assert len(test.changes()) == 1
+    assert test.changes()[0].column is None
+
+
+@pytest.mark.parametrize("rows", [0, 10, REFERENCE_ROWS, REFERENCE_ROWS + 70])
+def test_a_test_goes_on_from_its_state(rows: int) -> None:
+    before = take(new_test(0), stream(0, rows))
+    after = new_test(1, m=1000)
+    after.restore(before.state())
+    assert after.changes() == before.changes()
+    assert (after.rows, after.largest) == (before.rows, before.largest)
+    for key, array in after.state().items():
+        np.testing.assert_array_equal(array, before.state()[key])
+    x = stream(2, 1500)
+    x[:, 0] += 0.5
+    assert (take(after, x).alarm is None) == (rows < REFERENCE_ROWS)
+
+
+def test_a_state_of_another_bundle_changes_nothing() -> None:
+    test = take(new_test(0), stream(0, 1200))
+    state, kept = test.state(), {key: np.copy(array) for key, array in test.state().items()}
+    others = take(new_test(0, m=500), stream(0, 1200)).state()
+    wrong = [
+        others,
+        take(new_test(0, 5), stream(0, 1200, 5)).state(),
+        {key: array for key, array in state.items() if key != "scores.bets"},
+        {key: array for key, array in state.items() if not key.startswith("values")},
+        state | {"first_values": state["first_values"][:10]},
+        state | {"scores.counts": state["scores.counts"] * np.nan},
+        state | {"scores.counts": state["scores.counts"] * 0},
+        state | {"scores.bets": -state["scores.bets"]},
+        state | {"values.scale": state["values.scale"].astype(np.float32)},
+        state | {"rows": np.array(3)},
+        state | {"rows": np.array("many")},
+        state | {"largest": np.array([1.0, 2.0])},
+    ]
+    for each in wrong:
+        with pytest.raises((KeyError, ValueError, TypeError)):
+            test.restore(each)
+        for key, array in test.state().items():
+            np.testing.assert_array_equal(array, kept[key])

@@ -1,0 +1,280 @@
+"""What a server knows of its models' rows: series, alarms, and states over restarts."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.conformal import Calibration
+from service.metrics import Metrics
+from service.types import Float64
+from service.watching import Watch, Watching
+from service.watching.drift import DriftTest
+from service.watching.watch import MAX_REQUEST_ROWS, ROWS_AT_ONCE
+from service.work_threads import WorkThreads
+
+
+@dataclass
+class Quantiles:
+    levels: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.5, 0.9, 0.95])
+    log_prob: list[float | None] = field(default_factory=lambda: [None, -9.5, -4.0, -4.0, -2.25])
+
+
+@dataclass
+class Manifest:
+    """A manifest, as far as it is asked."""
+
+    name: str = "payments"
+    version: int = 1
+    checksum: str = "abc"
+    column_names: list[str] | None = field(default_factory=lambda: ["amount", "age"])
+    dimensions: int = 2
+    calibration: Quantiles | None = field(default_factory=Quantiles)
+
+
+CALIBRATION = Calibration.of(np.random.default_rng(0).normal(size=1000))
+
+
+class Served:
+    """A server's watching, with one version loaded."""
+
+    def __init__(self, folder: Path | None = None, manifest: Any = None) -> None:
+        self.metrics = Metrics()
+        self.threads = WorkThreads(2)
+        self.watching = Watching(self.metrics, self.threads, 100, folder)
+        self.watch = self.load(manifest or Manifest())
+
+    def load(self, manifest: Any, calibration: Calibration | None = CALIBRATION) -> Watch:
+        watch = self.watching.watch_of(manifest, calibration)
+        self.watching.loaded(watch)
+        return watch
+
+    async def score(self, rows: int, shift: float = 0.0, seed: int = 1) -> None:
+        random = np.random.default_rng(seed)
+        scores, x = random.normal(size=rows) + shift, random.normal(size=(rows, 2))
+        await self.watch.saw_scores(np.full(rows, 0.008), scores, None, x)
+
+    def series(self, name: str) -> dict[tuple[str, ...], float]:
+        families = text_string_to_metric_families(self.metrics.exposition().decode())
+        return {
+            tuple(
+                sample.labels[key] for key in ("model", "version", "le") if key in sample.labels
+            ): (sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == name
+        }
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]
+
+
+def test_log_prob_is_counted_between_the_quantiles_of_held_out_rows() -> None:
+    async def work() -> None:
+        served = Served()
+        values = np.array([-np.inf, -10, -9.5, -5, -3, 0, np.nan, np.inf])
+        await served.watch.saw_log_prob(values)
+        await served.watch.saw_log_prob(np.tile(values, 10).astype(np.float32))
+        buckets = served.series("bijecta_log_prob_bucket")
+        assert {labels[-1]: count / 11 for labels, count in buckets.items()} == {
+            "-9.5": 3,
+            "-4.0": 4,
+            "-2.25": 5,
+            "+Inf": 7,
+        }
+
+    run(work)
+
+
+def test_p_values_and_the_test_of_drift_have_series_as_long_as_a_version_is_loaded() -> None:
+    names = (
+        "p_value_count",
+        "drift_rows",
+        "drift_log_martingale",
+        "drift_alarm",
+        "log_prob_bucket",
+    )
+
+    async def work() -> None:
+        served = Served()
+        await served.score(30)
+        await served.watch.settle()
+        assert served.series("bijecta_p_value_count") == {("payments", "1"): 30}
+        below = served.series("bijecta_p_value_bucket")
+        assert below[("payments", "1", "0.005")] == 0
+        assert below[("payments", "1", "0.01")] == 30
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 30}
+        assert served.series("bijecta_drift_alarm") == {("payments", "1"): 0}
+        served.watching.unloaded(served.watch)
+        assert all(not served.series(f"bijecta_{name}") for name in names)
+        assert served.load(Manifest()) is served.watch  # loaded again
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 30}
+        assert served.load(Manifest(checksum="other")) is not served.watch
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 0}
+
+    run(work)
+
+
+def test_a_model_without_a_calibration_has_a_histogram_of_log_prob_alone() -> None:
+    async def work() -> None:
+        served = Served()
+        watch = served.load(Manifest("flow", calibration=None), None)
+        await watch.saw_log_prob(np.zeros(3))
+        assert served.series("bijecta_log_prob_bucket")["flow", "1", "+Inf"] == 3
+        assert ("flow", "1") not in served.series("bijecta_drift_rows")
+        assert not watch.tests_drift
+        served.watching.unloaded(watch)
+
+    run(work)
+
+
+def test_an_alarm_is_said_once_and_lasts_until_the_watch_begins_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        served = Served()
+        for seed in range(4):
+            await served.score(300, shift=0.5, seed=seed)
+        await served.watch.settle()
+        assert served.series("bijecta_drift_alarm") == {("payments", "1"): 1}
+        said = await served.watch.describe()
+        assert (said["rows"], said["threshold"]) == (1200, 100)
+        assert said["alarm"]["of"] == "score"
+        assert said["alarm"]["values"] == "larger"
+        assert 0 < said["alarm"]["rows"] < 600
+        assert said["alarm"]["log_martingale"] >= said["log_threshold"]
+        assert [each["of"] for each in said["martingales"]].count("column") == 2
+        alarms = [r.getMessage() for r in caplog.records if "alarm" in r.getMessage()]
+        assert len(alarms) == 1
+        assert "scores have become larger after" in alarms[0]
+        await served.watch.reset()
+        assert served.series("bijecta_drift_alarm") == {("payments", "1"): 0}
+        assert (await served.watch.describe())["rows"] == 0
+
+    with caplog.at_level(logging.WARNING):
+        run(work)
+
+
+def test_of_a_large_request_a_bounded_number_of_rows_is_tested() -> None:
+    async def work() -> None:
+        served = Served()
+        await served.score(10 * MAX_REQUEST_ROWS + 1)
+        tested = served.series("bijecta_drift_rows")["payments", "1"]
+        assert 0.9 * MAX_REQUEST_ROWS <= tested <= MAX_REQUEST_ROWS
+        assert served.series("bijecta_p_value_count")["payments", "1"] == 10 * MAX_REQUEST_ROWS + 1
+
+    run(work)
+
+
+def test_the_test_of_drift_works_in_a_thread_and_not_for_each_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers: list[threading.Thread] = []
+    take = DriftTest.take
+
+    def noted(self: DriftTest, rows: Any) -> None:
+        workers.append(threading.current_thread())
+        take(self, rows)
+
+    monkeypatch.setattr(DriftTest, "take", noted)
+
+    async def work() -> None:
+        served = Served()
+        for _ in range(ROWS_AT_ONCE - 1):
+            await served.score(1)
+        assert not workers
+        await served.score(1)
+        assert len(workers) == ROWS_AT_ONCE
+        assert threading.main_thread() not in workers
+        await asyncio.gather(*[served.score(2000, seed=i) for i in range(5)])
+        said = await served.watch.describe()
+        assert said["rows"] == ROWS_AT_ONCE + 5 * 1000
+
+    run(work)
+
+
+def test_a_state_survives_a_restart(tmp_path: Path) -> None:
+    async def work() -> None:
+        first = Served(tmp_path)
+        await first.score(1100, shift=0.5)
+        await first.score(20)
+        said = await first.watch.describe()
+        assert said["alarm"]
+        await first.watching.close()
+        second = Served(tmp_path)
+        assert await second.watch.describe() == said
+        assert second.series("bijecta_drift_alarm") == {("payments", "1"): 1}
+        third = Served(tmp_path)  # another process beside it
+        assert (await third.watch.describe())["rows"] == 0
+        other = second.load(Manifest(version=2, checksum="of another version"))
+        assert (await other.describe())["rows"] == 0
+        await second.watching.close()
+
+    run(work)
+
+
+@pytest.mark.parametrize("why", ["damaged", "another bundle"])
+def test_a_state_that_is_not_the_bundle_s_is_refused_and_said(
+    tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        first = Served(tmp_path)
+        await first.score(100)
+        await first.watching.close()
+        manifest = Manifest()
+        path = tmp_path / "process-0" / "payments.1"
+        if why == "damaged":
+            path.write_bytes(path.read_bytes()[:-1])
+        else:
+            manifest.checksum = "other"
+        second = Served(tmp_path, manifest)
+        assert (await second.watch.describe())["rows"] == 0
+        said = [r.getMessage() for r in caplog.records if "is refused" in r.getMessage()]
+        assert len(said) == 1
+        assert why in said[0]
+        await second.score(10)
+        await second.watching.close()
+        again = Served(tmp_path, manifest)
+        assert (await again.watch.describe())["rows"] == 10
+
+    with caplog.at_level(logging.WARNING):
+        run(work)
+
+
+def test_a_state_that_cannot_be_written_is_said_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def work() -> None:
+        served = Served(tmp_path)
+        await served.score(10)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", fail)
+            await served.watching.save()
+        assert "No space left on device" in caplog.text
+        await served.watching.close()
+        assert (await Served(tmp_path).watch.describe())["rows"] == 10
+
+    run(work)
+
+
+def test_a_class_column_reaches_the_test() -> None:
+    async def work() -> None:
+        served = Served()
+        by_class = Calibration.of(np.arange(1000.0), np.repeat([0.0, 1.0], 500))
+        watch = served.load(Manifest(version=3, column_names=None), by_class)
+        classes: Float64 = np.array([0.0, 1.0, 5.0])
+        await watch.saw_scores(np.ones(3), np.arange(3.0), classes, np.zeros((3, 1, 2)))
+        assert (await watch.describe())["rows"] == 3
+
+    run(work)
