@@ -13,7 +13,7 @@ STUDENTS ?= digits-student mnist-student
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help serve store family-store family-table bench-inverse bench-tables \
+.PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check notices lint format
 
@@ -57,6 +57,9 @@ bench-inverse: $(INSTALLED) ## Time sampling from a MAF beside other libraries (
 
 bench-tables: $(INSTALLED) ## Fit tables as people have them, without a recipe (hours; goes on where it was)
 	$(BIN)/python -m tests.benchmarks.tables
+
+bench-anomaly: $(INSTALLED) ## Score anomalies beside other detectors (hours; goes on where it was)
+	$(BIN)/python -m tests.benchmarks.anomaly
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)

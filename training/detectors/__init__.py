@@ -1,10 +1,12 @@
 """Detectors of anomalies: scores of rows of typed tables, from flows and nearest rows."""
 
+from training.detectors.configurations import CONFIGURATIONS
 from training.detectors.detector import Detector
 from training.detectors.fit import ContextRows, FittedDetector, fit_detector
 from training.detectors.specification import Configuration, DetectorSpec
 
 __all__ = [
+    "CONFIGURATIONS",
     "Configuration",
     "ContextRows",
     "Detector",

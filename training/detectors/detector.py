@@ -8,17 +8,19 @@ from torch import Tensor, nn
 
 from models.columns import CategoricalColumn, describe
 from models.context import ContextFeatures
-from training.detectors.features import Features
+from training.detectors.features import Features, Marginals
 from training.detectors.gaussianized import Gaussianized
 from training.detectors.latents import LatentRows
 from training.detectors.nearest import NearestRows
 from training.detectors.neighbourhoods import squared_distances
-from training.detectors.specification import DetectorSpec
+from training.detectors.specification import AnyPart, DetectorSpec
+from training.detectors.typed import TypedDensities
 
 MODULES: Mapping[str, Callable[..., nn.Module]] = {
     "nearest": NearestRows,
     "latents": LatentRows,
     "gaussianized": Gaussianized,
+    "typed": TypedDensities,
 }
 """The module of each kind of part: its options, the numbers of features and of context features."""
 
@@ -46,10 +48,15 @@ class Detector(nn.Module):
         context = spec.context
         self.context = None if context is None else ContextFeatures(**context.model_dump())
         known = 0 if self.context is None else self.context.size
-        spaces = sorted({"standard", *(part.space for part in spec.parts)})
-        self.spaces = nn.ModuleDict({name: Features(self.columns, name) for name in spaces})
+        self.spaces = nn.ModuleDict(
+            {space: Features(self.columns, space) for space in measured_spaces(spec.parts)}
+        )
+        sizes: dict[str, int] = {"values": len(self.columns)}
+        for name, space in self.spaces.items():
+            assert isinstance(space, Features)
+            sizes[name] = space.size
         self.parts = nn.ModuleList(
-            MODULES[part.kind](part, self.spaces[part.space].size, known) for part in spec.parts
+            MODULES[part.kind](part, sizes[part.space], known) for part in spec.parts
         )
         columns = len(self.columns) + (0 if context is None else len(context.columns))
         missing = [column.missing_share is not None for column in self.columns]
@@ -57,6 +64,7 @@ class Detector(nn.Module):
             len(column.shares) - 1.0 if isinstance(column, CategoricalColumn) else math.nan
             for column in self.columns
         ]
+        self._typed = [part.kind for part in spec.parts].index("typed")
         self.register_buffer("can_miss", torch.tensor(missing), persistent=False)
         self.register_buffer("last_code", torch.tensor(codes).double(), persistent=False)
         self.weights = [part.weight * (columns if part.per_column else 1.0) for part in spec.parts]
@@ -73,29 +81,26 @@ class Detector(nn.Module):
 
         Returns:
             score: N, larger is more anomalous, infinite of a row outside the support; log-density
-            in nats: N, of the first part that has one. It is of the features with noise: of numbers
-            as they are, of classes as vectors.
+            in nats: N, of the mixture of the typed densities.
         """
         inside = self._inside(x)
         x = torch.where(inside[:, None], x, self._any_row)
-        scores, densities = zip(*self.members(x, context), strict=True)
+        scores = self.members(x, context)
         score = self.combine([values.mean(1) for values in scores])
-        log_prob = next(values for values in densities if values is not None)
-        mixture = torch.logsumexp(log_prob, 1) - math.log(log_prob.shape[1])
-        log_prob = mixture + self._standard.log_slope(x)
+        log_prob = -scores[self._typed]
+        log_prob = torch.logsumexp(log_prob, 1) - math.log(log_prob.shape[1])
         return (
             torch.where(inside, score, torch.inf),
             torch.where(inside, log_prob, -torch.inf),
         )
 
-    def members(
-        self, x: Tensor, context: Tensor | None = None
-    ) -> list[tuple[Tensor, Tensor | None]]:
-        """Of each part, the scores of its members and their log-densities: N × members each."""
+    def members(self, x: Tensor, context: Tensor | None = None) -> list[Tensor]:
+        """Of each part, the scores of its members: N × members each."""
         known = self._context_features(context)
-        features = {name: space(x) for name, space in self.spaces.items()}
+        seen = {name: space(x) for name, space in self.spaces.items()}
+        seen["values"] = x
         return [
-            part(features[options.space], known)
+            part(seen[options.space], known)
             for part, options in zip(self.parts, self.spec.parts, strict=True)
         ]
 
@@ -160,3 +165,10 @@ class Detector(nn.Module):
     def _any_row(self) -> Tensor:
         """A row that is inside, for those that are not: 1 × D."""
         return self.references[:1, : len(self.columns)]
+
+
+def measured_spaces(parts: Sequence[AnyPart]) -> list[Marginals]:
+    """The features that parts see; the standard ones, in which neighbours are near, always."""
+    spaces: list[Marginals] = ["standard", "robust", "normal"]
+    used = {"standard", *(part.space for part in parts)}
+    return [space for space in spaces if space in used]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,12 +18,20 @@ from models.columns import (
     warp_of,
 )
 
-Marginals = Literal["standard", "normal"]
-"""How numbers are measured: in deviations, or by the warp that makes their column normal."""
+Marginals = Literal["standard", "robust", "normal"]
+"""How numbers are measured: in deviations from the mean; from the median, in deviations of the
+middle two thirds of the values, which large values do not widen; by the warp that makes the column
+normal."""
+
+# The median, and the quantiles that are one deviation from it where a column is normal.
+QUANTILES = (0.1587, 0.5, 0.8413)
 
 # A number up to so many deviations from the mean is as far as it says, a farther one by its
 # logarithm: one column cannot outweigh all others.
 LINEAR_UP_TO = 4.0
+
+# Beyond it features are as there: the difference of two numbers can be infinite.
+LARGEST = 1e100
 
 # A deviation below this, relative to the mean, is rounding: the column is constant.
 SMALLEST_DEVIATION = 1e-12
@@ -50,7 +59,7 @@ class Features(nn.Module):
     `size` is F; `features_of` has the indices of the features of each column.
     """
 
-    mean: Tensor
+    center: Tensor
     deviation: Tensor
     numbers: Tensor
     missing: Tensor
@@ -71,7 +80,7 @@ class Features(nn.Module):
         count = len(number_columns)
         self.register_buffer("numbers", torch.tensor([*number_columns], dtype=torch.long), False)
         self.register_buffer("missing", torch.tensor(missing, dtype=torch.long), False)
-        self.register_buffer("mean", torch.zeros(count, dtype=torch.float64))
+        self.register_buffer("center", torch.zeros(count, dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(count, dtype=torch.float64))
         self.warp = None
         if marginals == "normal" and number_columns:
@@ -89,15 +98,22 @@ class Features(nn.Module):
         ]
 
     def fit(self, rows: Tensor) -> None:
-        """Take mean and deviation of the numbers from training rows: N × D."""
-        values = rows[:, self.numbers]
-        there = ~torch.isnan(values)
-        count = there.sum(0).clamp(min=1)
-        mean = torch.where(there, values, 0.0).sum(0) / count
-        square = torch.where(there, values - mean, 0.0).square().sum(0) / count
-        constant = square.sqrt() <= SMALLEST_DEVIATION * mean.abs().clamp(min=1)
-        self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(constant, 1.0, square.sqrt()))
+        """Take center and deviation of the numbers from training rows: N × D."""
+        for k, values in enumerate(rows[:, self.numbers].T):
+            there = values[~torch.isnan(values)]
+            if not len(there):
+                continue
+            # squares of the largest numbers would be infinite
+            unit = float(there.abs().max()) or 1.0
+            there = there / unit
+            center, deviation = float(there.mean()), float(there.std(correction=0))
+            if self.marginals == "robust":
+                low, center, high = np.quantile(there.numpy(), QUANTILES).tolist()
+                # of values most of which are one, the range of the middle ones is zero
+                deviation = (high - low) / 2 or deviation
+            constant = deviation <= SMALLEST_DEVIATION * abs(center)
+            self.center[k] = center * unit
+            self.deviation[k] = 1.0 if constant else deviation * unit
 
     def forward(self, x: Tensor) -> Tensor:
         """The features of rows: N × D → N × F."""
@@ -114,20 +130,11 @@ class Features(nn.Module):
             parts.append(F.embedding(code.long(), self.get_buffer(f"classes_{i}")))
         return torch.cat(parts, 1)
 
-    def log_slope(self, x: Tensor) -> Tensor:
-        """Sum over the numbers of a row of log |d feature / d value|, in nats: N."""
-        if not len(self.numbers):
-            return torch.zeros_like(x[:, 0])
-        values = x.index_select(1, self.numbers)
-        z = ((values - self.mean) / self.deviation).abs()
-        slope = -torch.log(self.deviation) - torch.log((z / LINEAR_UP_TO).clamp(min=1.0))
-        return torch.where(torch.isnan(values), 0.0, slope).sum(1)
-
     def _numbers(self, values: Tensor) -> Tensor:
         absent = torch.isnan(values)
-        values = torch.where(absent, self.mean, values)
+        values = torch.where(absent, self.center, values)
         if self.warp is None:
-            z = soft_clip((values - self.mean) / self.deviation)
+            z = soft_clip((values - self.center) / self.deviation)
         else:
             z = self.warp(values)
         return torch.where(absent, 0.0, z)
@@ -146,13 +153,14 @@ class _Warped(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         v = (values - self.get_buffer("center")) / self.get_buffer("unit")
+        v = v.clamp(-LARGEST, LARGEST)
         warp = Warp(*(self.get_buffer(name) for name in Warp._fields))
         return warp.forward(v)[0]
 
 
 def soft_clip(z: Tensor) -> Tensor:
     """Z up to `LINEAR_UP_TO`, beyond it growing with its logarithm, continuous with its slope."""
-    size = z.abs()
+    size = z.abs().clamp(max=LARGEST)
     beyond = LINEAR_UP_TO * (1 + torch.log((size / LINEAR_UP_TO).clamp(min=1.0)))
     return torch.where(size <= LINEAR_UP_TO, z, torch.sign(z) * beyond)
 

@@ -14,20 +14,21 @@ from models.context import ContextFeatures
 from service.tables import Column
 from training.config import ContextSpec
 from training.detectors.configurations import CONFIGURATIONS
-from training.detectors.detector import Detector
+from training.detectors.detector import Detector, measured_spaces
 from training.detectors.features import Features
 from training.detectors.gaussianized import fit_gaussianized
 from training.detectors.latents import fit_latents
 from training.detectors.members import Fitted, mean_of_unseen, with_context
 from training.detectors.nearest import fit_nearest
 from training.detectors.specification import (
-    AnyPart,
     Configuration,
     DetectorSpec,
+    GaussianizedPart,
     LatentPart,
     NearestPart,
-    Space,
+    TypedPart,
 )
+from training.detectors.typed import fit_typed
 from training.errors import DataError
 from training.preprocessing import fit_to_columns
 
@@ -98,15 +99,19 @@ def fit_detector(
         known = ContextFeatures(**context.spec.model_dump()).double()(values)
     generator = torch.Generator().manual_seed(seed)
     wanted = CONFIGURATIONS[configuration]
-    names: set[Space] = {"standard", *(part.space for part in wanted)}
-    spaces: dict[str, Features] = {}
-    for space in names:
-        spaces[space] = Features(describe(fitted), space)
-        spaces[space].fit(x)
+    spaces: dict[str, nn.Module] = {}
+    seen: dict[str, Tensor] = {}
+    for name in measured_spaces(wanted):
+        space = Features(describe(fitted), name)
+        space.fit(x)
+        spaces[name], seen[name] = space, space(x)
     parts: list[Fitted[Any]] = []
     for part in wanted:
         progress(part.kind)
-        parts.append(_fit_part(part, spaces[part.space](x), known, generator))
+        if isinstance(part, TypedPart):
+            parts.append(fit_typed(part, rows, columns, known, generator))
+        else:
+            parts.append(_fit_part(part, seen[part.space], known, generator))
     references = torch.randperm(len(x), generator=generator)[:MAX_REFERENCES]
     spec = DetectorSpec(
         configuration=configuration,
@@ -117,13 +122,16 @@ def fit_detector(
     )
     detector = Detector(spec)
     detector.spaces = nn.ModuleDict(spaces)
-    detector.parts = nn.ModuleList(each.module for each in parts)
+    detector.parts = nn.ModuleList(each.module for each in parts).double()
     detector.references.copy_(with_context(x, values)[references])
     return FittedDetector(detector, _out_of_sample(detector, parts, x, values))
 
 
 def _fit_part(
-    part: AnyPart, features: Tensor, context: Tensor | None, generator: torch.Generator
+    part: NearestPart | LatentPart | GaussianizedPart,
+    features: Tensor,
+    context: Tensor | None,
+    generator: torch.Generator,
 ) -> Fitted[Any]:
     if isinstance(part, NearestPart):
         return fit_nearest(part, features, context, generator)
@@ -138,7 +146,7 @@ def _out_of_sample(
     """The score of each training row by the members that did not see it: N."""
     inputs = [x] if context is None else [x, context]
     chunks = zip(*(torch.split(values, ROWS_AT_ONCE) for values in inputs), strict=True)
-    scores = [[scores for scores, _ in detector.members(*chunk)] for chunk in chunks]
+    scores = [detector.members(*chunk) for chunk in chunks]
     of_parts = [
         mean_of_unseen(torch.cat(of_members), part.seen)
         for of_members, part in zip(zip(*scores, strict=True), parts, strict=True)

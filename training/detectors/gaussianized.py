@@ -45,11 +45,10 @@ class Gaussianized(nn.Module):
         """The flow of each member."""
         return [flow for flow in self.flows if isinstance(flow, Flow)]
 
-    def forward(self, features: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Scores and log-densities of each member: N × members each."""
+    def forward(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """Scores of each member: N × members."""
         x = self.view(features)
-        log_prob = torch.stack([f.log_prob(x, context) for f in self.members], 1)
-        return -log_prob, log_prob
+        return -torch.stack([flow.log_prob(x, context) for flow in self.members], 1)
 
 
 def fit_gaussianized(
@@ -69,7 +68,7 @@ def fit_gaussianized(
     used: Sequence[Tensor] = [rows[: part.rows] for rows in seen]
     _fit_members(part, module, view, context, used, generator)
     if part.trimmed:
-        unlikely = mean_of_unseen(module(features, context)[0], list(used))
+        unlikely = mean_of_unseen(module(features, context), list(used))
         limit = torch.quantile(unlikely, 1 - part.trimmed)
         used = [rows[unlikely[rows] <= limit][: part.rows] for rows in seen]
         module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])

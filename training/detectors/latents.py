@@ -22,8 +22,6 @@ WARM_UP = 50
 class LatentRows(nn.Module):
     """Mean log distance to the nearest training rows in the latents of each member's flow.
 
-    Its log-density is that of the features, as far as the flow sees them, with noise.
-
     Args:
         part: its options, with the number of rows of each member.
         features, context: numbers of features of a row and of its context.
@@ -44,26 +42,24 @@ class LatentRows(nn.Module):
         shape = part.members, part.rows, size + context
         self.register_buffer("rows", torch.zeros(shape, dtype=torch.float64))
 
-    def encode(self, i: int, features: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Latents and log-densities of rows by the flow of member i: N × latents, N."""
+    def encode(self, i: int, features: Tensor, context: Tensor | None) -> Tensor:
+        """Latents of rows by the flow of member i: N × latents."""
         x = self.view(features)
         known = with_context(torch.full_like(x[:, :1], self.condition), context)
-        z, log_prob = self.members[i].encode(x, known)
-        return with_context(z, context), log_prob
+        return with_context(self.members[i].encode(x, known)[0], context)
 
     @property
     def members(self) -> list[Flow]:
         """The flow of each member."""
         return [flow for flow in self.flows if isinstance(flow, Flow)]
 
-    def forward(self, features: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Scores and log-densities of each member: N × members each."""
-        scores, densities = [], []
-        for i, rows in enumerate(self.rows):
-            z, log_prob = self.encode(i, features, context)
-            scores.append(mean_log_nearest(z, rows, self.part.neighbours))
-            densities.append(log_prob)
-        return torch.stack(scores, 1), torch.stack(densities, 1)
+    def forward(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """Scores of each member: N × members."""
+        scores = [
+            mean_log_nearest(self.encode(i, features, context), rows, self.part.neighbours)
+            for i, rows in enumerate(self.rows)
+        ]
+        return torch.stack(scores, 1)
 
 
 def fit_latents(
@@ -104,5 +100,5 @@ def fit_latents(
     for i, rows in enumerate(seen):
         kept = rows[:count]
         of_kept = None if context is None else context[kept]
-        module.rows[i] = module.encode(i, features[kept], of_kept)[0]
+        module.rows[i] = module.encode(i, features[kept], of_kept)
     return Fitted(fitted, module, seen)

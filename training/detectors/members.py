@@ -17,8 +17,8 @@ class Fitted(Generic[P]):
 
     Args:
         part: its options, with the number of rows that it holds.
-        module: features and context of N rows → scores of each member and log-density of each in
-            nats, N × members each; None in place of the densities that it has not.
+        module: what it sees of N rows, and features of their contexts or None → scores of each
+            member, N × members.
         seen: of each member, the indices of the training rows that it saw.
     """
 

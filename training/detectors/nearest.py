@@ -23,9 +23,9 @@ class NearestRows(nn.Module):
         shape = part.members, part.rows, features + context
         self.register_buffer("rows", torch.zeros(shape, dtype=torch.float64))
 
-    def forward(self, features: Tensor, context: Tensor | None) -> tuple[Tensor, None]:
-        """Scores of each member, N × members; it has no density."""
-        return log_nearest(with_context(features, context), self.rows), None
+    def forward(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """Scores of each member: N × members."""
+        return log_nearest(with_context(features, context), self.rows)
 
 
 def fit_nearest(

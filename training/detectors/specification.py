@@ -2,21 +2,22 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.config import ContextSpec, Count, Section
 
 Configuration = Literal["clean", "contaminated"]
 """Whether the training rows are normal, or may hold anomalies."""
 
-Space = Literal["standard", "normal"]
+Space = Literal["values", "standard", "robust", "normal"]
+"""What a part sees of a row: its values, or features of one of the `features.Marginals`."""
 
 
 class Part(Section):
     """What all parts of a score have: members, each fitted to some of the training rows.
 
     Args:
-        space: the features that it sees, see `features.Features`.
+        space: what it sees of a row.
         members: their number; the score of the part is their mean.
         rows: of training rows in a member, at most.
         weight: of the part in the score of a row.
@@ -77,7 +78,35 @@ class GaussianizedPart(Part):
     trimmed: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-AnyPart = Annotated[NearestPart | LatentPart | GaussianizedPart, Field(discriminator="kind")]
+class TypedPart(Part):
+    """−log p of the density over typed columns, in nats; the detector's log_prob is their mixture.
+
+    Each member is fitted to all rows but one of `members` folds.
+
+    Args:
+        fitted: of each member, the numbers of each column that are fitted to its rows
+            (`training.preprocessing.fit_to_columns`); none before.
+        options: of the family `tabular`.
+        steps, batch_size, learning_rate, weight_decay: of its training.
+        dependence: by how much the parameters of a conditional differ from those of the column's
+            marginal, as a share of what was learned.
+    """
+
+    kind: Literal["typed"] = "typed"
+    space: Literal["values"] = "values"
+    per_column: bool = False
+    fitted: list[list[dict[str, Any]]] = Field(default_factory=list)
+    options: dict[str, Any]
+    steps: Count
+    batch_size: Count = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    dependence: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+AnyPart = Annotated[
+    NearestPart | LatentPart | GaussianizedPart | TypedPart, Field(discriminator="kind")
+]
 
 
 class DetectorSpec(Section):
@@ -97,3 +126,9 @@ class DetectorSpec(Section):
     context: ContextSpec | None = None
     parts: Annotated[list[AnyPart], Field(min_length=1)]
     references: Count
+
+    @model_validator(mode="after")
+    def _has_a_density(self) -> "DetectorSpec":
+        if sum(isinstance(part, TypedPart) for part in self.parts) != 1:
+            raise ValueError("a detector has one part of kind typed, whose density is its own")
+        return self

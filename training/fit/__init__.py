@@ -1,7 +1,12 @@
 """Training: the loop, the optimizer, the objectives and distributed processes."""
 
 from training.fit.distributed import SINGLE_PROCESS, Processes, device_named
-from training.fit.fixed_steps import NoiseLevels, fit_noise_conditional, gaussianize_rows
+from training.fit.fixed_steps import (
+    NoiseLevels,
+    fit_noise_conditional,
+    fit_steps,
+    gaussianize_rows,
+)
 from training.fit.gradient import fit, fit_to
 from training.fit.iterative import gaussianize
 from training.fit.likelihood import initialize_from_data
@@ -16,6 +21,7 @@ __all__ = [
     "device_named",
     "fit",
     "fit_noise_conditional",
+    "fit_steps",
     "fit_to",
     "gaussianize",
     "gaussianize_rows",

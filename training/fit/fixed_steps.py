@@ -1,11 +1,13 @@
 """Fits of a fixed number of steps, without held-out rows: of noisy rows, the noise known or not."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from models.density import Density
 from models.flow import Flow
 from models.layers import IterativeGaussianization
 from training.config import FitRecipe
@@ -35,6 +37,33 @@ class NoiseLevels:
         return math.log(self.low) + math.log(self.high / self.low) * torch.rand(count, 1)
 
 
+Batch = tuple[Tensor, Tensor | None]
+"""Rows and their contexts."""
+
+
+def fit_steps(
+    density: Density, rows: Tensor, context: Tensor | None, recipe: FitRecipe, steps: int
+) -> None:
+    """Fit a density to rows in so many steps.
+
+    Args:
+        density: in training only while it is fitted.
+        rows: N × event shape.
+        context: N × context shape, or None.
+        recipe: says the batch size, the rates and the seed.
+        steps: their number.
+
+    Raises:
+        NonFiniteStepError: a loss is not a number.
+    """
+
+    def batch() -> Batch:
+        chosen = torch.randint(len(rows), (recipe.batch_size,))
+        return rows[chosen], None if context is None else context[chosen]
+
+    _fit(density, batch, recipe, steps)
+
+
 def fit_noise_conditional(
     flow: Flow,
     rows: Tensor,
@@ -45,7 +74,7 @@ def fit_noise_conditional(
 ) -> None:
     """Fit a flow to rows with normal noise, whose level is the first number of its context.
 
-    There is no early stopping: noise of every level is new in each step.
+    The noise is new in each step.
 
     Args:
         flow: conditioned on the level, and then on the context.
@@ -59,22 +88,28 @@ def fit_noise_conditional(
         NonFiniteStepError: a loss is not a number.
     """
 
-    def batch() -> tuple[Tensor, Tensor]:
+    def batch() -> Batch:
         chosen = torch.randint(len(rows), (recipe.batch_size,))
         level = levels.draw(recipe.batch_size).to(rows)
         x = rows[chosen] + torch.exp(level) * torch.randn_like(rows[chosen])
         known = [levels.condition(level), *([] if context is None else [context[chosen]])]
         return x, torch.cat(known, 1)
 
+    _fit(flow, batch, recipe, steps)
+
+
+def _fit(density: Density, batch: Callable[[], Batch], recipe: FitRecipe, steps: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        flow.eval().initialize_from_data(*batch())
-        flow.train()
-        optimizer = FlowOptimizer(flow, NegativeLogDensity(flow), recipe, steps, SINGLE_PROCESS)
+        if isinstance(density, Flow):  # typed columns are fitted already
+            density.eval().initialize_from_data(*batch())
+        density.train()
+        loss = NegativeLogDensity(density)
+        optimizer = FlowOptimizer(density, loss, recipe, steps, SINGLE_PROCESS)
         for step in range(steps):
-            x, known = batch()
-            optimizer.step(x, known, len(x), step)
-    flow.eval()
+            x, context = batch()
+            optimizer.step(x, context, len(x), step)
+    density.eval()
 
 
 def gaussianize_rows(

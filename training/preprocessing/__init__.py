@@ -4,13 +4,14 @@ A folder of its own beside `training.data`, since it needs torch: reading and ch
 does not, and takes a second without the import.
 """
 
-from training.preprocessing.columns import fit_columns
+from training.preprocessing.columns import Float64, fit_columns
 from training.preprocessing.fits import FITS, flow_spec, per_coordinate, preprocessing
 from training.preprocessing.marginals import normal_marginals, steepest
 from training.preprocessing.tabular import fit_to_columns
 
 __all__ = [
     "FITS",
+    "Float64",
     "fit_columns",
     "fit_to_columns",
     "flow_spec",

@@ -78,7 +78,8 @@ def _shares(counts: NDArray[np.int64]) -> list[float]:
 
 def _continuous(x: Float64) -> dict[str, Any]:
     """Center, scale and warp of a continuous column."""
-    center, scale = (float(np.median(x)), float(x.std())) if len(x) else (0.0, 1.0)
+    with np.errstate(over="ignore"):  # the square of a large number is infinite
+        center, scale = (float(np.median(x)), float(x.std())) if len(x) else (0.0, 1.0)
     if len(x):
         low, high = np.quantile(x, [0.1587, 0.8413])
         scale = float(high - low) / 2 or scale or 1.0

@@ -1,0 +1,1 @@
+"""Detectors beside those of other libraries, on ADBench and OddBench."""

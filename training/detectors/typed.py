@@ -1,0 +1,94 @@
+"""−log p of densities over typed columns, as a part of a score."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models import zoo
+from models.columns import TypedColumns
+from service.tables import Column
+from training.config import FitRecipe
+from training.detectors.members import Fitted, all_but_folds
+from training.detectors.specification import TypedPart
+from training.fit import fit_steps
+from training.preprocessing import Float64, fit_to_columns
+
+WARM_UP = 20
+
+
+class TypedDensities(nn.Module):
+    """−log p of rows by the density of each member.
+
+    Args:
+        part: its options, with the numbers fitted to the rows of each member.
+        values, context: numbers of columns and of context features.
+    """
+
+    def __init__(self, part: TypedPart, values: int, context: int) -> None:
+        super().__init__()
+        self.densities = nn.ModuleList(
+            zoo.build_tabular(
+                fitted,
+                part.rows,
+                context_shape=(context,) if context else None,
+                options=part.options | {"seed": part.options.get("seed", 0) + i},
+            )
+            for i, fitted in enumerate(part.fitted)
+        )
+
+    @property
+    def members(self) -> list[TypedColumns]:
+        """The density of each member."""
+        return [density for density in self.densities if isinstance(density, TypedColumns)]
+
+    def forward(self, values: Tensor, context: Tensor | None) -> Tensor:
+        """Scores of each member: N × members."""
+        return -torch.stack([density.log_prob(values, context) for density in self.members], 1)
+
+
+def fit_typed(
+    part: TypedPart,
+    rows: Float64,
+    columns: Sequence[Column],
+    context: Tensor | None,
+    generator: torch.Generator,
+) -> Fitted[TypedPart]:
+    """Fit the columns of each member, then its network, to all rows but those of a fold.
+
+    Args:
+        part: its options.
+        rows: the training rows, N × D.
+        columns: what the D columns are.
+        context: features of their contexts, N × C, or None.
+        generator: of random numbers.
+    """
+    folds = all_but_folds(len(rows), part.members, generator)
+    seen = [chosen[: part.rows] for chosen in folds]
+    fitted = part.model_copy(
+        update={
+            "rows": min(map(len, seen)),
+            "fitted": [fit_to_columns(rows[chosen.numpy()], columns) for chosen in seen],
+        }
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        module = TypedDensities(fitted, rows.shape[1], 0 if context is None else context.shape[1])
+    x = torch.from_numpy(rows)
+    for density, chosen in zip(module.members, seen, strict=True):
+        recipe = FitRecipe(
+            batch_size=part.batch_size,
+            learning_rate=part.learning_rate,
+            weight_decay=part.weight_decay,
+            warm_up=WARM_UP,
+            schedule="cosine",
+            seed=int(torch.randint(2**31, (1,), generator=generator)),
+        )
+        of_rows = None if context is None else context[chosen].float()
+        fit_steps(density, x[chosen], of_rows, recipe, part.steps)
+        # at zero each column has its marginal distribution
+        last = density.network.masked_linears()[-1]
+        with torch.no_grad():
+            last.weight.mul_(part.dependence)
+            last.bias.mul_(part.dependence)
+    return Fitted(fitted, module.eval().requires_grad_(False), seen)
