@@ -177,7 +177,7 @@ class DetectorManifest(TypedManifest):
             if lengths != [n, len(self.context or ())] or has_words:
                 raise ValueError("self_test holds no row of this model")
         carried = raw_values_of(
-            self.named_columns, self.self_test is not None, self.has_indexed_rows
+            self.named_columns, self.self_test is not None, self.left_out, self.has_indexed_rows
         )
         if self.raw_values != carried:
             raise ValueError(f"raw_values: the bundle carries {', '.join(carried) or 'none'}")

@@ -36,19 +36,24 @@ from service.tables import CategoricalColumn, Column, LeftOutColumn, Word
 
 MAX_COLUMNS = 2**12
 
-RawValues = Literal["classes", "indexed_rows", "point_masses", "ranges", "self_test"]
-"""Values of the data that a bundle carries: names of classes, rows that its graphs compare others
-with, values of large weight, the smallest and largest values of columns, and a row to test the
-graphs with."""
+RawValues = Literal["classes", "constants", "indexed_rows", "point_masses", "ranges", "self_test"]
+"""Values of the data that a bundle carries: names of classes, what columns are that are left out as
+they are constant, rows that its graphs compare others with, values of large weight, the smallest
+and largest values of columns, and a row to test the graphs with."""
 
 
 def raw_values_of(
-    columns: Sequence[Column], has_self_test: bool, has_indexed_rows: bool = False
+    columns: Sequence[Column],
+    has_self_test: bool,
+    left_out: Sequence[LeftOutColumn],
+    has_indexed_rows: bool = False,
 ) -> list[RawValues]:
     """Which values of the data a bundle carries, in the order of the alphabet."""
     carried: set[RawValues] = {"self_test"} if has_self_test else set()
     if has_indexed_rows:
         carried.add("indexed_rows")
+    if any(column.constant not in (None, "missing") for column in left_out):
+        carried.add("constants")
     for column in columns:
         if isinstance(column, CategoricalColumn):
             carried.add("classes")
@@ -230,7 +235,7 @@ class TableManifest(TypedManifest):
             lengths = [len(self.self_test.row), len(self.self_test.context or ())]
             if lengths != [self.dimensions, len(self.context or ())]:
                 raise ValueError("self_test holds no row of this model")
-        carried = raw_values_of(self.columns, self.self_test is not None)
+        carried = raw_values_of(self.columns, self.self_test is not None, self.left_out)
         if self.raw_values != carried:
             raise ValueError(f"raw_values: the manifest carries {', '.join(carried) or 'none'}")
         return self

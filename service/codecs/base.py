@@ -1,8 +1,9 @@
 """What a codec is: the contract between requests and answers and the bodies they travel in."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import accumulate, chain
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 NO_REMARKS: Mapping[str, Any] = MappingProxyType({})
 # A header must be short; the rest of the rows are those with NaN, or are told in JSON and Arrow.
 MAX_ROWS_IN_HEADER = 500
+MAX_CHARACTERS_IN_HEADER = 4000
 
 
 class AnswerStream(ABC):
@@ -146,13 +148,14 @@ class Codec(ABC):
         Args:
             manifest: of the model that answers.
             seed: of the answer.
-            remarks: of the answer: `errors` become `X-Bijecta-Errors`, the numbers of the rows.
+            remarks: of the answer: `errors` become `X-Bijecta-Errors`, the numbers of the rows, and
+                `unknown_classes` become `X-Bijecta-Unknown-Classes`, JSON in ASCII.
         """
         named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
         if seed is not None:
             named["X-Bijecta-Seed"] = str(seed)
         for name, said in remarks.items():
-            named[f"X-Bijecta-{name.replace('_', '-').title()}"] = row_numbers(said)
+            named[f"X-Bijecta-{name.replace('_', '-').title()}"] = in_a_line(said)
         return named
 
     def stream(
@@ -168,12 +171,24 @@ class Codec(ABC):
         return None
 
 
-def row_numbers(said: Any) -> str:
-    """A remark of an answer in a line: the first of its rows by number, or the number it is."""
+def in_a_line(said: Any) -> str:
+    """A remark of an answer: the first of its rows by number, the number it is, or its values."""
     if not isinstance(said, list):
         return str(said)
+    if isinstance(said[0], dict) and "row" not in said[0]:
+        return _values_in_a_line(said)
     rows = [str(one["row"] if isinstance(one, dict) else one) for one in said[:MAX_ROWS_IN_HEADER]]
     return ",".join(rows) + (",..." if len(said) > len(rows) else "")
+
+
+def _values_in_a_line(said: list[dict[str, Any]]) -> str:
+    """The first values as JSON in ASCII, without the numbers of their rows."""
+    texts = [json.dumps({k: v for k, v in one.items() if k != "rows"}) for one in said]
+    lengths = accumulate(len(text) + 1 for text in texts)
+    shown = [
+        text for text, end in zip(texts, lengths, strict=True) if end <= MAX_CHARACTERS_IN_HEADER
+    ]
+    return f"[{','.join(shown)}]"
 
 
 def check_output(output: str | None, names: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.inflight import Reading
 from service.operations import Answer, FlowRequest
-from service.tables import Column, RawColumn, from_values, to_values
+from service.tables import Column, RawColumn, from_values, to_values, undivided
 
 # More than any row has.
 MAX_LINE_CHARACTERS = 2**18
@@ -82,6 +82,8 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
         TakesLongError: on the event loop, more than a little.
     """
     _check_size(body, reading)
+    if body[:64].lstrip().startswith((b'{"', b'[{"')):  # no cell of CSV begins without quotes and so
+        raise MalformedBodyError("the body is not CSV: it begins as JSON does")
     reader = csv.reader(_lines(body), strict=True)
     cells: list[str] = []
     try:
@@ -96,7 +98,7 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
             if len(line) != len(names):
                 raise InvalidInputError(
                     f"row {row} (line {reader.line_num}): expected {len(names)} cells as in the "
-                    f"header, got {len(line)}"
+                    f"header, got {len(line)}{_advice(names, len(line))}"
                 )
             if row >= max_rows:
                 raise TooLargeError(f"a table may have {max_rows} rows, this one has more")
@@ -166,6 +168,16 @@ def _check_size(body: bytes, reading: Reading) -> None:
     if length > QUICK_BYTES:
         # a character beyond ASCII makes each of its cell take up to four bytes
         reading.share.charge(BYTES_PER_VALUE * cells + length * (1 if body.isascii() else 4))
+
+
+def _advice(names: list[str], cells: int) -> str:
+    """Why a row may have other cells than the header, for people."""
+    if cells < len(names):
+        return ""
+    # of a header that is one cell, commas are those of numbers
+    return undivided(set(names)) or (
+        ": a cell that holds a comma stands in quotes, and numbers have points, not commas"
+    )
 
 
 def header_names(header: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from service.operations import (
     TEXT,
     FlowRequest,
     TableColumns,
+    check_has_rows,
     context_alone,
     rows_and_context,
     typed_rows_and_context,
@@ -152,6 +153,9 @@ class ArrayRequest(PendingRequest):
     def resolved(self, manifest: AnyManifest) -> FlowRequest:
         """The request, with numbers of the type of the model's."""
         schema = schema_for(self.schema, manifest)
+        lacks_rows = self.array is None and schema.npy_fields == ("x",)
+        if lacks_rows and isinstance(manifest, TableManifest):
+            check_has_rows({}, manifest)
         fields = {} if self.array is None else rows_by_field(schema, self.array)
         return with_query(schema, fields, self.query)
 

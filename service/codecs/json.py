@@ -16,11 +16,13 @@ from service.codecs.npy import MAGIC
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError, few
 from service.inflight import Reading
 from service.operations import (
+    FORMS,
     NAMED,
     NUMBER_DTYPES,
     WIDE_DTYPES,
     Answer,
     FlowRequest,
+    check_has_rows,
     check_named,
     count_booleans,
     described_value,
@@ -144,7 +146,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedBodyError: the body is not JSON, or not an object.
     """
-    content = _unpacked(body)
+    content = _unpacked(body, "a JSON object")
     return packed(content, NUMBER_DTYPES) if count_booleans(body, len(body)) == 0 else content
 
 
@@ -156,13 +158,13 @@ def packed(content: dict[str, Any], dtypes: Sequence[np.dtype[Any]]) -> dict[str
     return content
 
 
-def _unpacked(body: bytes) -> dict[str, Any]:
+def _unpacked(body: bytes, expected: str) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except ValueError:
         content = _parse_slowly(body)
     if not isinstance(content, dict):
-        raise MalformedBodyError(f"expected a JSON object, got {described_value(content)}")
+        raise MalformedBodyError(f"expected {expected}, got {described_value(content)}")
     return content
 
 
@@ -199,7 +201,9 @@ class JsonRequest(PendingRequest):
             InvalidInputError: a model or version that is none, or rows by name that are none.
             TooLargeError: too many rows by name.
         """
-        fields = _unpacked(body)
+        is_of_rows = schema.npy_fields == ("x",)
+        expected = f"a JSON object, of a table {FORMS}" if is_of_rows else "a JSON object"
+        fields = _unpacked(body, expected)
         values = check_named(fields, reading.limits.rows)
         # each number has a comma or bracket before it
         numbers = max(len(body) // 2, NUMBERS_PER_WORD * values)
@@ -211,6 +215,8 @@ class JsonRequest(PendingRequest):
         fields = self.fields
         dtypes: Sequence[np.dtype[Any]] = NUMBER_DTYPES
         if isinstance(manifest, TableManifest):
+            if self.schema.npy_fields == ("x",):
+                check_has_rows(fields, manifest)
             fields, dtypes = named_rows(fields, manifest), WIDE_DTYPES
         elif named := [name for name in NAMED if name in fields]:
             raise InvalidInputError(

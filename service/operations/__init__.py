@@ -24,7 +24,13 @@ from service.operations.tables import (
     rows_and_context,
     typed_rows_and_context,
 )
-from service.operations.typed.named import NAMED, check_named, named_rows
+from service.operations.typed.named import (
+    FORMS,
+    NAMED,
+    check_has_rows,
+    check_named,
+    named_rows,
+)
 from service.operations.typed.requests import TABLE_REQUESTS
 from service.operations.values import (
     NUMBER_DTYPES,
@@ -39,6 +45,7 @@ from service.operations.values import (
 
 __all__ = [
     "FLOW_OPERATIONS",
+    "FORMS",
     "NAMED",
     "NUMBER_DTYPES",
     "TABLE_OPERATIONS",
@@ -61,6 +68,7 @@ __all__ = [
     "SampleRequest",
     "TableColumns",
     "bounded_log_prob",
+    "check_has_rows",
     "check_named",
     "context_alone",
     "context_rows",

@@ -17,8 +17,9 @@ class Answer:
         arrays: of numbers, booleans or text, with a row for each row of the question.
         seed: of the noise, where there was some.
         remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
-            rows (`outside_support`, `inexact_rows`) or of objects with a `row` (`errors`, and
-            `error_count` where they are not all). No list is empty.
+            rows (`outside_support`, `inexact_rows`), of objects with a `row` (`errors`, and
+            `error_count` where they are not all), or of values with `rows` (`unknown_classes`,
+            `changed_constants`). No list is empty.
         columns: where x is to be written as values of these by name, in formats that have names.
     """
 

@@ -24,7 +24,7 @@ from service.errors import InvalidInputError, MalformedBodyError
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.named import typed_rows
 from service.operations.values import to_float64
-from service.tables import RawColumn, TableError, from_array, numbers_in
+from service.tables import RawColumn, TableError, from_array, numbers_in, undivided
 from service.types import Arrays
 
 TableColumns = Mapping[str, NDArray[Any] | RawColumn]
@@ -204,6 +204,7 @@ def _in_order(columns: Arrays, coordinates: Sequence[str]) -> Arrays:
         faults += [f"has {_listed(others)}, unknown to this model"] * bool(others)
         raise InvalidInputError(
             f"the table {', and '.join(faults)}; the model's columns are {_listed(coordinates)}"
+            f"{undivided(columns.keys())}"
         )
     return {name: columns[name] for name in coordinates}
 

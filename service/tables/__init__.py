@@ -35,7 +35,8 @@ from service.tables.decision import (
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
 from service.tables.support import in_cells, support_of
-from service.tables.words import GAPS, cause, is_number
+from service.tables.unfamiliar import changed_constants, unknown_classes
+from service.tables.words import GAPS, cause, is_number, undivided
 from service.tables.writing import OTHER, expected, to_values
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "ValueFault",
     "Word",
     "cause",
+    "changed_constants",
     "check_names",
     "combinations",
     "decide",
@@ -84,4 +86,6 @@ __all__ = [
     "to_rows",
     "to_values",
     "twins",
+    "undivided",
+    "unknown_classes",
 ]

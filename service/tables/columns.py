@@ -15,7 +15,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Float64 = NDArray[np.float64]
 Word = bool | str | int | float
@@ -189,6 +198,9 @@ Column = Annotated[
     Field(discriminator="kind"),
 ]
 
+Constant = Column | Literal["missing"]
+"""A column of the one value that every row has, or that no row has any."""
+
 Reason = Literal["constant", "identifier", "copy", "dropped"]
 
 
@@ -198,11 +210,27 @@ class LeftOutColumn(TablePart):
     Args:
         reason: a word for programs; `copy` for what follows from other columns.
         detail: the same for people.
+        constant: what every row has; null of what is left out for other reasons, and where no value
+            of the data is to be known.
     """
 
     name: ColumnName
     reason: Reason
     detail: str
+    constant: Constant | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_an_unknown_constant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.constant is None:  # as programs write it that know no constants
+            del written["constant"]
+        return written
+
+    def without_values(self) -> "LeftOutColumn":
+        """The same column, without any value of its rows."""
+        if self.reason != "constant" or self.constant == "missing":
+            return self
+        return LeftOutColumn(name=self.name, reason=self.reason, detail="has one value")
 
 
 def on_lattice(values: Float64, step: float, origin: float = 0.0) -> Float64:

@@ -24,7 +24,7 @@ from service.tables.columns import (
 from service.tables.dates import seconds_of
 from service.tables.decision import FLOAT32_ERROR
 from service.tables.raw import RawColumn
-from service.tables.words import is_gap, is_marker, number_in, truth
+from service.tables.words import cause, is_gap, is_marker, number_in, truth, undivided
 from service.tables.writing import OTHER, expected, listed
 
 # A value is a multiple of a step that is nearer than this share of it.
@@ -96,9 +96,19 @@ def to_rows(
         rows[:, i] = values
         if described := np.flatnonzero(wrong)[:MAX_DESCRIBED].tolist():
             said = expected(column)
-            faults += [ValueFault(r, column.name, raw.value(r), said) for r in described]
+            faults += [ValueFault(r, column.name, _shown(raw, r, column), said) for r in described]
         faulty |= wrong
     return Converted(rows, faulty, sorted(faults, key=lambda fault: fault.row))
+
+
+def _shown(raw: RawColumn, row: int, column: Column) -> str:
+    """A value for people, and why a text is no number, where one was expected."""
+    shown = raw.value(row)
+    is_of_numbers = isinstance(column, NumericColumn | LatticeColumn)
+    if raw.missing[row] or raw.form != "words" or not is_of_numbers:
+        return shown
+    why = cause(str(raw.words[int(raw.values[row])]))
+    return f"{shown}, which {why}" if why else shown
 
 
 def check_names(given: Set[str], columns: Sequence[Column], left_out: Iterable[str] = ()) -> None:
@@ -113,7 +123,9 @@ def check_names(given: Set[str], columns: Sequence[Column], left_out: Iterable[s
     if missing or unknown:
         said = [f"lacks {listed(missing)}"] * bool(missing)
         said += [f"has {listed(unknown)}, which it does not know"] * bool(unknown)
-        raise TableError(f"the table {', and '.join(said)}; the columns are {listed(names)}")
+        raise TableError(
+            f"the table {', and '.join(said)}; the columns are {listed(names)}{undivided(given)}"
+        )
 
 
 def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]:

@@ -1,7 +1,7 @@
 """What a text in a table stands for: a number, nothing, true or false; and what it may be else."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
@@ -48,6 +48,9 @@ CAUSES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What makes a text of a number, and what such texts look like."""
 
+DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""What files have between cells in place of commas."""
+
 LEADING_ZERO = re.compile(r"[+-]?0\d+")
 
 
@@ -79,6 +82,22 @@ def cause(text: str) -> str:
     if stripped.lower() in MARKERS:
         return "seems to stand for a missing value"
     return next((said for said, pattern in CAUSES if pattern.fullmatch(stripped)), "")
+
+
+def undivided(names: Set[str]) -> str:
+    """A hint for people where a table's only name is a whole header; empty where it is not."""
+    if len(names) != 1:
+        return ""
+    (name,) = names
+    return next(
+        (
+            f"; its only name holds {marks}: expected commas between the cells of CSV, and points "
+            "in numbers"
+            for mark, marks in DELIMITERS.items()
+            if mark in name
+        ),
+        "",
+    )
 
 
 def gaps_of_classes(texts: Iterable[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Rows of typed columns in a request: their values, and what is wrong with them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -23,10 +23,12 @@ class TypedRows:
     Args:
         values: N × D, or D of one row; NaN where a value is missing.
         converted: what came of rows whose values had names; None of arrays.
+        remarks: what an answer says of them, see `Answer`.
     """
 
     values: Float64
     converted: Converted | None = None
+    remarks: Mapping[str, Any] = field(default_factory=dict)
 
     def ends(self, names: Sequence[str]) -> dict[str, "TypedRows"]:
         """Each of as many rows as there are names, by name.

@@ -38,6 +38,7 @@ async def log_prob(
     await runs.threads.run(len(x), runs.check_log_prob, model, scores, 1, faults, deadline=deadline)
     answer = await runs.answer({"log_prob": scores}, faults, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    answer.remarks.update(request.x.remarks)
     if model.watch is not None:
         await model.watch.saw_log_prob(answer.arrays["log_prob"])
     return answer
@@ -55,7 +56,9 @@ async def encode(
     u = faults.kept(u)
     encoded = await runs.run_encode(model, x, context_rows, ENCODED, deadline, u)
     await runs.threads.run(size, runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
-    return await runs.answer(encoded, faults, deadline, request.seed)
+    answer = await runs.answer(encoded, faults, deadline, request.seed)
+    answer.remarks.update(request.x.remarks)
+    return answer
 
 
 async def decode(

@@ -13,6 +13,7 @@ import numpy as np
 from service.tables.columns import (
     CategoricalColumn,
     Column,
+    Constant,
     DatetimeColumn,
     Float64,
     LatticeColumn,
@@ -36,7 +37,7 @@ from service.tables.decision.identifiers import (
     is_mostly_distinct,
     share_explained,
 )
-from service.tables.decision.kinds import KINDS, column_of
+from service.tables.decision.kinds import KINDS, column_of, constant_of
 from service.tables.decision.numbers import strays
 from service.tables.decision.understanding import Fault, Understood, understand
 from service.tables.raw import RawColumn, RawTable
@@ -117,10 +118,8 @@ class _Deciding:
             try:
                 self._decide_kind(name, raw)
             except Fault as fault:
-                self.problems.append(
-                    f"column {name!r}, {self.table.place(fault.row)}: {fault}; mend it, set its "
-                    f"kind or drop it"
-                )
+                place = f"column {name!r}, {self.table.place(fault.row)}"
+                self.problems.append(f"{place}: {fault}; mend it, set its kind or drop it")
         self._leave_out_identifiers()
         self._leave_out_copies()
         pinned = {
@@ -138,9 +137,12 @@ class _Deciding:
             self.understood,
         )
 
-    def _leave_out(self, name: str, reason: Reason, detail: str) -> None:
+    def _leave_out(
+        self, name: str, reason: Reason, detail: str, constant: Constant | None = None
+    ) -> None:
         self.columns.pop(name, None)
-        self.left_out[name] = LeftOutColumn(name=name, reason=reason, detail=detail)
+        found = LeftOutColumn(name=name, reason=reason, detail=detail, constant=constant)
+        self.left_out[name] = found
 
     def _decide_kind(self, name: str, raw: RawColumn) -> None:
         kind = self.overrides.kinds.get(name)
@@ -150,9 +152,10 @@ class _Deciding:
         missing = bool(understood.missing.any())
         present = understood.values[~understood.missing]
         if not len(present):
-            self._leave_out(name, "constant", "has no value in any row")
+            self._leave_out(name, "constant", "has no value in any row", "missing")
         elif name not in self.kept and not missing and (present == present[0]).all():
-            self._leave_out(name, "constant", f"is {raw.value(0)} in every row")
+            constant = constant_of(name, understood)
+            self._leave_out(name, "constant", f"is {raw.value(0)} in every row", constant)
         else:
             column, why = column_of(name, understood, present, missing, kind)
             if isinstance(column, NumericColumn) and kind is None:

@@ -3,7 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.tables.columns import CategoricalColumn, Column, Float64, Word
+from service.tables.columns import (
+    MAX_NAME_CHARACTERS,
+    CategoricalColumn,
+    Column,
+    Constant,
+    Float64,
+    NumericColumn,
+    Word,
+)
 from service.tables.decision.numbers import (
     are_classes,
     classes_by_frequency,
@@ -50,6 +58,20 @@ def column_of(
             classes: list[Word] = [as_class(float(distinct[code])) for code in kept]
             return CategoricalColumn(name=name, missing=missing, classes=classes), why
     return lattice_or_numeric(name, values, missing=missing, step=step, as_kind=kind)
+
+
+def constant_of(name: str, understood: Understood) -> Constant | None:
+    """A column of the one value that all rows have; None where that is a very long text."""
+    if understood.form == "classes":
+        word = understood.words[int(understood.values[0])]
+        if isinstance(word, str) and len(word) > MAX_NAME_CHARACTERS:
+            return None
+        return CategoricalColumn(name=name, missing=True, classes=[word])
+    value = float(understood.values[0])
+    if understood.form == "times":
+        column, _ = datetime_column(name, np.array([value]), True, understood.time_form)
+        return column
+    return NumericColumn(name=name, missing=True, low=value, high=value, point_masses=[value])
 
 
 def _categorical(name: str, understood: Understood, missing: bool) -> tuple[CategoricalColumn, str]:

@@ -2,13 +2,20 @@
 
 import json
 import warnings
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from bijecta_client import InexactRowsWarning, RefusedError, RowError, UnreadableError
-from bijecta_client.remarks import NOT_LISTED, inexact_rows, row_errors
+from bijecta_client import (
+    InexactRowsWarning,
+    RefusedError,
+    RowError,
+    UnfamiliarValuesWarning,
+    UnreadableError,
+)
+from bijecta_client.remarks import NOT_LISTED, inexact_rows, row_errors, unfamiliar, warn
 from tests.helpers.askers import Make
 from tests.helpers.http import MOONS
 
@@ -93,3 +100,51 @@ def test_remarks_that_are_none_are_said_to_be() -> None:
     for listed in ({"inexact_rows": "1,x"}, {"inexact_rows": 5}, {"inexact_rows": [None]}):
         with pytest.raises(UnreadableError):
             inexact_rows(listed, 0)
+    no_values: tuple[Any, ...] = (
+        5,
+        [1],
+        [{"column": "a", "value": 1, "rows": [0]}],
+        [{"rows": [""]}],
+    )
+    for values in no_values:
+        with pytest.raises(UnreadableError, match="changed_constants: expected values"):
+            unfamiliar({"changed_constants": values}, 0)
+
+
+@pytest.mark.parametrize("rows_per_request", [100, 2])
+def test_values_that_the_data_had_not_are_warned_of(of_tables: Make, rows_per_request: int) -> None:
+    asker = of_tables(rows_per_request=rows_per_request)
+    row = {"amount": 0.1, "count": 0.3, "country": "FR", "seen": "2024-02-29"}
+    rows = [row | {"country": country} for country in ("FR", "X", "Y", None, "X")]
+    with pytest.warns(UnfamiliarValuesWarning, match="'country' is 'X' in 2 rows") as caught:
+        asker("log_prob", rows)
+    (warning,) = [w.message for w in caught if isinstance(w.message, UnfamiliarValuesWarning)]
+    assert [(one["value"], one["rows"], one["row_count"]) for one in warning.values] == [
+        ("X", [1, 4], 2),
+        ("Y", [2], 1),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asker("encode", rows[:1])
+
+
+def test_values_of_several_parts_are_one() -> None:
+    def said(column: str, value: Any, rows: list[int], **more: Any) -> dict[str, Any]:
+        return {"column": column, "value": value, "rows": rows, "row_count": len(rows), **more}
+
+    first = {
+        "unknown_classes": [said("a", 1, [0])],
+        "changed_constants": [said("a", "x", [1], expected=2)],
+    }
+    second = {
+        "unknown_classes": [said("a", "1", [0]), said("a", 1, [1])],
+        "changed_constants": [said("a", "y", [0], expected=2)],
+    }
+    with pytest.warns(UnfamiliarValuesWarning) as caught:
+        warn([], [*unfamiliar(first, 0), *unfamiliar(second, 10)])
+    (warning,) = [w.message for w in caught if isinstance(w.message, UnfamiliarValuesWarning)]
+    assert [(one["value"], one["rows"]) for one in warning.values] == [
+        (1, [0, 11]),
+        ("x", [1, 10]),
+        ("1", [10]),
+    ]

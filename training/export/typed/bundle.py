@@ -51,8 +51,12 @@ def export_table(
     test, columns = dataset.test, dataset.columns.modelled
     graphs = verified_graphs(density, test.rows, test.context)
     scores = log_prob(density.double(), test.rows[None], test.context)
+    left_out = dataset.columns.left_out
+    if not values:
+        left_out = [column.without_values() for column in left_out]
     manifest = _manifest(run, density, dataset, evaluation) | {
-        "raw_values": raw_values_of(columns, values),
+        "left_out": [column.model_dump() for column in left_out],
+        "raw_values": raw_values_of(columns, values, left_out),
         "calibration": calibration(scores),
         "tolerances": graphs.tolerances.model_dump(),
     }
@@ -84,7 +88,6 @@ def _manifest(
         "kind": "table",
         "family": run.file.flow.family,
         "columns": [column.model_dump() for column in dataset.columns.modelled],
-        "left_out": [column.model_dump() for column in dataset.columns.left_out],
         "context": [column.model_dump() for column in dataset.context] or None,
         "graphs": {
             "encode": {

@@ -16,6 +16,7 @@ from bijecta_client.answers import (
     Numbers,
     RowError,
     Sampled,
+    UnfamiliarValuesWarning,
 )
 from bijecta_client.client import AsyncClient, Client
 from bijecta_client.exchange import (
@@ -41,6 +42,7 @@ __all__ = [
     "Sampled",
     "TimedOutError",
     "UnavailableError",
+    "UnfamiliarValuesWarning",
     "UnreachableError",
     "UnreadableError",
 ]

@@ -1,6 +1,6 @@
 """What questions come to: arrays of float32, of tables float64, free to be written to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,3 +65,21 @@ class InexactRowsWarning(UserWarning):
             f"back to them: {shown}"
         )
         self.rows = list(rows)
+
+
+class UnfamiliarValuesWarning(UserWarning):
+    """Values of a table that its data had not: classes, and other values of constant columns.
+
+    Args:
+        values: the objects of `unknown_classes` and `changed_constants`, as the server says them;
+            `rows` are counted from the first of the question.
+    """
+
+    def __init__(self, values: Sequence[Mapping[str, Any]]) -> None:
+        shown = "; ".join(
+            f"column {one['column']!r:.80} is {one['value']!r:.80} in {one['row_count']} rows"
+            for one in values[:10]
+        )
+        more = f"; … ({len(values)} in all)" if len(values) > 10 else ""
+        super().__init__(f"the data had no such values: {shown}{more}")
+        self.values = list(values)

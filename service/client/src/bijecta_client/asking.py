@@ -188,6 +188,7 @@ class Asking:
             question: which takes the rows without an answer.
         """
         inexact: list[int] = []
+        unfamiliar: list[dict[str, Any]] = []
         answers = []
         for first, n, part in parts:
             try:
@@ -197,9 +198,10 @@ class Asking:
                 raise
             answers.append(answer)
             inexact += remarks.inexact_rows(said, first)
+            unfamiliar += remarks.unfamiliar(said, first)
             if question.failures is not None:
                 question.failures.extend(remarks.row_errors(said, answer["log_prob"], first))
-        remarks.warn(inexact)
+        remarks.warn(inexact, unfamiliar)
         return _joined(answers)
 
     def _infer(

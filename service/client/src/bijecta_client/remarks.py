@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bijecta_client.answers import InexactRowsWarning, Numbers, RowError
+from bijecta_client.answers import (
+    InexactRowsWarning,
+    Numbers,
+    RowError,
+    UnfamiliarValuesWarning,
+)
 from bijecta_client.exchange import UnreadableError
 
 NOT_LISTED = "the server lists only the first of the rows without an answer"
@@ -58,7 +63,47 @@ def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) ->
     return [errors[row] for row in sorted(errors)]
 
 
-def warn(inexact: Sequence[int]) -> None:
-    """Warn of rows that do not come back, if there are some."""
+def unfamiliar(said: Mapping[str, Any] | None, first: int) -> list[dict[str, Any]]:
+    """Values that the data of a table had not, with their rows counted from `first`.
+
+    Args:
+        said: as of `inexact_rows`.
+        first: the row at which this part begins.
+
+    Raises:
+        UnreadableError: they are none.
+    """
+    listed: list[dict[str, Any]] = []
+    for name in ("unknown_classes", "changed_constants"):
+        values = (said or {}).get(name, [])
+        try:
+            listed += [
+                {
+                    **one,
+                    "column": str(one["column"]),
+                    "value": one["value"],
+                    "rows": [first + int(row) for row in one["rows"]],
+                    "row_count": int(one["row_count"]),
+                }
+                for one in values
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise UnreadableError(f"{name}: expected values, got {values!r:.80}", 200) from None
+    return listed
+
+
+def warn(inexact: Sequence[int], unfamiliar: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Warn of rows that do not come back, and of values that the data had not."""
     if inexact:
         warnings.warn(InexactRowsWarning(inexact), stacklevel=3)
+    if not unfamiliar:
+        return
+    # of a value in several parts of a question there is one
+    together: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for one in unfamiliar:
+        is_constant = "expected" in one
+        key = (one["column"], "" if is_constant else repr(one["value"]), str(is_constant))
+        seen = together.setdefault(key, {**one, "rows": [], "row_count": 0})
+        seen["rows"] = [*seen["rows"], *one["rows"]]
+        seen["row_count"] += one["row_count"]
+    warnings.warn(UnfamiliarValuesWarning([*together.values()]), stacklevel=3)
