@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service.bundle import BundleError, Names, printable
+from service.bundle import BundleError, Names, TableHeldOut, printable
 from service.store_folder import (
     Change,
     Found,
@@ -26,8 +26,17 @@ from service.store_folder import (
 
 UPTAKE = "servers take it up when they look through the store (--poll-seconds) or start"
 
-COLUMNS = ("model", "version", "log_prob (nats)", "bits/dim", "family", "size", "written")
-WIDTHS = (0, 7, 19, 8, 0, 8, 16)
+WIDTHS_BY_COLUMN = {
+    "model": 0,  # as wide as the longest
+    "version": 7,
+    "log_prob (nats)": 19,
+    "bits/dim": 8,
+    "gain (nats)": 15,
+    "family": 14,
+    "size": 8,
+    "written": 16,
+}
+COLUMNS, WIDTHS = tuple(WIDTHS_BY_COLUMN), tuple(WIDTHS_BY_COLUMN.values())
 
 DAY_SECONDS = 86_400
 
@@ -144,21 +153,23 @@ def _as_json(store: Path, models: dict[str, Names | BundleError], found: Found) 
 
 
 def _row(cells: tuple[str, ...], first: int) -> str:
-    widths = (max(first, len(COLUMNS[0])), *WIDTHS[1:4], 14, *WIDTHS[5:])
+    widths = (max(first, len(COLUMNS[0])), *WIDTHS[1:])
     shown = [f"{cells[0]:<{widths[0]}}", f"{cells[1]:>{widths[1]}}"]
     shown += [f"{cell:<{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True)]
     return "  ".join(shown)
 
 
 def _cells(name: str, version: Version) -> tuple[str, ...]:
-    figures = ("", "", "")
+    figures = ("", "", "", "")
     if (manifest := version.manifest) is not None:
         held_out = manifest.held_out
         bits = held_out.bits_per_dim
+        gain = held_out.gain if isinstance(held_out, TableHeldOut) else None
         figures = (
             f"{held_out.log_prob:.4f} ± {held_out.se:.4f}",
             "" if bits is None else f"{bits:.4f}",
-            printable(manifest.family, 14),
+            "" if gain is None else f"{gain.mean:.3f} ± {gain.se:.3f}",
+            printable(manifest.family, WIDTHS[5]),
         )
     written = f"{version.written.astimezone():%Y-%m-%d %H:%M}"
     return (name, str(version.number), *figures, _size(version.bytes), written)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.tables import row_digests
+from service.tables import repeat_by_nature, row_digests
 from training.config import DividedSource
 from training.data.checks import rows_at_once
 from training.data.readers import Table
@@ -16,7 +16,11 @@ FARTHEST = 1e15
 
 
 def repeated_rows(
-    rows: NDArray[np.generic], source: DividedSource, *, discrete: str, natural_share: float = 0.0
+    rows: NDArray[np.generic],
+    source: DividedSource,
+    *,
+    discrete: str,
+    always: bool = True,
 ) -> tuple[NDArray[np.intp] | None, list[str]]:
     """The number of each row's group of equal rows, and what is said of them.
 
@@ -27,8 +31,8 @@ def repeated_rows(
         rows: N × D.
         source: says how rows that repeat are divided.
         discrete: what all columns are, if their rows may repeat by nature; for people.
-        natural_share: of rows that repeat others; above it those of discrete columns do so by
-            nature.
+        always: whether all rows of discrete columns that repeat do so by nature, or those of tables
+            of few different ones (`repeat_by_nature`).
     """
     digests = row_digests(rows, rows_at_once(rows))
     distinct, groups = np.unique(digests, axis=0, return_inverse=True)
@@ -36,7 +40,7 @@ def repeated_rows(
     if not repeated:
         return None, []
     said = f"{repeated} of {len(rows)} rows repeat other rows"
-    if discrete and repeated > natural_share * len(rows):
+    if discrete and (always or repeat_by_nature(repeated, len(rows), True)):
         return None, [f"{said}; all columns are {discrete}, and rows are divided one by one"]
     if source.repeated_rows == "apart":
         return None, [f"{said}, and are divided apart: rows that are held out are trained on too"]

@@ -27,11 +27,6 @@ from training.errors import DataError
 
 MIN_ROWS = 10
 
-# Rows of discrete columns repeat by nature where more than this share of them repeats others: there
-# are few different ones, and each is to be trained on. Fewer may be copies, which must not be held
-# out and trained on.
-NATURAL_SHARE = 0.9
-
 Numbers = NDArray[np.float64]
 
 
@@ -84,7 +79,7 @@ def load_typed(source: TypedSource, columns: TableColumns | None = None) -> Type
         np.concatenate([rows, numbers], 1),
         source,
         discrete="discrete" if discrete else "",
-        natural_share=NATURAL_SHARE,
+        always=False,
     )
     sizes = [table.modelled.rows for table in tables]
     train, validation, test = divide(sizes, source, groups)

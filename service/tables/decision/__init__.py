@@ -1,12 +1,14 @@
 """Which kind each column of a table is of, found in its values."""
 
-from service.tables.decision.decide import Decision, Overrides, decide
+from service.tables.decision.decide import Decision, decide
 from service.tables.decision.kinds import KINDS
+from service.tables.decision.overrides import Overrides
 from service.tables.decision.relations import (
     MIN_DISTINCT_VALUES,
     combinations,
     marker,
     outlier,
+    repeat_by_nature,
     row_digests,
     sampled_rows,
     twins,
@@ -25,6 +27,7 @@ __all__ = [
     "decide",
     "marker",
     "outlier",
+    "repeat_by_nature",
     "row_digests",
     "sampled_rows",
     "twins",

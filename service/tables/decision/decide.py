@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.tables.columns import (
     CategoricalColumn,
@@ -20,8 +21,6 @@ from service.tables.columns import (
     LeftOutColumn,
     NumericColumn,
     Reason,
-    TableError,
-    is_column_name,
 )
 from service.tables.decision.copies import (
     Copy,
@@ -37,29 +36,15 @@ from service.tables.decision.identifiers import (
     is_mostly_distinct,
     share_explained,
 )
-from service.tables.decision.kinds import KINDS, column_of, constant_of
+from service.tables.decision.kinds import column_of, constant_of
 from service.tables.decision.numbers import strays
+from service.tables.decision.overrides import Overrides, check_overrides
+from service.tables.decision.relations import without_copies
 from service.tables.decision.understanding import Fault, Understood, understand
 from service.tables.raw import RawColumn, RawTable
 
 # Numbers among so many that nobody has counted them out are identifiers if they say nothing.
 CELLS_OF_RANDOM_IDENTIFIERS = 2.0**31
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """What the user says of columns.
-
-    Args:
-        keep: columns that are modelled whatever they hold.
-        drop: columns that are left out.
-        kinds: of columns, one of `KINDS`; `datetime %d/%m/%Y` also says the form. Such a column is
-            kept, too.
-    """
-
-    keep: Sequence[str] = ()
-    drop: Sequence[str] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +93,7 @@ class _Deciding:
         self.reasons: dict[str, str] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
-        _check_overrides(table, overrides)
+        check_overrides(table, overrides)
 
     def decision(self) -> Decision:
         for name, raw in self.table.columns.items():
@@ -190,24 +175,25 @@ class _Deciding:
             if is_mostly_distinct(count, int((~self.understood[name].missing).sum()))
         }
         numbers = {name for name in candidates if self._is_given_out(name, distinct[name])}
-        others = [
-            self.understood[name]
+        others = {
+            name: column
             for name, column in self.columns.items()
             if name not in numbers
-            and not isinstance(column, DatetimeColumn)
             and not (name in candidates and isinstance(column, CategoricalColumn))
+        }
+        rows = self._without_copies(others) if numbers and others else np.zeros(0, np.intp)
+        asked = [
+            self.understood[name]
+            for name, column in others.items()
+            if not isinstance(column, DatetimeColumn)
         ]
-        for name in self.columns.keys() & candidates:
+        for name in [name for name in self.columns if name in candidates]:
             understood = self.understood[name]
             every = f"{distinct[name]} values in {int((~understood.missing).sum())} rows"
             if understood.form == "classes":
                 self._leave_out(name, "identifier", f"an identifier: text of {every}")
             elif name in numbers and len(self.columns) > 1:
-                share = share_explained(
-                    understood.values.astype(np.float64),
-                    [o.values.astype(np.float64) for o in others if o.form != "classes"],
-                    [o.values.astype(np.int64) for o in others if o.form == "classes"],
-                )
+                share = share_explained(understood.values.astype(np.float64), asked, rows)
                 if share < MAX_SHARE_EXPLAINED:
                     detail = f"an identifier: {every}, whose order tells nothing of the others"
                     self._leave_out(name, "identifier", detail)
@@ -217,6 +203,11 @@ class _Deciding:
                         f"{share:.0%} of another column; new rows will have new numbers: drop it "
                         "if they are not to count as unusual"
                     )
+
+    def _without_copies(self, columns: Mapping[str, Column]) -> NDArray[np.intp]:
+        """The first of each set of rows that are equal in some columns."""
+        are_discrete = not any(isinstance(each, NumericColumn) for each in columns.values())
+        return without_copies([self.understood[name].values for name in columns], are_discrete)
 
     def _is_given_out(self, name: str, distinct: int) -> bool:
         """Whether numbers were counted out, or drawn from so many that they never repeat."""
@@ -267,29 +258,6 @@ class _Deciding:
             if self.understood[name].form != "classes"
         ]
         return sorted(measured, key=lambda each: each.name not in self.kept)
-
-
-def _check_overrides(table: RawTable, overrides: Overrides) -> None:
-    named = {"keep": overrides.keep, "drop": overrides.drop, "kinds": list(overrides.kinds)}
-    for key, names in named.items():
-        if unknown := [name for name in names if name not in table.columns]:
-            raise TableError(
-                f"{key} names {', '.join(map(repr, unknown))}: the columns are "
-                f"{', '.join(map(repr, table.columns))}"
-            )
-    if both := sorted({*overrides.keep, *overrides.kinds} & set(overrides.drop)):
-        raise TableError(f"{', '.join(map(repr, both))} cannot be dropped and kept")
-    for name, kind in overrides.kinds.items():
-        if kind not in KINDS and not kind.startswith("datetime "):
-            raise TableError(
-                f"kinds: {name!r} is {kind!r}, expected one of {', '.join(KINDS)}, or the form of "
-                "times as in datetime %d/%m/%Y"
-            )
-    if odd := [name for name in table.columns if not is_column_name(name)]:
-        raise TableError(
-            f"the name {odd[0]!r:.80} cannot be that of a column: expected printable text of at "
-            "most 500 characters"
-        )
 
 
 def _step(column: Column) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables.columns import Float64
+from service.tables.decision.understanding import Understood
 
 # An identifier is another one in this share of the rows.
 MIN_DISTINCT_SHARE = 0.99
@@ -43,9 +44,7 @@ def is_consecutive(values: Float64, step: float) -> bool:
     return bool(values[-1] - values[0] < (len(values) - 0.5) * step)
 
 
-def share_explained(
-    order: Float64, numbers: Sequence[Float64], classes: Sequence[NDArray[np.int64]]
-) -> float:
+def share_explained(order: Float64, others: Sequence[Understood], rows: NDArray[np.intp]) -> float:
     """How much of the other columns neighbours in an order have in common; 0 for nothing.
 
     Of numbers it is 1 minus half the mean squared difference of neighbours' ranks over the variance
@@ -54,12 +53,13 @@ def share_explained(
 
     Args:
         order: N, the column in question; NaN where missing.
-        numbers: other columns, N each; NaN where missing.
-        classes: other columns, N codes each.
+        others: other columns, N each.
+        rows: numbers of those that are looked at: copies beside each other have all in common.
     """
-    sequence = np.argsort(order, kind="stable")[: len(order) - int(np.isnan(order).sum())]
+    order = order[rows]
+    sequence = rows[np.argsort(order, kind="stable")[: len(order) - int(np.isnan(order).sum())]]
     shares = [0.0]
-    for values in numbers:
+    for values in [each.values.astype(np.float64) for each in others if each.form != "classes"]:
         present = values[sequence]
         present = present[~np.isnan(present)]
         if len(present) >= MIN_ROWS:
@@ -70,7 +70,7 @@ def share_explained(
             if variance > 0:
                 difference = float((np.diff(ranks) ** 2).mean()) / 2
                 shares.append(_beyond_chance(1 - difference / variance, len(present)))
-    for codes in classes:
+    for codes in [each.values.astype(np.int64) for each in others if each.form == "classes"]:
         ordered = codes[sequence]
         shared = np.unique(ordered, return_counts=True)[1] / len(ordered)
         by_chance = float((shared * shared).sum())

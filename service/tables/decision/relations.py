@@ -1,5 +1,7 @@
 """What columns and rows are to each other: copies, linear combinations, outliers, repeated rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,10 @@ MIN_DISTINCT_VALUES = 20
 # (times this), stands for something else: a sensor that was off, or no answer.
 MIN_ROWS_OF_A_MARKER = 3
 MARKER_DISTANCE = 2.0
+
+# Rows of discrete columns repeat by nature where more than this share of them repeats others: there
+# are few different ones. Fewer may be copies.
+NATURAL_SHARE = 0.9
 
 # A single value with more than this share of a column's variance is said.
 MAX_VARIANCE_SHARE = 0.5
@@ -101,6 +107,25 @@ def marker(distinct: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[flo
         if counts[edge] >= MIN_ROWS_OF_A_MARKER and distance > MARKER_DISTANCE * spread:
             return float(distinct[edge]), int(counts[edge])
     return None
+
+
+def repeat_by_nature(repeated: int, rows: int, are_discrete: bool) -> bool:
+    """Whether so many rows that repeat others are no copies."""
+    return are_discrete and repeated > NATURAL_SHARE * rows
+
+
+def without_copies(columns: Sequence[NDArray[np.generic]], are_discrete: bool) -> NDArray[np.intp]:
+    """The first of each set of equal rows; all rows where they repeat by nature.
+
+    Args:
+        columns: D of N values each.
+        are_discrete: whether their rows may repeat by nature.
+    """
+    rows = np.stack([values.astype(np.float64) for values in columns], 1)
+    _, firsts = np.unique(row_digests(rows, len(rows)), axis=0, return_index=True)
+    if repeat_by_nature(len(rows) - len(firsts), len(rows), are_discrete):
+        return np.arange(len(rows))
+    return np.sort(firsts)
 
 
 def row_digests(rows: NDArray[np.generic], rows_at_once: int) -> NDArray[np.uint64]:

@@ -24,6 +24,7 @@ from service.store_folder import Keep, edits, folder_lock, removable, remove
 from tests.helpers.pages import ALL_BLOCKS, commands
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.typed import write_typed_bundle
 
 NAME = "wine"
 
@@ -107,6 +108,20 @@ def test_a_list_has_figures_names_and_what_is_broken(
     assert by_version[1]["aliases"] == ["stable"]
     assert by_version[1]["bytes"] == sum(map(len, content(folder / NAME / "1").values()))
     assert content(folder) == before
+
+
+def test_a_list_has_the_gain_of_tables(store: Commands, folder: Path) -> None:
+    figures = {"log_prob": -32.95, "se": 0.2, "rows": 300}
+    gain = {"independent": {"mean": -34.4, "se": 0.3}, "gain": {"mean": 1.4821, "se": 0.0412}}
+    edit(write_typed_bundle(folder, "payments"), held_out=figures | gain)
+    heading, *lines = store("list", "payments", "beer").splitlines()
+    (line,) = [line for line in lines if line.startswith("payments")]
+    place = heading.index("gain (nats)")
+    assert line[place : place + 15] == "1.482 ± 0.041  "
+    assert "-32.9500 ± 0.2000" in line
+    (beer,) = [line for line in lines if line.startswith("beer")]
+    assert beer[place : place + 15].strip() == ""
+    assert beer.index("maf") == line.index("tabular") == heading.index("family")
 
 
 def test_a_list_without_known_names_says_so(

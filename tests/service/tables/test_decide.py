@@ -388,3 +388,34 @@ def test_infinite_numbers_are_a_problem_and_no_values_are_a_constant() -> None:
     found = decided({"a": values, "b": np.full(60, np.nan), "c": rng.normal(size=60)})
     assert "row 3: expected finite numbers, got inf" in found.problems[0]
     assert found.left_out[0].detail == "has no value in any row"
+
+
+@pytest.mark.parametrize("copies", [2, 5, 9])
+@pytest.mark.parametrize("how", ["beside each other", "one after the other"])
+@pytest.mark.parametrize("kind", ["numeric", "discrete"])
+def test_copies_of_rows_do_not_make_their_numbers_tell_anything(
+    kind: str, how: str, copies: int
+) -> None:
+    rng = np.random.default_rng(3)
+    rows = 80
+    values: Values = {
+        "amount": rng.normal(size=rows) if kind == "numeric" else rng.integers(0, 60, rows),
+        "count": rng.integers(0, 9, rows),
+        "text": np.array(["a", "b", "c"], object)[rng.integers(0, 3, rows)],
+    }
+    places = np.repeat(np.arange(rows), copies)
+    if how == "one after the other":
+        places = np.tile(np.arange(rows), copies)
+    numbered = {"row": np.arange(len(places))} | {k: v[places] for k, v in values.items()}
+    assert kinds(decided(numbered))["row"] == "identifier"
+    # rows in an order that tells something are numbered by something that does
+    order = np.argsort(values["amount"])[places]
+    ordered = {"row": np.arange(len(places))} | {k: v[order] for k, v in values.items()}
+    assert kinds(decided(ordered))["row"] == "lattice"
+
+
+def test_columns_are_left_out_in_their_order() -> None:
+    rows = np.random.default_rng(0).normal(size=200)
+    names = {f"id{i}": np.random.default_rng(i).permutation(200) for i in range(9)}
+    found = decided(names | {"amount": rows})
+    assert [column.name for column in found.left_out] == list(names)

@@ -58,6 +58,14 @@ def test_equal_rows_are_divided_together_unless_most_rows_repeat_by_nature(tmp_p
     trained = {row.tobytes() for row in dataset.train.rows}
     assert not any(row.tobytes() in trained for row in held_out)
     assert any("divided together" in note for note in dataset.notes)
+    # each row twice, beside each other, with a number of its own
+    twice = [line for line in mixed_lines(200) for _ in range(2)]
+    lines = [f"{i}{line[line.index(',') :]}" for i, line in enumerate(twice)]
+    dataset = load(write_mixed(tmp_path, lines))
+    assert "order" in {column.name for column in dataset.columns.left_out}
+    held_out = np.concatenate([dataset.validation.rows, dataset.test.rows])
+    trained = {row.tobytes() for row in dataset.train.rows}
+    assert not any(row.tobytes() in trained for row in held_out)
     apart = load(tmp_path / "mixed.csv", drop=["order"], repeated_rows="apart")
     assert any(row.tobytes() in {r.tobytes() for r in apart.train.rows} for row in apart.test.rows)
     pairs = np.random.default_rng(0).integers(0, 4, (200, 2))
