@@ -82,7 +82,7 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
         TakesLongError: on the event loop, more than a little.
     """
     _check_size(body, reading)
-    if body[:64].lstrip().startswith((b'{"', b'[{"')):  # no cell of CSV begins without quotes and so
+    if body[:64].lstrip().startswith((b'{"', b'[{"')):  # no cell of CSV does
         raise MalformedBodyError("the body is not CSV: it begins as JSON does")
     reader = csv.reader(_lines(body), strict=True)
     cells: list[str] = []

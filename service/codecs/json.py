@@ -146,7 +146,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedBodyError: the body is not JSON, or not an object.
     """
-    content = _unpacked(body, "a JSON object")
+    content = _unpacked(body)
     return packed(content, NUMBER_DTYPES) if count_booleans(body, len(body)) == 0 else content
 
 
@@ -158,13 +158,13 @@ def packed(content: dict[str, Any], dtypes: Sequence[np.dtype[Any]]) -> dict[str
     return content
 
 
-def _unpacked(body: bytes, expected: str) -> dict[str, Any]:
+def _unpacked(body: bytes, advice: str = "") -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except ValueError:
         content = _parse_slowly(body)
     if not isinstance(content, dict):
-        raise MalformedBodyError(f"expected {expected}, got {described_value(content)}")
+        raise MalformedBodyError(f"expected a JSON object, got {described_value(content)}{advice}")
     return content
 
 
@@ -202,8 +202,7 @@ class JsonRequest(PendingRequest):
             TooLargeError: too many rows by name.
         """
         is_of_rows = schema.npy_fields == ("x",)
-        expected = f"a JSON object, of a table {FORMS}" if is_of_rows else "a JSON object"
-        fields = _unpacked(body, expected)
+        fields = _unpacked(body, f"; rows of a table are {FORMS}" * is_of_rows)
         values = check_named(fields, reading.limits.rows)
         # each number has a comma or bracket before it
         numbers = max(len(body) // 2, NUMBERS_PER_WORD * values)
