@@ -61,6 +61,17 @@ class Density(nn.Module, ABC):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density in nats: batch × event shape → batch; −inf outside the support."""
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """What `log_prob` computes of the rows alone: batch × event shape → batch × numbers.
+
+        It depends on no parameter, so that a training prepares its rows once.
+        """
+        return x
+
+    def log_prob_prepared(self, prepared: Tensor, context: Tensor | None = None) -> Tensor:
+        """The same as `log_prob`, to the last digit, of rows that `prepare` has prepared."""
+        return self.log_prob(prepared, context)
+
     @abstractmethod
     def sample(
         self,

@@ -1,10 +1,12 @@
 """Log-densities of many rows."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.bijection import Cost, Shape
 from models.density import Density
@@ -41,19 +43,42 @@ def log_prob(
         noisy: copies × N × event shape; float64 of typed columns, which stays float64.
         context: N × columns, if and only if the flow has a context.
     """
-    flow.eval()
     copies, n = noisy.shape[:2]
-    inputs = [torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))]
-    at_once = rows_at_once(noisy.shape[2:], flow.encode_cost)
-    if context is not None:
-        inputs.append(torch.from_numpy(context).repeat(copies, 1))
+    rows = torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))
+    repeated = None if context is None else torch.from_numpy(context).repeat(copies, 1)
+    scores = _in_parts(flow, flow.log_prob, rows, repeated)
+    mean: NDArray[np.float64] = scores.view(copies, n).mean(0).numpy()
+    return mean
+
+
+def prepared(flow: Density, rows: Float32 | NDArray[np.float64]) -> Tensor:
+    """Prepare rows (`Density.prepare`), N × event shape → N × …, on the flow's device."""
+    device, at_once = flow.like.device, rows_at_once(flow.event_shape, flow.encode_cost)
+    parts = torch.split(torch.from_numpy(rows), at_once)
+    with torch.no_grad():
+        return torch.cat([flow.prepare(part.to(device)) for part in parts])
+
+
+def log_prob_prepared(
+    flow: Density, rows: Tensor, context: Float32 | None = None
+) -> NDArray[np.float64]:
+    """Score prepared rows in nats: N × … → N; see `log_prob`."""
+    given = None if context is None else torch.from_numpy(context)
+    scores: NDArray[np.float64] = _in_parts(flow, flow.log_prob_prepared, rows, given).numpy()
+    return scores
+
+
+def _in_parts(
+    flow: Density, score: Callable[..., Tensor], rows: Tensor, context: Tensor | None
+) -> Tensor:
+    """The scores of rows, in float64, of so many at once as `rows_at_once` says."""
+    flow.eval()
+    inputs = [rows] if context is None else [rows, context]
+    at_once = rows_at_once(flow.event_shape, flow.encode_cost)
     device, number = flow.like.device, flow.like.dtype
     with torch.no_grad():
         scores = [
-            flow.log_prob(
-                *(v.to(device, torch.promote_types(v.dtype, number)) for v in chunk)
-            ).cpu()
-            for chunk in zip(*(torch.split(rows, at_once) for rows in inputs), strict=True)
+            score(*(v.to(device, torch.promote_types(v.dtype, number)) for v in part)).cpu()
+            for part in zip(*(torch.split(values, at_once) for values in inputs), strict=True)
         ]
-    mean: NDArray[np.float64] = torch.cat(scores).double().view(copies, n).mean(0).numpy()
-    return mean
+    return torch.cat(scores).double()

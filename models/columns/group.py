@@ -12,7 +12,27 @@ from models.columns.places import Place, floored, log_add
 from models.numerics import log_sigmoid
 
 
-class ColumnGroup(nn.Module, ABC):
+class ExactModule(nn.Module):
+    """A module whose float64 constants stay in float64, whatever the network's number type is.
+
+    Values such as 2^53 − 1 and their warps have more digits than float32.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        exact = {
+            name: buffer
+            for name, buffer in self._buffers.items()
+            if buffer is not None and buffer.dtype == torch.float64
+        }
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in exact.items():
+            moved = self._buffers[name]
+            assert moved is not None
+            self._buffers[name] = buffer.to(moved.device)
+        return self
+
+
+class ColumnGroup(ExactModule, ABC):
     """The conditionals of C columns of the same structure, and the features that others read.
 
     Values are N × C in float64, NaN where missing. theta are N × C × `size` parameters, in float64;
@@ -46,26 +66,9 @@ class ColumnGroup(nn.Module, ABC):
         shares = torch.tensor(missing_shares or [0.5] * len(index), dtype=torch.float64)
         self.register_buffer("missing_share", shares, persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Keep float64 constants in float64, whatever the number type of the network is.
-
-        Values such as 2^53 − 1 and their warps have more digits than float32.
-        """
-        exact = {
-            name: buffer
-            for name, buffer in self._buffers.items()
-            if buffer is not None and buffer.dtype == torch.float64
-        }
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, buffer in exact.items():
-            moved = self._buffers[name]
-            assert moved is not None
-            self._buffers[name] = buffer.to(moved.device)
-        return self
-
     def log_prob(self, x: Tensor, theta: Tensor, column: int | None = None) -> Tensor:
         """Log-density of each value in nats, N × C; −inf outside the support."""
-        value, absent, valid = self._checked(x, column)
+        value, absent, valid = self.checked(x, column)
         log_prob = self._log_prob(value, theta, column)
         if self.missing:
             log_missing, log_there = self._log_missing(theta, column)
@@ -86,7 +89,7 @@ class ColumnGroup(nn.Module, ABC):
         Returns:
             y: N × C, NaN outside the support; log-density: N × C, −inf outside the support.
         """
-        value, absent, valid = self._checked(x, None)
+        value, absent, valid = self.checked(x, None)
         place, log_prob = self._place(value, theta)
         y = place.logit(u, tolerance)
         if self.missing:
@@ -118,14 +121,14 @@ class ColumnGroup(nn.Module, ABC):
 
     def features(self, x: Tensor, column: int | None = None) -> Tensor:
         """What the network reads of values: N × C × inputs."""
-        value, absent, _ = self._checked(x, column)
+        value, absent, _ = self.checked(x, column)
         features = self._features(value, column)
         if not self.missing:
             return features
         flag = absent[..., None]
         return torch.cat([torch.where(flag, 0.0, features), flag.to(features.dtype)], -1)
 
-    def _checked(self, x: Tensor, column: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    def checked(self, x: Tensor, column: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Values that are in the support everywhere; which are missing; which are in the support.
 
         Others are replaced first, so that nothing is computed with NaN.

@@ -48,7 +48,18 @@ class _Constants(NamedTuple):
     """C × (1 + masses): that of all other values first; `LOG_ZERO` of masses that are not there."""
 
 
-_Edges = tuple[Tensor, Tensor, Tensor]
+class Cells(NamedTuple):
+    """The cells of values of C columns on the warped axis, N × C each.
+
+    A continuous value is a point: both ends are the value, and its density has a slope.
+    """
+
+    low: Tensor
+    high: Tensor
+    width: Tensor
+    """high − low to its last digits; 0 of a point."""
+    log_slope: Tensor
+    """log dt/dx in nats; 0 of a cell."""
 
 
 class NumberGroup(ColumnGroup):
@@ -121,15 +132,44 @@ class NumberGroup(ColumnGroup):
         k = torch.round(v)
         return finite & ((v - k).abs() <= LATTICE_TOLERANCE) & (k >= c.first) & (k <= c.last)
 
+    def cells(self, x: Tensor) -> tuple[Cells, Tensor]:
+        """The cells of values that are in the support, N × C, and their point masses.
+
+        Returns:
+            The cells; 1 + the number of the point mass that a value is, 0 where it is none: N × C.
+        """
+        c = self._all(None)
+        key = self._key(x, c)
+        masses = key[..., None] == c.point_masses
+        numbers = torch.arange(1, self.masses + 1, device=x.device)
+        return self._cells(key, c), (masses * numbers).sum(-1)
+
+    def _cells(self, key: Tensor, c: _Constants) -> Cells:
+        v = self._coordinate(key, c)
+        if not self.discrete:
+            t, log_slope = c.warp.forward(v)
+            return Cells(t, t, torch.zeros_like(t), log_slope - torch.log(c.p))
+        # one call for the three: each is tens of operators in an exported graph
+        t, log_slope = c.warp.forward(torch.stack([v - 0.5, v + 0.5, v]))
+        low, high, width = t[0], t[1], t[1] - t[0]
+        width = torch.where(width > SMALLEST_DIFFERENCE, width, torch.exp(log_slope[2]))
+        if self.closed:  # the first and the last cell have all that is beyond
+            lowest, highest = v <= c.first, v >= c.last
+            low = torch.where(lowest, -LARGEST, low)
+            high = torch.where(highest, LARGEST, high)
+            width = torch.where(lowest | highest, LARGEST, width)
+        return Cells(low, high, width, torch.zeros_like(v))
+
+    def _log_cells(self, cells: Cells, components: Components) -> Tensor:
+        """Log-density in nats of values that are no point masses."""
+        if self.discrete:
+            return self.mixture.log_cell(cells.low, cells.high, cells.width, components)
+        return self.mixture.log_density(cells.low, components) + cells.log_slope
+
     def _log_prob(self, x: Tensor, theta: Tensor, column: int | None) -> Tensor:
         c = self._all(column)
         key = self._key(x, c)
-        v, components = self._coordinate(key, c), self._components(theta)
-        if self.discrete:
-            log_prob = self._log_cell(self._edges(v, c), v, components, c)
-        else:
-            t, log_slope = c.warp.forward(v)
-            log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
+        log_prob = self._log_cells(self._cells(key, c), self._components(theta))
         return self._with_masses(key, log_prob, theta, c)
 
     def _with_masses(self, key: Tensor, log_rest: Tensor, theta: Tensor, c: _Constants) -> Tensor:
@@ -149,17 +189,12 @@ class NumberGroup(ColumnGroup):
 
     def _place_of(self, key: Tensor, theta: Tensor, c: _Constants) -> tuple[Place, Tensor]:
         """The place of the value of a key, and its log-density."""
-        v, components = self._coordinate(key, c), self._components(theta)
+        cells, components = self._cells(key, c), self._components(theta)
+        log_prob = self._log_cells(cells, components)
+        below, above = self.mixture.log_cdf(cells.low, components)
+        mass = torch.full_like(below, LOG_ZERO)
         if self.discrete:
-            edges = self._edges(v, c)
-            below, above = self._around_cell(edges, v, components, c)
-            mass = self._log_cell(edges, v, components, c)
-            log_prob = mass
-        else:
-            t, log_slope = c.warp.forward(v)
-            below, above = self.mixture.log_cdf(t, components)
-            mass = torch.full_like(below, LOG_ZERO)
-            log_prob = self.mixture.log_density(t, components) + log_slope - torch.log(c.p)
+            above, mass = self.mixture.log_cdf(cells.high, components)[1], log_prob
         if not self.masses:
             return Place(below, above, mass), log_prob
         log_rest, log_masses = self._log_shares(theta, c)
@@ -222,36 +257,6 @@ class NumberGroup(ColumnGroup):
         logits = c.log_shares + theta[..., start : start + self.masses + 1]
         log_shares = floored(F.log_softmax(logits, -1), c.log_shares, self.floor)
         return log_shares[..., 0], log_shares[..., 1:]
-
-    def _edges(self, v: Tensor, c: _Constants) -> _Edges:
-        """The warped edges of cells of a lattice, and their distance to its last digits."""
-        # one call for the three: each is tens of operators in an exported graph
-        t, log_slope = c.warp.forward(torch.stack([v - 0.5, v + 0.5, v]))
-        width = t[1] - t[0]
-        return t[0], t[1], torch.where(width > SMALLEST_DIFFERENCE, width, torch.exp(log_slope[2]))
-
-    def _log_cell(self, edges: _Edges, v: Tensor, components: Components, c: _Constants) -> Tensor:
-        """The log-probability of a cell, without that of a point mass."""
-        low, high, width = edges
-        inside = self.mixture.log_cell(low, high, width, components)
-        if not self.closed:
-            return inside
-        up_to = self.mixture.log_cdf(high, components)[0]
-        from_it = self.mixture.log_cdf(low, components)[1]
-        lowest, highest = v <= c.first, v >= c.last
-        inside = torch.where(highest, from_it, inside)
-        return torch.where(lowest, torch.where(highest, 0.0, up_to), inside)
-
-    def _around_cell(
-        self, edges: _Edges, v: Tensor, components: Components, c: _Constants
-    ) -> tuple[Tensor, Tensor]:
-        """Log P(less) and log P(more) of cells of a lattice, without point masses."""
-        low, high, _ = edges
-        below = self.mixture.log_cdf(low, components)[0]
-        above = self.mixture.log_cdf(high, components)[1]
-        if not self.closed:
-            return below, above
-        return torch.where(v <= c.first, LOG_ZERO, below), torch.where(v >= c.last, LOG_ZERO, above)
 
 
 def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:

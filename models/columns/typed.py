@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from models.bijection import Cost, Shape
-from models.columns.categories import CategoryGroup
-from models.columns.descriptions import CategoricalColumn, ColumnDescription, NumberColumn
+from models.columns.descriptions import ColumnDescription
 from models.columns.group import ColumnGroup
-from models.columns.numbers import NumberGroup
+from models.columns.grouping import groups_of
+from models.columns.together import Together
 from models.context import ContextFeatures
 from models.density import Density
 from models.distributions import Base, Normal
@@ -76,7 +76,7 @@ class TypedColumns(Density):
         self.features = context
         self._context_shape = context_shape if context is None else context.context_shape
         self.base: Base = Normal((n,))
-        groups = _groups(columns, components, embedding, 1 / (rows + 1))
+        groups = groups_of(columns, components, embedding, 1 / (rows + 1))
         self.groups = nn.ModuleList(groups)
         # of each column, its group and its number in the group
         members = {column: (group, i) for group in groups for i, column in enumerate(group.index)}
@@ -101,6 +101,7 @@ class TypedColumns(Density):
         }
         for name, indices in orders.items():
             self.register_buffer(name, indices, persistent=False)
+        self.together = Together(groups, self.inputs_to_columns, self.parameters_to_groups)
 
     @property
     def event_shape(self) -> Shape:
@@ -149,7 +150,8 @@ class TypedColumns(Density):
         """
         x = x.double()
         u = torch.full_like(x, 0.5) if u is None else u.double()
-        self._check(x, context, x=x, u=u)
+        self._check(x, x=x, u=u)
+        self._check_context(context)
         thetas = self._thetas(x, context)
         encoded = [
             group.encode(x[:, group.columns], u[:, group.columns], theta, self.tolerance)
@@ -161,14 +163,24 @@ class TypedColumns(Density):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density in nats: N × D → N, in float64; −inf outside the support."""
+        return self.log_prob_prepared(self.prepare(x), context)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What log_prob computes of the rows alone: N × D → N × numbers, in float64.
+
+        The first D numbers are the row. A step of a table of 11 columns of seven structures took 29
+        ms where all was computed in each step.
+        """
         x = x.double()
-        self._check(x, context, x=x)
-        thetas = self._thetas(x, context)
-        log_prob = [
-            group.log_prob(x[:, group.columns], theta)
-            for group, theta in zip(self.column_groups, thetas, strict=True)
-        ]
-        return torch.cat(log_prob, 1).sum(1)
+        self._check(x, x=x)
+        return self.together.prepare(x)
+
+    def log_prob_prepared(self, prepared: Tensor, context: Tensor | None = None) -> Tensor:
+        """The log-density in nats, N, of prepared rows, N × numbers."""
+        self._check_context(context)
+        inputs = self.together.inputs(prepared, self.like.dtype)
+        theta = self.network(inputs, self.context_features(context))
+        return self.together.log_prob(prepared, theta.double())
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map latents to rows, each hidden unit of the network computed once.
@@ -184,7 +196,8 @@ class TypedColumns(Density):
             ValueError: a shape is not the stated one; both are named.
         """
         z = z.double()
-        self._check(z, context, z=z)
+        self._check(z, z=z)
+        self._check_context(context)
         y = logistic_from_normal(z)[0]
         none = z[:, :0].to(self.like.dtype)
         values: dict[int, Tensor] = {}
@@ -250,46 +263,18 @@ class TypedColumns(Density):
         features: Tensor = context if self.features is None else self.features(context)
         return features.flatten(1)
 
-    def _check(self, rows: Tensor, context: Tensor | None, **named: Tensor) -> None:
+    def _check(self, rows: Tensor, **named: Tensor) -> None:
         expected = (rows.shape[0], len(self.order))
         for name, value in named.items():
             if value.shape != expected:
                 raise ValueError(f"expected {name} of shape {expected}, got {tuple(value.shape)}")
+
+    def _check_context(self, context: Tensor | None) -> None:
         row_shape = None if context is None else tuple(context.shape[1:])
         if row_shape != self.context_shape:
             raise ValueError(
                 f"expected a context of row shape {self.context_shape}, got {row_shape}"
             )
-
-
-def _groups(
-    columns: Sequence[ColumnDescription], components: int, embedding: int, floor: float
-) -> list[ColumnGroup]:
-    """Groups of columns of the same structure."""
-    alike: dict[object, list[int]] = {}
-    for i, column in enumerate(columns):
-        alike.setdefault(_structure(column), []).append(i)
-    groups: list[ColumnGroup] = []
-    for index in alike.values():
-        members = [columns[i] for i in index]
-        numbers = [column for column in members if isinstance(column, NumberColumn)]
-        classes = [column for column in members if isinstance(column, CategoricalColumn)]
-        groups.append(
-            NumberGroup(index, numbers, components, floor)
-            if numbers
-            else CategoryGroup(index, classes, embedding, floor)
-        )
-    return groups
-
-
-def _structure(column: ColumnDescription) -> object:
-    """What columns must share to be computed together."""
-    missing = column.missing_share is not None
-    # unequal numbers of classes, and of point masses, are filled up, to less than twice as many
-    if isinstance(column, CategoricalColumn):
-        return missing, column.other, (len(column.shares) - 1).bit_length()
-    masses, lattice = len(column.point_masses).bit_length(), column.step is not None
-    return missing, lattice, column.closed, masses, tuple(column.features)
 
 
 def _blocks_of(sizes: Sequence[int], columns: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from tests.helpers.recipes import call_bijecta
 from tests.helpers.runs import logged
 from training.config import FitRecipe, TabularSpec, load_recipe
 from training.data import load_rows, typed
-from training.errors import RunError
-from training.fit import loop
+from training.errors import NonFiniteError, RunError
+from training.fit import fit, likelihood, loop
+from training.fit.likelihood import Likelihood
 from training.runs import Run, open_or_create, rows_of
 
 
@@ -185,3 +186,32 @@ def test_a_damaged_run_is_refused_in_one_line(trained: Path, tmp_path: Path) -> 
         with pytest.raises(RunError, match=f"is damaged: .*{words}") as refused:
             Run.open(tmp_path).new_density()
         assert "\n" not in str(refused.value)
+
+
+def test_batches_are_the_same_whether_all_rows_fit_into_memory_or_not(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(trained / "runs" / "mixed")
+    dataset, flow, fit = rows_of(run, None), run.best_density(), run.file.recipe.fit
+    once = Likelihood(flow, dataset, fit)
+    monkeypatch.setattr(likelihood, "MAX_PREPARED_BYTES", 1000)
+    each_time = Likelihood(flow, dataset, fit)
+    assert once.prepared is not None
+    assert each_time.prepared is each_time.prepared_validation is None
+    some = torch.tensor([7, 0, 100])
+    batches = [objective.batch(some, 0.0)[0] for objective in (once, each_time)]
+    torch.testing.assert_close(*batches, rtol=0, atol=0, equal_nan=True)
+    assert once.score(flow) == each_time.score(flow)
+
+
+def test_the_batch_of_a_step_that_is_refused_is_kept_as_its_rows_were(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Run.open(trained / "runs" / "mixed")
+    dataset = rows_of(whole, None)
+    run = open_or_create(trained / "refused", "refused", whole.file.recipe, dataset)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.nan))
+    with pytest.raises(NonFiniteError, match="the gradient's norm is nan"):
+        fit(run, dataset, torch.device("cpu"))
+    refused = load_file(run.folder / "refused-0.safetensors")
+    np.testing.assert_array_equal(refused["x"], dataset.train.rows[refused["rows"]])

@@ -1,5 +1,6 @@
 """Training by gradients: epochs of AdamW steps on an objective."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -142,10 +143,14 @@ class GradientTrainer:
         context: Tensor | None,
     ) -> NonFiniteError:
         """Save the batch of a step that was not made; returns the error that describes it."""
+        if x.ndim == 2:  # prepared rows begin with the rows
+            x = x[:, : math.prod(self.flow.event_shape)]
         tensors = {"rows": rows, "x": x, "log_prob": -error.row_loss}
         tensors |= {} if context is None else {"context": context}
         path = self.folder / f"refused-{self.processes.rank}.safetensors"
-        write_atomically(path, save({name: value.cpu() for name, value in tensors.items()}))
+        write_atomically(
+            path, save({name: value.cpu().contiguous() for name, value in tensors.items()})
+        )
         non_finite = rows[~torch.isfinite(error.row_loss)]
         cause = (
             self.objective.describe_rows(non_finite)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -10,17 +9,22 @@ from torch import Tensor
 from models.density import Density
 from models.flow import Flow
 from training.config import FitRecipe
-from training.data import AnyDataset, Dataset
+from training.data import AnyDataset, Dataset, TypedDataset
 from training.fit.distributed import SINGLE_PROCESS, Processes
 from training.fit.objective import Loss
-from training.scoring import log_prob
+from training.scoring import log_prob, log_prob_prepared, prepared
 
 # Enough rows for means and deviations to initialize from, few enough for any memory.
 ROWS_TO_INITIALIZE = 1024
 
 
+# Prepared training rows may take so much memory; a row of ten columns takes about 1 kB. Beyond it
+# each batch is prepared when its turn comes.
+MAX_PREPARED_BYTES = 2**30
+
+
 class NegativeLogDensity(Loss):
-    """The negative log-density of rows."""
+    """The negative log-density of prepared rows."""
 
     def __init__(self, flow: Density) -> None:
         super().__init__()
@@ -28,7 +32,7 @@ class NegativeLogDensity(Loss):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """In nats: batch."""
-        return -self.flow.log_prob(x, context)
+        return -self.flow.log_prob_prepared(x, context)
 
 
 class Likelihood:
@@ -64,11 +68,21 @@ class Likelihood:
         integer = dataset.integer if isinstance(dataset, Dataset) else None
         self.integer = on_device(integer if integer is not None and integer.any() else None)
         self.noise = dataset.noise if isinstance(dataset, Dataset) else 0.0
+        self.prepared = self._prepared(dataset.train.rows)
         shard = processes.shard(len(dataset.validation))
         noisy = dataset.noisy(dataset.validation.rows, recipe.noise_copies, recipe.seed)
         self.validation = noisy[:, shard]
+        self.prepared_validation = self._prepared(dataset.validation.rows[shard])
         context = dataset.validation.context
         self.validation_context = None if context is None else context[shard]
+
+    def _prepared(self, rows: NDArray[Any]) -> Tensor | None:
+        """Rows that are the same in every epoch, prepared; None of others, and of too many."""
+        if not isinstance(self.dataset, TypedDataset) or not len(rows):
+            return None
+        of_row = prepared(self.flow, rows[:1])
+        size = len(rows) * of_row.nbytes
+        return prepared(self.flow, rows) if size <= MAX_PREPARED_BYTES else None
 
     def initialize_from_data(self) -> None:
         """Initialize the layers that depend on data by the first training rows."""
@@ -77,6 +91,9 @@ class Likelihood:
 
     def batch(self, rows: Tensor, progress: float) -> tuple[Tensor, Tensor | None]:
         """Training rows, augmented and with fresh noise, and their contexts."""
+        context = None if self.context is None else self.context[rows]
+        if self.prepared is not None:
+            return self.prepared[rows], context
         x = self.x[rows]
         if self.draw is not None:
             x = self.draw(x)
@@ -84,11 +101,15 @@ class Likelihood:
             x = x + (torch.rand_like(x) - 0.5) * self.integer
         if self.noise:
             x = x + self.noise * torch.randn_like(x)
-        return x, None if self.context is None else self.context[rows]
+        return self.flow.prepare(x), context
 
     def score(self, flow: Density) -> float:
         """Mean log-density of the validation rows in nats."""
-        scores: NDArray[np.float64] = log_prob(flow, self.validation, self.validation_context)
+        context = self.validation_context
+        if self.prepared_validation is None:
+            scores = log_prob(flow, self.validation, context)
+        else:
+            scores = log_prob_prepared(flow, self.prepared_validation, context)
         total = self.processes.all_reduce_sum(float(scores.sum()))
         return total / len(self.dataset.validation)
 
