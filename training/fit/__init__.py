@@ -10,11 +10,13 @@ from training.fit.fixed_steps import (
 from training.fit.gradient import fit, fit_to
 from training.fit.iterative import gaussianize
 from training.fit.likelihood import initialize_from_data
+from training.fit.loop import Bar
 from training.fit.objective import Loss
 from training.fit.tensorboard import tensorboard_writer
 
 __all__ = [
     "SINGLE_PROCESS",
+    "Bar",
     "Loss",
     "NoiseLevels",
     "Processes",

@@ -13,14 +13,18 @@ from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.fit.distributed import SINGLE_PROCESS, Processes
 from training.fit.likelihood import Likelihood
-from training.fit.loop import Evaluation, TrainingLoop
+from training.fit.loop import RUN_BAR, Bar, Evaluation, TrainingLoop
 from training.fit.objective import Objective
 from training.fit.optimizer import FlowOptimizer, NonFiniteStepError
 from training.runs import Progress, Run, Stateful
 
 
 def fit(
-    run: Run, dataset: AnyDataset, device: torch.device, processes: Processes = SINGLE_PROCESS
+    run: Run,
+    dataset: AnyDataset,
+    device: torch.device,
+    processes: Processes = SINGLE_PROCESS,
+    bar: Bar = RUN_BAR,
 ) -> Progress:
     """Train the density of a run by maximum likelihood (see `fit_to`).
 
@@ -29,12 +33,18 @@ def fit(
         dataset: the data of the run.
         device: where to train.
         processes: those that train together; each passes the same run and data.
+        bar: how progress is shown.
     """
     flow = run.new_density().to(device)
-    return fit_to(run, Likelihood(flow, dataset, run.file.recipe.fit, processes), processes)
+    return fit_to(run, Likelihood(flow, dataset, run.file.recipe.fit, processes), processes, bar)
 
 
-def fit_to(run: Run, objective: Objective, processes: Processes = SINGLE_PROCESS) -> Progress:
+def fit_to(
+    run: Run,
+    objective: Objective,
+    processes: Processes = SINGLE_PROCESS,
+    bar: Bar = RUN_BAR,
+) -> Progress:
     """Train the flow of a run to the end of its recipe, from wherever the run stands.
 
     The randomness of each step depends on the recipe's seed, the epoch and the step alone, and
@@ -45,12 +55,14 @@ def fit_to(run: Run, objective: Objective, processes: Processes = SINGLE_PROCESS
         run: the run folder, where the best weights are kept.
         objective: what the flow is trained for.
         processes: those that train together; each passes the same run and objective.
+        bar: how progress is shown.
 
     Raises:
         NonFiniteError: a loss is not a number. The message names the epoch, the batch, the rows,
             and the file that the batch was saved in.
     """
-    return TrainingLoop(run, GradientTrainer(run, objective, processes), processes).train()
+    trainer = GradientTrainer(run, objective, processes)
+    return TrainingLoop(run, trainer, processes, bar).train()
 
 
 class GradientTrainer:

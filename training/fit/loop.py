@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -77,6 +78,23 @@ class Trainer(Protocol):
     """Whether `state` holds the weights after every pass, not those after the last alone."""
 
 
+@dataclass(frozen=True)
+class Bar:
+    """How the progress of a training is shown.
+
+    Args:
+        title: of the bar; the run's name if empty.
+        line: so many lines below the cursor; None where it is the only one.
+    """
+
+    title: str = ""
+    line: int | None = None
+
+
+RUN_BAR = Bar()
+"""The only one, with the name of the run."""
+
+
 class TrainingLoop:
     """Repeats the passes of a trainer until the recipe ends or the score stops improving.
 
@@ -88,10 +106,17 @@ class TrainingLoop:
         run: the run folder, whose recipe says the patience and the number of CPU threads.
         trainer: what is repeated.
         processes: those that train together; each has the same run and trainer.
+        bar: how progress is shown.
     """
 
-    def __init__(self, run: Run, trainer: Trainer, processes: Processes = SINGLE_PROCESS) -> None:
-        self.run, self.trainer, self.processes = run, trainer, processes
+    def __init__(
+        self,
+        run: Run,
+        trainer: Trainer,
+        processes: Processes = SINGLE_PROCESS,
+        bar: Bar = RUN_BAR,
+    ) -> None:
+        self.run, self.trainer, self.processes, self.bar = run, trainer, processes, bar
         self.recipe = run.file.recipe.fit
         if self.recipe.threads is not None:
             torch.set_num_threads(self.recipe.threads)
@@ -115,13 +140,17 @@ class TrainingLoop:
             NonFiniteError: a pass cannot go on, or no pass had a finite score.
         """
         trainer, progress = self.trainer, self.progress
+        on_terminal = sys.stderr.isatty()
         with tqdm(
-            desc=self.run.file.name,
+            desc=self.bar.title or self.run.file.name,
             unit=trainer.unit,
             unit_scale=trainer.units_per_pass > 1,
             total=trainer.passes * trainer.units_per_pass,
             initial=trainer.units_done(progress),
-            mininterval=0.2 if sys.stderr.isatty() else 5,
+            mininterval=0.2 if on_terminal else 5,
+            # several bars move up and down the lines of a terminal; a file has each line once
+            position=self.bar.line if on_terminal else None,
+            leave=self.bar.line is None or not on_terminal,
             disable=not self.processes.is_main_process,
         ) as bar:
             while not progress.finished:

@@ -45,6 +45,7 @@ def candidates_of(rows: int, columns: int) -> list[Candidate]:
         "epochs": min(MAX_EPOCHS, max(MIN_EPOCHS, TRAINED_VALUES // (rows * columns))),
         "patience": PATIENCE,
         "batch_size": max(size for least, size in BATCH_SIZES.items() if rows >= least),
+        "threads": 1,  # candidates are trained side by side
     }
     few = rows < 2000
     tried: list[tuple[str, dict[str, Any]]] = [

@@ -2,24 +2,29 @@
 
 import math
 import shutil
+import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict
 
+from service.runtime import granted_cpus
 from training.config import Recipe, load_recipe
 from training.data import TypedDataset, load_rows
 from training.errors import DataError, RunError
 from training.evaluate import TypedHeldOut, evaluate
 from training.export import check_name, check_store, export_table, exported_already
 from training.files import write_atomically
-from training.fit import device_named
+from training.fit import Bar, device_named
 from training.fit import fit as fit_run
 from training.inspection import TABULAR, Inspection, LookedAt, recipe_of
 from training.reporting import print_exported, print_score, say, warn
 from training.runs import Run, open_or_create, training_lock
 from training.selection.candidates import Candidate, candidates_of
+from training.selection.side_by_side import SideBySide, can_fork
 
 RECIPE = "recipe.toml"
 CHOSEN = "selection.json"
@@ -140,10 +145,14 @@ def _report(found: Inspection) -> None:
 def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: TypedDataset) -> Run:
     """Train candidates, and make the run of the one that validates best that of the folder."""
     candidates = candidates_of(len(dataset.train), len(dataset.columns.modelled))
-    tried = _try(candidates, folder, arguments, recipe, dataset)
+    device = device_named(arguments.device)
+    at_once = min(granted_cpus(), len(candidates)) if device.type == "cpu" and can_fork() else 1
+    allowed = 60 * arguments.minutes * TRAINING_SHARE
+    tried = _try(candidates, at_once, allowed, folder, arguments.name, recipe, dataset, device)
     cut = [candidate.name for candidate in candidates[len(tried) :]]
     if cut:
-        minutes = math.ceil(_seconds_with_next(tried) / 60 / TRAINING_SHARE)
+        seconds = _seconds_with_next([each.seconds for each in tried], at_once)
+        minutes = math.ceil(seconds / 60 / TRAINING_SHARE)
         warn(
             f"{len(cut)} candidates are left out for time: {'; '.join(cut)} (the same command with "
             f"--minutes {minutes} tries the next one)"
@@ -160,39 +169,73 @@ def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: Ty
 
 def _try(
     candidates: Sequence[Candidate],
+    at_once: int,
+    allowed: float,
     folder: Path,
-    arguments: Namespace,
+    name: str,
     recipe: WriteRecipe,
     dataset: TypedDataset,
+    device: torch.device,
 ) -> list[Tried]:
-    """Train candidates in their order, until the next one would take too long."""
-    device = device_named(arguments.device)
-    allowed = 60 * arguments.minutes * TRAINING_SHARE
-    tried: list[Tried] = []
-    for i, candidate in enumerate(candidates):
-        if tried and _seconds_with_next(tried) > allowed:
-            break
-        say(f"candidate {i + 1} of {len(candidates)}: {candidate.name}")
-        place = _place(folder, i)
-        run = open_or_create(place, arguments.name, recipe(place / RECIPE, candidate.toml), dataset)
-        progress = fit_run(run, dataset, device)
-        say(f"{candidate.name}: {progress.best_score:.3f} nats per validation row")
-        tried.append(
-            Tried(
-                name=candidate.name,
-                validation=progress.best_score,
-                epochs=progress.epoch,
-                best_epoch=progress.best_epoch,
-                seconds=progress.seconds,
-            )
-        )
-    return tried
+    """Train candidates in their order, until the next one would take longer than allowed.
+
+    Args:
+        candidates: in their order.
+        at_once: how many are trained side by side.
+        allowed: seconds of training in all.
+        folder: of the command.
+        name: of the model.
+        recipe: writes their recipes.
+        dataset: their data.
+        device: where they are trained.
+    """
+    tried: dict[int, Tried] = {}
+    started: dict[int, float] = {}
+    with SideBySide(at_once) as trainings:
+
+        def wait() -> None:
+            i = trainings.wait()
+            tried[i] = _tried(candidates[i].name, _place(folder, i))
+            say(f"{tried[i].name}: {tried[i].validation:.3f} nats per validation row")
+
+        for i, candidate in enumerate(candidates):
+            if trainings.is_full:
+                wait()
+            now = time.monotonic()
+            seconds = [tried[j].seconds if j in tried else now - started[j] for j in started]
+            if tried and _seconds_with_next(seconds, at_once) > allowed:
+                break
+            say(f"candidate {i + 1} of {len(candidates)}: {candidate.name}")
+            place = _place(folder, i)
+            run = open_or_create(place, name, recipe(place / RECIPE, candidate.toml), dataset)
+            bar = Bar(f"{name}, {candidate.name}", len(started) - len(tried))
+            trainings.start(i, partial(fit_run, run, dataset, device, bar=bar))
+            started[i] = now
+        while len(tried) < len(started):
+            wait()
+    return [tried[i] for i in started]
 
 
-def _seconds_with_next(tried: Sequence[Tried]) -> float:
-    """Of training so far and of the next candidate, about as long as the longest so far."""
-    spent = [each.seconds for each in tried]
-    return sum(spent) + max(spent)
+def _tried(name: str, place: Path) -> Tried:
+    """What has come of a candidate in its run folder."""
+    progress = Run.open(place).load_state()
+    return Tried(
+        name=name,
+        validation=progress.best_score,
+        epochs=progress.epoch,
+        best_epoch=progress.best_epoch,
+        seconds=progress.seconds,
+    )
+
+
+def _seconds_with_next(seconds: Sequence[float], at_once: int) -> float:
+    """Until the end of the next candidate, if it takes as long as the longest so far.
+
+    Args:
+        seconds: of training so far, of each candidate.
+        at_once: how many are trained side by side.
+    """
+    return sum(seconds) / at_once + max(seconds)
 
 
 def _place(folder: Path, candidate: int) -> Path:

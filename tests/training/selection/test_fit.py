@@ -1,7 +1,10 @@
 """`bijecta fit`: from a table to a model, interrupted, cut short, repeated and refused."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +44,21 @@ class KilledError(Exception):
 @pytest.fixture(autouse=True)
 def small_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "candidates_of", lambda *_: SMALL)
+    monkeypatch.setattr(command, "granted_cpus", lambda: 1)  # a process of tests cannot fork
 
 
 def fit(folder: Path, *options: str) -> Any:
     return call_bijecta(
         "fit", "mixed.csv", "--name", "mixed", "--store", "store", *options, cwd=folder
     )
+
+
+def selection_of(folder: Path) -> dict[str, Any]:
+    """What was chosen among what, without the times."""
+    selection: dict[str, Any] = json.loads((folder / "runs/mixed/selection.json").read_text())
+    for tried in selection["tried"]:
+        del tried["seconds"]
+    return selection
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +68,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_mixed(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "candidates_of", lambda *_: SMALL)
+        patch.setattr(command, "granted_cpus", lambda: 1)
         done = fit(folder)
     assert done.returncode == 0, done.stderr
     assert "mixed.csv: 300 rows; 6 columns are modelled: " in done.stdout
@@ -133,13 +146,43 @@ def test_an_interrupted_command_goes_on_where_it_was(
     assert not (tmp_path / "store").exists()
     done = fit(tmp_path)
     assert done.returncode == 0, done.stderr
-    one, other = (
-        json.loads((folder / "runs/mixed/selection.json").read_text())
-        for folder in (fitted, tmp_path)
+    assert selection_of(tmp_path) == selection_of(fitted)
+
+
+SIDE_BY_SIDE = """
+import sys
+from service.cli import main
+from tests.training.selection.test_fit import SMALL
+from training.selection import command
+command.candidates_of = lambda *_: SMALL
+command.granted_cpus = lambda: 2
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere one is trained after another")
+def test_candidates_side_by_side_are_those_that_are_trained_one_after_another(
+    fitted: Path, tmp_path: Path
+) -> None:
+    write_mixed(tmp_path)
+    arguments = ["fit", "mixed.csv", "--name", "mixed", "--store", "store"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SIDE_BY_SIDE, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
-    for tried in (*one["tried"], *other["tried"]):
-        del tried["seconds"]
+    assert done.returncode == 0, done.stderr
+    assert "mixed, sixteen units: 100%" in done.stderr
+    one, other = (selection_of(folder) for folder in (fitted, tmp_path))
     assert one == other
+    for file in ("weights.safetensors", "recipe.toml"):
+        assert (fitted / "runs/mixed" / file).read_bytes() == (
+            tmp_path / "runs/mixed" / file
+        ).read_bytes()
 
 
 def test_the_clock_cuts_candidates_and_says_which(tmp_path: Path) -> None:
