@@ -1,9 +1,15 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
-from service.bundle.calibration_file import read_calibration, write_calibration
+from service.bundle.calibration_file import (
+    columns_bytes,
+    read_calibration,
+    read_columns,
+    write_calibration,
+)
 from service.bundle.detector_manifest import (
     CALIBRATION,
+    COLUMN_VALUES,
     NEIGHBOURS,
     SCORE,
     DetectorCalibration,
@@ -77,6 +83,7 @@ __all__ = [
     "ADDITIONS",
     "BASES",
     "CALIBRATION",
+    "COLUMN_VALUES",
     "DECODE",
     "ENCODE",
     "FORMAT_VERSION",
@@ -127,6 +134,7 @@ __all__ = [
     "UnreadableBundleError",
     "check_alias",
     "checksum",
+    "columns_bytes",
     "fingerprint",
     "is_column_name",
     "is_version",
@@ -136,6 +144,7 @@ __all__ = [
     "raw_values_of",
     "read",
     "read_calibration",
+    "read_columns",
     "read_detector",
     "read_error",
     "read_flow",

@@ -1,15 +1,16 @@
-"""The file of a detector's calibration: the scores of normal rows, as npy."""
+"""Files of a detector's calibration, as npy: scores of normal rows, and values of their columns."""
 
+import io
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 
-from service.bundle.detector_manifest import CALIBRATION, DetectorManifest
+from service.bundle.detector_manifest import CALIBRATION, COLUMN_VALUES, DetectorManifest
 from service.bundle.errors import BundleError, printable
 from service.bundle.regular_file import place, read_bytes
-from service.conformal import Calibration
+from service.conformal import Calibration, Urn, urns_from_array, urns_to_array
 from service.types import Float64
 
 MAX_CALIBRATION_BYTES = 2**26
@@ -64,6 +65,37 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
         OSError: it cannot be written.
     """
     np.save(folder / CALIBRATION, calibration.to_array().astype(DTYPE, copy=False))
+
+
+def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
+    """What the columns of rows to come are compared with; None where the bundle has no such file.
+
+    Args:
+        folder: store/<name>/<version>.
+        manifest: of this bundle.
+
+    Raises:
+        BundleError: the file is larger than any such, or damaged, or of other columns.
+        UnreadableBundleError: it cannot be read now.
+    """
+    if COLUMN_VALUES not in manifest.files:
+        return None
+    content = read_bytes(folder, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
+    try:
+        urns = urns_from_array(_array(content))
+        if len(urns) != manifest.dimensions:
+            raise ValueError(f"it is of {len(urns)} columns, the rows have {manifest.dimensions}")
+    except ValueError as error:
+        shown = f"{place(folder)}/{COLUMN_VALUES}"
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+    return urns
+
+
+def columns_bytes(urns: list[Urn]) -> bytes:
+    """The content of that file, which holds values of the data."""
+    content = io.BytesIO()
+    np.save(content, urns_to_array(urns).astype(DTYPE, copy=False))
+    return content.getvalue()
 
 
 def _array(content: bytes) -> Float64:

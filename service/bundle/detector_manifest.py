@@ -3,6 +3,7 @@
 store/<name>/<version>/score.onnx        x[, context] → score, log_prob
 store/<name>/<version>/neighbours.onnx   x[, context] → values; may be left out
 store/<name>/<version>/calibration.npy   scores of normal rows; may be left out
+store/<name>/<version>/columns.npy       values of their columns, in intervals; may be left out
 
 A larger score is more anomalous.
 """
@@ -22,6 +23,7 @@ from service.bundle.table_manifest import RowSelfTest, TypedManifest, raw_values
 from service.tables import CategoricalColumn, Column
 
 SCORE, NEIGHBOURS, CALIBRATION = "score.onnx", "neighbours.onnx", "calibration.npy"
+COLUMN_VALUES = "columns.npy"
 
 MAX_PARTS = 64
 MAX_NEIGHBOURS = 64
@@ -179,6 +181,8 @@ class DetectorManifest(TypedManifest):
         carried = raw_values_of(
             self.named_columns, self.self_test is not None, self.left_out, self.has_indexed_rows
         )
+        if COLUMN_VALUES in self.files and "indexed_rows" not in carried:
+            raise ValueError(f"files: {COLUMN_VALUES} is for bundles that carry rows of the data")
         if self.raw_values != carried:
             raise ValueError(f"raw_values: the bundle carries {', '.join(carried) or 'none'}")
         return self

@@ -2,5 +2,17 @@
 
 from service.conformal.calibration import N_EXACT, Calibration, tie_breakers
 from service.conformal.false_discovery import benjamini_hochberg, discovery_limit
+from service.conformal.urn import Urn, column_urns, urn_of, urns_from_array, urns_to_array
 
-__all__ = ["N_EXACT", "Calibration", "benjamini_hochberg", "discovery_limit", "tie_breakers"]
+__all__ = [
+    "N_EXACT",
+    "Calibration",
+    "Urn",
+    "benjamini_hochberg",
+    "column_urns",
+    "discovery_limit",
+    "tie_breakers",
+    "urn_of",
+    "urns_from_array",
+    "urns_to_array",
+]

@@ -17,6 +17,7 @@ from service.bundle import (
     PerCoordinate,
     TableManifest,
     read_calibration,
+    read_columns,
 )
 from service.conformal import Calibration
 from service.engine import Engine
@@ -75,9 +76,10 @@ class Loader:
             except BaseException:
                 engine.close()
                 raise
-        watch = None
-        if self.watching is not None:
-            watch = self.watching.watch_of(manifest, calibration)
+            watch = None
+            if self.watching is not None:
+                columns = None if detector is None else read_columns(folder, detector)
+                watch = self.watching.watch_of(manifest, calibration, columns)
         return Model(manifest, engine, size, calibration, watch)
 
 

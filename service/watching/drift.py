@@ -7,22 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.conformal import Calibration
+from service.conformal import Calibration, Urn, column_urns, urn_of
 from service.types import Float64
 from service.watching.ranked_bets import RankedBets, State
-from service.watching.urns import Urn, urn_of
 
 SCORE_EDGES = 4096
 """Intervals of the scores of a class; a resolution of p-values of 1/4096."""
-
-COLUMN_EDGES = 256
-"""Intervals of the values of a column."""
 
 MAX_COLUMNS = 64
 """Columns that are watched one by one; of rows with more, the score alone."""
 
 REFERENCE_ROWS = 1000
-"""First rows of a stream, among which the columns of later ones are ranked."""
+"""First rows of a stream, which columns are compared with where a bundle has no reference."""
 
 ROWS_AT_ONCE = 512
 
@@ -61,8 +57,8 @@ class Change:
 class DriftTest:
     """Martingales over the scores of a stream, and over the values of each column.
 
-    Scores are ranked among the calibration and the stream before them; values of columns, of which
-    a bundle keeps none, among the stream alone, from the row `REFERENCE_ROWS` on. The first capital
+    Scores are ranked among the calibration and the stream before them; values of columns among a
+    reference and the stream. Where there is none, the stream's first rows are. The first capital
     is divided: one half is the score's, the rest the columns' in equal parts, and the logarithm of
     each part is compared with the threshold's. Where rows are exchangeable, the probability that
     any of them ever reaches a threshold c is at most 1/c: a union of Ville's bounds.
@@ -70,6 +66,7 @@ class DriftTest:
     Args:
         calibration: scores of normal rows.
         columns: names of those to be watched, if there are no more than `MAX_COLUMNS`.
+        reference: of each column; None where there is none.
         threshold: above 1; what reaches it is an alarm.
         random: breaks ties.
 
@@ -83,6 +80,7 @@ class DriftTest:
         self,
         calibration: Calibration,
         columns: Sequence[str],
+        reference: Sequence[Urn] | None,
         threshold: float,
         random: np.random.Generator,
     ) -> None:
@@ -92,7 +90,10 @@ class DriftTest:
         self._classes = np.array(calibration.class_codes)
         self._scores = RankedBets(_score_urns(calibration, random), 1)
         self._first_values = np.empty((0, len(self.columns)))
+        self._has_reference = bool(self.columns) and reference is not None
         self._values: RankedBets | None = None
+        if self.columns and reference is not None:
+            self._values = RankedBets(reference, len(self.columns))
         share = 0.5 if self.columns else 1.0
         self._log_shares = np.log([share, *[share / max(1, len(self.columns))] * len(self.columns)])
         self.rows = 0
@@ -150,18 +151,15 @@ class DriftTest:
 
     def _take_values(self, values: Float64) -> Float64:
         """The same of the columns, once there is a reference; of rows before it logs are 0."""
-        begun = min(len(values), REFERENCE_ROWS - len(self._first_values))
-        logs = np.zeros((len(values), len(self.columns)))
-        values = np.where(np.isnan(values), np.inf, values)
-        if begun:
-            self._first_values = np.concatenate([self._first_values, values[:begun]])
-            values = values[begun:]
-        if len(self._first_values) < REFERENCE_ROWS:
-            return logs
+        logs, begun = np.zeros((len(values), len(self.columns))), 0
         if self._values is None:
-            reference = np.sort(self._first_values, axis=0)
-            urns = [urn_of(each, None, COLUMN_EDGES, self._random) for each in reference.T]
-            self._values = RankedBets(urns, len(urns))
+            begun = min(len(values), REFERENCE_ROWS - len(self._first_values))
+            self._first_values = np.concatenate([self._first_values, values[:begun]])
+            if len(self._first_values) < REFERENCE_ROWS:
+                return logs
+            urns = column_urns(self._first_values, self._random)
+            self._values, self._first_values = RankedBets(urns, len(urns)), self._first_values[:0]
+        values = np.where(np.isnan(values[begun:]), np.inf, values[begun:])
         ties = self._random.random((len(values), 2, len(self.columns)))
         intervals = np.empty(values.shape, np.int32)
         for column, of in enumerate(values.T):
@@ -184,21 +182,20 @@ class DriftTest:
         Raises:
             KeyError, ValueError: it is of no test of this bundle; then nothing has changed.
         """
-        first = state["first_values"]
-        width = len(self.columns)
-        if first.dtype != np.float64 or first.shape[1:] != (width,) or len(first) > REFERENCE_ROWS:
+        first, width = state["first_values"], len(self.columns)
+        if first.dtype != np.float64 or first.shape[1:] != (width,) or len(first) >= REFERENCE_ROWS:
             raise ValueError("it has other columns")
         scores, values = self._scores.restored("scores", state), None
-        if "values.counts" in state:
-            blank = [Urn(np.zeros(COLUMN_EDGES, np.complex128), np.ones(COLUMN_EDGES + 1))] * width
+        if self._has_reference and self._values is not None:
+            values = self._values.restored("values", state)
+        elif "values.counts" in state:
+            blank = column_urns(np.zeros((REFERENCE_ROWS, width)), self._random)
             values = RankedBets(blank, width).restored("values", state)
-        if (values is not None) != (width > 0 and len(first) == REFERENCE_ROWS):
-            raise ValueError("its columns lack their reference")
-        rows = int(state["rows"])
+        rows, largest = int(state["rows"]), float(state["largest"])
         if rows < scores.bets.rows:
             raise ValueError("its rows do not add up")
-        self._first_values, self._scores, self._values, self.rows = first, scores, values, rows
-        self.largest = float(state["largest"])
+        self._first_values, self._scores, self._values = first, scores, values
+        self.rows, self.largest = rows, largest
 
 
 def _score_urns(calibration: Calibration, random: np.random.Generator) -> list[Urn]:

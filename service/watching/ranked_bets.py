@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.conformal import Urn
 from service.types import Float64
 from service.watching.martingales import Martingales
-from service.watching.urns import Urn, Urns
+from service.watching.urns import Urns
 
 State = dict[str, NDArray[Any]]
 

@@ -17,63 +17,17 @@ for values of the stream between the same two reference values, which count as t
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.conformal import Urn
 from service.types import Float64
 
 BLOCK_ROWS = 32
 """Rows that are compared with each other at a time: of 8, 16, 32 and 64 the fastest."""
 
-Complex = NDArray[np.complex128]
 Ints = NDArray[np.int32]
-
-
-class Urn(NamedTuple):
-    """The intervals of one reference.
-
-    Args:
-        edges: K, ascending: values, with what breaks ties as the imaginary part. numpy orders
-            complex numbers by the real part, then by the imaginary one.
-        gaps: K + 1, reference gaps in each interval.
-    """
-
-    edges: Complex
-    gaps: Float64
-
-
-def urn_of(
-    values: Float64,
-    counts: Float64 | None,
-    most: int,
-    random: np.random.Generator,
-) -> Urn:
-    """The urn of a reference.
-
-    Args:
-        values: ascending, +inf among them.
-        counts: how many each stands for, itself the largest of them; None for itself alone.
-        most: edges that are kept.
-        random: breaks ties.
-    """
-    number = np.ones(len(values)) if counts is None else counts
-    # what breaks the ties of a run of equal values: order statistics of uniform numbers
-    steps = random.gamma(number)
-    reached = np.cumsum(steps)
-    is_first = np.append(True, values[1:] != values[:-1])[: len(values)]
-    run = np.cumsum(is_first) - 1
-    before = (reached - steps)[is_first]
-    after = np.append(before[1:], reached[-1:]) + random.gamma(1.0, size=len(before))
-    after = np.maximum(after, before)
-    edges = np.empty(len(values), np.complex128)
-    edges.real = values
-    edges.imag = (reached - before[run]) / (after - before)[run]
-    kept = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(np.int64))
-    ranks = np.cumsum(number)[kept]
-    gaps = np.diff(np.concatenate([[0.0], ranks, [number.sum() + 1]]))
-    return Urn(edges[kept], gaps)
 
 
 class Urns:

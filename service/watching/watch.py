@@ -159,8 +159,8 @@ class Watch:
         try:
             self._drift.restore(state)
             self._begun, self._alarm = about["begun"], about["alarm"]
-        except KeyError as error:
-            raise ValueError(f"it lacks {error}") from None
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it is damaged: {error}") from None
         self._publish()
 
     def _take(self, waiting: list[Rows]) -> None:

@@ -5,12 +5,13 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from service.bundle import AnyManifest
-from service.conformal import Calibration
+from service.conformal import Calibration, Urn
 from service.metrics import Metrics
 from service.watching.drift import DriftTest
 from service.watching.state_folder import StateFolder
@@ -54,7 +55,12 @@ class Watching:
         self._guard = threading.Lock()
         self._saved = time.monotonic()
 
-    def watch_of(self, manifest: AnyManifest, calibration: Calibration | None) -> Watch:
+    def watch_of(
+        self,
+        manifest: AnyManifest,
+        calibration: Calibration | None,
+        reference: Sequence[Urn] | None = None,
+    ) -> Watch:
         """The watch over a version: the one it had, else of a kept state, else a new one.
 
         Called by the threads that load bundles.
@@ -62,6 +68,7 @@ class Watching:
         Args:
             manifest: of the version.
             calibration: of a detector, by which drift is tested.
+            reference: that the values of its columns are compared with.
         """
         key = manifest.name, manifest.version
         with self._guard:
@@ -75,7 +82,7 @@ class Watching:
 
             def begin() -> DriftTest:
                 random = np.random.default_rng()
-                return DriftTest(calibration, columns, self._threshold, random)
+                return DriftTest(calibration, columns, reference, self._threshold, random)
 
         watch = Watch(manifest, series, begin, self._threshold, self._threads)
         self._restore(watch)

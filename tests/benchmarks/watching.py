@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from service.conformal import urn_of
 from service.types import Float64
 from service.watching.martingales import DIRECTIONS, TILTS, Martingales, betting_factors
-from service.watching.urns import Urns, urn_of
+from service.watching.urns import Urns
 
 PAGE = Path(__file__).parent / "results" / "watching.md"
 STREAMS, NULL_STREAMS, NULL_ROWS, AFTER = 30, 1000, 10_000, 4000

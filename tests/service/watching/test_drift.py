@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.conformal import Calibration
+from service.conformal import Calibration, column_urns
 from service.types import Float64
 from service.watching.drift import MAX_COLUMNS, REFERENCE_ROWS, DriftTest, Rows
 
@@ -16,10 +16,12 @@ def score_of(x: Float64) -> Float64:
     return np.asarray((x * x).sum(1) / 2)
 
 
-def new_test(seed: int, width: int = 4, m: int = 1000) -> DriftTest:
-    calibration = Calibration.of(score_of(np.random.default_rng(seed).normal(size=(m, width))))
+def new_test(seed: int, width: int = 4, m: int = 1000, has_reference: bool = False) -> DriftTest:
+    rows = np.random.default_rng(seed).normal(size=(m, width))
+    calibration = Calibration.of(score_of(rows))
+    reference = column_urns(rows, np.random.default_rng(seed)) if has_reference else None
     columns = COLUMNS if width == 4 else [str(i) for i in range(width)]
-    return DriftTest(calibration, columns, 100, np.random.default_rng(seed + 10**6))
+    return DriftTest(calibration, columns, reference, 100, np.random.default_rng(seed + 10**6))
 
 
 def stream(seed: int, rows: int, width: int = 4) -> Float64:
@@ -44,6 +46,18 @@ def test_half_a_deviation_in_one_column_is_found_within_2000_rows(before: int, c
         assert alarm is None or (alarm.column, alarm.direction) == (COLUMNS[column], -1)
         delays.append(math.inf if alarm is None else alarm.rows - before)
     assert 0 < np.median(delays) <= 400  # 130 to 200, measured
+
+
+def test_with_a_reference_a_change_is_found_that_was_there_from_the_first_row() -> None:
+    delays = []
+    for seed in range(5):
+        x = stream(seed, 2000)
+        x[:, 2] += 0.5
+        alarm = take(new_test(seed, has_reference=True), x).alarm
+        assert alarm is None or (alarm.column, alarm.direction) == ("hour", 1)
+        delays.append(math.inf if alarm is None else alarm.rows)
+    assert 0 < np.median(delays) <= 300
+    assert take(new_test(0), x).alarm is None  # the stream alone cannot know
 
 
 def test_scores_that_become_larger_are_found_at_the_stream_s_begin() -> None:
@@ -81,7 +95,7 @@ def test_within_classes_other_shares_of_them_are_no_change() -> None:
     random = np.random.default_rng(0)
     classes = np.repeat([0.0, 3.0], 500)
     calibration = Calibration.of(random.normal(size=1000) + 5 * classes, classes)
-    test = DriftTest(calibration, [], 100, random)
+    test = DriftTest(calibration, [], None, 100, random)
     others = random.choice([0.0, 3.0], size=3000, p=[0.05, 0.95])
     others[::100] = 7.0  # a class without a calibration
     test.take(Rows(random.normal(size=3000) + 5 * others, others, None))
@@ -107,10 +121,11 @@ def test_of_rows_with_many_columns_the_score_alone_is_watched() -> None:
     assert test.changes()[0].column is None
 
 
+@pytest.mark.parametrize("has_reference", [False, True])
 @pytest.mark.parametrize("rows", [0, 10, REFERENCE_ROWS, REFERENCE_ROWS + 70])
-def test_a_test_goes_on_from_its_state(rows: int) -> None:
-    before = take(new_test(0), stream(0, rows))
-    after = new_test(1, m=1000)
+def test_a_test_goes_on_from_its_state(rows: int, has_reference: bool) -> None:
+    before = take(new_test(0, has_reference=has_reference), stream(0, rows))
+    after = new_test(1, has_reference=has_reference)
     after.restore(before.state())
     assert after.changes() == before.changes()
     assert (after.rows, after.largest) == (before.rows, before.largest)
@@ -118,7 +133,7 @@ def test_a_test_goes_on_from_its_state(rows: int) -> None:
         np.testing.assert_array_equal(array, before.state()[key])
     x = stream(2, 1500)
     x[:, 0] += 0.5
-    assert (take(after, x).alarm is None) == (rows < REFERENCE_ROWS)
+    assert (take(after, x).alarm is None) == (rows < REFERENCE_ROWS and not has_reference)
 
 
 def test_a_state_of_another_bundle_changes_nothing() -> None:
@@ -129,8 +144,8 @@ def test_a_state_of_another_bundle_changes_nothing() -> None:
         others,
         take(new_test(0, 5), stream(0, 1200, 5)).state(),
         {key: array for key, array in state.items() if key != "scores.bets"},
-        {key: array for key, array in state.items() if not key.startswith("values")},
-        state | {"first_values": state["first_values"][:10]},
+        {key: array for key, array in state.items() if key != "first_values"},
+        state | {"first_values": np.zeros((REFERENCE_ROWS, 4))},
         state | {"scores.counts": state["scores.counts"] * np.nan},
         state | {"scores.counts": state["scores.counts"] * 0},
         state | {"scores.bets": -state["scores.bets"]},

@@ -5,8 +5,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from service.conformal import Urn, urn_of
 from service.types import Float64
-from service.watching.urns import BLOCK_ROWS, Urn, Urns, urn_of
+from service.watching.urns import BLOCK_ROWS, Urns
 
 
 def generator() -> np.random.Generator:
