@@ -2,7 +2,10 @@
 
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
 from service.bundle.calibration_file import (
+    CALIBRATION_LEVELS,
+    calibration_bytes,
     columns_bytes,
+    quantiles,
     read_calibration,
     read_columns,
     write_calibration,
@@ -68,6 +71,7 @@ from service.bundle.names import (
     read_names,
     write_names,
 )
+from service.bundle.publish import publish
 from service.bundle.regular_file import place, read_error
 from service.bundle.table_manifest import (
     Graph,
@@ -83,6 +87,7 @@ __all__ = [
     "ADDITIONS",
     "BASES",
     "CALIBRATION",
+    "CALIBRATION_LEVELS",
     "COLUMN_VALUES",
     "DECODE",
     "ENCODE",
@@ -132,6 +137,7 @@ __all__ = [
     "Tolerances",
     "TypedManifest",
     "UnreadableBundleError",
+    "calibration_bytes",
     "check_alias",
     "checksum",
     "columns_bytes",
@@ -141,6 +147,8 @@ __all__ = [
     "next_version",
     "place",
     "printable",
+    "publish",
+    "quantiles",
     "raw_values_of",
     "read",
     "read_calibration",

@@ -16,6 +16,9 @@ from service.types import Float64
 MAX_CALIBRATION_BYTES = 2**26
 """Of scores, classes and counts: of 64 classes of `N_EXACT` scores, and less."""
 
+CALIBRATION_LEVELS = [i / 200 for i in range(201)]
+"""Of the quantiles that a manifest states."""
+
 DTYPE = np.dtype("<f8")
 HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '<f8', 'fortran_order': False, "
@@ -64,7 +67,21 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    np.save(folder / CALIBRATION, calibration.to_array().astype(DTYPE, copy=False))
+    (folder / CALIBRATION).write_bytes(calibration_bytes(calibration))
+
+
+def calibration_bytes(calibration: Calibration) -> bytes:
+    """The content of the file."""
+    content = io.BytesIO()
+    np.save(content, calibration.to_array().astype(DTYPE, copy=False))
+    return content.getvalue()
+
+
+def quantiles(values: Float64) -> list[float | None]:
+    """The quantiles of these at `CALIBRATION_LEVELS`, for people; None, which JSON has, for ±∞."""
+    with np.errstate(invalid="ignore"):
+        found = np.quantile(values, CALIBRATION_LEVELS)
+    return [float(value) if np.isfinite(value) else None for value in found]
 
 
 def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:

@@ -3,13 +3,18 @@
 from training.detectors.configurations import CONFIGURATIONS
 from training.detectors.detector import Detector
 from training.detectors.fit import ContextRows, FittedDetector, fit_detector
-from training.detectors.specification import Configuration, DetectorSpec
+from training.detectors.run import DetectorRecipe, DetectorRun, DetectorRunFile
+from training.detectors.specification import AnyPart, Configuration, DetectorSpec
 
 __all__ = [
     "CONFIGURATIONS",
+    "AnyPart",
     "Configuration",
     "ContextRows",
     "Detector",
+    "DetectorRecipe",
+    "DetectorRun",
+    "DetectorRunFile",
     "DetectorSpec",
     "FittedDetector",
     "fit_detector",

@@ -64,7 +64,7 @@ class Detector(nn.Module):
             len(column.shares) - 1.0 if isinstance(column, CategoricalColumn) else math.nan
             for column in self.columns
         ]
-        self._typed = [part.kind for part in spec.parts].index("typed")
+        self.typed_part = [part.kind for part in spec.parts].index("typed")
         self.register_buffer("can_miss", torch.tensor(missing), persistent=False)
         self.register_buffer("last_code", torch.tensor(codes).double(), persistent=False)
         self.weights = [part.weight * (columns if part.per_column else 1.0) for part in spec.parts]
@@ -87,7 +87,7 @@ class Detector(nn.Module):
         x = torch.where(inside[:, None], x, self._any_row)
         scores = self.members(x, context)
         score = self.combine([values.mean(1) for values in scores])
-        log_prob = -scores[self._typed]
+        log_prob = -scores[self.typed_part]
         log_prob = torch.logsumexp(log_prob, 1) - math.log(log_prob.shape[1])
         return (
             torch.where(inside, score, torch.inf),
@@ -119,6 +119,28 @@ class Detector(nn.Module):
         Returns:
             N × D × K, the nearest row's value first; NaN where missing.
         """
+        distances = self.distances_by_others(x, context)
+        rows = self.references[:, : len(self.columns)]
+        nearest = torch.topk(distances, self.neighbour_count, dim=2, largest=False).indices
+        # the values of all columns, one column after another
+        place = nearest + len(rows) * torch.arange(len(self.columns), device=x.device)[:, None]
+        return rows.T.flatten().index_select(0, place.flatten()).view_as(nearest)
+
+    @property
+    def neighbour_count(self) -> int:
+        """K, the number of values that `neighbours` has of each column."""
+        return min(NEIGHBOURS, len(self.references))
+
+    def distances_by_others(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Squared distances to the training rows by all columns but one, and by the context.
+
+        Args:
+            x: N × D float64.
+            context: N × C, exactly when the detector has a context.
+
+        Returns:
+            N × D × references.
+        """
         d = len(self.columns)
         x = torch.where(self._inside(x)[:, None], x, self._any_row)
         rows, rows_context = self.references[:, :d], self.references[:, d:]
@@ -136,11 +158,7 @@ class Detector(nn.Module):
             row_known = self._context_features(rows_context)
             assert row_known is not None
             whole = whole + squared_distances(known, row_known)[:, None]
-        count = min(NEIGHBOURS, len(rows))
-        nearest = torch.topk(whole - squares, count, dim=2, largest=False).indices
-        # the values of all columns, one column after another
-        place = nearest + len(rows) * torch.arange(d, device=x.device)[:, None]
-        return rows.T.flatten().index_select(0, place.flatten()).view_as(nearest)
+        return whole - squares
 
     def _inside(self, x: Tensor) -> Tensor:
         """Whether rows can be rows of these columns: missing values and codes of classes."""

@@ -18,7 +18,12 @@ from training.detectors.detector import Detector, measured_spaces
 from training.detectors.features import Features
 from training.detectors.gaussianized import fit_gaussianized
 from training.detectors.latents import fit_latents
-from training.detectors.members import Fitted, mean_of_unseen, with_context
+from training.detectors.members import (
+    Fitted,
+    log_mean_of_unseen,
+    mean_of_unseen,
+    with_context,
+)
 from training.detectors.nearest import fit_nearest
 from training.detectors.specification import (
     Configuration,
@@ -61,10 +66,12 @@ class FittedDetector:
     Args:
         detector: it.
         out_of_sample: N float64; the score of each training row by members that did not see it.
+        log_prob: N float64; its log-density by such members, in nats.
     """
 
     detector: Detector
     out_of_sample: Float64
+    log_prob: Float64
 
 
 def fit_detector(
@@ -124,7 +131,7 @@ def fit_detector(
     detector.spaces = nn.ModuleDict(spaces)
     detector.parts = nn.ModuleList(each.module for each in parts).double()
     detector.references.copy_(with_context(x, values)[references])
-    return FittedDetector(detector, _out_of_sample(detector, parts, x, values))
+    return FittedDetector(detector, *_out_of_sample(detector, parts, x, values))
 
 
 def _fit_part(
@@ -142,14 +149,16 @@ def _fit_part(
 
 def _out_of_sample(
     detector: Detector, parts: Sequence[Fitted[Any]], x: Tensor, context: Tensor | None
-) -> Float64:
-    """The score of each training row by the members that did not see it: N."""
+) -> tuple[Float64, Float64]:
+    """Score and log-density of each training row by the members that did not see it: N each."""
     inputs = [x] if context is None else [x, context]
     chunks = zip(*(torch.split(values, ROWS_AT_ONCE) for values in inputs), strict=True)
-    scores = [detector.members(*chunk) for chunk in chunks]
+    chunks_of_parts = zip(*(detector.members(*chunk) for chunk in chunks), strict=True)
+    scores = [torch.cat(of_chunks) for of_chunks in chunks_of_parts]
     of_parts = [
-        mean_of_unseen(torch.cat(of_members), part.seen)
-        for of_members, part in zip(zip(*scores, strict=True), parts, strict=True)
+        mean_of_unseen(of_members, part.seen)
+        for of_members, part in zip(scores, parts, strict=True)
     ]
-    score: Float64 = detector.combine(of_parts).numpy()
-    return score
+    typed = detector.typed_part
+    log_prob = log_mean_of_unseen(-scores[typed], parts[typed].seen)
+    return detector.combine(of_parts).numpy(), log_prob.numpy()

@@ -56,10 +56,26 @@ def mean_of_unseen(scores: Tensor, seen: list[Tensor]) -> Tensor:
     Returns:
         N; NaN where every member saw a row.
     """
-    unseen = torch.ones_like(scores, dtype=torch.bool)
+    unseen = _unseen(scores, seen)
+    return torch.where(unseen, scores, 0.0).sum(1) / unseen.sum(1)
+
+
+def log_mean_of_unseen(log_probs: Tensor, seen: list[Tensor]) -> Tensor:
+    """The log of the mean density of each training row over the members that did not see it.
+
+    Arguments and result as of `mean_of_unseen`.
+    """
+    unseen = _unseen(log_probs, seen)
+    total = torch.logsumexp(torch.where(unseen, log_probs, -torch.inf), 1)
+    return total - torch.log(unseen.sum(1))
+
+
+def _unseen(values: Tensor, seen: list[Tensor]) -> Tensor:
+    """Whether a member did not see a row: N × members."""
+    unseen = torch.ones_like(values, dtype=torch.bool)
     for i, rows in enumerate(seen):
         unseen[rows, i] = False
-    return torch.where(unseen, scores, 0.0).sum(1) / unseen.sum(1)
+    return unseen
 
 
 def with_context(features: Tensor, context: Tensor | None) -> Tensor:

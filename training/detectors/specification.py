@@ -31,6 +31,17 @@ class Part(Section):
     weight: float = 1.0
     per_column: bool = True
 
+    @property
+    def detail(self) -> str:
+        """What the part is, for people."""
+        what = (type(self).__doc__ or "").split("\n")[0].rstrip(".")
+        return f"{what}; {self.members} members of up to {self.rows} rows"
+
+    @property
+    def indexed_rows(self) -> int:
+        """How many training rows, or latents of such, the part compares others with."""
+        return self.members * self.rows
+
 
 class NearestPart(Part):
     """log distance to the nearest row of small samples of the training rows."""
@@ -77,6 +88,11 @@ class GaussianizedPart(Part):
     knots: Count = 16
     trimmed: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def indexed_rows(self) -> int:
+        """None: its flows hold no rows."""
+        return 0
+
 
 class TypedPart(Part):
     """−log p of the density over typed columns, in nats; the detector's log_prob is their mixture.
@@ -102,6 +118,11 @@ class TypedPart(Part):
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     dependence: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def indexed_rows(self) -> int:
+        """None: its densities hold no rows."""
+        return 0
 
 
 AnyPart = Annotated[

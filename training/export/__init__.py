@@ -1,17 +1,21 @@
 """Export: from a run to a verified bundle in a store."""
 
 from training.export.bundle import export
+from training.export.detector import HeldOutScores, check_without_values, export_detector
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import check_name, check_store, exported_already
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
     "FASTEST",
+    "HeldOutScores",
     "InverseRequest",
     "TypedGraphs",
     "check_name",
     "check_store",
+    "check_without_values",
     "export",
+    "export_detector",
     "export_table",
     "exported_already",
     "verified_graphs",

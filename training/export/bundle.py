@@ -13,7 +13,7 @@ from training.data import Dataset
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import check_name
-from training.export.publish import calibration, of_run, publish
+from training.export.publish import calibration, of_run
 from training.export.round_trip import measured_round_trip
 from training.export.verify import Reference, tolerances
 from training.preprocessing import per_coordinate
@@ -68,7 +68,7 @@ def export(
     }
     if fidelity is not None:
         manifest["distilled"] = _distilled(run, fidelity, store)
-    folder = publish(store, name, files, manifest)
+    folder = bundle.publish(store, name, files, manifest)
     return folder, bundle.read_flow(folder)
 
 

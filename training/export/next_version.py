@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from service import bundle
 from service.bundle import NAME, AnyManifest, BundleError
+from training.detectors import DetectorRun
 from training.errors import ExportError
 from training.runs import Run
 
@@ -29,12 +30,12 @@ def check_name(name: str) -> None:
         raise ExportError(f"a bundle's name matches {NAME.pattern}, {name!r} does not")
 
 
-def run_sha256(run: Run) -> str:
+def run_sha256(run: Run | DetectorRun) -> str:
     """The checksum of a run.json, which is written once, when the run begins."""
     return bundle.sha256(run.folder / "run.json")
 
 
-def exported_already(run: Run, store: Path, name: str) -> Path | None:
+def exported_already(run: Run | DetectorRun, store: Path, name: str) -> Path | None:
     """The newest version of a bundle, if it holds the weights of this run already.
 
     Args:

@@ -10,7 +10,12 @@ from service.tables import Column, RawTable, decide, from_array, from_values, to
 from training.config import ContextSpec
 from training.detectors import ContextRows, Detector, DetectorSpec, FittedDetector, fit_detector
 from training.detectors.configurations import CONFIGURATIONS
-from training.detectors.members import all_but_folds, halves, mean_of_unseen
+from training.detectors.members import (
+    all_but_folds,
+    halves,
+    log_mean_of_unseen,
+    mean_of_unseen,
+)
 from training.detectors.specification import (
     AnyPart,
     Configuration,
@@ -157,17 +162,21 @@ def test_training_rows_are_scored_by_members_that_did_not_see_them(
     assert np.isfinite(found.out_of_sample).all()
     # seen rows are nearer to themselves: out-of-sample scores are those of new rows
     assert (found.out_of_sample > score(found.detector, rows)).mean() > 0.6
+    assert np.isfinite(found.log_prob).all()
+    assert found.log_prob.mean() < found.detector(torch.from_numpy(rows))[1].mean()
 
 
 def test_every_row_is_unseen_by_some_member() -> None:
     generator = torch.Generator().manual_seed(0)
     for n in (10, 11):
         for seen in (halves(n, 4, generator), all_but_folds(n, 3, generator)):
-            scores = torch.arange(len(seen)).repeat(n, 1).double()
+            scores = torch.arange(1, len(seen) + 1).repeat(n, 1).double()
             means = mean_of_unseen(scores, seen)
+            logs = log_mean_of_unseen(scores.log(), seen)
             for row in range(n):
-                unseen = [i for i, rows in enumerate(seen) if row not in rows]
+                unseen = [i for i, rows in enumerate(seen, 1) if row not in rows]
                 assert means[row] == np.mean(unseen)
+                assert logs[row] == pytest.approx(np.log(np.mean(unseen)))
 
 
 def test_neighbours_are_the_values_of_the_nearest_rows_by_the_other_columns() -> None:

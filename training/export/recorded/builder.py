@@ -61,7 +61,7 @@ class GraphBuilder:
         self.recording, self._translate = recording, translate
         self.constants: dict[tuple[Any, ...], onnx.TensorProto] = {}
         self._scopes: list[list[onnx.NodeProto]] = [[]]
-        self._written: dict[tuple[Any, ...], tuple[str, int]] = {}
+        self._written: dict[tuple[Any, ...], tuple[list[str], int]] = {}
         self._values: dict[int, Value] = {}
         self._kept: list[Tensor] = []
         self._names = 0
@@ -117,12 +117,18 @@ class GraphBuilder:
 
     def node(self, operator: str, inputs: Sequence[str], level: int, **attributes: Any) -> str:
         """Write a node in the scope of a level, unless it is there; returns its output's name."""
+        return self.nodes(operator, inputs, level, 1, **attributes)[0]
+
+    def nodes(
+        self, operator: str, inputs: Sequence[str], level: int, outputs: int, **attributes: Any
+    ) -> list[str]:
+        """The same of a node of several outputs."""
         key = (operator, *inputs, *sorted((k, str(v)) for k, v in attributes.items()))
         found = self._written.get(key)
         if found is None:
-            name = self.name()
-            self._scopes[level].append(helper.make_node(operator, inputs, [name], **attributes))
-            found = self._written[key] = name, level
+            names = [self.name() for _ in range(outputs)]
+            self._scopes[level].append(helper.make_node(operator, inputs, names, **attributes))
+            found = self._written[key] = names, level
         return found[0]
 
     def name(self) -> str:

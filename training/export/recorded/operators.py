@@ -14,6 +14,7 @@ from torch import Tensor
 
 from training.export.recorded.builder import GraphBuilder, Value
 from training.export.recorded.call import Call
+from training.export.recorded.entries import ENTRIES
 from training.export.recorded.recording import Axes, RecordingError, Step, record
 from training.export.recorded.shapes import SHAPES, Translation
 
@@ -24,6 +25,7 @@ UNARY = {
     aten.cos.default: "Cos",
     aten.exp.default: "Exp",
     aten.floor.default: "Floor",
+    aten.isinf.default: "IsInf",
     aten.isnan.default: "IsNaN",
     aten.log.default: "Log",
     aten.neg.default: "Neg",
@@ -225,10 +227,12 @@ def _reduction(operator: str, counts: bool = False) -> Translation:
 
 
 TRANSLATIONS: dict[Any, Translation] = {
+    **ENTRIES,
     **SHAPES,
     aten._log_softmax.default: _log_softmax,
     aten._softmax.default: _softmax,
     aten._to_copy.default: _converted,
+    aten.all.dim: _reduction("ReduceMin"),
     aten.amax.default: _reduction("ReduceMax"),
     aten.amin.default: _reduction("ReduceMin"),
     aten.any.default: _reduction("ReduceMax"),
@@ -242,6 +246,7 @@ TRANSLATIONS: dict[Any, Translation] = {
     aten.lerp.Scalar: _lerp,
     aten.log1p.default: _log1p,
     aten.logsumexp.default: _reduction("ReduceLogSumExp"),
+    aten.mean.dim: _reduction("ReduceMean"),
     aten.rsub.Scalar: _reversed_subtraction,
     aten.silu.default: _silu,
     aten.sum.dim_IntList: _reduction("ReduceSum", counts=True),

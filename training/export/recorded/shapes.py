@@ -174,6 +174,7 @@ SHAPES: dict[Any, Translation] = {
     aten.select.int: _select,
     aten.slice.Tensor: _slice,
     aten.split.Tensor: _split,
+    aten.split_with_sizes.default: _split,
     aten.stack.default: _stack,
     aten.transpose.int: _transpose,
     aten.unbind.int: _unbind,

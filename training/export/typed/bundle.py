@@ -13,7 +13,7 @@ from training.data import TypedDataset
 from training.errors import RunError
 from training.evaluate import TypedHeldOut
 from training.export.next_version import check_name
-from training.export.publish import calibration, of_run, publish
+from training.export.publish import calibration, of_run
 from training.export.typed.verify import verified_graphs
 from training.runs import Run
 from training.scoring import log_prob
@@ -69,7 +69,7 @@ def export_table(
             "log_prob": float(scores[middle]),
         }
     files = {bundle.ENCODE: graphs.encode, bundle.DECODE: graphs.decode}
-    folder = publish(store, name, files, manifest)
+    folder = bundle.publish(store, name, files, manifest)
     return folder, bundle.read_table(folder)
 
 
