@@ -139,6 +139,10 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--report", metavar="FILE", help="lists what was skipped (OUT.skipped.ndjson)"
     )
     score.add_argument("--device", default="auto", help="as of serve (auto)")
+    score.add_argument(
+        "--engine", choices=("threads", "ray"), default="threads", help="of this machine, or Ray's"
+    )
+    score.add_argument("--workers", type=_count, help="processes of Ray (its CPUs, or GPUs)")
     score.add_argument("--overwrite", action="store_true", help="replace OUT")
     score.add_argument("--restart", action="store_true", help="throw unfinished work away")
     score.add_argument("--quiet", action="store_true", help="say nothing on the way")

@@ -17,7 +17,7 @@ def score_files(arguments: Namespace) -> int:
     """Score files; returns the exit code."""
     if not HAS_PYARROW:
         return _refuse(NO_PYARROW)
-    from service.bulk import FORMATS, BulkError, BundleScorer, Decision, Job, run
+    from service.bulk import FORMATS, BulkError, BundleScorer, Decision, Job, by_ray, run
 
     try:
         for given in (arguments.format, arguments.out_format):
@@ -36,8 +36,13 @@ def score_files(arguments: Namespace) -> int:
             is_quiet=arguments.quiet,
         )
         decision = Decision(arguments.alpha, arguments.fdr, arguments.seed)
-        scorer = BundleScorer(bundle_folder(arguments.model), arguments.device, decision)
-        outcome = run(job, scorer)
+        folder = bundle_folder(arguments.model)
+        scorer = BundleScorer(folder, arguments.device, decision)
+        if arguments.engine == "ray":
+            ray = by_ray(folder, arguments.device, decision, arguments.workers)
+            outcome = run(job, scorer, ray)
+        else:
+            outcome = run(job, scorer)
     except (BulkError, BundleError) as error:
         return _refuse(str(error))
     except BrokenPipeError:  # who reads the output has enough

@@ -53,6 +53,20 @@ def expanded(names: Sequence[str]) -> list[str]:
     return files
 
 
+class Span(NamedTuple):
+    """A part of a file that can be read apart.
+
+    Args:
+        number: of the file among the inputs.
+        start: where it begins.
+        stop: where the next one does; None at the end of the file.
+    """
+
+    number: int
+    start: Place
+    stop: Place | None = None
+
+
 class Inputs:
     """Files of rows of one model.
 
@@ -76,11 +90,12 @@ class Inputs:
         kept: Any = None,
     ) -> None:
         self.files = files
+        self.given_format = given_format
+        self.keep = keep
         self.kept = kept
         self.notes: list[str] = []
         self._formats = [format_of(name, given_format, "--format") for name in files]
         self._manifest = manifest
-        self._keep = keep
         self._rows = max(1, min(PIECE_ROWS, PIECE_NUMBERS // (manifest.dimensions + len(keep))))
 
     def parts(self, file: int, place: Place) -> Iterator[Part | None]:
@@ -89,20 +104,47 @@ class Inputs:
         A file of which nothing can be read is a part without rows. None comes where more rows of a
         pipe may be long in coming.
         """
-        for i in range(file, len(self.files)):
-            shown = shown_name(self.files[i])
+        for number in range(file, len(self.files)):
+            yield from self.parts_of(Span(number, place if number == file else {}))
+
+    def parts_of(self, span: Span) -> Iterator[Part | None]:
+        """The same of a part of one file."""
+        shown = shown_name(self.files[span.number])
+        source: Source | None = None
+        try:
+            source = self._opened(span.number)
+            read = self._checked(shown, source)
+            for piece in source.pieces(read, self.kept, span.start, span.stop):
+                yield None if piece is None else Part(span.number, shown, piece)
+        except FileError as error:
+            yield Part(span.number, shown, self._nothing(shown, error), is_last=True)
+        finally:
+            if source is not None:
+                source.close()
+
+    def spans(self, file: int, place: Place) -> Iterator[Span | Part]:
+        """Parts of files that can be read apart, in the order of their rows, from a place on.
+
+        A file of which nothing can be read is a part without rows.
+        """
+        for number in range(file, len(self.files)):
+            shown = shown_name(self.files[number])
             source: Source | None = None
             try:
-                source = open_source(self.files[i], self._formats[i], self._rows)
-                read = self._checked(shown, source)
-                for piece in source.pieces(read, self.kept, place):
-                    yield None if piece is None else Part(i, shown, piece)
+                source = self._opened(number)
+                self._checked(shown, source)
+                starts = source.starts(place if number == file else {})
             except FileError as error:
-                yield Part(i, shown, self._nothing(shown, error), is_last=True)
+                yield Part(number, shown, self._nothing(shown, error), is_last=True)
+            else:
+                for start, stop in zip(starts, [*starts[1:], None], strict=True):
+                    yield Span(number, start, stop)
             finally:
                 if source is not None:
                     source.close()
-            place = {}
+
+    def _opened(self, number: int) -> Source:
+        return open_source(self.files[number], self._formats[number], self._rows)
 
     def _checked(self, shown: str, source: Source) -> Sequence[str]:
         """The columns that are read of a file, which are those of the model.
@@ -110,7 +152,7 @@ class Inputs:
         Raises:
             FileError: they are not, or those to be kept are not like those of the files before.
         """
-        kept = source.kept_schema(self._keep)
+        kept = source.kept_schema(self.keep)
         if self.kept is not None and kept != self.kept:
             for now, before in zip(kept, self.kept, strict=True):
                 if now.type != before.type:
@@ -118,12 +160,12 @@ class Inputs:
                         f"{shown}: column {now.name!r:.80} is of {now.type}, and of {before.type} "
                         "in the files before"
                     )
-        read = chosen_columns(self._manifest, source.names, self._keep)
+        read = chosen_columns(self._manifest, source.names, self.keep)
         try:
             model_rows(self._manifest, source.empty(read), 0)
         except ServiceError as error:
             raise FileError(f"{shown}: {error}") from None
-        if others := [name for name in source.names if name not in {*read, *self._keep}]:
+        if others := [name for name in source.names if name not in {*read, *self.keep}]:
             self.notes.append(f"{shown}: columns that are not read: {few(others)}")
         self.kept = kept if self.kept is None else self.kept
         return read

@@ -3,13 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from service.bulk.inputs import Inputs, Part
-from service.bulk.pieces import BulkError, Skipped
+from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.progress import Progress
 from service.bulk.scorers import Scored, Scorer
 
@@ -17,102 +17,116 @@ FILE, ROW = "file", "row"
 """Columns of every output: the name of the input where there are several, and the row in it."""
 
 
-Sink = Callable[[Any, list[Skipped], Part], None]
-"""Takes the rows of a part, a `pyarrow.Table`, and those that were skipped."""
+class Done(NamedTuple):
+    """What a part came to.
+
+    Args:
+        table: its rows in the output, a `pyarrow.Table`; None where no file could be opened yet.
+        skipped: its rows without a score.
+        number: of its file among the inputs.
+        after: where reading goes on in the file.
+        is_last: whether nothing more can be read of it.
+        share: of it that is done.
+    """
+
+    table: Any
+    skipped: list[Skipped]
+    number: int
+    after: Place
+    is_last: bool
+    share: float
+
+
+Engine = Callable[[Inputs, Scorer, int, Place], Iterator[Done]]
+"""What scores inputs from a place of a file on, and gives what comes of it in order."""
+
+
+def output_schema(inputs: Inputs, scorer: Scorer) -> Any:
+    """The `pyarrow.Schema` of the output; None before a file could be opened."""
+    if inputs.kept is None:
+        return None
+    fields = [pa.field(FILE, pa.string())] * (len(inputs.files) > 1) + [pa.field(ROW, pa.int64())]
+    return pa.schema([*fields, *inputs.kept, *scorer.schema])
+
+
+def done(part: Part, scorer: Scorer, schema: Any) -> Done:
+    """Score a part, and make rows of the output of it."""
+    piece, table = part.piece, None
+    scored = Scored({}, np.zeros(0, bool), [])
+    if len(piece.numbers):
+        scored = scorer.score(part.number, part.shown, piece)
+        table = _table(part, scored, schema)
+    elif schema is not None:
+        table = schema.empty_table()
+    skipped = sorted([*piece.skipped, *scored.skipped], key=lambda each: each.row or 0)
+    return Done(table, skipped, part.number, piece.after, part.is_last, piece.share)
+
+
+def _table(part: Part, scored: Scored, schema: Any) -> Any:
+    numbers, kept, sound = part.piece.numbers, part.piece.kept, scored.sound
+    if not sound.all():
+        numbers = numbers[sound]
+        kept = kept.filter(pa.array(sound)) if kept.num_columns else kept
+    values = dict(zip(kept.column_names, kept.columns, strict=True))
+    values |= {FILE: pa.repeat(part.shown, len(numbers)), ROW: pa.array(numbers)}
+    values |= {name: pa.array(array) for name, array in scored.arrays.items()}
+    return pa.Table.from_arrays([values[name] for name in schema.names], schema=schema)
+
+
+def in_threads(inputs: Inputs, scorer: Scorer, file: int, place: Place) -> Iterator[Done]:
+    """The engine of this machine: as many pieces at a time as the scorer works on."""
+    waiting: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(scorer.threads, "score") as pool:
+        try:
+            for part in inputs.parts(file, place):
+                if part is not None:
+                    waiting.append(pool.submit(done, part, scorer, output_schema(inputs, scorer)))
+                # where a pipe has no more rows yet, what there is goes on before one waits
+                while len(waiting) > (0 if part is None else scorer.threads + 1):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class OrderedRun:
-    """Rows of inputs, scored several pieces at a time, given on in their order.
+    """Counts what is done, and ends where rows cannot be scored, unless they are passed over.
 
     Args:
-        scorer: gives the scores.
         inputs: the files.
         progress: is told of every piece.
         skips: whether rows that cannot be scored are passed over; else they end the run.
         rows: that are done already.
     """
 
-    def __init__(
-        self, scorer: Scorer, inputs: Inputs, progress: Progress, skips: bool, rows: int = 0
-    ) -> None:
-        self._scorer = scorer
+    def __init__(self, inputs: Inputs, progress: Progress, skips: bool, rows: int = 0) -> None:
         self._inputs = inputs
         self._skips = skips
-        self._has_file = len(inputs.files) > 1
         self.rows, self.skipped = rows, 0
         self._progress = progress
         self._noted = 0
-        self._early: list[Skipped] = []  # of files before the first that could be opened
 
-    def schema(self) -> Any:
-        """Of the output; None before a file could be opened."""
-        if self._inputs.kept is None:
-            return None
-        fields = [pa.field(FILE, pa.string())] * self._has_file + [pa.field(ROW, pa.int64())]
-        return pa.schema([*fields, *self._inputs.kept, *self._scorer.schema])
-
-    def go(self, parts: Iterator[Part | None], sink: Sink) -> None:
-        """Score parts and give them on.
+    def go(self, results: Iterator[Done], sink: Callable[[Done], None]) -> None:
+        """Give on what an engine gives, none of it without a table.
 
         Raises:
-            BulkError: rows that cannot be scored, unless they are to be passed over.
+            BulkError: rows that cannot be scored, or no file that can be opened.
         """
-        waiting: deque[tuple[Part, Future[Scored]]] = deque()
-        with ThreadPoolExecutor(self._scorer.threads, "score") as pool:
-            try:
-                for part in parts:
-                    if part is None:  # what there is goes on before one waits for more
-                        while waiting:
-                            self._finish(*waiting.popleft(), sink)
-                        continue
-                    waiting.append((part, pool.submit(self._score, part)))
-                    if len(waiting) > self._scorer.threads + 1:
-                        self._finish(*waiting.popleft(), sink)
-                while waiting:
-                    self._finish(*waiting.popleft(), sink)
-                if self._early:
-                    raise BulkError(str(self._early[0]))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-    def _score(self, part: Part) -> Scored:
-        if not len(part.piece.numbers):
-            return Scored({}, np.zeros(0, bool), [])
-        return self._scorer.score(*part[:3])
-
-    def _finish(self, part: Part, future: Future[Scored], sink: Sink) -> None:
-        """Give on what a part came to."""
-        scored, piece = future.result(), part.piece
-        skipped = sorted([*piece.skipped, *scored.skipped], key=lambda each: each.row or 0)
-        if skipped and not self._skips:
-            raise BulkError(str(skipped[0]))
-        for note in self._inputs.notes[self._noted :]:
-            self._progress.say(note)
-        self._noted = len(self._inputs.notes)
-        self.skipped += sum(max(1, each.rows) for each in skipped)
-        schema = self.schema()
-        if schema is None:
-            self._early += skipped
-            return
-        skipped, self._early = [*self._early, *skipped], []
-        self.rows += int(scored.sound.sum())
-        sink(self._table(part, scored, schema), skipped, part)
-        self._progress.at(part.number, piece.share, self.rows, self.skipped)
-
-    def _table(self, part: Part, scored: Scored, schema: Any) -> Any:
-        """The rows of the output."""
-        piece, sound = part.piece, scored.sound
-        if not len(piece.numbers):
-            return schema.empty_table()
-        numbers, kept = piece.numbers, piece.kept
-        if not sound.all():
-            numbers = numbers[sound]
-            kept = kept.filter(pa.array(sound)) if kept.num_columns else kept
-        columns = [pa.array(numbers), *kept.columns]
-        if self._has_file:
-            columns.insert(0, pa.repeat(part.shown, len(numbers)))
-        columns += [
-            pa.array(scored.arrays[field.name], field.type) for field in self._scorer.schema
-        ]
-        return pa.Table.from_arrays(columns, schema=schema)
+        early: list[Skipped] = []
+        for one in results:
+            if one.skipped and not self._skips:
+                raise BulkError(str(one.skipped[0]))
+            for note in self._inputs.notes[self._noted :]:
+                self._progress.say(note)
+            self._noted = len(self._inputs.notes)
+            self.skipped += sum(max(1, each.rows) for each in one.skipped)
+            if one.table is None:
+                early += one.skipped
+                continue
+            self.rows += one.table.num_rows
+            sink(one._replace(skipped=[*early, *one.skipped]))
+            early = []
+            self._progress.at(one.number, one.share, self.rows, self.skipped)
+        if early:
+            raise BulkError(str(early[0]))

@@ -102,7 +102,13 @@ class Source(Protocol):
         """Some columns, of no rows."""
         ...
 
-    def pieces(self, read: Sequence[str], kept: Any, place: Place) -> Iterator[Piece | None]:
+    def starts(self, place: Place) -> list[Place]:
+        """Places from which parts of the rest of the file can be read apart, the first of them."""
+        ...
+
+    def pieces(
+        self, read: Sequence[str], kept: Any, place: Place, stop: Place | None = None
+    ) -> Iterator[Piece | None]:
         """The rows from a place on, some at a time: the same from whatever place.
 
         None comes where more rows of a pipe may be long in coming.
@@ -110,7 +116,8 @@ class Source(Protocol):
         Args:
             read: columns to be scored.
             kept: the `pyarrow.Schema` of the columns that stand beside the scores.
-            place: `after` of a piece, or empty.
+            place: `after` of a piece, one of `starts`, or empty.
+            stop: the next of `starts`; None for the end of the file.
         """
         ...
 

@@ -17,11 +17,19 @@ import numpy as np
 import onnxruntime
 import pyarrow as pa
 
-from service.bulk.inputs import Inputs, Part, expanded
+from service.bulk.inputs import Inputs, expanded
 from service.bulk.journal import Journal, write_whole
-from service.bulk.ordered import FILE, ROW, OrderedRun
+from service.bulk.ordered import (
+    FILE,
+    ROW,
+    Done,
+    Engine,
+    OrderedRun,
+    in_threads,
+    output_schema,
+)
 from service.bulk.output import Writer, open_writer, write_tables
-from service.bulk.pieces import BulkError, Skipped
+from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.progress import Progress
 from service.bulk.scorers import Scorer
 from service.bulk.sources import PIPE, format_of
@@ -70,8 +78,13 @@ class Outcome:
     skipped: int
 
 
-def run(job: Job, scorer: Scorer) -> Outcome:
+def run(job: Job, scorer: Scorer, engine: Engine = in_threads) -> Outcome:
     """Score files.
+
+    Args:
+        job: what is to be done.
+        scorer: gives the scores.
+        engine: where it does.
 
     Raises:
         BulkError: the run ended early; names file, row and column where one is to blame.
@@ -86,20 +99,21 @@ def run(job: Job, scorer: Scorer) -> Outcome:
         raise BulkError(f"--keep {few(twice)}: the output has a column of that name: rename it")
     inputs = Inputs(files, job.format, scorer.manifest, job.keep)
     if job.out != PIPE:
-        return _to_file(job, scorer, inputs, format_of(job.out, job.out_format, "--out-format"))
+        out_format = format_of(job.out, job.out_format, "--out-format")
+        return _to_file(job, scorer, engine, inputs, out_format)
     out_format = job.out_format or format_of(files[0], job.format, "--out-format")
     if scorer.fdr is None:
-        return _to_pipe(job, scorer, inputs, out_format)
+        return _to_pipe(job, scorer, engine, inputs, out_format)
     with tempfile.TemporaryDirectory() as folder:  # what is decided on all rows waits for all
         journal = Journal(Path(folder) / "rows", {}, restart=True)
-        one = _scored(job, scorer, inputs, journal)
-        write_tables(sys.stdout.buffer, out_format, *_decided(journal, one, scorer))
+        one = _scored(job, scorer, engine, inputs, journal)
+        write_tables(sys.stdout.buffer, out_format, *_decided(journal, scorer, inputs))
         _report(job, journal)
         journal.close()
     return Outcome(one.rows, one.skipped)
 
 
-def _to_file(job: Job, scorer: Scorer, inputs: Inputs, out_format: str) -> Outcome:
+def _to_file(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_format: str) -> Outcome:
     out = Path(job.out)
     if not out.parent.is_dir():
         raise BulkError(f"{out.parent}: there is no such folder")
@@ -112,10 +126,10 @@ def _to_file(job: Job, scorer: Scorer, inputs: Inputs, out_format: str) -> Outco
         job.restart or PIPE in inputs.files,
     )
     try:
-        one = _scored(job, scorer, inputs, journal)
+        one = _scored(job, scorer, engine, inputs, journal)
         partial = journal.folder / "out.partial"
         with partial.open("wb") as sink:
-            write_tables(sink, out_format, *_decided(journal, one, scorer))
+            write_tables(sink, out_format, *_decided(journal, scorer, inputs))
             sink.flush()
             os.fsync(sink.fileno())
         skipped = _report(job, journal)
@@ -126,26 +140,28 @@ def _to_file(job: Job, scorer: Scorer, inputs: Inputs, out_format: str) -> Outco
         journal.close()
 
 
-def _scored(job: Job, scorer: Scorer, inputs: Inputs, journal: Journal) -> OrderedRun:
+def _scored(
+    job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, journal: Journal
+) -> OrderedRun:
     """Score what is not in a journal yet, and keep it there."""
     if journal.schema is not None:
         before, behind = 1 + (len(inputs.files) > 1), len(scorer.schema.names)
         inputs.kept = pa.schema(list(journal.schema)[before : len(journal.schema) - behind])
     if not job.skips and (first := next(journal.skipped(), None)) is not None:
         raise BulkError(str(first))
-    one = OrderedRun(scorer, inputs, _progress(job, inputs, journal.rows), job.skips, journal.rows)
+    one = OrderedRun(inputs, _progress(job, inputs, journal.rows), job.skips, journal.rows)
 
-    def keep(table: Any, skipped: list[Skipped], part: Part) -> None:
-        after = (part.number + 1, {}) if part.is_last else (part.number, part.piece.after)
-        journal.add(table, skipped, *after)
+    def keep(part: Done) -> None:
+        file, place = (part.number + 1, Place()) if part.is_last else (part.number, part.after)
+        journal.add(part.table, part.skipped, file, place)
 
-    one.go(inputs.parts(journal.file, journal.place), keep)
+    one.go(engine(inputs, scorer, journal.file, journal.place), keep)
     return one
 
 
-def _decided(journal: Journal, one: OrderedRun, scorer: Scorer) -> tuple[Any, Iterator[Any]]:
+def _decided(journal: Journal, scorer: Scorer, inputs: Inputs) -> tuple[Any, Iterator[Any]]:
     """The schema and the rows of the output, with what is decided on all of them."""
-    schema = journal.schema if journal.schema is not None else one.schema()
+    schema = journal.schema if journal.schema is not None else output_schema(inputs, scorer)
     if scorer.fdr is None:
         return schema, journal.tables()
     limit = discovery_limit(
@@ -161,25 +177,25 @@ def _decided(journal: Journal, one: OrderedRun, scorer: Scorer) -> tuple[Any, It
     return schema.insert(place, field), tables()
 
 
-def _to_pipe(job: Job, scorer: Scorer, inputs: Inputs, out_format: str) -> Outcome:
-    one = OrderedRun(scorer, inputs, _progress(job, inputs, 0), job.skips)
+def _to_pipe(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_format: str) -> Outcome:
+    one = OrderedRun(inputs, _progress(job, inputs, 0), job.skips)
     sink = sys.stdout.buffer
     writer: Writer | None = None
 
-    def write(table: Any, skipped: list[Skipped], _: Part) -> None:
+    def write(part: Done) -> None:
         nonlocal writer
         if writer is None:
-            writer = open_writer(out_format, sink, table.schema)
-        if table.num_rows:
-            writer.write(table)
+            writer = open_writer(out_format, sink, part.table.schema)
+        if part.table.num_rows:
+            writer.write(part.table)
         sink.flush()
-        _list(job, skipped)
+        _list(job, part.skipped)
 
     if job.report is not None:
         Path(job.report).write_bytes(b"")
-    one.go(inputs.parts(0, {}), write)
+    one.go(engine(inputs, scorer, 0, {}), write)
     if writer is None:
-        writer = open_writer(out_format, sink, one.schema())
+        writer = open_writer(out_format, sink, output_schema(inputs, scorer))
     writer.close()
     sink.flush()
     return Outcome(one.rows, one.skipped)

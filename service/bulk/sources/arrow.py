@@ -65,23 +65,35 @@ class ArrowTables(ABC):
     def _batches(self, block: int, names: Sequence[str]) -> Iterator[Any]:
         """The rows of a block, some at a time, of these columns at least."""
 
-    def pieces(self, read: Sequence[str], kept: Any, place: Place) -> Iterator[Piece | None]:
+    def starts(self, place: Place) -> list[Place]:
+        """Blocks, where it is known how many rows there are before each."""
+        sizes = self.block_rows
+        if None in sizes:
+            return [place]
+        rows = np.cumsum([0, *(size or 0 for size in sizes)]).tolist()
+        rest = range(place.get("block", 0) + 1, len(sizes))
+        return [place, *({"block": i, "done": 0, "row": rows[i]} for i in rest)]
+
+    def pieces(
+        self, read: Sequence[str], kept: Any, place: Place, stop: Place | None = None
+    ) -> Iterator[Piece | None]:
         """See `Source`."""
         sizes = self.block_rows
         wanted = list(dict.fromkeys([*read, *kept.names]))
         done, row = place.get("done", 0), place.get("row", 0)
-        for block in range(place.get("block", 0), len(sizes)):
+        end = len(sizes) if stop is None else stop["block"]
+        for block in range(place.get("block", 0), end):
             start, first = 0, row - done
             try:
                 for batch in self._batches(block, wanted):
                     for offset in range(0, batch.num_rows, self._rows):
                         part = batch.slice(offset, self._rows)
-                        stop = start + part.num_rows
+                        end_row = start + part.num_rows
                         if start >= done:
-                            after = {"block": block, "done": stop, "row": first + stop}
-                            share = (block + stop / (sizes[block] or np.inf)) / len(sizes)
+                            after = {"block": block, "done": end_row, "row": first + end_row}
+                            share = (block + end_row / (sizes[block] or np.inf)) / len(sizes)
                             yield self._piece(part, first + start, after, read, kept, share)
-                        start = stop
+                        start = end_row
                     if self._is_pipe:
                         yield None
                 lost = (sizes[block] or start) - start

@@ -55,7 +55,13 @@ class TextSource(ABC):
     def _piece(self, rows: list[Any], batch: "Batch", read: Sequence[str], kept: Any) -> Piece:
         """The rows of a batch as a piece."""
 
-    def pieces(self, read: Sequence[str], kept: Any, place: Place) -> Iterator[Piece | None]:
+    def starts(self, place: Place) -> list[Place]:
+        """One: where a row begins, and its number, only those before it tell."""
+        return [place]
+
+    def pieces(
+        self, read: Sequence[str], kept: Any, place: Place, stop: Place | None = None
+    ) -> Iterator[Piece | None]:
         """See `Source`."""
         number = 0
         if place:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from service import bundle
 from service.bulk import journal
-from service.bulk.inputs import Inputs
+from service.bulk.inputs import Inputs, Part, Span
 from tests.service.bulk.conftest import Score, read, write
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
@@ -132,6 +133,27 @@ def test_two_processes_are_not_at_one_run(
     assert score("tiny", source, "--out", out) == 1
     assert "another process is at this run" in capsys.readouterr().err
     other.close()
+
+
+def test_spans_of_files_are_all_of_their_rows(bundles: Path, tmp_path: Path) -> None:
+    """As Ray reads them, also from a place on."""
+    files = [write(tmp_path / "0.parquet", table(35, 0), row_group_size=12)]
+    files += [
+        write(tmp_path / f"{i}{ending}", table(35, i)) for i, ending in enumerate(ENDINGS[1:])
+    ]
+    manifest = bundle.read(bundles / "tiny" / "1")
+    inputs = Inputs(list(map(str, files)), None, manifest, ["id"])
+
+    def rows(parts: Iterable[Part | None]) -> list[tuple[int, Any, dict[str, int]]]:
+        return [(p.number, p.piece.kept["id"].to_pylist(), p.piece.after) for p in parts if p]
+
+    whole = rows(inputs.parts(0, {}))
+    assert sum(len(ids) for _, ids, _ in whole) == 35 * len(files) - 1  # NaN is no JSON
+    for i in range(len(whole) - 1):
+        number, _, place = whole[i]
+        spans = [span for span in inputs.spans(number, place) if isinstance(span, Span)]
+        assert len(spans) > len(files) - number or number > 0 or place["block"] == 2
+        assert [row for s in spans for row in rows(inputs.parts_of(s))] == whole[i + 1 :]
 
 
 @pytest.mark.long

@@ -1,0 +1,37 @@
+"""Two workers of Ray come to what this process comes to."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.service.bulk.conftest import Score, read, write
+
+pytest.importorskip("ray", reason="needs Ray: pip install 'bijecta[ray]'")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]
+
+
+def test_two_workers_give_the_same_rows_in_order(score: Score, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = []
+    for i, ending in enumerate([".parquet", ".csv", ".parquet", ".arrows", ".parquet"]):
+        a, b = rng.normal(size=(2, 500))
+        a[100] = np.nan
+        ids = [f"{i}-{k}" for k in range(500)]
+        content = pa.table({"id": ids, "a": a, "b": b})
+        options = {"row_group_size": 120} if ending == ".parquet" else {}
+        files.append(write(tmp_path / f"{i}{ending}", content, **options))
+    files[2].write_text("no Parquet")
+    outs = [tmp_path / "threads.parquet", tmp_path / "ray.parquet"]
+    arguments = ("tiny", *files, "--keep", "id", "--on-error", "skip", "--quiet")
+    assert score(*arguments, "--out", outs[0]) == 3
+    assert score(*arguments, "--out", outs[1], "--engine", "ray", "--workers", "2") == 3
+    expected, found = (read(out) for out in outs)
+    scores = [[row.pop("log_prob") for row in rows] for rows in (expected, found)]
+    assert len(found) == 4 * 499
+    assert found == expected
+    np.testing.assert_allclose(scores[1], scores[0], rtol=0, atol=1e-5)
+    reports = [Path(f"{out}.skipped.ndjson").read_text() for out in outs]
+    assert reports[1] == reports[0]
+    assert len(reports[0].splitlines()) == 5
