@@ -13,6 +13,7 @@ from service.bundle.calibration_file import (
 from service.bundle.detector_manifest import (
     CALIBRATION,
     COLUMN_VALUES,
+    MAX_NEIGHBOURS,
     NEIGHBOURS,
     SCORE,
     DetectorCalibration,
@@ -93,6 +94,7 @@ __all__ = [
     "ENCODE",
     "FORMAT_VERSION",
     "MANIFEST",
+    "MAX_NEIGHBOURS",
     "METHODS",
     "METHOD_WORDS",
     "NAME",

@@ -29,6 +29,9 @@ BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.
 FORM_TYPE = "application/x-www-form-urlencoded"
 
+REASONS = "reasons"
+"""The remark that says of each row which columns raise its score."""
+
 NO_REMARKS: Mapping[str, Any] = MappingProxyType({})
 # A header must be short; the rest of the rows are those with NaN, or are told in JSON and Arrow.
 MAX_ROWS_IN_HEADER = 500
@@ -71,6 +74,9 @@ class Codec(ABC):
 
     media_type: ClassVar[str]
     """Of its answers."""
+
+    has_reasons: ClassVar[bool] = True
+    """Whether its answers have room for the reasons of a score."""
 
     body_types: ClassVar[tuple[str, ...]] = ()
     """Content types of the bodies that it reads; none where it only writes."""
@@ -149,13 +155,15 @@ class Codec(ABC):
             manifest: of the model that answers.
             seed: of the answer.
             remarks: of the answer: `errors` become `X-Bijecta-Errors`, the numbers of the rows, and
-                `unknown_classes` become `X-Bijecta-Unknown-Classes`, JSON in ASCII.
+                `unknown_classes` become `X-Bijecta-Unknown-Classes`, JSON in ASCII; reasons have no
+                header.
         """
         named = {"X-Bijecta-Model": manifest.name, "X-Bijecta-Version": str(manifest.version)}
         if seed is not None:
             named["X-Bijecta-Seed"] = str(seed)
         for name, said in remarks.items():
-            named[f"X-Bijecta-{name.replace('_', '-').title()}"] = in_a_line(said)
+            if name != REASONS:  # they are in the body
+                named[f"X-Bijecta-{name.replace('_', '-').title()}"] = in_a_line(said)
         return named
 
     def stream(

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from service.bundle import AnyManifest
 from service.codecs.base import CSV_TYPE, Codec
 from service.codecs.fields import R, TableRequest
-from service.codecs.flat_columns import MAX_COLUMNS, FlatColumns, flat_columns, no_columns
+from service.codecs.flat_columns import (
+    MAX_COLUMNS,
+    flat_columns,
+    no_columns,
+    reasons_as_columns,
+)
 from service.codecs.json import BYTES_PER_VALUE, QUICK_BYTES, occurrences
 from service.codecs.json_writer import MIN_PIECE_BYTES
 from service.errors import (
@@ -62,7 +67,7 @@ class CsvCodec(Codec):
         self, manifest: AnyManifest, answer: Answer, output: str | None
     ) -> tuple[int | None, Iterator[bytes]]:
         """The same bytes; how many, only their end tells."""
-        return None, _written(flat_columns(manifest, answer.arrays, output))
+        return None, _written(manifest, answer, output)
 
 
 def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColumn]:
@@ -196,7 +201,8 @@ def header_names(header: Sequence[str]) -> list[str]:
     return names
 
 
-def _written(columns: FlatColumns) -> Iterator[bytes]:
+def _written(manifest: AnyManifest, answer: Answer, output: str | None) -> Iterator[bytes]:
+    columns = flat_columns(manifest, reasons_as_columns(answer).arrays, output)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(columns)

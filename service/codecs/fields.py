@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.bundle import AnyManifest, TableManifest
+from service.bundle import AnyManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
 from service.inflight import Reading
 from service.operations import (
@@ -117,8 +117,8 @@ class TableRequest(PendingRequest):
             alone = {"context": context_alone(self.table, manifest)}
             return with_query(schema, alone, self.query)
         name = "x" if len(names) > 1 else names[0]
-        if isinstance(manifest, TableManifest) and name == "x":
-            typed, context = typed_rows_and_context(self.table, manifest)
+        if manifest.typed is not None and name == "x":
+            typed, context = typed_rows_and_context(self.table, manifest.typed)
             fields: dict[str, Any] = {"x": typed} if len(names) == 1 else typed.ends(names)
         else:
             rows, context = rows_and_context(self.table, manifest, name)
@@ -154,8 +154,8 @@ class ArrayRequest(PendingRequest):
         """The request, with numbers of the type of the model's."""
         schema = schema_for(self.schema, manifest)
         lacks_rows = self.array is None and schema.npy_fields == ("x",)
-        if lacks_rows and isinstance(manifest, TableManifest):
-            check_has_rows({}, manifest)
+        if lacks_rows and manifest.typed is not None:
+            check_has_rows({}, manifest.typed)
         fields = {} if self.array is None else rows_by_field(schema, self.array)
         return with_query(schema, fields, self.query)
 
@@ -173,7 +173,7 @@ def target(fields: Mapping[str, Any]) -> tuple[str | None, int | None]:
 
 def schema_for(schema: type[FlowRequest], manifest: AnyManifest) -> type[FlowRequest]:
     """The request of the same question as a model takes it."""
-    return TABLE_REQUESTS.get(schema, schema) if isinstance(manifest, TableManifest) else schema
+    return schema if manifest.dtype == "float32" else TABLE_REQUESTS.get(schema, schema)
 
 
 def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest, TableManifest
-from service.codecs.base import all_or_picked
+from service.bundle import AnyManifest
+from service.codecs.base import REASONS, all_or_picked
 from service.errors import few
-from service.operations import FlowRequest
+from service.operations import TEXT, Answer, FlowRequest
 from service.tables import Column
 from service.types import Arrays
 
@@ -35,10 +37,41 @@ def flat_columns(manifest: AnyManifest, arrays: Arrays, output: str | None) -> F
     columns: FlatColumns = {}
     for name, array in all_or_picked(arrays, output).items():
         values = array.reshape(len(array), math.prod(array.shape[1:]))
-        kinds = manifest.columns if name == "x" and isinstance(manifest, TableManifest) else ()
+        typed = manifest.typed if name == "x" else None
+        kinds = () if typed is None else typed.named_columns
         for i, each in enumerate(_names(manifest, name, values.shape[1], array.ndim)):
             columns[each] = values[:, i], kinds[i] if kinds else None
     return columns
+
+
+def reasons_as_columns(answer: Answer) -> Answer:
+    """An answer whose reasons are arrays of text and numbers.
+
+    `reason.0` is the column of the largest share of each row, `reason.0.value` its value,
+    `reason.0.expected` the values expected, as JSON, and `reason.0.share` the share; `reason.1` is
+    the next one. Where a row has none, they are empty text and NaN.
+    """
+    if REASONS not in answer.remarks:
+        return answer
+    remarks = {name: said for name, said in answer.remarks.items() if name != REASONS}
+    rows: list[list[dict[str, Any]]] = [each or [] for each in answer.remarks[REASONS]]
+    arrays = dict(answer.arrays)
+    for rank in range(max(map(len, rows), default=0)):
+        each = [row[rank] if rank < len(row) else {} for row in rows]
+        name = f"reason.{rank}"
+        arrays[name] = np.array([_text(one.get("column")) for one in each], TEXT)
+        arrays[f"{name}.value"] = np.array([_text(one.get("value")) for one in each], TEXT)
+        expected = [orjson.dumps(one["expected"]).decode() if one else "" for one in each]
+        arrays[f"{name}.expected"] = np.array(expected, TEXT)
+        arrays[f"{name}.share"] = np.array([one.get("share", np.nan) for one in each], np.float64)
+    return Answer(arrays, answer.seed, remarks)
+
+
+def _text(value: Any) -> str:
+    """A text as it is, anything else as JSON; empty for nothing."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value).decode()
 
 
 def no_columns(

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pydantic_core
 
-from service.bundle import AnyManifest, TableManifest
+from service.bundle import AnyManifest
 from service.codecs.base import FORM_TYPE, JSON_TYPE, NO_REMARKS, Codec, all_or_picked
 from service.codecs.fields import NUMBERS_PER_WORD, PendingRequest, R, schema_for, target, validated
 from service.codecs.json_writer import Records, all_records, json_pieces, writable
@@ -213,10 +213,12 @@ class JsonRequest(PendingRequest):
         """The request, with numbers of the type of the model's, and rows by name in its order."""
         fields = self.fields
         dtypes: Sequence[np.dtype[Any]] = NUMBER_DTYPES
-        if isinstance(manifest, TableManifest):
+        if manifest.dtype == "float64":
+            dtypes = WIDE_DTYPES
+        if manifest.typed is not None:
             if self.schema.npy_fields == ("x",):
-                check_has_rows(fields, manifest)
-            fields, dtypes = named_rows(fields, manifest), WIDE_DTYPES
+                check_has_rows(fields, manifest.typed)
+            fields = named_rows(fields, manifest.typed)
         elif named := [name for name in NAMED if name in fields]:
             raise InvalidInputError(
                 f"{named[0]}: {manifest.name} is no model of typed columns: send numbers as x"

@@ -66,6 +66,7 @@ class NpyCodec(Codec):
     """npy: one array in the body, the other fields in the query string; one array in the answer."""
 
     media_type = NPY_TYPE
+    has_reasons = False
     body_types = (NPY_TYPE,)
 
     def parse(

@@ -19,6 +19,7 @@ class WavCodec(Codec):
     """WAV: the rows x of a model of sounds, one after another; it is only written."""
 
     media_type = WAV_TYPE
+    has_reasons = False
 
     def refusal(
         self, schema: type[FlowRequest], manifest: AnyManifest, output: str | None

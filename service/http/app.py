@@ -15,13 +15,14 @@ from service.http.routes import ROUTERS, InferRoute, flow_routes, openapi_paths
 from service.server import Server
 
 DESCRIPTION = """\
-Exact log-likelihoods, samples, encodings and interpolations of normalizing flows.
+Exact log-likelihoods, samples, encodings and interpolations of normalizing flows, and anomaly
+scores of detectors.
 
 Arrays travel as JSON (`application/json`), as one npy array (`application/x-npy`) or as an Arrow
 stream (`application/vnd.apache.arrow.stream`); with the last two the other fields go in the query
 string. `Accept` names the format of the answer. A body may be compressed (`Content-Encoding: gzip`
 or `deflate`). log_prob is in nats per row; `null` in JSON is −∞, the log-density of a row outside
-the model's support. Errors are `application/problem+json`.
+the model's support, or +∞, its score. Errors are `application/problem+json`.
 """
 
 

@@ -14,7 +14,12 @@ from service.errors import (
     few,
     readable,
 )
-from service.open_inference.infer import PROTOCOL_MODELS, ProtocolModel, split_name
+from service.open_inference.infer import (
+    ProtocolModel,
+    protocol_models,
+    split_name,
+    unknown_model,
+)
 from service.store import Entry, Lease, Model, Store
 
 PLATFORM = "onnxruntime_onnx"
@@ -66,12 +71,17 @@ class ModelRepository:
         Raises:
             ServiceError: what `Store.get` does, or that there is no such model or version.
         """
-        flow, protocol_model = split_name(name)
+        flow, suffix = split_name(name)
         if version and not (VERSION.fullmatch(version) and len(version) <= MAX_VERSION_DIGITS):
             raise UnknownModelError(
                 f"model {name!r:.80} has no version {version!r:.40}: expected a whole number from 1"
             )
-        return await self._store.get(flow, int(version) if version else None), protocol_model
+        lease = await self._store.get(flow, int(version) if version else None)
+        known = protocol_models(lease.resource)
+        if suffix not in known:
+            lease.release()
+            raise unknown_model(name, known)
+        return lease, known[suffix]
 
     async def metadata(self, name: str, version: str) -> dict[str, Any]:
         """Inputs and outputs of a model of the protocol, and the versions that answer."""
@@ -119,7 +129,7 @@ class ModelRepository:
             "model_stats": [
                 _statistics(model, protocol_model)
                 for model in self._store.models
-                for protocol_model in PROTOCOL_MODELS.values()
+                for protocol_model in protocol_models(model).values()
             ]
         }
 
@@ -134,7 +144,7 @@ class ModelRepository:
             _listed(protocol_model.name(name), version, entry)
             for name, versions in sorted(self._store.entries.items())
             for version, entry in sorted(versions.items())
-            for protocol_model in PROTOCOL_MODELS.values()
+            for protocol_model in protocol_models(entry.model).values()
             if entry.model or not request.ready
         ]
 

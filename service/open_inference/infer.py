@@ -1,12 +1,13 @@
 """What an inference request of the Open Inference Protocol means: a flow, a question, outputs.
 
 Each graph is a model of the protocol: `<flow>` (x → log_prob, z), `<flow>.decode` (z → x,
-log_prob) and `<flow>.sample` (n → x, log_prob); conditional ones also take `context`.
+log_prob) and `<flow>.sample` (n → x, log_prob); of a detector `<name>` (x → log_prob) and
+`<name>.score` (x → score, p_value, log_prob, anomaly). Conditional ones also take `context`.
 """
 
 import math
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,11 +22,11 @@ from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
 from service.operations import (
     FLOW_OPERATIONS,
-    TABLE_OPERATIONS,
     Answer,
     FlowOperation,
     FlowRequest,
     Operations,
+    operation_of,
 )
 from service.store import Model
 from service.types import Arrays
@@ -34,6 +35,7 @@ from service.types import Arrays
 # protocol's own (priority, sequence_id, …) and those that proxies add.
 ANSWER_PARAMETERS = frozenset(
     {"dequantize", "seed", "temperature", "truncation", "quantize", "partial", "check"}
+    | {"alpha", "fdr", "reasons"}
 )
 
 
@@ -53,7 +55,7 @@ class ProtocolModel:
     source: str
     outputs: tuple[str, ...]
     operation: str
-    graph: Literal["encode", "decode"]
+    graph: Literal["encode", "decode", "score"]
 
     def name(self, flow: str) -> str:
         """Its name for a flow."""
@@ -77,11 +79,13 @@ class ProtocolModel:
 
 
 def _tensor(model: Model, name: str, *row: int) -> dict[str, Any]:
-    datatype = "FP32" if model.table is None else "FP64"
+    datatype = "FP32" if model.format_2 is None else "FP64"
+    if name == "anomaly":
+        datatype = "BOOL"
     return {"name": name, "datatype": datatype, "shape": [-1, *row]}
 
 
-PROTOCOL_MODELS = {
+FLOW_MODELS = {
     model.suffix: model
     for model in (
         ProtocolModel("", "x", ("log_prob", "z"), "encode", "encode"),
@@ -89,6 +93,19 @@ PROTOCOL_MODELS = {
         ProtocolModel("sample", "n", ("x", "log_prob"), "sample", "decode"),
     )
 }
+DETECTOR_MODELS = {
+    model.suffix: model
+    for model in (
+        ProtocolModel("", "x", ("log_prob",), "log_prob", "score"),
+        ProtocolModel("score", "x", ("score", "p_value", "log_prob", "anomaly"), "score", "score"),
+    )
+}
+SUFFIXES = FLOW_MODELS.keys() | DETECTOR_MODELS.keys()
+
+
+def protocol_models(model: Model | None) -> dict[str, ProtocolModel]:
+    """The models of the protocol that a model of the store is, by suffix; of none, a flow's."""
+    return FLOW_MODELS if model is None or model.detector is None else DETECTOR_MODELS
 
 
 OPERATIONS = {operation.name: operation for operation in FLOW_OPERATIONS}
@@ -144,14 +161,12 @@ class Inference:
             read = protocol.parse_raw(body, protocol_model.inputs(model))
         else:
             read = protocol.parse(body, json_length, reading)
-        if model.detector is not None:
-            raise InvalidInputError(f"{model.manifest.name} is a detector, and no flow")
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation
         if name == "encode" and outputs == ("log_prob",):
             name = "log_prob"  # without z, rows outside the support have an answer
-        operation = (OPERATIONS if model.table is None else TABLE_OPERATIONS)[name]
+        operation = operation_of(OPERATIONS[name], model)
         request = _flow_request(protocol_model, read, operation.request, outputs)
         return cls(protocol_model, model, read, outputs, operation, request, deadline)
 
@@ -197,17 +212,23 @@ def _parameter(said: Any) -> Any:
     return orjson.dumps(said).decode()
 
 
-def split_name(name: str) -> tuple[str, ProtocolModel]:
-    """The flow's name and the model of the protocol that a name is made of.
+def split_name(name: str) -> tuple[str, str]:
+    """The flow's name, and the suffix of a model of the protocol, that a name is made of.
 
     Raises:
-        UnknownModelError: there is no such model of a flow.
+        UnknownModelError: there is no such model of any flow.
     """
     flow, dot, suffix = name.partition(".")
-    if suffix not in PROTOCOL_MODELS or bool(dot) != bool(suffix):
-        names = ", ".join(model.name(flow[:40]) for model in PROTOCOL_MODELS.values())
-        raise UnknownModelError(f"no model {name!r:.80}: expected one of {names}")
-    return flow, PROTOCOL_MODELS[suffix]
+    if suffix not in SUFFIXES or bool(dot) != bool(suffix):
+        raise unknown_model(name, FLOW_MODELS)
+    return flow, suffix
+
+
+def unknown_model(name: str, known: Mapping[str, ProtocolModel]) -> UnknownModelError:
+    """The error of a name that is of none of the models of the protocol that there are."""
+    flow = name.partition(".")[0][:40]
+    names = ", ".join(model.name(flow) for model in known.values())
+    return UnknownModelError(f"no model {name!r:.80}: expected one of {names}")
 
 
 def _deadline(parameters: Parameters) -> float:

@@ -1,7 +1,7 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
 from service.operations.answer import Answer, AnswerPieces
-from service.operations.catalog import FLOW_OPERATIONS, TABLE_OPERATIONS, FlowOperation
+from service.operations.catalog import FLOW_OPERATIONS, FlowOperation, operation_of
 from service.operations.checked_runs import CheckedRuns
 from service.operations.context import rows as context_rows
 from service.operations.operations import Operations
@@ -31,7 +31,12 @@ from service.operations.typed.named import (
     check_named,
     named_rows,
 )
-from service.operations.typed.requests import TABLE_REQUESTS
+from service.operations.typed.requests import (
+    TABLE_REQUESTS,
+    LogProbOfTable,
+    ScoreRequest,
+    TableRequest,
+)
 from service.operations.values import (
     NUMBER_DTYPES,
     WIDE_DTYPES,
@@ -48,7 +53,6 @@ __all__ = [
     "FORMS",
     "NAMED",
     "NUMBER_DTYPES",
-    "TABLE_OPERATIONS",
     "TABLE_REQUESTS",
     "TEXT",
     "WIDE_DTYPES",
@@ -61,12 +65,15 @@ __all__ = [
     "FlowOperation",
     "FlowRequest",
     "InterpolateRequest",
+    "LogProbOfTable",
     "LogProbRequest",
     "Operations",
     "Path",
     "RowFaults",
     "SampleRequest",
+    "ScoreRequest",
     "TableColumns",
+    "TableRequest",
     "bounded_log_prob",
     "check_has_rows",
     "check_named",
@@ -78,6 +85,7 @@ __all__ = [
     "flatten_lists",
     "named_rows",
     "number_array",
+    "operation_of",
     "pack_numbers",
     "rows_and_context",
     "settled_rows",

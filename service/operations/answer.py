@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from service.tables import Column
 from service.types import Arrays
 
+# An object of a few texts and numbers takes as long to be written as so many numbers.
+NUMBERS_PER_REASON = 64
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -19,7 +22,8 @@ class Answer:
         remarks: what there is to say of single rows, by name, as JSON holds it: lists of numbers of
             rows (`outside_support`, `inexact_rows`), of objects with a `row` (`errors`, and
             `error_count` where they are not all), or of values with `rows` (`unknown_classes`,
-            `changed_constants`). No list is empty.
+            `changed_constants`), none of them empty; by what rate a decision was taken (`alpha`,
+            `fdr`); and `reasons`, a list of objects for each row.
         columns: where x is to be written as values of these by name, in formats that have names.
     """
 
@@ -27,6 +31,14 @@ class Answer:
     seed: int | None = None
     remarks: dict[str, Any] = field(default_factory=dict)
     columns: Sequence[Column] | None = None
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers are to be written, about."""
+        size = sum([array.size for array in self.arrays.values()])
+        if (reasons := self.remarks.get("reasons")) is None:
+            return size
+        return size + NUMBERS_PER_REASON * sum([len(each) for each in reasons if each])
 
 
 class AnswerPieces(NamedTuple):

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from service.errors import InvalidInputError
 from service.operations.answer import Answer, AnswerPieces
+from service.operations.detectors import operations as detectors
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -25,6 +27,7 @@ from service.operations.typed.requests import (
     InterpolateOfTable,
     LogProbOfTable,
     SampleOfTable,
+    ScoreRequest,
 )
 from service.store import Model
 
@@ -54,7 +57,9 @@ FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (
     FlowOperation("decode", DecodeRequest, Operations.decode),
     FlowOperation("sample", SampleRequest, Operations.sample, Operations.samples),
     FlowOperation("interpolate", InterpolateRequest, Operations.interpolate),
+    FlowOperation("score", ScoreRequest, detectors.score),
 )
+"""Every question, as a flow is asked; the last one is to detectors alone."""
 
 TABLE_OPERATIONS: dict[str, FlowOperation[Any]] = {
     operation.name: operation
@@ -67,3 +72,33 @@ TABLE_OPERATIONS: dict[str, FlowOperation[Any]] = {
     )
 }
 """The same questions to a model of typed columns, by name."""
+
+DETECTOR_OPERATIONS: dict[str, FlowOperation[Any]] = {
+    operation.name: operation
+    for operation in (
+        FlowOperation("score", ScoreRequest, detectors.score),
+        FlowOperation("log_prob", LogProbOfTable, detectors.log_prob),
+    )
+}
+"""The questions to a detector, by name."""
+
+
+def operation_of(asked: FlowOperation[Any], model: Model) -> FlowOperation[Any]:
+    """A question as a model answers it.
+
+    Raises:
+        InvalidInputError: it is none to a model of this kind.
+    """
+    if model.format_2 is None:
+        if asked.request is not ScoreRequest:
+            return asked
+        kind, known = "flow", [each.name for each in FLOW_OPERATIONS if each is not asked]
+    else:
+        operations = TABLE_OPERATIONS if model.detector is None else DETECTOR_OPERATIONS
+        if (operation := operations.get(asked.name)) is not None:
+            return operation
+        kind, known = model.format_2.kind, list(operations)
+    raise InvalidInputError(
+        f"{model.manifest.name} is a {kind}, which has no /{asked.name}: it answers "
+        + ", ".join(f"/{name}" for name in known)
+    )

@@ -137,7 +137,7 @@ class CheckedRuns:
         if len(x) == 0:
             return _of_no_rows(model, outputs)
         if context_rows is not None:
-            context_rows = await self._written_out(context_rows, deadline)
+            context_rows = await self.written_out(context_rows, deadline)
         return await model.engine.encode(x, context_rows, outputs, deadline, u)
 
     async def run_decode(
@@ -152,7 +152,7 @@ class CheckedRuns:
         if len(z) == 0:
             return _of_no_rows(model, DECODED)
         if context_rows is not None:
-            context_rows = await self._written_out(context_rows, deadline)
+            context_rows = await self.written_out(context_rows, deadline)
         decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
         if model.table is not None:
             decoded["x"], checked = decoded_rows(model.table, decoded["x"])
@@ -193,7 +193,7 @@ class CheckedRuns:
         if len(rows) == 0:
             return np.empty(0, np.float32)
         if context_rows is not None:
-            context_rows = await self._written_out(context_rows, deadline)
+            context_rows = await self.written_out(context_rows, deadline)
         if "z" in arrays:
             # rows without an answer have NaN in the end, whatever they come to here
             z = await self.threads.run(rows.size, np.nan_to_num, arrays["z"], deadline=deadline)
@@ -221,7 +221,7 @@ class CheckedRuns:
         if rows:
             answer.remarks["inexact_rows"] = rows
 
-    async def _written_out(self, context_rows: Floats, deadline: float) -> Floats:
+    async def written_out(self, context_rows: Floats, deadline: float) -> Floats:
         """A context as the graphs take it, where one row may stand for all."""
         return await self.threads.run(
             context_rows.size, np.ascontiguousarray, context_rows, deadline=deadline

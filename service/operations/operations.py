@@ -1,23 +1,17 @@
 """What a flow can be asked, free of any protocol: checked arrays in, arrays out."""
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
-from service.errors import (
-    InvalidInputError,
-    OverloadedError,
-    TooLargeError,
-)
+from service.errors import InvalidInputError, TooLargeError
 from service.operations import interpolation, noise
 from service.operations.answer import Answer, AnswerPieces, begun_ahead
 from service.operations.checked_runs import ENCODED, CheckedRuns
+from service.operations.in_pieces import patiently, rows_at_once
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -26,16 +20,11 @@ from service.operations.requests import (
     SampleRequest,
 )
 from service.operations.rows.faults import RowFaults
+from service.operations.rows.quantile import quantiles
 from service.operations.rows.support import check_has_density, check_inside, outside_support
 from service.store import Model
 from service.types import Arrays, Floats
 from service.work_threads import MIN_NUMBERS, WorkThreads
-
-# Rows and numbers of noise that are drawn and decoded in one go, of samples and noisy copies.
-ROWS_AT_ONCE = 4096
-NUMBERS_AT_ONCE = 2**20
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +52,8 @@ class Operations:
         faults = RowFaults(len(x), request.partial)
         if copies is None and request.seed is not None:
             raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
+        if copies is not None and request.quantile:
+            raise InvalidInputError("quantile: it is of log_prob without dequantize")
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         if copies is None:
             if faults.found:
@@ -82,6 +73,8 @@ class Operations:
             answer = await self.runs.answer(scores, faults, deadline, seed)
         else:
             answer = Answer(scores, seed)
+        if request.quantile:
+            answer.arrays["quantile"] = quantiles(model, answer.arrays["log_prob"])
         answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
         if model.watch is not None:
             await model.watch.saw_log_prob(answer.arrays["log_prob"])
@@ -149,14 +142,14 @@ class Operations:
         latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
         faults = RowFaults(n)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
-        at_once = _rows_at_once(manifest.dimensions)
+        at_once = rows_at_once(manifest.dimensions)
 
         async def piece(start: int) -> Arrays:
             rows = min(at_once, n - start)
             numbers = rows * manifest.dimensions
             z = await run(numbers, latents.draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
-            arrays = await _patiently(
+            arrays = await patiently(
                 start, partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline)
             )
             if request.quantize:
@@ -201,7 +194,7 @@ class Operations:
             )
         noisy, run = noise.NoisyCopies(model.density, x, seed), self.threads.run
         each = np.full(total, np.nan, np.float32)
-        at_once = _rows_at_once(model.manifest.dimensions)
+        at_once = rows_at_once(model.manifest.dimensions)
         for start in range(0, total, at_once):
             stop = min(total, start + at_once)
             numbers = (stop - start) * model.manifest.dimensions
@@ -211,31 +204,11 @@ class Operations:
             sound = faults.are_sound(numbers_of_rows)
             if sound is not None:
                 rows, part = rows[sound], None if part is None else part[sound]
-            each[start:stop][slice(None) if sound is None else sound] = await _patiently(
+            each[start:stop][slice(None) if sound is None else sound] = await patiently(
                 start, partial(self.runs.unchecked_log_prob, model, rows, part, deadline)
             )
         await run(total, self.runs.check_log_prob, model, each, copies, faults, deadline=deadline)
         return await run(total, _log_mean, each, copies, deadline=deadline)
-
-
-async def _patiently(start: int, run: Callable[[], Awaitable[T]]) -> T:
-    """What a run of the rows from `start` on comes to: what has begun is not given up.
-
-    Raises:
-        OverloadedError: too much is waiting, and these are the first rows.
-    """
-    while True:
-        try:
-            return await run()
-        except OverloadedError as full:
-            if start == 0:
-                raise
-            await asyncio.sleep(full.retry_after)
-
-
-def _rows_at_once(row_numbers: int) -> int:
-    """How many rows of so many numbers are drawn in one go."""
-    return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // row_numbers))
 
 
 def _put(whole: Arrays, part: Arrays, start: int) -> None:

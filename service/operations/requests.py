@@ -16,6 +16,13 @@ Partial = Annotated[
         "binary formats) and listed under `errors`"
     ),
 ]
+Quantile = Annotated[
+    bool,
+    Field(
+        description="answer `quantile` too: the share of the held-out rows whose log_prob is at "
+        "most that of the row, by the manifest's `calibration`, linear between its levels"
+    ),
+]
 Check = Annotated[
     bool,
     Field(
@@ -83,11 +90,13 @@ class LogProbRequest(FlowRequest):
         Field(ge=1, description="answer the log of the mean density over so many noisy copies"),
     ] = None
     seed: Seed | None = None
+    quantile: Quantile = False
     partial: Partial = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
-        """One for each row and for each of its copies, and what each row becomes on the way."""
-        return self.x.size + (max_rows if self.dequantize else 0)
+        """One or two for each row, one for each of its copies, and what it becomes on the way."""
+        more = len(self.x) if self.quantile and self.x.ndim else 0
+        return self.x.size + more + (max_rows if self.dequantize else 0)
 
 
 class EncodeRequest(FlowRequest):

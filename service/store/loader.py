@@ -126,6 +126,11 @@ class Model:
         return self.manifest if isinstance(self.manifest, TableManifest) else None
 
     @cached_property
+    def format_2(self) -> TableManifest | DetectorManifest | None:
+        """The manifest of format 2, whose graphs take float64; None of a flow."""
+        return self.table or self.detector
+
+    @cached_property
     def detector(self) -> DetectorManifest | None:
         """What the manifest says of a detector; None of what is none."""
         return self.manifest if isinstance(self.manifest, DetectorManifest) else None
@@ -161,8 +166,7 @@ class Model:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether some rows have no density."""
-        has_columns = self.table is not None or self.detector is not None
-        return self.support is not None or self.base_box is not None or has_columns
+        return self.support is not None or self.base_box is not None or self.format_2 is not None
 
     @cached_property
     def dimensions(self) -> int:

@@ -55,7 +55,7 @@ class Loads:
         self._device_failure: DeviceError | None = None
         self.has_tables = False
         self._loaded: Counter[str] = Counter()
-        """Whether a model of typed columns has been loaded since the start."""
+        """Whether a model of typed columns, or a detector, has been loaded since the start."""
 
     def check_device(self) -> None:
         """See that the device could be used.
@@ -118,7 +118,7 @@ class Loads:
         self._release(entry)
         entry.lease, entry.refused, entry.used = Lease(model), "", time.monotonic()
         entry.pause, entry.evicted = 0.0, False
-        self.has_tables = self.has_tables or model.table is not None
+        self.has_tables = self.has_tables or model.format_2 is not None
         self._loader.metrics.loaded(model.manifest, model.engine.provider)
         if self._loader.watching is not None and model.watch is not None:
             self._loader.watching.loaded(model.watch)

@@ -78,7 +78,7 @@ class Store:
 
     @property
     def has_tables(self) -> bool:
-        """Whether there may be a model of typed columns."""
+        """Whether there may be a model of typed columns, or a detector."""
         return self._loads.has_tables
 
     @property

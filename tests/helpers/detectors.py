@@ -82,6 +82,12 @@ def write_detector_bundle(
     return path
 
 
+def detector_manifest() -> bundle.DetectorManifest:
+    """The manifest of such a bundle, of no files."""
+    content = detector_content("detector", 1, context=False, arrays=False, neighbours=True)
+    return bundle.DetectorManifest.model_validate(content | {"files": {}, "checksum": ""})
+
+
 def calibrated(scores: Sequence[float], by: str | None) -> dict[str, Any]:
     """What a manifest says of these scores."""
     levels = [0.0, 0.25, 0.5, 0.75, 1.0]

@@ -27,6 +27,7 @@ from service.open_inference import protocol
 from service.open_inference.admin import ModelRepository
 from service.operations import FLOW_OPERATIONS, FlowRequest
 from tests.helpers import table_seeds
+from tests.helpers.detectors import detector_manifest
 from tests.helpers.http import ARROW, NPY, to_npy
 from tests.helpers.tables import CSV, JSON, PARQUET
 from tests.helpers.typed import typed_manifest
@@ -48,6 +49,7 @@ MANIFEST: Any = SimpleNamespace(
     name="moons",
     version=1,
     sound=None,
+    typed=None,
     column_names=["a", "b"],
     dtype="float32",
     context=None,
@@ -123,9 +125,10 @@ def _body(schema: type[FlowRequest], content_type: str) -> Callable[[bytes], obj
     return lambda data: read_body(schema, content_type, data)
 
 
-def _typed_body(content_type: str) -> Callable[[bytes], object]:
+def _typed_body(content_type: str, endpoint: str = "log_prob") -> Callable[[bytes], object]:
     """A parser of rows of typed columns, with what the model makes of them."""
-    schema, manifest = SCHEMAS["log_prob"], typed_manifest()
+    schema = SCHEMAS[endpoint]
+    manifest = detector_manifest() if endpoint == "score" else typed_manifest()
 
     def read(data: bytes) -> object:
         with BUDGET.share() as share:
@@ -278,6 +281,8 @@ PARSERS: dict[str, Parser] = {
     "parquet of typed columns": Parser(_typed_body(PARQUET), table_seeds.parquet_seeds()),
     "arrow of typed columns": Parser(_typed_body(ARROW), table_seeds.arrow_seeds()),
     "json of typed columns": Parser(_typed_body(JSON), table_seeds.json_seeds()),
+    "json /score": Parser(_typed_body(JSON, "score"), table_seeds.score_seeds()),
+    "csv /score": Parser(_typed_body(CSV, "score"), table_seeds.csv_seeds()),
     "query string": Parser(
         _query, (b"n=3&seed=1&model=moons", b"context=41,%22a,%20b%22&temperature=0.5", b"")
     ),

@@ -55,3 +55,13 @@ def json_seeds() -> tuple[bytes, ...]:
     rows = [dict(zip(TABLE, row, strict=True)) for row in zip(*TABLE.values(), strict=True)]
     bodies = ({"rows": rows}, {"columns": TABLE}, {"rows": [{**rows[0], "amount": "0.1"}]})
     return tuple(json.dumps(body).encode() for body in bodies)
+
+
+def score_seeds() -> tuple[bytes, ...]:
+    """Questions to a detector, with rows in every form."""
+    rows = [[0.1, 0.3, 1, 1709164800.0], [0.5, 0, None, 1709164800.0]]
+    bodies = (
+        {"x": rows, "alpha": 0.1, "seed": 7, "reasons": 2, "partial": True},
+        {"x": rows[:1], "fdr": 0.05, "model": "detector", "version": 1},
+    )
+    return (*(json.dumps(body).encode() for body in bodies), *json_seeds())

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.benchmarks.common.machine import memory
+from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.typed import write_typed_bundle
 
@@ -26,9 +27,10 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def make_store(folder: Path) -> Path:
-    """A store of `tiny` and `typed`, whose graphs are simple formulas, and a few real flows."""
+    """A store of three models whose graphs are simple formulas, and of a few real flows."""
     write_tiny_bundle(folder, "tiny")
     write_typed_bundle(folder, "typed")
+    write_detector_bundle(folder)
     for name in MODELS:
         shutil.copytree(STORED / name, folder / name)
     return folder

@@ -21,11 +21,13 @@ from service.codecs.base import (
     ARROW_FILE_TYPE,
     ARROW_TYPE,
     NO_REMARKS,
+    REASONS,
     AnswerStream,
     Codec,
     all_or_picked,
 )
 from service.codecs.fields import R, TableRequest
+from service.codecs.flat_columns import reasons_as_columns
 from service.inflight import Reading
 from service.operations import Answer, FlowRequest
 from service.tables import Column
@@ -57,6 +59,7 @@ class ArrowCodec(Codec):
         """A table of all arrays, or of the one picked; in records x is a column for each name."""
         if answer.columns is not None:
             return _records(manifest, answer, answer.columns, output)
+        answer = reasons_as_columns(answer)
         table = TableStream(manifest, output, answer.remarks)
         arrays = answer.arrays
         table.begin(arrays, len(next(iter(arrays.values()))), answer.seed)
@@ -65,10 +68,10 @@ class ArrowCodec(Codec):
     def pieces(
         self, manifest: AnyManifest, answer: Answer, output: str | None
     ) -> tuple[int | None, Iterator[bytes]]:
-        """The same table in several batches; records are one, as its values say their types."""
-        if answer.columns is None:
+        """The same table in several batches; records and reasons are one: their values are text."""
+        if answer.columns is None and REASONS not in answer.remarks:
             return super().pieces(manifest, answer, output)
-        return None, iter([self.dump(manifest, answer, output)])
+        return None, (self.dump(manifest, answer, output) for _ in range(1))
 
     def stream(
         self, manifest: AnyManifest, output: str | None, remarks: Mapping[str, Any] = NO_REMARKS

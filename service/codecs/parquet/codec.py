@@ -7,7 +7,7 @@ from service.bundle import AnyManifest
 from service.codecs.arrow import HAS_PYARROW, NO_PYARROW, columns_of, pyarrow, schema_remarks, typed
 from service.codecs.base import PARQUET_TYPE, Codec
 from service.codecs.fields import R, TableRequest
-from service.codecs.flat_columns import flat_columns, no_columns
+from service.codecs.flat_columns import flat_columns, no_columns, reasons_as_columns
 from service.codecs.parquet.footer import BYTES
 from service.codecs.parquet.memory import NO_FILE, FileSize, measure_file
 from service.errors import MalformedBodyError, ServiceError, cut
@@ -38,6 +38,7 @@ class ParquetCodec(Codec):
         pa = pyarrow()
         import pyarrow.parquet as pq
 
+        answer = reasons_as_columns(answer)
         columns = flat_columns(manifest, answer.arrays, output)
         arrays = {name: typed.column(pa, *each) for name, each in columns.items()}
         schema = pa.schema(

@@ -16,7 +16,7 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.errors import InvalidInputError, UnavailableError
+from service.errors import InvalidInputError, NotAcceptableError, UnavailableError
 from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
@@ -30,10 +30,10 @@ from service.http.streaming import (
 from service.inflight import MemoryShare
 from service.operations import (
     FLOW_OPERATIONS,
-    TABLE_OPERATIONS,
     AnswerPieces,
     FlowOperation,
     FlowRequest,
+    operation_of,
 )
 from service.server import Server
 from service.store import Model
@@ -90,26 +90,25 @@ class FlowRoute(AsgiRoute, Generic[R]):
     ) -> Response:
         """The answer of a model."""
         asked, content_type, accept, output, due = question
-        operation: FlowOperation[Any] = self.operation
-        if model.detector is not None:
-            raise InvalidInputError(f"{model.manifest.name} is a detector: no {self.name}")
-        if model.table is not None:
-            if self.name not in TABLE_OPERATIONS:
-                raise InvalidInputError(f"{model.manifest.name} has typed columns: no {self.name}")
-            operation = TABLE_OPERATIONS[self.name]
+        operation = operation_of(self.operation, model)
         request: FlowRequest
         if isinstance(asked, PendingRequest):
             request = await self.server.threads.run(
                 asked.numbers, asked.resolved, model.manifest, deadline=due
             )
-        elif model.table is None:
+        elif model.format_2 is None:
             request = asked
-        else:  # it was read as one to a flow, before there was a table here
+        else:  # it was read as one to a flow, before there was a table or a detector here
             raise UnavailableError(f"{model.manifest.name} has just been loaded: ask again")
         if share.held > MIN_KEPT_BYTES:
             share.keep(request.nbytes)
         schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
+        if not codec.has_reasons and getattr(request, "reasons", None):
+            raise NotAcceptableError(
+                f"reasons: {codec.media_type} has no room for them: ask for JSON, CSV, Arrow or "
+                "Parquet"
+            )
         # the values of records say their types: all of them, and not the first
         pieces = None if getattr(request, "records", False) else operation.pieces
         if pieces is not None and (stream := codec.stream(model.manifest, output)):
@@ -124,7 +123,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         self._count(model, len(next(iter(answer.arrays.values()))))
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         most = MIN_NUMBERS if answer.columns is None else MIN_RECORD_NUMBERS
-        if sum([array.size for array in answer.arrays.values()]) <= most:
+        if answer.numbers <= most:
             content = codec.dump(model.manifest, answer, output)
             return WholeAnswer(content, codec.media_type, headers)
         length, written = codec.pieces(model.manifest, answer, output)

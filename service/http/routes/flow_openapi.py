@@ -5,7 +5,7 @@ from typing import Any
 
 from service.codecs import CODECS, CSV_TYPE, JSON_TYPE, PROBLEM_TYPE
 from service.http.routes.flow import FlowRoute
-from service.operations import TABLE_REQUESTS, FlowRequest
+from service.operations import TABLE_REQUESTS, FlowRequest, TableRequest
 
 OUTPUT_PARAMETER = {
     "name": "output",
@@ -25,6 +25,11 @@ COLUMNS = {
     "type": "object",
     "additionalProperties": {"type": "array", "items": VALUE},
     "examples": [{name: [value] for name, value in EXAMPLE.items()}],
+}
+REASONS = {
+    "type": "array",
+    "description": "of each row, where they are asked for: the columns that raise its score",
+    "examples": [[[{"column": "amount", "value": 950.0, "expected": [12.5, 13.0], "share": 0.8}]]],
 }
 CSV = {
     "schema": {
@@ -69,10 +74,15 @@ def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
 
 def _json_bodies(schema: type[FlowRequest]) -> list[dict[str, Any]]:
     """The request to a flow and, where tables are asked too, to a model of typed columns."""
+    if issubclass(schema, TableRequest):
+        return [_named(schema)]
     bodies = [schema.model_json_schema()]
-    if schema not in TABLE_REQUESTS:
-        return bodies
-    of_table: dict[str, Any] = TABLE_REQUESTS[schema].model_json_schema()
+    return [*bodies, _named(TABLE_REQUESTS[schema])] if schema in TABLE_REQUESTS else bodies
+
+
+def _named(schema: type[FlowRequest]) -> dict[str, Any]:
+    """A request whose rows may be given by name."""
+    of_table: dict[str, Any] = schema.model_json_schema()
     fields = of_table["properties"]
     if "x" in fields:
         fields |= {"rows": ROWS, "columns": COLUMNS}
@@ -82,7 +92,7 @@ def _json_bodies(schema: type[FlowRequest]) -> list[dict[str, Any]]:
     for name in ("start", "end"):
         if name in fields:
             fields[name] = {"anyOf": [fields[name], RECORD]}
-    return [*bodies, of_table]
+    return of_table
 
 
 def _answers(schema: type[FlowRequest]) -> dict[str, Any]:
@@ -90,6 +100,8 @@ def _answers(schema: type[FlowRequest]) -> dict[str, Any]:
     array = {"type": "array", "description": "a row for each row of the question"}
     fields: dict[str, Any] = {"model": {"type": "string"}, "version": {"type": "integer"}}
     fields |= dict.fromkeys(schema.outputs, array)
+    if "score" in schema.outputs:
+        fields["reasons"] = REASONS
     if "x" in schema.outputs:
         fields["rows"] = ROWS | {"description": "in place of x, of typed columns with `records`"}
     as_json = {"schema": {"type": "object", "properties": fields}}

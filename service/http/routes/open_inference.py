@@ -59,7 +59,7 @@ class InferRoute(AsgiRoute):
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
         rows = len(answer.arrays["log_prob"])
         self.server.metrics.request_rows(self.name, model.manifest.name, rows)
-        if sum([values.size for values in answer.arrays.values()]) > MIN_NUMBERS:
+        if answer.numbers > MIN_NUMBERS:
             return await self._large(inference, answer, receive, due)
         content, json_bytes = inference.dump(answer)
         if json_bytes is None:

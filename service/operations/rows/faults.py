@@ -1,6 +1,6 @@
 """Rows of a request that have no answer: all are named, or passed over while the others go on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +135,16 @@ class RowFaults:
             every[self._faulty] = np.nan
             spread[name] = every
         return spread
+
+    def spread(self, values: Sequence[Any]) -> list[Any]:
+        """What is said of each row that is kept as what is said of all, None of the others."""
+        if self._faulty is None:
+            return list(values)
+        every: list[Any] = [None] * self.count
+        numbers = range(self.count) if self._kept is None else self._kept.tolist()
+        for row, value in zip(numbers, values, strict=True):
+            every[row] = None if self._faulty[row] else value
+        return every
 
     def remarks(self) -> dict[str, Any]:
         """What an answer says of its rows that have none."""

@@ -71,7 +71,7 @@ class SettledRows(NamedTuple):
 def settled_rows(
     table: TypedManifest, rows: TypedRows, name: str, faults: RowFaults, may_be_outside: bool
 ) -> SettledRows:
-    """Rows with values that their columns can have.
+    """Rows with values that their columns can have; of arrays with numbers alone.
 
     Args:
         table: whose rows they are.
@@ -86,6 +86,8 @@ def settled_rows(
     if rows.converted is not None:
         _check_converted(rows.converted, name, faults)
     _check_present(table, rows.values, name, faults)
+    if table.typed is None:
+        return SettledRows(rows.values, np.zeros(len(rows.values), bool))
     values, outside = in_cells(rows.values, table.named_columns)
     if not may_be_outside:
         _check_inside(table, rows.values, outside, name, faults)
@@ -122,7 +124,11 @@ def _check_converted(converted: Converted, name: str, faults: RowFaults) -> None
 
 
 def _check_present(table: TypedManifest, values: Float64, name: str, faults: RowFaults) -> None:
-    lacking = np.isnan(values) & ~np.array([column.missing for column in table.named_columns])
+    lacking = np.isnan(values)
+    if table.typed is None:
+        _check_numbers(lacking, name, faults)
+        return
+    lacking &= ~np.array([column.missing for column in table.named_columns])
 
     def describe(place: int, row: int) -> Fault:
         column = table.named_columns[int(np.argmax(lacking[place]))]
@@ -130,6 +136,19 @@ def _check_present(table: TypedManifest, values: Float64, name: str, faults: Row
         return Fault(detail, {"column": column.name})
 
     faults.check(np.asarray(lacking.any(1)), InvalidInputError, describe)
+
+
+def _check_numbers(lacking: NDArray[np.bool_], name: str, faults: RowFaults) -> None:
+    """See that arrays lack no value."""
+
+    def describe(place: int, row: int) -> Fault:
+        where = np.argwhere(lacking[place])[0].tolist()
+        column = where[0] if len(where) == 1 else where
+        detail = f"{name}: row {row}, column {column} has no value: expected a number"
+        return Fault(detail, {"column": column})
+
+    faulty = np.asarray(lacking.any(axis=tuple(range(1, lacking.ndim))))
+    faults.check(faulty, InvalidInputError, describe)
 
 
 def _check_inside(

@@ -6,11 +6,12 @@ import numpy as np
 
 from service.operations import interpolation
 from service.operations.answer import Answer
-from service.operations.checked_runs import ENCODED, CheckedRuns
+from service.operations.checked_runs import ENCODED
 from service.operations.operations import Operations
 from service.operations.rows.faults import RowFaults
+from service.operations.rows.quantile import quantiles
 from service.operations.rows.support import outside_support
-from service.operations.rows.typed import SettledRows, TypedRows, settled_rows
+from service.operations.rows.typed import TypedRows
 from service.operations.typed.requests import (
     DecodeOfTable,
     EncodeOfTable,
@@ -18,6 +19,7 @@ from service.operations.typed.requests import (
     LogProbOfTable,
     SampleOfTable,
 )
+from service.operations.typed.settled import settled_of, settled_request
 from service.store import Model
 from service.types import Float64, Floats
 
@@ -30,13 +32,16 @@ async def log_prob(
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
     runs = operations.runs
-    settled, context_rows, faults = await _settled_request(runs, model, request, True, deadline)
+    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
     outside = faults.kept(settled.outside)
     encoded = await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, _middles(x))
     scores = np.where(outside, -np.inf, encoded["log_prob"])
     await runs.threads.run(len(x), runs.check_log_prob, model, scores, 1, faults, deadline=deadline)
-    answer = await runs.answer({"log_prob": scores}, faults, deadline)
+    arrays = {"log_prob": scores}
+    if request.quantile:
+        arrays["quantile"] = quantiles(model, scores)
+    answer = await runs.answer(arrays, faults, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
     answer.remarks.update(request.x.remarks)
     if model.watch is not None:
@@ -49,7 +54,7 @@ async def encode(
 ) -> Answer:
     """Latents and log-density of each row."""
     runs = operations.runs
-    settled, context_rows, faults = await _settled_request(runs, model, request, False, deadline)
+    settled, context_rows, faults = await settled_request(runs, model, request, False, deadline)
     size = settled.values.size
     u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
@@ -91,7 +96,7 @@ async def interpolate(
     ends = {"start": request.start, "end": request.end}
     interpolation.check_path(runs, model, request, {name: end.values for name, end in ends.items()})
     both = [
-        await _settled(
+        await settled_of(
             runs,
             model,
             TypedRows(end.values[None], end.converted),
@@ -105,45 +110,6 @@ async def interpolate(
     x = np.concatenate([end.values for end in both])
     answer = await interpolation.along_path(runs, model, request, x, deadline, _middles(x))
     return _in_records(model, answer, request.records)
-
-
-async def _settled_request(
-    runs: CheckedRuns,
-    model: Model,
-    request: LogProbOfTable | EncodeOfTable,
-    may_be_outside: bool,
-    deadline: float,
-) -> tuple[SettledRows, Floats | None, RowFaults]:
-    """The rows of a request with values that their columns can have, their context, and faults."""
-    values = runs.checked_rows(request.x.values, model.event_shape, "x")
-    faults = RowFaults(len(values), request.partial)
-    context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
-    settled = await _settled(runs, model, rows, "x", faults, may_be_outside, deadline)
-    return settled, context_rows, faults
-
-
-async def _settled(
-    runs: CheckedRuns,
-    model: Model,
-    rows: TypedRows,
-    name: str,
-    faults: RowFaults,
-    may_be_outside: bool,
-    deadline: float,
-) -> SettledRows:
-    """Rows with values that their columns can have."""
-    assert model.table is not None
-    return await runs.threads.run(
-        rows.values.size,
-        settled_rows,
-        model.table,
-        rows,
-        name,
-        faults,
-        may_be_outside,
-        deadline=deadline,
-    )
 
 
 def _middles(x: Floats) -> Float64:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.helpers.askers import Asker, Clock, Make
+from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.servers import Serve
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.typed import write_typed_bundle
@@ -34,12 +35,15 @@ def real(make: Make, client: httpx.Client) -> Make:
 
 @pytest.fixture(scope="session")
 def tables(made_once: Callable[..., Path], serve: Serve) -> httpx.Client:
-    """A client of a server of a table, one that is conditional, and a flow beside them."""
+    """A client of a server of tables, detectors and a flow."""
 
     def write(folder: Path) -> None:
         write_typed_bundle(folder)
         write_typed_bundle(folder, "conditional", context=True)
         write_tiny_bundle(folder, "tiny")
+        write_detector_bundle(folder)
+        write_detector_bundle(folder, "grouped", context=True, classes=[0, 1] * 9 + [0])
+        write_detector_bundle(folder, "arrays", arrays=True)
 
     return serve("--store", made_once("tables", write)).client
 

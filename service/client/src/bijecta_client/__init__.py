@@ -16,6 +16,7 @@ from bijecta_client.answers import (
     Numbers,
     RowError,
     Sampled,
+    Scored,
     UnfamiliarValuesWarning,
 )
 from bijecta_client.client import AsyncClient, Client
@@ -40,6 +41,7 @@ __all__ = [
     "RefusedError",
     "RowError",
     "Sampled",
+    "Scored",
     "TimedOutError",
     "UnavailableError",
     "UnfamiliarValuesWarning",

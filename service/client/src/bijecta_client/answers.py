@@ -43,6 +43,25 @@ class Interpolated(NamedTuple):
     z: Numbers
 
 
+class Scored(NamedTuple):
+    """What a detector says of rows.
+
+    Args:
+        score: N, larger is more anomalous; +∞ of a row outside the support.
+        p_value: N, the share of normal rows with such a score or a larger one.
+        anomaly: N, of truth values.
+        log_prob: N, in nats.
+        reasons: of each row a list of dicts with `column`, `value`, `expected` and `share`, and
+            None where the row has no answer; None where they were not asked for.
+    """
+
+    score: Numbers
+    p_value: Numbers
+    anomaly: NDArray[np.bool_]
+    log_prob: Numbers
+    reasons: list[list[dict[str, Any]] | None] | None
+
+
 class RowError(NamedTuple):
     """Why a row has no answer: its number, a word such as `non-finite-output`, and a sentence."""
 

@@ -108,10 +108,10 @@ class Asking:
         return (yield from self._get(f"/models/{quote(name, safe='')}{query}", due))
 
     def _is_table(self, name: str, version: int | None, due: float) -> Steps[bool]:
-        """Whether a model is one of a table, by its manifest where no answer has told yet."""
+        """Whether a model takes rows by name, by its manifest where no answer has told yet."""
         if name not in self._wide:
             manifest = yield from self._manifest(name, version, due)
-            self._wide[name] = manifest.get("kind") == "table"
+            self._wide[name] = manifest.get("kind") in ("table", "detector")
         return self._wide[name]
 
     def _of_x(
@@ -120,6 +120,7 @@ class Asking:
         x: tables.Named | ArrayLike,
         context: ArrayLike | None,
         question: Question,
+        graph: str = "",
     ) -> Steps[dict[str, Any]]:
         """The outputs of rows x, which have names or are an array."""
         due = self._due()
@@ -131,7 +132,7 @@ class Asking:
             columns = tables.columns_of("x", x)
             return (yield from self._native(endpoint, "columns", columns, context, question, due))
         inputs = bodies.inputs({"x": x, "context": context})  # type: ignore[dict-item]
-        return (yield from self._of_arrays("", inputs, question, due))
+        return (yield from self._of_arrays(graph, inputs, question, due))
 
     def _native(
         self,
@@ -150,8 +151,9 @@ class Asking:
         def ask(content: bytes, n: int) -> Steps[tuple[dict[str, Any], dict[str, Any]]]:
             said = yield from self._post(endpoint, content, due)
             answer = native.arrays(said, question.outputs, np.float64)
-            check_rows(answer, n)
             native.mark_outside(answer["log_prob"], said)
+            answer |= remarks.reasons(said)
+            check_rows(answer, n)
             self._wide[name] = True
             return said, answer
 
@@ -170,7 +172,10 @@ class Asking:
             head, answer = yield from self._infer(
                 graph, target, part, question.outputs, question.said, n, due
             )
-            return head.get("parameters") or {}, answer
+            said = head.get("parameters") or {}
+            found = remarks.reasons(said)
+            check_rows(found, n)
+            return said, answer | found
 
         return (yield from self._in_parts(bodies.parts(inputs, question.most), ask, question))
 
@@ -271,7 +276,7 @@ def _joined(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return dict(answers[0])
     return {
         name: [row for answer in answers for row in answer[name]]
-        if name == "rows"
+        if isinstance(answers[0][name], list)
         else np.concatenate([answer[name] for answer in answers])
         for name in answers[0]
     }

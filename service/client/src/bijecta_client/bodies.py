@@ -17,8 +17,9 @@ from bijecta_client.answers import Numbers
 LENGTH = "inference-header-content-length"
 
 # Of the numbers of rows and answers: flows have the one, tables the other.
-DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype(np.float32), "FP64": np.dtype(np.float64)}
-DATATYPES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(np.int64): "INT64"}
+WIDTHS: dict[str, np.dtype[Any]] = {"FP32": np.dtype(np.float32), "FP64": np.dtype(np.float64)}
+DATATYPES = {dtype: name for name, dtype in WIDTHS.items()} | {np.dtype(np.int64): "INT64"}
+DTYPES = WIDTHS | {"BOOL": np.dtype(np.bool_)}
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25

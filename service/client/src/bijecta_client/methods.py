@@ -49,6 +49,7 @@ class BlockingQuestions(ABC):
         """Carry out the steps of a question."""
 
     log_prob = _blocking(Questions.log_prob)
+    score = _blocking(Questions.score)
     encode = _blocking(Questions.encode)
     decode = _blocking(Questions.decode)
     sample = _blocking(Questions.sample)
@@ -68,6 +69,7 @@ class AwaitableQuestions(ABC):
         """Carry out the steps of a question."""
 
     log_prob = _awaitable(Questions.log_prob)
+    score = _awaitable(Questions.score)
     encode = _awaitable(Questions.encode)
     decode = _awaitable(Questions.decode)
     sample = _awaitable(Questions.sample)

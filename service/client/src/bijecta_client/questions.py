@@ -18,6 +18,7 @@ from bijecta_client.answers import (
     Numbers,
     RowError,
     Sampled,
+    Scored,
 )
 from bijecta_client.asking import Asking, Question, check_rows
 from bijecta_client.exchange import (
@@ -30,6 +31,9 @@ from bijecta_client.exchange import (
     UnreadableError,
     exchange,
 )
+
+# Of a request for reasons: each row is scored again for each value of each of its columns.
+REASONED_ROWS = 32
 
 Path = Literal["linear", "normalized", "geodesic"]
 
@@ -78,6 +82,47 @@ class Questions(Asking):
         answer = yield from self._of_x("/log_prob", x, context, question)
         log_prob: Numbers = answer["log_prob"]
         return log_prob
+
+    def score(
+        self,
+        x: ArrayLike | tables.Named,
+        context: ArrayLike | None = None,
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        seed: int | None = None,
+        reasons: int | None = None,
+        failures: list[RowError] | None = None,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Steps[Scored]:
+        """Score, p-value and log-density of each row by a detector, and whether it is an anomaly.
+
+        Args:
+            x: N × event shape, or rows by name.
+            context, failures, model, version: as of `log_prob`.
+            alpha: a row is an anomaly whose p-value is at most this; 0.05 where left out.
+            fdr: in place of alpha: the expected share of normal rows among the anomalies. It is of
+                all rows together, which go in one request, or are refused.
+            seed: draws the places of rows among calibration rows of the same score; all rows then
+                go in one request, for they share its stream.
+            reasons: answer of each row so many columns at most that raise its score.
+        """
+        options = {"alpha": alpha, "fdr": fdr, "seed": seed, "reasons": reasons}
+        most = self._rows if reasons is None else min(self._rows, REASONED_ROWS)
+        whole = fdr is not None or seed is not None
+        outputs = ("score", "p_value", "anomaly", "log_prob")
+        question = Question(outputs, options, None if whole else most, model, version, failures)
+        found = yield from self._of_x("/score", x, context, question, ".score")
+        # JSON has no infinity: its null is a row outside the support, or one without an answer
+        found["score"][np.isneginf(found["log_prob"])] = np.inf
+        return Scored(
+            found["score"],
+            found["p_value"],
+            found["anomaly"].astype(np.bool_),
+            found["log_prob"],
+            found.get("reasons"),
+        )
 
     def encode(
         self,

@@ -37,6 +37,27 @@ def inexact_rows(said: Mapping[str, Any] | None, first: int) -> list[int]:
         raise UnreadableError(f"inexact_rows: expected rows, got {listed!r:.80}", 200) from None
 
 
+def reasons(said: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The reasons of an answer by their name; nothing where there are none.
+
+    Args:
+        said: the parameters of an answer of the Open Inference Protocol, or a native answer.
+
+    Raises:
+        UnreadableError: they are no list of reasons.
+    """
+    found = said.get("reasons")
+    try:
+        found = json.loads(found) if isinstance(found, str) else found
+        if found is None:
+            return {}
+        if isinstance(found, list) and {*map(type, found)} <= {list, type(None)}:
+            return {"reasons": found}
+    except ValueError:
+        pass
+    raise UnreadableError(f"reasons: expected a list for each row, got {found!r:.80}", 200)
+
+
 def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) -> list[RowError]:
     """Rows without an answer, counted from `first`, and why.
 

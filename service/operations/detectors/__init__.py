@@ -1,0 +1,1 @@
+"""What a detector is asked: scores of rows, p-values, decisions, and reasons."""

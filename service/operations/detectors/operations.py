@@ -1,0 +1,154 @@
+"""What a detector answers."""
+
+import numpy as np
+
+from service.conformal import Calibration, benjamini_hochberg, tie_breakers
+from service.errors import InvalidInputError
+from service.operations.answer import Answer
+from service.operations.checked_runs import CheckedRuns
+from service.operations.detectors.reasons import ReasonedRows, check_reasons, reasons_of
+from service.operations.operations import Operations
+from service.operations.rows.faults import RowFaults
+from service.operations.rows.quantile import quantiles
+from service.operations.rows.support import outside_support
+from service.operations.typed.requests import ALPHA, LogProbOfTable, ScoreRequest
+from service.operations.typed.settled import settled_request
+from service.store import Model
+from service.types import Arrays, Float64, Floats
+
+# To find a score among those of a calibration takes as long as so many numbers elsewhere.
+NUMBERS_PER_P_VALUE = 16
+
+SCORED = ("score", "log_prob")
+
+
+async def score(
+    operations: Operations, model: Model, request: ScoreRequest, deadline: float
+) -> Answer:
+    """Score, p-value and log-density of each row, and whether it is an anomaly."""
+    runs = operations.runs
+    calibration = _calibration(model, request)
+    if request.reasons is not None:
+        check_reasons(model, request.x.values)
+    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
+    x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
+    outside = faults.kept(settled.outside)
+    scored = await _run(runs, model, x, context_rows, SCORED, deadline)
+    arrays = {
+        "score": np.where(outside, np.inf, scored["score"]),
+        "log_prob": np.where(outside, -np.inf, scored["log_prob"]),
+    }
+    await runs.threads.run(len(x), _check, runs, model, arrays, outside, faults, deadline=deadline)
+    ties = None
+    if request.seed is not None:
+        # by the number of the row: rows without an answer change nothing of the others
+        ties = faults.kept(tie_breakers(request.seed, len(settled.values)))
+    arrays["p_value"] = await runs.threads.run(
+        NUMBERS_PER_P_VALUE * len(x),
+        calibration.p_values,
+        arrays["score"],
+        ties,
+        _classes(model, context_rows),
+        deadline=deadline,
+    )
+    answer = await runs.answer(arrays, faults, deadline, request.seed)
+    answer = await _decided(runs, answer, request, deadline)
+    answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    if request.reasons is not None:
+        seen = faults.kept(request.x.values)
+        rows = ReasonedRows(x, seen, outside, context_rows, scored["score"])
+        found = await reasons_of(runs, model, rows, request.reasons, deadline)
+        answer.remarks["reasons"] = faults.spread(found)
+    return answer
+
+
+async def log_prob(
+    operations: Operations, model: Model, request: LogProbOfTable, deadline: float
+) -> Answer:
+    """Log-density of each row in nats; −inf where a value has no probability."""
+    runs = operations.runs
+    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
+    x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
+    outside = faults.kept(settled.outside)
+    scored = await _run(runs, model, x, context_rows, ("log_prob",), deadline)
+    found = np.where(outside, -np.inf, scored["log_prob"])
+    await runs.threads.run(len(x), runs.check_log_prob, model, found, 1, faults, deadline=deadline)
+    arrays: Arrays = {"log_prob": found}
+    if request.quantile:
+        arrays["quantile"] = quantiles(model, found)
+    answer = await runs.answer(arrays, faults, deadline)
+    answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    return answer
+
+
+def _calibration(model: Model, request: ScoreRequest) -> Calibration:
+    """The calibration that a request is answered by.
+
+    Raises:
+        InvalidInputError: there is none, or the request asks for two decisions.
+    """
+    if request.alpha is not None and request.fdr is not None:
+        raise InvalidInputError(
+            "alpha and fdr: expected one of them: alpha bounds the share of normal rows that raise "
+            "an alarm, fdr the share of normal rows among the alarms"
+        )
+    if model.calibration is None:
+        name, version = model.manifest.name, model.manifest.version
+        raise InvalidInputError(
+            f"{name} version {version} has no calibration, which p-values need: `bijecta "
+            "calibrate` makes a version with one from normal rows; /log_prob answers without"
+        )
+    return model.calibration
+
+
+async def _run(
+    runs: CheckedRuns,
+    model: Model,
+    x: Floats,
+    context_rows: Floats | None,
+    outputs: tuple[str, ...],
+    deadline: float,
+) -> Arrays:
+    """Outputs of the graph, as they come; of no rows without running it."""
+    if len(x) == 0:
+        return {name: np.empty(0) for name in outputs}
+    if context_rows is not None:
+        context_rows = await runs.written_out(context_rows, deadline)
+    return await model.engine.score(x, context_rows, outputs, deadline)
+
+
+def _check(
+    runs: CheckedRuns, model: Model, arrays: Arrays, outside: Floats, faults: RowFaults
+) -> None:
+    """Find rows inside the support without a score, or without log_prob."""
+    score = np.where(outside, 0.0, arrays["score"])
+    log_prob = np.where(np.isneginf(arrays["log_prob"]), 0.0, arrays["log_prob"])
+    runs.check_finite(model, faults, score, log_prob)
+
+
+def _classes(model: Model, context_rows: Floats | None) -> Float64 | None:
+    """The class of each row that its calibration compares within; None where it has none."""
+    assert model.detector is not None
+    column = model.detector.class_column
+    if column is None or context_rows is None:
+        return None
+    return np.asarray(context_rows[:, column], np.float64)
+
+
+async def _decided(
+    runs: CheckedRuns, answer: Answer, request: ScoreRequest, deadline: float
+) -> Answer:
+    """An answer with the decisions, and by what they were taken."""
+    p = answer.arrays["p_value"]
+    if request.fdr is None:
+        rule, rate = "alpha", ALPHA if request.alpha is None else request.alpha
+        anomaly = p <= rate
+    else:
+        rule, rate = "fdr", request.fdr
+        anomaly = await runs.threads.run(
+            NUMBERS_PER_P_VALUE * len(p), benjamini_hochberg, p, rate, deadline=deadline
+        )
+    found = answer.arrays
+    arrays = {"score": found["score"], "p_value": p, "anomaly": anomaly}
+    arrays["log_prob"] = found["log_prob"]
+    return Answer(arrays, answer.seed, {rule: rate, **answer.remarks})
