@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInputError, TooLargeError
+from service.operations.answer import NUMBERS_PER_REASON
 from service.operations.checked_runs import CheckedRuns
 from service.operations.in_pieces import patiently, rows_at_once
 from service.store import Model
@@ -90,8 +91,9 @@ async def reasons_of(
         asked = partial(model.engine.neighbours, part.x, part.context, deadline)
         values = (await patiently(1, asked))["values"].reshape(-1, d, k)
         falls = await _falls(runs, model, part, values, deadline)
+        numbers = NUMBERS_PER_REASON * len(values) * min(most, d)
         found += await runs.threads.run(
-            values.size, _named, model, part, values, falls, most, deadline=deadline
+            numbers, _named, model, part, values, falls, most, deadline=deadline
         )
     return found
 

@@ -105,9 +105,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         (np, "ascontiguousarray"),
     ):
         monkeypatch.setattr(owner, name, diary.noting(getattr(owner, name)))
-    threads = WorkThreads(2)
+    threads, manifest = WorkThreads(2), bundle.read_flow(DIGITS)
     model = SimpleNamespace(
-        manifest=bundle.read(DIGITS),
+        manifest=manifest,
+        density=manifest,
         event_shape=(64,),
         latent_shape=(64,),
         table=None,

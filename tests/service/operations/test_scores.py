@@ -2,6 +2,7 @@
 
 import io
 import math
+import threading
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
+from service.operations.detectors import operations, reasons
 from tests.helpers.detectors import SCORE, SCORES
 from tests.helpers.http import ARROW, NPY, assert_problem, metric, to_npy
 from tests.helpers.tables import CSV, FORMATS, JSON, PARQUET, ask_table, read_answer
@@ -309,7 +311,19 @@ def test_no_rows_have_an_answer_of_none(
     assert np.load(io.BytesIO(answer.content)).shape == (0,)
 
 
-def test_many_rows_are_answered_alike(detectors: TestClient) -> None:
+def test_many_rows_are_answered_alike_by_threads(
+    detectors: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers: list[str] = []
+    works = (Calibration, "p_values"), (operations, "benjamini_hochberg"), (reasons, "_named")
+    for owner, name in works:
+        work = getattr(owner, name)
+
+        def note(*arguments: Any, work: Any = work) -> Any:
+            workers.append(threading.current_thread().name.partition("_")[0])
+            return work(*arguments)
+
+        monkeypatch.setattr(owner, name, note)
     # above what the event loop does itself
     x = np.tile(np.array([X[0], X[1], X[3]]), (11_000, 1))
     for output in ("score", "p_value", "anomaly"):
@@ -321,6 +335,8 @@ def test_many_rows_are_answered_alike(detectors: TestClient) -> None:
         values = np.load(io.BytesIO(answer.content)).reshape(-1, 3)
         assert (values == values[0]).all()
         assert len(values) == 11_000
+    ask(detectors, columns={k: v * 2000 for k, v in TABLE.items()}, reasons=1)
+    assert workers == ["work"] * 9
 
 
 def test_the_protocol_has_a_model_for_scores(detectors: TestClient) -> None:
