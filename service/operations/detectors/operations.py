@@ -43,21 +43,27 @@ async def score(
     if request.seed is not None:
         # by the number of the row: rows without an answer change nothing of the others
         ties = faults.kept(tie_breakers(request.seed, len(settled.values)))
+    classes = _classes(model, context_rows)
     arrays["p_value"] = await runs.threads.run(
         NUMBERS_PER_P_VALUE * len(x),
         calibration.p_values,
         arrays["score"],
         ties,
-        _classes(model, context_rows),
+        classes,
         deadline=deadline,
     )
+    if model.watch is not None and len(x):
+        await model.watch.saw_log_prob(arrays["log_prob"])
+        rows = np.asarray(x, np.float64)
+        await model.watch.saw_scores(arrays["p_value"], arrays["score"], classes, rows)
     answer = await runs.answer(arrays, faults, deadline, request.seed)
     answer = await _decided(runs, answer, request, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    answer.remarks.update(request.x.remarks)
     if request.reasons is not None:
         seen = faults.kept(request.x.values)
-        rows = ReasonedRows(x, seen, outside, context_rows, scored["score"])
-        found = await reasons_of(runs, model, rows, request.reasons, deadline)
+        reasoned = ReasonedRows(x, seen, outside, context_rows, scored["score"])
+        found = await reasons_of(runs, model, reasoned, request.reasons, deadline)
         answer.remarks["reasons"] = faults.spread(found)
     return answer
 
@@ -78,6 +84,9 @@ async def log_prob(
         arrays["quantile"] = quantiles(model, found)
     answer = await runs.answer(arrays, faults, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
+    answer.remarks.update(request.x.remarks)
+    if model.watch is not None:
+        await model.watch.saw_log_prob(found)
     return answer
 
 

@@ -109,6 +109,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     model = SimpleNamespace(
         manifest=manifest,
         density=manifest,
+        watch=None,
         event_shape=(64,),
         latent_shape=(64,),
         table=None,

@@ -281,6 +281,21 @@ def test_classes_of_the_context_are_compared_within(detectors: TestClient) -> No
     refused(detectors, "context: row 0", model="grouped", rows=rows[:1], context=[["c"]])
 
 
+def test_rows_are_watched_and_unknown_classes_told(detectors: TestClient) -> None:
+    def rows() -> int:
+        watched: int = detectors.get("/models/detector/watch").json()["rows"]
+        return watched
+
+    before, known = rows(), {"model": "detector", "rows": RECORDS}
+    ask(detectors, rows=RECORDS)
+    detectors.post("/log_prob", json=known)
+    assert rows() == before + len(RECORDS)  # a log-density alone is no score
+    body = known | {"rows": [{**RECORDS[0], "country": "IT"}]}
+    for endpoint in ("/score", "/log_prob"):
+        (told,) = detectors.post(endpoint, json=body).json()["unknown_classes"]
+        assert (told["column"], told["rows"]) == ("country", [0])
+
+
 def test_arrays_are_scored_as_they_are(detectors: TestClient) -> None:
     x = np.arange(12.0).reshape(2, 2, 3)
     said = ask(detectors, model="arrays", x=x.tolist())
