@@ -13,7 +13,7 @@ from models.layers import IterativeGaussianization
 from training.config import FitRecipe
 from training.fit.distributed import SINGLE_PROCESS
 from training.fit.iterative import fit_step
-from training.fit.likelihood import NegativeLogDensity
+from training.fit.likelihood import MAX_PREPARED_BYTES, NegativeLogDensity
 from training.fit.optimizer import FlowOptimizer
 
 
@@ -56,10 +56,13 @@ def fit_steps(
     Raises:
         NonFiniteStepError: a loss is not a number.
     """
+    of_row = density.prepare(rows[:1]).nbytes
+    ready = density.prepare(rows) if len(rows) * of_row <= MAX_PREPARED_BYTES else None
 
     def batch() -> Batch:
         chosen = torch.randint(len(rows), (recipe.batch_size,))
-        return rows[chosen], None if context is None else context[chosen]
+        x = density.prepare(rows[chosen]) if ready is None else ready[chosen]
+        return x, None if context is None else context[chosen]
 
     _fit(density, batch, recipe, steps)
 
