@@ -116,7 +116,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Exit codes: 0 all rows have a score; 3 some were skipped, and are listed; 1 "
         "the run ended early, and the same command goes on where it was.",
     )
-    score.add_argument("model", metavar="BUNDLE", help="store/NAME, store/NAME/VERSION")
+    score.add_argument(
+        "model", metavar="BUNDLE", help="store/NAME, store/NAME/VERSION, or a server's URL"
+    )
     score.add_argument(
         "inputs", nargs="+", metavar="IN", help="files, folders of files, or - for standard input"
     )
@@ -142,6 +144,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     score.add_argument(
         "--engine", choices=("threads", "ray"), default="threads", help="of this machine, or Ray's"
     )
+    score.add_argument("--model", metavar="NAME", dest="name", help="of a server that has several")
     score.add_argument("--workers", type=_count, help="processes of Ray (its CPUs, or GPUs)")
     score.add_argument("--overwrite", action="store_true", help="replace OUT")
     score.add_argument("--restart", action="store_true", help="throw unfinished work away")

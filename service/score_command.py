@@ -4,10 +4,14 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.bundle import MANIFEST, BundleError, read_names, versions
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.store_folder import current
+
+if TYPE_CHECKING:
+    from service.bulk import Decision, Job, Outcome
 
 INTERRUPTED = 130
 SOME_SKIPPED = 3
@@ -17,7 +21,7 @@ def score_files(arguments: Namespace) -> int:
     """Score files; returns the exit code."""
     if not HAS_PYARROW:
         return _refuse(NO_PYARROW)
-    from service.bulk import FORMATS, BulkError, BundleScorer, Decision, Job, by_ray, run
+    from service.bulk import FORMATS, BulkError, Decision, Job
 
     try:
         for given in (arguments.format, arguments.out_format):
@@ -36,13 +40,7 @@ def score_files(arguments: Namespace) -> int:
             is_quiet=arguments.quiet,
         )
         decision = Decision(arguments.alpha, arguments.fdr, arguments.seed)
-        folder = bundle_folder(arguments.model)
-        scorer = BundleScorer(folder, arguments.device, decision)
-        if arguments.engine == "ray":
-            ray = by_ray(folder, arguments.device, decision, arguments.workers)
-            outcome = run(job, scorer, ray)
-        else:
-            outcome = run(job, scorer)
+        outcome = _run(arguments, job, decision)
     except (BulkError, BundleError) as error:
         return _refuse(str(error))
     except BrokenPipeError:  # who reads the output has enough
@@ -57,6 +55,23 @@ def score_files(arguments: Namespace) -> int:
     if not arguments.quiet:
         _say(arguments, outcome.rows, outcome.skipped)
     return SOME_SKIPPED if outcome.skipped else 0
+
+
+def _run(arguments: Namespace, job: "Job", decision: "Decision") -> "Outcome":
+    from service.bulk import BulkError, BundleScorer, by_ray, run, server_scorer
+
+    is_url = arguments.model.startswith(("http://", "https://"))
+    if is_url and arguments.engine == "ray":
+        raise BulkError("--engine ray scores by a bundle, not by a server")
+    if is_url:
+        return run(job, server_scorer(arguments.model, arguments.name, decision))
+    if arguments.name is not None:
+        raise BulkError("--model is of a server: a bundle is named by its folder")
+    folder = bundle_folder(arguments.model)
+    scorer = BundleScorer(folder, arguments.device, decision)
+    if arguments.engine == "ray":
+        return run(job, scorer, by_ray(folder, arguments.device, decision, arguments.workers))
+    return run(job, scorer)
 
 
 def bundle_folder(text: str) -> Path:

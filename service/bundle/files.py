@@ -158,6 +158,23 @@ def _read_manifest(folder: Path) -> AnyManifest:
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
 
 
+def manifest_of(content: Mapping[str, Any]) -> AnyManifest:
+    """The manifest in what a server says of a model.
+
+    Args:
+        content: the answer of `/models/NAME`, which says more than the manifest.
+
+    Raises:
+        BundleError: it is none, or of a format that this program does not read.
+    """
+    try:
+        kind = _manifest_class(json.dumps(content).encode(), "the model")
+        known = {key: value for key, value in content.items() if key in kind.model_fields}
+        return kind.model_validate(known)
+    except ValidationError as error:
+        raise BundleError(f"this is no description of a model: {first_error(error)}") from None
+
+
 def _manifest_class(
     content: bytes, shown: str
 ) -> type[Manifest] | type[TableManifest] | type[DetectorManifest]:

@@ -1,0 +1,67 @@
+"""A server gives files the scores that its bundles give them."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from service.bulk.scorers import server
+from service.cli import main
+from tests.helpers.servers import Serve
+from tests.service.bulk.conftest import Score, read, write
+from tests.service.bulk.test_formats import ROWS, TABLE
+
+pytestmark = pytest.mark.usefixtures("small_pieces")
+
+
+@pytest.fixture(scope="module")
+def url(bundles: Path, serve: Serve) -> str:
+    """Of a server that takes seven rows a request."""
+    return str(serve("--store", bundles, "--max-rows", "7").client.base_url)
+
+
+def asked(url: str, model: str, *arguments: str | Path) -> int:
+    return main(["score", url, *map(str, arguments), "--model", model])
+
+
+@pytest.mark.parametrize("model", ["typed", "conditional", "tiny"])
+def test_a_server_answers_as_the_bundle_does(
+    model: str, url: str, score: Score, tmp_path: Path
+) -> None:
+    content = TABLE.append_column("mean", pa.array(np.linspace(-1, 1, ROWS)))
+    if model == "tiny":
+        values = [0.5, np.inf, None, *range(20)]
+        content = pa.table({"id": list("abcdefghijklmnopqrstuvw"), "a": values, "b": values})
+    source = write(tmp_path / "in.parquet", content)
+    codes = 3 if model == "tiny" else 0
+    outs = [tmp_path / "bundle.csv", tmp_path / "server.csv"]
+    arguments = (source, "--keep", "id", "--on-error", "skip", "--quiet", "--out")
+    assert score(model, *arguments, outs[0]) == codes
+    assert asked(url, model, *arguments, outs[1]) == codes
+    assert len(read(outs[1])) == (21 if model == "tiny" else ROWS)
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+    if codes:
+        reports = [Path(f"{out}.skipped.ndjson").read_text() for out in outs]
+        assert reports[1] == reports[0]
+
+
+def test_outside_the_support_is_said_by_a_server_too(url: str, tmp_path: Path) -> None:
+    codes = pa.FixedSizeListArray.from_arrays(pa.array([0.0, 0.3, 9, 1704067200]), 4)
+    source = write(tmp_path / "in.parquet", pa.table({"x": codes}))
+    assert asked(url, "typed", source, "--out", tmp_path / "out.parquet") == 0
+    assert read(tmp_path / "out.parquet") == [{"row": 0, "log_prob": -np.inf}]
+
+
+def test_a_server_that_cannot_be_asked_is_named(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "RETRIES", 0)
+    arguments = (tmp_path / "in.csv", "--out", tmp_path / "out.csv")
+    for address, model, words in (
+        (url, "none", "none"),
+        ("http://127.0.0.1:9", "tiny", "http://127.0.0.1:9: "),
+    ):
+        assert asked(address, model, *arguments) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
