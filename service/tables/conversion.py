@@ -3,6 +3,7 @@
 One parser of values for training and for requests; what a row is in float64, `columns` says.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,7 +26,9 @@ from service.tables.dates import seconds_of
 from service.tables.decision import FLOAT32_ERROR
 from service.tables.raw import RawColumn
 from service.tables.words import cause, is_gap, is_marker, number_in, truth, undivided
-from service.tables.writing import OTHER, expected, listed
+from service.tables.writing import MAX_WHOLE, OTHER, expected, listed
+
+DIGITS = re.compile(r"[+-]?[0-9]+")
 
 # A value is a multiple of a step that is nearer than this share of it.
 OFF_STEP = 1e-3
@@ -238,6 +241,8 @@ def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[
     words: list[Word]
     if raw.form == "times":
         words = [shown.value(i) for i in range(len(distinct))]
+    elif distinct.dtype.kind in "iu":  # of any size
+        words = distinct.tolist()
     else:
         words = [float(value) for value in distinct.astype(np.float64).tolist()]
     numbered = RawColumn("words", inverse.reshape(-1), raw.missing, tuple(words))
@@ -264,7 +269,9 @@ def _aliases(word: Word) -> list[Word]:
     if isinstance(word, bool):
         return [word, str(word).lower(), str(word)]
     if isinstance(word, str):
-        number = _number(word)
+        number: float | None = _number(word)
+        if number is not None and abs(number) >= MAX_WHOLE and DIGITS.fullmatch(word.strip()):
+            number = int(word)  # with all of its digits
         said = truth(word)
         return [word, *([] if number is None else [number]), *([] if said is None else [said])]
     if isinstance(word, float) and not word.is_integer():

@@ -191,7 +191,8 @@ class _Deciding:
             understood = self.understood[name]
             every = f"{distinct[name]} values in {int((~understood.missing).sum())} rows"
             if understood.form == "classes":
-                self._leave_out(name, "identifier", f"an identifier: text of {every}")
+                text = "text of " * any(isinstance(word, str) for word in understood.words)
+                self._leave_out(name, "identifier", f"an identifier: {text}{every}")
             elif name in numbers and len(self.columns) > 1:
                 share = share_explained(understood.values.astype(np.float64), asked, rows)
                 if share < MAX_SHARE_EXPLAINED:

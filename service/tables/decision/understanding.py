@@ -1,7 +1,7 @@
 """What the values of a column are: numbers, times or classes, whether or not they stand as text."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,9 @@ FEW_WORDS = 16
 OFTEN = 5
 
 DATE_SAMPLE = 20
+
+# Up to here float64 has every whole number.
+MAX_WHOLE = 2**53
 
 
 class Fault(Exception):  # noqa: N818  it is said of a column, together with those of others
@@ -93,6 +96,9 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
         return _of_words(raw, as_kind)
     if as_kind is not None and as_kind.startswith("datetime") and raw.form == "numbers":
         raise Fault("it holds numbers, no times", 0)
+    if as_kind is None and raw.form == "numbers" and _are_beyond_floats(raw):
+        note = "whole numbers that float64 cannot tell apart are classes"
+        return replace(_classes(raw), note=note)
     values = raw.values.astype(np.float64)
     values[raw.missing] = np.nan
     if raw.form == "times" and as_kind not in ("numeric", "lattice"):
@@ -101,6 +107,16 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
     return Understood("numbers", values, single=_is_single(raw.values, values))
+
+
+def _are_beyond_floats(raw: RawColumn) -> bool:
+    """Whether some whole numbers differ that float64 cannot tell apart."""
+    if raw.values.dtype.kind not in "iu" or not len(raw):
+        return False
+    present = raw.values[~raw.missing]
+    if not len(present) or max(int(present.max()), -int(present.min())) <= MAX_WHOLE:
+        return False
+    return len(np.unique(present)) > len(np.unique(present.astype(np.float64)))
 
 
 def _is_single(raw: NDArray[np.generic], values: Float64) -> bool:
@@ -135,7 +151,8 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         if share > HALF and not (are_classes and min(counts[t] for t in others) >= OFTEN):
             return _numbers(raw)
     elif plain and not others:
-        return _classes(raw)
+        note = "numbers that begin with 0 are codes; of kind lattice they are numbers"
+        return replace(_classes(raw), note=note)
     if len(others) > MIN_NUMBERS_WITH_SIGNS and _have_one_sign(others):
         return _numbers(raw)
     if _are_times(others, counts):
@@ -156,17 +173,19 @@ def _have_one_sign(texts: list[str]) -> bool:
 
 
 def _are_times(texts: list[str], counts: dict[str, int]) -> bool:
-    """Whether most of the texts are times of one form."""
+    """Whether most of the texts are times, of one form or of several, which are faults."""
     if not texts or form_of(texts) is not None:
         return bool(texts)
-    for date in (*DATES, ""):
-        sample = seconds_of(texts[:DATE_SAMPLE], date)
-        if np.isnan(sample).mean() < HALF:
-            wrong = np.isnan(seconds_of(texts, date))
-            rows = np.array([counts[text] for text in texts])
-            if rows[wrong].sum() < (1 - MOSTLY) * rows.sum():
-                return True
-    return False
+    if not np.mean([_may_be_time(text) for text in texts[:DATE_SAMPLE]]) > HALF:
+        return False
+    wrong = np.array([not _may_be_time(text) for text in texts])
+    rows = np.array([counts[text] for text in texts])
+    return bool(rows[wrong].sum() < (1 - MOSTLY) * rows.sum())
+
+
+def _may_be_time(text: str) -> bool:
+    """Whether a text is a time in any form."""
+    return any(not np.isnan(seconds_of([text], form)[0]) for form in (*DATES, ""))
 
 
 def _numbers(raw: RawColumn) -> Understood:

@@ -21,6 +21,9 @@ BLANKS = " "
 # Lines that are looked at.
 SAMPLED_LINES = 1000
 
+# What Excel is told of the delimiter, before the header.
+SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
+
 WHOLE = re.compile(r"[+-]?\d+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
@@ -114,6 +117,9 @@ def _without_comments(lines: Sequence[str]) -> tuple[list[str], int, list[str]]:
     The last comment line is a header where it has as many cells as the line below it, as
     `numpy.savetxt` writes one.
     """
+    if lines and SEPARATOR_LINE.fullmatch(lines[0].strip()):
+        others, count, notes = _without_comments(lines[1:])
+        return others, count + 1, [f"its first line is {lines[0].strip()!r}, for Excel", *notes]
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     if count == 0:
         return list(lines), 0, []

@@ -50,7 +50,8 @@ PANDAS = "pandas.read_{}(…).to_parquet('rows.parquet') writes it as one that i
 
 OTHERS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".xlsx", ".xls", ".ods"), "save it as CSV, or " + PANDAS.format("excel")),
-    ((".json", ".jsonl", ".ndjson"), PANDAS.format("json")),
+    ((".json",), PANDAS.format("json")),
+    ((".jsonl", ".ndjson"), PANDAS.format("json").replace("…", "…, lines=True")),
     ((".h5", ".hdf5", ".hdf"), "numpy.save('rows.npy', h5py.File(…)[name][:]) writes one that is"),
     ((".pkl", ".pickle"), PANDAS.format("pickle")),
     ((".sav",), PANDAS.format("spss")),

@@ -1,5 +1,6 @@
 """Reading tables from CSV and Parquet files."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
@@ -32,6 +34,10 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 BYTES_OF_A_NUMBER = 8
 
+# A cell of digits that begin with 0: pyarrow reads it as a number.
+LEADING_ZERO_TEXT = r"^\s*[+-]?0\d+\s*$"
+LEADING_ZERO_CELL = re.compile(rb"(?:^|[,;|\t\"\r\n])[ ]*[+-]?0\d+[ ]*(?:[,;|\t\"\r\n]|$)")
+
 Place = Callable[[int], str]
 
 
@@ -50,11 +56,18 @@ class ArrowFile(NamedTuple):
 
 
 def open_csv(path: Path, source: TableSource) -> ArrowFile:
-    """A text file, compressed or not, written as `csv_dialect` says.
+    """A text file, compressed or not, written as `csv_dialect` says; codes such as 01067 are text.
 
     Raises:
         DataError: it is not UTF-8, or its lines differ in their number of cells.
     """
+    file = _opened_csv(path, source)
+    assert file.dialect is not None
+    table = _with_leading_zeros(file.table, path, file.dialect)
+    return file._replace(table=table)
+
+
+def _opened_csv(path: Path, source: TableSource) -> ArrowFile:
     with _decompressed(path) as file:
         dialect = dialect_of(_first_lines(path, file.read(SAMPLED_BYTES)), source.header)
     with _decompressed(path) as file:
@@ -69,15 +82,39 @@ def open_csv(path: Path, source: TableSource) -> ArrowFile:
 
 
 def read_csv(path: Path, source: TableSource) -> Table:
-    """The columns of numbers of a text file; see `open_csv`."""
-    file = open_csv(path, source)
+    """The columns of numbers of a text file, compressed or not; see `csv_dialect`."""
+    file = _opened_csv(path, source)
     return arrow_table(file.table, path, source, file.place, file.dialect)
+
+
+def _with_leading_zeros(table: pa.Table, path: Path, dialect: Dialect) -> pa.Table:
+    """A table with text in columns of whole numbers of which some begin with 0, as codes do."""
+    whole = [i for i, kind in enumerate(table.schema.types) if pa.types.is_integer(kind)]
+    names = table.column_names
+    if not whole or dialect.delimiter == BLANKS or len(set(names)) < len(names):
+        return table
+    with _decompressed(path) as file:
+        if not LEADING_ZERO_CELL.search(file.read()):
+            return table
+    read, parse, convert = _options(dialect)
+    convert.column_types = {names[i]: pa.string() for i in whole}
+    convert.include_columns = [names[i] for i in whole]
+    convert.strings_can_be_null = True
+    with _decompressed(path) as file:
+        texts = pyarrow.csv.read_csv(file, read, parse, convert)
+    for i in whole:
+        column = texts[names[i]]
+        if pc.any(pc.match_substring_regex(column, LEADING_ZERO_TEXT)).as_py():
+            table = table.set_column(i, names[i], column)
+    return table
 
 
 def open_parquet(path: Path, _: TableSource) -> ArrowFile:
     """A Parquet file, or all those of a folder, sorted by name."""
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         _check_parquet(file)
+    if not path.is_dir():
+        _check_names(pyarrow.parquet.read_schema(path).names, path)
     return ArrowFile(pyarrow.parquet.read_table(path))
 
 
@@ -171,9 +208,13 @@ def unique_names(table: pa.Table, path: Path) -> list[str]:
         DataError: two columns have one name.
     """
     names = list(table.column_names)
+    _check_names(names, path)
+    return names
+
+
+def _check_names(names: list[str], path: Path) -> None:
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise DataError(f"{path} has several columns of one name: {', '.join(map(repr, twice))}")
-    return names
 
 
 def _numbers(

@@ -1,0 +1,143 @@
+"""Text files of columns of any kind: what is found in them, and the same in a request's body."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from service.codecs.csv import read_csv
+from service.tables import Decision, decide, to_rows, unknown_classes
+from tests.helpers.reading import unbounded
+from training.config import data_source
+from training.data.readers import read_raw
+from training.errors import DataError
+
+RNG = np.random.default_rng(0)
+N = 40
+NUMBERS = [f"{value:.2f}" for value in RNG.normal(10, 3, N)]
+LETTERS = RNG.choice(["a", "b", "c"], N).tolist()
+
+
+def decided(path: Path) -> Decision:
+    return decide(read_raw(path, data_source(source=str(path))))  # type: ignore[arg-type]
+
+
+def text(cells: list[str], name: str = "c", end: str = "\n") -> str:
+    lines = [f"{name},x", *(f"{a},{b}" for a, b in zip(cells, NUMBERS, strict=True))]
+    return end.join(lines) + end
+
+
+# the cells of a column, its kind (or why it is left out), and words of a note
+COLUMNS: dict[str, tuple[list[str], str, str]] = {
+    "codes that begin with 0": ([f"{i % 12:05d}" for i in range(N)], "categorical", "are codes"),
+    "such codes and gaps": (
+        [f"{i % 12:05d}" if i % 5 else "" for i in range(N)],
+        "categorical",
+        "",
+    ),
+    "such codes in quotes": ([f'"{i % 4:03d}"' for i in range(N)], "categorical", "are codes"),
+    "zeros": ([str(i % 3) for i in range(N)], "lattice", ""),
+    "negative zeros": ([["-0", "0", "1", "2"][i % 4] for i in range(N)], "lattice", ""),
+    "one code that begins with 0": (["007", *map(str, range(1, N))], "identifier", ""),
+    "decimals that begin with 0": ([f"0{i % 7}.5" for i in range(N)], "lattice", ""),
+    "dates that begin with 0": ([f"0{i % 9 + 1}.02.2024" for i in range(N)], "datetime", ""),
+    "whole numbers beyond 2^53": ([str(2**53 + i % 6) for i in range(N)], "categorical", "float64"),
+    "as many of them as rows": ([str(2**62 + i) for i in range(N)], "identifier", "float64"),
+    "truths": (["yes" if i % 3 else "no" for i in range(N)], "categorical", ""),
+    "what stands for nothing": (
+        [["N/A", "NULL", "-", NUMBERS[i]][i % 4] for i in range(N)],
+        "lattice",
+        "",
+    ),
+    "zones": (
+        [f"2024-03-01T12:{i:02d}:00{['Z', '+02:00'][i % 2]}" for i in range(N)],
+        "datetime",
+        "",
+    ),
+    "quotes and ends of lines": (
+        ['"p, ""q"""' if i % 2 else '"r\ns"' for i in range(N)],
+        "categorical",
+        "",
+    ),
+    "emoji": ([letter + "😀" for letter in LETTERS], "categorical", ""),
+    "nothing": ([""] * N, "constant", ""),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_column_is_read_in_files_and_requests_alike(tmp_path: Path, case: str, end: str) -> None:
+    cells, kind, words = COLUMNS[case]
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + text(cells, end=end).encode())
+    found = decided(path)
+    assert not found.problems
+    kinds = {c.name: c.kind for c in found.columns} | {c.name: c.reason for c in found.left_out}
+    assert kinds == {"c": kind, "x": "lattice"}
+    assert any(words in note for note in found.notes) or not words
+    left_out = [column.name for column in found.left_out]
+    file = read_raw(path, data_source(source=str(path)))  # type: ignore[arg-type]
+    body = read_csv(path.read_bytes(), unbounded(), N)
+    rows, asked = (to_rows(t, found.columns, left_out) for t in (file.columns, body))
+    assert not rows.faults
+    assert not asked.faults
+    np.testing.assert_array_equal(rows.rows, asked.rows)
+    assert unknown_classes(body, asked.rows, found.columns) == []
+
+
+PROBLEMS: dict[str, tuple[list[str], str]] = {
+    "forms of dates": (
+        [f"2024-01-{i % 28 + 1:02d}" if i % 2 else f"{i % 28 + 1:02d}/01/2024" for i in range(N)],
+        "line 2: '01/01/2024' is no time of the form %Y-%m-%d, nor are 19 more of 40 values",
+    ),
+    "1e400": (["1e400" if i == 3 else NUMBERS[i] for i in range(N)], "line 5: expected finite"),
+    "a word": (["oops" if i == 3 else NUMBERS[i] for i in range(N)], "line 5: 'oops' is no number"),
+    "per cent": ([f"{i}.5%" for i in range(N)], "line 2: '0.5%', which ends in a per cent sign"),
+}
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_a_column_of_several_kinds_is_a_problem_with_its_line(tmp_path: Path, case: str) -> None:
+    cells, words = PROBLEMS[case]
+    path = tmp_path / "table.csv"
+    path.write_text(text(cells))
+    (problem,) = decided(path).problems
+    assert words in problem
+
+
+def test_codes_beyond_the_first_lines_keep_their_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    codes = [*(str(i % 7 + 10) for i in range(3000)), *["00007"] * 30]
+    path.write_text("code\n" + "\n".join(codes) + "\n")
+    (column,) = decided(path).columns
+    assert column.kind == "categorical"
+    assert "00007" in column.classes
+
+
+def test_what_excel_is_told_of_the_delimiter_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("sep=;\n" + text(LETTERS).replace(",", ";"))
+    assert [column.name for column in decided(path).columns] == ["c", "x"]
+    assert "for Excel" in str(read_raw(path, data_source(source=str(path))).notes)  # type: ignore[arg-type]
+
+
+def test_several_parquet_columns_of_one_name_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    column = pa.array([1.0, 2.0])
+    pyarrow.parquet.write_table(pa.Table.from_arrays([column, column], names=["x", "x"]), path)
+    with pytest.raises(DataError, match="has several columns of one name: 'x'"):
+        decided(path)
+
+
+def test_whole_numbers_of_parquet_are_told_apart_beyond_floats(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    ids = pa.array([2**63 + i % 5 for i in range(N)], pa.uint64())
+    pyarrow.parquet.write_table(pa.table({"id": ids, "x": np.arange(N) % 7}), path)
+    found = decided(path)
+    table = read_raw(path, data_source(source=str(path))).columns  # type: ignore[arg-type]
+    assert found.columns[0].kind == "categorical"
+    rows = to_rows(table, found.columns)
+    assert len(np.unique(rows.rows[:, 0])) == 5
+    assert not rows.faults
