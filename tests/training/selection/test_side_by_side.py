@@ -93,6 +93,8 @@ def touch_and_wait(folder: Path) -> None:
 
 
 def begin_one_and_wait(folder: Path) -> None:
+    # a job in the background of a shell, as a test run may be, ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with SideBySide(2) as running:
         running.start(0, partial(touch_and_wait, folder))
         running.wait()
@@ -109,5 +111,6 @@ def test_processes_end_with_the_one_that_began_them(tmp_path: Path, number: int)
     assert is_running(child)
     assert parent.pid is not None
     os.kill(parent.pid, number)
-    parent.join()
+    assert ends(parent.pid)
     assert ends(child)
+    parent.join()
