@@ -93,7 +93,13 @@ def test_the_model_is_served(fitted: Path) -> None:
         expected = run.best_density().double().log_prob(torch.from_numpy(x))
     manifest = json.loads((fitted / "store/mixed/1/manifest.json").read_text())
     assert manifest["held_out"]["gain"]["mean"] > 0
-    assert manifest["raw_values"] == ["classes", "point_masses", "ranges", "self_test"]
+    assert manifest["raw_values"] == [
+        "classes",
+        "constants",
+        "point_masses",
+        "ranges",
+        "self_test",
+    ]
     server = Server(Settings(store=fitted / "store", device="cpu"))
     with TestClient(create_app(server)) as http:
         while http.get("/health/ready").status_code != 200:
