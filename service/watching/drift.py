@@ -37,6 +37,17 @@ class Rows(NamedTuple):
     values: Float64 | None
 
 
+def joined(parts: Sequence[Rows]) -> Rows:
+    """The rows of one or more parts, one after another."""
+    classes = [part.classes for part in parts if part.classes is not None]
+    values = [part.values for part in parts if part.values is not None]
+    return Rows(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(classes) if classes else None,
+        np.concatenate(values) if values else None,
+    )
+
+
 @dataclass(frozen=True)
 class Change:
     """What the martingale that is ahead says.

@@ -13,7 +13,7 @@ import numpy as np
 from service.bundle import AnyManifest
 from service.metrics import ModelSeries
 from service.types import Float64, Floats
-from service.watching.drift import Change, DriftTest, Rows
+from service.watching.drift import Change, DriftTest, Rows, joined
 from service.watching.state_folder import Kept
 from service.work_threads import WorkThreads
 
@@ -80,7 +80,7 @@ class Watch:
             classes: n, of a calibration by class.
             x: n × event shape, as the graphs take it.
         """
-        if self._drift is None:
+        if self._drift is None or len(scores) == 0:
             return
         await self._threads.run(p_values.size, self.series.p_value.observe_all, p_values)
         # by their places, whatever their values
@@ -167,8 +167,7 @@ class Watch:
         with self._guard:
             drift = self._drift
             assert drift is not None
-            for rows in waiting:
-                drift.take(rows)
+            drift.take(joined(waiting))
             self.is_changed = True
             if self._alarm is None and drift.alarm is not None:
                 self._alarm = _described(drift.alarm) | {"rows": drift.alarm.rows, "time": _now()}

@@ -110,9 +110,12 @@ class Watching:
         """Take the rows that wait, and write what has changed, again and again."""
         while True:
             await asyncio.sleep(SETTLE_SECONDS)
-            await self._settle()
-            if time.monotonic() >= self._saved + SAVE_SECONDS:
-                await self.save()
+            try:
+                await self._settle()
+                if time.monotonic() >= self._saved + SAVE_SECONDS:
+                    await self.save()
+            except Exception:  # a mistake of ours in one watch is not to end the others
+                log.exception("a watch could not go on")
 
     async def save(self) -> None:
         """Write what has changed."""

@@ -13,6 +13,7 @@ from tests.helpers.asgi import make_server, wait_until
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.http import assert_problem, metric
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.typed import FIRST_DAY
 
 RESET = "/v2/repository/models/detector/watch/reset"
 
@@ -73,3 +74,44 @@ def test_watching_is_turned_off(store: Path) -> None:
         assert_problem(client.get("/models/detector/watch"), 422, "--no-watch")
         assert "bijecta_drift_alarm{" not in client.get("/metrics").text
         assert "bijecta_log_prob_bucket{" not in client.get("/metrics").text
+
+
+def test_rows_that_are_scored_are_counted_and_tested(store: Path, tmp_path: Path) -> None:
+    labels = {"model": "detector", "version": "2"}
+    far = {"model": "detector", "x": [[1000.0, 0.3, 1.0, FIRST_DAY]] * 60}
+    with app(store, watch_folder=tmp_path) as client:
+        assert client.post("/score", json=far).status_code == 200
+        said = client.get("/models/detector/watch").json()
+        assert said["rows"] == 60
+        assert (said["alarm"]["of"], said["alarm"]["values"]) == ("score", "larger")
+        assert metric(client, "bijecta_p_value_count", **labels) == 60
+        assert metric(client, "bijecta_p_value_bucket", le="0.05", **labels) == 60
+        assert metric(client, "bijecta_log_prob_bucket", le="+Inf", **labels) == 60
+        assert metric(client, "bijecta_drift_alarm", **labels) == 1
+        body = {"model": "detector", "x": far["x"][:2]}
+        assert client.post("/log_prob", json=body).status_code == 200
+        assert metric(client, "bijecta_log_prob_bucket", le="+Inf", **labels) == 62
+        assert client.get("/models/detector/watch?version=1").json()["rows"] == 0
+    with app(store, watch_folder=tmp_path, model_control=True) as client:
+        assert client.get("/models/detector/watch").json() == said
+        assert metric(client, "bijecta_drift_alarm", **labels) == 1
+        assert client.post(RESET).json()["alarm"] is None
+        assert metric(client, "bijecta_drift_alarm", **labels) == 0
+    with app(store, watch_folder=tmp_path) as client:
+        assert client.get("/models/detector/watch").json()["rows"] == 0
+
+
+def test_rows_without_an_answer_are_not_watched(store: Path) -> None:
+    with app(store) as client:
+        x = [[1.0, 0.3, 1.0, FIRST_DAY], [None, 0.3, 1.0, FIRST_DAY]]
+        answer = client.post("/score", json={"model": "detector", "x": x, "partial": True})
+        assert answer.status_code == 200
+        rows = sum(p is not None for p in answer.json()["p_value"])
+        assert client.get("/models/detector/watch").json()["rows"] == rows
+
+
+def test_other_models_count_their_log_prob(store: Path) -> None:
+    with app(store) as client:
+        body = {"model": "tiny", "x": [[0.5, 0.5], [9.0, 9.0]]}
+        assert client.post("/log_prob", json=body).status_code == 200
+        assert metric(client, "bijecta_log_prob_bucket", le="+Inf", model="tiny", version="1") == 2
