@@ -136,6 +136,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     score.add_argument("--alpha", type=_rate, help="a detector's largest p-value of an anomaly")
     score.add_argument("--fdr", type=_rate, help="or its rate of false discoveries in all rows")
+    score.add_argument(
+        "--reasons", type=_count, metavar="K", help="columns to be named of each possible anomaly"
+    )
     score.add_argument("--seed", type=_seed, help="draws its p-values of equal scores")
     score.add_argument(
         "--report", metavar="FILE", help="lists what was skipped (OUT.skipped.ndjson)"

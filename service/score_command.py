@@ -39,7 +39,7 @@ def score_files(arguments: Namespace) -> int:
             restart=arguments.restart,
             is_quiet=arguments.quiet,
         )
-        decision = Decision(arguments.alpha, arguments.fdr, arguments.seed)
+        decision = Decision(arguments.alpha, arguments.fdr, arguments.seed, arguments.reasons)
         outcome = _run(arguments, job, decision)
     except (BulkError, BundleError) as error:
         return _refuse(str(error))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from service.bulk.pieces import BulkError
+from service.bulk.pieces import JSON_TEXT, BulkError
 
 # Rows of a row group of Parquet, of a batch of Arrow, and of what is written of text in one go.
 GROUP_ROWS = 2**18
@@ -74,15 +74,17 @@ class _Ndjson(Writer):
 
     def write(self, table: Any) -> None:
         columns = [
-            [key + value for value in _texts(column)]
-            for key, column in zip(self._keys, table.columns, strict=True)
+            [key + value for value in _texts(column, field.metadata == JSON_TEXT)]
+            for key, column, field in zip(self._keys, table.columns, table.schema, strict=True)
         ]
         lines = [b"{" + b",".join(values) + b"}\n" for values in zip(*columns, strict=True)]
         self._sink.write(b"".join(lines))
 
 
-def _texts(column: Any) -> list[bytes]:
+def _texts(column: Any, is_json: bool) -> list[bytes]:
     """The values of a column in JSON; null for −∞, as in answers."""
+    if is_json:
+        return [b"null" if text is None else text.encode() for text in column.to_pylist()]
     kind = column.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
         # of a number of float32 its own shortest digits

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.errors import cut
@@ -124,6 +125,15 @@ class Source(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+JSON_TEXT = {b"format": b"json"}
+"""Marks columns of text that is JSON, which NDJSON holds as what it is."""
+
+
+def json_field(name: str) -> Any:
+    """A column of such text, a `pyarrow.Field`."""
+    return pa.field(name, pa.string(), metadata=JSON_TEXT)
 
 
 def missing_columns(file: str, names: Sequence[str], wanted: Sequence[str]) -> None:

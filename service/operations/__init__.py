@@ -4,6 +4,7 @@ from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation, operation_of
 from service.operations.checked_runs import CheckedRuns
 from service.operations.context import rows as context_rows
+from service.operations.detectors.reasons import ReasonedRows, reasons_of
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -32,6 +33,7 @@ from service.operations.typed.named import (
     named_rows,
 )
 from service.operations.typed.requests import (
+    ALPHA,
     TABLE_REQUESTS,
     LogProbOfTable,
     ScoreRequest,
@@ -49,6 +51,7 @@ from service.operations.values import (
 )
 
 __all__ = [
+    "ALPHA",
     "FLOW_OPERATIONS",
     "FORMS",
     "NAMED",
@@ -69,6 +72,7 @@ __all__ = [
     "LogProbRequest",
     "Operations",
     "Path",
+    "ReasonedRows",
     "RowFaults",
     "SampleRequest",
     "ScoreRequest",
@@ -87,6 +91,7 @@ __all__ = [
     "number_array",
     "operation_of",
     "pack_numbers",
+    "reasons_of",
     "rows_and_context",
     "settled_rows",
     "typed_rows_and_context",

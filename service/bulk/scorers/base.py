@@ -1,15 +1,18 @@
 """What gives scores to rows: the contract between files and a bundle or a server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.bulk.pieces import Piece, Skipped
+from service.bulk.pieces import BulkError, Piece, Skipped, json_field
 from service.bundle import AnyManifest
-from service.operations import RowFaults
-from service.types import Arrays
+from service.operations import ALPHA, RowFaults
+from service.types import Arrays, Float64
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,42 @@ class Decision:
         alpha: largest p-value of an anomaly.
         fdr: in its place the rate of false discoveries among all rows.
         seed: draws p-values of ties; None for those that are never too small.
+        reasons: columns that are named of each row that may be an anomaly; None for none.
     """
 
     alpha: float | None = None
     fdr: float | None = None
     seed: int | None = None
+    reasons: int | None = None
+
+    @property
+    def limit(self) -> float:
+        """The largest p-value of an anomaly; at a rate of false discoveries it is no larger."""
+        if self.fdr is not None:
+            return self.fdr
+        return ALPHA if self.alpha is None else self.alpha
+
+    def schema(self) -> Any:
+        """What a row of a detector gets, a `pyarrow.Schema`.
+
+        Raises:
+            BulkError: two decisions are asked for.
+        """
+        if self.alpha is not None and self.fdr is not None:
+            raise BulkError(
+                "expected one of --alpha and --fdr: alpha bounds the share of normal rows that "
+                "raise an alarm, fdr the share of normal rows among the alarms"
+            )
+        number = pa.float64()
+        anomaly = [pa.field("anomaly", pa.bool_())] if self.fdr is None else []
+        reasons = [json_field("reasons")] if self.reasons is not None else []
+        scores = [pa.field("score", number), pa.field("p_value", number)]
+        return pa.schema([*scores, *anomaly, pa.field("log_prob", number), *reasons])
+
+    def arrays(self, score: Float64, p_value: Float64, log_prob: Float64) -> Arrays:
+        """These, and the decision, where it is not one on all rows."""
+        arrays: Arrays = {"score": score, "p_value": p_value, "log_prob": log_prob}
+        return arrays if self.fdr is not None else arrays | {"anomaly": p_value <= self.limit}
 
 
 @dataclass
@@ -71,6 +105,28 @@ class Scorer(Protocol):
             BulkError: there are none, whatever the rows are.
         """
         ...
+
+
+def no_detector(manifest: AnyManifest, decision: Decision) -> Any:
+    """What a row of a flow or a table gets, a `pyarrow.Schema`.
+
+    Raises:
+        BulkError: a decision is asked for.
+    """
+    if decision != Decision():
+        raise BulkError(
+            f"{manifest.name} version {manifest.version} is no detector: --alpha, --fdr, --seed "
+            "and --reasons have no use"
+        )
+    return pa.schema([("log_prob", pa.from_numpy_dtype(np.dtype(manifest.dtype)))])
+
+
+def reasons_column(places: NDArray[np.intp], reasons: Sequence[Any], rows: int) -> NDArray[Any]:
+    """The reasons of some rows as JSON, None of the others."""
+    column: NDArray[Any] = np.full(rows, None, object)
+    for place, each in zip(places.tolist(), reasons, strict=True):
+        column[place] = None if each is None else orjson.dumps(each).decode()
+    return column
 
 
 def finished(shown: str, piece: Piece, faults: RowFaults, arrays: Arrays) -> Scored:

@@ -4,26 +4,36 @@ A row's score may depend on its batch in the last digit, so batches begin where 
 a fixed size: a run that was killed goes on to the same file.
 """
 
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.bulk.pieces import BulkError, Piece
-from service.bulk.scorers.base import Decision, Scored, finished
+from service.bulk.scorers.base import (
+    Decision,
+    Scored,
+    finished,
+    no_detector,
+    reasons_column,
+)
 from service.bulk.scorers.rows import ModelRows, model_rows
 from service.bundle import BundleError, place
 from service.conformal import tie_breakers
+from service.engine import Engine
 from service.errors import ServiceError
 from service.metrics import Metrics
-from service.operations import CheckedRuns, bounded_log_prob
+from service.operations import CheckedRuns, ReasonedRows, bounded_log_prob, reasons_of
 from service.runtime import Cancellation, Device, DeviceError, granted_cpus
 from service.settings import ModelSettings
 from service.store import Loader, Model
-from service.types import Arrays, Float64
+from service.types import Arrays, Float64, Floats
 from service.work_threads import WorkThreads
 
 # Rows of a batch. Microseconds of a core a row, of 64, 256, 1024, 4096 and 16384 rows: MAF on 20
@@ -31,9 +41,6 @@ from service.work_threads import WorkThreads
 # columns 87, 54, 36, 37, 36. A server takes fewer, so that others need not wait for long.
 CPU_BATCH_ROWS = 1024
 CUDA_BATCH_ROWS = 16384
-
-# What a row's p-value is compared with where nothing is said.
-ALPHA = 0.05
 
 
 class BundleScorer:
@@ -64,7 +71,6 @@ class BundleScorer:
         self.threads = chosen.threads if is_cpu else granted_cpus()
         self.fdr = decision.fdr
         self._decision = decision
-        self._alpha = ALPHA if decision.alpha is None else decision.alpha
         self.schema = self._schema()
         self._graph = "encode" if self._model.detector is None else "score"
         self._rows = self._model.engine.batch_rows(self._graph)
@@ -74,9 +80,7 @@ class BundleScorer:
             "bundle": self.manifest.checksum,
             "device": self._model.engine.provider,
             "batch_rows": self._rows,
-            "alpha": self._alpha,
-            "fdr": decision.fdr,
-            "seed": decision.seed,
+            "decision": asdict(decision),
         }
 
     def _schema(self) -> Any:
@@ -85,24 +89,22 @@ class BundleScorer:
         Raises:
             BulkError: a decision that this bundle cannot take.
         """
-        name, decision = f"{self.manifest.name} version {self.manifest.version}", self._decision
-        if self._model.detector is None:
-            if decision != Decision():
-                raise BulkError(f"{name} is no detector: --alpha, --fdr and --seed have no use")
-            return pa.schema([("log_prob", pa.from_numpy_dtype(np.dtype(self.manifest.dtype)))])
-        if decision.alpha is not None and decision.fdr is not None:
-            raise BulkError(
-                "expected one of --alpha and --fdr: alpha bounds the share of normal rows that "
-                "raise an alarm, fdr the share of normal rows among the alarms"
-            )
+        detector, decision = self._model.detector, self._decision
+        if detector is None:
+            return no_detector(self.manifest, decision)
+        schema = decision.schema()
+        name = f"{detector.name} version {detector.version}"
         if self._model.calibration is None:
             raise BulkError(
                 f"{name} has no calibration, which p-values need: `bijecta calibrate` makes a "
                 "version with one from normal rows"
             )
-        anomaly = [("anomaly", pa.bool_())] if decision.fdr is None else []
-        number = pa.float64()
-        return pa.schema([("score", number), ("p_value", number), *anomaly, ("log_prob", number)])
+        if decision.reasons is not None and not detector.neighbours:
+            raise BulkError(
+                f"{name} has no values to compare with: `bijecta fit-detector` writes a version "
+                "that has reasons"
+            )
+        return schema
 
     def score(self, number: int, shown: str, piece: Piece) -> Scored:
         """See `Scorer`."""
@@ -148,8 +150,27 @@ class BundleScorer:
         if column is not None and rows.context is not None:
             classes = np.asarray(rows.context[:, column], np.float64)
         p_value = model.calibration.p_values(score, ties, classes)
-        arrays = {"score": score, "p_value": p_value, "log_prob": log_prob}
-        return arrays if self.fdr is not None else arrays | {"anomaly": p_value <= self._alpha}
+        arrays = self._decision.arrays(score, p_value, log_prob)
+        if self._decision.reasons is not None:
+            arrays["reasons"] = self._reasons(rows, scored["score"], p_value)
+        return arrays
+
+    def _reasons(self, rows: ModelRows, score: Float64, p_value: Float64) -> NDArray[Any]:
+        """The columns that raise the score of rows that may be anomalies."""
+        assert self._decision.reasons is not None
+        places = np.flatnonzero(p_value <= self._decision.limit)
+        context = None if rows.context is None else rows.context[places]
+        chosen = ReasonedRows(
+            rows.x[places],
+            np.asarray(rows.seen[places], np.float64),
+            rows.outside[places],
+            context,
+            score[places],
+        )
+        asked = replace(self._model, engine=cast(Engine, _Batches(self._run_graph)))
+        most = self._decision.reasons
+        found = asyncio.run(reasons_of(self._runs, asked, chosen, most, math.inf))
+        return reasons_column(places, found, len(p_value))
 
     def _ties(self, number: int, piece: Piece, rows: ModelRows) -> Float64 | None:
         """A draw for each row that is kept, by the numbers of the row and of its file."""
@@ -161,17 +182,23 @@ class BundleScorer:
         return np.asarray(rows.faults.kept(drawn[piece.numbers - first]))
 
     def _run(self, rows: ModelRows, outputs: tuple[str, ...]) -> Arrays:
-        """Outputs of the graph, batch by batch."""
-        feeds: Arrays = {"x": rows.x}
-        if rows.context is not None:
-            feeds["context"] = np.ascontiguousarray(rows.context)
+        """Outputs of the graph that scores."""
+        return self._run_graph(self._graph, rows.x, rows.context, outputs)
+
+    def _run_graph(
+        self, graph: str, x: Floats, context: Floats | None, outputs: tuple[str, ...]
+    ) -> Arrays:
+        """Outputs of a graph, batch by batch."""
+        feeds: Arrays = {"x": x}
+        if context is not None:
+            feeds["context"] = np.ascontiguousarray(context)
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in outputs}
         with self._turns:
-            for start in range(0, len(rows.x), self._rows):
+            for start in range(0, len(x), self._rows):
                 part = {name: values[start : start + self._rows] for name, values in feeds.items()}
                 if self._model.table is not None:
                     part["u"] = np.full(part["x"].shape, 0.5)
-                answer = self._model.engine.try_run(self._graph, part, outputs)
+                answer = self._model.engine.try_run(graph, part, outputs)
                 for name in outputs:
                     parts[name].append(answer[name])
         shapes = {"z": tuple(self.manifest.latent_shape)}
@@ -181,3 +208,23 @@ class BundleScorer:
             else np.empty((0, *shapes.get(name, ())), self.manifest.dtype)
             for name, each in parts.items()
         }
+
+
+class _Batches:
+    """The engine of a detector, as far as reasons ask it: in batches that are always the same."""
+
+    def __init__(self, run: Callable[..., Arrays]) -> None:
+        self._run = run
+
+    async def score(
+        self, x: Floats, context: Floats | None, outputs: tuple[str, ...], _: float
+    ) -> Arrays:
+        """See `Engine`."""
+        return self._run("score", x, context, outputs)
+
+    async def neighbours(self, x: Floats, context: Floats | None, _: float) -> Arrays:
+        """See `Engine`."""
+        return self._run("neighbours", x, context, ("values",))
+
+    def close(self) -> None:
+        """See `Engine`: it is not this one's to close."""

@@ -29,12 +29,14 @@ class ModelRows:
 
     Args:
         x: N × event shape, of the rows without faults.
+        seen: the same as they came, before values were put where their cells are.
         context: N × columns, of a conditional model.
         outside: N, whether a row has a value without a probability, as typed columns tell.
         faults: of all rows.
     """
 
     x: Floats
+    seen: Floats
     context: Floats | None
     outside: NDArray[np.bool_]
     faults: RowFaults
@@ -84,14 +86,15 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     if typed is not None:
         rows, context = typed_rows_and_context(given, typed)
         x, outside = settled_rows(typed, rows, "x", faults, True)
+        seen: Floats = rows.values
     else:
         x, context = _numbers(manifest, given, faults)
-        outside = np.zeros(count, bool)
+        outside, seen = np.zeros(count, bool), x
     given_context = context_rows(manifest, context, faults)
     faults.keep_sound()
     if given_context is not None:
         given_context = faults.kept(given_context)
-    return ModelRows(faults.kept(x), given_context, faults.kept(outside), faults)
+    return ModelRows(faults.kept(x), faults.kept(seen), given_context, faults.kept(outside), faults)
 
 
 def _of_context(column: NDArray[Any] | RawColumn) -> NDArray[Any]:

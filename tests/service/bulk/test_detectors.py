@@ -1,5 +1,6 @@
 """Detectors give scores, p-values and decisions, as requests get them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from service.cli import main
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from tests.helpers.detectors import ROW, SCORE, SCORES, write_detector_bundle
+from tests.helpers.servers import Serve
 from tests.service.bulk.conftest import Score, read, write
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
@@ -26,9 +28,16 @@ def bundles(made_once: Callable[..., Path]) -> Path:
         groups = [0.0, 1.0] * 9 + [0.0]
         write_detector_bundle(folder, "conditional", context=True, classes=groups)
         write_detector_bundle(folder, "uncalibrated", scores=None)
+        write_detector_bundle(folder, "unreasoned", neighbours=False)
         write_detector_bundle(folder, "arrays", arrays=True)
 
     return made_once("bulk-detectors", make)
+
+
+@pytest.fixture(scope="module")
+def url(bundles: Path, serve: Serve) -> str:
+    """Of a server of these."""
+    return str(serve("--store", bundles, "--device", "cpu").client.base_url)
 
 
 def table(amounts: list[float], **more: Any) -> Any:
@@ -114,11 +123,63 @@ def test_rows_may_be_arrays(score: Score, tmp_path: Path) -> None:
     assert second != first
 
 
+@pytest.mark.parametrize("options", ["--alpha=0.2", "--fdr=0.3"])
+def test_possible_anomalies_have_reasons(options: str, score: Score, tmp_path: Path) -> None:
+    amounts = [*AMOUNTS, float("nan")]
+    source = write(tmp_path / "in.parquet", table(amounts))
+    command = (source, "--reasons", "2", options, "--on-error", "skip", "--out")
+    outs = [tmp_path / f"out{ending}" for ending in (".ndjson", ".parquet", ".csv")]
+    for out in outs:
+        assert score("detector", *command, out) == 3
+    limit = float(options.partition("=")[2])
+    rows = read(outs[0])
+    assert 0 < sum(row["reasons"] is None for row in rows) < len(rows)
+    for row in rows:
+        assert (row["reasons"] is not None) == (row["p_value"] <= limit)
+        if row["reasons"] is not None:
+            first, second = row["reasons"]
+            assert (first["column"], second["column"]) == ("amount", "count")
+            assert first["share"] + second["share"] == pytest.approx(1)
+            assert first["expected"] == [0.0, 1.0]
+    for out in outs[1:]:
+        found = [json.loads(row["reasons"] or "null") for row in read(out)]
+        assert found == [row["reasons"] for row in rows]
+
+
+@pytest.mark.parametrize("model", ["detector", "conditional", "arrays"])
+@pytest.mark.parametrize("options", ["", "--fdr 0.3 --reasons 1"])
+def test_a_server_answers_as_the_bundle_does(
+    model: str, options: str, score: Score, url: str, tmp_path: Path
+) -> None:
+    source = write(tmp_path / "in.ndjson", table(AMOUNTS, group=["a", "b"] * 16))
+    if model == "arrays":
+        values = np.random.default_rng(0).normal(size=(25, 6))
+        lines = [json.dumps({"x": row.reshape(2, 3).tolist()}) for row in values]
+        source.write_text("\n".join(lines))
+    outs = [tmp_path / "bundle.csv", tmp_path / "server.csv"]
+    assert score(model, source, "--out", outs[0], *options.split()) == 0
+    arguments = [str(source), "--out", str(outs[1]), "--model", model, *options.split()]
+    assert main(["score", url, *arguments]) == 0
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+
+
+def test_a_server_knows_what_is_outside_the_support(score: Score, url: str, tmp_path: Path) -> None:
+    codes = pa.FixedSizeListArray.from_arrays(pa.array([0.0, 0.3, 9, 1704067200]), 4)
+    source = write(tmp_path / "in.parquet", pa.table({"x": codes}))
+    outs = [tmp_path / "bundle.csv", tmp_path / "server.csv"]
+    assert score("detector", source, "--out", outs[0], "--reasons", "2") == 0
+    arguments = [str(source), "--out", str(outs[1]), "--model", "detector", "--reasons", "2"]
+    assert main(["score", url, *arguments]) == 0
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+    assert read(outs[0])[0]["score"] == np.inf
+
+
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
         ("uncalibrated", "", "no calibration, which p-values need: `bijecta calibrate` makes a"),
         ("detector", "--alpha 0.1 --fdr 0.1", "expected one of --alpha and --fdr"),
+        ("unreasoned", "--reasons 1", "has no values to compare with"),
         ("detector", "--keep anomaly", "the output has a column of that name"),
     ],
 )
