@@ -39,13 +39,21 @@ CONFIGURATIONS: dict[Configuration, list[AnyPart]] = {
         _TYPED,
     ],
     "contaminated": [
-        GaussianizedPart(
-            space="standard", members=4, rows=3000, deviation=0.3, steps=20, trimmed=0.15
-        ),
-        GaussianizedPart(space="standard", members=6, rows=3000, deviation=0.6, steps=4),
-        GaussianizedPart(space="standard", members=6, rows=3000, deviation=1.0, steps=4),
-        NearestPart(space="standard", members=6, rows=16),
-        _TYPED.model_copy(update={"weight": 0.0, "members": 2}),
+        NearestPart(space="standard", members=20, rows=16),
+        NearestPart(space="robust", members=20, rows=16),
+        GaussianizedPart(space="robust", members=4, rows=1500, deviation=0.6, steps=4),
+        _TYPED.model_copy(update={"weight": 1.0, "dependence": 0.25}),
     ],
 }
-"""The parts of a score. Rows are those of a member at most."""
+"""The parts of a score. Rows are those of a member at most.
+
+Both were chosen on ten tables of ADBench and the first sixteen of OddBench by name, seed 0, means
+of AUROC in %. Clean (normal rows train; OddBench, ADBench): mean of 5 nearest distances 77.2, 95.0;
+log distances in standard units 77.6, 95.1; in robust units 78.5, 94.9; in normal units 78.9, 92.4;
+half of −log p of independent columns 72.2, 92.0; what is below 79.4, 95.0. No weights of these, of
+latents and of mixtures gained more than 0.3.
+
+Contaminated (all rows of ADBench train): 16 rows in standard units 89.2, in robust ones 91.1,
+−log p of independent columns 89.8, Gaussianization 89.4, their sum 91.2. Robust units gain most
+where anomalies widen the deviations: annthyroid 72 → 93.
+"""

@@ -1,13 +1,11 @@
 """−log p of iterative Gaussianization of rows with noise, as a part of a score."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from models import zoo
 from models.flow import Flow
-from training.detectors.members import Fitted, halves, mean_of_unseen
+from training.detectors.members import Fitted, halves
 from training.detectors.principal import Principal
 from training.detectors.specification import GaussianizedPart
 from training.fit import gaussianize_rows
@@ -64,31 +62,12 @@ def fit_gaussianized(
     module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])
     module.view.fit(features)
     view = module.view(features)
-    seen = halves(len(view), part.members, generator)
-    used: Sequence[Tensor] = [rows[: part.rows] for rows in seen]
-    _fit_members(part, module, view, context, used, generator)
-    if part.trimmed:
-        unlikely = mean_of_unseen(module(features, context), list(used))
-        limit = torch.quantile(unlikely, 1 - part.trimmed)
-        used = [rows[unlikely[rows] <= limit][: part.rows] for rows in seen]
-        module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])
-        module.view.fit(features)
-        _fit_members(part, module, view, context, used, generator)
-    return Fitted(part, module.eval(), list(used))
-
-
-def _fit_members(
-    part: GaussianizedPart,
-    module: Gaussianized,
-    view: Tensor,
-    context: Tensor | None,
-    used: Sequence[Tensor],
-    generator: torch.Generator,
-) -> None:
-    for flow, rows in zip(module.members, used, strict=True):
-        copies = min(MAX_COPIES, -(-MIN_NOISY_ROWS // max(len(rows), 1)))
+    seen = [half[: part.rows] for half in halves(len(view), part.members, generator)]
+    for flow, rows in zip(module.members, seen, strict=True):
+        copies = min(MAX_COPIES, -(-MIN_NOISY_ROWS // len(rows)))
         x = view[rows].repeat(copies, 1)
         x = x + part.deviation * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         of_rows = None if context is None else context[rows].repeat(copies, 1)
         seed = int(torch.randint(2**31, (1,), generator=generator))
         gaussianize_rows(flow, x, of_rows, part.steps, ROTATION, seed)
+    return Fitted(part, module.eval(), seen)

@@ -77,8 +77,6 @@ class GaussianizedPart(Part):
         deviation: of the noise.
         steps: of the iterative Gaussianization.
         knots: of each coordinate's splines.
-        trimmed: share of the training rows that score highest in a first fit and are left out of
-            the second.
     """
 
     kind: Literal["gaussianized"] = "gaussianized"
@@ -86,7 +84,6 @@ class GaussianizedPart(Part):
     deviation: Annotated[float, Field(gt=0)]
     steps: Count
     knots: Count = 16
-    trimmed: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def indexed_rows(self) -> int:
@@ -104,8 +101,8 @@ class TypedPart(Part):
             (`training.preprocessing.fit_to_columns`); none before.
         options: of the family `tabular`.
         steps, batch_size, learning_rate, weight_decay: of its training.
-        dependence: by how much the parameters of a conditional differ from those of the column's
-            marginal, as a share of what was learned.
+        dependence: share of what was learned by which the parameters of a conditional differ from
+            those of the column's marginal; at 0 columns are independent.
     """
 
     kind: Literal["typed"] = "typed"
@@ -117,7 +114,7 @@ class TypedPart(Part):
     batch_size: Count = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    dependence: Annotated[float, Field(gt=0, le=1)] = 1.0
+    dependence: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @property
     def indexed_rows(self) -> int:

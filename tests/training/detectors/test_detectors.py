@@ -41,9 +41,7 @@ SMALL: dict[Configuration, list[AnyPart]] = {
         TYPED,
     ],
     "contaminated": [
-        GaussianizedPart(
-            space="standard", members=2, rows=100, deviation=0.3, steps=3, trimmed=0.1
-        ),
+        GaussianizedPart(space="standard", members=2, rows=100, deviation=0.3, steps=3),
         NearestPart(space="normal", members=4, rows=16),
         NearestPart(space="robust", members=2, rows=16),
         TYPED,
