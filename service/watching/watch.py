@@ -84,7 +84,7 @@ class Watch:
             return
         await self._threads.run(p_values.size, self.series.p_value.observe_all, p_values)
         # by their places, whatever their values
-        some = slice(None, None, -(-len(scores) // MAX_REQUEST_ROWS) or 1)
+        some = slice(None, None, -(-len(scores) // MAX_REQUEST_ROWS))
         values = x[some].reshape(len(scores[some]), -1) if self._drift.columns else None
         rows = Rows(scores[some], None if classes is None else classes[some], values)
         self._waiting.append(rows)
