@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
 INTERRUPTED = 130
-TRAINING = ("train", "inspect", "distill", "evaluate", "export")
+TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ INTERRUPTED = 130
 _BEFORE_TORCH = {
     "train": ("training.first_look", "look"),
     "fit": ("training.inspection", "look_at_table"),
+    "fit_detector": ("training.inspection", "look_at_labelled_table"),
 }
 
 # How torch says that the system gives it no memory.
@@ -47,6 +48,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_bundle_arguments(fit)
     fit.set_defaults(handler=_handler("fit", "training.selection"))
+
+    _add_detector(commands)
 
     distill = commands.add_parser("distill", help="fit a flow that draws fast to the flow of a run")
     distill.add_argument("teacher", type=Path, metavar="TEACHER_RUN")
@@ -81,6 +84,43 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_bundle_arguments(export)
     export.set_defaults(handler=_handler("export"))
+
+
+def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What `bijecta fit-detector` is told."""
+    detector = commands.add_parser(
+        "fit-detector", help="fit, calibrate and export a detector of anomalies in a table"
+    )
+    _add_table_arguments(detector)
+    detector.add_argument("--name", required=True, help="name of the model")
+    detector.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    detector.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
+    detector.add_argument(
+        "--contaminated",
+        action="store_true",
+        help="some rows of the table may be anomalies; without it all are taken for normal",
+    )
+    detector.add_argument(
+        "--labels",
+        metavar="COLUMN",
+        help="says which rows are anomalies (1, true, yes): it evaluates, and never trains; "
+        "without --contaminated anomalies are left out of training",
+    )
+    detector.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="numbers that rows are conditioned on, not judged by; can be given several times",
+    )
+    detector.add_argument(
+        "--within",
+        metavar="COLUMN",
+        help="classes that rows are conditioned on and compared within",
+    )
+    detector.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
+    _add_bundle_arguments(detector)
+    detector.set_defaults(handler=_handler("fit_detector", "training.detection"))
 
 
 def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None:
@@ -158,8 +198,9 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 )
             run = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
+            command = name.replace("_", "-")
             return _fail(
-                f"`bijecta {name}` needs {error.name}, which a serving install leaves out: "
+                f"`bijecta {command}` needs {error.name}, which a serving install leaves out: "
                 "pip install 'bijecta[train]'"
             )
         except (TrainingError, OSError) as error:
@@ -178,8 +219,13 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
             return _fail(_too_large(error))
         except KeyboardInterrupt:
             print(
-                "\ninterrupted: the same command goes on from what was saved last, which is every "
-                "half minute",
+                "\ninterrupted: "
+                + (
+                    "the same command begins anew"
+                    if name == "fit_detector"
+                    else "the same command goes on from what was saved last, which is every half "
+                    "minute"
+                ),
                 file=sys.stderr,
             )
             return INTERRUPTED

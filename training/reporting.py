@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 from service.bundle import DensityManifest, Fidelity, HeldOut
+from training.errors import DataError
 from training.evaluate import TypedHeldOut
+from training.inspection import Inspection
 from training.runs import Run
 
 
@@ -65,3 +67,20 @@ def print_exported(folder: Path, manifest: DensityManifest) -> None:
         f"float64, z within {differences.z_relative:.1e} and x within "
         f"{differences.x_relative:.1e} of their range, in {manifest.arithmetic} arithmetic"
     )
+
+
+def print_columns(found: Inspection) -> None:
+    """Say what is modelled and what is left out, in a few lines."""
+    columns = found.decision.columns
+    if not columns:
+        raise DataError(f"{found.path} has no column to model: `bijecta inspect` says why")
+    kinds: dict[str, list[str]] = {}
+    for column in columns:
+        kinds.setdefault(column.kind, []).append(column.name)
+    said = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items())
+    say(f"{found.path.name}: {found.rows} rows; {len(columns)} columns are modelled: {said}")
+    for report in found.columns:
+        if report.column is None:
+            say(f"column {report.name!r}: {report.what}")
+    for warning in found.warnings:
+        warn(f"{found.path.name}: {warning}")

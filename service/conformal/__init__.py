@@ -2,15 +2,19 @@
 
 from service.conformal.calibration import N_EXACT, Calibration, tie_breakers
 from service.conformal.false_discovery import benjamini_hochberg, discovery_limit
+from service.conformal.ranking import Placements, auroc_difference, placements
 from service.conformal.urn import Urn, column_urns, urn_of, urns_from_array, urns_to_array
 
 __all__ = [
     "N_EXACT",
     "Calibration",
+    "Placements",
     "Urn",
+    "auroc_difference",
     "benjamini_hochberg",
     "column_urns",
     "discovery_limit",
+    "placements",
     "tie_breakers",
     "urn_of",
     "urns_from_array",

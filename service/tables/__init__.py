@@ -33,6 +33,7 @@ from service.tables.decision import (
     sampled_rows,
     twins,
 )
+from service.tables.labels import anomalies_of
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
 from service.tables.support import in_cells, support_of
@@ -62,6 +63,7 @@ __all__ = [
     "Understood",
     "ValueFault",
     "Word",
+    "anomalies_of",
     "cause",
     "changed_constants",
     "check_names",

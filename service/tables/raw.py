@@ -4,8 +4,8 @@ A column is numbers, times or words. Of words each distinct one is kept once, an
 their codes, so that whatever is found out about a text is found out once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,24 @@ class RawTable:
     place: Callable[[int], str] = "row {}".format
     notes: Sequence[str] = field(default=())
     has_names: bool = True
+
+    def taken(self, rows: NDArray[np.intp]) -> "RawTable":
+        """Some rows, whose places stay those in the file; words that they lack are forgotten."""
+        columns = {name: column.taken(rows) for name, column in self.columns.items()}
+        columns = {
+            name: column
+            if column.form != "words"
+            else _from_codes(column.values, column.missing, column.words)
+            for name, column in columns.items()
+        }
+        return replace(
+            self, columns=columns, rows=len(rows), place=lambda row: self.place(int(rows[row]))
+        )
+
+    def without(self, names: Collection[str]) -> "RawTable":
+        """The other columns."""
+        columns = {name: raw for name, raw in self.columns.items() if name not in names}
+        return replace(self, columns=columns)
 
 
 def from_array(values: NDArray[Any]) -> RawColumn:

@@ -18,7 +18,7 @@ from service.tables import (
     to_rows,
 )
 from training.config import DataSource, TableColumns, TypedSource
-from training.data.context import context
+from training.data.context import Context, context
 from training.data.dataset import Dataset, Split, TypedDataset
 from training.data.division import divide, repeated_rows
 from training.data.load import checksum_of, files_of, load_dataset
@@ -104,6 +104,55 @@ def load_typed(source: TypedSource, columns: TableColumns | None = None) -> Type
         notes=[*notes, *said],
         place=lambda row: place(parts, row),
     )
+
+
+@dataclass(frozen=True)
+class WholeTable:
+    """The rows of a table, undivided.
+
+    Args:
+        rows: N × D; what a faulty row holds means nothing.
+        faulty: N, whether a value cannot be one of its column.
+        context: what rows are conditioned on.
+        sha256: checksum of the file.
+    """
+
+    rows: Numbers
+    faulty: NDArray[np.bool_]
+    context: Context
+    sha256: str
+
+
+def whole_table(
+    table: RawTable,
+    path: Path,
+    source: TypedSource,
+    columns: TableColumns,
+    train: NDArray[np.intp],
+) -> WholeTable:
+    """The rows of a table that is read.
+
+    Args:
+        table: it.
+        path: of its file.
+        source: which columns are the context.
+        columns: what was decided of the others.
+        train: indices of the training rows, which determine mean, scale and range of a context.
+
+    Raises:
+        DataError: as of `load_typed`.
+    """
+    parts = _Columns.of(table, path, source)
+    left_out = [column.name for column in columns.left_out]
+    try:
+        converted = to_rows(parts.modelled.columns, columns.modelled, left_out)
+    except TableError as error:
+        raise DataError(f"{path}: {error}") from None
+    labels = None
+    if source.labels is not None:
+        labels = source.labels, _labels(parts.named(source.labels))
+    row_context = context(source.context, _numbers(parts, source.context), labels, train)
+    return WholeTable(converted.rows, converted.faulty, row_context, checksum_of([path]))
 
 
 @dataclass(frozen=True)

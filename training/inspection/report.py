@@ -1,7 +1,7 @@
 """What is found in a table: a line for each column, and warnings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,17 @@ def inspect_table(path: Path, source: FileSource, overrides: Overrides) -> Inspe
         DataError: it cannot be read, or the overrides name no column of it, or no kind.
     """
     table = read_raw(path, source)
+    found = inspect_raw(table, path, overrides)
+    warnings = [*found.warnings, *_duplicates(table, found.decision, source)]
+    return replace(found, warnings=warnings)
+
+
+def inspect_raw(table: RawTable, path: Path, overrides: Overrides) -> Inspection:
+    """Decide on the columns of a table that is read, and look for what may be wrong.
+
+    Raises:
+        DataError: the overrides name no column of it, or no kind.
+    """
     try:
         decision = decide(table, overrides)
     except TableError as error:
@@ -106,7 +117,6 @@ def inspect_table(path: Path, source: FileSource, overrides: Overrides) -> Inspe
     if not columns:
         warnings.append("no column can be modelled")
     warnings += _outliers(table, decision)
-    warnings += _duplicates(table, decision, source)
     return Inspection(path, table.rows, reports, warnings, decision)
 
 

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from service.runtime import granted_cpus
 from training.config import Recipe, load_recipe
 from training.data import TypedDataset, load_rows
-from training.errors import DataError, RunError
+from training.errors import RunError
 from training.evaluate import TypedHeldOut, evaluate
 from training.export import check_name, check_store, export_table, exported_already
 from training.files import write_atomically
 from training.fit import Bar, device_named
 from training.fit import fit as fit_run
-from training.inspection import TABULAR, Inspection, LookedAt, recipe_of
-from training.reporting import print_exported, print_score, say, warn
+from training.inspection import TABULAR, LookedAt, recipe_of
+from training.reporting import print_columns, print_exported, print_score, say, warn
 from training.runs import Run, open_or_create, training_lock
 from training.selection.candidates import Candidate, candidates_of
 from training.selection.side_by_side import SideBySide, can_fork
@@ -84,7 +84,7 @@ def fit(arguments: Namespace) -> None:
             f"{folder} holds a run that `bijecta fit` has not made: choose another --out"
         )
     table: LookedAt = arguments.looked_at
-    _report(table.found)
+    print_columns(table.found)
 
     def recipe(path: Path, model: str) -> Recipe:
         """Write a recipe of the table with these sections, and read it."""
@@ -123,23 +123,6 @@ def _check_places(folder: Path, arguments: Namespace, dataset: TypedDataset) -> 
         )
     data = None if arguments.next_version else dataset.sha256
     check_store(arguments.store, arguments.name, data)
-
-
-def _report(found: Inspection) -> None:
-    """Say what is modelled and what is left out, in a few lines."""
-    columns = found.decision.columns
-    if not columns:
-        raise DataError(f"{found.path} has no column to model: `bijecta inspect` says why")
-    kinds: dict[str, list[str]] = {}
-    for column in columns:
-        kinds.setdefault(column.kind, []).append(column.name)
-    said = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items())
-    say(f"{found.path.name}: {found.rows} rows; {len(columns)} columns are modelled: {said}")
-    for report in found.columns:
-        if report.column is None:
-            say(f"column {report.name!r}: {report.what}")
-    for warning in found.warnings:
-        warn(f"{found.path.name}: {warning}")
 
 
 def _choose(folder: Path, arguments: Namespace, recipe: WriteRecipe, dataset: TypedDataset) -> Run:

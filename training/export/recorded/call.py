@@ -123,7 +123,8 @@ class Call:
 
     def uniform(self) -> Value:
         """The result as a single number, all elements of the result being equal."""
-        element = self.output.reshape(-1)[0]
+        elements = self.output.reshape(-1)
+        element = elements[0] if len(elements) else elements.new_zeros(())
         sizes = self.build.sizes(self.output, self.other.outputs[0])
         return Value("", sizes, self.dtype, 0, element.reshape(()))
 

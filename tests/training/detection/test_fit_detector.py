@@ -1,0 +1,102 @@
+"""`bijecta fit-detector`: what it trains on, what it keeps, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle import DetectorManifest, read_calibration, read_detector
+from service.cli import main
+from tests.helpers.fitted_detectors import small_parts
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch)
+
+
+def write_table(folder: Path, labels: tuple[str, str] | None = ("no", "yes"), n: int = 80) -> Path:
+    """A table of normal rows, and eight anomalies at its end: far, and of a class of their own."""
+    random = np.random.default_rng(0)
+    lines = ["size,colour,branch" + ",odd" * (labels is not None)]
+    for i in range(n):
+        odd = i >= n - 8
+        size = random.normal() + 20 * odd
+        cells = [f"{size:.6f}", "purple" if odd else ["red", "blue"][i % 2], "ab"[i // 2 % 2]]
+        lines.append(",".join([*cells, *([labels[odd]] if labels else [])]))
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def fit(table: Path, *options: str, code: int = 0) -> DetectorManifest | None:
+    folder = table.parent
+    arguments = ["fit-detector", str(table), "--name", "odd", "--store", str(folder / "store")]
+    assert main([*arguments, "--out", str(folder / "run"), *options]) == code
+    versions = sorted((folder / "store" / "odd").glob("*/")) if code == 0 else []
+    return read_detector(versions[-1]) if versions else None
+
+
+def test_anomalies_never_train_a_clean_detector(tmp_path: Path) -> None:
+    manifest = fit(write_table(tmp_path), "--labels", "odd")
+    assert manifest is not None
+    assert manifest.column_names == ["size", "colour", "branch"]
+    assert manifest.calibration is not None
+    assert manifest.calibration.rows == manifest.held_out.rows == 72
+    # the class that anomalies alone have is none of the column's, nor their sizes of its range
+    assert "purple" not in manifest.model_dump_json()
+    labelled = manifest.held_out.labelled
+    assert labelled is not None
+    assert (labelled.rows, labelled.anomalies) == (80, 8)
+    assert labelled.auroc.mean > 0.99
+    assert set(labelled.recall) == {"0.01", "0.05"}
+
+
+def test_anomalies_are_among_the_rows_of_a_contaminated_detector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--labels", "odd", "--contaminated", "--within", "branch")
+    manifest = fit(write_table(tmp_path, ("0", "1")), *options)
+    assert manifest is not None
+    assert manifest.configuration == "contaminated"
+    assert manifest.calibration is not None
+    assert manifest.calibration.rows == 80
+    assert manifest.calibration.by == "branch"
+    folder = tmp_path / "store" / "odd" / "1"
+    calibration = read_calibration(folder, manifest)
+    assert calibration is not None
+    assert calibration.class_codes == [0.0, 1.0]
+    assert "8 of 80 rows are anomalies by column 'odd', and train too" in capsys.readouterr().out
+    # the same command finds what is there, and another one does not overwrite it
+    fit(tmp_path / "table.csv", *options)
+    assert "holds this detector already" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "store" / "odd").iterdir()] == ["1"]
+    fit(tmp_path / "table.csv", *options, "--seed", "1", code=1)
+    assert "of other options: choose another --name or --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "said"),
+    [
+        (("good", "bad"), ["--labels", "odd"], "'odd' of labels holds 'good', 'bad': expected one"),
+        (("", "1"), ["--labels", "odd"], "line 2: no label in column 'odd'"),
+        (("1", "1"), ["--labels", "odd"], "labels every row as an anomaly"),
+        (("0", "1"), ["--labels", "label"], "has no column 'label': the columns are size, colour"),
+        (("0", "1"), ["--within", "size"], "column 'size' of labels holds"),
+        (("0", "1"), ["--context", "colour"], "context column 'colour' holds words"),
+        (("0", "1"), ["--no-values"], "compares rows with"),
+        (("0", "1"), ["--name", "A B"], "a bundle's name matches"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    labels: tuple[str, str],
+    options: list[str],
+    said: str,
+) -> None:
+    fit(write_table(tmp_path, labels), *options, code=1)
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("bijecta: ")
+    assert not (tmp_path / "store").exists()
