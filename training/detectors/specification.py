@@ -26,7 +26,7 @@ class Part(Section):
     """
 
     space: Space
-    members: Count
+    members: Annotated[int, Field(ge=2, le=1000)]
     rows: Count
     weight: float = 1.0
     per_column: bool = True

@@ -23,7 +23,8 @@ MANIFEST: Any = SimpleNamespace(
     name="moons",
     version=3,
     sound=SimpleNamespace(full_scale=1.0, rate=8000),
-    column_names=None, typed=None,
+    column_names=None,
+    typed=None,
     event_shape=[2],
     latent_shape=[2],
 )
