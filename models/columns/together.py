@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.columns.group import ColumnGroup, ExactModule
+from models.columns.log_mixture import log_mixture
 from models.columns.places import LOG_ZERO, log_add
 from models.columns.rows import Arranged, Rows, chosen, count
-from models.numerics import Components, log_sigmoid
+from models.numerics import log_sigmoid
 
 
 class Together(ExactModule):
@@ -112,15 +113,7 @@ class Together(ExactModule):
             return rows.broad
         mixture = self.arranged.numbers[0].mixture
         learned = mixture.learned(theta.reshape(len(theta), -1, mixture.size))
-        cells, points = (
-            Components(*(part[:, columns] for part in learned))
-            for columns in (slice(self.arranged.cells), slice(self.arranged.cells, None))
-        )
-        terms = [
-            mixture.cell_terms(rows.low, rows.high, rows.width, cells),
-            mixture.density_terms(rows.point, points),
-        ]
-        return torch.cat([torch.cat(terms, 1), rows.broad[..., None]], -1).logsumexp(-1)
+        return log_mixture(learned, rows.low, rows.high, rows.width, rows.point, rows.broad)
 
     def _places_of_parameters(self, groups: Sequence[ColumnGroup], places: Tensor) -> list[Tensor]:
         """The places of the parameters of all mixtures, point masses, gaps, and of each classes."""

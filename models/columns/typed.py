@@ -162,7 +162,10 @@ class TypedColumns(Density):
         return torch.where(total[:, None] > -torch.inf, z, torch.nan), total
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-density in nats: N × D → N, in float64; −inf outside the support."""
+        """Log-density in nats: N × D → N, in float64; −inf outside the support.
+
+        Its gradient is that of the parameters: of rows there is none.
+        """
         return self.log_prob_prepared(self.prepare(x), context)
 
     def prepare(self, x: Tensor) -> Tensor:

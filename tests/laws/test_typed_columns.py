@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from models import zoo
 from tests.laws.typed_tables import (
@@ -16,24 +15,12 @@ from tests.laws.typed_tables import (
     density,
     equal,
     fitted,
+    rows,
     rows_of,
 )
 
 DISCRETE = [name for name in TABLES if "discrete" in name]
 PLACES = [1e-300, 1e-16, 0.3, 0.5, 1 - 2**-53]
-
-
-def rows(name: str) -> Tensor:
-    """Training rows, and rows whose numbers are far outside."""
-    x = torch.from_numpy(rows_of(name))
-    far = x[:40].clone()
-    for i, column in enumerate(TABLES[name]):
-        if column["kind"] != "categorical" and not column.get("closed"):
-            spread = float(x[:, i].nan_to_num(0).std()) or 1.0
-            step = column.get("step", 1e-3)
-            distance = torch.linspace(-6, 6, len(far), dtype=torch.float64) * spread
-            far[:, i] = far[:, i] + torch.round(distance / step) * step
-    return torch.cat([x[:100], far])
 
 
 @pytest.mark.parametrize("name", DISCRETE)
@@ -263,40 +250,3 @@ def test_wrong_shapes_are_refused() -> None:
         made.log_prob(torch.zeros(4, 2), torch.zeros(4, 2))
     with pytest.raises(ValueError, match=r"context of row shape \(2,\), got None"):
         made.decode(torch.zeros(4, 3))
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_all_columns_together_have_the_densities_of_their_groups(name: str) -> None:
-    made, x = density(name), rows(name)
-    context = context_of(name, len(x))
-    with torch.no_grad():
-        features = torch.cat(
-            [g.features(x[:, g.columns]).flatten(1) for g in made.column_groups], 1
-        )
-        inputs = made.together.inputs(made.prepare(x), torch.float64)
-        assert torch.equal(inputs, features.index_select(1, made.inputs_to_columns))
-        theta = made.network(inputs, made.context_features(context))
-        start, alone = 0, torch.zeros(len(x), dtype=torch.float64)
-        for group in made.column_groups:
-            end = start + len(group.index) * group.size
-            own = theta[:, made.parameters_to_groups[start:end]].view(len(x), -1, group.size)
-            alone, start = alone + group.log_prob(x[:, group.columns], own).sum(1), end
-        together = made.log_prob(x, context)
-    torch.testing.assert_close(together, alone, rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize("name", ["mixed", "mixed context"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rows_that_are_prepared_once_score_the_same_to_the_last_digit(
-    name: str, dtype: torch.dtype
-) -> None:
-    made, x = density(name, dtype), rows(name)
-    prepared, weights = made.prepare(x), list(made.parameters())
-    assert torch.equal(prepared[:, : x.shape[1]].nan_to_num(0), x.nan_to_num(0))
-    for batch in torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).split(37):
-        context = context_of(name, len(batch))
-        log_prob = made.log_prob_prepared(prepared[batch], context)
-        assert torch.equal(log_prob, made.log_prob(x[batch], context))
-        expected = torch.autograd.grad(made.log_prob(x[batch], context).sum(), weights)
-        gradients = torch.autograd.grad(log_prob.sum(), weights)
-        assert all(map(torch.equal, gradients, expected))
