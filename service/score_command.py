@@ -102,9 +102,14 @@ def _say(arguments: Namespace, rows: int, skipped: int) -> None:
         report = arguments.report or f"{arguments.out}.skipped.ndjson"
         listed = "" if arguments.out == "-" and not arguments.report else f", listed in {report}"
         line += f"; {skipped:,} skipped{listed}"
-    print(line, file=sys.stderr)
+    _print(line)
 
 
 def _refuse(text: str) -> int:
-    print(f"bijecta: {text}", file=sys.stderr)
+    _print(f"bijecta: {text}")
     return 1
+
+
+def _print(line: str) -> None:
+    """Print a line, in the place of one that says how far the run is."""
+    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr)
