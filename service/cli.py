@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -33,9 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     _add_store(commands)
     _add_score(commands)
+    _add_detectors(commands)
     if arguments[:1] == ["serve"]:
         arguments = _add_flags(serve, arguments)
-    elif arguments[:1] not in (["store"], ["score"]):
+    elif arguments[:1] not in (["store"], ["score"], ["calibrate"], ["compare"]):
         _add_training(commands)
     # the arguments of an absent command are not looked at
     parsed, unknown = parser.parse_known_args(arguments)
@@ -106,6 +108,38 @@ def _finish(command: argparse.ArgumentParser, function: str) -> None:
         "--store", type=Path, default=Path(folder), help=f"folder of bundles ({folder})"
     )
     command.set_defaults(handler=handle)
+
+
+def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `calibrate` and `compare`."""
+    one = commands.add_parser(
+        "calibrate", help="write a version of a detector that is calibrated with new normal rows"
+    )
+    one.add_argument("bundle", metavar="BUNDLE", help="store/NAME, or store/NAME/VERSION")
+    one.add_argument("rows", type=Path, metavar="ROWS", help="a file of normal rows")
+    one.add_argument("--store", type=Path, help="folder of bundles to write to (BUNDLE's own)")
+    one.set_defaults(handler=_detector_command("calibrate"))
+    two = commands.add_parser("compare", help="compare two bundles on the same rows, with errors")
+    two.add_argument("a", metavar="A", help="store/NAME, or store/NAME/VERSION")
+    two.add_argument("b", metavar="B")
+    two.add_argument("--data", type=Path, required=True, metavar="TABLE", help="a file of rows")
+    two.add_argument(
+        "--labels", metavar="COLUMN", help="says which rows are anomalies: compares AUROC too"
+    )
+    two.set_defaults(handler=_detector_command("compare"))
+    for each in (one, two):
+        each.add_argument("--device", default="cpu", help="as of serve (cpu)")
+
+
+def _detector_command(name: str) -> Callable[[argparse.Namespace], int]:
+    """A handler that imports what it needs when it runs."""
+
+    def handle(arguments: argparse.Namespace) -> int:
+        from service import detector_commands
+
+        return detector_commands.command(getattr(detector_commands, name))(arguments)
+
+    return handle
 
 
 def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

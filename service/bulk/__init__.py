@@ -5,6 +5,7 @@ from service.bulk.pipeline import Job, Outcome, run
 from service.bulk.ray_engine import by_ray
 from service.bulk.scorers import BundleScorer, Decision, server_scorer
 from service.bulk.sources import FORMATS
+from service.bulk.whole import WholeFile, score_whole
 
 __all__ = [
     "FORMATS",
@@ -13,7 +14,9 @@ __all__ = [
     "Decision",
     "Job",
     "Outcome",
+    "WholeFile",
     "by_ray",
     "run",
+    "score_whole",
     "server_scorer",
 ]

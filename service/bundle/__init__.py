@@ -73,7 +73,7 @@ from service.bundle.names import (
     read_names,
     write_names,
 )
-from service.bundle.publish import publish
+from service.bundle.publication import publish
 from service.bundle.regular_file import place, read_error
 from service.bundle.table_manifest import (
     Graph,

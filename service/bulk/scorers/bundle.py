@@ -49,13 +49,13 @@ class BundleScorer:
     Args:
         folder: store/<name>/<version>.
         device: as of `bijecta serve`.
-        decision: of a detector.
+        decision: of a detector; None where no p-values are asked for (`raw`).
 
     Raises:
         BulkError: the bundle cannot be loaded, or not answer so, or the device not be used.
     """
 
-    def __init__(self, folder: Path, device: str, decision: Decision) -> None:
+    def __init__(self, folder: Path, device: str, decision: Decision | None) -> None:
         metrics = Metrics()
         try:
             chosen = Device.choose(device)
@@ -69,9 +69,9 @@ class BundleScorer:
             raise BulkError(f"{place(folder)} cannot be loaded: {error}") from None
         self.manifest = self._model.manifest
         self.threads = chosen.threads if is_cpu else granted_cpus()
-        self.fdr = decision.fdr
-        self._decision = decision
-        self.schema = self._schema()
+        self._decision = decision or Decision()
+        self.fdr = self._decision.fdr
+        self.schema = None if decision is None else self._schema()
         self._graph = "encode" if self._model.detector is None else "score"
         self._rows = self._model.engine.batch_rows(self._graph)
         self._runs = CheckedRuns(2**62, metrics, WorkThreads(1))
@@ -80,7 +80,7 @@ class BundleScorer:
             "bundle": self.manifest.checksum,
             "device": self._model.engine.provider,
             "batch_rows": self._rows,
-            "decision": asdict(decision),
+            "decision": asdict(self._decision),
         }
 
     def _schema(self) -> Any:
@@ -118,6 +118,21 @@ class BundleScorer:
             raise BulkError(f"{shown}: {error}") from None
         return finished(shown, piece, rows.faults, arrays)
 
+    def raw(self, shown: str, piece: Piece) -> tuple[ModelRows, Arrays]:
+        """The rows of a piece, and what the graphs say of them: log_prob, of detectors score too.
+
+        Raises:
+            BulkError: a row has no answer.
+        """
+        try:
+            rows = model_rows(self.manifest, piece.columns(), len(piece.numbers))
+            arrays = self._log_prob(rows) if self._model.detector is None else self._score(rows)
+        except ServiceError as error:
+            raise BulkError(f"{shown}: {error}") from None
+        if skipped := finished(shown, piece, rows.faults, arrays).skipped:
+            raise BulkError(str(skipped[0]))
+        return rows, arrays
+
     def _log_prob(self, rows: ModelRows) -> Arrays:
         """Log-density of each row that is kept, in nats; −inf outside the support."""
         model = self._model
@@ -132,27 +147,33 @@ class BundleScorer:
         self._runs.check_log_prob(model, log_prob, 1, rows.faults)
         return {"log_prob": log_prob}
 
-    def _scores(self, rows: ModelRows, ties: Float64 | None) -> Arrays:
-        """What a detector answers; a row outside the support has the largest score."""
-        model = self._model
-        assert model.detector is not None
-        assert model.calibration is not None
+    def _score(self, rows: ModelRows) -> Arrays:
+        """What the graph of a detector says; a row outside the support has the largest score."""
         scored = self._run(rows, ("score", "log_prob"))
         score = np.where(rows.outside, np.inf, scored["score"])
         log_prob = np.where(rows.outside, -np.inf, scored["log_prob"])
         self._runs.check_finite(
-            model,
+            self._model,
             rows.faults,
             np.where(rows.outside, 0.0, score),
             np.where(np.isneginf(log_prob), 0.0, log_prob),
         )
+        return {"score": score, "log_prob": log_prob, "of_seen": scored["score"]}
+
+    def _scores(self, rows: ModelRows, ties: Float64 | None) -> Arrays:
+        """What a detector answers."""
+        model = self._model
+        assert model.detector is not None
+        assert model.calibration is not None
+        scored = self._score(rows)
+        score = scored["score"]
         column, classes = model.detector.class_column, None
         if column is not None and rows.context is not None:
             classes = np.asarray(rows.context[:, column], np.float64)
         p_value = model.calibration.p_values(score, ties, classes)
-        arrays = self._decision.arrays(score, p_value, log_prob)
+        arrays = self._decision.arrays(score, p_value, scored["log_prob"])
         if self._decision.reasons is not None:
-            arrays["reasons"] = self._reasons(rows, scored["score"], p_value)
+            arrays["reasons"] = self._reasons(rows, scored["of_seen"], p_value)
         return arrays
 
     def _reasons(self, rows: ModelRows, score: Float64, p_value: Float64) -> NDArray[Any]:

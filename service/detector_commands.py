@@ -1,0 +1,219 @@
+"""What `bijecta calibrate` and `bijecta compare` do, and what they print."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from service.bundle import (
+    CALIBRATION,
+    COLUMN_VALUES,
+    AnyManifest,
+    BundleError,
+    DetectorManifest,
+    calibration_bytes,
+    columns_bytes,
+    publish,
+    quantiles,
+    read_detector,
+    sha256,
+)
+from service.bundle import CALIBRATION_LEVELS as LEVELS
+from service.codecs import HAS_PYARROW, NO_PYARROW
+from service.conformal import Calibration, auroc_difference, column_urns, placements
+from service.score_command import bundle_folder
+from service.tables import TableError, anomalies_of, from_arrow
+from service.types import Float64
+
+if TYPE_CHECKING:
+    from service.bulk import WholeFile
+
+INTERRUPTED = 130
+
+# Columns of rows to come are compared with those of calibration rows where there are so many.
+MIN_COLUMN_ROWS = 100
+
+# Levels at which alarms are raised as a rule.
+USUAL_LEVELS = (0.05, 0.01, 0.001)
+
+
+def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]:
+    """A handler that prints errors on one line."""
+
+    def handle(arguments: Namespace) -> int:
+        if not HAS_PYARROW:
+            return _refuse(NO_PYARROW)
+        from service.bulk import BulkError
+
+        try:
+            function(arguments)
+        except (BulkError, BundleError, TableError) as error:
+            return _refuse(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _refuse(f"{where}{error.strerror or error}")
+        except KeyboardInterrupt:
+            print("\nbijecta: nothing was written", file=sys.stderr)
+            return INTERRUPTED
+        return 0
+
+    return handle
+
+
+def calibrate(arguments: Namespace) -> None:
+    """Write a version of a detector whose calibration comes from new normal rows.
+
+    Raises:
+        BundleError: there is no such detector.
+        BulkError: the rows cannot be read, or one of them is no row of this detector.
+    """
+    from service.bulk import BundleScorer, score_whole
+
+    folder = bundle_folder(str(arguments.bundle))
+    manifest, rows_sha256 = read_detector(folder), sha256(arguments.rows)
+    if rows_sha256 == manifest.data.sha256:
+        raise BundleError(
+            f"{arguments.rows} is the table that {manifest.name} was fitted to: its rows score as "
+            "rows that were seen, and other rows would raise too many alarms"
+        )
+    scorer = BundleScorer(folder, arguments.device, None)
+    whole = score_whole(arguments.rows, scorer)
+    label = next((i for i, c in enumerate(manifest.context or ()) if c.classes), None)
+    classes = None
+    if label is not None and whole.context is not None:
+        classes = np.asarray(whole.context[:, label], np.float64)
+    calibration = Calibration.of(np.asarray(whole.arrays["score"], np.float64), classes)
+    files: dict[str, bytes | Path] = {name: folder / name for name in manifest.files}
+    files[CALIBRATION] = calibration_bytes(calibration)
+    files.pop(COLUMN_VALUES, None)
+    inside = np.asarray(whole.x[~whole.outside], np.float64)
+    if manifest.has_indexed_rows and len(inside) >= MIN_COLUMN_ROWS:
+        urns = column_urns(inside.reshape(len(inside), -1), np.random.default_rng(0))
+        files[COLUMN_VALUES] = columns_bytes(urns)
+    content = manifest.model_dump(mode="json", exclude={"name", "version", "files", "checksum"})
+    content["calibration"] = {
+        "method": "rows",
+        "rows": calibration.rows,
+        "by": None if label is None else (manifest.context or [])[label].name,
+        "levels": LEVELS,
+        "score": quantiles(whole.arrays["score"]),
+        "log_prob": quantiles(whole.arrays["log_prob"]),
+    }
+    content["made_with"] |= {
+        "calibrated": f"{manifest.name} version {manifest.version}",
+        "calibration_rows": arguments.rows.name,
+        "calibration_rows_sha256": rows_sha256,
+    }
+    store = folder.parent.parent if arguments.store is None else arguments.store
+    written = publish(store, manifest.name, files, content)
+    read_detector(written)
+    outside = int(whole.outside.sum())
+    print(
+        f"{written}: calibrated with {calibration.rows} rows of {arguments.rows.name}"
+        + f", {outside} of them outside the support" * bool(outside)
+    )
+    _say_levels(calibration, manifest, label)
+
+
+def _say_levels(calibration: Calibration, manifest: DetectorManifest, label: int | None) -> None:
+    """Say from which level on alarms can be raised."""
+    if label is None or manifest.context is None:
+        counts = {"": calibration.rows}
+    else:
+        column = manifest.context[label]
+        names = column.labels or column.classes or ()
+        counts = {
+            f"{column.name} {name!r}: ": _rows_of_class(calibration, code)
+            for name, code in zip(names, column.classes or (), strict=True)
+        }
+    for what, rows in counts.items():
+        least = 1 / (rows + 1)
+        out_of_reach = [level for level in USUAL_LEVELS if level < least]
+        said = f"{what}{rows} rows, the smallest p-value is {least:.2g}"
+        if out_of_reach:
+            listed = ", ".join(f"{100 * level:g} %" for level in out_of_reach)
+            said += f": no alarm at {listed}"
+        print(said)
+
+
+def _rows_of_class(calibration: Calibration, code: int) -> int:
+    of_class = calibration.classes == code
+    counts = calibration.counts
+    return int(np.sum(of_class) if counts is None else counts[of_class].sum())
+
+
+def compare(arguments: Namespace) -> None:
+    """Print paired differences of two bundles on the same rows.
+
+    Raises:
+        BundleError: there is no such bundle.
+        BulkError: the rows cannot be read, or one of them is no row of these bundles.
+        TableError: a label is unclear.
+    """
+    from service.bulk import BulkError, BundleScorer, score_whole
+
+    keep = () if arguments.labels is None else (arguments.labels,)
+    names, manifests, wholes = [], [], []
+    for given in (arguments.a, arguments.b):
+        scorer = BundleScorer(bundle_folder(given), arguments.device, None)
+        manifests.append(scorer.manifest)
+        names.append(f"{scorer.manifest.name}/{scorer.manifest.version}")
+        wholes.append(score_whole(arguments.data, scorer, keep))
+    print(f"{names[0]} less {names[1]}, on the {len(wholes[0].x)} rows of {arguments.data.name}")
+    if _columns(manifests[0]) == _columns(manifests[1]):
+        _compare_log_prob(*(np.asarray(w.arrays["log_prob"], np.float64) for w in wholes))
+    elif not keep:
+        raise BulkError(
+            "the bundles are of different columns, whose log_probs are not comparable: --labels "
+            "COLUMN compares how well they find anomalies"
+        )
+    if keep:
+        labels = from_arrow(keep[0], wholes[0].kept[keep[0]])[keep[0]]
+        anomalous = anomalies_of(labels, keep[0], "row {}".format)
+        _compare_auroc([_anomaly_score(whole) for whole in wholes], anomalous)
+
+
+def _columns(manifest: AnyManifest) -> Any:
+    """What a density of a bundle is of: names of columns, or the shape of a row."""
+    return manifest.column_names or list(manifest.event_shape)
+
+
+def _compare_log_prob(a: Float64, b: Float64) -> None:
+    both = np.isfinite(a) & np.isfinite(b)
+    if left := int((~both).sum()):
+        counts = [int(np.isneginf(values).sum()) for values in (a, b)]
+        print(f"{left} rows are left out of log_prob: {counts[0]} and {counts[1]} without density")
+    difference = (a - b)[both]
+    if len(difference) < 2:
+        return
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    print(
+        f"log_prob {a[both].mean():.4f} and {b[both].mean():.4f} nats per row: "
+        f"{difference.mean():+.4f} ± {error:.4f}"
+    )
+
+
+def _anomaly_score(whole: "WholeFile") -> Float64:
+    """The score of a detector; of a density −log_prob."""
+    arrays = whole.arrays
+    score = arrays["score"] if "score" in arrays else -arrays["log_prob"]
+    return np.asarray(score, np.float64)
+
+
+def _compare_auroc(scores: list[Float64], anomalous: Any) -> None:
+    if not anomalous.any():
+        print("no row is labelled as an anomaly: there is no AUROC")
+        return
+    ranked = [placements(each[~anomalous], each[anomalous]) for each in scores]
+    difference, error = auroc_difference(*ranked)
+    both = " and ".join(f"{each.auroc:.4f} ± {each.error:.4f}" for each in ranked)
+    count = int(anomalous.sum())
+    print(f"AUROC {both}, of {count} anomalies: {difference:+.4f} ± {error:.4f}")
+
+
+def _refuse(text: str) -> int:
+    print(f"bijecta: {text}", file=sys.stderr)
+    return 1

@@ -1,0 +1,111 @@
+"""`bijecta calibrate` and `bijecta compare`, on bundles with simple formulas."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.bundle import read_calibration, read_columns, read_detector
+from service.cli import main
+from tests.helpers.detectors import WEIGHTS, write_detector_bundle
+
+LINE = "{amount},0.3,FR,2024-01-11"
+
+
+def write_rows(
+    folder: Path, amounts: list[str], more: str = "", values: list[str] | None = None
+) -> Path:
+    """Rows that differ in their amount, which is the score but for a constant."""
+    lines = ["amount,count,country,seen" + more]
+    for i, amount in enumerate(amounts):
+        lines.append(LINE.format(amount=amount) + ("" if values is None else f",{values[i]}"))
+    path = folder / "rows.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def score_of(amount: float) -> float:
+    return WEIGHTS[0] * abs(amount) + 1.5 + 2.0 + 0.1
+
+
+def test_a_new_version_is_calibrated_with_the_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_detector_bundle(tmp_path / "store", scores=None)
+    amounts = np.random.default_rng(0).normal(size=120).round(3)
+    rows = write_rows(tmp_path, [str(a) for a in amounts])
+    assert main(["calibrate", str(bundle.parent), str(rows)]) == 0
+    said = capsys.readouterr().out
+    assert "calibrated with 120 rows of rows.csv" in said
+    assert "the smallest p-value is 0.0083: no alarm at 0.1 %" in said
+    folder = bundle.parent / "2"
+    manifest, before = read_detector(folder), read_detector(bundle)
+    calibration = read_calibration(folder, manifest)
+    assert calibration is not None
+    np.testing.assert_allclose(calibration.scores, sorted(score_of(a) for a in amounts))
+    assert manifest.calibration is not None
+    assert manifest.calibration.method == "rows"
+    assert manifest.files["score.onnx"] == before.files["score.onnx"]
+    assert len(read_columns(folder, manifest) or ()) == 4
+    # of the new version there is a next one, in another store too
+    other = tmp_path / "other"
+    assert main(["calibrate", str(bundle.parent), str(rows), "--store", str(other)]) == 0
+    assert read_detector(other / "detector" / "1").made_with["calibrated"] == "detector version 2"
+
+
+def test_rows_are_compared_within_the_classes_of_the_context(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_detector_bundle(tmp_path / "store", context=True, scores=None)
+    groups = ["a"] * 30 + ["b"] * 10
+    rows = write_rows(tmp_path, ["0.5"] * 40, ",group", groups)
+    assert main(["calibrate", str(bundle.parent), str(rows)]) == 0
+    manifest = read_detector(bundle.parent / "2")
+    assert manifest.calibration is not None
+    assert manifest.calibration.by == "group"
+    calibration = read_calibration(bundle.parent / "2", manifest)
+    assert calibration is not None
+    assert calibration.class_codes == [0.0, 1.0]
+    assert "group 'b': 10 rows, the smallest p-value is 0.091" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("amounts", "columns", "said"),
+    [
+        (["0.5", "much"], "", "row 1"),
+        ([], "", "there are no rows"),
+        (["0.5"], ",more", "line 2"),
+    ],
+)
+def test_rows_that_calibrate_nothing_are_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    amounts: list[str],
+    columns: str,
+    said: str,
+) -> None:
+    bundle = write_detector_bundle(tmp_path / "store", scores=None)
+    rows = write_rows(tmp_path, amounts, columns)
+    assert main(["calibrate", str(bundle), str(rows)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("bijecta: ")
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert [path.name for path in bundle.parent.iterdir()] == ["1"]
+
+
+def test_differences_are_paired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_detector_bundle(tmp_path / "store", "one")
+    b = write_detector_bundle(tmp_path / "store", "two")
+    amounts = [str(i / 10) for i in range(20)]
+    labels = ["yes" if i > 15 else "no" for i in range(20)]
+    rows = write_rows(tmp_path, amounts, ",odd", labels)
+    assert main(["compare", str(a), str(b), "--data", str(rows), "--labels", "odd"]) == 0
+    said = capsys.readouterr().out
+    assert "one/1 less two/1, on the 20 rows of rows.csv" in said
+    assert "nats per row: +0.0000 ± 0.0000" in said
+    assert "AUROC 1.0000 ± 0.0000 and 1.0000 ± 0.0000, of 4 anomalies: +0.0000 ± 0.0000" in said
+    c = write_detector_bundle(tmp_path / "store", "three", arrays=True)
+    assert main(["compare", str(a), str(c), "--data", str(rows)]) == 1
+    assert main(["compare", str(a), str(b), "--data", str(rows), "--labels", "none"]) == 1
+    assert "there is no column 'none'" in capsys.readouterr().err
