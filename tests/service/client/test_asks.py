@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bijecta_client import RowError, UnfamiliarValuesWarning
 from bijecta_client.exchange import Answer, Ask, Patience
 from bijecta_client.questions import Questions
 
@@ -99,3 +100,18 @@ def test_all_rows_of_a_seed_go_in_one_request() -> None:
     for steps in (client.log_prob([RECORD] * 5, seed=1), client.encode([RECORD] * 5, seed=1)):
         assert len(json.loads(first(steps).content)["columns"]["amount"]) == 5
     assert len(json.loads(first(client.encode([RECORD] * 5)).content)["columns"]["amount"]) == 2
+
+
+def test_rows_that_parts_name_are_counted_from_the_first_of_all() -> None:
+    said = {"column": "c", "value": "X", "rows": [1], "row_count": 1}
+    error = {"row": 0, "reason": "a", "detail": "b"}
+    answer = {"log_prob": [None, 0.0], "unknown_classes": [said], "errors": [error]}
+    failures: list[RowError] = []
+    steps = questions(rows_per_request=2).log_prob([RECORD] * 4, failures=failures)
+    next(steps)
+    assert isinstance(answered(steps, answer), Ask)
+    with pytest.warns(UnfamiliarValuesWarning) as caught:
+        answered(steps, answer)
+    assert [failure.row for failure in failures] == [0, 2]
+    (warning,) = [w.message for w in caught if isinstance(w.message, UnfamiliarValuesWarning)]
+    assert warning.values == [said | {"rows": [1, 3], "row_count": 2}]
