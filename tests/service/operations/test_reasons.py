@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import DeadlineError
+from service.errors import DeadlineError, OverloadedError
 from service.operations.detectors import operations, reasons
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.requests import ScoreRequest
@@ -180,11 +180,14 @@ def test_places_of_arrays_are_their_indices(client: TestClient) -> None:
 
 
 def test_the_context_stays_beside_its_row(client: TestClient) -> None:
-    # b moves the amount by one: of 1 nothing is left to explain
-    rows = [{**ROW, "country": "DE", "count": 0.0, "seen": "2024-01-01", "amount": 1.0}] * 3
-    said = ask(client, model="moved", rows=rows, context=[["b"], ["a"], ["b"]], reasons=1)
-    assert said["score"] == [0.0, 1.0, 0.0]
-    assert [[reason["column"] for reason in row] for row in said["reasons"]] == [[], ["amount"], []]
+    # b moves the amount by one: it adds 2 of a, and 1 of b, to the 1.5 of the count
+    rows = [{**ROW, "country": "DE", "seen": "2024-01-01", "amount": 2.0}] * 5
+    groups = ["a", "b", "b", "a", "b"]
+    said = ask(client, model="moved", rows=rows, context=[[group] for group in groups], reasons=2)
+    for group, found in zip(groups, said["reasons"], strict=True):
+        falls = {"amount": 2.0 if group == "a" else 1.0, "count": 1.5}
+        shares = {reason["column"]: reason["share"] for reason in found}
+        assert shares == pytest.approx({k: fall / sum(falls.values()) for k, fall in falls.items()})
 
 
 def test_what_lies_outside_the_support_is_the_reason(client: TestClient) -> None:
@@ -246,6 +249,8 @@ def asking(
 
             def counted(x: Any, *arguments: Any) -> Awaitable[Any]:
                 runs.append(len(x))
+                if len(runs) == 3:  # the queue is full, for a moment
+                    raise OverloadedError("much is waiting", retry_after=0)
                 return score(x, *arguments)
 
             monkeypatch.setattr(served.model.engine, "score", counted)
