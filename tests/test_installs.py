@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Everything that only training needs.
-HEAVY = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pyarrow", "safetensors", "matplotlib")
+HEAVY = ("torch", "onnx", "sklearn", "scipy", "pyarrow", "safetensors", "matplotlib")
 
 WITHOUT = f"""
 import sys

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 LOG_ZERO = -1e30
-"""The logarithm of no probability. Finite, because −inf − (−inf) is NaN, in gradients too, and
-within float32, as which the exporter writes constants."""
+"""The logarithm of no probability. Finite, because −inf − (−inf) is NaN, in gradients too."""
 
 LARGEST_LOG = 700.0
 """Its exponential is finite in float64."""

@@ -192,21 +192,18 @@ class MaskedConvolution(Bijection):
         self, target: Tensor, shifts: Sequence[Tensor], weights: Sequence[Tensor], spread: Tensor
     ) -> Tensor:
         """Solve x + residual(x) = target for x, without gradients: batch × C × H × W."""
-        # detached rather than under no_grad, under which torch 2.13 cannot export nested loops
-        target, spread = target.detach(), spread.detach()
-        shifts = [shift.detach() for shift in shifts]
-        weights = [weight.detach() for weight in weights]
-        if self.inverse_method == "jacobi" or self.image[1:] == (1, 1):
+        with torch.no_grad():
+            if self.inverse_method == "jacobi" or self.image[1:] == (1, 1):
 
-            def residual(x: Tensor) -> Tensor:
-                return self._residual(x, shifts, weights)[0]
+                def residual(x: Tensor) -> Tensor:
+                    return self._residual(x, shifts, weights)[0]
 
-            return solve_jacobi(residual, target, spread, math.prod(self.image))
-        if not self.reverse:
-            return solve_by_rows(target, shifts, weights, spread)
-        turned = [weight.flip(2, 3) for weight in weights]
-        shifts = [shift.flip(2, 3) for shift in shifts]
-        return solve_by_rows(target.flip(2, 3), shifts, turned, spread).flip(2, 3)
+                return solve_jacobi(residual, target, spread, math.prod(self.image))
+            if not self.reverse:
+                return solve_by_rows(target, shifts, weights, spread)
+            turned = [weight.flip(2, 3) for weight in weights]
+            shifts = [shift.flip(2, 3) for shift in shifts]
+            return solve_by_rows(target.flip(2, 3), shifts, turned, spread).flip(2, 3)
 
     def _residual(
         self, x: Tensor, shifts: Sequence[Tensor], weights: Sequence[Tensor]

@@ -8,7 +8,13 @@ from models.numerics.convolution_inverse import (
     solve_by_rows,
     solve_jacobi,
 )
-from models.numerics.exportable_loops import LOOP_RECORDER, Tensors, fixed_point, scan_loop
+from models.numerics.exportable_loops import (
+    LOOP_RECORDER,
+    ScanStep,
+    Tensors,
+    fixed_point,
+    scan_loop,
+)
 from models.numerics.folding import fold
 from models.numerics.mixtures import Components, GaussianMixture, LogisticMixture
 from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
@@ -28,6 +34,7 @@ __all__ = [
     "Knots",
     "LogisticMixture",
     "RationalQuadratic",
+    "ScanStep",
     "Tensors",
     "UnivariateMap",
     "convolve",

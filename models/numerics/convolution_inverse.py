@@ -52,7 +52,7 @@ def solve_jacobi(
             misses_target(x, moved, target, spread, ROUNDING_ULPS), target - moved, x
         )
 
-    return fixed_point(step, target.clone(), 0.0, MAX_SWEEPS + 4 * coordinates)
+    return fixed_point(step, target, 0.0, MAX_SWEEPS + 4 * coordinates)
 
 
 def solve_by_rows(
@@ -78,14 +78,13 @@ def solve_by_rows(
     rows = target.permute(2, 3, 0, 1).contiguous()
     _, width, _, channels = rows.shape
     above, here = (
-        [w[:, :, row, :reach].permute(2, 1, 0).flatten(0, 1).clone() for w in weights]
+        [w[:, :, row, :reach].permute(2, 1, 0).flatten(0, 1) for w in weights]
         for row, reach in ((0, 3), (1, 2))
     )
-    # an exported scan would make an axis of length 1 dynamic, and could not broadcast it
-    biases = [shift[:, :, 0, 0] + torch.zeros_like(rows[0, 0, :, :1]) for shift in shifts]
+    biases = [shift[:, :, 0, 0] for shift in shifts]
     scanned = [rows]
     if shifts[0].shape[2:] != (1, 1):
-        scanned.append(shifts[0].permute(2, 3, 0, 1) + torch.zeros_like(rows[:, :, :, :1]))
+        scanned.append(shifts[0].permute(2, 3, 0, 1))
     inputs = [w.shape[1] for w in weights]
 
     def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:

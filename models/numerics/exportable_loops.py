@@ -2,27 +2,42 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-try:
-    from torch._higher_order_ops.scan import scan
-    from torch._higher_order_ops.while_loop import while_loop
-except ImportError:  # private names: without them loops are exported unrolled, with equal results
-    scan = while_loop = None  # type: ignore[assignment]
-
 Tensors = Sequence[Tensor]
 ScanStep = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
-LoopRecorder = Callable[
-    [Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor], Tensor, int], Tensor
-]
-"""A step, whether a state still moves after the one before, the initial state and the largest
-number of steps → a tensor that stands for the last state."""
+
+class LoopRecorder(Protocol):
+    """Takes the bodies of loops while operators are recorded."""
+
+    def fixed_point(
+        self,
+        step: Callable[[Tensor], Tensor],
+        moving: Callable[[Tensor, Tensor], Tensor],
+        state: Tensor,
+        max_steps: int,
+    ) -> Tensor:
+        """Record a loop that ends by itself; returns what stands for the last state.
+
+        Args:
+            step: a state → the next one.
+            moving: a state and the one before it → whether to go on.
+            state: the initial one.
+            max_steps: the loop ends after this many steps in any case.
+        """
+
+    def scan(
+        self, step: ScanStep, states: Tensors, rows: Tensors
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Record a `scan_loop`; returns what stands for its results."""
+
 
 LOOP_RECORDER: ContextVar[LoopRecorder | None] = ContextVar("loop_recorder", default=None)
-"""What takes the loops of `fixed_point` while operators are recorded; None if none are."""
+"""What takes the loops of the running function; None if they run."""
 
 
 def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
@@ -37,25 +52,14 @@ def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tens
     Returns:
         The last states, and each output stacked over all steps.
     """
-    if scan is not None and torch.compiler.is_exporting():
-
-        def once(states: Tensors, rows: Tensors) -> tuple[list[Tensor], list[Tensor]]:
-            states, outputs = step(states, rows)
-            # Scan needs an output for each row: an empty one costs nothing
-            return _fresh(states), _fresh(outputs or [rows[0][:0]])
-
-        final, stacked = scan(once, _fresh(states), list(rows))
-        return list(final), list(stacked)
+    recorder = LOOP_RECORDER.get()
+    if recorder is not None:
+        return recorder.scan(step, states, rows)
     collected = []
     for row in zip(*rows, strict=True):
         states, outputs = step(states, row)
         collected.append(outputs)
     return list(states), [torch.stack(output) for output in zip(*collected, strict=True)]
-
-
-def _fresh(tensors: Tensors) -> list[Tensor]:
-    """Copies, because the exporter refuses views; the exported graph has no copies."""
-    return [tensor.clone() for tensor in tensors]
 
 
 def fixed_point(
@@ -65,7 +69,7 @@ def fixed_point(
 
     Args:
         step: the map whose fixed point is computed.
-        state: the initial state, a new tensor that `step` does not read in another way.
+        state: the initial state.
         tolerance: stop when no element changes by more than tolerance · max(1, |element|).
         max_steps: stop after this many steps in any case; the caller checks the result.
     """
@@ -74,22 +78,11 @@ def fixed_point(
         # an element that is NaN counts as converged: comparisons with NaN are false
         return ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
 
-    def unfinished(i: Tensor, now: Tensor, before: Tensor) -> Tensor:
-        return (i < max_steps) & ((i == 0) | moving(now, before))
-
-    def once_more(i: Tensor, now: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return i + 1, step(now), now.clone()
-
-    if while_loop is not None and torch.compiler.is_exporting():
-        count = torch.zeros((), dtype=torch.int64, device=state.device)
-        carried = (count, state, torch.zeros_like(state))
-        final: Tensor = while_loop(unfinished, once_more, carried)[1]  # type: ignore[no-untyped-call]
-        return final
-    record = LOOP_RECORDER.get()
-    if record is not None:
-        return record(step, moving, state, max_steps)
+    recorder = LOOP_RECORDER.get()
+    if recorder is not None:
+        return recorder.fixed_point(step, moving, state, max_steps)
     for _ in range(max_steps):
         before, state = state, step(state)
-        if not torch.compiler.is_exporting() and not moving(state, before):
+        if not moving(state, before):
             break
     return state

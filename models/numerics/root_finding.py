@@ -59,9 +59,6 @@ def find_root(
         start = 0.5 * (low + high)
     if rounding is None:
         rounding = torch.finfo(target.dtype).eps * target.abs()
-    if torch.compiler.is_exporting():
-        # a graph has no gradients, and the body of a loop cannot switch them off
-        return _search(function, target, low, high, start, rounding)
     with torch.no_grad():
         x = _search(function, target, low, high, start, rounding)
     if not torch.is_grad_enabled():

@@ -10,12 +10,10 @@ import onnxruntime
 import pytest
 import torch
 
-import models.numerics.exportable_loops
 from models import zoo
 from models.flow import Flow
 from tests.helpers.bundles import line_flow
 from tests.laws.zoo_table import FLOWS, case, every_line, missing_lines
-from training.export.graphs import draft
 
 BATCHES = (1, 5, 64)
 GRAPHS = {"x": "encode.onnx", "z": "decode.onnx"}
@@ -88,16 +86,6 @@ def test_mintnet_decodes_by_one_loop_a_layer(
         nodes = onnx.load(line_bundle(name) / file).graph.node
         counts = Counter(node.op_type for node in nodes)
         assert [(kind, n) for kind, n in counts.items() if kind in ("Loop", "Scan")] == expected
-
-
-def test_without_the_private_scan_the_loop_is_unrolled_and_agrees(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(models.numerics.exportable_loops, "scan", None)
-    flow = line_flow("wavenet context")
-    content = draft(flow, "z", "x").finish(None)
-    assert b"Scan" not in content
-    assert_agrees(flow, "wavenet context", "z", content)
 
 
 def test_rows_outside_the_support_score_minus_infinity_in_the_graph(

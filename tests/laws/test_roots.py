@@ -3,17 +3,17 @@
 import math
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.numerics import root_finding as roots
 from tests.helpers.examples import examples
+from training.export.recorded import onnx_model, recorded
 
 ROWS = 500
 
@@ -164,28 +164,18 @@ def test_a_target_that_is_no_number_has_no_root_and_leaves_the_others_alone() ->
 
 
 def test_exported_it_is_one_loop_and_finds_the_same_roots() -> None:
-    class Inverse(nn.Module):
-        def forward(self, target: Tensor) -> Tensor:
-            def function(x: Tensor) -> tuple[Tensor, Tensor]:
-                h = torch.tanh(x)
-                return x + 19 * h, 1 + 19 * (1 - h * h)
+    def inverse(target: Tensor) -> Tensor:
+        def function(x: Tensor) -> tuple[Tensor, Tensor]:
+            h = torch.tanh(x)
+            return x + 19 * h, 1 + 19 * (1 - h * h)
 
-            return roots.find_root(function, target, target - 19, target + 19)
+        return roots.find_root(function, target, target - 19, target + 19)
 
-    inverse = Inverse().eval()
-    program = torch.onnx.export(
-        inverse,
-        (torch.zeros(3, 2),),
-        dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        opset_version=20,
-        verbose=False,
+    graph = recorded(inverse, {"target": ("batch", 2)}, ("x",), torch.float32)
+    assert [node.op_type for node in graph.node].count("Loop") == 1
+    session = onnxruntime.InferenceSession(
+        onnx_model(graph).SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    assert program is not None
-    content = program.model_proto.SerializeToString()
-    operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
-    assert operators.count("Loop") == 1
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     target = 30 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
-    (x,) = session.run(None, {session.get_inputs()[0].name: target.numpy()})
+    (x,) = session.run(None, {"target": target.numpy()})
     np.testing.assert_allclose(x, inverse(target.double()).numpy(), rtol=1e-5, atol=1e-5)

@@ -34,7 +34,7 @@ GELU = SMALL | {"activation": "gelu"}
 RESIDUAL = {"transforms": 2, "hidden": (24, 24), "residual": True}
 CAUSAL = {"transforms": 2, "hidden": (8, 8, 6)}
 STEPS = {"transforms": 2, "knots": 8}
-ONE = SMALL | {"transforms": 1}  # of what takes the exporter long
+ONE = SMALL | {"transforms": 1}  # of what takes onnxruntime long
 LOGIT = [
     {"kind": "logit", "low": -0.5, "high": 16.5},
     {"kind": "standardize", "mean": 0.3, "scale": 1.5},

@@ -5,28 +5,14 @@ from dataclasses import dataclass
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.flow import Flow
 from models.layers import Inverse, MaskedAutoregressive
 from models.numerics import fold
 from training.export.masked import defer, expand, is_deferred
-from training.export.onnx_functions import OnnxFunctions
-from training.export.torch_export import trace
-
-
-class _DirectionModule(nn.Module):
-    """One direction of a flow as a module with float32 inputs and outputs."""
-
-    def __init__(self, flow: Flow, encodes: bool) -> None:
-        super().__init__()
-        self.flow, self.encodes = flow, encodes
-
-    def forward(self, value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        call = self.flow.encode if self.encodes else self.flow.decode
-        context = None if context is None else context.to(self.flow.like)
-        output, log_prob = call(value.to(self.flow.like), context)
-        return output.float(), log_prob.float()
+from training.export.onnx_functions import DOMAIN, OnnxFunctions
+from training.export.recorded import onnx_model, recorded
 
 
 @dataclass(frozen=True)
@@ -66,13 +52,25 @@ def draft(flow: Flow, source: str, target: str) -> Draft:
         source, target: names of the graph's input and first output: x and z to encode, z and x
             to decode. The second output is log_prob; a conditional flow has the input context.
     """
-    folded = copy.deepcopy(flow).eval().requires_grad_(False)
+    folded = copy.deepcopy(flow).cpu().eval().requires_grad_(False)
     fold(folded)
     layers = defer(folded)
     bijection, encodes = flow.bijection, source == "x"
     shapes = {source: bijection.event_shape if encodes else bijection.latent_shape}
     if flow.context_shape is not None:
         shapes["context"] = flow.context_shape
-    inputs = {name: torch.zeros(3, *shape) for name, shape in shapes.items()}
-    model = trace(_DirectionModule(folded, encodes), inputs, [target, "log_prob"])
-    return Draft(model, layers, OnnxFunctions(flow.like.dtype))
+
+    def direction(value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        call = folded.encode if encodes else folded.decode
+        context = None if context is None else context.to(folded.like)
+        output, log_prob = call(value.to(folded.like), context)
+        return output.float(), log_prob.float()
+
+    graph = recorded(
+        direction,
+        {name: ("batch", *shape) for name, shape in shapes.items()},
+        (target, "log_prob"),
+        torch.float32,
+        names={**dict(folded.named_buffers()), **dict(folded.named_parameters())},
+    )
+    return Draft(onnx_model(graph, [DOMAIN]), layers, OnnxFunctions(flow.like.dtype))

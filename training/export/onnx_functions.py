@@ -1,18 +1,15 @@
 """Univariate maps and activations as functions of an ONNX model, each recorded once a process."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import onnx
 import torch
 from onnx import helper
-from torch import Tensor
 
 from models.networks import Conditioner
 from models.numerics import UnivariateMap
-from training.export.recorded import Axes, recorded
-from training.export.torch_export import OPSET
+from training.export.recorded import OPSET, Axes, recorded
 
 DOMAIN = "bijecta"
 
@@ -80,7 +77,6 @@ class OnnxFunctions:
         call: Callable[..., Any],
         inputs: Mapping[str, Axes],
         outputs: Sequence[str],
-        examples: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> OnnxFunction:
         """The function of a key, recorded on first use (`recording.record`).
 
@@ -89,13 +85,12 @@ class OnnxFunctions:
             call: of the inputs.
             inputs: their shapes by name.
             outputs: names of the results.
-            examples: values of inputs along their last axes, where any values will not do.
         """
         if key not in self._functions:
             name = f"{outputs[0]}_{len(self.protos)}"
             whole_key = (*key, *inputs, self.dtype)
             if whole_key not in _graphs:
-                _graphs[whole_key] = recorded(call, inputs, outputs, self.dtype, examples)
+                _graphs[whole_key] = recorded(call, inputs, outputs, self.dtype)
             graph = _graphs[whole_key]
             constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
             for tensor in graph.initializer:

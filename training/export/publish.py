@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service import bundle
 from training.detectors import DetectorRun
 from training.export.next_version import run_sha256
-from training.export.torch_export import OPSET
+from training.export.recorded import OPSET
 from training.runs import Run
 
 
@@ -18,7 +18,7 @@ def of_run(run: Run | DetectorRun) -> dict[str, Any]:
     return {
         "weights_sha256": bundle.sha256(run.weights),
         "made_with": {
-            **{p: package_version(p) for p in ("bijecta", "torch", "onnx", "onnxscript")},
+            **{p: package_version(p) for p in ("bijecta", "torch", "onnx")},
             "opset": str(OPSET),
             "run": run.file.name,
             "run_sha256": run_sha256(run),

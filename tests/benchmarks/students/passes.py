@@ -6,29 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.bijection import Bijection
-from models.context import ContextFeatures
 from models.flow import Flow
 from tests.benchmarks.inverse.graph import open_graph
 from training.distill.layer_matching import Autoregressive, layers_of
-from training.export.torch_export import trace
+from training.export.recorded import Axes, onnx_model, recorded
 
 Rows = NDArray[np.float32]
-
-
-class Pass(nn.Module):
-    """One pass of inversion: each coordinate decoded given what is known of those before it."""
-
-    def __init__(self, layer: Autoregressive, features: ContextFeatures | None) -> None:
-        super().__init__()
-        self.layer, self.features = layer, features
-
-    def forward(self, z: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both batch × D → x, and the log-determinants of its coordinates."""
-        seen = context if self.features is None else self.features(context)
-        return self.layer.univariate.decode(z, self.layer.theta(x, seen))
 
 
 class ByPasses:
@@ -55,11 +41,16 @@ class ByPasses:
 
             return between
         n = math.prod(layer.event_shape)
-        examples = {name: torch.zeros(3, n) for name in ("z", "x")}
+        inputs: dict[str, Axes] = dict.fromkeys(("z", "x"), ("batch", n))
         if self.flow.context_shape is not None:
-            examples["context"] = torch.zeros(3, *self.flow.context_shape)
-        model = trace(Pass(layer, self.flow.features), examples, ["x_next", "log_det"])
-        session = open_graph(model.SerializeToString(), "cpu")
+            inputs["context"] = ("batch", *self.flow.context_shape)
+
+        def one_pass(z: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            """Each coordinate decoded given what is known of those before it."""
+            return layer.univariate.decode(z, layer.theta(x, self.flow.featurize(context)))
+
+        graph = recorded(one_pass, inputs, ("x_next", "log_det"), torch.float32)
+        session = open_graph(onnx_model(graph).SerializeToString(), "cpu")
 
         def invert(z: Rows, timed: int, context: Rows | None) -> Rows:
             feeds = {"z": z} | ({} if context is None else {"context": context})

@@ -9,7 +9,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import helper
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,11 +20,12 @@ from models.numerics import (
     GaussianMixture,
     LogisticMixture,
     RationalQuadratic,
+    Tensors,
     UnivariateMap,
     fixed_point,
+    scan_loop,
 )
-from training.export.recorded import Axes, RecordingError, recorded
-from training.export.torch_export import IR_VERSION, OPSET
+from training.export.recorded import Axes, RecordingError, onnx_model, recorded
 
 BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 MAPS = [
@@ -40,11 +40,8 @@ MAPS = [
 
 
 def run(graph: onnx.GraphProto, *inputs: Tensor) -> list[Any]:
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        onnx_model(graph).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     feed = {i.name: v.numpy() for i, v in zip(graph.input, inputs, strict=True)}
     answers: list[Any] = session.run(None, feed)
@@ -95,15 +92,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         x.view(-1, 2, 2).transpose(1, 2).flatten(1),
         x.unsqueeze(1).expand(-1, 3, -1),
     ),
-    "slices": lambda x: (x[:, 1:-1], x[:, ::2], x.flip(1), x[..., -1], *x.unbind(1)),
-    "reductions": lambda x: (x.sum(1), x.amax(-1, keepdim=True), (x > 0).any(1), (x > 0).sum(1)),
     "lengths": lambda x: x + torch.arange(len(x), dtype=x.dtype)[:, None],
     "padded": lambda x: F.pad(x, (1, 2), value=-math.inf),
     "choices": lambda x: torch.where(x > 0, x, math.nan),
     "ends": lambda x: torch.cat(
         [torch.zeros_like(x), torch.full_like(x, 2.0), x.new_ones(len(x), 1)], 1
     ),
-    "bounds": lambda x: (x.clamp(min=0), x.clamp(max=0.5), x.clamp(-1, 1)),
+    "no columns": lambda x: torch.cat([x.new_zeros(len(x), 0), x], 1),
+    "outputs twice": lambda x: (x, 2 * x, 2 * x, torch.ones(3, dtype=x.dtype)),
     "equal constants": lambda x: torch.zeros_like(x) + torch.arange(4, dtype=x.dtype),
     "constants": lambda x: x * torch.linspace(0, 1, 4, dtype=x.dtype) - torch.ones_like(x),
 }
@@ -112,7 +108,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 @BOTH
 @pytest.mark.parametrize("rows", [1, 6])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_operators_are_those_of_torch_at_any_length(
+def test_functions_are_those_of_torch_at_any_length(
     name: str, rows: int, dtype: torch.dtype
 ) -> None:
     x = torch.linspace(-2, 3, 4 * rows, dtype=dtype).view(rows, 4)
@@ -128,7 +124,7 @@ def test_the_digits_of_small_numbers_are_kept_in_float64(rows: int) -> None:
 
 def test_a_loop_computes_once_what_no_step_changes() -> None:
     def half_way(x: Tensor) -> Tensor:
-        return fixed_point(lambda s: 0.5 * s + torch.exp(torch.sin(x)), x.clone(), 1e-12, 100)
+        return fixed_point(lambda s: 0.5 * s + torch.exp(torch.sin(x)), x, 1e-12, 100)
 
     x = torch.linspace(-2, 3, 5, dtype=torch.float64)
     graph = assert_equal(half_way, {"x": ("points",)}, x)
@@ -138,13 +134,54 @@ def test_a_loop_computes_once_what_no_step_changes() -> None:
     assert inside.count("Mul") <= 2
 
 
+@BOTH
+@pytest.mark.parametrize("rows", [1, 6])
+def test_a_scan_is_one_node_with_other_loops_inside(rows: int, dtype: torch.dtype) -> None:
+    shares = torch.linspace(0.1, 0.9, 5, dtype=dtype)
+
+    def blend(x: Tensor) -> tuple[Tensor, ...]:
+        def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            (total, _), (share, column) = states, row
+            root = fixed_point(lambda s: 0.5 * torch.cos(s) + share * column, column, 0.0, 80)
+            return [total + root[:, None] * torch.exp(x[:, :1]), column], [root]
+
+        rows = [shares, x.T.repeat(2, 1)[:5]]
+        (total, last), (roots,) = scan_loop(step, [torch.zeros_like(x), x[:, 0]], rows)
+        return total, last, roots.T
+
+    x = torch.linspace(-2, 3, 4 * rows, dtype=dtype).view(rows, 4)
+    graph = assert_equal(blend, {"x": ("batch", 4)}, x)
+    (scan,) = [node for node in graph.node if node.op_type == "Scan"]
+    (body,) = [a.g for a in scan.attribute if a.HasField("g")]
+    inside = [node.op_type for node in body.node]
+    assert inside.count("Loop") == 1
+    assert "Exp" not in inside  # no step changes it
+
+
+def test_a_scan_whose_steps_give_nothing_has_its_last_state() -> None:
+    def product(x: Tensor) -> Tensor:
+        factors = torch.linspace(0.5, 2, 3)
+        return scan_loop(lambda now, row: ([now[0] * row[0]], []), [x], [factors])[0][0]
+
+    assert_equal(product, {"x": ("batch", 4)}, torch.linspace(-2, 3, 8).view(2, 4))
+
+
+def test_weights_are_stored_once_by_their_names() -> None:
+    layer = torch.nn.Linear(4, 4).requires_grad_(False)
+    names = dict(layer.named_parameters())
+    graph = recorded(lambda x: layer(layer(x)), {"x": ("batch", 4)}, ("y",), torch.float32, names)
+    assert {tensor.name for tensor in graph.initializer} == {"weight", "bias"}
+    x = torch.linspace(-2, 3, 8).view(2, 4)
+    np.testing.assert_allclose(run(graph, x)[0], layer(layer(x)).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_equal_nodes_are_written_once_and_others_only_if_read() -> None:
     def twice(x: Tensor) -> Tensor:
         _ = torch.sin(x)
         return torch.exp(x) + torch.exp(x)
 
     graph = assert_equal(twice, {"x": ("points",)}, torch.ones(3))
-    assert [node.op_type for node in graph.node] == ["Exp", "Add", "Identity"]
+    assert [node.op_type for node in graph.node] == ["Exp", "Add"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +191,8 @@ def test_equal_nodes_are_written_once_and_others_only_if_read() -> None:
         (lambda x: x + len(x), "depends on lengths"),
         (lambda x: torch.cat([x, x[:1]]), "products"),
         (lambda x: x if len(x) < 6 else x + 1, "other steps"),
+        (lambda x: x if x.sum() > 0 else -x, "reads the elements"),
+        (lambda x: x.clone().add_(1), "in place"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(call: Callable[..., Any], words: str) -> None:

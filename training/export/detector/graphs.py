@@ -5,12 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnx import helper
 
 from models.numerics import fold
 from training.detectors import Detector
-from training.export.recorded import Axes, recorded
-from training.export.torch_export import IR_VERSION, OPSET
+from training.export.recorded import Axes, onnx_model, recorded
 
 
 def score_graph(detector: Detector) -> bytes:
@@ -26,18 +24,12 @@ def neighbours_graph(detector: Detector) -> bytes:
 
 
 def _graph(detector: Detector, function: Callable[..., Any], outputs: list[str]) -> bytes:
-    """The file of a function of x and context.
-
-    Recorded: torch's exporter takes 20 to 60 s for what takes half a second here.
-    """
-    row, d = detector.references[0], len(detector.columns)
-    rows = {"x": row[:d]}
+    """The file of a function of x and context."""
+    d = len(detector.columns)
+    shapes: dict[str, Axes] = {"x": ("batch", d)}
     if detector.context is not None:
-        rows["context"] = row[d:]
-    shapes: dict[str, Axes] = {name: ["batch", len(values)] for name, values in rows.items()}
-    graph = recorded(function, shapes, outputs, torch.float64, rows)
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
-    content: bytes = model.SerializeToString()
+        shapes["context"] = ("batch", len(detector.references[0]) - d)
+    content: bytes = onnx_model(
+        recorded(function, shapes, outputs, torch.float64)
+    ).SerializeToString()
     return content

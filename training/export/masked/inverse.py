@@ -2,17 +2,16 @@
 
 The algorithm is that of `models.layers.sequential_inverse`.
 
-The exporter of torch takes minutes for as many loops as there are blocks. Therefore it sees a
-single node for that direction of a layer (`Deferred`), which `expand` replaces by a subgraph, with
-the weights of each block and each step as separate constants. Univariate maps and activations are
-exported by torch, as functions of the model.
+A flow is recorded once, with a single node for that direction of a layer (`Deferred`). Every
+inverse that is tried replaces it by a subgraph of its own (`expand`), with the weights of each
+block and each step as separate constants. Univariate maps and activations are functions of the
+model.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import torch
 from onnx import helper
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from models.networks import Block
 from training.export.masked.network import NetworkWriter
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
+from training.export.recorded import CustomNode, custom_node
 
 NODE = "MaskedInverse"
 
@@ -43,13 +43,10 @@ class Deferred(Bijection):
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         flat = z.flatten(1).index_select(1, self.layer.order)
-        x, log_det = torch.onnx.ops.symbolic_multi_out(
-            f"{DOMAIN}::{NODE}",
+        x, log_det = custom_node(
+            CustomNode(DOMAIN, NODE, {"layer": self.index}),
             [flat] if context is None else [flat, context.flatten(1)],
-            {"layer": self.index},
-            dtypes=(z.dtype, z.dtype),
-            shapes=(flat.shape, flat.shape[:1]),
-            version=1,
+            [flat, flat[:, 0]],
         )
         return x.index_select(1, self.layer.network.position).view_as(z), log_det
 

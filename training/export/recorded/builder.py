@@ -9,13 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor
 
-from training.export.recorded.recording import Axes, Recording, RecordingError, Size, Step, same
+from training.export.recorded.constants import Constants, Names
+from training.export.recorded.nodes import needed, rename
+from training.export.recorded.recording import (
+    Axes,
+    Body,
+    Recording,
+    RecordingError,
+    Size,
+    Step,
+    Symbol,
+    same,
+)
 
 KINDS = {
     torch.float64: TensorProto.DOUBLE,
@@ -30,7 +40,7 @@ class Value:
     """A value of the graph.
 
     Args:
-        name: of the value; empty of a constant that no node has read yet.
+        name: of the value; of a constant, the name that it gets when a node reads it, if any.
         sizes: of its axes.
         dtype: of its elements.
         level: number of loops around its node.
@@ -46,6 +56,7 @@ class Value:
 
 
 Translate = Callable[["GraphBuilder", Step, Step], list[Value]]
+Pair = tuple[Symbol, Symbol]
 
 
 class GraphBuilder:
@@ -55,64 +66,56 @@ class GraphBuilder:
         recording: what is written.
         translate: writes the nodes of an operator in both runs and returns the values of its
             results.
+        outputs: names of the results.
     """
 
-    def __init__(self, recording: Recording, translate: Translate) -> None:
-        self.recording, self._translate = recording, translate
-        self.constants: dict[tuple[Any, ...], onnx.TensorProto] = {}
+    def __init__(self, recording: Recording, translate: Translate, outputs: Sequence[str]) -> None:
+        self.recording, self._translate, self._outputs = recording, translate, outputs
+        self._names = Names([*recording.runs[0].inputs, *outputs])
+        self._constants = Constants(self._names)
         self._scopes: list[list[onnx.NodeProto]] = [[]]
         self._written: dict[tuple[Any, ...], tuple[list[str], int]] = {}
-        self._values: dict[int, Value] = {}
-        self._kept: list[Tensor] = []
-        self._names = 0
+        self._values: dict[Symbol, Value] = {}
         self._lengths: dict[str, str] = {}
 
-    def graph(self, inputs: Mapping[str, Axes], outputs: Sequence[str]) -> onnx.GraphProto:
-        """The whole graph."""
+    def graph(self, inputs: Mapping[str, Axes]) -> onnx.GraphProto:
+        """The whole graph, of inputs of these shapes."""
         first, second = self.recording.runs
         for name, axes in inputs.items():
-            self._bind(
-                first.inputs[name], self._value(name, first.inputs[name], second.inputs[name])
-            )
+            self._bind((first.inputs[name], second.inputs[name]), name)
             for i, axis in enumerate(axes):
                 if isinstance(axis, str) and axis not in self._lengths:
                     self._lengths[axis] = self.node("Shape", [name], 0, start=i, end=i + 1)
         self._write(first.steps, second.steps)
-        infos = []
-        for name, one, other in zip(outputs, first.outputs, second.outputs, strict=True):
-            value = self.materialised(self.value(one, other))
-            self._scopes[0].append(helper.make_node("Identity", [value.name], [name]))
-            infos.append(helper.make_tensor_value_info(name, KINDS[value.dtype], None))
-        given = [
-            helper.make_tensor_value_info(name, KINDS[first.inputs[name].dtype], None)
-            for name in inputs
+        results = [
+            self.materialised(self.value(*pair))
+            for pair in zip(first.outputs, second.outputs, strict=True)
         ]
-        nodes = _needed(self._scopes[0], set(outputs))
-        scalars, tables = self._constants_of(nodes)
-        return helper.make_graph([*scalars, *nodes], "recorded", given, infos, tables)
+        made = {name for node in self._scopes[0] for name in node.output}
+        renamed: dict[str, str] = {}
+        for name, value in zip(self._outputs, results, strict=True):
+            if value.name in made and value.name not in renamed:
+                renamed[value.name] = name
+            else:  # an input, a constant, or twice an output
+                self._scopes[0].append(helper.make_node("Identity", [value.name], [name]))
+        rename(self._scopes[0], renamed)
+        nodes = needed(self._scopes[0], set(self._outputs))
+        scalars, tables = self._constants.read_by(nodes)
+        return helper.make_graph(
+            [*scalars, *nodes],
+            "recorded",
+            [self._info(name, self._values[first.inputs[name]]) for name in inputs],
+            [self._info(*pair) for pair in zip(self._outputs, results, strict=True)],
+            tables,
+        )
 
-    def _constants_of(
-        self, nodes: Sequence[onnx.NodeProto]
-    ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """The constants that nodes read: single numbers as nodes, and tables."""
-        read = _read(nodes)
-        there = [tensor for tensor in self.constants.values() if tensor.name in read]
-        single = [list(tensor.dims) in ([], [1]) for tensor in there]
-        scalars = [
-            helper.make_node("Constant", [], [tensor.name], value=tensor)
-            for tensor, is_single in zip(there, single, strict=True)
-            if is_single
-        ]
-        tables = [t for t, is_single in zip(there, single, strict=True) if not is_single]
-        return scalars, tables
-
-    def value(self, first: Any, second: Any) -> Value:
-        """The value that a tensor of each run stands for: a constant where it is none of a step."""
-        found = self._values.get(id(first))
+    def value(self, first: Symbol, second: Symbol) -> Value:
+        """The value that a symbol of each run stands for: a constant where it is none of a step."""
+        found = self._values.get(first)
         if found is None:
             if not same(first, second):
-                raise RecordingError(f"a tensor of shape {tuple(first.shape)} comes from nowhere")
-            found = self._bind(first, self._value("", first, second, constant=first))
+                raise RecordingError(f"a tensor of shape {first.shape} comes from nowhere")
+            found = self._bind_constant(first, second)
         return found
 
     def node(self, operator: str, inputs: Sequence[str], level: int, **attributes: Any) -> str:
@@ -120,29 +123,30 @@ class GraphBuilder:
         return self.nodes(operator, inputs, level, 1, **attributes)[0]
 
     def nodes(
-        self, operator: str, inputs: Sequence[str], level: int, outputs: int, **attributes: Any
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        level: int,
+        outputs: int,
+        domain: str = "",
+        **attributes: Any,
     ) -> list[str]:
         """The same of a node of several outputs."""
-        key = (operator, *inputs, *sorted((k, str(v)) for k, v in attributes.items()))
-        found = self._written.get(key)
-        if found is None:
-            names = [self.name() for _ in range(outputs)]
-            self._scopes[level].append(helper.make_node(operator, inputs, names, **attributes))
-            found = self._written[key] = names, level
-        return found[0]
+        key = (operator, *inputs, outputs, *sorted((k, str(v)) for k, v in attributes.items()))
+        if key not in self._written:
+            names = [self.name(operator) for _ in range(outputs)]
+            node = helper.make_node(operator, inputs, names, domain=domain or None, **attributes)
+            self._scopes[level].append(node)
+            self._written[key] = names, level
+        return self._written[key][0]
 
-    def name(self) -> str:
+    def name(self, stem: str) -> str:
         """A new name."""
-        self._names += 1
-        return f"r{self._names}"
+        return self._names.new(stem.lower())
 
-    def tensor(self, tensor: Tensor) -> str:
-        """The name of a constant with these elements."""
-        array = tensor.detach().cpu().numpy()
-        key = (str(array.dtype), array.shape, array.tobytes())
-        if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(np.array(array, order="C"), self.name())
-        return self.constants[key].name
+    def tensor(self, tensor: Tensor, name: str = "") -> str:
+        """The name of a constant with these elements; this name or a similar one if it is new."""
+        return self._constants.name(tensor, name)
 
     def integers(self, values: Sequence[int]) -> str:
         """The name of a constant list of whole numbers."""
@@ -173,7 +177,7 @@ class GraphBuilder:
         static = all(size.is_static for size in value.sizes)
         if static:
             shape = [size.factor for size in value.sizes]
-            name = self.tensor(value.constant.expand(shape))
+            name = self.tensor(value.constant.expand(shape), value.name)
         else:
             scalar = self.tensor(value.constant.reshape(()))
             name = self.node("Expand", [scalar, self.shape(value.sizes)], 0)
@@ -183,118 +187,93 @@ class GraphBuilder:
         """A constant as nodes read it that broadcast: its own elements, or the one of all."""
         assert value.constant is not None
         sizes = tuple(map(self.recording.size, value.constant.shape, value.constant.shape))
-        return Value(self.tensor(value.constant), sizes, value.dtype)
+        return Value(self.tensor(value.constant, value.name), sizes, value.dtype)
 
-    def sizes(self, first: Tensor, second: Tensor) -> tuple[Size, ...]:
+    def sizes(self, first: Symbol, second: Symbol) -> tuple[Size, ...]:
         """The sizes of a tensor's axes."""
         return tuple(map(self.recording.size, first.shape, second.shape))
 
-    def _value(
-        self,
-        name: str,
-        first: Tensor,
-        second: Tensor,
-        level: int = 0,
-        constant: Tensor | None = None,
-    ) -> Value:
-        return Value(name, self.sizes(first, second), first.dtype, level, constant)
+    def _info(self, name: str, value: Value) -> onnx.ValueInfoProto:
+        """The number type and shape of an input or an output."""
+        axes = self.recording.axes
+        shape: list[int | str | None] = []
+        for size in value.sizes:
+            is_axis = size.factor == 1 and sum(size.powers) == 1
+            shape.append(axes[size.powers.index(1)] if is_axis else None)
+            if size.is_static:
+                shape[-1] = size.factor
+        return helper.make_tensor_value_info(name, KINDS[value.dtype], shape)
 
-    def _bind(self, tensor: Tensor, value: Value) -> Value:
-        self._values[id(tensor)] = value
-        self._kept.append(tensor)  # no other tensor gets its identity
-        return value
+    def _bind(self, pair: Pair, name: str, level: int = 0) -> Value:
+        """Let the symbols of both runs stand for a value that a node has."""
+        value = Value(name, self.sizes(*pair), pair[0].dtype, level)
+        return self._values.setdefault(pair[0], value)
+
+    def _bind_constant(self, first: Symbol, second: Symbol) -> Value:
+        """Let the symbols of both runs stand for a constant."""
+        sizes = self.sizes(first, second)
+        value = Value(first.name, sizes, first.dtype, constant=first.constant)
+        return self._values.setdefault(first, value)
 
     def _write(self, first: Sequence[Step], second: Sequence[Step]) -> None:
         """Write the nodes of steps."""
-        if len(first) != len(second):
+        if [step.operator for step in first] != [step.operator for step in second]:
             raise RecordingError("a function does other steps at other lengths")
         for one, other in zip(first, second, strict=True):
-            if one.operator is not other.operator:
-                raise RecordingError("a function does other steps at other lengths")
-            if one.loop is not None and other.loop is not None:
-                self._loop(one, other)
-                continue
-            if self._is_constant(one, other):
-                for a, b in zip(one.outputs, other.outputs, strict=True):
-                    self._bind(a, self._value("", a, b, constant=a))
-                continue
-            for tensor, value in zip(one.outputs, self._translate(self, one, other), strict=True):
-                self._bind(tensor, value)
+            if one.body is not None and other.body is not None:
+                self._loop(one, one.body, other, other.body)
+            elif all(map(same, one.outputs, other.outputs)):
+                for pair in zip(one.outputs, other.outputs, strict=True):
+                    self._bind_constant(*pair)
+            else:
+                values = self._translate(self, one, other)
+                self._values.update(zip(one.outputs, values, strict=True))
 
-    def _is_constant(self, one: Step, other: Step) -> bool:
-        """Whether the results of a step depend on no input, and on no length."""
-        tensors = [v for v in _flat(one.arguments) if isinstance(v, Tensor)]
-        known = [self._values.get(id(tensor)) for tensor in tensors]
-        return all(value is None or value.constant is not None for value in known) and all(
-            same(a, b) for a, b in zip(one.outputs, other.outputs, strict=True)
-        )
+    def _loop(self, one: Step, body: Body, other: Step, twin: Body) -> None:
+        """Write a Loop or Scan node."""
+        given = zip(one.arguments[0], other.arguments[0], strict=True)
+        inputs = [self.materialised(self.value(*pair)).name for pair in given]
+        level = len(self._scopes) - 1
+        attributes: dict[str, Any] = {}
+        if body.max_steps is None:
+            operator = "Scan"
+            graph = self._body(body, twin, *[[*b.next_states, *b.outputs] for b in (body, twin)])
+            attributes["num_scan_inputs"] = len(body.rows)
+        else:
+            operator = "Loop"
+            graph = self._body(body, twin, *[[*b.outputs, *b.next_states] for b in (body, twin)])
+            info = helper.make_tensor_value_info
+            graph.input.insert(0, info(self.name("step"), TensorProto.INT64, []))
+            graph.input.insert(1, info(self.name("goes_on"), TensorProto.BOOL, []))
+            limits = [torch.tensor(body.max_steps), torch.tensor(True)]
+            inputs = [*map(self.tensor, limits), *inputs]
+        names = [self.name(operator) for _ in one.outputs]
+        node = helper.make_node(operator, inputs, names, body=graph, **attributes)
+        self._scopes[level].append(node)
+        for name, first, second in zip(names, one.outputs, other.outputs, strict=True):
+            self._bind((first, second), name, level)
 
-    def _loop(self, one: Step, other: Step) -> None:
-        """Write a Loop node."""
-        body, twin = one.loop, other.loop
-        assert body is not None
-        assert twin is not None
-        start = self.materialised(self.value(one.arguments[0][0], other.arguments[0][0]))
+    def _body(
+        self, body: Body, twin: Body, results: Sequence[Symbol], others: Sequence[Symbol]
+    ) -> onnx.GraphProto:
+        """The graph of the body of a loop, with these results in each run."""
         level = len(self._scopes)
         self._scopes.append([])
-        state = self.name()
-        self._bind(body.state, self._value(state, body.state, twin.state, level))
+        given = zip([*body.states, *body.rows], [*twin.states, *twin.rows], strict=True)
+        inputs = [self._bind(pair, self.name("state"), level) for pair in given]
         self._write(body.steps, twin.steps)
-        results = [
-            self.materialised(self.value(a, b))
-            for a, b in ((body.goes_on, twin.goes_on), (body.next_state, twin.next_state))
+        values = [
+            self.materialised(self.value(*pair)) for pair in zip(results, others, strict=True)
         ]
-        names = [self.name() for _ in results]
+        names = [self.name("next") for _ in values]
         nodes = self._scopes.pop()
         nodes += [
-            helper.make_node("Identity", [v.name], [n]) for v, n in zip(results, names, strict=True)
+            helper.make_node("Identity", [v.name], [n]) for v, n in zip(values, names, strict=True)
         ]
         self._written = {k: v for k, v in self._written.items() if v[1] < level}
-        kind = KINDS[results[1].dtype]
-        info = helper.make_tensor_value_info
-        graph = helper.make_graph(
-            _needed(nodes, set(names)),
+        return helper.make_graph(
+            needed(nodes, set(names)),
             "body",
-            [
-                info(self.name(), TensorProto.INT64, []),
-                info(self.name(), TensorProto.BOOL, []),
-                info(state, kind, None),
-            ],
-            [info(names[0], TensorProto.BOOL, []), info(names[1], kind, None)],
+            [self._info(value.name, value) for value in inputs],
+            [self._info(*pair) for pair in zip(names, values, strict=True)],
         )
-        steps = self.tensor(torch.tensor(body.max_steps))
-        inputs = [steps, self.tensor(torch.tensor(True)), start.name]
-        name = self.name()
-        outer = level - 1
-        self._scopes[outer].append(helper.make_node("Loop", inputs, [name], body=graph))
-        self._bind(one.outputs[0], self._value(name, one.outputs[0], other.outputs[0], outer))
-
-
-def _flat(arguments: Any) -> list[Any]:
-    """All that stands in nested arguments."""
-    if isinstance(arguments, tuple | list):
-        return [leaf for each in arguments for leaf in _flat(each)]
-    if isinstance(arguments, dict):
-        return _flat(list(arguments.values()))
-    return [arguments]
-
-
-def _read(nodes: Sequence[onnx.NodeProto]) -> set[str]:
-    """The names that nodes read, those within loops too."""
-    names: set[str] = set()
-    for node in nodes:
-        names.update(node.input)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                names |= _read(attribute.g.node)
-    return names
-
-
-def _needed(nodes: Sequence[onnx.NodeProto], results: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that results depend on, in their order."""
-    wanted, kept = set(results), []
-    for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted |= _read([node])
-    return kept[::-1]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.export.recorded.builder import KINDS, GraphBuilder, Value
-from training.export.recorded.recording import RecordingError, Step, same
+from training.export.recorded.recording import CustomNode, RecordingError, Step, Symbol
 
 
 class Call:
@@ -17,7 +17,7 @@ class Call:
         self.build, self.one, self.other = build, one, other
 
     @property
-    def output(self) -> Tensor:
+    def output(self) -> Symbol:
         """The first result, in the first run."""
         return self.one.outputs[0]
 
@@ -29,7 +29,8 @@ class Call:
     @property
     def common_dtype(self) -> torch.dtype:
         """The number type in which two arguments are compared."""
-        return torch.result_type(*self.one.arguments[0][:2])
+        first, second = self.one.arguments[0][:2]
+        return torch.result_type(_example(first), _example(second))
 
     def count(self) -> int:
         """How many arguments there are by position."""
@@ -60,10 +61,15 @@ class Call:
         """The values of a list of tensors."""
         return [self.build.value(a, b) for a, b in zip(*self.both(place), strict=True)]
 
-    def operand(self, place: int, name: str = "") -> Value:
+    def value_in(self, place: int, index: int) -> Value:
+        """The value of one tensor of a list."""
+        first, second = self.both(place)
+        return self.build.value(first[index], second[index])
+
+    def operand(self, place: int, name: str = "", default: Any = None) -> Value:
         """A tensor or a number among the arguments as a value."""
-        given, twin = self.both(place, name)
-        if isinstance(given, Tensor):
+        given, twin = self.both(place, name, default)
+        if isinstance(given, Symbol):
             return self.build.value(given, twin)
         if given != twin and given == given:
             raise RecordingError(f"{self.one.operator} reads a number that depends on lengths")
@@ -73,6 +79,10 @@ class Call:
         """A number as a value."""
         tensor = torch.tensor(number, dtype=torch.float64 if isinstance(number, float) else None)
         return Value("", (), tensor.dtype, 0, tensor)
+
+    def scalar(self, number: float) -> str:
+        """The name of a constant number of the result's number type."""
+        return self.build.tensor(torch.tensor(number, dtype=self.dtype))
 
     def elementwise(
         self, operator: str, dtype: torch.dtype | None = None, operands: Sequence[Value] = ()
@@ -85,8 +95,6 @@ class Call:
             operands: those of the call if there are none here.
         """
         values = list(operands) or [self.operand(i) for i in range(self.count())]
-        if all(value.constant is not None for value in values) and self._is_uniform():
-            return self.uniform()
         if dtype is not None:
             values = [self.cast(value, dtype) for value in values]
         return self.result(operator, self._broadcast(values))
@@ -95,45 +103,76 @@ class Call:
         self, operator: str, values: Sequence[Value | str], output: int = 0, **attributes: Any
     ) -> Value:
         """A node whose output is a result of the call; strings are names of constants."""
-        level = max((v.level for v in values if isinstance(v, Value)), default=0)
-        names = [v if isinstance(v, str) else v.name for v in values]
-        one, other = self.one.outputs[output], self.other.outputs[output]
-        name = self.build.node(operator, names, level, **attributes)
-        return Value(name, self.build.sizes(one, other), one.dtype, level)
+        level, names = _inputs(values)
+        return self._value(self.build.node(operator, names, level, **attributes), level, output)
 
-    def step(self, operator: str, *values: Value, dtype: torch.dtype | None = None) -> Value:
-        """A node on the way to the result, of the first value's shape."""
-        first = values[0]
-        level = max(v.level for v in values)
-        name = self.build.node(operator, [v.name for v in values], level)
+    def results(
+        self, operator: str, values: Sequence[Value | str], domain: str = "", **attributes: Any
+    ) -> list[Value]:
+        """A node whose outputs are all results of the call."""
+        level, inputs = _inputs(values)
+        count = len(self.one.outputs)
+        names = self.build.nodes(operator, inputs, level, count, domain, **attributes)
+        return [self._value(name, level, i) for i, name in enumerate(names)]
+
+    def custom(self, node: CustomNode) -> list[Value]:
+        """A node of another domain, whose inputs are the arguments."""
+        values = [self.whole(i) for i in range(self.count())]
+        return self.results(node.operator, values, node.domain, **node.attributes)
+
+    def _value(self, name: str, level: int, output: int) -> Value:
+        """A result of the call, by the name that a node gives it."""
+        sizes = self.build.sizes(self.one.outputs[output], self.other.outputs[output])
+        return Value(name, sizes, self.one.outputs[output].dtype, level)
+
+    def step(
+        self,
+        operator: str,
+        *values: Value | str,
+        dtype: torch.dtype | None = None,
+        **attributes: Any,
+    ) -> Value:
+        """A node on the way to the result; its value has the first one's sizes, if they matter."""
+        first = next(value for value in values if isinstance(value, Value))
+        level, names = _inputs(values)
+        name = self.build.node(operator, names, level, **attributes)
         return Value(name, first.sizes, dtype or first.dtype, level)
 
     def whole(self, place: int) -> Value:
         """A tensor among the arguments, with all its elements."""
         return self.build.materialised(self.value(place))
 
+    def broadcast(self, place: int) -> Value:
+        """A tensor among the arguments; of a constant, its own elements, or the one of all."""
+        value = self.value(place)
+        return value if value.constant is None else self.build.constant(value)
+
     def cast(self, value: Value, dtype: torch.dtype) -> Value:
         """A value in another number type."""
         if value.dtype == dtype:
             return value
         if value.constant is not None:
-            return Value("", value.sizes, dtype, 0, value.constant.to(dtype))
+            return Value(value.name, value.sizes, dtype, 0, value.constant.to(dtype))
         name = self.build.node("Cast", [value.name], value.level, to=KINDS[dtype])
         return Value(name, value.sizes, dtype, value.level)
 
+    def is_uniform(self) -> bool:
+        """Whether the only result depends on no input, and all its elements are equal."""
+        both = [self.output.constant, self.other.outputs[0].constant]
+        return len(self.one.outputs) == 1 and all(
+            elements is not None and _all_equal(elements, self._element()) for elements in both
+        )
+
     def uniform(self) -> Value:
         """The result as a single number, all elements of the result being equal."""
-        elements = self.output.reshape(-1)
-        element = elements[0] if len(elements) else elements.new_zeros(())
         sizes = self.build.sizes(self.output, self.other.outputs[0])
-        return Value("", sizes, self.dtype, 0, element.reshape(()))
+        return Value("", sizes, self.dtype, 0, self._element())
 
-    def _is_uniform(self) -> bool:
-        """Whether all elements of the result are equal, in both runs."""
-        first = self.output.reshape(-1)[:1]
-        return bool(first.numel()) and all(
-            same(each, first.expand(each.shape)) for each in (self.output, self.other.outputs[0])
-        )
+    def _element(self) -> Tensor:
+        """The first element of the result, which depends on no input; zero if there is none."""
+        assert self.output.constant is not None
+        elements = self.output.constant.reshape(-1)
+        return elements[0] if len(elements) else elements.new_zeros(())
 
     def _broadcast(self, values: Sequence[Value]) -> list[Value]:
         """Values to be read together: single numbers where the others have the result's shape."""
@@ -145,3 +184,22 @@ class Call:
             if not is_one and not any(i < len(shape) and shape[i] == size for shape in shapes):
                 return [self.build.materialised(value) for value in values]
         return read
+
+
+def _inputs(values: Sequence[Value | str]) -> tuple[int, list[str]]:
+    """The level of a node that reads these values, and their names."""
+    level = max((v.level for v in values if isinstance(v, Value)), default=0)
+    return level, [v if isinstance(v, str) else v.name for v in values]
+
+
+def _example(argument: Any) -> Any:
+    """A tensor of the shape and number type of a symbol; what is none, as it is."""
+    if not isinstance(argument, Symbol):
+        return argument
+    return torch.empty(argument.shape, dtype=argument.dtype, device="meta")
+
+
+def _all_equal(elements: Tensor, element: Tensor) -> bool:
+    """Whether all elements of a tensor equal this one, NaN being equal to NaN."""
+    equal = torch.isnan(elements) if bool(torch.isnan(element)) else elements == element
+    return bool(equal.all())

@@ -1,21 +1,16 @@
 """Operators of torch as ONNX nodes, for graphs of recorded functions.
 
-Float64 stays float64, and exp(x) − 1 keeps its digits; the translations of torch's exporter round
-float64 constants to float32.
+Float64 stays float64, and exp(x) − 1 keeps its digits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
-import onnx
 import torch
-from torch import Tensor
 
 from training.export.recorded.builder import GraphBuilder, Value
 from training.export.recorded.call import Call
-from training.export.recorded.entries import ENTRIES
-from training.export.recorded.recording import Axes, RecordingError, Step, record
+from training.export.recorded.products import PRODUCTS
+from training.export.recorded.recording import CustomNode, RecordingError, Step, Symbol
 from training.export.recorded.shapes import SHAPES, Translation
 
 aten = torch.ops.aten
@@ -47,46 +42,17 @@ ARITHMETIC = {
     aten.sub.Tensor: "Sub",
 }
 COMPARISONS = {
-    aten.eq: "Equal",
-    aten.ge: "GreaterOrEqual",
-    aten.gt: "Greater",
-    aten.le: "LessOrEqual",
-    aten.lt: "Less",
+    "eq": "Equal",
+    "ge": "GreaterOrEqual",
+    "gt": "Greater",
+    "le": "LessOrEqual",
+    "lt": "Less",
 }
 LOGICAL = {
     aten.bitwise_and.Tensor: "And",
     aten.bitwise_not.default: "Not",
     aten.bitwise_or.Tensor: "Or",
 }
-SAME = {aten.alias.default, aten.clone.default, aten.detach.default}
-UNIFORM = {
-    aten.full_like.default,
-    aten.new_ones.default,
-    aten.ones_like.default,
-    aten.zeros_like.default,
-}
-
-
-def recorded(
-    function: Callable[..., Any],
-    inputs: Mapping[str, Axes],
-    outputs: Sequence[str],
-    dtype: torch.dtype,
-    examples: Mapping[str, Tensor] = MappingProxyType({}),
-) -> onnx.GraphProto:
-    """The ONNX graph of a function of tensors (`recording.record`).
-
-    Args:
-        function: of the inputs → as many tensors as there are outputs.
-        inputs: the shape of each by name; those of a name of an axis of any length agree.
-        outputs: names of the results.
-        dtype: number type of the inputs.
-        examples: values of inputs along their last axes, where any values will not do.
-
-    Raises:
-        RecordingError: the function cannot be recorded, or has an operator without a translation.
-    """
-    return GraphBuilder(record(function, inputs, dtype, examples), translate).graph(inputs, outputs)
 
 
 def translate(build: GraphBuilder, one: Step, other: Step) -> list[Value]:
@@ -103,44 +69,78 @@ def translate(build: GraphBuilder, one: Step, other: Step) -> list[Value]:
         RecordingError: there is no translation.
     """
     call = Call(build, one, other)
-    operator = one.operator
-    if operator in SAME:
-        answer: Value | list[Value] = call.value(0)
-    elif operator in UNARY:
-        answer = call.elementwise(UNARY[operator])
-    elif operator in ARITHMETIC:
-        if one.arguments[1].get("alpha", 1) != 1:
-            raise RecordingError(f"{operator} with a factor has no translation")
-        answer = call.elementwise(ARITHMETIC[operator], call.dtype)
-    elif operator.overloadpacket in COMPARISONS:
-        answer = call.elementwise(COMPARISONS[operator.overloadpacket], call.common_dtype)
-    elif operator in LOGICAL and call.dtype == torch.bool:
-        answer = call.elementwise(LOGICAL[operator])
-    elif operator in UNIFORM:
-        answer = call.uniform()
-    elif operator in TRANSLATIONS:
-        answer = TRANSLATIONS[operator](call)
-    else:
-        raise RecordingError(f"{operator} has no translation")
+    if isinstance(one.operator, CustomNode):
+        return call.custom(one.operator)
+    if call.is_uniform():
+        return [call.uniform()]
+    translation = TRANSLATIONS.get(one.operator)
+    if translation is None:
+        raise RecordingError(f"{one.operator} has no translation")
+    answer = translation(call)
     return answer if isinstance(answer, list) else [answer]
 
 
-def _clamp(call: Call) -> Value:
-    """Between bounds, of which each may be missing."""
-    value, bounds = call.value(0), [call.argument(1, "min"), call.argument(2, "max")]
-    for place, (name, bound) in enumerate(zip(("min", "max"), bounds, strict=True), 1):
-        if bound is not None:
-            operator = "Max" if name == "min" else "Min"
-            operands = [value, call.operand(place, name)]
-            value = call.elementwise(operator, call.dtype, operands)
-    return value
+def _as_it_is(call: Call) -> Value:
+    """The argument."""
+    return call.value(0)
+
+
+def _elementwise(operator: str) -> Translation:
+    """An operator of ONNX of the same arguments."""
+    return lambda call: call.elementwise(operator)
+
+
+def _arithmetic(operator: str) -> Translation:
+    """An operator of two arguments in the number type of the result."""
+
+    def arithmetic(call: Call) -> Value:
+        if call.one.arguments[1].get("alpha", 1) != 1:
+            raise RecordingError(f"{call.one.operator} with a factor has no translation")
+        return call.elementwise(operator, call.dtype)
+
+    return arithmetic
+
+
+def _comparison(operator: str) -> Translation:
+    """A comparison of two arguments."""
+    return lambda call: call.elementwise(operator, call.common_dtype)
+
+
+def _logical(operator: str) -> Translation:
+    """An operator of truth values."""
+
+    def logical(call: Call) -> Value:
+        if call.dtype != torch.bool:
+            raise RecordingError(f"{call.one.operator} of numbers has no translation")
+        return call.elementwise(operator)
+
+    return logical
+
+
+def _clamp(low: float | None = None, high: float | None = None) -> Translation:
+    """Between bounds, by default these, of which each may be missing."""
+
+    def clamp(call: Call) -> Value:
+        value = call.value(0)
+        bounds = [call.argument(1, "min", low), call.argument(2, "max", high)]
+        if not any(isinstance(bound, Symbol) for bound in bounds):
+            numbers = [call.scalar(bound) if bound is not None else "" for bound in bounds]
+            return call.result("Clip", [call.whole(0), *numbers])
+        for place, (operator, bound) in enumerate(zip(("Max", "Min"), bounds, strict=True), 1):
+            if bound is not None:
+                operands = [value, call.operand(place, ("min", "max")[place - 1])]
+                value = call.elementwise(operator, call.dtype, operands)
+        return value
+
+    return clamp
 
 
 def _expm1(call: Call) -> Value:
-    """exp(x) − 1, exact near zero by 2 tanh(x/2) / (1 − tanh(x/2))."""
-    x = call.whole(0)
-    one, half = (call.build.constant(call.cast(call.number(v), x.dtype)) for v in (1.0, 0.5))
-    tangent = call.step("Tanh", call.step("Mul", x, half))
+    """exp(x) − 1; in float64 exact near zero, by 2 tanh(x/2) / (1 − tanh(x/2))."""
+    x, one = call.whole(0), call.scalar(1.0)
+    if call.dtype == torch.float32:
+        return call.result("Sub", [call.step("Exp", x), one])
+    tangent = call.step("Tanh", call.step("Mul", x, call.scalar(0.5)))
     near = call.step("Div", call.step("Add", tangent, tangent), _minus(call, one, tangent))
     far = call.step("Sub", call.step("Exp", x), one)
     return call.result("Where", [call.step("Less", x, one, dtype=torch.bool), near, far])
@@ -159,22 +159,27 @@ def _gelu(call: Call) -> Value:
     return call.result("Gelu", [call.whole(0)])
 
 
-def _minus(call: Call, number: Value, value: Value) -> Value:
+def _minus(call: Call, number: str, value: Value) -> Value:
     """A number less a value, of the value's shape."""
-    name = call.build.node("Sub", [number.name, value.name], value.level)
+    name = call.build.node("Sub", [number, value.name], value.level)
     return Value(name, value.sizes, value.dtype, value.level)
 
 
 def _log1p(call: Call) -> Value:
     """log(1 + x)."""
-    x = call.whole(0)
-    one = call.build.constant(call.cast(call.number(1.0), x.dtype))
-    return call.result("Log", [call.step("Add", x, one)])
+    return call.result("Log", [call.step("Add", call.whole(0), call.scalar(1.0))])
 
 
 def _reversed_subtraction(call: Call) -> Value:
     """A number less a tensor."""
     return call.elementwise("Sub", call.dtype, [call.operand(1), call.value(0)])
+
+
+def _power(call: Call) -> Value:
+    """A square."""
+    if call.argument(1) != 2:
+        raise RecordingError(f"a power of {call.argument(1)} has no translation")
+    return call.result("Mul", [call.whole(0), call.whole(0)])
 
 
 def _where(call: Call) -> Value:
@@ -202,7 +207,7 @@ def _softmax(call: Call) -> Value:
 def _lerp(call: Call) -> Value:
     """Between two tensors, by a fixed share."""
     start, end = call.whole(0), call.whole(1)
-    share = call.build.constant(call.cast(call.operand(2), start.dtype))
+    share = call.scalar(call.argument(2))
     return call.result("Add", [start, call.step("Mul", call.step("Sub", end, start), share)])
 
 
@@ -227,28 +232,41 @@ def _reduction(operator: str, counts: bool = False) -> Translation:
 
 
 TRANSLATIONS: dict[Any, Translation] = {
-    **ENTRIES,
+    **PRODUCTS,
     **SHAPES,
+    **{operator: _elementwise(name) for operator, name in UNARY.items()},
+    **{operator: _arithmetic(name) for operator, name in ARITHMETIC.items()},
+    **{
+        operator: _comparison(name)
+        for packet, name in COMPARISONS.items()
+        for operator in (getattr(aten, packet).Tensor, getattr(aten, packet).Scalar)
+    },
+    **{operator: _logical(name) for operator, name in LOGICAL.items()},
     aten._log_softmax.default: _log_softmax,
     aten._softmax.default: _softmax,
     aten._to_copy.default: _converted,
+    aten.alias.default: _as_it_is,
     aten.all.dim: _reduction("ReduceMin"),
     aten.amax.default: _reduction("ReduceMax"),
     aten.amin.default: _reduction("ReduceMin"),
     aten.any.default: _reduction("ReduceMax"),
     aten.any.dim: _reduction("ReduceMax"),
-    aten.clamp.Tensor: _clamp,
-    aten.clamp.default: _clamp,
+    aten.clamp.Tensor: _clamp(),
+    aten.clamp.default: _clamp(),
+    aten.clone.default: _as_it_is,
     aten.cumsum.default: _cumsum,
+    aten.detach.default: _as_it_is,
     aten.expm1.default: _expm1,
     aten.gelu.default: _gelu,
-    aten.hardtanh.default: _clamp,
+    aten.hardtanh.default: _clamp(-1.0, 1.0),
     aten.lerp.Scalar: _lerp,
     aten.log1p.default: _log1p,
     aten.logsumexp.default: _reduction("ReduceLogSumExp"),
     aten.mean.dim: _reduction("ReduceMean"),
+    aten.pow.Tensor_Scalar: _power,
     aten.rsub.Scalar: _reversed_subtraction,
     aten.silu.default: _silu,
+    aten.sum.default: _reduction("ReduceSum", counts=True),
     aten.sum.dim_IntList: _reduction("ReduceSum", counts=True),
     aten.where.self: _where,
 }

@@ -87,7 +87,6 @@ class GroupFunctions:
             with_numbers,
             inputs,
             ("y", "log_prob") if name == "encode" else (name,),
-            {key: values[0] for key, values in tables.items()},
         )
 
 

@@ -10,7 +10,7 @@ from models.columns import TypedColumns
 from models.numerics import fold
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN
-from training.export.torch_export import IR_VERSION, OPSET
+from training.export.recorded import IR_VERSION, OPSET
 from training.export.typed.decoding import DecodeWriter
 
 
