@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
-MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine
+MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine wine-detector
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
     $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
@@ -14,7 +14,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-distill test test-long \
+    bench-false-alarms bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
@@ -27,11 +27,12 @@ serve: store ## Train what the store lacks, then serve it on PORT (8000) from ST
 store: $(INSTALLED) ## Train what the store lacks
 	@set -e; exports=; for model in $(MODELS); do \
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
-	    if test $$model = wine; then \
+	    case $$model in wine*) \
+	        fit=fit; test $$model = wine || fit=fit-detector; \
 	        $(BIN)/python -m training.data.wine runs/wine.csv; \
-	        $(BIN)/bijecta fit runs/wine.csv --name wine --store "$(STORE)"; \
-	        continue; \
-	    fi; \
+	        $(BIN)/bijecta $$fit runs/wine.csv --name $$model --store "$(STORE)"; \
+	        continue;; \
+	    esac; \
 	    learn=train; \
 	    if test $$model = digits-student; then \
 	        test -e runs/digits-maf || $(BIN)/bijecta train digits-maf --device cpu; \
@@ -60,6 +61,9 @@ bench-tables: $(INSTALLED) ## Fit tables as people have them, without a recipe (
 
 bench-anomaly: $(INSTALLED) ## Score anomalies beside other detectors (hours; goes on where it was)
 	$(BIN)/python -m tests.benchmarks.anomaly
+
+bench-false-alarms: $(INSTALLED) ## Count the false alarms of detectors (an hour; goes on where it was)
+	$(BIN)/python -m tests.benchmarks.anomaly.false_alarms
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
