@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,13 @@ MAX_REQUEST_ROWS = 1024
 
 ROWS_AT_ONCE = 256
 """Rows that wait until they are taken together: one alone takes 200 µs, of many each 2 to 14."""
+
+SHARE = 0.05
+"""Share of a core that the test of drift takes in the long run. Rows beyond are left out, whatever
+their values: where rows come so fast, those that are left find a change all the same."""
+
+MAX_CREDIT_SECONDS = 2.0
+"""Work that it may do at once after a silence: some 200,000 rows."""
 
 MAX_MARTINGALES = 10
 """The largest, in a description."""
@@ -60,6 +68,8 @@ class Watch:
         self._alarm: dict[str, Any] | None = None
         self._waiting: list[Rows] = []
         self._waiting_rows = 0
+        self._credit = MAX_CREDIT_SECONDS
+        self._credited = time.monotonic()
         self._turn = asyncio.Lock()
         self._guard = threading.Lock()  # a thread whose caller has left goes on working
         self.is_changed = False
@@ -83,6 +93,8 @@ class Watch:
         if self._drift is None or len(scores) == 0:
             return
         await self._threads.run(p_values.size, self.series.p_value.observe_all, p_values)
+        if not self._has_credit():
+            return
         # by their places, whatever their values
         some = slice(None, None, -(-len(scores) // MAX_REQUEST_ROWS))
         values = x[some].reshape(len(scores[some]), -1) if self._drift.columns else None
@@ -91,6 +103,14 @@ class Watch:
         self._waiting_rows += len(rows.scores)
         if self._waiting_rows >= ROWS_AT_ONCE:
             await self.settle()
+
+    def _has_credit(self) -> bool:
+        """Whether the test may go on working: it has not taken more than its share of a core."""
+        now = time.monotonic()
+        earned = SHARE * (now - self._credited)
+        self._credit = min(MAX_CREDIT_SECONDS, self._credit + earned)
+        self._credited = now
+        return self._credit > 0
 
     async def settle(self) -> None:
         """Have the test take the rows that wait."""
@@ -164,10 +184,12 @@ class Watch:
         self._publish()
 
     def _take(self, waiting: list[Rows]) -> None:
+        begun = time.thread_time()
         with self._guard:
             drift = self._drift
             assert drift is not None
             drift.take(joined(waiting))
+            self._credit -= time.thread_time() - begun
             self.is_changed = True
             if self._alarm is None and drift.alarm is not None:
                 self._alarm = _described(drift.alarm) | {"rows": drift.alarm.rows, "time": _now()}

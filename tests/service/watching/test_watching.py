@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from service.conformal import Calibration
 from service.metrics import Metrics
 from service.types import Float64
 from service.watching import Watch, Watching
-from service.watching.drift import DriftTest
+from service.watching.drift import DriftTest, Rows
 from service.watching.watch import MAX_REQUEST_ROWS, ROWS_AT_ONCE
 from service.work_threads import WorkThreads
 
@@ -170,6 +171,35 @@ def test_of_a_large_request_a_bounded_number_of_rows_is_tested() -> None:
         tested = served.series("bijecta_drift_rows")["payments", "1"]
         assert 0.9 * MAX_REQUEST_ROWS <= tested <= MAX_REQUEST_ROWS
         assert served.series("bijecta_p_value_count")["payments", "1"] == 10 * MAX_REQUEST_ROWS + 1
+
+    run(work)
+
+
+def test_the_test_of_drift_takes_its_share_of_a_core_and_all_rows_after_a_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = [0.0, 0.0]  # of the clock, and of the thread's work
+    clock = SimpleNamespace(monotonic=lambda: seconds[0], thread_time=lambda: seconds[1])
+    monkeypatch.setattr("service.watching.watch.time", clock)
+    take = DriftTest.take
+
+    def slow(drift: DriftTest, rows: Rows) -> None:
+        seconds[1] += 0.01 * len(rows.scores)
+        take(drift, rows)
+
+    monkeypatch.setattr(DriftTest, "take", slow)
+
+    async def work() -> None:
+        served = Served()
+        for _ in range(4):
+            seconds[0] += 10
+            await served.score(ROWS_AT_ONCE)
+        # two seconds at once and half a second every ten, in requests of 2.56 seconds of work
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 2 * ROWS_AT_ONCE}
+        assert served.series("bijecta_p_value_count") == {("payments", "1"): 4 * ROWS_AT_ONCE}
+        seconds[0] += 3600
+        await served.score(ROWS_AT_ONCE)
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 3 * ROWS_AT_ONCE}
 
     run(work)
 
