@@ -138,8 +138,8 @@ def bars(results: dict[str, Result]) -> list[Bar]:
     ]
     shares = np.array([r["false_share"] for r in results.values()])
     if len(shares) > 1:
-        error = 2 * shares.std(ddof=1) / np.sqrt(len(shares))
-        reached.append(Bar("mean share of false discoveries", shares.mean(), FDR + error))
+        limit = FDR + 2 * float(shares.std(ddof=1)) / len(shares) ** 0.5
+        reached.append(Bar("mean share of false discoveries", float(shares.mean()), limit))
     return reached
 
 
