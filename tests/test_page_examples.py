@@ -6,19 +6,25 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.helpers.pages import ALL_BLOCKS, Block, commands
+from tests.helpers.pages import ALL_BLOCKS, ROOT, Block, commands
 from tests.helpers.payments import payment_lines
 from tests.helpers.servers import Serve, Served
 
 pytestmark = pytest.mark.long
 
-LONG = [block for block in ALL_BLOCKS if block.check == "make test-long"]
+# the page whose blocks are steps of one walk
+WALK = "service/ANOMALY.md"
+
+CHECKED = [block for block in ALL_BLOCKS if block.check == "make test-long"]
+LONG = [block for block in CHECKED if block.page != WALK]
 
 
 def of(language: str) -> pytest.MarkDecorator:
@@ -114,3 +120,79 @@ def test_a_table_of_ones_own_is_trained_and_served(
     assert last == ".venv/bin/bijecta serve --store store"
     answer = serve("--store", tmp_path / "store").client.post("/sample", json={"n": 2})
     assert len(answer.json()["x"]) == 2
+
+
+def categorized_payments(rows: int) -> str:
+    """A CSV file with the columns of the walk."""
+    random = Random(2)
+    header = (
+        "id,when,country,merchant_category,amount,age,fee,card_present,currency_code,score_band"
+    )
+    lines = [header]
+    for line in payment_lines(rows)[1:]:
+        number, when, country, *others = line.split(",")
+        category = random.choice(["groceries", "fuel", "restaurants"])
+        band = random.randint(6, 18) / 2
+        lines.append(",".join([number, when, country, category, *others, str(band)]))
+    return "\n".join(lines) + "\n"
+
+
+def kinds(value: Any) -> Any:
+    """An answer without its numbers, and without how long its lists are."""
+    if isinstance(value, dict):
+        return {name: kinds(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [kinds(value[0])] if value else []
+    return "a number" if type(value) in (int, float) else value
+
+
+def assert_says(found: str, printed: str, where: str) -> None:
+    """See that the lines of a page are among those that came, in their order, but for numbers."""
+    number = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?")
+    came = iter([number.sub("#", line) for line in found.splitlines()])
+    for line in printed.splitlines():
+        assert line == "…" or number.sub("#", line) in came, f"{where}: {line}\n{found}"
+
+
+def test_the_walk_leads_from_a_table_to_an_alarm(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "payments.csv").write_text(categorized_payments(3000))
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'service/client/src'}"}
+    address = ""
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+    for block in CHECKED:
+        if block.page != WALK:
+            continue
+        text = block.text.replace("localhost:8000", address)
+        if block.language == "sh":
+            assert text == ".venv/bin/bijecta serve --store store --watch-folder watch\n"
+            served = serve("--store", tmp_path / "store", "--watch-folder", tmp_path / "watch")
+            address = f"127.0.0.1:{served.client.base_url.port}"
+        elif block.language == "python":
+            expected = re.findall(r"print\(.*\)  # (.*)", text)
+            assert run(sys.executable, "-c", text).splitlines() == expected, str(block)
+        else:
+            for command, printed in commands(replace(block, text=text)):
+                line = command.replace("18001", "1001")
+                line = line.replace(".venv/bin/bijecta", f"{sys.executable} -m service.cli")
+                found = run("bash", "-c", line)
+                if printed.startswith("{"):
+                    assert kinds(json.loads(found)) == kinds(json.loads(printed)), found
+                else:
+                    assert_says(found, printed, line)
+    alarm = served.client.get("/models/payments/watch", params={"version": 1}).json()["alarm"]
+    # the first 1,004 rows of the stream are as they were, those after them cost more
+    assert alarm["values"] == "larger"
+    assert alarm["rows"] > 1004

@@ -14,6 +14,7 @@ PAGES = [
     "SECURITY.md",
     "deploy/README.md",
     "models/README.md",
+    "service/ANOMALY.md",
     "service/DRIFT.md",
     "service/FILES.md",
     "service/LIMITS.md",
