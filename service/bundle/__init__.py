@@ -10,22 +10,7 @@ from service.bundle.calibration_file import (
     read_columns,
     write_calibration,
 )
-from service.bundle.detector_manifest import (
-    CALIBRATION,
-    COLUMN_VALUES,
-    MAX_NEIGHBOURS,
-    NEIGHBOURS,
-    SCORE,
-    DetectorCalibration,
-    DetectorHeldOut,
-    DetectorManifest,
-    LabelledFigures,
-    ScorePart,
-    ScoreSelfTest,
-    ScoreTolerances,
-)
 from service.bundle.errors import BundleError, UnreadableBundleError, printable
-from service.bundle.fidelity import Fidelity, Figure
 from service.bundle.files import (
     ADDITIONS,
     DECODE,
@@ -47,8 +32,23 @@ from service.bundle.files import (
     sha256,
     versions,
 )
-from service.bundle.manifest import FORMAT_VERSION, NAME, VERSION, Manifest
-from service.bundle.manifest_part import (
+from service.bundle.manifests.detector import (
+    CALIBRATION,
+    COLUMN_VALUES,
+    MAX_NEIGHBOURS,
+    NEIGHBOURS,
+    SCORE,
+    DetectorCalibration,
+    DetectorHeldOut,
+    DetectorManifest,
+    LabelledFigures,
+    ScorePart,
+    ScoreSelfTest,
+    ScoreTolerances,
+)
+from service.bundle.manifests.fidelity import Fidelity, Figure
+from service.bundle.manifests.flow import FORMAT_VERSION, NAME, VERSION, Manifest
+from service.bundle.manifests.part import (
     METHOD_WORDS,
     METHODS,
     Arithmetic,
@@ -65,6 +65,14 @@ from service.bundle.manifest_part import (
     Tensor,
     Tolerances,
 )
+from service.bundle.manifests.table import (
+    Graph,
+    RowSelfTest,
+    TableHeldOut,
+    TableManifest,
+    TypedManifest,
+    raw_values_of,
+)
 from service.bundle.names import (
     NAMES,
     Names,
@@ -75,14 +83,6 @@ from service.bundle.names import (
 )
 from service.bundle.publication import publish
 from service.bundle.regular_file import place, read_error
-from service.bundle.table_manifest import (
-    Graph,
-    RowSelfTest,
-    TableHeldOut,
-    TableManifest,
-    TypedManifest,
-    raw_values_of,
-)
 from service.tables import is_column_name
 
 __all__ = [

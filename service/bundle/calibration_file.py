@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle.detector_manifest import CALIBRATION, COLUMN_VALUES, DetectorManifest
 from service.bundle.errors import BundleError, printable
+from service.bundle.manifests.detector import CALIBRATION, COLUMN_VALUES, DetectorManifest
 from service.bundle.regular_file import place, read_bytes
 from service.conformal import Calibration, Urn, urns_from_array, urns_to_array
 from service.types import Float64

@@ -20,12 +20,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from service.bundle.detector_manifest import CALIBRATION, NEIGHBOURS, SCORE, DetectorManifest
 from service.bundle.errors import BundleError as BundleError
 from service.bundle.errors import printable
-from service.bundle.manifest import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
+from service.bundle.manifests.detector import CALIBRATION, NEIGHBOURS, SCORE, DetectorManifest
+from service.bundle.manifests.flow import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
+from service.bundle.manifests.table import TableManifest
 from service.bundle.regular_file import file_sha256, place, read_bytes
-from service.bundle.table_manifest import TableManifest
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"

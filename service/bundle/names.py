@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from service.bundle.errors import BundleError
 from service.bundle.files import first_error, versions
-from service.bundle.manifest import MAX_VERSION
+from service.bundle.manifests.flow import MAX_VERSION
 from service.bundle.regular_file import read_bytes, read_error
 
 NAMES = "names.json"

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from models.columns import CategoricalColumn, describe
 from models.context import ContextFeatures
 from training.detectors.features import Features, Marginals
-from training.detectors.gaussianized import Gaussianized
-from training.detectors.latents import LatentRows
-from training.detectors.nearest import NearestRows
-from training.detectors.neighbourhoods import squared_distances
+from training.detectors.parts.gaussianized import Gaussianized
+from training.detectors.parts.latents import LatentRows
+from training.detectors.parts.nearest import NearestRows
+from training.detectors.parts.neighbourhoods import squared_distances
+from training.detectors.parts.typed import TypedDensities
 from training.detectors.specification import AnyPart, DetectorSpec
-from training.detectors.typed import TypedDensities
 
 MODULES: Mapping[str, Callable[..., nn.Module]] = {
     "nearest": NearestRows,

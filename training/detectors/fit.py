@@ -16,15 +16,16 @@ from training.config import ContextSpec
 from training.detectors.configurations import CONFIGURATIONS
 from training.detectors.detector import Detector, measured_spaces
 from training.detectors.features import Features
-from training.detectors.gaussianized import fit_gaussianized
-from training.detectors.latents import fit_latents
-from training.detectors.members import (
+from training.detectors.parts.gaussianized import fit_gaussianized
+from training.detectors.parts.latents import fit_latents
+from training.detectors.parts.members import (
     Fitted,
     log_mean_of_unseen,
     mean_of_unseen,
     with_context,
 )
-from training.detectors.nearest import fit_nearest
+from training.detectors.parts.nearest import fit_nearest
+from training.detectors.parts.typed import fit_typed
 from training.detectors.specification import (
     Configuration,
     DetectorSpec,
@@ -33,7 +34,6 @@ from training.detectors.specification import (
     NearestPart,
     TypedPart,
 )
-from training.detectors.typed import fit_typed
 from training.errors import DataError
 from training.preprocessing import fit_to_columns
 

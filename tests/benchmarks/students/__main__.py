@@ -22,7 +22,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from service.bundle.fidelity import Fidelity
+from service.bundle.manifests.fidelity import Fidelity
 from tests.benchmarks.common.bar import RESULTS, Bar, publish
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.common.markdown import table

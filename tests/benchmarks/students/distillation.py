@@ -20,7 +20,7 @@ import torch
 from pydantic import TypeAdapter
 
 from service.bundle import HeldOut
-from service.bundle.fidelity import Fidelity
+from service.bundle.manifests.fidelity import Fidelity
 from tests.benchmarks.common.bar import RESULTS
 from tests.benchmarks.common.machine import hardware
 from tests.benchmarks.common.markdown import table

@@ -10,7 +10,7 @@ from service.tables import Column, RawTable, decide, from_array, from_values, to
 from training.config import ContextSpec
 from training.detectors import ContextRows, Detector, DetectorSpec, FittedDetector, fit_detector
 from training.detectors.configurations import CONFIGURATIONS
-from training.detectors.members import (
+from training.detectors.parts.members import (
     all_but_folds,
     halves,
     log_mean_of_unseen,

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from service.bundle.fidelity import Figure
-from service.bundle.manifest import MAX_DIMENSIONS, EventShape
-from service.bundle.manifest_part import ManifestPart, Tensor
-from service.bundle.table_manifest import RowSelfTest, TypedManifest, raw_values_of
+from service.bundle.manifests.fidelity import Figure
+from service.bundle.manifests.flow import MAX_DIMENSIONS, EventShape
+from service.bundle.manifests.part import ManifestPart, Tensor
+from service.bundle.manifests.table import RowSelfTest, TypedManifest, raw_values_of
 from service.tables import CategoricalColumn, Column
 
 SCORE, NEIGHBOURS, CALIBRATION = "score.onnx", "neighbours.onnx", "calibration.npy"

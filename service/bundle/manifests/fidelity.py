@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from service.bundle.manifest_part import ManifestPart
+from service.bundle.manifests.part import ManifestPart
 
 
 class Figure(ManifestPart):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from models import zoo
 from models.flow import Flow
 from training.config import FitRecipe
-from training.detectors.members import Fitted, all_but_folds, with_context
-from training.detectors.neighbourhoods import mean_log_nearest
-from training.detectors.principal import Principal
+from training.detectors.parts.members import Fitted, all_but_folds, with_context
+from training.detectors.parts.neighbourhoods import mean_log_nearest
+from training.detectors.parts.principal import Principal
 from training.detectors.specification import LatentPart
 from training.fit import NoiseLevels, fit_noise_conditional
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from training.detectors.members import Fitted, halves, with_context
-from training.detectors.neighbourhoods import log_nearest
+from training.detectors.parts.members import Fitted, halves, with_context
+from training.detectors.parts.neighbourhoods import log_nearest
 from training.detectors.specification import NearestPart
 
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from models import zoo
 from models.flow import Flow
-from training.detectors.members import Fitted, halves
-from training.detectors.principal import Principal
+from training.detectors.parts.members import Fitted, halves
+from training.detectors.parts.principal import Principal
 from training.detectors.specification import GaussianizedPart
 from training.fit import gaussianize_rows
 

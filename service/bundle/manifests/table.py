@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from service.bundle.bases import BASES, BaseDensity
-from service.bundle.fidelity import Figure
-from service.bundle.manifest import (
+from service.bundle.manifests.fidelity import Figure
+from service.bundle.manifests.flow import (
     MAX_CONTEXT_COLUMNS,
     MAX_FILES,
     MAX_VERSION,
@@ -21,7 +21,7 @@ from service.bundle.manifest import (
     EventShape,
     FileName,
 )
-from service.bundle.manifest_part import (
+from service.bundle.manifests.part import (
     Arithmetic,
     Calibration,
     ContextColumn,

@@ -9,7 +9,7 @@ from models import zoo
 from models.columns import TypedColumns
 from service.tables import Column
 from training.config import FitRecipe
-from training.detectors.members import Fitted, all_but_folds
+from training.detectors.parts.members import Fitted, all_but_folds
 from training.detectors.specification import TypedPart
 from training.fit import fit_steps
 from training.preprocessing import Float64, fit_to_columns

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from service.bundle.bases import BASES, BaseDensity
-from service.bundle.fidelity import Distilled
-from service.bundle.manifest_part import (
+from service.bundle.manifests.fidelity import Distilled
+from service.bundle.manifests.part import (
     Arithmetic,
     Calibration,
     ContextColumn,

@@ -1,0 +1,1 @@
+"""What manifests say: of flows, of tables, of detectors."""

@@ -1,0 +1,1 @@
+"""The parts of a score, and how each is fitted."""
