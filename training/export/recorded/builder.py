@@ -77,6 +77,7 @@ class GraphBuilder:
         self._written: dict[tuple[Any, ...], tuple[list[str], int]] = {}
         self._values: dict[Symbol, Value] = {}
         self._lengths: dict[str, str] = {}
+        self._results: dict[str, Value] = {}
 
     def graph(self, inputs: Mapping[str, Axes]) -> onnx.GraphProto:
         """The whole graph, of inputs of these shapes."""
@@ -107,6 +108,7 @@ class GraphBuilder:
             [self._info(name, self._values[first.inputs[name]]) for name in inputs],
             [self._info(*pair) for pair in zip(self._outputs, results, strict=True)],
             tables,
+            value_info=self._declared(nodes),
         )
 
     def value(self, first: Symbol, second: Symbol) -> Value:
@@ -139,6 +141,14 @@ class GraphBuilder:
             self._scopes[level].append(node)
             self._written[key] = names, level
         return self._written[key][0]
+
+    def declare(self, value: Value) -> Value:
+        """Let the graph state the shape of a value that a node has; returns the value.
+
+        onnxruntime loses sight of the batch where an axis is −1, and then reuses no memory.
+        """
+        self._results[value.name] = value
+        return value
 
     def name(self, stem: str) -> str:
         """A new name."""
@@ -195,13 +205,13 @@ class GraphBuilder:
 
     def _info(self, name: str, value: Value) -> onnx.ValueInfoProto:
         """The number type and shape of an input or an output."""
-        axes = self.recording.axes
-        shape: list[int | str | None] = []
+        shape: list[int | str] = []
         for size in value.sizes:
-            is_axis = size.factor == 1 and sum(size.powers) == 1
-            shape.append(axes[size.powers.index(1)] if is_axis else None)
-            if size.is_static:
-                shape[-1] = size.factor
+            powers = zip(self.recording.axes, size.powers, strict=True)
+            factors = [axis for axis, power in powers for _ in range(power)]
+            if size.factor != 1:
+                factors.insert(0, str(size.factor))
+            shape.append(size.factor if size.is_static else "*".join(factors))
         return helper.make_tensor_value_info(name, KINDS[value.dtype], shape)
 
     def _bind(self, pair: Pair, name: str, level: int = 0) -> Value:
@@ -271,9 +281,16 @@ class GraphBuilder:
             helper.make_node("Identity", [v.name], [n]) for v, n in zip(values, names, strict=True)
         ]
         self._written = {k: v for k, v in self._written.items() if v[1] < level}
+        nodes = needed(nodes, set(names))
         return helper.make_graph(
-            needed(nodes, set(names)),
+            nodes,
             "body",
             [self._info(value.name, value) for value in inputs],
             [self._info(*pair) for pair in zip(names, values, strict=True)],
+            value_info=self._declared(nodes),
         )
+
+    def _declared(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.ValueInfoProto]:
+        """The shapes of the values of nodes, as far as they are declared."""
+        names = [name for node in nodes for name in node.output if name in self._results]
+        return [self._info(name, self._results[name]) for name in names]

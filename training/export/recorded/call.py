@@ -123,7 +123,7 @@ class Call:
     def _value(self, name: str, level: int, output: int) -> Value:
         """A result of the call, by the name that a node gives it."""
         sizes = self.build.sizes(self.one.outputs[output], self.other.outputs[output])
-        return Value(name, sizes, self.one.outputs[output].dtype, level)
+        return self.build.declare(Value(name, sizes, self.one.outputs[output].dtype, level))
 
     def step(
         self,
