@@ -259,8 +259,9 @@ def _arange(call: Call) -> Value:
     length = call.build.length(call.build.recording.size(*call.both(0)))
     limit = call.build.node("Squeeze", [length], 0)
     start, step = (call.build.tensor(torch.tensor(v)) for v in (0, 1))
-    whole = replace(call.result("Range", [start, limit, step]), dtype=torch.int64)
-    return call.cast(whole, call.dtype)
+    name = call.build.node("Range", [start, limit, step], 0)
+    sizes = call.build.sizes(call.one.outputs[0], call.other.outputs[0])
+    return call.cast(Value(name, sizes, torch.int64, 0), call.dtype)
 
 
 SHAPES: dict[Any, Translation] = {
