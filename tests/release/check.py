@@ -48,7 +48,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     """See that the server's wheel holds its packages and recipes, and neither tests nor client."""
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"models", "service", "training"}, tops
+    assert tops == {"bijecta_estimators", "models", "service", "training"}, tops
     recipes = {path.name for path in (ROOT / "training" / "recipes").glob("*.toml")}
     assert recipes == {Path(name).name for name in names if name.endswith(".toml")}
     assert "service/client/__init__.py" in names

@@ -2,12 +2,13 @@
 
 from training.detectors.configurations import CONFIGURATIONS
 from training.detectors.detector import Detector
-from training.detectors.fit import ContextRows, FittedDetector, fit_detector
+from training.detectors.fit import MIN_ROWS, ContextRows, FittedDetector, fit_detector
 from training.detectors.run import DetectorRecipe, DetectorRun, DetectorRunFile
 from training.detectors.specification import AnyPart, Configuration, DetectorSpec
 
 __all__ = [
     "CONFIGURATIONS",
+    "MIN_ROWS",
     "AnyPart",
     "Configuration",
     "ContextRows",
