@@ -9,6 +9,7 @@ import torch
 
 from training.export.recorded.builder import GraphBuilder, Value
 from training.export.recorded.call import Call
+from training.export.recorded.hyperbolic import HYPERBOLIC
 from training.export.recorded.products import PRODUCTS
 from training.export.recorded.recording import CustomNode, RecordingError, Step, Symbol
 from training.export.recorded.shapes import SHAPES, Translation
@@ -17,6 +18,7 @@ aten = torch.ops.aten
 
 UNARY = {
     aten.abs.default: "Abs",
+    aten.ceil.default: "Ceil",
     aten.cos.default: "Cos",
     aten.exp.default: "Exp",
     aten.floor.default: "Floor",
@@ -75,7 +77,10 @@ def translate(build: GraphBuilder, one: Step, other: Step) -> list[Value]:
         return [call.uniform()]
     translation = TRANSLATIONS.get(one.operator)
     if translation is None:
-        raise RecordingError(f"{one.operator} has no translation")
+        raise RecordingError(
+            f"{one.operator} has no translation: add one to training/export/recorded, and a line "
+            "to tests/training/export/test_operators.py"
+        )
     answer = translation(call)
     return answer if isinstance(answer, list) else [answer]
 
@@ -176,10 +181,22 @@ def _reversed_subtraction(call: Call) -> Value:
 
 
 def _power(call: Call) -> Value:
-    """A square."""
-    if call.argument(1) != 2:
-        raise RecordingError(f"a power of {call.argument(1)} has no translation")
-    return call.result("Mul", [call.whole(0), call.whole(0)])
+    """A fixed power; a square is faster as a product."""
+    exponent = call.argument(1)
+    if exponent == 2:
+        return call.result("Mul", [call.whole(0), call.whole(0)])
+    return call.result("Pow", [call.whole(0), call.scalar(exponent)])
+
+
+def _reciprocal_root(call: Call) -> Value:
+    """1 / √x."""
+    return call.result("Reciprocal", [call.step("Sqrt", call.whole(0))])
+
+
+def _tangent(call: Call) -> Value:
+    """sin(x) / cos(x)."""
+    x = call.whole(0)
+    return call.result("Div", [call.step("Sin", x), call.step("Cos", x)])
 
 
 def _where(call: Call) -> Value:
@@ -232,6 +249,7 @@ def _reduction(operator: str, counts: bool = False) -> Translation:
 
 
 TRANSLATIONS: dict[Any, Translation] = {
+    **HYPERBOLIC,
     **PRODUCTS,
     **SHAPES,
     **{operator: _elementwise(name) for operator, name in UNARY.items()},
@@ -266,6 +284,8 @@ TRANSLATIONS: dict[Any, Translation] = {
     aten.pow.Tensor_Scalar: _power,
     aten.rsub.Scalar: _reversed_subtraction,
     aten.silu.default: _silu,
+    aten.rsqrt.default: _reciprocal_root,
+    aten.tan.default: _tangent,
     aten.sum.default: _reduction("ReduceSum", counts=True),
     aten.sum.dim_IntList: _reduction("ReduceSum", counts=True),
     aten.where.self: _where,
