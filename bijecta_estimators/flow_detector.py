@@ -4,7 +4,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load, save
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -22,7 +21,7 @@ from training.detectors import (
 
 Float64 = NDArray[np.float64]
 
-# Rows that are scored together.
+# Rows that are compared together.
 ROWS_AT_ONCE = 1024
 
 
@@ -88,13 +87,15 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """How normal rows are: N × D → N; −∞ of rows that the training rows make impossible."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=np.float64, reset=False)
-        converted = to_rows(_table(x).columns, self.columns_)
-        chunks = torch.split(torch.from_numpy(converted.rows), ROWS_AT_ONCE)
-        scores = -torch.cat([self.detector_(chunk)[0] for chunk in chunks]).numpy()
-        scores[converted.faulty] = -np.inf
-        for i, digest in enumerate(_digests(x)):
-            scores[i] = self.seen_.get(digest, scores[i])
-        return np.asarray(scores, np.float64)
+        seen = [self.seen_.get(digest) for digest in _digests(x)]
+        scores = np.array([np.nan if score is None else score for score in seen])
+        new = np.flatnonzero([score is None for score in seen])
+        if len(new):
+            converted = to_rows(_table(x[new]).columns, self.columns_)
+            of_new = -self.detector_.scores(converted.rows)
+            of_new[converted.faulty] = -np.inf
+            scores[new] = of_new
+        return scores
 
     def decision_function(self, X: ArrayLike) -> Float64:  # noqa: N803
         """`score_samples` less `offset_`: below 0 of outliers."""

@@ -18,6 +18,9 @@ ROWS_AT_ONCE = 4096
 # there are more values at once than this, memory takes more time than arithmetic.
 VALUES_AT_ONCE = 2**17
 
+# Prepared rows may take so much memory; a row of ten columns takes about 1 kB.
+MAX_PREPARED_BYTES = 2**30
+
 # A sequential direction computes value by value, which takes as long for one row as for many.
 SEQUENTIAL_VALUES_AT_ONCE = 2**20
 
@@ -51,12 +54,18 @@ def log_prob(
     return mean
 
 
-def prepared(flow: Density, rows: Float32 | NDArray[np.float64]) -> Tensor:
-    """Prepare rows (`Density.prepare`), N × event shape → N × …, on the flow's device."""
+def prepared(flow: Density, rows: Tensor) -> Tensor | None:
+    """Prepare rows (`Density.prepare`), N × event shape → N × …, on the flow's device.
+
+    None of no rows, and where they would take more than `MAX_PREPARED_BYTES`.
+    """
     device, at_once = flow.like.device, rows_at_once(flow.event_shape, flow.encode_cost)
-    parts = torch.split(torch.from_numpy(rows), at_once)
+    if len(rows) == 0:
+        return None
     with torch.no_grad():
-        return torch.cat([flow.prepare(part.to(device)) for part in parts])
+        if len(rows) * flow.prepare(rows[:1].to(device)).nbytes > MAX_PREPARED_BYTES:
+            return None
+        return torch.cat([flow.prepare(part.to(device)) for part in torch.split(rows, at_once)])
 
 
 def log_prob_prepared(

@@ -1,19 +1,17 @@
 """Densities over columns of different kinds: numbers, lattices, classes, times, missing values."""
 
 from models.columns.descriptions import (
-    PERIODS,
     CategoricalColumn,
     ColumnDescription,
     NumberColumn,
     describe,
 )
 from models.columns.group import ColumnGroup
-from models.columns.numbers import NumberGroup
+from models.columns.numbers import NumberGroup, angle_of
 from models.columns.typed import TypedColumns
 from models.columns.warp import Warp, warp_of
 
 __all__ = [
-    "PERIODS",
     "CategoricalColumn",
     "ColumnDescription",
     "ColumnGroup",
@@ -21,6 +19,7 @@ __all__ = [
     "NumberGroup",
     "TypedColumns",
     "Warp",
+    "angle_of",
     "describe",
     "warp_of",
 ]

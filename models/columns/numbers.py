@@ -236,14 +236,12 @@ class NumberGroup(ColumnGroup):
         linear = t.clamp(-LINEAR_UP_TO, LINEAR_UP_TO)
         t = linear + torch.sign(t) * torch.log1p((t - linear).abs())
         features = [t[..., None]]
-        if self.masses:  # an exported graph loses the rows of an empty comparison
+        if self.masses:
             at = key[..., None] == c.point_masses
             features = [torch.where(at.any(-1), 0.0, t)[..., None], at.to(t.dtype)]
         for name in self.times:
-            resolution, period, harmonics = PERIODS[name]
-            turns = torch.floor(x / resolution) * (resolution / period)
-            angle = 2 * math.pi * (turns - torch.floor(turns))
-            for harmonic in range(1, harmonics + 1):
+            angle = angle_of(x, name)
+            for harmonic in range(1, PERIODS[name][2] + 1):
                 sides = [torch.sin(harmonic * angle), torch.cos(harmonic * angle)]
                 features.append(torch.stack(sides, -1))
         return torch.cat(features, -1)
@@ -287,3 +285,15 @@ def _constants(columns: Sequence[NumberColumn]) -> dict[str, Tensor]:
         "point_masses": torch.tensor(masses, dtype=exact),
         "log_shares": torch.tensor(log_shares, dtype=exact),
     }
+
+
+def angle_of(seconds: Tensor, name: str) -> Tensor:
+    """Where in a period times lie, in radians from 0 to 2π, elementwise.
+
+    Args:
+        seconds: since 1970.
+        name: a key of `PERIODS`.
+    """
+    resolution, period, _ = PERIODS[name]
+    turns = torch.floor(seconds / resolution) * (resolution / period)
+    return 2 * math.pi * (turns - torch.floor(turns))

@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
 
 def log_add(a: Tensor, b: Tensor) -> Tensor:
-    """log(eᵃ + eᵇ), elementwise. That of torch is exported with exponentials that underflow."""
+    """log(eᵃ + eᵇ), elementwise; that of torch has no translation to ONNX."""
     larger, smaller = torch.maximum(a, b), torch.minimum(a, b)
     return larger + torch.log1p(torch.exp(smaller - larger))
 

@@ -223,7 +223,6 @@ class MaskedConvolution(Bijection):
         for i, (kernel, h) in enumerate(zip(kernels, units, strict=True)):
             if i > 0:
                 slope = slope * (1 - h * h)
-            # not len(slope), which would fix the batch of an exported graph
             _, after, before = kernel.own.shape
             grouped = slope.view(-1, channels, before, height * width)
             slope = (kernel.own @ grouped).view(-1, channels * after, height, width)

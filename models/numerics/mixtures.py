@@ -106,7 +106,7 @@ class _Mixture(ABC):
         return Components(F.log_softmax(weight, -1), mean + self._start(mean), log_scale)
 
     def _start(self, like: Tensor) -> Tensor:
-        """Means at zero parameters; computed, since constants cannot be exported inside a loop."""
+        """Means at zero parameters."""
         k = torch.arange(1, 2 * self.components, 2, dtype=like.dtype, device=like.device)
         return self._stretch * torch.log(k / (2 * self.components - k))
 

@@ -69,7 +69,7 @@ def log_survival(z: Tensor) -> Tensor:
 def log_sigmoid(y: Tensor) -> Tensor:
     """Compute log(1 / (1 + e⁻ʸ)) in nats, elementwise; no tail underflows.
 
-    That of torch is exported as Log(Sigmoid), which is −inf where the sigmoid underflows.
+    ONNX has no such operator, and its Log(Sigmoid) is −inf where the sigmoid underflows.
     """
     return torch.minimum(y, torch.zeros_like(y)) - torch.log1p(torch.exp(-y.abs()))
 

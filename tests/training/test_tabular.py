@@ -14,10 +14,11 @@ from service import tables
 from tests.helpers.mixed_tables import mixed_lines, write_mixed, write_recipe
 from tests.helpers.recipes import call_bijecta
 from tests.helpers.runs import logged
+from training import scoring
 from training.config import FitRecipe, TabularSpec, load_recipe
 from training.data import load_rows, typed
 from training.errors import NonFiniteError, RunError
-from training.fit import fit, likelihood, loop
+from training.fit import fit, loop
 from training.fit.likelihood import Likelihood
 from training.runs import Run, open_or_create, rows_of
 
@@ -194,7 +195,7 @@ def test_batches_are_the_same_whether_all_rows_fit_into_memory_or_not(
     run = Run.open(trained / "runs" / "mixed")
     dataset, flow, fit = rows_of(run, None), run.best_density(), run.file.recipe.fit
     once = Likelihood(flow, dataset, fit)
-    monkeypatch.setattr(likelihood, "MAX_PREPARED_BYTES", 1000)
+    monkeypatch.setattr(scoring, "MAX_PREPARED_BYTES", 1000)
     each_time = Likelihood(flow, dataset, fit)
     assert once.prepared is not None
     assert each_time.prepared is each_time.prepared_validation is None

@@ -5,7 +5,6 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from service.bundle import DetectorManifest, LabelledFigures
 from training.config import ContextSpec, TableColumns
@@ -31,11 +30,9 @@ from training.export import (
     exported_already,
 )
 from training.inspection import LabelledTable
+from training.preprocessing import context_fields
 from training.reporting import print_columns, say, warn
 from training.runs import training_lock
-
-# Rows that are scored together.
-ROWS_AT_ONCE = 1024
 
 
 def fit_detector(arguments: Namespace) -> None:
@@ -151,13 +148,8 @@ def _context_rows(context: Context, rows: np.ndarray) -> ContextRows | None:
     values = context.of(rows)
     if values is None:
         return None
-    columns = [
-        {"classes": column.classes}
-        if column.classes
-        else {"mean": column.mean, "scale": column.scale}
-        for column in context.columns
-    ]
-    return ContextRows(values, ContextSpec.model_validate({"columns": columns}))
+    fields = context_fields(context.columns)
+    return ContextRows(values, ContextSpec.model_validate({"columns": fields}))
 
 
 def _labelled_figures(
@@ -169,11 +161,8 @@ def _labelled_figures(
     scores = np.full(len(whole.rows), np.nan)
     scores[labelled.trains] = fitted.out_of_sample
     others = np.flatnonzero(np.isnan(scores) & ~whole.faulty)
-    for start in range(0, len(others), ROWS_AT_ONCE):
-        chosen = others[start : start + ROWS_AT_ONCE]
-        context = whole.context.of(chosen)
-        inputs = [whole.rows[chosen], *([] if context is None else [context.astype(np.float64)])]
-        scores[chosen] = fitted.detector(*map(torch.from_numpy, inputs))[0].numpy()
+    if len(others):
+        scores[others] = fitted.detector.scores(whole.rows[others], whole.context.of(others))
     if left := int(np.isnan(scores).sum()):
         warn(f"{left} anomalies have values that their columns cannot have, and are not evaluated")
     scored = ~np.isnan(scores)

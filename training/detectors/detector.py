@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.columns import CategoricalColumn, describe
@@ -16,6 +19,8 @@ from training.detectors.parts.neighbourhoods import squared_distances
 from training.detectors.parts.typed import TypedDensities
 from training.detectors.specification import AnyPart, DetectorSpec
 
+Float64 = NDArray[np.float64]
+
 MODULES: Mapping[str, Callable[..., nn.Module]] = {
     "nearest": NearestRows,
     "latents": LatentRows,
@@ -26,6 +31,8 @@ MODULES: Mapping[str, Callable[..., nn.Module]] = {
 
 # Reasons are found with so many values that the nearest rows have.
 NEIGHBOURS = 4
+
+ROWS_AT_ONCE = 1024
 
 
 class Detector(nn.Module):
@@ -103,6 +110,13 @@ class Detector(nn.Module):
             part(seen[options.space], known)
             for part, options in zip(self.parts, self.spec.parts, strict=True)
         ]
+
+    def scores(self, rows: Float64, context: NDArray[Any] | None = None) -> Float64:
+        """Score rows, `ROWS_AT_ONCE` at a time: N × D → N."""
+        values = [rows] if context is None else [rows, context.astype(np.float64)]
+        chunks = zip(*(torch.split(torch.from_numpy(v), ROWS_AT_ONCE) for v in values), strict=True)
+        scores: Float64 = torch.cat([self(*chunk)[0] for chunk in chunks]).numpy()
+        return scores
 
     def combine(self, scores: Sequence[Tensor]) -> Tensor:
         """The score of rows from those of the parts, N each."""

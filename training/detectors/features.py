@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.columns import (
-    PERIODS,
     CategoricalColumn,
     ColumnDescription,
     NumberColumn,
     Warp,
+    angle_of,
     warp_of,
 )
 
@@ -188,9 +188,7 @@ def _on_circles(seconds: Tensor, names: Sequence[str]) -> Tensor:
     """Times as points on a circle for each period: N × 1 → N × 2 · periods; 0 where missing."""
     parts = []
     for name in names:
-        resolution, period, _ = PERIODS[name]
-        turns = torch.floor(seconds / resolution) * (resolution / period)
-        angle = 2 * math.pi * (turns - torch.floor(turns))
+        angle = angle_of(seconds, name)
         parts += [torch.sin(angle), torch.cos(angle)]
     # a column counts as much as one number, whatever the number of its periods
     circles = torch.cat(parts, 1) / math.sqrt(len(names))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from models.context import ContextFeatures
 from service.tables import Column
 from training.config import ContextSpec
 from training.detectors.configurations import CONFIGURATIONS
-from training.detectors.detector import Detector, measured_spaces
+from training.detectors.detector import ROWS_AT_ONCE, Detector, Float64, measured_spaces
 from training.detectors.features import Features
 from training.detectors.parts.gaussianized import fit_gaussianized
 from training.detectors.parts.latents import fit_latents
@@ -37,14 +36,10 @@ from training.detectors.specification import (
 from training.errors import DataError
 from training.preprocessing import fit_to_columns
 
-Float64 = NDArray[np.float64]
-
 # Rows that reasons are found among, at most.
 MAX_REFERENCES = 2048
 
 MIN_ROWS = 10
-
-ROWS_AT_ONCE = 1024
 
 
 class ContextRows(NamedTuple):

@@ -13,8 +13,9 @@ from models.layers import IterativeGaussianization
 from training.config import FitRecipe
 from training.fit.distributed import SINGLE_PROCESS
 from training.fit.iterative import fit_step
-from training.fit.likelihood import MAX_PREPARED_BYTES, NegativeLogDensity
+from training.fit.likelihood import NegativeLogDensity
 from training.fit.optimizer import FlowOptimizer
+from training.scoring import prepared
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ def fit_steps(
     Raises:
         NonFiniteStepError: a loss is not a number.
     """
-    of_row = density.prepare(rows[:1]).nbytes
-    ready = density.prepare(rows) if len(rows) * of_row <= MAX_PREPARED_BYTES else None
+    ready = prepared(density, rows)
 
     def batch() -> Batch:
         chosen = torch.randint(len(rows), (recipe.batch_size,))

@@ -18,11 +18,6 @@ from training.scoring import log_prob, log_prob_prepared, prepared
 ROWS_TO_INITIALIZE = 1024
 
 
-# Prepared training rows may take so much memory; a row of ten columns takes about 1 kB. Beyond it
-# each batch is prepared when its turn comes.
-MAX_PREPARED_BYTES = 2**30
-
-
 class NegativeLogDensity(Loss):
     """The negative log-density of prepared rows."""
 
@@ -77,12 +72,13 @@ class Likelihood:
         self.validation_context = None if context is None else context[shard]
 
     def _prepared(self, rows: NDArray[Any]) -> Tensor | None:
-        """Rows that are the same in every epoch, prepared; None of others, and of too many."""
-        if not isinstance(self.dataset, TypedDataset) or not len(rows):
+        """Rows that are the same in every epoch, prepared; None of others, and of too many.
+
+        Too many are prepared batch by batch.
+        """
+        if not isinstance(self.dataset, TypedDataset):
             return None
-        of_row = prepared(self.flow, rows[:1])
-        size = len(rows) * of_row.nbytes
-        return prepared(self.flow, rows) if size <= MAX_PREPARED_BYTES else None
+        return prepared(self.flow, torch.from_numpy(rows))
 
     def initialize_from_data(self) -> None:
         """Initialize the layers that depend on data by the first training rows."""

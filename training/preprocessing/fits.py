@@ -1,7 +1,7 @@
 """The flow of a recipe for a data set, its preprocessing fitted to the training rows."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from models import zoo
+from service.bundle import ContextColumn
 from training.config import NO_PREPROCESSING, FlowRecipe, FlowSpec, TabularSpec
 from training.data import Dataset, Float32, TypedDataset
 from training.errors import DataError
@@ -33,6 +34,12 @@ MAX_SLOPE_PER_CELL = 50.0
 MAX_POOLED_PIXELS = 2**22
 
 
+def context_fields(columns: Sequence[ContextColumn]) -> list[dict[str, Any]]:
+    """The columns of a context as a `ContextSpec` takes them."""
+    fields = {"classes", "mean", "scale"}
+    return [column.model_dump(include=fields, exclude_none=True) for column in columns]
+
+
 def flow_spec(dataset: Dataset | TypedDataset, recipe: FlowRecipe) -> FlowSpec | TabularSpec:
     """Specify the flow, or the density over typed columns, that a recipe describes for a data set.
 
@@ -42,9 +49,7 @@ def flow_spec(dataset: Dataset | TypedDataset, recipe: FlowRecipe) -> FlowSpec |
     """
     context = None
     if dataset.context:
-        fields = {"classes", "mean", "scale"}
-        columns = [c.model_dump(include=fields, exclude_none=True) for c in dataset.context]
-        context = {"columns": columns, "embedding": recipe.embedding}
+        context = {"columns": context_fields(dataset.context), "embedding": recipe.embedding}
     if isinstance(dataset, TypedDataset):
         return tabular_spec(dataset, recipe, context)
     return FlowSpec.model_validate(

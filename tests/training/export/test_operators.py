@@ -54,7 +54,7 @@ CALLS: dict[Any, Call] = {
     aten.any.dim: lambda op, x: op(x > 2, 1),
     aten.arange.default: lambda op, x: op(len(x)) + x[:, 0],
     aten.asinh.default: UNARY,
-    aten.atanh.default: lambda op, x: op(x / 4),
+    aten.atanh.default: lambda op, x: op((x / 2).clamp(-1, 1)),
     aten.bitwise_and.Tensor: LOGICAL,
     aten.bitwise_not.default: lambda op, x: op(x > 0),
     aten.bitwise_or.Tensor: LOGICAL,

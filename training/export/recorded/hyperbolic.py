@@ -29,7 +29,7 @@ def _sinh(call: Call) -> Value:
     """(eˣ − e⁻ˣ) / 2; near zero 2t / (1 − t²) of t = tanh(x/2), where the other cancels."""
     x, one, half = call.whole(0), call.scalar(1.0), call.scalar(0.5)
     t = call.step("Tanh", call.step("Mul", x, half))
-    rest = call.step("Neg", call.step("Sub", call.step("Mul", t, t), one))
+    rest = call.step("Sub", one, call.step("Mul", t, t))
     near = call.step("Div", call.step("Add", t, t), rest)
     grown = call.step("Sub", call.step("Exp", x), call.step("Exp", call.step("Neg", x)))
     is_near = call.step("Less", call.step("Abs", x), one, dtype=torch.bool)
@@ -59,7 +59,7 @@ def _acosh(call: Call) -> Value:
 def _atanh(call: Call) -> Value:
     """log((1 + x) / (1 − x)) / 2."""
     x, one = call.whole(0), call.scalar(1.0)
-    above, below = call.step("Add", x, one), call.step("Neg", call.step("Sub", x, one))
+    above, below = call.step("Add", x, one), call.step("Sub", one, x)
     log = call.step("Log", call.step("Div", above, below))
     return call.result("Mul", [log, call.scalar(0.5)])
 

@@ -146,7 +146,7 @@ def _expm1(call: Call) -> Value:
     if call.dtype == torch.float32:
         return call.result("Sub", [call.step("Exp", x), one])
     tangent = call.step("Tanh", call.step("Mul", x, call.scalar(0.5)))
-    near = call.step("Div", call.step("Add", tangent, tangent), _minus(call, one, tangent))
+    near = call.step("Div", call.step("Add", tangent, tangent), call.step("Sub", one, tangent))
     far = call.step("Sub", call.step("Exp", x), one)
     return call.result("Where", [call.step("Less", x, one, dtype=torch.bool), near, far])
 
@@ -162,12 +162,6 @@ def _gelu(call: Call) -> Value:
     if call.argument(1, "approximate", "none") != "none":
         raise RecordingError("an approximate gelu has no translation")
     return call.result("Gelu", [call.whole(0)])
-
-
-def _minus(call: Call, number: str, value: Value) -> Value:
-    """A number less a value, of the value's shape."""
-    name = call.build.node("Sub", [number, value.name], value.level)
-    return Value(name, value.sizes, value.dtype, value.level)
 
 
 def _log1p(call: Call) -> Value:
