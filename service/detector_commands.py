@@ -24,14 +24,12 @@ from service.bundle import (
 from service.bundle import CALIBRATION_LEVELS as LEVELS
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.conformal import Calibration, auroc_difference, column_urns, placements
-from service.score_command import bundle_folder
+from service.score_command import INTERRUPTED, bundle_folder, os_error_text
 from service.tables import TableError, anomalies_of, from_arrow
 from service.types import Float64
 
 if TYPE_CHECKING:
     from service.bulk import WholeFile
-
-INTERRUPTED = 130
 
 # Columns of rows to come are compared with those of calibration rows where there are so many.
 MIN_COLUMN_ROWS = 100
@@ -53,8 +51,7 @@ def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]
         except (BulkError, BundleError, TableError) as error:
             return _refuse(str(error))
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            return _refuse(f"{where}{error.strerror or error}")
+            return _refuse(os_error_text(error))
         except KeyboardInterrupt:
             print("\nbijecta: nothing was written", file=sys.stderr)
             return INTERRUPTED

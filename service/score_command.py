@@ -47,8 +47,7 @@ def score_files(arguments: Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{where}{error.strerror or error}")
+        return _refuse(os_error_text(error))
     except KeyboardInterrupt:
         print("\nbijecta: the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
@@ -94,6 +93,12 @@ def bundle_folder(text: str) -> Path:
             f"{text}: there is no alias {alias!r:.80}" if at else f"{text}: no version is whole"
         )
     return (folder / str(version)).absolute()
+
+
+def os_error_text(error: OSError) -> str:
+    """What is wrong with a file, for people."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _say(arguments: Namespace, rows: int, skipped: int) -> None:

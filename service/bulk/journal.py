@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from service.bulk.pieces import BulkError, Place, Skipped
 
@@ -94,6 +95,13 @@ class Journal:
             with pa.OSFile(str(self._path(i))) as file:
                 table = pa.ipc.open_file(file).read_all()
             yield table.replace_schema_metadata(None)
+
+    def column(self, name: str) -> Iterator[NDArray[Any]]:
+        """The values of a column of all rows, in their order."""
+        for i in range(self._parts):
+            wanted = pa.ipc.IpcReadOptions(included_fields=[self.schema.get_field_index(name)])
+            with pa.OSFile(str(self._path(i))) as file:
+                yield pa.ipc.open_file(file, options=wanted).read_all()[name].to_numpy()
 
     def skipped(self) -> Iterator[Skipped]:
         """All rows that were skipped, in their order."""

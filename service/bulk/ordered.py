@@ -97,13 +97,15 @@ class OrderedRun:
         inputs: the files.
         progress: is told of every piece.
         skips: whether rows that cannot be scored are passed over; else they end the run.
-        rows: that are done already.
+        rows, skipped: that are done already.
     """
 
-    def __init__(self, inputs: Inputs, progress: Progress, skips: bool, rows: int = 0) -> None:
+    def __init__(
+        self, inputs: Inputs, progress: Progress, skips: bool, rows: int = 0, skipped: int = 0
+    ) -> None:
         self._inputs = inputs
         self._skips = skips
-        self.rows, self.skipped = rows, 0
+        self.rows, self.skipped = rows, skipped
         self._progress = progress
         self._noted = 0
 

@@ -132,10 +132,10 @@ def _to_file(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_forma
             write_tables(sink, out_format, *_decided(journal, scorer, inputs))
             sink.flush()
             os.fsync(sink.fileno())
-        skipped = _report(job, journal)
+        _report(job, journal)
         partial.replace(out)
         journal.remove()
-        return Outcome(one.rows, skipped)
+        return Outcome(one.rows, one.skipped)
     finally:
         journal.close()
 
@@ -149,7 +149,9 @@ def _scored(
         inputs.kept = pa.schema(list(journal.schema)[before : len(journal.schema) - behind])
     if not job.skips and (first := next(journal.skipped(), None)) is not None:
         raise BulkError(str(first))
-    one = OrderedRun(inputs, _progress(job, inputs, journal.rows), job.skips, journal.rows)
+    skipped = sum(max(1, each.rows) for each in journal.skipped())
+    progress = _progress(job, inputs, journal.rows)
+    one = OrderedRun(inputs, progress, job.skips, journal.rows, skipped)
 
     def keep(part: Done) -> None:
         file, place = (part.number + 1, Place()) if part.is_last else (part.number, part.after)
@@ -164,9 +166,7 @@ def _decided(journal: Journal, scorer: Scorer, inputs: Inputs) -> tuple[Any, Ite
     schema = journal.schema if journal.schema is not None else output_schema(inputs, scorer)
     if scorer.fdr is None:
         return schema, journal.tables()
-    limit = discovery_limit(
-        lambda: (table["p_value"].to_numpy() for table in journal.tables()), scorer.fdr
-    )
+    limit = discovery_limit(lambda: journal.column("p_value"), scorer.fdr)
     place, field = schema.get_field_index("p_value") + 1, pa.field(ANOMALY, pa.bool_())
 
     def tables() -> Iterator[Any]:
@@ -215,29 +215,16 @@ def _line(skipped: Skipped) -> bytes:
     return json.dumps(skipped.to_json()).encode() + b"\n"
 
 
-def _report(job: Job, journal: Journal) -> int:
-    """Write the report, a JSON object a line; none where nothing was skipped.
-
-    Returns:
-        How many rows were, where they could be counted.
-    """
+def _report(job: Job, journal: Journal) -> None:
+    """Write the report, a JSON object a line; none where nothing was skipped."""
     if job.out == PIPE and job.report is None:
         _list(job, list(journal.skipped()))
-        return 0
+        return
     report = Path(job.report or f"{job.out}.skipped.ndjson")
-    count = 0
-
-    def write(file: Any) -> None:
-        nonlocal count
-        for each in journal.skipped():
-            file.write(_line(each))
-            count += max(1, each.rows)
-
     if next(journal.skipped(), None) is None:
         report.unlink(missing_ok=True)
     else:
-        write_whole(report, write)
-    return count
+        write_whole(report, lambda file: file.writelines(map(_line, journal.skipped())))
 
 
 def _progress(job: Job, inputs: Inputs, rows: int) -> Progress:

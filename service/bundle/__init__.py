@@ -8,7 +8,6 @@ from service.bundle.calibration_file import (
     quantiles,
     read_calibration,
     read_columns,
-    write_calibration,
 )
 from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.files import (
@@ -165,6 +164,5 @@ __all__ = [
     "read_table",
     "sha256",
     "versions",
-    "write_calibration",
     "write_names",
 ]

@@ -61,15 +61,6 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     return calibration
 
 
-def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write the calibration of a detector into its folder.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    (folder / CALIBRATION).write_bytes(calibration_bytes(calibration))
-
-
 def calibration_bytes(calibration: Calibration) -> bytes:
     """The content of the file."""
     content = io.BytesIO()

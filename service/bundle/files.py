@@ -16,19 +16,28 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from service.bundle.errors import BundleError as BundleError
 from service.bundle.errors import printable
-from service.bundle.manifests.detector import CALIBRATION, NEIGHBOURS, SCORE, DetectorManifest
+from service.bundle.manifests.detector import (
+    CALIBRATION,
+    COLUMN_VALUES,
+    NEIGHBOURS,
+    SCORE,
+    DetectorManifest,
+)
 from service.bundle.manifests.flow import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
 from service.bundle.manifests.table import TableManifest
 from service.bundle.regular_file import file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
+FILES = (ENCODE, DECODE, SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, MANIFEST, ADDITIONS)
+"""All that a bundle of any kind may hold."""
+
 ADDED_KEYS = ("columns", "round_trip")
 """The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
@@ -48,6 +57,8 @@ KINDS: dict[str, type[TableManifest] | type[DetectorManifest]] = {
     "detector": DetectorManifest,
 }
 """The kinds of format 2 that this program reads."""
+
+M = TypeVar("M", Manifest, TableManifest, DetectorManifest)
 
 Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
@@ -96,10 +107,7 @@ def read_flow(folder: Path) -> Manifest:
     Raises:
         BundleError: also where it holds something else.
     """
-    manifest = read(folder)
-    if not isinstance(manifest, Manifest):
-        raise BundleError(f"{place(folder)} is of kind {manifest.kind}; expected a flow")
-    return manifest
+    return _of_kind(folder, Manifest, "a flow")
 
 
 def read_table(folder: Path) -> TableManifest:
@@ -108,10 +116,7 @@ def read_table(folder: Path) -> TableManifest:
     Raises:
         BundleError: also where it holds something else.
     """
-    manifest = read(folder)
-    if not isinstance(manifest, TableManifest):
-        raise BundleError(f"{place(folder)} is of kind {_kind(manifest)}; expected a table")
-    return manifest
+    return _of_kind(folder, TableManifest, "a table")
 
 
 def read_detector(folder: Path) -> DetectorManifest:
@@ -120,14 +125,15 @@ def read_detector(folder: Path) -> DetectorManifest:
     Raises:
         BundleError: also where it holds something else.
     """
+    return _of_kind(folder, DetectorManifest, "a detector")
+
+
+def _of_kind(folder: Path, wanted: type[M], expected: str) -> M:
     manifest = read(folder)
-    if not isinstance(manifest, DetectorManifest):
-        raise BundleError(f"{place(folder)} is of kind {_kind(manifest)}; expected a detector")
+    if not isinstance(manifest, wanted):
+        kind = "flow" if isinstance(manifest, Manifest) else manifest.kind
+        raise BundleError(f"{place(folder)} is of kind {kind}; expected {expected}")
     return manifest
-
-
-def _kind(manifest: AnyManifest) -> str:
-    return "flow" if isinstance(manifest, Manifest) else manifest.kind
 
 
 def read_identity(folder: Path) -> tuple[str, int]:
@@ -254,7 +260,7 @@ def sha256(path: Path) -> str:
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
     marks: list[tuple[int, int, int, int] | None] = []
-    for name in (ENCODE, DECODE, SCORE, NEIGHBOURS, CALIBRATION, MANIFEST, ADDITIONS):
+    for name in FILES:
         try:
             status = (folder / name).stat()
         except OSError:

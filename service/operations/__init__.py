@@ -2,8 +2,9 @@
 
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation, operation_of
-from service.operations.checked_runs import CheckedRuns
+from service.operations.checked_runs import CheckedRuns, too_far
 from service.operations.context import rows as context_rows
+from service.operations.detectors.operations import check_scores, classes_of
 from service.operations.detectors.reasons import ReasonedRows, reasons_of
 from service.operations.operations import Operations
 from service.operations.requests import (
@@ -81,6 +82,8 @@ __all__ = [
     "bounded_log_prob",
     "check_has_rows",
     "check_named",
+    "check_scores",
+    "classes_of",
     "context_alone",
     "context_rows",
     "count_booleans",
@@ -94,5 +97,6 @@ __all__ = [
     "reasons_of",
     "rows_and_context",
     "settled_rows",
+    "too_far",
     "typed_rows_and_context",
 ]

@@ -246,7 +246,7 @@ class CheckedRuns:
         if faulty is None:
             return
         self.metrics.non_finite.labels(model.manifest.name).inc(faults.count_new(faulty))
-        faults.check(faulty, NonFiniteOutputError, _too_far)
+        faults.check(faulty, NonFiniteOutputError, too_far)
 
 
 def _of_no_rows(model: Model, outputs: tuple[str, ...]) -> Arrays:
@@ -254,6 +254,7 @@ def _of_no_rows(model: Model, outputs: tuple[str, ...]) -> Arrays:
     return {name: np.empty((0, *shapes[name]), model.manifest.dtype) for name in outputs}
 
 
-def _too_far(_: int, row: int) -> Fault:
+def too_far(_: int, row: int) -> Fault:
+    """What is said of a row without a finite answer."""
     seen = "it lies too far from anything this model has seen"
     return Fault(f"row {row} has no finite answer: {seen}", {})

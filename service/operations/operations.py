@@ -74,7 +74,10 @@ class Operations:
         else:
             answer = Answer(scores, seed)
         if request.quantile:
-            answer.arrays["quantile"] = quantiles(model, answer.arrays["log_prob"])
+            found = answer.arrays["log_prob"]
+            answer.arrays["quantile"] = await self.threads.run(
+                len(found), quantiles, model, found, deadline=deadline
+            )
         answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
         if model.watch is not None:
             await model.watch.saw_log_prob(answer.arrays["log_prob"])

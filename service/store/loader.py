@@ -65,21 +65,23 @@ class Loader:
         with in_use(folder):
             manifest = bundle.read(folder, cancellation.check, identity)
             limits = self.limits(manifest.name)
-            detector = manifest if isinstance(manifest, DetectorManifest) else None
-            calibration = None if detector is None else read_calibration(folder, detector)
+            calibration = columns = None
+            if isinstance(manifest, DetectorManifest):
+                calibration = read_calibration(folder, manifest)
+                if self.watching is not None:
+                    columns = read_columns(folder, manifest)
             graphs = manifest.tensors
             engine = Engine(folder, graphs, self.device, self.metrics, limits, cancellation)
             try:
                 engine.check_shapes(graphs)
                 try_graphs(manifest, engine)
                 size = sum((folder / name).stat().st_size for name in manifest.files)
+                watch = None
+                if self.watching is not None:
+                    watch = self.watching.watch_of(manifest, calibration, columns)
             except BaseException:
                 engine.close()
                 raise
-            watch = None
-            if self.watching is not None:
-                columns = None if detector is None else read_columns(folder, detector)
-                watch = self.watching.watch_of(manifest, calibration, columns)
         return Model(manifest, engine, size, calibration, watch)
 
 

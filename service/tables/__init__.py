@@ -15,6 +15,7 @@ from service.tables.columns import (
     Word,
     is_column_name,
     on_lattice,
+    some_value,
 )
 from service.tables.conversion import Converted, ValueFault, check_names, numbers_in, to_rows
 from service.tables.dates import WRITTEN_TIMES, texts_of
@@ -85,6 +86,7 @@ __all__ = [
     "repeat_by_nature",
     "row_digests",
     "sampled_rows",
+    "some_value",
     "support_of",
     "texts_of",
     "to_rows",

@@ -233,6 +233,11 @@ class LeftOutColumn(TablePart):
         return LeftOutColumn(name=self.name, reason=self.reason, detail="has one value")
 
 
+def some_value(column: Column) -> float:
+    """A value that a column has, as rows hold it: its smallest, or its first class."""
+    return 0.0 if isinstance(column, CategoricalColumn) else column.low
+
+
 def on_lattice(values: Float64, step: float, origin: float = 0.0) -> Float64:
     """The multiples of a step, from an origin, that are nearest to some values.
 

@@ -11,6 +11,7 @@ from service.tables.columns import (
     DatetimeColumn,
     Float64,
     LatticeColumn,
+    some_value,
 )
 from service.tables.conversion import on_step
 
@@ -31,8 +32,7 @@ def in_cells(rows: Float64, columns: Sequence[Column]) -> tuple[Float64, NDArray
     for i, column in enumerate(columns):
         with np.errstate(all="ignore"):  # of numbers near the largest there are
             nearest, off = _nearest(rows[:, i], column)
-        inside = 0.0 if isinstance(column, CategoricalColumn) else column.low
-        settled[:, i], outside[:, i] = np.where(off, inside, nearest), off
+        settled[:, i], outside[:, i] = np.where(off, some_value(column), nearest), off
     return settled, outside
 
 

@@ -16,6 +16,7 @@ from service.tables.columns import (
     Float64,
     LeftOutColumn,
     Word,
+    some_value,
 )
 from service.tables.conversion import to_rows
 from service.tables.raw import RawColumn
@@ -73,7 +74,7 @@ def changed_constants(
             expected, is_other = None, _are_present(raw)
         else:
             of_constant = to_rows({column.name: raw}, [constant])
-            value = 0.0 if isinstance(constant, CategoricalColumn) else constant.low
+            value = some_value(constant)
             is_other = of_constant.faulty | (of_constant.rows[:, 0] != value)
             (expected,) = to_values(np.array([[value]]), [constant])[column.name]
         if is_other.any():

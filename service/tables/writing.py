@@ -11,6 +11,7 @@ from service.tables.columns import (
     DatetimeColumn,
     Float64,
     LatticeColumn,
+    some_value,
 )
 from service.tables.dates import texts_of
 
@@ -62,8 +63,7 @@ def expected(column: Column) -> str:
 
 def _written(values: Float64, column: Column) -> list[Any]:
     """Values of a column's own kind; anything where one is missing."""
-    present = 0.0 if isinstance(column, CategoricalColumn) else column.low
-    values = np.where(np.isnan(values), present, values)
+    values = np.where(np.isnan(values), some_value(column), values)
     if isinstance(column, CategoricalColumn):
         words: list[Any] = [*column.classes, OTHER]
         return [words[code] for code in np.rint(values).astype(np.int64).tolist()]

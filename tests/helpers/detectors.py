@@ -73,7 +73,7 @@ def write_detector_bundle(
     if scores is not None:
         of = None if classes is None else np.array(classes, np.float64)
         calibration = Calibration.of(np.array(scores, np.float64), of, most)
-        bundle.write_calibration(path, calibration)
+        (path / bundle.CALIBRATION).write_bytes(bundle.calibration_bytes(calibration))
         by = None if classes is None else "group"
         content["calibration"] = calibrated(scores, by)
     content["files"] = {file.name: bundle.sha256(file) for file in sorted(path.iterdir())}

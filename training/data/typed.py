@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables import (
+    Converted,
     Decision,
     NumericColumn,
     Overrides,
@@ -143,11 +144,7 @@ def whole_table(
         DataError: as of `load_typed`.
     """
     parts = _Columns.of(table, path, source)
-    left_out = [column.name for column in columns.left_out]
-    try:
-        converted = to_rows(parts.modelled.columns, columns.modelled, left_out)
-    except TableError as error:
-        raise DataError(f"{path}: {error}") from None
+    converted = _converted(parts, columns)
     labels = None
     if source.labels is not None:
         labels = source.labels, _labels(parts.named(source.labels))
@@ -177,11 +174,10 @@ class _Columns:
                 f"{path} has no columns {unknown} for the context: the columns are "
                 f"{list(table.columns)}"
             )
-        modelled = {name: raw for name, raw in table.columns.items() if name not in names}
-        if table.rows < 1 or not modelled:
-            raise DataError(f"{path} holds {table.rows} rows of {len(modelled)} columns")
-        of_rows = RawTable(modelled, table.rows, table.place, table.notes, table.has_names)
-        return cls(path, of_rows, {name: table.columns[name] for name in names})
+        modelled = table.without(names)
+        if table.rows < 1 or not modelled.columns:
+            raise DataError(f"{path} holds {table.rows} rows of {len(modelled.columns)} columns")
+        return cls(path, modelled, {name: table.columns[name] for name in names})
 
     def named(self, name: str) -> RawColumn:
         """A column that rows are conditioned on."""
@@ -205,12 +201,17 @@ def _decided(table: RawTable, path: Path, source: TypedSource) -> Decision:
     return decision
 
 
-def _rows(table: _Columns, columns: TableColumns) -> Numbers:
+def _converted(table: _Columns, columns: TableColumns) -> Converted:
+    """The values of the modelled columns as rows."""
     left_out = [column.name for column in columns.left_out]
     try:
-        converted = to_rows(table.modelled.columns, columns.modelled, left_out)
+        return to_rows(table.modelled.columns, columns.modelled, left_out)
     except TableError as error:
         raise DataError(f"{table.path}: {error}") from None
+
+
+def _rows(table: _Columns, columns: TableColumns) -> Numbers:
+    converted = _converted(table, columns)
     if converted.faults:
         fault = converted.faults[0]
         others = int(converted.faulty.sum()) - 1

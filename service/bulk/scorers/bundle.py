@@ -29,7 +29,14 @@ from service.conformal import tie_breakers
 from service.engine import Engine
 from service.errors import ServiceError
 from service.metrics import Metrics
-from service.operations import CheckedRuns, ReasonedRows, bounded_log_prob, reasons_of
+from service.operations import (
+    CheckedRuns,
+    ReasonedRows,
+    bounded_log_prob,
+    check_scores,
+    classes_of,
+    reasons_of,
+)
 from service.runtime import Cancellation, Device, DeviceError, granted_cpus
 from service.settings import ModelSettings
 from service.store import Loader, Model
@@ -152,25 +159,17 @@ class BundleScorer:
         scored = self._run(rows, ("score", "log_prob"))
         score = np.where(rows.outside, np.inf, scored["score"])
         log_prob = np.where(rows.outside, -np.inf, scored["log_prob"])
-        self._runs.check_finite(
-            self._model,
-            rows.faults,
-            np.where(rows.outside, 0.0, score),
-            np.where(np.isneginf(log_prob), 0.0, log_prob),
-        )
-        return {"score": score, "log_prob": log_prob, "of_seen": scored["score"]}
+        arrays = {"score": score, "log_prob": log_prob}
+        check_scores(self._runs, self._model, arrays, rows.outside, rows.faults)
+        return arrays | {"of_seen": scored["score"]}
 
     def _scores(self, rows: ModelRows, ties: Float64 | None) -> Arrays:
         """What a detector answers."""
         model = self._model
-        assert model.detector is not None
         assert model.calibration is not None
         scored = self._score(rows)
         score = scored["score"]
-        column, classes = model.detector.class_column, None
-        if column is not None and rows.context is not None:
-            classes = np.asarray(rows.context[:, column], np.float64)
-        p_value = model.calibration.p_values(score, ties, classes)
+        p_value = model.calibration.p_values(score, ties, classes_of(model, rows.context))
         arrays = self._decision.arrays(score, p_value, scored["log_prob"])
         if self._decision.reasons is not None:
             arrays["reasons"] = self._reasons(rows, scored["of_seen"], p_value)

@@ -23,7 +23,7 @@ from service.bulk.scorers.base import (
 from service.bulk.scorers.rows import ModelRows, model_rows
 from service.bundle import BundleError, DetectorManifest, manifest_of
 from service.errors import NonFiniteOutputError, ServiceError
-from service.operations import Fault
+from service.operations import too_far
 from service.types import Arrays, Floats
 
 # Requests at a time. A server divides what each holds into batches, among its own threads.
@@ -93,11 +93,7 @@ class ServerScorer:
             if self._decision.reasons is not None:
                 arrays["reasons"] = self._reasons(rows, arrays["p_value"])
 
-        def describe(_: int, row: int) -> Fault:
-            seen = "it lies too far from anything this model has seen"
-            return Fault(f"row {row} has no finite answer: {seen}", {})
-
-        rows.faults.check(np.isnan(arrays["log_prob"]), NonFiniteOutputError, describe)
+        rows.faults.check(np.isnan(arrays["log_prob"]), NonFiniteOutputError, too_far)
         return arrays
 
     def _asked(self, rows: ModelRows, ask: Callable[[Floats, Floats | None], Arrays]) -> Arrays:

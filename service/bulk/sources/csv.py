@@ -53,8 +53,9 @@ class CsvSource(TextSource):
         try:
             cells = next(self._reader, None)
             if not self._taken or max(map(_length, self._taken)) <= self.most_bytes:
-                for cell in cells or ():
-                    cell.encode()
+                if not all(line.isascii() for line, _ in self._taken):
+                    for cell in cells or ():
+                        cell.encode()
                 return cells
             problem = f"a line may have {self.most_bytes} bytes, this one has more"
         except UnicodeEncodeError as error:

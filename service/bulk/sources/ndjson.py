@@ -18,6 +18,9 @@ MAX_LINE_BYTES = 2**24
 # Records that the types of kept columns are taken from.
 FIRST_RECORDS = 1000
 
+ERRORS = (TableError, pa.ArrowException, TypeError, OverflowError)
+"""Of values that cannot be those of their column."""
+
 
 class NdjsonSource(TextSource):
     """A file of objects."""
@@ -50,6 +53,25 @@ class NdjsonSource(TextSource):
         return None
 
     def _piece(self, rows: list[Any], batch: Batch, read: Sequence[str], kept: Any) -> Piece:
+        try:
+            columns, beside = self._converted(rows, read, kept)
+        except (KeyError, *ERRORS):
+            rows = self._sound(rows, batch, read, kept)
+            columns, beside = self._converted(rows, read, kept)
+        batch.skipped.sort(key=lambda each: each.row or 0)
+        return batch.piece(lambda: columns, pa.Table.from_arrays(beside, schema=kept))
+
+    def _converted(
+        self, rows: list[Any], read: Sequence[str], kept: Any
+    ) -> tuple[TableColumns, list[Any]]:
+        """The columns that are read, and those that stand beside the scores."""
+        columns = {
+            name: _values([record[name] for record in rows], self._first[0][name]) for name in read
+        }
+        return columns, [pa.array([record[f.name] for record in rows], f.type) for f in kept]
+
+    def _sound(self, rows: list[Any], batch: Batch, read: Sequence[str], kept: Any) -> list[Any]:
+        """The rows whose values can all be read; the batch tells of the others."""
         problems: dict[int, tuple[str, str]] = {}
         for name in dict.fromkeys([*read, *kept.names]):
             for i, record in enumerate(rows):
@@ -62,17 +84,10 @@ class NdjsonSource(TextSource):
         for i, (name, problem) in sorted(problems.items()):
             number, line = batch.numbers[i], batch.lines[i]
             batch.skipped.append(Skipped(self._shown, problem, number, 1, line, name))
-        batch.skipped.sort(key=lambda each: each.row or 0)
         sound = [i for i in range(len(rows)) if i not in problems]
         batch.numbers = [batch.numbers[i] for i in sound]
         batch.lines = [batch.lines[i] for i in sound]
-        records = [rows[i] for i in sound]
-        columns = {
-            name: _values([record[name] for record in records], self._first[0][name])
-            for name in read
-        }
-        beside = [pa.array([record[f.name] for record in records], f.type) for f in kept]
-        return batch.piece(lambda: columns, pa.Table.from_arrays(beside, schema=kept))
+        return [rows[i] for i in sound]
 
     def kept_schema(self, keep: Sequence[str]) -> Any:
         """Types that the first records have."""
@@ -133,12 +148,11 @@ def _find(
 ) -> None:
     """Find the rows whose value of a column cannot be one, if there are some."""
     sound = [i for i in range(len(rows)) if i not in problems]
-    errors = (TableError, pa.ArrowException, TypeError, OverflowError)
     try:
         convert([rows[i][name] for i in sound])
-    except errors:
+    except ERRORS:
         for i in sound:
             try:
                 convert([rows[i][name]])
-            except errors as error:
+            except ERRORS as error:
                 problems[i] = (name, cut(str(error).removeprefix("row 0: "), 200))

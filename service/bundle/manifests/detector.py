@@ -20,7 +20,7 @@ from service.bundle.manifests.fidelity import Figure
 from service.bundle.manifests.flow import MAX_DIMENSIONS, EventShape
 from service.bundle.manifests.part import ManifestPart, Tensor
 from service.bundle.manifests.table import RowSelfTest, TypedManifest, raw_values_of
-from service.tables import CategoricalColumn, Column
+from service.tables import some_value
 
 SCORE, NEIGHBOURS, CALIBRATION = "score.onnx", "neighbours.onnx", "calibration.npy"
 COLUMN_VALUES = "columns.npy"
@@ -243,7 +243,7 @@ class DetectorManifest(TypedManifest):
         """A row that the graphs accept: 1 × event shape."""
         if self.columns is None:
             return np.zeros((1, *self.event_shape))
-        return np.array([[_example(column) for column in self.columns]], np.float64)
+        return np.array([[some_value(column) for column in self.columns]], np.float64)
 
     @property
     def class_column(self) -> int | None:
@@ -251,7 +251,3 @@ class DetectorManifest(TypedManifest):
         if self.calibration is None or self.calibration.by is None:
             return None
         return [column.name for column in self.context or ()].index(self.calibration.by)
-
-
-def _example(column: Column) -> float:
-    return 0.0 if isinstance(column, CategoricalColumn) else column.low

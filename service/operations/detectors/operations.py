@@ -1,6 +1,10 @@
 """What a detector answers."""
 
+from collections.abc import Awaitable
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from service.errors import InvalidInputError
@@ -9,8 +13,8 @@ from service.operations.checked_runs import CheckedRuns
 from service.operations.detectors.reasons import ReasonedRows, check_reasons, reasons_of
 from service.operations.operations import Operations
 from service.operations.rows.faults import RowFaults
-from service.operations.rows.quantile import quantiles
 from service.operations.rows.support import outside_support
+from service.operations.typed.operations import log_prob_by
 from service.operations.typed.requests import ALPHA, LogProbOfTable, ScoreRequest
 from service.operations.typed.settled import settled_request
 from service.store import Model
@@ -38,12 +42,14 @@ async def score(
         "score": np.where(outside, np.inf, scored["score"]),
         "log_prob": np.where(outside, -np.inf, scored["log_prob"]),
     }
-    await runs.threads.run(len(x), _check, runs, model, arrays, outside, faults, deadline=deadline)
+    await runs.threads.run(
+        len(x), check_scores, runs, model, arrays, outside, faults, deadline=deadline
+    )
     ties = None
     if request.seed is not None:
         # by the number of the row: rows without an answer change nothing of the others
         ties = faults.kept(tie_breakers(request.seed, len(settled.values)))
-    classes = _classes(model, context_rows)
+    classes = classes_of(model, context_rows)
     arrays["p_value"] = await runs.threads.run(
         NUMBERS_PER_P_VALUE * len(x),
         calibration.p_values,
@@ -72,22 +78,11 @@ async def log_prob(
     operations: Operations, model: Model, request: LogProbOfTable, deadline: float
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
-    runs = operations.runs
-    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
-    x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
-    outside = faults.kept(settled.outside)
-    scored = await _run(runs, model, x, context_rows, ("log_prob",), deadline)
-    found = np.where(outside, -np.inf, scored["log_prob"])
-    await runs.threads.run(len(x), runs.check_log_prob, model, found, 1, faults, deadline=deadline)
-    arrays: Arrays = {"log_prob": found}
-    if request.quantile:
-        arrays["quantile"] = quantiles(model, found)
-    answer = await runs.answer(arrays, faults, deadline)
-    answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
-    answer.remarks.update(request.x.remarks)
-    if model.watch is not None:
-        await model.watch.saw_log_prob(found)
-    return answer
+
+    def run(x: Floats, context_rows: Floats | None) -> Awaitable[Arrays]:
+        return _run(operations.runs, model, x, context_rows, ("log_prob",), deadline)
+
+    return await log_prob_by(run, operations, model, request, deadline)
 
 
 def _calibration(model: Model, request: ScoreRequest) -> Calibration:
@@ -126,8 +121,8 @@ async def _run(
     return await model.engine.score(x, context_rows, outputs, deadline)
 
 
-def _check(
-    runs: CheckedRuns, model: Model, arrays: Arrays, outside: Floats, faults: RowFaults
+def check_scores(
+    runs: CheckedRuns, model: Model, arrays: Arrays, outside: NDArray[Any], faults: RowFaults
 ) -> None:
     """Find rows inside the support without a score, or without log_prob."""
     score = np.where(outside, 0.0, arrays["score"])
@@ -135,7 +130,7 @@ def _check(
     runs.check_finite(model, faults, score, log_prob)
 
 
-def _classes(model: Model, context_rows: Floats | None) -> Float64 | None:
+def classes_of(model: Model, context_rows: Floats | None) -> Float64 | None:
     """The class of each row that its calibration compares within; None where it has none."""
     assert model.detector is not None
     column = model.detector.class_column

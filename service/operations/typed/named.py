@@ -10,13 +10,13 @@ from service.bundle import TypedManifest
 from service.errors import InvalidInputError, TooLargeError, cut, few, shown
 from service.operations.rows.typed import TypedRows
 from service.tables import (
-    CategoricalColumn,
     RawColumn,
     TableError,
     changed_constants,
     check_names,
     from_columns,
     from_records,
+    some_value,
     to_rows,
     to_values,
     unknown_classes,
@@ -39,7 +39,7 @@ SHOWN_COLUMNS = 3
 def forms_of(table: TypedManifest) -> str:
     """The three forms of rows, for people, by the first columns of a table."""
     columns = table.named_columns[:SHOWN_COLUMNS]
-    row = [0.0 if isinstance(each, CategoricalColumn) else each.low for each in columns]
+    row = [some_value(column) for column in columns]
     more = ", …" * (len(table.named_columns) > len(columns))
     values = {
         json.dumps(cut(name), ensure_ascii=False): f"{json.dumps(value, ensure_ascii=False):.100}"

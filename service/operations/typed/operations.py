@@ -1,5 +1,6 @@
 """What a model of typed columns answers; what a flow answers likewise is in `operations`."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from service.operations.typed.requests import (
 )
 from service.operations.typed.settled import settled_of, settled_request
 from service.store import Model
-from service.types import Float64, Floats
+from service.types import Arrays, Float64, Floats
 
 # The smallest place in a cell: 0 is the edge of the cell before it.
 SMALLEST_PLACE = 2.0**-54
@@ -31,16 +32,33 @@ async def log_prob(
     operations: Operations, model: Model, request: LogProbOfTable, deadline: float
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
+
+    def run(x: Floats, context_rows: Floats | None) -> Awaitable[Arrays]:
+        middles = _middles(x)
+        return operations.runs.run_encode(model, x, context_rows, ("log_prob",), deadline, middles)
+
+    return await log_prob_by(run, operations, model, request, deadline)
+
+
+async def log_prob_by(
+    run: Callable[[Floats, Floats | None], Awaitable[Arrays]],
+    operations: Operations,
+    model: Model,
+    request: LogProbOfTable,
+    deadline: float,
+) -> Answer:
+    """The same by whatever computes `log_prob` of rows and their context."""
     runs = operations.runs
     settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
     outside = faults.kept(settled.outside)
-    encoded = await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, _middles(x))
-    scores = np.where(outside, -np.inf, encoded["log_prob"])
-    await runs.threads.run(len(x), runs.check_log_prob, model, scores, 1, faults, deadline=deadline)
-    arrays = {"log_prob": scores}
+    found = np.where(outside, -np.inf, (await run(x, context_rows))["log_prob"])
+    await runs.threads.run(len(x), runs.check_log_prob, model, found, 1, faults, deadline=deadline)
+    arrays = {"log_prob": found}
     if request.quantile:
-        arrays["quantile"] = quantiles(model, scores)
+        arrays["quantile"] = await runs.threads.run(
+            len(found), quantiles, model, found, deadline=deadline
+        )
     answer = await runs.answer(arrays, faults, deadline)
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
     answer.remarks.update(request.x.remarks)

@@ -8,7 +8,13 @@ import pytest
 from service import bundle
 from service.bundle import BundleError, read_columns, read_detector
 from service.conformal import column_urns, urns_to_array
+from service.metrics import Metrics
+from service.runtime import Cancellation, Device
+from service.settings import ModelSettings
+from service.store import Loader
 from service.types import Float64
+from service.watching import Watching
+from service.work_threads import WorkThreads
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.stores import edit
 
@@ -93,3 +99,24 @@ def test_values_are_refused_where_the_manifest_says_that_none_are_carried(tmp_pa
     edit(path, files=files)
     with pytest.raises(BundleError, match=r"columns.npy is for bundles that carry rows"):
         read_detector(path)
+
+
+def test_other_columns_are_another_fingerprint(tmp_path: Path) -> None:
+    path = write_detector_bundle(tmp_path)
+    before = bundle.fingerprint(path)
+    np.save(path / bundle.COLUMN_VALUES, ARRAY)
+    assert bundle.fingerprint(path) != before
+
+
+def test_damaged_columns_are_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, ARRAY[:-1])
+    monkeypatch.setattr("service.store.loader.Engine", None)
+    metrics, threads = Metrics(), WorkThreads(1)
+    watching = Watching(metrics, threads, 100, None)
+    settings = ModelSettings.model_validate({})
+    loader = Loader(Device.choose("cpu"), lambda _: settings, metrics, watching)
+    with pytest.raises(BundleError, match=r"columns.npy is damaged"):
+        loader.load(path, Cancellation())
+    threads.close()

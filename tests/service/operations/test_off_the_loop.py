@@ -17,6 +17,7 @@ from service import bundle
 from service.errors import DeadlineError
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations, context, interpolation, noise
+from service.operations import operations as answers
 from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
@@ -33,7 +34,7 @@ from tests.helpers.watched import Diary, Watched, watched
 DIGITS = Path(__file__).parents[2] / "stored/format_1/store/maf-digits/1"
 LARGE, SMALL = 2 * MIN_NUMBERS // 64, 8
 # copies and steps alone make these large: the body holds two rows
-REQUESTS = ("log_prob", "bounded", "noisy", "encode", "decode", "sample", "interpolate")
+REQUESTS = ("log_prob", "bounded", "noisy", "quantile", "encode", "decode", "sample", "interpolate")
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Watch:
 
     def request(self, name: str, n: int) -> FlowRequest:
         """A question about n rows, or of a few that asks for n."""
+        if name == "quantile":
+            n *= 64  # work on a quantile is a number a row
         x = watched(np.zeros((n, 64), np.float32), self.diary)
         classes = watched(np.zeros((n, 1), np.float32), self.diary)
         of_rows: dict[str, Any] = {"x": x, "context": classes}
@@ -54,6 +57,8 @@ class Watch:
                 return LogProbRequest.model_construct(
                     x=x[:2], context=classes[:1], dequantize=n // 2
                 )
+            case "quantile":
+                return LogProbRequest.model_construct(**of_rows, quantile=True)
             case "encode":
                 return EncodeRequest.model_construct(**of_rows)
             case "decode":
@@ -71,9 +76,8 @@ class Watch:
         if name == "bounded":
             ends = np.full(64, -1, np.float32), np.full(64, 17, np.float32)
             self.model.support, self.model.is_bounded = ends, True
-        question = getattr(
-            self.operations, {"bounded": "log_prob", "noisy": "log_prob"}.get(name, name)
-        )
+        is_of_log_prob = name in ("bounded", "noisy", "quantile")
+        question = getattr(self.operations, "log_prob" if is_of_log_prob else name)
         answer = await question(self.model, self.request(name, n), deadline)
         arrays: Arrays = answer.arrays
         return arrays
@@ -99,6 +103,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     for owner, name in (
         (noise.Latents, "draw"),
         (noise.NoisyCopies, "draw"),
+        (answers, "quantiles"),
         (noise, "quantized"),
         (interpolation.LatentPath, "points"),
         (context, "rows"),

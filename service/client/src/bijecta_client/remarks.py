@@ -18,7 +18,7 @@ from bijecta_client.exchange import UnreadableError
 NOT_LISTED = "the server lists only the first of the rows without an answer"
 
 
-def inexact_rows(said: Mapping[str, Any] | None, first: int) -> list[int]:
+def inexact_rows(said: Mapping[str, Any], first: int) -> list[int]:
     """Rows that do not come back from their latents, counted from `first`.
 
     Args:
@@ -28,7 +28,7 @@ def inexact_rows(said: Mapping[str, Any] | None, first: int) -> list[int]:
     Raises:
         UnreadableError: it is no list of rows.
     """
-    listed = (said or {}).get("inexact_rows", [])
+    listed = said.get("inexact_rows", [])
     try:
         return [
             first + int(row) for row in (listed.split(",") if isinstance(listed, str) else listed)
@@ -58,7 +58,7 @@ def reasons(said: Mapping[str, Any]) -> dict[str, list[Any]]:
     raise UnreadableError(f"reasons: expected a list for each row, got {found!r:.80}", 200)
 
 
-def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) -> list[RowError]:
+def row_errors(said: Mapping[str, Any], log_prob: Numbers, first: int) -> list[RowError]:
     """Rows without an answer, counted from `first`, and why.
 
     Args:
@@ -69,7 +69,7 @@ def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) ->
     Raises:
         UnreadableError: it is no list of errors.
     """
-    text = (said or {}).get("errors", "[]")
+    text = said.get("errors", "[]")
     try:
         errors = {
             int(error["row"]): RowError(
@@ -84,7 +84,7 @@ def row_errors(said: Mapping[str, Any] | None, log_prob: Numbers, first: int) ->
     return [errors[row] for row in sorted(errors)]
 
 
-def unfamiliar(said: Mapping[str, Any] | None, first: int) -> list[dict[str, Any]]:
+def unfamiliar(said: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
     """Values that the data of a table had not, with their rows counted from `first`.
 
     Args:
@@ -96,7 +96,7 @@ def unfamiliar(said: Mapping[str, Any] | None, first: int) -> list[dict[str, Any
     """
     listed: list[dict[str, Any]] = []
     for name in ("unknown_classes", "changed_constants"):
-        values = (said or {}).get(name, [])
+        values = said.get(name, [])
         try:
             listed += [
                 {
