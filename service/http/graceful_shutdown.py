@@ -13,7 +13,13 @@ from typing import Any
 import uvicorn
 
 from service.http.app import create_app
-from service.http.connections import Connection, ConnectionLimits, Connections, stop_accepting
+from service.http.connections import (
+    Connection,
+    ConnectionLimits,
+    Connections,
+    listen_with_copies,
+    stop_accepting,
+)
 from service.http.gc_policy import apply_gc_policy
 from service.server import Server
 
@@ -71,9 +77,6 @@ class Process(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, on the port of model control as well where it has its own."""
         await super().startup(sockets)
-        port, host = self._served.control_port, self._served.settings.control_host
-        if port is None:
-            return
         config: Any = self.config
         protocol = partial(
             config.http_protocol_class,
@@ -81,6 +84,10 @@ class Process(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
+        self.servers += await listen_with_copies(self.servers, protocol, config.backlog)
+        port, host = self._served.control_port, self._served.settings.control_host
+        if port is None:
+            return
         try:
             control = await asyncio.get_running_loop().create_server(protocol, host, port)
         except OSError as error:

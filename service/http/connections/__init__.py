@@ -2,7 +2,7 @@
 
 from service.http.connections.exchange import Exchange
 from service.http.connections.limits import ConnectionLimits
-from service.http.connections.listener import stop_accepting
+from service.http.connections.listener import listen_with_copies, stop_accepting
 from service.http.connections.protocol import Connection
 from service.http.connections.registry import Connections
 
@@ -11,5 +11,6 @@ __all__ = [
     "ConnectionLimits",
     "Connections",
     "Exchange",
+    "listen_with_copies",
     "stop_accepting",
 ]

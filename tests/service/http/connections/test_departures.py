@@ -1,4 +1,4 @@
-"""Callers who leave, seen on real sockets; and the end of listening."""
+"""Callers who leave, seen on real sockets."""
 
 import asyncio
 import socket
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from service.http.connections import stop_accepting
 from tests.helpers.wire import LIMITS, Caller, Party, settle
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -134,36 +133,5 @@ def test_what_was_sent_ahead_is_answered_before_the_stop() -> None:
         assert answer.count(b"200 OK") == 3
         assert answer.count(b"connection: close") == 1
         assert answer.rindex(b"200 OK") < answer.index(b"connection: close")
-
-    asyncio.run(work())
-
-
-class Echo(asyncio.Protocol):
-    """Sends back what comes."""
-
-    transport: asyncio.Transport
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data)
-
-
-def test_connections_that_wait_to_be_taken_are_taken_before_listening_ends() -> None:
-    async def work() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=256)
-        address = server.sockets[0].getsockname()
-        # the event loop does not run meanwhile: all of them wait in the kernel's queue
-        callers = [socket.create_connection(address, timeout=20) for _ in range(200)]
-        for caller in callers:
-            caller.sendall(b"hello")
-        await stop_accepting([server])
-        for caller in callers:
-            assert await asyncio.to_thread(caller.recv, 5) == b"hello"
-            caller.close()
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection(address, timeout=20)
 
     asyncio.run(work())
