@@ -71,6 +71,7 @@ class Watch:
         self._credit = MAX_CREDIT_SECONDS
         self._credited = time.monotonic()
         self._turn = asyncio.Lock()
+        self._taking: asyncio.Task[None] | None = None
         self._guard = threading.Lock()  # a thread whose caller has left goes on working
         self.is_changed = False
         """Whether rows have been watched since its state was last taken."""
@@ -101,8 +102,9 @@ class Watch:
         rows = Rows(scores[some], None if classes is None else classes[some], values)
         self._waiting.append(rows)
         self._waiting_rows += len(rows.scores)
-        if self._waiting_rows >= ROWS_AT_ONCE:
-            await self.settle()
+        if self._waiting_rows >= ROWS_AT_ONCE and (self._taking is None or self._taking.done()):
+            # no answer waits for the test, and none fails with it
+            self._taking = asyncio.get_running_loop().create_task(self.settle())
 
     def _has_credit(self) -> bool:
         """Whether the test may go on working: it has not taken more than its share of a core."""

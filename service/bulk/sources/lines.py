@@ -34,13 +34,7 @@ class Lines(Iterator[bytes]):
             file.seek(offset)
 
     def __next__(self) -> bytes:
-        line, size = self._again.popleft() if self._again else self._read()
-        if not line:
-            raise StopIteration
-        self.offset += size
-        self.number += 1
-        self._last = size
-        return line
+        return self.take()[0]
 
     def take(self) -> tuple[bytes, int]:
         """The next line, and its bytes in the file, for `put_back`.
@@ -48,8 +42,12 @@ class Lines(Iterator[bytes]):
         Raises:
             StopIteration: there is none.
         """
-        line = next(self)
-        return line, self._last
+        line, size = self._again.popleft() if self._again else self._read()
+        if not line:
+            raise StopIteration
+        self.offset += size
+        self.number += 1
+        return line, size
 
     def put_back(self, lines: list[tuple[bytes, int]]) -> None:
         """Give these lines again, as they were taken one after another just now."""

@@ -62,6 +62,11 @@ class Served:
         scores, x = random.normal(size=rows) + shift, random.normal(size=(rows, 2))
         await self.watch.saw_scores(np.full(rows, 0.008), scores, None, x)
 
+    @staticmethod
+    async def taken() -> None:
+        """Until the test has taken what it began to take."""
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
     def series(self, name: str) -> dict[tuple[str, ...], float]:
         families = text_string_to_metric_families(self.metrics.exposition().decode())
         return {
@@ -168,6 +173,7 @@ def test_of_a_large_request_a_bounded_number_of_rows_is_tested() -> None:
     async def work() -> None:
         served = Served()
         await served.score(10 * MAX_REQUEST_ROWS + 1)
+        await served.taken()
         tested = served.series("bijecta_drift_rows")["payments", "1"]
         assert 0.9 * MAX_REQUEST_ROWS <= tested <= MAX_REQUEST_ROWS
         assert served.series("bijecta_p_value_count")["payments", "1"] == 10 * MAX_REQUEST_ROWS + 1
@@ -194,11 +200,13 @@ def test_the_test_of_drift_takes_its_share_of_a_core_and_all_rows_after_a_silenc
         for _ in range(4):
             seconds[0] += 10
             await served.score(ROWS_AT_ONCE)
+            await served.taken()
         # two seconds at once and half a second every ten, in requests of 2.56 seconds of work
         assert served.series("bijecta_drift_rows") == {("payments", "1"): 2 * ROWS_AT_ONCE}
         assert served.series("bijecta_p_value_count") == {("payments", "1"): 4 * ROWS_AT_ONCE}
         seconds[0] += 3600
         await served.score(ROWS_AT_ONCE)
+        await served.taken()
         assert served.series("bijecta_drift_rows") == {("payments", "1"): 3 * ROWS_AT_ONCE}
 
     run(work)
@@ -222,11 +230,26 @@ def test_the_test_of_drift_works_in_a_thread_and_not_for_each_row(
             await served.score(1)
         assert not workers
         await served.score(1)
+        await served.taken()
         assert len(workers) == 1
         assert threading.main_thread() not in workers
         await asyncio.gather(*[served.score(2000, seed=i) for i in range(5)])
         said = await served.watch.describe()
         assert said["rows"] == ROWS_AT_ONCE + 5 * 1000
+
+    run(work)
+
+
+def test_no_answer_waits_for_the_test_of_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(DriftTest, "take", lambda *_: goes_on.wait(20))
+
+    async def work() -> None:
+        served = Served()
+        for _ in range(3):
+            await asyncio.wait_for(served.score(ROWS_AT_ONCE), 10)
+        goes_on.set()
+        await served.taken()
 
     run(work)
 
