@@ -95,6 +95,9 @@ def _page(results: list[dict[str, Any]], minutes: float) -> list[str]:
     fitted = [each for each in results if "failed" not in each]
     odd = [each for each in fitted if each["group"] == "oddbench"]
     beaten = sum(_is_beaten(each) for each in odd)
+    longest, most = (
+        max((each[key] for each in results), default=0) for key in ("seconds", "cpu_seconds")
+    )
     lines = [
         "# Tables as people have them",
         "",
@@ -103,7 +106,7 @@ def _page(results: list[dict[str, Any]], minutes: float) -> list[str]:
         "",
         f"{len(fitted)} of {len(results)} tables are fitted; of {len(odd)} OddBench tables "
         f"{beaten} are better than independent columns by more than two standard errors; the "
-        f"longest took {max((each['seconds'] for each in results), default=0):.0f} s.",
+        f"longest took {longest:.0f} s; the one that computed most, {most:.0f} CPU seconds.",
         "",
         "Nats per held-out row; *gain* is over independent columns, row by row.",
         "",
@@ -118,10 +121,21 @@ def _page(results: list[dict[str, Any]], minutes: float) -> list[str]:
             f"{each['held_out']['gain']['mean']:.2f} ± {each['held_out']['gain']['se']:.2f}",
             each["selection"]["chosen"],
             f"{each['seconds']:.0f}",
+            f"{each['cpu_seconds']:.0f}",
         )
         for each in fitted
     ]
-    names = ("table", "training rows", "columns", "left out", "held-out", "gain", "chosen", "s")
+    names = (
+        "table",
+        "training rows",
+        "columns",
+        "left out",
+        "held-out",
+        "gain",
+        "chosen",
+        "s",
+        "CPU s",
+    )
     lines += table(names, rows)
     failed = [each for each in results if "failed" in each]
     lines += [f"- {each['name']} failed: {each['failed']}" for each in failed]
