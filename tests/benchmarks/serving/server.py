@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from tests.benchmarks.common.machine import memory
 from tests.benchmarks.serving.load_requests import OPENER
@@ -66,6 +67,14 @@ def free_port() -> int:
         return port
 
 
+class Servable(Protocol):
+    """What can be served."""
+
+    def command(self, port: int) -> list[str]:
+        """What serves it."""
+        ...
+
+
 class Server:
     """A server that runs while this is entered.
 
@@ -77,7 +86,7 @@ class Server:
     """
 
     def __init__(
-        self, served: Served, log: Path, checkout: Path = ROOT, options: Sequence[str] = ()
+        self, served: Servable, log: Path, checkout: Path = ROOT, options: Sequence[str] = ()
     ) -> None:
         self.port = free_port()
         self._served = served
