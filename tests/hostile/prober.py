@@ -3,9 +3,10 @@
     python -m tests.hostile.prober PORT
 
 It says `ready`, and begins when it gets a line. Every other request has a connection of its own;
-the rest share those that are kept. Once a second there are 32 rows to encode. It goes on until its
-standard input ends, and then prints what it saw as JSON. A request that is due is sent whether or
-not earlier ones were answered, and its delay counts from the time at which it was due.
+the rest share those that are kept and still open. Once a second there are 32 rows to encode. It
+goes on until its standard input ends, and then prints what it saw as JSON. A request that is due is
+sent whether or not earlier ones were answered, and its delay counts from the time at which it was
+due.
 """
 
 import asyncio
@@ -83,6 +84,8 @@ class Prober:
             self.seen.wrong.append(f"request {number}: {error!r:.300}")
 
     async def _ask(self, data: bytes, is_new: bool) -> dict[str, object]:
+        # after a minute of silence the server has closed them
+        self._idle = [one for one in self._idle if not one.has_ended]
         if is_new or not self._idle:
             connection = await Connection.open(self._port)
         else:

@@ -1,5 +1,6 @@
 """The instruments themselves: what they say of a server that is made up."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tests.hostile.attacker import attacker
 from tests.hostile.attackers import ATTACKERS
 from tests.hostile.measure import Result, attackers_of, check_bounds, check_log, check_statuses
 from tests.hostile.page import write
-from tests.hostile.prober import Seen
+from tests.hostile.prober import Prober, Seen
 
 LINES = {f"B{number}" for number in range(1, 31)}
 KINDS = {"vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii"}
@@ -98,3 +99,26 @@ def test_a_page_names_what_does_not_hold(tmp_path: Path) -> None:
     assert "2 attackers, 1 of which" in page
     assert "p99 of the prober is 300 ms" in page
     assert len(json.loads((tmp_path / "attackers.json").read_text())) == 2
+
+
+def test_the_prober_asks_on_no_connection_that_the_server_has_closed() -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"]]}"))
+        body = b'{"log_prob":[-1.5]}'
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    async def work() -> Seen:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            prober = Prober(server.sockets[0].getsockname()[1])
+            for _ in range(3):
+                await prober.probe(1)
+                await asyncio.sleep(0.05)
+            return prober.seen
+
+    seen = asyncio.run(work())
+    assert not seen.wrong
+    assert len(seen.delays) == len(asked) == 3

@@ -86,6 +86,11 @@ class Connection:
             sock.close()
             raise
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has closed it, and all that came has been read."""
+        return self._reader.at_eof()
+
     async def send(self, data: bytes) -> None:
         """Send bytes, a piece at a time, as fast as they are taken."""
         view = memoryview(data)
