@@ -18,7 +18,7 @@ from service.operations.requests import (
 )
 from service.operations.rows.faults import Fault, RowFaults
 from service.operations.rows.support import bounded_log_prob
-from service.operations.rows.typed import settled_rows
+from service.operations.rows.typed import Impossible, settled_rows
 from service.operations.tables import (
     TEXT,
     TableColumns,
@@ -68,6 +68,7 @@ __all__ = [
     "Fault",
     "FlowOperation",
     "FlowRequest",
+    "Impossible",
     "InterpolateRequest",
     "LogProbOfTable",
     "LogProbRequest",

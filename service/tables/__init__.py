@@ -38,7 +38,7 @@ from service.tables.labels import anomalies_of
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
 from service.tables.support import in_cells, support_of
-from service.tables.unfamiliar import changed_constants, unknown_classes
+from service.tables.unfamiliar import Unfamiliar, remarks_on, unfamiliar_values
 from service.tables.words import GAPS, cause, is_number, undivided
 from service.tables.writing import OTHER, expected, to_values
 
@@ -62,11 +62,11 @@ __all__ = [
     "RawTable",
     "TableError",
     "Understood",
+    "Unfamiliar",
     "ValueFault",
     "Word",
     "anomalies_of",
     "cause",
-    "changed_constants",
     "check_names",
     "combinations",
     "decide",
@@ -83,6 +83,7 @@ __all__ = [
     "numbers_in",
     "on_lattice",
     "outlier",
+    "remarks_on",
     "repeat_by_nature",
     "row_digests",
     "sampled_rows",
@@ -93,5 +94,5 @@ __all__ = [
     "to_values",
     "twins",
     "undivided",
-    "unknown_classes",
+    "unfamiliar_values",
 ]

@@ -46,12 +46,14 @@ class ValueFault(NamedTuple):
         column: its name.
         value: for people.
         expected: for people.
+        is_impossible: whether it is of its column's kind, see `Converted`.
     """
 
     row: int
     column: str
     value: str
     expected: str
+    is_impossible: bool
 
     def __str__(self) -> str:
         return f"column {self.column!r}: expected {self.expected}, got {self.value}"
@@ -61,15 +63,26 @@ class ValueFault(NamedTuple):
 class Converted:
     """Rows, and what cannot be in them.
 
+    A value is unreadable that is none of its column's kind: a text among numbers. It is impossible
+    if it is of that kind, and of probability zero: a number off the step of its column, a class
+    where there is no code for others, or no value where there always is one.
+
     Args:
-        rows: N × D; what a faulty value holds means nothing.
-        faulty: N, whether a row has a faulty value.
-        faults: by row and column, the first thousand of each column.
+        rows: N × D; what an unreadable or impossible value holds means nothing.
+        unreadable: N, whether a row has an unreadable value.
+        impossible: N × D, which values are impossible.
+        faults: both, by row and column, the first thousand of each column and sort.
     """
 
     rows: Float64
-    faulty: NDArray[np.bool_]
+    unreadable: NDArray[np.bool_]
+    impossible: NDArray[np.bool_]
     faults: Sequence[ValueFault]
+
+    @property
+    def faulty(self) -> NDArray[np.bool_]:
+        """Of each row, whether it has an unreadable or an impossible value."""
+        return np.asarray(self.unreadable | self.impossible.any(1))
 
 
 def to_rows(
@@ -88,20 +101,22 @@ def to_rows(
     check_names(table.keys(), columns, left_out)
     count = len(table[columns[0].name]) if columns else 0
     rows = np.empty((count, len(columns)))
-    faulty = np.zeros(count, bool)
+    unreadable, impossible = np.zeros(count, bool), np.zeros(rows.shape, bool)
     faults: list[ValueFault] = []
     for i, column in enumerate(columns):
         raw = table[column.name]
         with np.errstate(all="ignore"):  # of numbers near the largest there are
-            values, wrong = _values(raw, column)
+            rows[:, i], wrong, off = _values(raw, column)
         if not column.missing:
-            wrong |= np.isnan(values)
-        rows[:, i] = values
-        if described := np.flatnonzero(wrong)[:MAX_DESCRIBED].tolist():
-            said = expected(column)
-            faults += [ValueFault(r, column.name, _shown(raw, r, column), said) for r in described]
-        faulty |= wrong
-    return Converted(rows, faulty, sorted(faults, key=lambda fault: fault.row))
+            off |= np.isnan(rows[:, i]) & ~wrong
+        unreadable |= wrong
+        impossible[:, i] = off
+        for are_faulty in (wrong, off):
+            faults += [
+                ValueFault(r, column.name, _shown(raw, r, column), expected(column), bool(off[r]))
+                for r in np.flatnonzero(are_faulty)[:MAX_DESCRIBED].tolist()
+            ]
+    return Converted(rows, unreadable, impossible, sorted(faults, key=lambda fault: fault.row))
 
 
 def _shown(raw: RawColumn, row: int, column: Column) -> str:
@@ -131,21 +146,26 @@ def check_names(given: Set[str], columns: Sequence[Column], left_out: Iterable[s
         )
 
 
-def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_]]:
-    """The values of a column, NaN where missing; and whether each is wrong."""
+def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The values of a column, NaN where missing; whether each is unreadable, and impossible."""
+    off = np.zeros(len(raw), bool)
     if isinstance(column, CategoricalColumn):
         values, wrong = _codes(raw, column)
+        off = np.isinf(values)
     elif isinstance(column, DatetimeColumn):
         values, wrong = _seconds(raw, column)
+        if column.step is not None:
+            nearest = np.rint(values / column.step) * column.step
+            values, off = on_step(values, nearest, min(column.step, 1.0))
     else:
         values, wrong = numbers_in(raw)
         if isinstance(column, LatticeColumn):
             values, off = on_step(values, column.nearest(values), column.step)
-            wrong |= off
         elif column.point_masses and raw.values.dtype == np.float32:
             values = _on_masses(values, column)
     values[raw.missing] = np.nan
-    return values, wrong & ~raw.missing
+    wrong = wrong & ~raw.missing
+    return values, wrong, off & ~wrong & ~raw.missing
 
 
 def _by_word(raw: RawColumn, values: Sequence[float | None]) -> tuple[Float64, NDArray[np.bool_]]:
@@ -216,10 +236,6 @@ def _seconds(raw: RawColumn, column: DatetimeColumn) -> tuple[Float64, NDArray[n
                 for word, first, second in zip(raw.words, own, usual, strict=True)
             ],
         )
-    if column.step is not None:
-        nearest = np.rint(values / column.step) * column.step
-        values, off = on_step(values, nearest, min(column.step, 1.0))
-        wrong |= off
     return values, wrong
 
 
@@ -250,7 +266,7 @@ def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[
 
 
 def _code(word: Word, column: CategoricalColumn) -> float | None:
-    """The code of a class; None of what is no class of this column, nor another one of its type."""
+    """The code of a class, infinity of another one without a code; None of what is no class."""
     if word == OTHER and column.other:
         return float(len(column.classes))
     for alias in _aliases(word):
@@ -261,7 +277,9 @@ def _code(word: Word, column: CategoricalColumn) -> float | None:
     if isinstance(word, float) and np.isnan(word):
         return float("nan")
     fits = isinstance(word, str) if column.holds_text else _number(word) is not None
-    return float(len(column.classes)) if column.other and fits else None
+    if not fits:
+        return None
+    return float(len(column.classes)) if column.other else float("inf")
 
 
 def _aliases(word: Word) -> list[Word]:

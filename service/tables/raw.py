@@ -53,6 +53,13 @@ class RawColumn:
             return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
         return f"{value:.15g}" if value.dtype == np.float64 else str(value)
 
+    def word(self, row: int) -> Word | None:
+        """A value as JSON has it; a time as text."""
+        if self.missing[row] or self.form == "times":
+            return None if self.missing[row] else self.value(row)
+        number: int | float = self.values[row].item()
+        return number if self.form == "numbers" else self.words[int(number)]
+
     def taken(self, rows: NDArray[Any]) -> "RawColumn":
         """The values of some rows."""
         return RawColumn(

@@ -26,6 +26,23 @@ STEPS = [1.0, 0.1, 1.0, DAY]
 REFERENCES = [[0.0, 1.0], [0.0, 0.1], [0.0, math.nan], [FIRST_DAY, FIRST_DAY + DAY]]
 """The values that `neighbours.onnx` gives of each column, whatever the row."""
 
+LEFT_OUT: list[dict[str, Any]] = [
+    {"name": "id", "reason": "identifier", "detail": "distinct in all rows"},
+    {
+        "name": "currency",
+        "reason": "constant",
+        "detail": "is 'EUR' in every row",
+        "constant": {"kind": "categorical", "name": "currency", "classes": ["EUR"], "other": False},
+    },
+    {
+        "name": "code",
+        "reason": "constant",
+        "detail": "is 978 in every row",
+        "constant": {"kind": "lattice", "name": "code", "low": 978, "high": 978, "step": 1},
+    },
+    {"name": "note", "reason": "constant", "detail": "is missing", "constant": "missing"},
+]
+
 SCORES = [0.25 * k for k in range(1, 20)]
 """Of the calibration rows: the smallest p-value is 0.05."""
 
@@ -117,7 +134,7 @@ def detector_content(
         values = {"type": "float64", "row_shape": [*shape, 2]}
         graphs["neighbours"] = {"inputs": inputs, "outputs": {"values": values}, "cost": "parallel"}
     group = {"name": "group", "classes": [0, 1], "labels": ["a", "b"]}
-    raw_values = [] if arrays else ["classes", "point_masses", "ranges"]
+    raw_values = [] if arrays else ["classes", "constants", "point_masses", "ranges"]
     row: list[Any] = [0.5] * math.prod(SHAPE) if arrays else ROW
     score = 0.5 * math.prod(SHAPE) if arrays else SCORE
     return {
@@ -127,9 +144,7 @@ def detector_content(
         "version": version,
         "family": "reference",
         "columns": None if arrays else COLUMNS,
-        "left_out": []
-        if arrays
-        else [{"name": "id", "reason": "identifier", "detail": "distinct in all rows"}],
+        "left_out": [] if arrays else LEFT_OUT,
         "context": [group] if context else None,
         "event_shape": shape,
         "graphs": graphs,

@@ -17,6 +17,7 @@ from service.tables import (
     TableError,
     decide,
     to_rows,
+    unfamiliar_values,
 )
 from training.config import DataSource, TableColumns, TypedSource
 from training.data.context import Context, context
@@ -112,14 +113,17 @@ class WholeTable:
     """The rows of a table, undivided.
 
     Args:
-        rows: N × D; what a faulty row holds means nothing.
-        faulty: N, whether a value cannot be one of its column.
+        rows: N × D; what an unreadable or impossible row holds means nothing.
+        unreadable: N, whether a value is none of its column's kind.
+        impossible: N, whether a value is of that kind, and of probability zero, or a column has
+            another value that is left out as it is constant.
         context: what rows are conditioned on.
         sha256: checksum of the file.
     """
 
     rows: Numbers
-    faulty: NDArray[np.bool_]
+    unreadable: NDArray[np.bool_]
+    impossible: NDArray[np.bool_]
     context: Context
     sha256: str
 
@@ -149,7 +153,13 @@ def whole_table(
     if source.labels is not None:
         labels = source.labels, _labels(parts.named(source.labels))
     row_context = context(source.context, _numbers(parts, source.context), labels, train)
-    return WholeTable(converted.rows, converted.faulty, row_context, checksum_of([path]))
+    impossible = np.asarray(converted.impossible.any(1))
+    table = parts.modelled
+    for each in unfamiliar_values(table.columns, converted, columns.modelled, columns.left_out):
+        if each.sort == "changed_constants":
+            impossible[each.rows] = True
+    unreadable, rows = converted.unreadable, converted.rows
+    return WholeTable(rows, unreadable, impossible, row_context, checksum_of([path]))
 
 
 @dataclass(frozen=True)

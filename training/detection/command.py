@@ -160,11 +160,13 @@ def _labelled_figures(
         return None
     scores = np.full(len(whole.rows), np.nan)
     scores[labelled.trains] = fitted.out_of_sample
-    others = np.flatnonzero(np.isnan(scores) & ~whole.faulty)
+    scores[np.isnan(scores) & whole.impossible] = np.inf
+    scores[whole.unreadable] = np.nan
+    others = np.flatnonzero(np.isnan(scores) & ~whole.unreadable)
     if len(others):
         scores[others] = fitted.detector.scores(whole.rows[others], whole.context.of(others))
     if left := int(np.isnan(scores).sum()):
-        warn(f"{left} anomalies have values that their columns cannot have, and are not evaluated")
+        warn(f"{left} anomalies have values that are none of their columns', and are not evaluated")
     scored = ~np.isnan(scores)
     anomalous = scores[scored & labelled.anomalous]
     return (

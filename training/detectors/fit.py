@@ -109,7 +109,7 @@ def fit_detector(
         spaces[name], seen[name] = space, space(x)
     parts: list[Fitted[Any]] = []
     for part in wanted:
-        progress(part.kind)
+        progress(part.name)
         if isinstance(part, TypedPart):
             parts.append(fit_typed(part, rows, columns, known, generator))
         else:

@@ -17,6 +17,7 @@ class Part(Section):
     """What all parts of a score have: members, each fitted to some of the training rows.
 
     Args:
+        kind: of the part.
         space: what it sees of a row.
         members: their number; the score of the part is their mean.
         rows: of training rows in a member, at most.
@@ -25,11 +26,17 @@ class Part(Section):
             once; −log p grows with the number of columns.
     """
 
+    kind: str
     space: Space
     members: Annotated[int, Field(ge=2, le=1000)]
     rows: Count
     weight: float = 1.0
     per_column: bool = True
+
+    @property
+    def name(self) -> str:
+        """What tells the part from the others of a detector, for people."""
+        return self.kind if self.space == "values" else f"{self.kind} in {self.space} units"
 
     @property
     def detail(self) -> str:

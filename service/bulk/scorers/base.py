@@ -1,6 +1,6 @@
 """What gives scores to rows: the contract between files and a bundle or a server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,7 +121,7 @@ def no_detector(manifest: AnyManifest, decision: Decision) -> Any:
     return pa.schema([("log_prob", pa.from_numpy_dtype(np.dtype(manifest.dtype)))])
 
 
-def reasons_column(places: NDArray[np.intp], reasons: Sequence[Any], rows: int) -> NDArray[Any]:
+def reasons_column(places: NDArray[np.intp], reasons: Iterable[Any], rows: int) -> NDArray[Any]:
     """The reasons of some rows as JSON, None of the others."""
     column: NDArray[Any] = np.full(rows, None, object)
     for place, each in zip(places.tolist(), reasons, strict=True):

@@ -183,9 +183,11 @@ class BundleScorer:
         chosen = ReasonedRows(
             rows.x[places],
             np.asarray(rows.seen[places], np.float64),
-            rows.outside[places],
+            rows.impossible[places],
             context,
             score[places],
+            rows.numbers[places],
+            rows.unfamiliar,
         )
         asked = replace(self._model, engine=cast(Engine, _Batches(self._run_graph)))
         most = self._decision.reasons

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest, TypedManifest
+from service.bundle import AnyManifest, DetectorManifest, TypedManifest
 from service.errors import InvalidInputError
 from service.operations import (
     TEXT,
     Fault,
+    Impossible,
     RowFaults,
     TableColumns,
     context_rows,
@@ -19,7 +20,7 @@ from service.operations import (
     settled_rows,
     typed_rows_and_context,
 )
-from service.tables import RawColumn, numbers_in
+from service.tables import RawColumn, Unfamiliar, Word, from_array, numbers_in
 from service.types import Floats
 
 
@@ -31,15 +32,41 @@ class ModelRows:
         x: N × event shape, of the rows without faults.
         seen: the same as they came, before values were put where their cells are.
         context: N × columns, of a conditional model.
-        outside: N, whether a row has a value without a probability, as typed columns tell.
+        impossible: N × (D + C), which values have no probability, see `SettledRows`.
+        numbers: N, of the rows among all.
+        unfamiliar: what all rows hold that the data had not.
+        columns: of all rows, as they came, without the context.
         faults: of all rows.
     """
 
     x: Floats
     seen: Floats
     context: Floats | None
-    outside: NDArray[np.bool_]
+    impossible: NDArray[np.bool_]
+    numbers: NDArray[np.intp]
+    unfamiliar: Sequence[Unfamiliar]
+    columns: TableColumns
     faults: RowFaults
+
+    @property
+    def are_unfamiliar(self) -> NDArray[np.bool_]:
+        """Of each row, whether it holds what the data had not."""
+        rows = [each.rows for each in self.unfamiliar]
+        return np.isin(self.numbers, np.concatenate([np.zeros(0, np.intp), *rows]))
+
+    def records(self, places: NDArray[np.intp]) -> list[dict[str, Word | None]]:
+        """Some rows as values by name, as they came."""
+        raw = {
+            name: column if isinstance(column, RawColumn) else from_array(column)
+            for name, column in self.columns.items()
+        }
+        numbers = self.numbers[places].tolist()
+        return [{name: column.word(row) for name, column in raw.items()} for row in numbers]
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Of each row, whether it has no probability, as typed columns tell."""
+        return np.asarray(self.impossible.any(1))
 
 
 def chosen_columns(
@@ -56,6 +83,8 @@ def chosen_columns(
     coordinates = manifest.column_names
     of_context = ["context", *(column.name for column in manifest.context or ())]
     known = {*(coordinates or ()), *of_context}
+    if isinstance(manifest, TypedManifest):
+        known |= {c.name for c in manifest.left_out if c.constant is not None}
     if coordinates and set(coordinates) <= set(names):
         return [name for name in names if name in known]
     if "x" in names:
@@ -83,18 +112,31 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     }
     x: Floats
     typed = manifest.typed if isinstance(manifest, TypedManifest) else None
+    unfamiliar: Sequence[Unfamiliar] = ()
     if typed is not None:
         rows, context = typed_rows_and_context(given, typed)
-        x, outside = settled_rows(typed, rows, "x", faults, True)
+        are_scored = isinstance(manifest, DetectorManifest)
+        what: Impossible = "answered" if are_scored else "refused by name"
+        x, impossible = settled_rows(typed, rows, "x", faults, what)
         seen: Floats = rows.values
+        unfamiliar = rows.unfamiliar
     else:
         x, context = _numbers(manifest, given, faults)
-        outside, seen = np.zeros(count, bool), x
+        impossible, seen = np.zeros((count, 0), bool), x
     given_context = context_rows(manifest, context, faults)
     faults.keep_sound()
     if given_context is not None:
         given_context = faults.kept(given_context)
-    return ModelRows(faults.kept(x), faults.kept(seen), given_context, faults.kept(outside), faults)
+    return ModelRows(
+        faults.kept(x),
+        faults.kept(seen),
+        given_context,
+        faults.kept(impossible),
+        faults.kept(np.arange(count)),
+        unfamiliar,
+        {name: column for name, column in columns.items() if name not in names},
+        faults,
+    )
 
 
 def _of_context(column: NDArray[Any] | RawColumn) -> NDArray[Any]:

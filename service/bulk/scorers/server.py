@@ -1,9 +1,11 @@
 """Scores of rows by a running server, asked in parts by its client.
 
 Rows are read here as a bundle's are, by the manifest that the server gives, and go as arrays: what
-is wrong with a value is found before anything is sent.
+is wrong with a value is found before anything is sent. Rows of a detector that hold what the data
+had not go by name: arrays have no room for an unknown class, nor for columns that are left out.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bijecta_client import BijectaError, Client, RefusedError
+from bijecta_client import BijectaError, Client, RefusedError, UnfamiliarValuesWarning
 from service.bulk.pieces import BulkError, Piece
 from service.bulk.scorers.base import (
     Decision,
@@ -35,6 +37,12 @@ TOO_LARGE = 413
 RETRIES = 60
 LOADING_SECONDS = 600.0
 
+Named = Floats | list[dict[str, Any]]
+"""Rows as arrays, or by name."""
+
+Ask = Callable[[Named, Floats | None], Arrays]
+"""Asks a server of rows and their context."""
+
 
 class ServerScorer:
     """Scores by the model of a server.
@@ -49,6 +57,8 @@ class ServerScorer:
     """
 
     def __init__(self, url: str, model: str | None, decision: Decision) -> None:
+        # the command says what the data had not when it has scored all
+        warnings.simplefilter("ignore", UnfamiliarValuesWarning)
         self._client = Client(url, model, timeout=None, retries=RETRIES, wait=LOADING_SECONDS)
         self._most = ROWS_PER_REQUEST
         try:
@@ -85,58 +95,71 @@ class ServerScorer:
 
     def _answers(self, rows: ModelRows) -> Arrays:
         """What a server says of the rows that are kept."""
+        context = rows.context
         if not self._is_detector:
-            arrays = self._asked(rows, self._log_prob)
+            arrays = self._asked(rows.seen, context, self._log_prob)
         else:
-            scored = self._asked(rows, self._scores)
+            scored = self._scored(rows, np.arange(len(rows.seen)), self._scores)
             arrays = self._decision.arrays(scored["score"], scored["p_value"], scored["log_prob"])
             if self._decision.reasons is not None:
-                arrays["reasons"] = self._reasons(rows, arrays["p_value"])
+                places = np.flatnonzero(arrays["p_value"] <= self._decision.limit)
+                found = self._scored(rows, places, self._reasons)["reasons"]
+                arrays["reasons"] = reasons_column(places, found, len(rows.seen))
 
         rows.faults.check(np.isnan(arrays["log_prob"]), NonFiniteOutputError, too_far)
         return arrays
 
-    def _asked(self, rows: ModelRows, ask: Callable[[Floats, Floats | None], Arrays]) -> Arrays:
+    def _scored(self, rows: ModelRows, places: NDArray[np.intp], ask: Ask) -> Arrays:
+        """The answers to some rows: as arrays, or by name what arrays cannot say."""
+        by_name = rows.are_unfamiliar[places]
+
+        def asked(of: NDArray[np.intp], x: Named) -> Arrays:
+            return self._asked(x, None if rows.context is None else rows.context[of], ask)
+
+        familiar, others = places[~by_name], places[by_name]
+        answers = asked(familiar, rows.seen[familiar])
+        if not len(others):
+            return answers
+        named = asked(others, rows.records(others))
+        whole: Arrays = {}
+        for name, values in named.items():
+            whole[name] = np.empty(len(places), values.dtype)
+            whole[name][~by_name], whole[name][by_name] = answers[name], values
+        return whole
+
+    def _asked(self, x: Named, context: Floats | None, ask: Ask) -> Arrays:
         """The answers to rows in parts as large as the server takes."""
         parts: list[Arrays] = []
         start = 0
-        while start < len(rows.seen) or not parts:
+        while start < len(x) or not parts:
             part = slice(start, start + self._most)
             try:
-                context = None if rows.context is None else rows.context[part]
-                parts.append(ask(rows.seen[part], context))
+                parts.append(ask(x[part], None if context is None else context[part]))
             except RefusedError as error:
                 if error.status != TOO_LARGE or self._most == 1:
                     raise
-                self._most = max(1, min(self._most, len(rows.seen) - start) // 2)
+                self._most = max(1, min(self._most, len(x) - start) // 2)
                 continue
             start = part.stop
         return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
 
-    def _log_prob(self, x: Floats, context: Floats | None) -> Arrays:
+    def _log_prob(self, x: Named, context: Floats | None) -> Arrays:
         if not len(x):
             return {"log_prob": np.empty(0, self.manifest.dtype)}
         version = self.manifest.version
         return {"log_prob": self._client.log_prob(x, context, failures=[], version=version)}
 
-    def _scores(self, x: Floats, context: Floats | None) -> Arrays:
+    def _scores(self, x: Named, context: Floats | None) -> Arrays:
         if not len(x):
             return {name: np.empty(0) for name in ("score", "p_value", "log_prob")}
         said = self._client.score(x, context, failures=[], version=self.manifest.version)
         return {"score": said.score, "p_value": said.p_value, "log_prob": said.log_prob}
 
-    def _reasons(self, rows: ModelRows, p_value: Floats) -> NDArray[Any]:
+    def _reasons(self, x: Named, context: Floats | None) -> Arrays:
         """The columns that raise the score of rows that may be anomalies."""
-        places = np.flatnonzero(p_value <= self._decision.limit)
-        found: list[Any] = []
-        for start in range(0, len(places), self._most):
-            part = places[start : start + self._most]
-            said = self._client.score(
-                rows.seen[part],
-                None if rows.context is None else rows.context[part],
-                reasons=self._decision.reasons,
-                failures=[],
-                version=self.manifest.version,
-            )
-            found += said.reasons or []
-        return reasons_column(places, found, len(p_value))
+        found: NDArray[Any] = np.empty(len(x), object)
+        if len(x):
+            most, version = self._decision.reasons, self.manifest.version
+            said = self._client.score(x, context, reasons=most, failures=[], version=version)
+            found[:] = said.reasons or [None] * len(x)
+        return {"reasons": found}

@@ -34,9 +34,12 @@ async def score(
     calibration = _calibration(model, request)
     if request.reasons is not None:
         check_reasons(model, request.x.values)
-    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
+    settled, context_rows, faults = await settled_request(
+        runs, model, request, "answered", deadline
+    )
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
-    outside = faults.kept(settled.outside)
+    impossible = faults.kept(settled.impossible)
+    outside = impossible.any(1)
     scored = await _run(runs, model, x, context_rows, SCORED, deadline)
     arrays = {
         "score": np.where(outside, np.inf, scored["score"]),
@@ -67,8 +70,15 @@ async def score(
     answer.remarks.update(outside_support(model, answer.arrays["log_prob"]))
     answer.remarks.update(request.x.remarks)
     if request.reasons is not None:
-        seen = faults.kept(request.x.values)
-        reasoned = ReasonedRows(x, seen, outside, context_rows, scored["score"])
+        reasoned = ReasonedRows(
+            x,
+            faults.kept(request.x.values),
+            impossible,
+            context_rows,
+            scored["score"],
+            faults.kept(np.arange(len(settled.values))),
+            request.x.unfamiliar,
+        )
         found = await reasons_of(runs, model, reasoned, request.reasons, deadline)
         answer.remarks["reasons"] = faults.spread(found)
     return answer

@@ -5,6 +5,7 @@ A row is scored again with each of them in the place of its own; the fall of the
 that lowers it most, is what the column adds.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from service.operations.answer import NUMBERS_PER_REASON
 from service.operations.checked_runs import CheckedRuns
 from service.operations.in_pieces import patiently, rows_at_once
 from service.store import Model
-from service.tables import Column, in_cells, to_values
+from service.tables import Column, Unfamiliar, to_values
 from service.types import Float64, Floats
 
 MAX_REPLACED_ROWS = 2**16
@@ -32,16 +33,21 @@ class ReasonedRows(NamedTuple):
     Args:
         x: N × event shape, as the graphs take them.
         seen: the same as the caller sent them.
-        outside: N, which of them lie outside the support.
+        impossible: N × (D + C), which values of the columns, and of constants that are left out,
+            have no probability, see `SettledRows`; of arrays that are no table N × 0.
         context: N × columns, if the model is conditional.
-        score: N.
+        score: N, as the graph has it.
+        numbers: N, of the rows among those that were sent.
+        unfamiliar: what those hold that the data had not.
     """
 
     x: Floats
     seen: Float64
-    outside: NDArray[np.bool_]
+    impossible: NDArray[np.bool_]
     context: Floats | None
     score: Floats
+    numbers: NDArray[np.intp]
+    unfamiliar: Sequence[Unfamiliar]
 
 
 def check_reasons(model: Model, values: Floats) -> None:
@@ -73,7 +79,8 @@ async def reasons_of(
     """The columns that raise the score of each row, the largest share first.
 
     The shares of all columns that raise the score of a row sum to 1. Of a row outside the support
-    its values without a probability are the reasons, in equal shares.
+    its values without a probability are the reasons, in equal shares; a column that is left out as
+    it is constant is one of them. The value of a class that is unknown is the one that was sent.
 
     Args:
         runs: of the operations.
@@ -102,8 +109,15 @@ def _part(rows: ReasonedRows, part: slice) -> ReasonedRows:
     context = rows.context
     if context is not None:
         context = np.ascontiguousarray(context[part])
-    x, seen = rows.x[part], rows.seen[part]
-    return ReasonedRows(x, seen, rows.outside[part], context, rows.score[part])
+    return ReasonedRows(
+        rows.x[part],
+        rows.seen[part],
+        rows.impossible[part],
+        context,
+        rows.score[part],
+        rows.numbers[part],
+        rows.unfamiliar,
+    )
 
 
 async def _falls(
@@ -132,7 +146,7 @@ def _others(rows: ReasonedRows, values: Float64) -> NDArray[np.intp]:
     """Places of the values that are not the row's own, of rows inside the support."""
     own = rows.x.reshape(len(values), -1)[:, :, None]
     is_other = (values != own) & ~(np.isnan(values) & np.isnan(own))
-    is_other[rows.outside] = False
+    is_other[rows.impossible.any(1)] = False
     return np.flatnonzero(is_other)
 
 
@@ -149,40 +163,60 @@ def _named(
 ) -> list[Reasons]:
     """The reasons of rows: falls of the score as shares, and values as callers know them."""
     n, d = falls.shape
-    seen = rows.seen.reshape(n, d)
-    assert model.detector is not None
-    columns = model.detector.named_columns
+    outside = rows.impossible.any(1)
+    constants = [each for each in rows.unfamiliar if each.sort == "changed_constants"]
+    falls = np.concatenate([falls, np.zeros((n, len(constants)))], 1)
     falls = np.where(np.isfinite(falls), falls, 0.0)
-    if rows.outside.any():
-        _, falls[rows.outside] = in_cells(seen[rows.outside], columns)
+    if outside.any():
+        falls[outside] = rows.impossible[outside]
     total = falls.sum(1, keepdims=True)
     shares = np.divide(falls, total, out=np.zeros_like(falls), where=total > 0)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :most]
     chosen = np.take_along_axis(shares, order, 1) > 0
     row_of, rank = np.nonzero(chosen)
     column_of = order[row_of, rank]
-    written: list[tuple[Any, list[Any]]] = [(None, [])] * len(row_of)
+    described: list[tuple[Any, Any, list[Any]]] = [(None, None, [])] * len(row_of)
     for j in np.unique(column_of).tolist():
         of = np.flatnonzero(column_of == j)
-        column = columns[j] if columns else None
-        own = _written(rows.x.reshape(n, d)[row_of[of], j], column)
-        usual = _written(values[row_of[of], j].ravel(), column)
-        k = values.shape[2]
-        for i, place in enumerate(of.tolist()):
-            row = row_of[place]
-            value = float(seen[row, j]) if rows.outside[row] else own[i]
-            written[place] = value, list(dict.fromkeys(usual[i * k : (i + 1) * k]))
+        if j < d:
+            told = _of_column(model, rows, values, j, row_of[of])
+        else:
+            constant = constants[j - d]
+            numbers = rows.numbers[row_of[of]].tolist()
+            told = [(constant.column, constant.value(r), [constant.expected]) for r in numbers]
+        for place, each in zip(of.tolist(), told, strict=True):
+            described[place] = each
     found: list[Reasons] = [[] for _ in range(n)]
-    for row, j, (value, expected) in zip(row_of.tolist(), column_of.tolist(), written, strict=True):
-        found[row].append(
-            {
-                "column": columns[j].name if columns else _place(model, j),
-                "value": value,
-                "expected": expected,
-                "share": float(shares[row, j]),
-            }
-        )
+    parts = shares[row_of, column_of].tolist()
+    for row, (name, value, usual), share in zip(row_of.tolist(), described, parts, strict=True):
+        found[row].append({"column": name, "value": value, "expected": usual, "share": share})
     return found
+
+
+def _of_column(
+    model: Model, rows: ReasonedRows, values: Float64, j: int, places: NDArray[np.intp]
+) -> list[tuple[Any, Any, list[Any]]]:
+    """Of some rows the name of a column, the value as it was sent, and those expected."""
+    n, d, k = values.shape
+    assert model.detector is not None
+    columns = model.detector.named_columns
+    column = columns[j] if columns else None
+    name = columns[j].name if columns else _place(model, j)
+    own = _written(rows.x.reshape(n, d)[places, j], column)
+    seen = rows.seen.reshape(n, d)[places, j]
+    if columns:
+        for i in np.flatnonzero(rows.impossible[places, j]).tolist():
+            own[i] = None if np.isnan(seen[i]) else float(seen[i])
+    numbers = rows.numbers[places]
+    for each in rows.unfamiliar:
+        if columns and each.column == name and each.sort != "changed_constants":
+            for i in np.flatnonzero(np.isin(numbers, each.rows)).tolist():
+                own[i] = each.value(int(numbers[i]))
+    usual = _written(values[places, j].ravel(), column)
+    return [
+        (name, value, list(dict.fromkeys(usual[i * k : (i + 1) * k])))
+        for i, value in enumerate(own)
+    ]
 
 
 def _written(values: Float64, column: Column | None) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from service.bundle import TypedManifest
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
 from service.operations.values import to_float64
-from service.tables import Converted, in_cells, support_of
+from service.tables import Converted, Unfamiliar, in_cells, some_value, support_of
 from service.types import Float64
 
 
@@ -23,11 +23,13 @@ class TypedRows:
     Args:
         values: N × D, or D of one row; NaN where a value is missing.
         converted: what came of rows whose values had names; None of arrays.
+        unfamiliar: what such rows hold that the data had not.
         remarks: what an answer says of them, see `Answer`.
     """
 
     values: Float64
     converted: Converted | None = None
+    unfamiliar: Sequence[Unfamiliar] = ()
     remarks: Mapping[str, Any] = field(default_factory=dict)
 
     def ends(self, names: Sequence[str]) -> dict[str, "TypedRows"]:
@@ -47,13 +49,20 @@ class TypedRows:
         if converted is not None:
             faults = [each._replace(row=0) for each in converted.faults if each.row == i]
             part = slice(i, i + 1)
-            converted = Converted(converted.rows[part], converted.faulty[part], faults)
+            unreadable, impossible = converted.unreadable[part], converted.impossible[part]
+            converted = Converted(converted.rows[part], unreadable, impossible, faults)
         return TypedRows(self.values[i], converted)
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        return self.values.nbytes
+        raw = [each.raw for each in self.unfamiliar]
+        return self.values.nbytes + sum([r.values.nbytes + r.missing.nbytes for r in raw])
+
+    @property
+    def constants(self) -> list[Unfamiliar]:
+        """Columns that are left out as they are constant, and have other values here."""
+        return [each for each in self.unfamiliar if each.sort == "changed_constants"]
 
 
 class SettledRows(NamedTuple):
@@ -61,15 +70,26 @@ class SettledRows(NamedTuple):
 
     Args:
         values: N × D.
-        outside: N, which of them have no probability.
+        impossible: N × (D + C), which values of the D columns have no probability, and which of the
+            C `constants` are another value; of arrays that are no table N × 0.
     """
 
     values: Float64
-    outside: NDArray[np.bool_]
+    impossible: NDArray[np.bool_]
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Of each row, whether it has no probability."""
+        return np.asarray(self.impossible.any(1))
+
+
+Impossible = Literal["refused", "refused by name", "answered"]
+"""What becomes of rows with values of probability zero: they are refused (`/encode`), refused where
+they have names, and answered as arrays (`/log_prob`), or answered in every form (`/score`)."""
 
 
 def settled_rows(
-    table: TypedManifest, rows: TypedRows, name: str, faults: RowFaults, may_be_outside: bool
+    table: TypedManifest, rows: TypedRows, name: str, faults: RowFaults, impossible: Impossible
 ) -> SettledRows:
     """Rows with values that their columns can have; of arrays with numbers alone.
 
@@ -78,20 +98,35 @@ def settled_rows(
         rows: of the request, N × D.
         name: of the rows, for people.
         faults: of the request, which has found none so far.
-        may_be_outside: whether rows without a probability have an answer.
+        impossible: what becomes of values of probability zero.
 
     Raises:
         InvalidInputError: what `RowFaults.check` raises; names row, column and what was expected.
     """
     if rows.converted is not None:
-        _check_converted(rows.converted, name, faults)
-    _check_present(table, rows.values, name, faults)
+        _check_converted(rows.converted, impossible, name, faults)
     if table.typed is None:
-        return SettledRows(rows.values, np.zeros(len(rows.values), bool))
-    values, outside = in_cells(rows.values, table.named_columns)
-    if not may_be_outside:
-        _check_inside(table, rows.values, outside, name, faults)
-    return SettledRows(values, np.asarray(outside.any(1)))
+        _check_numbers(np.isnan(rows.values), name, faults)
+        return SettledRows(rows.values, np.zeros((len(rows.values), 0), bool))
+    columns = table.named_columns
+    values, outside = in_cells(rows.values, columns)
+    lacking = np.isnan(rows.values) & ~np.array([column.missing for column in columns])
+    if impossible != "answered":
+        _check_present(table, lacking, name, faults)
+        if impossible == "refused":
+            _check_inside(table, rows.values, outside, name, faults)
+        return SettledRows(values, outside)
+    outside |= lacking
+    if rows.converted is not None:
+        outside |= rows.converted.impossible
+    if outside.any():
+        values = np.where(outside, np.array([some_value(column) for column in columns]), values)
+    if constants := rows.constants:
+        changed = np.zeros((len(values), len(constants)), bool)
+        for i, constant in enumerate(constants):
+            changed[constant.rows, i] = True
+        outside = np.concatenate([outside, changed], 1)
+    return SettledRows(values, outside)
 
 
 def decoded_rows(table: TypedManifest, x: Float64) -> tuple[Float64, Float64]:
@@ -111,24 +146,27 @@ def decoded_rows(table: TypedManifest, x: Float64) -> tuple[Float64, Float64]:
     return settled, np.where(np.isnan(x) & may_be_missing, 0.0, settled)
 
 
-def _check_converted(converted: Converted, name: str, faults: RowFaults) -> None:
+def _check_converted(
+    converted: Converted, impossible: Impossible, name: str, faults: RowFaults
+) -> None:
     prefix = "" if name == "x" else f"{name}: "  # which the caller has called rows or columns
+    are_answered = impossible == "answered"
 
     def describe(_: int, row: int) -> Fault:
-        fault = next((each for each in converted.faults if each.row == row), None)
+        of_row = (each for each in converted.faults if each.row == row)
+        fault = next((f for f in of_row if not (are_answered and f.is_impossible)), None)
         if fault is None:  # it is beyond those that are described
             return Fault(f"{prefix}row {row} has a value that its column cannot have", {})
         return Fault(f"{prefix}row {row}, {fault}", {"column": fault.column})
 
-    faults.check(converted.faulty, InvalidInputError, describe)
+    faulty = converted.unreadable if are_answered else converted.faulty
+    faults.check(faulty, InvalidInputError, describe)
 
 
-def _check_present(table: TypedManifest, values: Float64, name: str, faults: RowFaults) -> None:
-    lacking = np.isnan(values)
-    if table.typed is None:
-        _check_numbers(lacking, name, faults)
-        return
-    lacking &= ~np.array([column.missing for column in table.named_columns])
+def _check_present(
+    table: TypedManifest, lacking: NDArray[np.bool_], name: str, faults: RowFaults
+) -> None:
+    """See that columns lack no value that may not."""
 
     def describe(place: int, row: int) -> Fault:
         column = table.named_columns[int(np.argmax(lacking[place]))]

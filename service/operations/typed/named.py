@@ -12,14 +12,14 @@ from service.operations.rows.typed import TypedRows
 from service.tables import (
     RawColumn,
     TableError,
-    changed_constants,
     check_names,
     from_columns,
     from_records,
+    remarks_on,
     some_value,
     to_rows,
     to_values,
-    unknown_classes,
+    unfamiliar_values,
 )
 
 NAMED = ("rows", "columns")
@@ -139,12 +139,8 @@ def typed_rows(columns: Mapping[str, RawColumn], table: TypedManifest) -> TypedR
     """
     left_out = [column.name for column in table.left_out]
     converted = to_rows(columns, table.named_columns, left_out)
-    remarks = {
-        "unknown_classes": unknown_classes(columns, converted.rows, table.named_columns),
-        "changed_constants": changed_constants(columns, table.left_out),
-    }
-    said = {name: remark for name, remark in remarks.items() if remark}
-    return TypedRows(converted.rows, converted, said)
+    unfamiliar = unfamiliar_values(columns, converted, table.named_columns, table.left_out)
+    return TypedRows(converted.rows, converted, unfamiliar, remarks_on(unfamiliar))
 
 
 def _typed(name: str, read: Any, values: Any, table: TypedManifest) -> TypedRows:

@@ -49,7 +49,9 @@ async def log_prob_by(
 ) -> Answer:
     """The same by whatever computes `log_prob` of rows and their context."""
     runs = operations.runs
-    settled, context_rows, faults = await settled_request(runs, model, request, True, deadline)
+    settled, context_rows, faults = await settled_request(
+        runs, model, request, "refused by name", deadline
+    )
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
     outside = faults.kept(settled.outside)
     found = np.where(outside, -np.inf, (await run(x, context_rows))["log_prob"])
@@ -72,7 +74,7 @@ async def encode(
 ) -> Answer:
     """Latents and log-density of each row."""
     runs = operations.runs
-    settled, context_rows, faults = await settled_request(runs, model, request, False, deadline)
+    settled, context_rows, faults = await settled_request(runs, model, request, "refused", deadline)
     size = settled.values.size
     u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
@@ -120,7 +122,7 @@ async def interpolate(
             TypedRows(end.values[None], end.converted),
             name,
             RowFaults(1),
-            False,
+            "refused",
             deadline,
         )
         for name, end in ends.items()

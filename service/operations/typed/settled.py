@@ -1,10 +1,12 @@
 """The rows of a request to a model of typed columns, or to a detector, as its graphs take them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from service.operations.checked_runs import CheckedRuns
 from service.operations.rows.faults import RowFaults
-from service.operations.rows.typed import SettledRows, TypedRows, settled_rows
+from service.operations.rows.typed import Impossible, SettledRows, TypedRows, settled_rows
 from service.operations.typed.requests import EncodeOfTable, LogProbOfTable, ScoreRequest
 from service.store import Model
 from service.types import Floats
@@ -14,15 +16,15 @@ async def settled_request(
     runs: CheckedRuns,
     model: Model,
     request: LogProbOfTable | EncodeOfTable | ScoreRequest,
-    may_be_outside: bool,
+    impossible: Impossible,
     deadline: float,
 ) -> tuple[SettledRows, Floats | None, RowFaults]:
     """The rows of a request with values that their columns can have, their context, and faults."""
     values = runs.checked_rows(request.x.values, model.event_shape, "x")
     faults = RowFaults(len(values), request.partial)
     context_rows = await runs.context_rows(model, request.context, faults, deadline)
-    rows = TypedRows(np.asarray(values, np.float64), request.x.converted)
-    settled = await settled_of(runs, model, rows, "x", faults, may_be_outside, deadline)
+    rows = replace(request.x, values=np.asarray(values, np.float64))
+    settled = await settled_of(runs, model, rows, "x", faults, impossible, deadline)
     return settled, context_rows, faults
 
 
@@ -32,7 +34,7 @@ async def settled_of(
     rows: TypedRows,
     name: str,
     faults: RowFaults,
-    may_be_outside: bool,
+    impossible: Impossible,
     deadline: float,
 ) -> SettledRows:
     """Rows with values that their columns can have."""
@@ -44,6 +46,6 @@ async def settled_of(
         rows,
         name,
         faults,
-        may_be_outside,
+        impossible,
         deadline=deadline,
     )

@@ -125,7 +125,7 @@ def test_rows_may_be_arrays(score: Score, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", ["--alpha=0.2", "--fdr=0.3"])
 def test_possible_anomalies_have_reasons(options: str, score: Score, tmp_path: Path) -> None:
-    amounts = [*AMOUNTS, float("nan")]
+    amounts = [*AMOUNTS, float("inf")]
     source = write(tmp_path / "in.parquet", table(amounts))
     command = (source, "--reasons", "2", options, "--on-error", "skip", "--out")
     outs = [tmp_path / f"out{ending}" for ending in (".ndjson", ".parquet", ".csv")]
@@ -201,3 +201,41 @@ def test_rates_and_seeds_are_checked(option: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         main(["score", "bundle", "in.csv", "--out", "out.csv", option])
     assert "expected a" in capsys.readouterr().err
+
+
+def odd_table() -> Any:
+    """Rows of which some cannot occur, or hold a class that is unknown."""
+    return pa.table(
+        {
+            "amount": [0.0, None, 1.0, 1.0, 1.0, 0.0],
+            "count": [0.1, 0.1, 0.34, 0.1, 0.1, 0.1],
+            "country": ["DE", "DE", "DE", "IT", "DE", "DE"],
+            "seen": ["2024-01-01"] * 6,
+            "currency": ["EUR", "EUR", "EUR", "EUR", "USD", "EUR"],
+        }
+    )
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".ndjson", ".arrow"])
+def test_rows_that_cannot_occur_are_the_anomalies(
+    ending: str, score: Score, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / f"in{ending}", odd_table())
+    outs = [tmp_path / "bundle.ndjson", tmp_path / "server.ndjson"]
+    assert score("detector", source, "--out", outs[0], "--reasons", "1", "--alpha", "0.4") == 0
+    rows = read(outs[0])
+    assert [row["score"] is None for row in rows] == [False, True, True, False, True, False]
+    assert [row["p_value"] for row in rows if row["score"] is None] == [0.05] * 3
+    reasons = [row["reasons"][0] for row in rows[1:5]]
+    assert [(each["column"], each["value"]) for each in reasons] == [
+        ("amount", None),
+        ("count", 0.34),
+        ("country", "IT"),
+        ("currency", "USD"),
+    ]
+    assert [reason["expected"] for reason in reasons[::3]] == [[0.0, 1.0], ["EUR"]]
+    capsys.readouterr()
+    options = ["--model", "detector", "--reasons", "1", "--alpha", "0.4"]
+    assert main(["score", url, str(source), "--out", str(outs[1]), *options]) == 0
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+    assert "Warning" not in capsys.readouterr().err

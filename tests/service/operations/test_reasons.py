@@ -129,7 +129,9 @@ def test_values_are_those_of_their_columns(client: TestClient) -> None:
     usual = {"amount": 0.0, "count": 0.0, "country": "DE", "seen": "2024-01-01"}
     assert ask(client, rows=[usual, ROW], reasons=1)["reasons"] == [[], said["reasons"][0][:1]]
     other = ask(client, rows=[{**usual, "country": "IT"}], reasons=1)["reasons"][0][0]
-    assert (other["column"], other["value"]) == ("country", "(other)")
+    assert (other["column"], other["value"]) == ("country", "IT")
+    coded = ask(client, x=[[0.0, 0.0, 2, FIRST_DAY]], reasons=1)["reasons"][0][0]
+    assert coded["value"] == "(other)"  # of which nobody knows more
 
 
 def test_tables_have_a_column_for_each_part_of_a_reason(client: TestClient) -> None:

@@ -141,6 +141,17 @@ REFUSED: list[tuple[Column, Any, str]] = [
 ]
 
 
+# What is of the kind of its column, and still cannot be.
+IMPOSSIBLE = [
+    *((column.name, None) for column in (FLAG, AMOUNT, WHEN)),
+    (FLAG.name, 2),
+    (AMOUNT.name, 12.345),
+    (AMOUNT.name, ""),
+    (AGE.name, 41.5),
+    (WHEN.name, "2026-02-03T00:00:30"),
+]
+
+
 @pytest.mark.parametrize(("column", "value", "said"), REFUSED, ids=str)
 def test_what_is_no_value_of_a_column_is_named_by_row(
     column: Column, value: Any, said: str
@@ -151,6 +162,9 @@ def test_what_is_no_value_of_a_column_is_named_by_row(
     (fault,) = found.faults
     assert (fault.row, fault.column) == (1, column.name)
     assert re.search(re.escape(said), str(fault)), str(fault)
+    is_impossible = (column.name, value) in IMPOSSIBLE
+    assert found.impossible[:, 0].tolist() == [False, is_impossible, False]
+    assert found.unreadable[1] == (not is_impossible) == (not fault.is_impossible)
 
 
 def test_all_faults_of_all_columns_are_found_at_once() -> None:

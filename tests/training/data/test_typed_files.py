@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from service.codecs.csv import read_csv
-from service.tables import Decision, decide, to_rows, unknown_classes
+from service.tables import Decision, decide, to_rows, unfamiliar_values
 from tests.helpers.reading import unbounded
 from training.config import data_source
 from training.data.readers import read_raw
@@ -84,7 +84,7 @@ def test_a_column_is_read_in_files_and_requests_alike(tmp_path: Path, case: str,
     assert not rows.faults
     assert not asked.faults
     np.testing.assert_array_equal(rows.rows, asked.rows)
-    assert unknown_classes(body, asked.rows, found.columns) == []
+    assert unfamiliar_values(body, asked, found.columns, []) == []
 
 
 PROBLEMS: dict[str, tuple[list[str], str]] = {

@@ -8,6 +8,10 @@ import pytest
 from service.bundle import DetectorManifest, read_calibration, read_detector
 from service.cli import main
 from tests.helpers.fitted_detectors import small_parts
+from training.detectors import CONFIGURATIONS
+
+NAMES = {k: [part.name for part in parts] for k, parts in CONFIGURATIONS.items()}
+"""Of the parts of a configuration, before they are made small."""
 
 
 @pytest.fixture(autouse=True)
@@ -16,13 +20,16 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_table(folder: Path, labels: tuple[str, str] | None = ("no", "yes"), n: int = 80) -> Path:
-    """A table of normal rows, and eight anomalies at its end: far, and of a class of their own."""
+    """A table of normal rows, and eight anomalies of a class and currency of their own.
+
+    Normal rows have one currency, which is left out where they alone train.
+    """
     random = np.random.default_rng(0)
-    lines = ["size,colour,branch" + ",odd" * (labels is not None)]
+    lines = ["size,colour,branch,currency" + ",odd" * (labels is not None)]
     for i in range(n):
         odd = i >= n - 8
-        size = random.normal() + 20 * odd
-        cells = [f"{size:.6f}", "purple" if odd else ["red", "blue"][i % 2], "ab"[i // 2 % 2]]
+        cells = [f"{random.normal():.6f}", "purple" if odd else ["red", "blue"][i % 2]]
+        cells += ["ab"[i // 2 % 2], "USD" if odd else "EUR"]
         lines.append(",".join([*cells, *([labels[odd]] if labels else [])]))
     path = folder / "table.csv"
     path.write_text("\n".join(lines) + "\n")
@@ -37,18 +44,23 @@ def fit(table: Path, *options: str, code: int = 0) -> DetectorManifest | None:
     return read_detector(versions[-1]) if versions else None
 
 
+def test_parts_have_names_of_their_own() -> None:
+    assert NAMES["clean"][:2] == ["nearest in standard units", "nearest in robust units"]
+    assert all(len(set(names)) == len(names) > 1 for names in NAMES.values())
+
+
 def test_anomalies_never_train_a_clean_detector(tmp_path: Path) -> None:
     manifest = fit(write_table(tmp_path), "--labels", "odd")
     assert manifest is not None
     assert manifest.column_names == ["size", "colour", "branch"]
     assert manifest.calibration is not None
     assert manifest.calibration.rows == manifest.held_out.rows == 72
-    # the class that anomalies alone have is none of the column's, nor their sizes of its range
+    # the class that anomalies alone have is none of the column's
     assert "purple" not in manifest.model_dump_json()
     labelled = manifest.held_out.labelled
     assert labelled is not None
     assert (labelled.rows, labelled.anomalies) == (80, 8)
-    assert labelled.auroc.mean > 0.99
+    assert labelled.auroc.mean == 1  # by their currency, which no normal row has
     assert set(labelled.recall) == {"0.01", "0.05"}
 
 

@@ -150,7 +150,7 @@ def _manifest(
         "configuration": file.spec.configuration,
         "parts": [
             {
-                "name": part.kind,
+                "name": part.name,
                 "detail": part.detail,
                 "weight": weight,
                 "indexed_rows": part.indexed_rows,
