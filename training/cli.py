@@ -152,7 +152,8 @@ def _add_table_arguments(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="COLUMN=KIND",
-        help="numeric, lattice, categorical, datetime, or a form of times: datetime %%d/%%m/%%Y",
+        help="numeric, lattice, categorical, datetime, duration, or a form of times or durations: "
+        "datetime %%d/%%m/%%Y, duration %%M:%%S",
     )
 
 

@@ -34,6 +34,7 @@ from service.tables.decision import (
     sampled_rows,
     twins,
 )
+from service.tables.durations import duration_texts
 from service.tables.labels import anomalies_of
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
@@ -70,6 +71,7 @@ __all__ = [
     "check_names",
     "combinations",
     "decide",
+    "duration_texts",
     "expected",
     "from_array",
     "from_arrow",

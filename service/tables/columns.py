@@ -26,6 +26,8 @@ from pydantic import (
     model_validator,
 )
 
+from service.tables.durations import DURATIONS
+
 Float64 = NDArray[np.float64]
 Word = bool | str | int | float
 """A value of a class. Truth comes first: written by the first type that it has, True would be 1."""
@@ -48,6 +50,12 @@ def _column_name(name: str) -> str:
     if not is_column_name(name):
         raise ValueError(f"expected printable text of at most {MAX_NAME_CHARACTERS} characters")
     return name
+
+
+def _duration_form(form: str) -> str:
+    if form not in DURATIONS:
+        raise ValueError(f"expected a form of durations, one of {', '.join(DURATIONS)}")
+    return form
 
 
 ColumnName = Annotated[str, AfterValidator(_column_name)]
@@ -97,7 +105,27 @@ class _Measured(_Column):
         return self
 
 
-class NumericColumn(_Measured):
+class _Number(_Measured):
+    """What columns of numbers have.
+
+    Args:
+        duration: of seconds, how they are written, one of `durations.DURATIONS`; None of plain
+            numbers.
+    """
+
+    duration: Annotated[str, AfterValidator(_duration_form)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_a_form_of_no_durations(
+        self, write: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.duration is None:  # as programs write it that know no durations
+            written.pop("duration", None)
+        return written
+
+
+class NumericColumn(_Number):
     """Real numbers.
 
     Args:
@@ -108,7 +136,7 @@ class NumericColumn(_Measured):
     point_masses: Annotated[list[float], Field(max_length=MAX_POINT_MASSES)] = []
 
 
-class LatticeColumn(_Measured):
+class LatticeColumn(_Number):
     """Multiples of a step.
 
     Args:

@@ -24,6 +24,7 @@ from service.tables.columns import (
 )
 from service.tables.dates import seconds_of
 from service.tables.decision import FLOAT32_ERROR
+from service.tables.durations import durations_of
 from service.tables.raw import RawColumn
 from service.tables.words import cause, is_gap, is_marker, number_in, truth, undivided
 from service.tables.writing import MAX_WHOLE, OTHER, expected, listed
@@ -158,7 +159,7 @@ def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_],
             nearest = np.rint(values / column.step) * column.step
             values, off = on_step(values, nearest, min(column.step, 1.0))
     else:
-        values, wrong = numbers_in(raw)
+        values, wrong = numbers_in(raw, column.duration)
         if isinstance(column, LatticeColumn):
             values, off = on_step(values, column.nearest(values), column.step)
         elif column.point_masses and raw.values.dtype == np.float32:
@@ -177,14 +178,24 @@ def _by_word(raw: RawColumn, values: Sequence[float | None]) -> tuple[Float64, N
     return numbers[raw.values], wrong[raw.values]
 
 
-def numbers_in(raw: RawColumn) -> tuple[Float64, NDArray[np.bool_]]:
-    """The values of a column as numbers, NaN for nothing; and which of them are none."""
+def numbers_in(raw: RawColumn, duration: str | None = None) -> tuple[Float64, NDArray[np.bool_]]:
+    """The values of a column as numbers, NaN for nothing; and which of them are none.
+
+    Args:
+        raw: the column.
+        duration: the form of texts that are durations, and numbers of seconds; None of others.
+    """
     if raw.form == "numbers":
         values = raw.values.astype(np.float64)
         return values, np.isinf(values)
     if raw.form == "times":
         return np.full(len(raw), np.nan), np.ones(len(raw), bool)
-    return _by_word(raw, [_number(word) for word in raw.words])
+    numbers = [_number(word) for word in raw.words]
+    if duration is not None:
+        texts = [word if isinstance(word, str) else "" for word in raw.words]
+        seconds = durations_of(texts, duration).tolist()
+        numbers = [s if s == s else n for s, n in zip(seconds, numbers, strict=True)]
+    return _by_word(raw, numbers)
 
 
 def _number(word: Word) -> float | None:

@@ -14,6 +14,7 @@ from service.tables.columns import (
     some_value,
 )
 from service.tables.dates import texts_of
+from service.tables.durations import duration_texts
 
 # Classes and names that a message lists.
 MAX_LISTED = 8
@@ -53,6 +54,11 @@ def expected(column: Column) -> str:
         text = f"a time such as {texts_of(np.array([column.low]), column.format)[0]!r}"
         if column.step:
             text += f", a multiple of {column.step:g} s"
+    elif column.duration is not None:
+        (text,) = duration_texts(np.array([column.low]), column.duration)
+        text = f"a duration such as {text!r} or its seconds"
+        if isinstance(column, LatticeColumn):
+            text += f", a multiple of {column.step:.6g} s"
     elif isinstance(column, LatticeColumn):
         origin = f" from {column.origin:.6g}" * (column.origin != 0)
         text = f"a multiple of {column.step:.6g}{origin}"
@@ -69,13 +75,16 @@ def _written(values: Float64, column: Column) -> list[Any]:
         return [words[code] for code in np.rint(values).astype(np.int64).tolist()]
     if isinstance(column, DatetimeColumn):
         return texts_of(values, column.format)
+    is_whole = False
     if isinstance(column, LatticeColumn):
-        exact = column.nearest(values)
-        if column.step == round(column.step) and column.origin == round(column.origin):
-            # beyond, they are no more exact, and JSON's writer has no room for all of them
-            return [int(v) if abs(v) <= MAX_WHOLE else v for v in exact.tolist()]
-        values = exact
+        values = column.nearest(values)
+        is_whole = column.step == round(column.step) and column.origin == round(column.origin)
+    if column.duration is not None:
+        return duration_texts(values, column.duration)
     numbers: list[Any] = values.tolist()
+    if is_whole:
+        # beyond, they are no more exact, and JSON's writer has no room for all of them
+        return [int(v) if abs(v) <= MAX_WHOLE else v for v in numbers]
     return numbers
 
 

@@ -164,8 +164,8 @@ class TypedSource(FileSource):
 
     Args:
         keep: columns that are modelled though they look like constants, identifiers or copies.
-        kinds: of columns: `numeric`, `lattice`, `categorical`, `datetime`, or a form of times as
-            in `datetime %d/%m/%Y`; found in the values where absent.
+        kinds: of columns: `numeric`, `lattice`, `categorical`, `datetime`, `duration`, or a form of
+            times or durations as in `datetime %d/%m/%Y`; found in the values where absent.
     """
 
     keep: list[str] = Field(default_factory=list)

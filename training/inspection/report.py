@@ -17,6 +17,7 @@ from service.tables import (
     TableError,
     Understood,
     decide,
+    duration_texts,
     outlier,
     row_digests,
     texts_of,
@@ -168,8 +169,11 @@ def _texts(
     """Values of a column for people."""
     form = raw.form if understood is None else understood.form
     if form == "times":
-        written = column.format if isinstance(column, DatetimeColumn) else "%Y-%m-%dT%H:%M:%S"
-        return texts_of(values.astype(np.float64), written)
+        found = raw.time_form if understood is None else understood.time_form
+        written = column.format if isinstance(column, DatetimeColumn) else found
+        return texts_of(values.astype(np.float64), written or "%Y-%m-%dT%H:%M:%S")
+    if understood is not None and understood.duration is not None:
+        return duration_texts(values.astype(np.float64), understood.duration)
     if form == "numbers":
         return [f"{float(value):.10g}" for value in values.astype(np.float64)]
     words = raw.words if understood is None else understood.words

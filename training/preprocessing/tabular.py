@@ -9,7 +9,7 @@ from training.data import TypedDataset
 from training.preprocessing.columns import Float64, fit_columns
 
 # What is of a column's values alone, not of their distribution.
-NOT_FITTED = {"name", "format", "classes"}
+NOT_FITTED = {"name", "format", "duration", "classes"}
 
 
 def tabular_spec(

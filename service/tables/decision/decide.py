@@ -213,7 +213,7 @@ class _Deciding:
     def _is_given_out(self, name: str, distinct: int) -> bool:
         """Whether numbers were counted out, or drawn from so many that they never repeat."""
         column, understood = self.columns[name], self.understood[name]
-        if understood.form != "numbers":
+        if understood.form != "numbers" or understood.duration is not None:
             return False
         values = np.unique(understood.values[~understood.missing].astype(np.float64))
         step = column.step if isinstance(column, LatticeColumn) else 0.0

@@ -21,7 +21,7 @@ from service.tables.decision.numbers import (
 from service.tables.decision.times import datetime_column
 from service.tables.decision.understanding import Fault, Understood, as_class
 
-KINDS = ("numeric", "lattice", "categorical", "datetime")
+KINDS = ("numeric", "lattice", "categorical", "datetime", "duration")
 
 
 def column_of(
@@ -51,6 +51,11 @@ def column_of(
     step = step_of(values, understood.single)
     if kind == "lattice" and step is None:
         raise Fault("its values are multiples of no step", 0)
+    if understood.duration is not None:
+        as_kind = kind if kind in ("numeric", "lattice") else None
+        column, why = lattice_or_numeric(name, values, missing=missing, step=step, as_kind=as_kind)
+        said = f"durations in seconds ({understood.duration}): {why}"
+        return column.model_copy(update={"duration": understood.duration}), said
     if kind is None:
         distinct, counts = np.unique(values, return_counts=True)
         if why := are_classes(distinct, counts, step):
@@ -71,7 +76,14 @@ def constant_of(name: str, understood: Understood) -> Constant | None:
     if understood.form == "times":
         column, _ = datetime_column(name, np.array([value]), True, understood.time_form)
         return column
-    return NumericColumn(name=name, missing=True, low=value, high=value, point_masses=[value])
+    return NumericColumn(
+        name=name,
+        missing=True,
+        low=value,
+        high=value,
+        point_masses=[value],
+        duration=understood.duration,
+    )
 
 
 def _categorical(name: str, understood: Understood, missing: bool) -> tuple[CategoricalColumn, str]:

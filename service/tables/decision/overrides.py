@@ -15,8 +15,8 @@ class Overrides:
     Args:
         keep: columns that are modelled whatever they hold.
         drop: columns that are left out.
-        kinds: of columns, one of `KINDS`; `datetime %d/%m/%Y` also says the form. Such a column is
-            kept, too.
+        kinds: of columns, one of `KINDS`; `datetime %d/%m/%Y` and `duration %M:%S` also say the
+            form. Such a column is kept, too.
     """
 
     keep: Sequence[str] = ()
@@ -40,7 +40,7 @@ def check_overrides(table: RawTable, overrides: Overrides) -> None:
     if both := sorted({*overrides.keep, *overrides.kinds} & set(overrides.drop)):
         raise TableError(f"{', '.join(map(repr, both))} cannot be dropped and kept")
     for name, kind in overrides.kinds.items():
-        if kind not in KINDS and not kind.startswith("datetime "):
+        if kind not in KINDS and not kind.startswith(("datetime ", "duration ")):
             raise TableError(
                 f"kinds: {name!r} is {kind!r}, expected one of {', '.join(KINDS)}, or the form of "
                 "times as in datetime %d/%m/%Y"

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables.columns import Float64, Word
-from service.tables.dates import DATES, form_of, is_form, seconds_of
+from service.tables.dates import CLOCKS, DATES, form_of, is_form, seconds_of
+from service.tables.decision.clocks import (
+    HALF,
+    are_times,
+    durations_form,
+    is_duration,
+    said_of_durations,
+)
+from service.tables.durations import DURATIONS, durations_of
 from service.tables.raw import RawColumn
 from service.tables.words import (
     LEADING_ZERO,
@@ -20,19 +28,12 @@ from service.tables.words import (
     truth,
 )
 
-# A column in which a larger share of values is written as numbers or times is one of these, and the
-# others are faults.
-MOSTLY = 0.9
-HALF = 0.5
-
 # Texts with units or signs are numbers where there are more of them than this; fewer are classes.
 MIN_NUMBERS_WITH_SIGNS = 12
 
 # Numbers and texts that are classes together: not more, and each text in so many rows.
 FEW_WORDS = 16
 OFTEN = 5
-
-DATE_SAMPLE = 20
 
 # Up to here float64 has every whole number.
 MAX_WHOLE = 2**53
@@ -57,6 +58,7 @@ class Understood:
         single: whether the numbers are float32.
         is_closed: whether there can be no other classes: of truth values.
         time_form: of times, see `dates.is_form`.
+        duration: of numbers that are written as durations, one of `durations.DURATIONS`.
         note: what could be otherwise, for people.
         pinned: the kind that an override would name to make sure of it; empty where nothing is
             doubtful.
@@ -68,6 +70,7 @@ class Understood:
     single: bool = False
     is_closed: bool = False
     time_form: str = ""
+    duration: str | None = None
     note: str = ""
     pinned: str = ""
 
@@ -84,8 +87,8 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
 
     Args:
         raw: the column.
-        as_kind: the kind that the user names: of `decide.KINDS`, `datetime` also with a form behind
-            it.
+        as_kind: the kind that the user names: of `decide.KINDS`, `datetime` and `duration` also
+            with a form behind it.
 
     Raises:
         Fault: most values are numbers or times and one is not; or they are not what the user says.
@@ -102,6 +105,8 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
     values = raw.values.astype(np.float64)
     values[raw.missing] = np.nan
     if raw.form == "times" and as_kind not in ("numeric", "lattice"):
+        if as_kind is not None and as_kind.startswith("duration"):
+            raise Fault("it holds times, no durations", 0)
         return Understood("times", values, time_form=raw.time_form)
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
@@ -134,11 +139,9 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         if as_kind is not None:
             raise Fault(f"it holds {raw.value(0)}, nothing {as_kind}", 0)
         return _classes(raw)
-    if as_kind in ("numeric", "lattice"):
-        return _numbers(raw)
-    if as_kind is not None:  # datetime
-        return _times(raw, as_kind.partition(" ")[2])
     counts = _counts(raw)
+    if as_kind is not None:
+        return _of_kind(raw, counts, *as_kind.partition(" ")[::2])
     plain = {text for text in texts if is_number(text)}
     markers = {text for text in texts if text not in plain and is_marker(text)}
     others = [text for text in texts if text not in plain and text not in markers]
@@ -155,9 +158,24 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         return replace(_classes(raw), note=note)
     if len(others) > MIN_NUMBERS_WITH_SIGNS and _have_one_sign(others):
         return _numbers(raw)
-    if _are_times(others, counts):
+    form = durations_form(others, counts)
+    if form is not None and (said := said_of_durations(others, counts, form)) is not None:
+        return replace(_durations(raw, form), note=said[0], pinned=said[1])
+    if are_times(others, counts):
         return _times(raw, "")
     return _classes(raw)
+
+
+def _of_kind(raw: RawColumn, counts: dict[str, int], kind: str, form: str) -> Understood:
+    """Texts as the user says: numbers, which durations are as well, or times."""
+    if kind == "datetime":
+        return _times(raw, form)
+    plain = [text for text in counts if not is_marker(text)]
+    found = form or durations_form(plain, counts)
+    if kind == "duration" and found not in DURATIONS:
+        what = "its values are none" if not form else f"{form!r} is no form of them"
+        raise Fault(f"expected durations, {what}: the forms are {', '.join(DURATIONS)}", 0)
+    return _numbers(raw) if found is None else _durations(raw, found)
 
 
 def _counts(raw: RawColumn) -> dict[str, int]:
@@ -172,22 +190,6 @@ def _have_one_sign(texts: list[str]) -> bool:
     return len(causes) == 1 and causes != {""} and len(units) == 1
 
 
-def _are_times(texts: list[str], counts: dict[str, int]) -> bool:
-    """Whether most of the texts are times, of one form or of several, which are faults."""
-    if not texts or form_of(texts) is not None:
-        return bool(texts)
-    if not np.mean([_may_be_time(text) for text in texts[:DATE_SAMPLE]]) > HALF:
-        return False
-    wrong = np.array([not _may_be_time(text) for text in texts])
-    rows = np.array([counts[text] for text in texts])
-    return bool(rows[wrong].sum() < (1 - MOSTLY) * rows.sum())
-
-
-def _may_be_time(text: str) -> bool:
-    """Whether a text is a time in any form."""
-    return any(not np.isnan(seconds_of([text], form)[0]) for form in (*DATES, ""))
-
-
 def _numbers(raw: RawColumn) -> Understood:
     """Texts as numbers.
 
@@ -197,9 +199,8 @@ def _numbers(raw: RawColumn) -> Understood:
     texts = [str(word) for word in raw.words]
     read = [number_in(text) for text in texts]
     numbers = np.array([np.nan if number is None else number for number in read])
-    wrong = [i for i, text in enumerate(texts) if read[i] is None and not is_marker(text)]
-    _check_words(raw, wrong, "no number")
-    values = _looked_up(raw, numbers)
+    are_read = np.array([number is not None for number in read], bool)
+    values = _looked_up(raw, numbers, are_read, "no number")
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
@@ -222,31 +223,41 @@ def _times(raw: RawColumn, form: str) -> Understood:
         form, note = found
         pinned = f"datetime {form}" if note else ""
     else:
-        form = min(DATES, key=lambda date: float(np.isnan(seconds_of(plain, date)).mean()))
+        forms = (*DATES, CLOCKS[1])
+        form = min(forms, key=lambda each: float(np.isnan(seconds_of(plain, each)).mean()))
     seconds = seconds_of(texts, form)
-    wrong = [i for i, text in enumerate(texts) if np.isnan(seconds[i]) and not is_marker(text)]
-    _check_words(raw, wrong, f"no time of the form {form}")
-    values = _looked_up(raw, seconds)
+    what, are_times = f"no time of the form {form}", ~np.isnan(seconds)
+    if any(is_duration(texts[i]) for i in np.flatnonzero(~are_times)[:20]):
+        what += " (kind duration takes its values for durations)"
+    values = _looked_up(raw, seconds, are_times, what)
     return Understood("times", values, time_form=form, note=note, pinned=pinned)
 
 
-def _check_words(raw: RawColumn, wrong: list[int], what: str) -> None:
-    """Check that no word is wrong.
+def _durations(raw: RawColumn, form: str) -> Understood:
+    """Texts as durations.
 
     Raises:
-        Fault: of the first row that has such a word; says how many have.
+        Fault: one is none.
     """
+    seconds = durations_of(map(str, raw.words), form)
+    values = _looked_up(raw, seconds, ~np.isnan(seconds), f"no duration of the form {form}")
+    return Understood("numbers", values, duration=form)
+
+
+def _looked_up(raw: RawColumn, values: Float64, are_read: NDArray[np.bool_], what: str) -> Float64:
+    """The values of a column by those of its words, NaN where one stands for nothing.
+
+    Raises:
+        Fault: of the first row whose word is not read, nor stands for nothing; says how many are.
+    """
+    wrong = [i for i in np.flatnonzero(~are_read) if not is_marker(str(raw.words[i]))]
     rows = np.flatnonzero(np.isin(raw.values, wrong) & ~raw.missing)
-    if not len(rows):
-        return
-    row = int(rows[0])
-    why = cause(str(raw.words[int(raw.values[row])]))
-    values = len(raw) - int(raw.missing.sum())
-    others = f", nor are {len(rows) - 1} more of {values} values" * (len(rows) > 1)
-    raise Fault(f"{raw.value(row)}{f', which {why},' * bool(why)} is {what}{others}", row)
-
-
-def _looked_up(raw: RawColumn, values: Float64) -> Float64:
+    if len(rows):
+        row = int(rows[0])
+        why = cause(str(raw.words[int(raw.values[row])]))
+        count = len(raw) - int(raw.missing.sum())
+        others = f", nor are {len(rows) - 1} more of {count} values" * (len(rows) > 1)
+        raise Fault(f"{raw.value(row)}{f', which {why},' * bool(why)} is {what}{others}", row)
     result = values[raw.values] if len(values) else np.full(len(raw), np.nan)
     result[raw.missing] = np.nan
     return result

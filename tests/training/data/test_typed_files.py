@@ -56,6 +56,9 @@ COLUMNS: dict[str, tuple[list[str], str, str]] = {
         "datetime",
         "",
     ),
+    "durations": ([f"00:{i % 9:02d}:{i:02d}" for i in range(N)], "lattice", "for durations"),
+    "durations beyond a day": ([f"{i + 10}:00:{i:02d}" for i in range(N)], "lattice", ""),
+    "times of day": ([f"{i % 24:02d}:{i:02d}" for i in range(N)], "datetime", ""),
     "quotes and ends of lines": (
         ['"p, ""q"""' if i % 2 else '"r\ns"' for i in range(N)],
         "categorical",

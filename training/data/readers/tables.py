@@ -64,6 +64,9 @@ def open_csv(path: Path, source: TableSource) -> ArrowFile:
     file = _opened_csv(path, source)
     assert file.dialect is not None
     table = _with_leading_zeros(file.table, path, file.dialect)
+    for i, kind in enumerate(table.schema.types):
+        if pa.types.is_time(kind):  # as pyarrow takes all texts such as 00:12:30, durations too
+            table = table.set_column(i, table.column_names[i], table.column(i).cast(pa.string()))
     return file._replace(table=table)
 
 
