@@ -84,7 +84,7 @@ test-hostile: $(INSTALLED) ## Attack the server as each hostile client would (15
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu
 
-release-check: $(INSTALLED) ## Build both distributions, install each alone, serve and ask (minutes)
+release-check: $(INSTALLED) ## Build every distribution, install each alone, serve, ask and fit (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
 
 docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
@@ -105,7 +105,8 @@ format: $(INSTALLED) ## Put the style right
 
 include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
-$(INSTALLED): pyproject.toml service/client/pyproject.toml
+$(INSTALLED): pyproject.toml service/client/pyproject.toml training/estimators/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable service/client --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable service/client --editable training/estimators \
+	    --editable '.[train,dev]'
 	touch $@

@@ -20,6 +20,7 @@ CHECKS = ("make test", "make test-long", "make store", "make docker-check", ".ci
 NOT_RUN = {
     "bijecta-gpu": "needs a GPU and the network",
     "pip install ./service/client": "make release-check installs the wheel of the same folder",
+    "pip install '.[train]' ./training/estimators": "make release-check installs wheels of both",
     "prometheus --config.file": "needs Prometheus",
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
     "make zoo-models ZOO=mnist-glow": "takes hours and the published data",

@@ -25,6 +25,7 @@ PAGES = [
     "tests/README.md",
     "tests/stored/README.md",
     "training/README.md",
+    "training/estimators/README.md",
 ]
 
 DEFAULT_CHECK = "make test"

@@ -1,10 +1,11 @@
-"""Build both distributions, install each in a fresh environment, serve and ask.
+"""Build every distribution, install each in a fresh environment, serve, ask and fit.
 
     python -m tests.release.check STORE MODEL
 
-STORE holds a model named MODEL. The server's environment holds its wheel alone and
-the client's the client's wheel alone, so that nothing of the working tree is found by chance.
-Takes minutes: it downloads what both need.
+STORE holds a model named MODEL. The server's environment holds its wheel alone, the client's the
+client's wheel alone, and that of the estimators their wheel and the server's with the extra
+`train`, so that nothing of the working tree is found by chance. Takes minutes: it downloads what
+they need, torch too.
 """
 
 import os
@@ -19,8 +20,10 @@ import venv
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(__file__).parent
+ROOT = SCRIPTS.parents[1]
 CLIENT = ROOT / "service" / "client"
+ESTIMATORS = ROOT / "training" / "estimators"
 
 # MB that the client may add to an environment beside numpy.
 LARGEST_CLIENT = 15.0
@@ -45,14 +48,17 @@ def environment(folder: Path, *packages: str) -> Path:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """See that the server's wheel holds its packages and recipes, and neither tests nor client."""
+    """See that the server's wheel holds its packages and recipes, and nothing else.
+
+    Tests, the client and the estimators are no part of it.
+    """
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"bijecta_estimators", "models", "service", "training"}, tops
+    assert tops == {"models", "service", "training"}, tops
     recipes = {path.name for path in (ROOT / "training" / "recipes").glob("*.toml")}
     assert recipes == {Path(name).name for name in names if name.endswith(".toml")}
     assert "service/client/__init__.py" in names
-    assert not [name for name in names if "bijecta_client" in name]
+    assert not [name for name in names if "bijecta_" in name]
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/LICENSE") for name in archive.getnames())
 
@@ -85,16 +91,16 @@ def served(python: Path, store: Path, log: Path) -> tuple[subprocess.Popen[bytes
     raise SystemExit(f"the server did not start:\n{log.read_text()}")
 
 
-def main(store: Path, model: str) -> int:
-    """Build, install, serve, ask; prints what was found."""
+def main(store: Path, model: str) -> None:
+    """Build, install, serve, ask, fit; prints what was found."""
     os.environ.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wheels = build(folder / "server", ROOT), build(folder / "client", CLIENT)
+        wheel = build(folder / "server", ROOT)
         (sdist,) = (folder / "server").glob("*.tar.gz")
-        check_contents(wheels[0], sdist)
-        server = environment(folder / "server-env", f"{wheels[0]}[arrow]")
-        client = environment(folder / "client-env", str(wheels[1]))
+        check_contents(wheel, sdist)
+        server = environment(folder / "server-env", f"{wheel}[arrow]")
+        client = environment(folder / "client-env", str(build(folder / "client", CLIENT)))
         size = megabytes(client)
         print(
             f"the client adds {size:.1f} MB beside numpy; the server has {megabytes(server):.0f} MB"
@@ -102,12 +108,15 @@ def main(store: Path, model: str) -> int:
         assert size <= LARGEST_CLIENT
         process, url = served(server, store.resolve(), folder / "server.log")
         try:
-            ask = [str(client), str(ROOT / "tests" / "release" / "ask.py"), url, model]
-            return subprocess.run(ask, cwd=folder, check=False).returncode
+            ask = [str(client), str(SCRIPTS / "ask.py"), url, model]
+            subprocess.run(ask, cwd=folder, check=True)
         finally:
             process.terminate()
             process.wait(timeout=40)
+        estimators = str(build(folder / "estimators", ESTIMATORS))
+        training = environment(folder / "training-env", f"{wheel}[train]", estimators)
+        subprocess.run([str(training), str(SCRIPTS / "fit.py")], cwd=folder, check=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2])
