@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import (
     check_dict_unchanged,
     check_estimator,
@@ -58,6 +59,25 @@ def test_training_rows_are_scored_by_members_that_did_not_see_them(
 
 
 @pytest.mark.parametrize("kind", [FlowDetector, PyODFlowDetector])
+def test_a_clone_has_the_parameters_and_fits_the_same(kind: type[Any]) -> None:
+    options = {
+        "configuration": "clean",
+        "contamination": 0.2,
+        "random_state": 3,
+        "kinds": {"x0": "numeric"},
+    }
+    first = kind().set_params(**options).fit(ROWS)
+    other = clone(first)
+    assert other.get_params() == options
+    assert not hasattr(other, "n_features_in_")
+    scores = first.decision_function(NEW)
+    np.testing.assert_array_equal(other.fit(ROWS).decision_function(NEW), scores)
+    # fitted again, nothing of the first fit is left
+    np.testing.assert_array_equal(other.fit(NEW).fit(ROWS).decision_function(NEW), scores)
+    assert (other.set_params(random_state=4).fit(ROWS).decision_function(NEW) != scores).any()
+
+
+@pytest.mark.parametrize("kind", [FlowDetector, PyODFlowDetector])
 def test_pickles_hold_no_code_of_models(kind: type[Any]) -> None:
     detector = kind().fit(ROWS)
     stored = pickle.dumps(detector)
@@ -74,8 +94,13 @@ def test_pickles_hold_no_code_of_models(kind: type[Any]) -> None:
         ({"contamination": 0.7}, ROWS, "contamination"),
         ({"configuration": "dirty"}, ROWS, "configuration"),
         ({"random_state": -1}, ROWS, "random_state"),
+        ({"kinds": {"x3": "numeric"}}, ROWS, "'x3'"),
+        ({"kinds": "numeric"}, ROWS, "kinds"),
+        ({}, ROWS[:0], "minimum of 10"),
+        ({}, ROWS[:1], "minimum of 10"),
         ({}, ROWS[:9], "minimum of 10"),
-        ({}, np.where(ROWS > 3, np.nan, ROWS), "NaN"),
+        ({}, np.full((20, 2), np.nan), "'x1': has no value in any row"),
+        ({}, np.where(ROWS > 3, np.inf, ROWS), "infinity"),
         ({}, ROWS[:, 0], "2D"),
     ],
 )
@@ -91,7 +116,22 @@ def test_values_that_no_training_row_can_have_are_outliers() -> None:
     rows = np.column_stack([ROWS[:, 0], np.arange(120) % 3, np.ones(120)])
     detector = FlowDetector().fit(rows)
     assert np.isfinite(detector.score_samples(rows)).all()
-    assert detector.predict([[0.0, 0.5, 1.0]]).tolist() == [-1]
+    with pytest.warns(UserWarning, match="1 rows .*'x1' never has, such as 0.5 in row 1: .* -inf"):
+        assert detector.score_samples([[0.0, 1.0, 1.0], [0.0, 0.5, 1.0]])[1] == -np.inf
+    with pytest.warns(UserWarning, match="2 rows .*'x0' never has, such as None in row 0"):
+        assert detector.predict([[np.nan, 0.0, 1.0], [np.nan, 0.0, 1.0]]).tolist() == [-1, -1]
+    with pytest.raises(ValueError, match="infinity"):
+        detector.predict([[np.inf, 0.0, 1.0]])
+
+
+def test_values_may_be_missing_where_training_rows_lack_some() -> None:
+    rows = ROWS.copy()
+    rows[::5, 1] = np.nan
+    detector = FlowDetector().fit(rows)
+    assert np.isfinite(detector.score_samples(rows)).all()
+    new = NEW.copy()
+    new[:, 1] = np.nan
+    assert np.isfinite(detector.score_samples(new)).all()
 
 
 def test_pyod_signs_are_the_opposite() -> None:

@@ -1,5 +1,6 @@
 """A detector of anomalies with PyOD's interface, which does not need PyOD."""
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from bijecta_estimators.flow_detector import FlowDetector
+from bijecta_estimators.input import Frame
 from training.detectors import Configuration
 
 Float64 = NDArray[np.float64]
@@ -21,6 +23,7 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
         contamination: share of the training rows that are called outliers, in (0, 0.5].
         configuration: `clean` where the training rows are normal, `contaminated` where some may be
             anomalies.
+        kinds: of columns by name, as of `FlowDetector`.
         random_state: seed of all that is random.
 
     Attributes:
@@ -34,16 +37,19 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
         contamination: float = 0.1,
         configuration: Configuration = "contaminated",
         random_state: int = 0,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.contamination = contamination
         self.configuration = configuration
         self.random_state = random_state
+        self.kinds = kinds
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
-        """Fit to rows: N × D numbers, as `FlowDetector.fit`."""
+    def fit(self, X: ArrayLike | Frame, y: object = None) -> Self:  # noqa: N803
+        """Fit to rows, as `FlowDetector.fit`."""
         self.flow_detector_ = FlowDetector(
             configuration=self.configuration,
             contamination=self.contamination,
+            kinds=self.kinds,
             random_state=self.random_state,
         ).fit(X)
         self.decision_scores_ = self.decision_function(X)
@@ -51,22 +57,22 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
         self.labels_ = self._outliers(self.decision_scores_)
         return self
 
-    def fit_predict(self, X: ArrayLike, y: object = None) -> NDArray[np.int64]:  # noqa: N803
+    def fit_predict(self, X: ArrayLike | Frame, y: object = None) -> NDArray[np.int64]:  # noqa: N803
         """Fit to rows, and say which are outliers: `labels_`."""
         return self.fit(X).labels_
 
-    def decision_function(self, X: ArrayLike) -> Float64:  # noqa: N803
+    def decision_function(self, X: ArrayLike | Frame) -> Float64:  # noqa: N803
         """Scores of rows: N × D → N; +∞ of rows that the training rows make impossible."""
         check_is_fitted(self)
         return -self.flow_detector_.score_samples(X)
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
+    def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:  # noqa: N803
         """1 of outliers, 0 of others: N × D → N."""
         return self._outliers(self.decision_function(X))
 
     def predict_proba(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike | Frame,  # noqa: N803
         method: Literal["linear", "unify"] = "linear",
     ) -> Float64:
         """Scores brought to [0, 1]: N × D → N × 2, normal and outlier. They are no probabilities.
