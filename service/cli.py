@@ -118,6 +118,11 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     one.add_argument("bundle", metavar="BUNDLE", help="store/NAME, or store/NAME/VERSION")
     one.add_argument("rows", type=Path, metavar="ROWS", help="a file of normal rows")
     one.add_argument("--store", type=Path, help="folder of bundles to write to (BUNDLE's own)")
+    one.add_argument(
+        "--allow-few",
+        action="store_true",
+        help="write it even if the rows are too few for an alarm at an alpha of 0.05",
+    )
     one.set_defaults(handler=_detector_command("calibrate"))
     two = commands.add_parser("compare", help="compare two bundles on the same rows, with errors")
     two.add_argument("a", metavar="A", help="store/NAME, or store/NAME/VERSION")

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,13 @@ from service.types import Float64
 if TYPE_CHECKING:
     from service.bulk import WholeFile
 
+LARGEST_SCORE = np.array([np.inf])
+
 # Columns of rows to come are compared with those of calibration rows where there are so many.
 MIN_COLUMN_ROWS = 100
 
-# Levels at which alarms are raised as a rule.
+# Levels at which alarms are raised as a rule. No calibration is written by which none of the first
+# can be raised; one that cannot reach the second is warned of.
 USUAL_LEVELS = (0.05, 0.01, 0.001)
 
 
@@ -64,7 +67,7 @@ def calibrate(arguments: Namespace) -> None:
     """Write a version of a detector whose calibration comes from new normal rows.
 
     Raises:
-        BundleError: there is no such detector.
+        BundleError: there is no such detector, or the rows are too few for any alarm.
         BulkError: the rows cannot be read, or one of them is no row of this detector.
     """
     from service.bulk import BundleScorer, score_whole
@@ -83,6 +86,9 @@ def calibrate(arguments: Namespace) -> None:
     if label is not None and whole.context is not None:
         classes = np.asarray(whole.context[:, label], np.float64)
     calibration = Calibration.of(np.asarray(whole.arrays["score"], np.float64), classes)
+    least = _smallest_p_values(calibration, manifest, label)
+    if min(least.values()) > USUAL_LEVELS[0] and not arguments.allow_few:
+        raise BundleError(_too_few(calibration, arguments.rows, min(least.values())))
     files: dict[str, bytes | Path] = {name: folder / name for name in manifest.files}
     files[CALIBRATION] = calibration_bytes(calibration)
     files.pop(COLUMN_VALUES, None)
@@ -110,36 +116,61 @@ def calibrate(arguments: Namespace) -> None:
     outside = int(whole.outside.sum())
     print(
         f"{written}: calibrated with {calibration.rows} rows of {arguments.rows.name}"
-        + f", {outside} of them outside the support" * bool(outside)
+        + f", {outside} of which cannot occur: they count as the most anomalous" * bool(outside)
     )
-    _say_levels(calibration, manifest, label)
+    _say_levels(least)
 
 
-def _say_levels(calibration: Calibration, manifest: DetectorManifest, label: int | None) -> None:
-    """Say from which level on alarms can be raised."""
+def _smallest_p_values(
+    calibration: Calibration, manifest: DetectorManifest, label: int | None
+) -> dict[str, float]:
+    """The smallest p-value that a row can have, by what rows are compared within, for people."""
     if label is None or manifest.context is None:
-        counts = {"": calibration.rows}
-    else:
-        column = manifest.context[label]
-        names = column.labels or column.classes or ()
-        counts = {
-            f"{column.name} {name!r}: ": _rows_of_class(calibration, code)
-            for name, code in zip(names, column.classes or (), strict=True)
-        }
-    for what, rows in counts.items():
-        least = 1 / (rows + 1)
-        out_of_reach = [level for level in USUAL_LEVELS if level < least]
-        said = f"{what}{rows} rows, the smallest p-value is {least:.2g}"
-        if out_of_reach:
-            listed = ", ".join(f"{100 * level:g} %" for level in out_of_reach)
-            said += f": no alarm at {listed}"
-        print(said)
+        return {f"{calibration.rows} rows": calibration.p_values(LARGEST_SCORE)[0]}
+    column = manifest.context[label]
+    codes = column.classes or ()
+    least = calibration.p_values(np.repeat(LARGEST_SCORE, len(codes)), None, np.array(codes, float))
+    return {
+        f"{column.name} {name!r}: {_rows_of_class(calibration, code)} rows": p
+        for name, code, p in zip(column.labels or codes, codes, least.tolist(), strict=True)
+    }
 
 
 def _rows_of_class(calibration: Calibration, code: int) -> int:
     of_class = calibration.classes == code
     counts = calibration.counts
     return int(np.sum(of_class) if counts is None else counts[of_class].sum())
+
+
+def _too_few(calibration: Calibration, rows: Path, least: float) -> str:
+    """Why rows calibrate nothing."""
+    level = USUAL_LEVELS[0]
+    return (
+        f"{rows}: by these {calibration.rows} rows no p-value is below {least:.2g}, and nothing is "
+        f"an anomaly at an alpha of {level:g}: expected {_rows_for(level)} rows that can occur, "
+        f"better {_rows_for(USUAL_LEVELS[1])} or more; --allow-few writes the version all the same"
+    )
+
+
+def _say_levels(least: Mapping[str, float]) -> None:
+    """Say from which level on alarms can be raised."""
+    for what, p in least.items():
+        out_of_reach = [f"{100 * level:g} %" for level in USUAL_LEVELS if level < p]
+        said = f"{what}, the smallest p-value is {p:.2g}"
+        print(said + f": no alarm at {', '.join(out_of_reach)}" * bool(out_of_reach))
+        if p > USUAL_LEVELS[1]:
+            reached = f"an alpha from {p:.2g} on can be reached" if p < 1 else "none can be reached"
+            enough = _rows_for(USUAL_LEVELS[1])
+            print(
+                f"bijecta: warning: {what}: {reached}; {USUAL_LEVELS[1]:g} needs {enough} rows "
+                "that can occur",
+                file=sys.stderr,
+            )
+
+
+def _rows_for(level: float) -> int:
+    """How many rows have a smallest p-value of so much: 1 / (rows + 1)."""
+    return round(1 / level) - 1
 
 
 def compare(arguments: Namespace) -> None:

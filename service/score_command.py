@@ -52,6 +52,8 @@ def score_files(arguments: Namespace) -> int:
         print("\nbijecta: the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
     if not arguments.quiet:
+        for note in outcome.notes:
+            _print(f"bijecta: warning: {note}")
         _say(arguments, outcome.rows, outcome.skipped)
     return SOME_SKIPPED if outcome.skipped else 0
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.bulk.pieces import BulkError, Place, Skipped
+from service.bulk.unfamiliar import Found
 
 JOB = "job.json"
 REMARK = b"bijecta"
@@ -75,11 +76,20 @@ class Journal:
             said = self._said(self._parts - 1)
             self.file, self.place, self.rows = said["file"], said["place"], said["rows"]
 
-    def add(self, table: Any, skipped: list[Skipped], file: int, place: Place) -> None:
-        """Keep scored rows, those that were skipped among them, and the place behind them."""
+    def add(
+        self, table: Any, skipped: list[Skipped], found: list[Found], file: int, place: Place
+    ) -> None:
+        """Keep scored rows, what is said of them and of those among them that were skipped.
+
+        Args:
+            table: of the rows.
+            skipped: the others.
+            found: what they hold that the data had not.
+            file, place: behind them.
+        """
         self.rows += table.num_rows
         self.schema = table.schema
-        said = {"file": file, "place": place, "rows": self.rows, "skipped": skipped}
+        said = {"file": file, "place": place, "rows": self.rows, "skipped": skipped, "found": found}
         marked = table.replace_schema_metadata({REMARK: json.dumps(said)})
 
         def write(file: BinaryIO) -> None:
@@ -108,6 +118,12 @@ class Journal:
         for i in range(self._parts):
             for each in self._said(i)["skipped"]:
                 yield Skipped(*each)
+
+    def found(self) -> Iterator[Found]:
+        """What all rows hold that the data had not, piece by piece."""
+        for i in range(self._parts):
+            for each in self._said(i)["found"]:
+                yield Found(*each)
 
     def remove(self) -> None:
         """Throw the folder away."""

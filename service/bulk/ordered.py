@@ -12,6 +12,7 @@ from service.bulk.inputs import Inputs, Part
 from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.progress import Progress
 from service.bulk.scorers import Scored, Scorer
+from service.bulk.unfamiliar import Counts, Found, count, found_in
 
 FILE, ROW = "file", "row"
 """Columns of every output: the name of the input where there are several, and the row in it."""
@@ -27,6 +28,7 @@ class Done(NamedTuple):
         after: where reading goes on in the file.
         is_last: whether nothing more can be read of it.
         share: of it that is done.
+        found: what its rows hold that the data had not.
     """
 
     table: Any
@@ -35,6 +37,7 @@ class Done(NamedTuple):
     after: Place
     is_last: bool
     share: float
+    found: list[Found]
 
 
 Engine = Callable[[Inputs, Scorer, int, Place], Iterator[Done]]
@@ -59,7 +62,8 @@ def done(part: Part, scorer: Scorer, schema: Any) -> Done:
     elif schema is not None:
         table = schema.empty_table()
     skipped = sorted([*piece.skipped, *scored.skipped], key=lambda each: each.row or 0)
-    return Done(table, skipped, part.number, piece.after, part.is_last, piece.share)
+    found = found_in(scored.unfamiliar)
+    return Done(table, skipped, part.number, piece.after, part.is_last, piece.share, found)
 
 
 def _table(part: Part, scored: Scored, schema: Any) -> Any:
@@ -98,11 +102,15 @@ class OrderedRun:
         progress: is told of every piece.
         skips: whether rows that cannot be scored are passed over; else they end the run.
         rows, skipped: that are done already.
+
+    Attributes:
+        found: what all rows hold that the data had not.
     """
 
     def __init__(
         self, inputs: Inputs, progress: Progress, skips: bool, rows: int = 0, skipped: int = 0
     ) -> None:
+        self.found: Counts = {}
         self._inputs = inputs
         self._skips = skips
         self.rows, self.skipped = rows, skipped
@@ -127,6 +135,7 @@ class OrderedRun:
                 early += one.skipped
                 continue
             self.rows += one.table.num_rows
+            count(self.found, one.found)
             sink(one._replace(skipped=[*early, *one.skipped]))
             early = []
             self._progress.at(one.number, one.share, self.rows, self.skipped)

@@ -33,10 +33,11 @@ from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.progress import Progress
 from service.bulk.scorers import Scorer
 from service.bulk.sources import PIPE, format_of
+from service.bulk.unfamiliar import count, said
 from service.conformal import discovery_limit
 from service.errors import few
 
-LAYOUT = 1
+LAYOUT = 2
 """Of pieces and files: with another one a run begins anew."""
 
 ANOMALY = "anomaly"
@@ -72,10 +73,17 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What a run came to: rows with a score, and rows, or files, without."""
+    """What a run came to.
+
+    Args:
+        rows: with a score.
+        skipped: rows, or files, without.
+        notes: what the rows hold that the data had not, a line each.
+    """
 
     rows: int
     skipped: int
+    notes: list[str]
 
 
 def run(job: Job, scorer: Scorer, engine: Engine = in_threads) -> Outcome:
@@ -110,7 +118,7 @@ def run(job: Job, scorer: Scorer, engine: Engine = in_threads) -> Outcome:
         write_tables(sys.stdout.buffer, out_format, *_decided(journal, scorer, inputs))
         _report(job, journal)
         journal.close()
-    return Outcome(one.rows, one.skipped)
+    return _outcome(one, scorer)
 
 
 def _to_file(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_format: str) -> Outcome:
@@ -135,7 +143,7 @@ def _to_file(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_forma
         _report(job, journal)
         partial.replace(out)
         journal.remove()
-        return Outcome(one.rows, one.skipped)
+        return _outcome(one, scorer)
     finally:
         journal.close()
 
@@ -152,10 +160,11 @@ def _scored(
     skipped = sum(max(1, each.rows) for each in journal.skipped())
     progress = _progress(job, inputs, journal.rows)
     one = OrderedRun(inputs, progress, job.skips, journal.rows, skipped)
+    count(one.found, journal.found())
 
     def keep(part: Done) -> None:
         file, place = (part.number + 1, Place()) if part.is_last else (part.number, part.after)
-        journal.add(part.table, part.skipped, file, place)
+        journal.add(part.table, part.skipped, part.found, file, place)
 
     one.go(engine(inputs, scorer, journal.file, journal.place), keep)
     return one
@@ -198,7 +207,11 @@ def _to_pipe(job: Job, scorer: Scorer, engine: Engine, inputs: Inputs, out_forma
         writer = open_writer(out_format, sink, output_schema(inputs, scorer))
     writer.close()
     sink.flush()
-    return Outcome(one.rows, one.skipped)
+    return _outcome(one, scorer)
+
+
+def _outcome(one: OrderedRun, scorer: Scorer) -> Outcome:
+    return Outcome(one.rows, one.skipped, said(one.found, scorer.manifest))
 
 
 def _list(job: Job, skipped: Sequence[Skipped]) -> None:

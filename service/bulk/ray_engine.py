@@ -18,6 +18,7 @@ from service.bulk.inputs import Inputs, Part, Span
 from service.bulk.ordered import Done, Engine, done, output_schema
 from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.scorers import BundleScorer, Decision, Scorer
+from service.bulk.unfamiliar import Found
 
 NO_RAY = "this install has no Ray: pip install 'bijecta[ray]'"
 
@@ -123,11 +124,19 @@ def _packed(one: Done) -> dict[str, Any]:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, one.table.schema) as writer:
         writer.write_table(one.table)
-    said = [one.skipped, one.number, one.after, one.is_last, one.share]
+    said = [one.skipped, one.number, one.after, one.is_last, one.share, one.found]
     return {"rows": [sink.getvalue().to_pybytes()], "said": [json.dumps(said)]}
 
 
 def _unpacked(row: dict[str, Any]) -> Done:
     table = pa.ipc.open_stream(row["rows"]).read_all()
-    skipped, *rest = json.loads(row["said"])
-    return Done(table, [Skipped(*each) for each in skipped], *rest)
+    skipped, number, after, is_last, share, found = json.loads(row["said"])
+    return Done(
+        table,
+        [Skipped(*each) for each in skipped],
+        number,
+        after,
+        is_last,
+        share,
+        [Found(*each) for each in found],
+    )

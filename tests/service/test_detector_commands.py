@@ -70,6 +70,29 @@ def test_rows_are_compared_within_the_classes_of_the_context(
 
 
 @pytest.mark.parametrize(
+    ("rows", "odd", "code"),
+    [(2, 0, 1), (18, 0, 1), (19, 0, 0), (98, 0, 0), (99, 0, 0), (40, 2, 1), (99, 1, 0)],
+)
+def test_rows_that_are_too_few_for_an_alarm_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, odd: int, code: int
+) -> None:
+    bundle = write_detector_bundle(tmp_path / "store", scores=None)
+    amounts = [str(i / 8) for i in range(rows - odd)] + [""] * odd  # of which the latter cannot be
+    file = write_rows(tmp_path, amounts)
+    assert main(["calibrate", str(bundle), str(file)]) == code
+    said, least = capsys.readouterr(), (1 + odd) / (rows + 1)
+    assert (bundle.parent / "2").exists() == (code == 0) == (least <= 0.05)
+    if code:
+        assert f"by these {rows} rows no p-value is below {least:.2g}" in said.err
+        assert "expected 19 rows that can occur, better 99 or more; --allow-few" in said.err
+        assert main(["calibrate", str(bundle), str(file), "--allow-few"]) == 0
+        said = capsys.readouterr()
+    is_warned = f"warning: {rows} rows: an alpha from {least:.2g} on can be reached" in said.err
+    assert is_warned == (least > 0.01)
+    assert ("which cannot occur" in said.out) == (odd > 0)
+
+
+@pytest.mark.parametrize(
     ("amounts", "columns", "said"),
     [
         (["0.5", "much"], "", "row 1"),

@@ -1,6 +1,6 @@
 """What gives scores to rows: the contract between files and a bundle or a server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.bulk.pieces import BulkError, Piece, Skipped, json_field
+from service.bulk.scorers.rows import ModelRows
 from service.bundle import AnyManifest
-from service.operations import ALPHA, RowFaults
+from service.operations import ALPHA
+from service.tables import Unfamiliar
 from service.types import Arrays, Float64
 
 
@@ -69,11 +71,13 @@ class Scored:
         arrays: by name, of the rows that have an answer.
         sound: of all rows of the piece, whether they have one.
         skipped: those that have none.
+        unfamiliar: what its rows hold that the data had not.
     """
 
     arrays: Arrays
     sound: NDArray[np.bool_]
     skipped: list[Skipped]
+    unfamiliar: Sequence[Unfamiliar] = ()
 
 
 class Scorer(Protocol):
@@ -129,19 +133,19 @@ def reasons_column(places: NDArray[np.intp], reasons: Iterable[Any], rows: int) 
     return column
 
 
-def finished(shown: str, piece: Piece, faults: RowFaults, arrays: Arrays) -> Scored:
+def finished(shown: str, piece: Piece, rows: ModelRows, arrays: Arrays) -> Scored:
     """The answer of a piece, without the rows that have none.
 
     Args:
         shown: the name of its file.
         piece: which was scored.
-        faults: of its rows.
+        rows: of it.
         arrays: of the rows that are kept, of which some may have turned out to have no answer.
     """
-    places = np.arange(len(piece.numbers))
+    places, faults = np.arange(len(piece.numbers)), rows.faults
     sound = faults.are_sound(places)
     if sound is None:
-        return Scored(arrays, np.ones(len(places), bool), [])
+        return Scored(arrays, np.ones(len(places), bool), [], rows.unfamiliar)
     answered = sound[faults.kept(places)]
     skipped = []
     for error in faults.errors:
@@ -152,4 +156,5 @@ def finished(shown: str, piece: Piece, faults: RowFaults, arrays: Arrays) -> Sco
         detail = detail.replace(f"row {error.row}", f"row {row}", 1)
         column = error.column if isinstance(error.column, str | int) else None
         skipped.append(Skipped(shown, detail, row, 1, line, column))
-    return Scored({name: values[answered] for name, values in arrays.items()}, sound, skipped)
+    arrays = {name: values[answered] for name, values in arrays.items()}
+    return Scored(arrays, sound, skipped, rows.unfamiliar)

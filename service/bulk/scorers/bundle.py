@@ -35,6 +35,8 @@ from service.operations import (
     bounded_log_prob,
     check_scores,
     classes_of,
+    no_calibration,
+    no_neighbours,
     reasons_of,
 )
 from service.runtime import Cancellation, Device, DeviceError, granted_cpus
@@ -100,17 +102,10 @@ class BundleScorer:
         if detector is None:
             return no_detector(self.manifest, decision)
         schema = decision.schema()
-        name = f"{detector.name} version {detector.version}"
         if self._model.calibration is None:
-            raise BulkError(
-                f"{name} has no calibration, which p-values need: `bijecta calibrate` makes a "
-                "version with one from normal rows"
-            )
+            raise BulkError(no_calibration(detector))
         if decision.reasons is not None and not detector.neighbours:
-            raise BulkError(
-                f"{name} has no values to compare with: `bijecta fit-detector` writes a version "
-                "that has reasons"
-            )
+            raise BulkError(no_neighbours(detector))
         return schema
 
     def score(self, number: int, shown: str, piece: Piece) -> Scored:
@@ -123,7 +118,7 @@ class BundleScorer:
                 arrays = self._scores(rows, self._ties(number, piece, rows))
         except ServiceError as error:
             raise BulkError(f"{shown}: {error}") from None
-        return finished(shown, piece, rows.faults, arrays)
+        return finished(shown, piece, rows, arrays)
 
     def raw(self, shown: str, piece: Piece) -> tuple[ModelRows, Arrays]:
         """The rows of a piece, and what the graphs say of them: log_prob, of detectors score too.
@@ -136,7 +131,7 @@ class BundleScorer:
             arrays = self._log_prob(rows) if self._model.detector is None else self._score(rows)
         except ServiceError as error:
             raise BulkError(f"{shown}: {error}") from None
-        if skipped := finished(shown, piece, rows.faults, arrays).skipped:
+        if skipped := finished(shown, piece, rows, arrays).skipped:
             raise BulkError(str(skipped[0]))
         return rows, arrays
 

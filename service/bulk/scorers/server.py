@@ -91,7 +91,7 @@ class ServerScorer:
             raise BulkError(f"{shown}: {error}") from None
         except BijectaError as error:
             raise BulkError(f"{shown}, rows from {piece.numbers[0]} on: {error.detail}") from None
-        return finished(shown, piece, rows.faults, arrays)
+        return finished(shown, piece, rows, arrays)
 
     def _answers(self, rows: ModelRows) -> Arrays:
         """What a server says of the rows that are kept."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle import DetectorManifest
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from service.errors import InvalidInputError
 from service.operations.answer import Answer
@@ -107,12 +108,17 @@ def _calibration(model: Model, request: ScoreRequest) -> Calibration:
             "an alarm, fdr the share of normal rows among the alarms"
         )
     if model.calibration is None:
-        name, version = model.manifest.name, model.manifest.version
-        raise InvalidInputError(
-            f"{name} version {version} has no calibration, which p-values need: `bijecta "
-            "calibrate` makes a version with one from normal rows; /log_prob answers without"
-        )
+        assert model.detector is not None
+        raise InvalidInputError(f"{no_calibration(model.detector)}; /log_prob answers without")
     return model.calibration
+
+
+def no_calibration(detector: DetectorManifest) -> str:
+    """Why a detector gives no p-values, and the command that makes a version which does."""
+    return (
+        f"{detector.name} version {detector.version} has no calibration, which p-values need: "
+        f"`bijecta calibrate STORE/{detector.name} ROWS` makes a version with one from normal rows"
+    )
 
 
 async def _run(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle import DetectorManifest
 from service.errors import InvalidInputError, TooLargeError
 from service.operations.answer import NUMBERS_PER_REASON
 from service.operations.checked_runs import CheckedRuns
@@ -60,10 +61,7 @@ def check_reasons(model: Model, values: Floats) -> None:
     detector = model.detector
     assert detector is not None
     if not detector.neighbours:
-        raise InvalidInputError(
-            f"reasons: {detector.name} version {detector.version} has no values to compare with: "
-            "`bijecta fit-detector` writes a version that has"
-        )
+        raise InvalidInputError(f"reasons: {no_neighbours(detector)}")
     each = detector.dimensions * detector.neighbours
     if values.ndim and len(values) * each > MAX_REPLACED_ROWS:
         raise TooLargeError(
@@ -71,6 +69,15 @@ def check_reasons(model: Model, values: Floats) -> None:
             f"{detector.neighbours} values each are more than the {MAX_REPLACED_ROWS} values "
             f"allowed: ask for {MAX_REPLACED_ROWS // each} rows"
         )
+
+
+def no_neighbours(detector: DetectorManifest) -> str:
+    """Why a detector gives no reasons, and the command that makes a version which does."""
+    return (
+        f"{detector.name} version {detector.version} holds no rows of its data to compare with: "
+        f"`bijecta fit-detector TABLE --name {detector.name} --store STORE --next-version`, "
+        "without --no-values, writes a version that does"
+    )
 
 
 async def reasons_of(

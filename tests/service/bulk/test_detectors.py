@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from service.bulk.journal import Journal
 from service.cli import main
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from tests.helpers.detectors import ROW, SCORE, SCORES, write_detector_bundle
@@ -177,9 +178,13 @@ def test_a_server_knows_what_is_outside_the_support(score: Score, url: str, tmp_
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        ("uncalibrated", "", "no calibration, which p-values need: `bijecta calibrate` makes a"),
+        ("uncalibrated", "", "no calibration, which p-values need: `bijecta calibrate STORE/unc"),
         ("detector", "--alpha 0.1 --fdr 0.1", "expected one of --alpha and --fdr"),
-        ("unreasoned", "--reasons 1", "has no values to compare with"),
+        (
+            "unreasoned",
+            "--reasons 1",
+            "holds no rows of its data to compare with: `bijecta fit-detector",
+        ),
         ("detector", "--keep anomaly", "the output has a column of that name"),
     ],
 )
@@ -239,3 +244,57 @@ def test_rows_that_cannot_occur_are_the_anomalies(
     assert main(["score", url, str(source), "--out", str(outs[1]), *options]) == 0
     assert outs[1].read_bytes() == outs[0].read_bytes()
     assert "Warning" not in capsys.readouterr().err
+
+
+def test_what_the_data_had_not_is_said_once_at_the_end(
+    score: Score,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n = 45  # five pieces
+    columns = {
+        "amount": [0.5] * n,
+        "count": [0.34 if i % 20 == 0 else 0.1 for i in range(n)],
+        "country": [f"X{i}" if i % 3 == 0 else "DE" for i in range(n)],
+        "seen": ["2024-01-01"] * n,
+        "note": ["late" if i > 42 else None for i in range(n)],
+        "currency": [None if i == 7 else "EUR" for i in range(n)],
+    }
+    source, out = write(tmp_path / "in.parquet", pa.table(columns)), tmp_path / "out.csv"
+    expected = [
+        "column 'count': 3 rows hold values that it cannot have, such as 0.34: their score is "
+        "infinite",
+        "column 'country': 15 rows hold classes that the data had not, such as 'X0', 'X3', 'X6', "
+        "'X9', 'X12': they count as one of all others",
+        "column 'currency': 1 rows hold another value than 'EUR', which every row of the data has, "
+        "such as nothing: their score is infinite",
+        "column 'note': 2 rows hold another value than nothing, which every row of the data has, "
+        "such as 'late': their score is infinite",
+    ]
+
+    def warnings() -> list[str]:
+        *said, last = capsys.readouterr().err.splitlines()
+        assert last == f"{n} rows scored"
+        return [line.removeprefix("bijecta: warning: ") for line in said]
+
+    assert score("detector", source, "--out", out) == 0
+    assert sorted(warnings()) == expected
+    # after an end in the midst too
+    kept = Journal.add
+    added: list[int] = []
+
+    def add(journal: Journal, *arguments: Any) -> None:
+        added.append(1)
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        kept(journal, *arguments)
+
+    monkeypatch.setattr(Journal, "add", add)
+    assert score("detector", source, "--out", out, "--overwrite") == 130
+    capsys.readouterr()
+    assert score("detector", source, "--out", out, "--overwrite") == 0
+    assert len(added) == 3 + 3
+    assert sorted(warnings()) == expected
+    assert score("detector", source, "--out", out, "--overwrite", "--quiet") == 0
+    assert capsys.readouterr().err == ""

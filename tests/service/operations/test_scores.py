@@ -184,7 +184,7 @@ def test_rates_of_a_query_string_are_rates(detectors: TestClient, rate: str) -> 
         ("tiny", "score", "tiny is a flow, which has no /score: it answers /log_prob, /encode"),
         ("typed", "score", "typed is a table, which has no /score: it answers /log_prob"),
         ("detector", "encode", "is a detector, which has no /encode: it answers /score, /log_prob"),
-        ("uncalibrated", "score", "`bijecta calibrate` makes a version with one"),
+        ("uncalibrated", "score", "`bijecta calibrate STORE/uncalibrated ROWS` makes a version"),
     ],
 )
 def test_models_refuse_what_they_are_not(

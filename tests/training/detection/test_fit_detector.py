@@ -1,5 +1,6 @@
 """`bijecta fit-detector`: what it trains on, what it keeps, and what it refuses."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from service.bundle import DetectorManifest, read_calibration, read_detector
 from service.cli import main
+from service.operations import no_neighbours
 from tests.helpers.fitted_detectors import small_parts
 from training.detectors import CONFIGURATIONS
 
@@ -85,6 +87,22 @@ def test_anomalies_are_among_the_rows_of_a_contaminated_detector(
     assert [path.name for path in (tmp_path / "store" / "odd").iterdir()] == ["1"]
     fit(tmp_path / "table.csv", *options, "--seed", "1", code=1)
     assert "of other options: choose another --name or --out" in capsys.readouterr().err
+
+
+def test_the_command_that_reasons_name_gives_a_bundle_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    density = [part for part in CONFIGURATIONS["clean"] if not part.indexed_rows]
+    monkeypatch.setitem(CONFIGURATIONS, "clean", density)
+    table = write_table(tmp_path, None)
+    silent = fit(table, "--no-values")
+    assert silent is not None
+    assert not silent.neighbours
+    (command,) = re.findall("`bijecta (.*)`", no_neighbours(silent))
+    given = {"TABLE": str(table), "STORE": str(tmp_path / "store")}
+    words = [given.get(word, word) for word in command.split()]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert read_detector(tmp_path / "store" / "odd" / "2").neighbours
 
 
 @pytest.mark.parametrize(
