@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.bulk.pieces import BulkError, FileError, Piece, Place, Skipped, Source
+from service.bulk.pieces import BulkError, FileError, Piece, Place, Skipped, Source, plain_type
 from service.bulk.scorers import chosen_columns, model_rows
 from service.bulk.sources import ENDINGS, PIPE, format_of, open_source, shown_name
 from service.bundle import AnyManifest
@@ -155,7 +155,7 @@ class Inputs:
         kept = source.kept_schema(self.keep)
         if self.kept is not None and kept != self.kept:
             for now, before in zip(kept, self.kept, strict=True):
-                if now.type != before.type:
+                if plain_type(now.type) != plain_type(before.type):
                     raise FileError(
                         f"{shown}: column {now.name!r:.80} is of {now.type}, and of {before.type} "
                         "in the files before"

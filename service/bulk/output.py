@@ -8,10 +8,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from service.bulk.pieces import JSON_TEXT, BulkError
+from service.bulk.pieces import JSON_TEXT, BulkError, plain_type
 
 # Rows of a row group of Parquet, of a batch of Arrow, and of what is written of text in one go.
 GROUP_ROWS = 2**18
@@ -43,10 +44,34 @@ class _ParquetFile(Writer):
 
 class _Arrow(Writer):
     def __init__(self, sink: BinaryIO, schema: Any, is_file: bool) -> None:
-        self._writer = (pa.ipc.new_file if is_file else pa.ipc.new_stream)(sink, schema)
+        # a file has one dictionary of a column, which may only grow from batch to batch
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        self._writer = (pa.ipc.new_file if is_file else pa.ipc.new_stream)(
+            sink, schema, options=options
+        )
+        self._values: dict[int, Any] = {}
 
     def write(self, table: Any) -> None:
+        for i, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                table = table.set_column(i, field, self._grown(i, table.column(i), field.type))
         self._writer.write_table(table, max_chunksize=GROUP_ROWS)
+
+    def _grown(self, i: int, column: Any, kind: Any) -> Any:
+        """A column whose dictionary begins with that of the rows before."""
+        whole = column.combine_chunks()
+        if isinstance(whole, pa.ChunkedArray):
+            whole = whole.unify_dictionaries().chunk(0) if whole.num_chunks else None
+        if whole is None:
+            return column
+        known = self._values.setdefault(i, whole.dictionary)
+        if not whole.dictionary.equals(known):
+            new = pc.is_null(pc.index_in(whole.dictionary, known))
+            known = pa.concat_arrays([known, whole.dictionary.filter(new)])
+            self._values[i] = known
+            indices = pc.take(pc.index_in(whole.dictionary, known), whole.indices)
+            whole = pa.DictionaryArray.from_arrays(indices, known, ordered=kind.ordered)
+        return pa.chunked_array([whole])
 
     def close(self) -> None:
         self._writer.close()
@@ -61,6 +86,11 @@ class _Csv(Writer):
         sink.write((",".join(map(_cell, schema.names)) + "\r\n").encode())
 
     def write(self, table: Any) -> None:
+        for i, field in enumerate(table.schema):
+            kind = plain_type(field.type)
+            kind = pa.string() if pa.types.is_string_view(kind) else kind  # CSV knows no views
+            if kind != field.type:
+                table = table.set_column(i, pa.field(field.name, kind), table.column(i).cast(kind))
         options = pa.csv.WriteOptions(include_header=False, eol="\r\n")
         file = io.BytesIO()
         pa.csv.write_csv(table, file, options)

@@ -136,6 +136,11 @@ def json_field(name: str) -> Any:
     return pa.field(name, pa.string(), metadata=JSON_TEXT)
 
 
+def plain_type(kind: Any) -> Any:
+    """The type of a column's values, which may stand in a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def missing_columns(file: str, names: Sequence[str], wanted: Sequence[str]) -> None:
     """See that a file has some columns.
 

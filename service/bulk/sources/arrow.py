@@ -113,7 +113,7 @@ class ArrowTables(ABC):
     ) -> Piece:
         table = pa.Table.from_batches([batch])
         numbers = np.arange(first, first + batch.num_rows)
-        beside = [_plain(table.column(field.name), field.type) for field in kept]
+        beside = [_as(table.column(field.name), field.type) for field in kept]
         columns = table.select(list(read))
         return Piece(
             numbers,
@@ -133,10 +133,10 @@ class ArrowTables(ABC):
         return Piece(none, dict, kept.empty_table(), after, share, skipped=skipped)
 
     def kept_schema(self, keep: Sequence[str]) -> Any:
-        """The types of the file, without dictionaries."""
+        """The types of the file; of dictionaries with room for those of all blocks."""
         missing_columns(self._shown, self.names, keep)
         fields = [self._schema.field(name) for name in keep]
-        return pa.schema([(field.name, _plain_type(field.type)) for field in fields])
+        return pa.schema([(field.name, _kept_type(field.type)) for field in fields])
 
     def empty(self, read: Sequence[str]) -> TableColumns:
         """See `Source`."""
@@ -144,12 +144,28 @@ class ArrowTables(ABC):
         return columns_of(chosen.empty_table(), READING)
 
 
-def _plain_type(kind: Any) -> Any:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _kept_type(kind: Any) -> Any:
+    if not pa.types.is_dictionary(kind):
+        return kind
+    return pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
 
 
-def _plain(column: Any, kind: Any) -> Any:
-    return column.cast(kind) if column.type != kind else column
+def _as(column: Any, kind: Any) -> Any:
+    """A column of a piece in the type that all pieces have."""
+    if not pa.types.is_dictionary(kind):
+        return column if column.type == kind else column.cast(kind)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    chunks = [_as_dictionary(chunk, kind, len(column)) for chunk in column.chunks]
+    return pa.chunked_array(chunks, kind)
+
+
+def _as_dictionary(chunk: Any, kind: Any, rows: int) -> Any:
+    if len(chunk.dictionary) > rows and not kind.ordered:
+        # each piece is kept with its dictionary, which is to be no longer than the piece
+        chunk = chunk.cast(chunk.type.value_type).dictionary_encode()
+    indices, values = chunk.indices.cast(kind.index_type), chunk.dictionary.cast(kind.value_type)
+    return pa.DictionaryArray.from_arrays(indices, values, ordered=kind.ordered)
 
 
 class ParquetSource(ArrowTables):

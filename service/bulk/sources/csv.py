@@ -81,8 +81,8 @@ class CsvSource(TextSource):
             cells += row
         width = len(self.names)
         beside = [
-            pa.array([cell or None for cell in cells[self.names.index(name) :: width]], pa.string())
-            for name in kept.names
+            pa.array([cell or None for cell in cells[self.names.index(f.name) :: width]], f.type)
+            for f in kept
         ]
         table = pa.Table.from_arrays(beside, schema=kept)
         return batch.piece(lambda: columns_of_cells(self.names, cells, read), table)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.bulk.output import open_writer
 from service.bulk.sources import CsvSource
 from tests.helpers.examples import examples
 from tests.helpers.typed import log_prob
@@ -182,3 +183,54 @@ def test_numbers_of_float32_are_written_in_their_own_digits(score: Score, tmp_pa
         assert score("tiny", source, "--out", tmp_path / f"out{ending}") == 0
     assert (tmp_path / "out.csv").read_bytes() == b"row,log_prob\r\n0,0.3\r\n"
     assert json.loads((tmp_path / "out.ndjson").read_text()) == {"row": 0, "log_prob": 0.3}
+
+
+KEPT = {
+    "large": pa.large_string(),
+    "view": pa.string_view(),
+    "coded": pa.dictionary(pa.int32(), pa.string()),
+    "ordered": pa.dictionary(pa.int32(), pa.string(), ordered=True),
+}
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".arrows"])
+def test_texts_stay_of_their_types(ending: str, score: Score, tmp_path: Path) -> None:
+    words = [None if i == 3 else f"t{i % 6}" for i in range(ROWS)]
+    kept = {name: pa.array(words, kind) for name, kind in KEPT.items()}
+    # a dictionary of its own in each row group, and narrower codes than all of them may need
+    halves = [pa.array(words[:20]), pa.array(words[20:])]
+    narrow = pa.dictionary(pa.int8(), pa.string())
+    kept["narrow"] = pa.chunked_array([half.dictionary_encode().cast(narrow) for half in halves])
+    table = pa.table({"a": [0.5] * ROWS, "b": [0.0] * ROWS} | kept)
+    sources, out = [tmp_path / f"{i}{ending}" for i in range(2)], tmp_path / f"out{ending}"
+    write(sources[0], table.unify_dictionaries())
+    # plain text in the second file is taken as the first has it
+    write(sources[1], table.set_column(6, "narrow", pa.array([f"u{i}" for i in range(ROWS)])))
+    names = ",".join(kept)
+    assert score("tiny", *sources, "--keep", names, "--out", out) == 0
+    rows = read(out)
+    assert [row["ordered"] for row in rows] == words * 2
+    assert [row["narrow"] for row in rows] == [*words, *(f"u{i}" for i in range(ROWS))]
+    if ending == ".parquet":
+        types = pq.read_schema(out)
+    else:
+        types = (pa.ipc.open_file if ending == ".arrow" else pa.ipc.open_stream)(out).schema
+    expected = KEPT | {"narrow": KEPT["coded"]}
+    assert {name: types.field(name).type for name in expected} == expected
+    assert score("tiny", *sources, "--keep", names, "--out", tmp_path / "out.csv") == 0
+    assert [row["coded"] or None for row in read(tmp_path / "out.csv")] == words * 2
+
+
+def test_a_dictionary_of_an_arrow_file_grows(tmp_path: Path) -> None:
+    schema = pa.schema([("k", pa.dictionary(pa.int32(), pa.string()))])
+    parts: list[list[str | None]] = [["a", "b", None], ["b", "a"], ["c", "a", None], ["d", "c"]]
+    for kind, read_back in (("arrow", pa.ipc.open_file), ("arrow-stream", pa.ipc.open_stream)):
+        with (tmp_path / kind).open("wb") as sink:
+            writer = open_writer(kind, sink, schema)
+            for part in parts:
+                writer.write(pa.table({"k": pa.array(part).dictionary_encode()}, schema=schema))
+            writer.close()
+        with (tmp_path / kind).open("rb") as file:
+            found = read_back(file).read_all()["k"].to_pylist()
+        assert found == [word for part in parts for word in part]

@@ -208,7 +208,9 @@ def test_what_has_no_reasons_is_refused_before_any_work(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"model": "silent", "rows": [ROW], "reasons": 1}
-    assert_problem(client.post("/score", json=body), 422, "`bijecta fit-detector TABLE --name silent --store")
+    assert_problem(
+        client.post("/score", json=body), 422, "`bijecta fit-detector TABLE --name silent --store"
+    )
     assert "reasons" not in ask(client, model="silent", rows=[ROW])
     npy = client.post(
         "/score?model=detector&reasons=1",
