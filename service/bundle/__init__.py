@@ -65,6 +65,7 @@ from service.bundle.manifests.part import (
     Tolerances,
 )
 from service.bundle.manifests.table import (
+    MAX_COLUMNS,
     Graph,
     RowSelfTest,
     TableHeldOut,
@@ -94,6 +95,7 @@ __all__ = [
     "ENCODE",
     "FORMAT_VERSION",
     "MANIFEST",
+    "MAX_COLUMNS",
     "MAX_NEIGHBOURS",
     "METHODS",
     "METHOD_WORDS",

@@ -10,7 +10,13 @@ from service.codecs.base import (
     Codec,
     check_output,
 )
-from service.codecs.csv import MAX_LINE_CHARACTERS, columns_of_cells, header_names
+from service.codecs.csv import (
+    MAX_LINE_CHARACTERS,
+    cells_of_comment,
+    column_with_nul,
+    columns_of_cells,
+    header_names,
+)
 from service.codecs.fields import PendingRequest
 from service.codecs.json import check_json_size
 from service.codecs.json_writer import json_pieces
@@ -31,9 +37,11 @@ __all__ = [
     "AnswerStream",
     "Codec",
     "PendingRequest",
+    "cells_of_comment",
     "check_json_size",
     "check_output",
     "choose_codec",
+    "column_with_nul",
     "columns_of",
     "columns_of_cells",
     "converted_bytes",

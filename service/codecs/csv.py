@@ -7,6 +7,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, dropwhile
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,16 @@ from service.errors import (
 )
 from service.inflight import Reading
 from service.operations import Answer, FlowRequest
-from service.tables import Column, RawColumn, from_values, to_values, undivided
+from service.tables import (
+    NUL,
+    Column,
+    Preamble,
+    RawColumn,
+    from_values,
+    is_header,
+    to_values,
+    undivided,
+)
 
 # More than any row has.
 MAX_LINE_CHARACTERS = 2**18
@@ -73,7 +83,7 @@ class CsvCodec(Codec):
 def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColumn]:
     """The columns of a CSV body by name, in their order; an empty cell is a missing value.
 
-    Empty lines are no rows, as in training's files.
+    Empty lines are no rows, and comments may stand before the header, as in training's files.
 
     Args:
         body: all of it.
@@ -86,15 +96,22 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
         TooLargeError, MemoryFullError: more than the limits allow.
         TakesLongError: on the event loop, more than a little.
     """
-    _check_size(body, reading)
+    _check_bytes(body, reading)
     if body[:64].lstrip().startswith((b'{"', b'[{"')):  # no cell of CSV does
         raise MalformedBodyError("the body is not CSV: it begins as JSON does")
-    reader = csv.reader(_lines(body), strict=True)
+    preamble, lines, has_nul = Preamble(), _lines(body), b"\0" in body
+    reader = csv.reader(())
     cells: list[str] = []
     try:
+        first = next(dropwhile(preamble.takes, lines), "")
+        delimiter = preamble.delimiter or ","
+        _check_cells(body, reading, delimiter)
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
         header = next((line for line in reader if line), None)
         if header is None:
             raise MalformedBodyError("the body is not CSV: expected a header of names, got nothing")
+        if (of_comment := cells_of_comment(preamble, delimiter, header)) is not None:
+            header, cells = of_comment, header
         names = header_names(header)
         for line in reader:
             if not line:
@@ -102,8 +119,12 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
             row = len(cells) // len(names)
             if len(line) != len(names):
                 raise InvalidInputError(
-                    f"row {row} (line {reader.line_num}): expected {len(names)} cells as in the "
-                    f"header, got {len(line)}{_advice(names, len(line))}"
+                    f"row {row} (line {preamble.count + reader.line_num}): expected {len(names)} "
+                    f"cells as in the header, got {len(line)}{_advice(names, len(line))}"
+                )
+            if has_nul and (column := column_with_nul(names, line)) is not None:
+                raise InvalidInputError(
+                    f"row {row}, column {column!r:.80}: {NUL}", row=row, column=column, rows=[row]
                 )
             if row >= max_rows:
                 raise TooLargeError(f"a table may have {max_rows} rows, this one has more")
@@ -111,11 +132,11 @@ def read_csv(body: bytes, reading: Reading, max_rows: int) -> dict[str, RawColum
     except UnicodeDecodeError as error:
         raise MalformedBodyError(
             f"the body is not CSV: byte {error.object[error.start]:#x}, in line "
-            f"{reader.line_num + 1} or behind it, is not UTF-8"
+            f"{preamble.count + reader.line_num + 1} or behind it, is not UTF-8"
         ) from None
     except csv.Error as error:
         raise MalformedBodyError(
-            f"the body is not CSV: line {reader.line_num}: {cut(str(error), 200)}"
+            f"the body is not CSV: line {preamble.count + reader.line_num}: {cut(str(error), 200)}"
         ) from None
     return columns_of_cells(names, cells)
 
@@ -138,6 +159,25 @@ def columns_of_cells(
     }
 
 
+def cells_of_comment(preamble: Preamble, delimiter: str, below: Sequence[str]) -> list[str] | None:
+    """The last comment as a header, if the line below is a row and not one itself.
+
+    Args:
+        preamble: all before that line.
+        delimiter: of cells.
+        below: the cells of the line.
+    """
+    if not preamble.comment:
+        return None
+    cells = next(csv.reader([preamble.comment], delimiter=delimiter))
+    return cells if is_header(cells, below) else None
+
+
+def column_with_nul(names: Sequence[str], cells: Sequence[str]) -> str | None:
+    """The first column whose cell holds a NUL byte, at which other programs cut texts."""
+    return next((name for name, cell in zip(names, cells, strict=True) if "\0" in cell), None)
+
+
 def _lines(body: bytes) -> Iterator[str]:
     """Lines with their ends: decoded as they come, as the interpreter stands still for long ones.
 
@@ -154,8 +194,8 @@ def _lines(body: bytes) -> Iterator[str]:
             yield line
 
 
-def _check_size(body: bytes, reading: Reading) -> None:
-    """Check how much CSV there is, and charge what it is parsed to, before it is parsed."""
+def _check_bytes(body: bytes, reading: Reading) -> None:
+    """Check how much CSV there is, before any of it is read."""
     limits, length = reading.limits, len(body)
     if length > limits.json_bytes:
         raise TooLargeError(
@@ -163,12 +203,17 @@ def _check_size(body: bytes, reading: Reading) -> None:
             "Arrow or Parquet"
         )
     reading.check_quick(length <= QUICK_BYTES)
+
+
+def _check_cells(body: bytes, reading: Reading, delimiter: str) -> None:
+    """Check how many cells there are, and charge what they are parsed to, before they are."""
+    limits, length = reading.limits, len(body)
     # each cell but the last ends with one of these, and so may a part of one in quotes
-    cells = 1 + sum(occurrences(body, length, b",\n\r"))
+    cells = 1 + sum(occurrences(body, length, delimiter.encode() + b"\n\r"))
     if cells > limits.json_values:
         raise TooLargeError(
-            f"a request may have {limits.json_values} cells of CSV, this one has {cells} commas "
-            "and ends of lines: send Arrow or Parquet"
+            f"a request may have {limits.json_values} cells of CSV, this one has {cells} "
+            "delimiters and ends of lines: send Arrow or Parquet"
         )
     if length > QUICK_BYTES:
         # a character beyond ASCII makes each of its cell take up to four bytes
@@ -189,11 +234,13 @@ def header_names(header: Sequence[str]) -> list[str]:
     """The names of columns in the cells of a header.
 
     Raises:
-        MalformedBodyError: two columns have one name.
+        MalformedBodyError: two columns have one name, or a name is no text.
         TooLargeError: there are more than any table has.
     """
     if len(header) > MAX_COLUMNS:
         raise TooLargeError(f"a table may have {MAX_COLUMNS} columns, this one has {len(header)}")
+    if any("\0" in cell for cell in header):
+        raise MalformedBodyError(f"the header is no text: {NUL}")
     names = [cell.strip() for cell in header]
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
@@ -205,7 +252,10 @@ def _written(manifest: AnyManifest, answer: Answer, output: str | None) -> Itera
     columns = flat_columns(manifest, reasons_as_columns(answer).arrays, output)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(columns)
+    header = writer
+    if next(iter(columns)).startswith("#"):  # which would be a comment
+        header = csv.writer(file, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    header.writerow(columns)
     rows = len(next(iter(columns.values()))[0])
     at_once = max(1, WRITTEN_CELLS // len(columns))
     for start in range(0, rows, at_once):

@@ -36,17 +36,19 @@ from service.tables.decision import (
 )
 from service.tables.durations import duration_texts
 from service.tables.labels import anomalies_of
+from service.tables.preamble import Preamble, is_header
 from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
 from service.tables.records import from_columns, from_records
 from service.tables.support import in_cells, support_of
 from service.tables.unfamiliar import Unfamiliar, remarks_on, unfamiliar_values
-from service.tables.words import GAPS, cause, is_number, undivided
+from service.tables.words import GAPS, NUL, cause, is_number, undivided
 from service.tables.writing import OTHER, expected, to_values
 
 __all__ = [
     "GAPS",
     "KINDS",
     "MIN_DISTINCT_VALUES",
+    "NUL",
     "OTHER",
     "WRITTEN_TIMES",
     "CategoricalColumn",
@@ -59,6 +61,7 @@ __all__ = [
     "LeftOutColumn",
     "NumericColumn",
     "Overrides",
+    "Preamble",
     "RawColumn",
     "RawTable",
     "TableError",
@@ -80,6 +83,7 @@ __all__ = [
     "from_values",
     "in_cells",
     "is_column_name",
+    "is_header",
     "is_number",
     "marker",
     "numbers_in",

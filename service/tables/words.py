@@ -51,6 +51,9 @@ CAUSES: tuple[tuple[str, re.Pattern[str]], ...] = (
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What files have between cells in place of commas."""
 
+NUL = "expected text in UTF-8, got a NUL byte, as UTF-16 and files that are no text have"
+"""What is said of a text that other programs would cut at that byte."""
+
 LEADING_ZERO = re.compile(r"[+-]?0\d+")
 
 

@@ -44,7 +44,7 @@ def look_at_labelled_table(arguments: Namespace) -> LabelledTable:
     """
     source, overrides = source_of(arguments), overrides_of(arguments)
     assert isinstance(source, TypedSource)
-    path, table = arguments.table, read_raw(arguments.table, source)
+    path, table = arguments.table, read_raw(arguments.table, source, overrides.drop)
     conditions = [*arguments.context, *([arguments.within] if arguments.within else [])]
     for name in [*conditions, *([arguments.labels] if arguments.labels else [])]:
         if name not in table.columns:

@@ -86,7 +86,7 @@ def inspect_table(path: Path, source: FileSource, overrides: Overrides) -> Inspe
     Raises:
         DataError: it cannot be read, or the overrides name no column of it, or no kind.
     """
-    table = read_raw(path, source)
+    table = read_raw(path, source, overrides.drop)
     found = inspect_raw(table, path, overrides)
     warnings = [*found.warnings, *_duplicates(table, found.decision, source)]
     return replace(found, warnings=warnings)

@@ -8,9 +8,16 @@ import pyarrow as pa
 
 from service.bulk.pieces import FileError, Piece, missing_columns
 from service.bulk.sources.text import BOM, Batch, LineError, TextSource
-from service.codecs import MAX_LINE_CHARACTERS, columns_of_cells, header_names
+from service.codecs import (
+    MAX_LINE_CHARACTERS,
+    cells_of_comment,
+    column_with_nul,
+    columns_of_cells,
+    header_names,
+)
 from service.errors import ServiceError, cut
 from service.operations import TableColumns
+from service.tables import NUL, Preamble
 
 
 class CsvSource(TextSource):
@@ -19,16 +26,28 @@ class CsvSource(TextSource):
     most_bytes = 4 * MAX_LINE_CHARACTERS
 
     def _first_names(self) -> Sequence[str]:
-        self._reader = csv.reader(self._texts(), strict=True)
         self._taken: list[tuple[bytes, int]] = []
+        preamble = Preamble()
+        for text in self._texts():
+            if not preamble.takes(text):
+                self._lines.put_back(self._taken)
+                break
+            self._taken.clear()
+        self._delimiter = preamble.delimiter or ","
+        self._reader = self._new_reader()
         try:
-            while (cells := self._next_cells()) == []:
-                pass
+            cells = self._next_cells()
             if cells is None:
                 raise FileError(f"{self._shown}: expected a header of names, got nothing")
+            if (of_comment := cells_of_comment(preamble, self._delimiter, cells)) is not None:
+                self._lines.put_back(self._taken)
+                return header_names(of_comment)
             return header_names(cells)
         except (LineError, ServiceError) as error:
             raise FileError(f"{self._shown}: the first line is no header: {error}") from None
+
+    def _new_reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._texts(), delimiter=self._delimiter, strict=True)
 
     def _texts(self) -> Iterator[str]:
         """Lines for the reader of CSV, which takes several for a cell with ends of lines."""
@@ -65,7 +84,7 @@ class CsvSource(TextSource):
             problem = f"it is not CSV: {cut(str(error), 200)}"
         # an open quote has taken lines that are rows of their own
         self._lines.put_back(self._taken[1:])
-        self._reader = csv.reader(self._texts(), strict=True)
+        self._reader = self._new_reader()
         raise LineError(problem)
 
     def _next_row(self) -> list[str] | None:
@@ -73,6 +92,8 @@ class CsvSource(TextSource):
             pass  # empty lines are no rows
         if cells is not None and len(cells) != len(self.names):
             raise LineError(f"expected {len(self.names)} cells as in the header, got {len(cells)}")
+        if cells and any("\0" in cell for cell in cells):
+            raise LineError(f"column {column_with_nul(self.names, cells)!r}: {NUL}")
         return cells
 
     def _piece(self, rows: list[Any], batch: Batch, read: Sequence[str], kept: Any) -> Piece:

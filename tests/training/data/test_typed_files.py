@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from service.bulk.pieces import FileError
+from service.bulk.sources.opening import open_source
 from service.codecs.csv import read_csv
-from service.tables import Decision, decide, to_rows, unfamiliar_values
+from service.errors import ServiceError
+from service.tables import Decision, RawColumn, decide, to_rows, unfamiliar_values
 from tests.helpers.reading import unbounded
 from training.config import data_source
 from training.data.readers import read_raw
@@ -144,3 +147,82 @@ def test_whole_numbers_of_parquet_are_told_apart_beyond_floats(tmp_path: Path) -
     rows = to_rows(table, found.columns)
     assert len(np.unique(rows.rows[:, 0])) == 5
     assert not rows.faults
+
+
+PREAMBLES = {
+    "nothing": ("", ",", "c,x"),
+    "a comment": ("# by me\n", ",", "c,x"),
+    "comments of as many cells": ("# of c, of x\n\n", ",", "c,x"),
+    "the names in a comment": ("# by me\n# c,x\n", ",", None),
+    "Excel": ("sep=;\n", ";", "c;x"),
+    "Excel, tabs and a comment": ('"sep=\t"\r\n# by me\n', "\t", "c\tx"),
+}
+
+
+@pytest.mark.parametrize("case", PREAMBLES)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_stands_before_the_header_is_the_same_everywhere(
+    tmp_path: Path, case: str, mark: bytes
+) -> None:
+    before, delimiter, header = PREAMBLES[case]
+    rows = [delimiter.join(row) for row in zip(LETTERS, NUMBERS, strict=True)]
+    body = mark + (before + "\n".join([header, *rows] if header else rows)).encode()
+    (tmp_path / "table.csv").write_bytes(body)
+    file = read_raw(tmp_path / "table.csv", data_source(source=str(tmp_path / "table.csv")))  # type: ignore[arg-type]
+    place = body[: body.index(rows[3].encode())].count(b"\n") + 1
+    assert file.place(3) == f"line {place}"
+    scored = open_source(str(tmp_path / "table.csv"), "csv", N)
+    (piece,) = [each for each in scored.pieces(["c", "x"], pa.schema([]), {}) if each]
+    assert piece.lines is not None
+    assert piece.lines[3] == place
+    for columns in (file.columns, read_csv(body, unbounded(), N), piece.columns()):
+        assert list(columns) == ["c", "x"]
+        letters = columns["c"]
+        assert isinstance(letters, RawColumn)
+        assert [letters.words[code] for code in letters.values] == LETTERS
+
+
+def test_a_name_with_the_sign_of_comments_is_one(tmp_path: Path) -> None:
+    for header in ("#,x", '"#c",x'):
+        columns = read_csv(f"{header}\na,1\n".encode(), unbounded(), 1)
+        assert list(columns) == [header.split(",")[0].strip('"'), "x"]
+
+
+@pytest.mark.parametrize("where", ["header", "row"])
+def test_nul_bytes_are_named(tmp_path: Path, where: str) -> None:
+    cells = [*LETTERS]
+    if where == "row":
+        cells[3] = "a\0"
+    body = text(cells, name="c\0" if where == "header" else "c").encode()
+    path = tmp_path / "table.csv"
+    path.write_bytes(body)
+    of_file = {"header": "its header is no text: expected", "row": "line 5, column 'c': expected"}
+    with pytest.raises(DataError, match=of_file[where]):
+        read_raw(path, data_source(source=str(path)))  # type: ignore[arg-type]
+    of_body = {"header": "the header is no text: expected", "row": "row 3, column 'c': expected"}
+    with pytest.raises(ServiceError, match=of_body[where]):
+        read_csv(body, unbounded(), N)
+    if where == "header":
+        with pytest.raises(FileError, match="the header is no text"):
+            open_source(str(path), "csv", N)
+        return
+    pieces = open_source(str(path), "csv", N).pieces(["c", "x"], pa.schema([]), {})
+    (skipped,) = [each for piece in pieces if piece for each in piece.skipped]
+    assert (skipped.row, skipped.line) == (3, 5)
+    assert "column 'c': expected text in UTF-8, got a NUL byte" in skipped.detail
+
+
+def test_too_many_columns_are_refused_by_the_header(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(4098)]
+    path = tmp_path / "table.csv"
+    path.write_text(",".join(names) + "\n1,2\n")  # a row that cannot be read
+    source = data_source(source=str(path))
+    for dropped in ([], names[:1]):
+        with pytest.raises(DataError, match=f"has 4098 columns, {4098 - len(dropped)} without"):
+            read_raw(path, source, dropped)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="Expected 4098 columns"):
+        read_raw(path, source, names[:2])  # type: ignore[arg-type]
+    parquet = tmp_path / "table.parquet"
+    pyarrow.parquet.write_table(pa.table({name: [1] for name in names}), parquet)
+    with pytest.raises(DataError, match="has 4098 columns"):
+        read_raw(parquet, data_source(source=str(parquet)))  # type: ignore[arg-type]

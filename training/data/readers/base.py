@@ -79,6 +79,7 @@ class Format(NamedTuple):
         read: from a path and a source of the type `source` to a table.
         source: the [data] section that describes files of this format.
         open: the same, of tables whose columns are of types that Arrow has, as they are.
+        width: how many columns there are, before all is read; 0 where that is not known.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Format(NamedTuple):
     read: Callable[[Path, Any], Table]
     source: type[FileSource]
     open: Callable[[Path, Any], Any] | None = None
+    width: Callable[[Path, Any], int] = lambda *_: 0
 
 
 def kept_columns(names: Sequence[str], source: FileSource, path: Path) -> list[int]:

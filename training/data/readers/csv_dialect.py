@@ -8,9 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import NamedTuple
 
-from service.tables import GAPS, is_number
+from service.tables import GAPS, NUL, Preamble, is_header, is_number
 
 DELIMITERS = ("\t", ";", "|", ",")
 """In this order where several fit: a comma is also a decimal sign."""
@@ -20,9 +21,6 @@ BLANKS = " "
 
 # Lines that are looked at.
 SAMPLED_LINES = 1000
-
-# What Excel is told of the delimiter, before the header.
-SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 
 WHOLE = re.compile(r"[+-]?\d+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
@@ -46,6 +44,7 @@ class Dialect:
         skipped: lines before the header or, without one, before the first row.
         has_header: whether a line of names follows them.
         names: of the columns, where there is a header.
+        width: how many cells the header or the first row has.
         notes: what was guessed, for people; each names what to set if the guess is wrong.
     """
 
@@ -54,6 +53,7 @@ class Dialect:
     skipped: int
     has_header: bool
     names: list[str]
+    width: int
     notes: list[str] = field(default_factory=list)
 
 
@@ -67,11 +67,19 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
     Raises:
         ValueError: no line holds anything.
     """
-    commented, skipped, notes = _without_comments(lines[:SAMPLED_LINES])
-    sample = [line for line in commented if line.strip()]
+    preamble = Preamble()
+    after = dropwhile(preamble.takes, lines[:SAMPLED_LINES])
+    sample = [line for line in after if line.strip()]
     if not sample:
         raise ValueError("it is empty")
-    delimiter = _delimiter(sample)
+    delimiter = preamble.delimiter or _delimiter(sample)
+    skipped, notes = preamble.count, _said(preamble, lines)
+    of_first = [cell.text for cell in cells(sample[0], delimiter)]
+    of_comment = [cell.text for cell in cells(preamble.comment, delimiter)]
+    if preamble.comment and header is not False and is_header(of_comment, of_first):
+        sample.insert(0, preamble.comment)
+        skipped = preamble.comment_line
+        notes[-1] = f"the names of its columns stand behind #: {preamble.comment}"
     rows = [cells(line, delimiter) for line in sample]
     first, below = rows[0], rows[1:]
     decimal = _decimal(below or rows, delimiter)
@@ -86,7 +94,9 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
     else:
         has_header = header
     names = [cell.text.strip() for cell in first] if has_header else []
-    return Dialect(delimiter, decimal, skipped, has_header, names, notes)
+    if any("\0" in name for name in names):
+        raise ValueError(f"its header is no text: {NUL}")
+    return Dialect(delimiter, decimal, skipped, has_header, names, len(first), notes)
 
 
 def cells(line: str, delimiter: str) -> list[Cell]:
@@ -111,27 +121,12 @@ def _split(line: str, delimiter: str) -> list[str]:
     return [*parts, line[start:]]
 
 
-def _without_comments(lines: Sequence[str]) -> tuple[list[str], int, list[str]]:
-    """The lines after those that begin with #, how many those are, and what is said of them.
-
-    The last comment line is a header where it has as many cells as the line below it, as
-    `numpy.savetxt` writes one.
-    """
-    if lines and SEPARATOR_LINE.fullmatch(lines[0].strip()):
-        others, count, notes = _without_comments(lines[1:])
-        return others, count + 1, [f"its first line is {lines[0].strip()!r}, for Excel", *notes]
-    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    if count == 0:
-        return list(lines), 0, []
-    after = list(lines[count:])
-    last = lines[count - 1].lstrip("#").strip()
-    if after and last:
-        delimiter = _delimiter(after)
-        if len(cells(last, delimiter)) == len(cells(after[0], delimiter)) and not any(
-            is_number(cell.text) for cell in cells(last, delimiter)
-        ):
-            return [last, *after], count - 1, [f"the names of its columns stand behind #: {last}"]
-    return after, count, [f"{count} lines of comments stand before it"]
+def _said(preamble: Preamble, lines: Sequence[str]) -> list[str]:
+    """What is said of the lines before the header."""
+    notes = [f"its first line is {lines[0].strip()!r}, for Excel"] * bool(preamble.delimiter)
+    return notes + [f"{preamble.comments} lines of comments stand before it"] * (
+        preamble.comments > 0
+    )
 
 
 def _delimiter(lines: Sequence[str]) -> str:

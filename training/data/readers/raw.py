@@ -1,15 +1,17 @@
 """Reading tables as they are: columns of numbers, text and times, with what is missing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from service.bundle import MAX_COLUMNS
 from service.tables import RawColumn, RawTable, TableError, from_array, from_arrow, is_number
 from training.config import ArchiveSource, FileSource, TableSource
 from training.data.readers.base import Table
 from training.data.readers.csv_dialect import BLANKS, Dialect
-from training.data.readers.registry import open_table
+from training.data.readers.registry import open_table, width_of
 from training.data.readers.tables import ArrowFile, unique_names
 from training.errors import DataError
 
@@ -19,16 +21,24 @@ NAMES = ("feature_names", "columns", "column_names")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 
 
-def read_raw(path: Path, source: FileSource) -> RawTable:
+def read_raw(path: Path, source: FileSource, drop: Sequence[str] = ()) -> RawTable:
     """Read all columns of a table, whatever they hold.
 
     Args:
         path: the file or folder.
         source: how to read it; columns that it drops are there all the same.
+        drop: columns that are left out, too.
 
     Raises:
-        DataError: as of `registry.read`, no rows or columns, or a column of lists or the like.
+        DataError: as of `registry.read`, no rows or columns, more than a model may have, which is
+            said before they are read, or a column of lists or the like.
     """
+    dropped = {*source.columns_not_modelled, *drop}
+    if (width := width_of(path, source)) - len(dropped) > MAX_COLUMNS:
+        raise DataError(
+            f"{path} has {width} columns, {width - len(dropped)} without those that are dropped: "
+            f"a model of a table may have {MAX_COLUMNS}; drop others"
+        )
     opened = open_table(path, source.model_copy(update={"drop": [], "labels": None}))
     try:
         if isinstance(opened, ArrowFile):

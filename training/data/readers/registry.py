@@ -18,13 +18,13 @@ from training.data.readers.images import read_cifar, read_pictures, read_svhn
 from training.data.readers.sounds import read_sounds
 from training.data.readers.tables import (
     ArrowFile,
-    open_csv,
     open_feather,
     open_parquet,
-    read_csv,
     read_feather,
     read_parquet,
+    width_of_parquet,
 )
+from training.data.readers.text_files import open_csv, read_csv, width_of_csv
 from training.errors import DataError
 from training.memory import machine_memory
 
@@ -34,8 +34,10 @@ COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst")
 FORMATS = (
     Format(".npy file", (".npy",), read_npy, TableSource),
     Format(".npz file", (".npz",), read_npz, ArchiveSource),
-    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource, open_csv),
-    Format(".parquet file", (".parquet",), read_parquet, TableSource, open_parquet),
+    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource, open_csv, width_of_csv),
+    Format(
+        ".parquet file", (".parquet",), read_parquet, TableSource, open_parquet, width_of_parquet
+    ),
     Format(".feather file", (".feather", ".arrow"), read_feather, TableSource, open_feather),
     Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
     Format(".bin file", (".bin",), read_cifar, ImageSource),
@@ -86,6 +88,16 @@ def read(path: Path, source: FileSource) -> Table:
             f"{abbreviated(table.columns)}"
         )
     return table
+
+
+def width_of(path: Path, source: FileSource) -> int:
+    """How many columns a table has, before all of it is read; 0 where that is not known.
+
+    Raises:
+        DataError: as of `read`.
+    """
+    width: int = _opened(path, source, lambda known: known.width)
+    return width
 
 
 def open_table(path: Path, source: FileSource) -> Table | ArrowFile:
