@@ -18,6 +18,7 @@ from training.detectors.parts.nearest import NearestRows
 from training.detectors.parts.neighbourhoods import squared_distances
 from training.detectors.parts.typed import TypedDensities
 from training.detectors.specification import AnyPart, DetectorSpec
+from training.detectors.tails import Tails
 
 Float64 = NDArray[np.float64]
 
@@ -74,7 +75,11 @@ class Detector(nn.Module):
         self.typed_part = [part.kind for part in spec.parts].index("typed")
         self.register_buffer("can_miss", torch.tensor(missing), persistent=False)
         self.register_buffer("last_code", torch.tensor(codes).double(), persistent=False)
-        self.weights = [part.weight * (columns if part.per_column else 1.0) for part in spec.parts]
+        self.weights = [
+            part.weight * (columns if part.per_column and spec.combination == "sum" else 1.0)
+            for part in spec.parts
+        ]
+        self.tails = Tails(self.weights) if spec.combination == "tails" else None
         shape = spec.references, columns
         self.register_buffer("references", torch.zeros(shape, dtype=torch.float64))
         self.double().eval().requires_grad_(False)
@@ -120,6 +125,9 @@ class Detector(nn.Module):
 
     def combine(self, scores: Sequence[Tensor]) -> Tensor:
         """The score of rows from those of the parts, N each."""
+        if self.tails is not None:
+            combined: Tensor = self.tails(torch.stack(list(scores), 1))
+            return combined
         weighted = [weight * values for weight, values in zip(self.weights, scores, strict=True)]
         return torch.stack(weighted).sum(0)
 

@@ -12,7 +12,7 @@ from models.columns import describe
 from models.context import ContextFeatures
 from service.tables import Column
 from training.config import ContextSpec
-from training.detectors.configurations import CONFIGURATIONS
+from training.detectors.configurations import COMBINATIONS, CONFIGURATIONS
 from training.detectors.detector import ROWS_AT_ONCE, Detector, Float64, measured_spaces
 from training.detectors.features import Features
 from training.detectors.parts.gaussianized import fit_gaussianized
@@ -120,6 +120,7 @@ def fit_detector(
         fitted=fitted,
         context=None if context is None else context.spec,
         parts=[each.part for each in parts],
+        combination=COMBINATIONS[configuration],
         references=len(references),
     )
     detector = Detector(spec)
@@ -154,6 +155,8 @@ def _out_of_sample(
         mean_of_unseen(of_members, part.seen)
         for of_members, part in zip(scores, parts, strict=True)
     ]
+    if detector.tails is not None:
+        detector.tails.fit(torch.stack(of_parts, 1))
     typed = detector.typed_part
     log_prob = log_mean_of_unseen(-scores[typed], parts[typed].seen)
     return detector.combine(of_parts).numpy(), log_prob.numpy()

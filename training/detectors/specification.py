@@ -13,6 +13,10 @@ Space = Literal["values", "standard", "robust", "normal"]
 """What a part sees of a row: its values, or features of one of the `features.Marginals`."""
 
 
+Combination = Literal["sum", "tails"]
+"""How the scores of parts become one: weighted and added, or by `tails.Tails`."""
+
+
 class Part(Section):
     """What all parts of a score have: members, each fitted to some of the training rows.
 
@@ -22,8 +26,8 @@ class Part(Section):
         members: their number; the score of the part is their mean.
         rows: of training rows in a member, at most.
         weight: of the part in the score of a row.
-        per_column: whether the weight is multiplied by the number of columns. A log distance counts
-            once; −log p grows with the number of columns.
+        per_column: whether the weight in a sum is multiplied by the number of columns. A log
+            distance counts once; −log p grows with the number of columns.
     """
 
     kind: str
@@ -56,7 +60,28 @@ class NearestPart(Part):
     kind: Literal["nearest"] = "nearest"
 
 
-class LatentPart(Part):
+class TrainedPart(Part):
+    """What parts have whose members are trained step by step.
+
+    Args:
+        steps: at least; of a fitted part, exactly.
+        epochs: so often the training rows of a member are seen, if the steps allow it.
+        max_steps: at most; as many as `steps` where it is less.
+        batch_size, learning_rate: of the training.
+    """
+
+    steps: Count
+    epochs: Annotated[float, Field(ge=0)] = 0.0
+    max_steps: Count = 1
+    batch_size: Count = 256
+    learning_rate: float = 2e-3
+
+    def steps_of(self, rows: int) -> int:
+        """The steps of the training of a member that sees so many rows."""
+        return max(self.steps, min(self.max_steps, round(self.epochs * rows / self.batch_size)))
+
+
+class LatentPart(TrainedPart):
     """Mean log distance to the nearest training rows in the latents of a flow trained with noise.
 
     Each member is fitted to all rows but one of `members` folds.
@@ -65,16 +90,12 @@ class LatentPart(Part):
         neighbours: number of nearest rows.
         deviation: of the noise at which rows are encoded.
         options: of the family `maf`.
-        steps, batch_size, learning_rate: of its training.
     """
 
     kind: Literal["latents"] = "latents"
     neighbours: Count = 5
     deviation: Annotated[float, Field(gt=0)] = 0.1
     options: dict[str, Any]
-    steps: Count
-    batch_size: Count = 256
-    learning_rate: float = 2e-3
 
 
 class GaussianizedPart(Part):
@@ -98,7 +119,7 @@ class GaussianizedPart(Part):
         return 0
 
 
-class TypedPart(Part):
+class TypedPart(TrainedPart):
     """−log p of the density over typed columns, in nats; the detector's log_prob is their mixture.
 
     Each member is fitted to all rows but one of `members` folds.
@@ -107,7 +128,7 @@ class TypedPart(Part):
         fitted: of each member, the numbers of each column that are fitted to its rows
             (`training.preprocessing.fit_to_columns`); none before.
         options: of the family `tabular`.
-        steps, batch_size, learning_rate, weight_decay: of its training.
+        weight_decay: of its training.
         dependence: share of what was learned by which the parameters of a conditional differ from
             those of the column's marginal; at 0 columns are independent.
     """
@@ -117,7 +138,6 @@ class TypedPart(Part):
     per_column: bool = False
     fitted: list[list[dict[str, Any]]] = Field(default_factory=list)
     options: dict[str, Any]
-    steps: Count
     batch_size: Count = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
@@ -143,6 +163,7 @@ class DetectorSpec(Section):
             (`training.preprocessing.fit_columns`).
         context: what rows are conditioned on; None if nothing.
         parts: of the score, with the numbers of rows that they hold.
+        combination: how they become one.
         references: number of training rows that `Detector.neighbours` searches.
     """
 
@@ -150,6 +171,7 @@ class DetectorSpec(Section):
     fitted: Annotated[list[dict[str, Any]], Field(min_length=1)]
     context: ContextSpec | None = None
     parts: Annotated[list[AnyPart], Field(min_length=1)]
+    combination: Combination = "sum"
     references: Count
 
     @model_validator(mode="after")

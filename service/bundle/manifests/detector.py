@@ -38,7 +38,7 @@ class ScorePart(ManifestPart):
 
     Args:
         name, detail: what it is.
-        weight: that it is multiplied by.
+        weight: of the part in the score of a row.
         indexed_rows: rows of the data that the graphs hold for it.
     """
 

@@ -10,13 +10,9 @@ interval of as many calibration rows, Bonferroni over tables and levels; more al
 import argparse
 import csv
 import json
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from scipy.stats import betabinom
 
 from bijecta_client import Client, RowError
 from tests.benchmarks.anomaly.data import Rows, Task, names_of, rows_of
+from tests.benchmarks.anomaly.served import fitted, served
 from tests.benchmarks.common.bar import Bar, add_results_option, figure, publish
 
 LEVELS = (0.01, 0.05)
@@ -61,16 +58,14 @@ def main() -> int:
 def measured(rows: Rows) -> Result:
     """Fit, export, serve and ask."""
     with tempfile.TemporaryDirectory() as folder:
-        table, store, began = Path(folder) / "table.csv", Path(folder) / "store", time.monotonic()
+        table, began = Path(folder) / "table.csv", time.monotonic()
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(rows.names)
             writer.writerows(
                 ["" if np.isnan(v) else repr(float(v)) for v in row] for row in rows.train
             )
-        command = [sys.executable, "-m", "service.cli", "fit-detector", str(table)]
-        command += ["--name", "table", "--store", str(store), "--out", f"{folder}/run"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        store = fitted(table, Path(folder))
         seconds = time.monotonic() - began
         with served(store) as url, Client(url, "table", timeout=600) as client:
             names = [column["name"] for column in client.model()["columns"]]
@@ -95,28 +90,6 @@ def measured(rows: Rows) -> Result:
             result["discoveries"] = int(found.sum())
             result["false_share"] = float(found[normal].sum() / max(1, found.sum()))
             return result
-
-
-@contextmanager
-def served(store: Path) -> Iterator[str]:
-    """A server of a store; yields its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "service.cli", "serve", "--store", str(store)]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        with Client(url, "table") as client:
-            while not client.ready():
-                if server.poll() is not None:
-                    raise SystemExit(f"the server ended with {server.returncode}")
-                time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def interval(result: Result, level: float, tables: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from training.detectors.parts.members import (
     log_mean_of_unseen,
     mean_of_unseen,
 )
+from training.detectors.parts.typed import fit_typed
 from training.detectors.specification import (
     AnyPart,
     Configuration,
@@ -24,6 +25,7 @@ from training.detectors.specification import (
     NearestPart,
     TypedPart,
 )
+from training.detectors.tails import Tails
 from training.errors import DataError
 
 TYPED = TypedPart(members=2, rows=200, options={"hidden": (8,), "components": 2}, steps=5)
@@ -135,7 +137,7 @@ def test_rows_outside_the_support_have_infinite_scores() -> None:
 
 
 @pytest.mark.parametrize("configuration", ["clean", "contaminated"])
-def test_other_units_move_log_densities_and_all_scores_by_their_logarithm(
+def test_other_units_move_log_densities_and_sums_of_scores_by_their_logarithm(
     configuration: Configuration,
 ) -> None:
     random = np.random.default_rng(1)
@@ -147,7 +149,9 @@ def test_other_units_move_log_densities_and_all_scores_by_their_logarithm(
         detector = fit_detector(unit * rows, columns, configuration=configuration).detector
         answers.append(detector(torch.from_numpy(unit * rows)))
     (scores, log_prob), (other_scores, other) = answers
-    torch.testing.assert_close(scores + 2 * np.log(1024), other_scores)
+    # tails of scores have no unit
+    moved = 0 if configuration == "clean" else 2 * np.log(1024)
+    torch.testing.assert_close(scores + moved, other_scores)
     torch.testing.assert_close(log_prob - 2 * np.log(1024), other)
 
 
@@ -218,6 +222,54 @@ def test_the_largest_numbers_are_measured() -> None:
     assert np.isfinite(found.out_of_sample).all()
     far = rows[:1] * [1, -1e4]
     assert score(found.detector, far) > found.out_of_sample.max()
+
+
+def test_tails_make_scores_of_any_law_the_negative_logs_of_their_p_values() -> None:
+    random = np.random.default_rng(5)
+    rarity = random.exponential(size=(20_000, 1))
+    # one part has an exponential law, the other a law of its own
+    both = torch.from_numpy(np.concatenate([3 * rarity - 7, rarity**0.5], 1))
+    tails = Tails([1.0, 3.0])
+    tails.fit(both)
+    p = np.array([0.3, 0.07, 0.03, 0.01])
+    at = torch.from_numpy(-np.log(p))[:, None]
+    found = tails(torch.cat([3 * at - 7, at.sqrt()], 1))
+    np.testing.assert_allclose(found, -np.log(p), rtol=0.08)
+
+
+def test_what_one_part_alone_finds_rare_is_rare_and_no_score_loses_its_order() -> None:
+    normal = torch.from_numpy(np.random.default_rng(6).normal(size=(500, 5)))
+    normal[:, 4] = 0.25  # a part that says nothing
+    tails = Tails([1.0] * 5)
+    tails.fit(normal)
+    scores = tails(normal)
+    row = normal[:1].repeat(200, 1)
+    row[:, 0] = torch.linspace(-9, 30, 200)
+    rising = tails(row)
+    assert (rising.diff() >= 0).all()
+    assert (rising[100:].diff() > 0).all()  # beyond every normal row, too
+    row = torch.zeros(1, 5).double() + 0.25
+    row[0, 2] = 4.0
+    assert tails(row) > scores.quantile(0.98)
+    assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("n", [10, 11, 40])
+def test_tails_of_few_rows_rise(n: int) -> None:
+    tails = Tails([1.0, 1.0])
+    values = torch.arange(n).double()
+    tails.fit(torch.stack([values, values.clamp(max=5)], 1))
+    beyond = torch.arange(n + 5).double()
+    assert (tails(torch.stack([beyond, beyond], 1)).diff() > 0).all()
+
+
+def test_steps_of_a_part_grow_with_its_rows_between_bounds() -> None:
+    part = TYPED.model_copy(update={"epochs": 4.0, "batch_size": 10, "max_steps": 60})
+    assert [part.steps_of(rows) for rows in (5, 100, 100_000)] == [5, 40, 60]
+    assert [TYPED.steps_of(rows) for rows in (5, 100_000)] == [5, 5]
+    rows, columns = table()
+    found = fit_typed(part, rows, columns, None, torch.Generator().manual_seed(0))
+    assert found.part.steps == found.part.steps_of(100_000) == 40
 
 
 def test_too_few_rows_are_refused() -> None:

@@ -79,7 +79,8 @@ def fit_latents(
     n, c = len(features), 0 if context is None else context.shape[1]
     seen = all_but_folds(n, part.members, generator)
     count = min(part.rows, *map(len, seen))
-    fitted = part.model_copy(update={"rows": count})
+    steps = part.steps_of(len(seen[0]))
+    fitted = part.model_copy(update={"rows": count, "steps": steps, "epochs": 0.0})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         module = LatentRows(fitted, features.shape[1], c)
@@ -95,7 +96,7 @@ def fit_latents(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         of_member = None if context is None else context[rows].float()
-        fit_noise_conditional(module.members[i], x[rows], of_member, LEVELS, recipe, part.steps)
+        fit_noise_conditional(module.members[i], x[rows], of_member, LEVELS, recipe, steps)
     module.double().eval().requires_grad_(False)
     for i, rows in enumerate(seen):
         kept = rows[:count]

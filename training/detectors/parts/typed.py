@@ -65,9 +65,13 @@ def fit_typed(
     """
     folds = all_but_folds(len(rows), part.members, generator)
     seen = [chosen[: part.rows] for chosen in folds]
+    count = min(map(len, seen))
+    steps = part.steps_of(count)
     fitted = part.model_copy(
         update={
-            "rows": min(map(len, seen)),
+            "rows": count,
+            "steps": steps,
+            "epochs": 0.0,
             "fitted": [fit_to_columns(rows[chosen.numpy()], columns) for chosen in seen],
         }
     )
@@ -85,7 +89,7 @@ def fit_typed(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         of_rows = None if context is None else context[chosen].float()
-        fit_steps(density, x[chosen], of_rows, recipe, part.steps)
+        fit_steps(density, x[chosen], of_rows, recipe, steps)
         # at zero each column has its marginal distribution
         last = density.network.masked_linears()[-1]
         with torch.no_grad():
