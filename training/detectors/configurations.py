@@ -37,6 +37,7 @@ CONFIGURATIONS: dict[Configuration, list[AnyPart]] = {
             steps=200,
             epochs=50,
             max_steps=1500,
+            weight=0.5,
         ),
     ],
     "contaminated": [
@@ -57,8 +58,7 @@ CONFIGURATIONS: dict[Configuration, list[AnyPart]] = {
 Both were chosen on ten tables of ADBench and the first sixteen of OddBench by name, seed 0, means
 of AUROC in %. Clean (normal rows train; OddBench, ADBench): mean of 5 nearest distances 77.2, 95.0;
 log distances in standard units 77.6, 95.1; in robust units 78.5, 94.9; in normal units 78.9, 92.4;
-−log p of independent columns 72.2, 92.0; the parts below, with these columns halfway to the typed
-density, 79.4, 95.0. No weights of these, of latents and of mixtures gained more than 0.3.
+−log p of independent columns 72.2, 92.0.
 
 Contaminated (all rows of ADBench train): 16 rows in standard units 89.2, in robust ones 91.1,
 −log p of independent columns 89.8, Gaussianization 89.4, their sum 91.2. Robust units gain most
@@ -66,4 +66,15 @@ where anomalies widen the deviations: annthyroid 72 → 93.
 """
 
 COMBINATIONS: dict[Configuration, Combination] = {"clean": "tails", "contaminated": "sum"}
-"""How the parts become one score."""
+"""How the parts become one score.
+
+Rows in which one thing is wrong are found by few parts, and a sum lets the others outvote these. On
+three made-up tables of 3,000 to 9,000 rows (classes and hours, days, products, ratios that go
+together), frauds found at 1 % of false alarms: sum 30, 9, 3 %; tails 52, 50, 36 %. Of rows of
+eight OddBench tables in which one value is another row's: 20 and 32 %. Labelled anomalies of these
+and of four ADBench tables lose 0.1 points of AUROC.
+
+There 50 epochs in place of 200 and 300 steps doubled what the latents and the typed density find of
+such rows (one table of 5,000 rows: AUROC 94.0 → 95.8 and 80.9 → 90.5). Latents with half the
+weight found 46, 49, 32 %; with twice the weight 60, 54, 39 %, and ADBench lost 0.3 points.
+"""
