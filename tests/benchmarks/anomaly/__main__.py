@@ -23,7 +23,7 @@ from tests.benchmarks.anomaly.data import Array, Rows, Task, rows_of, tasks
 from tests.benchmarks.anomaly.page import bars, page
 from tests.benchmarks.anomaly.peers import PEERS, scores_of
 from tests.benchmarks.common.bar import add_results_option, publish
-from training.detectors import CONFIGURATIONS, Configuration, fit_detector
+from training.detectors import COMBINATIONS, CONFIGURATIONS, Configuration, fit_detector
 
 LEVELS = (0.01, 0.05)
 
@@ -60,6 +60,7 @@ def main() -> int:
 def digest(configuration: Configuration) -> str:
     """A name of what a configuration is made of."""
     parts = [part.model_dump_json() for part in CONFIGURATIONS[configuration]]
+    parts.append(COMBINATIONS[configuration])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
