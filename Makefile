@@ -14,7 +14,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-false-alarms bench-distill test test-long \
+    bench-false-alarms bench-images bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check notices lint format
 
 help: ## List the targets
@@ -64,6 +64,9 @@ bench-anomaly: $(INSTALLED) ## Score anomalies beside other detectors (hours; go
 
 bench-false-alarms: $(INSTALLED) ## Count the false alarms of detectors (an hour; goes on where it was)
 	$(BIN)/python -m tests.benchmarks.anomaly.false_alarms
+
+bench-images: $(INSTALLED) ## Tell digits from clothes by a detector of images (minutes)
+	$(BIN)/python -m tests.benchmarks.anomaly.images
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)

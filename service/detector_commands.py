@@ -93,7 +93,7 @@ def calibrate(arguments: Namespace) -> None:
     files[CALIBRATION] = calibration_bytes(calibration)
     files.pop(COLUMN_VALUES, None)
     inside = np.asarray(whole.x[~whole.outside], np.float64)
-    if manifest.has_indexed_rows and len(inside) >= MIN_COLUMN_ROWS:
+    if manifest.columns and manifest.has_indexed_rows and len(inside) >= MIN_COLUMN_ROWS:
         urns = column_urns(inside.reshape(len(inside), -1), np.random.default_rng(0))
         files[COLUMN_VALUES] = columns_bytes(urns)
     content = manifest.model_dump(mode="json", exclude={"name", "version", "files", "checksum"})

@@ -22,6 +22,8 @@ NOT_RUN = {
     "pip install ./service/client": "make release-check installs the wheel of the same folder",
     "pip install '.[train]' ./training/estimators": "make release-check installs wheels of both",
     "prometheus --config.file": "needs Prometheus",
+    'np.save("digits.npy"': "tests/training/detection/test_fit_to_arrays.py does the same",
+    "fit-detector digits.npy": "tests/training/detection/test_fit_to_arrays.py does the same",
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
     "make zoo-models ZOO=mnist-glow": "takes hours and the published data",
     "bijecta train fsdd-wavenet": "takes two hours and the recordings",

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 _BEFORE_TORCH = {
     "train": ("training.first_look", "look"),
     "fit": ("training.inspection", "look_at_table"),
-    "fit_detector": ("training.inspection", "look_at_labelled_table"),
+    "fit_detector": ("training.inspection", "look_at_detector_data"),
 }
 
 # How torch says that the system gives it no memory.
@@ -89,9 +89,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """What `bijecta fit-detector` is told."""
     detector = commands.add_parser(
-        "fit-detector", help="fit, calibrate and export a detector of anomalies in a table"
+        "fit-detector",
+        help="fit, calibrate and export a detector of anomalies in a table or in images",
     )
     _add_table_arguments(detector)
+    detector.add_argument(
+        "--shape",
+        type=_shape,
+        metavar="N,N,…",
+        help="of a row, such as 1,28,28: the file holds arrays (images, sounds), not a table",
+    )
+    detector.add_argument("--window", type=int, metavar="SAMPLES", help="of sounds: of a row")
     detector.add_argument("--name", required=True, help="name of the model")
     detector.add_argument("--store", type=Path, required=True, help="folder of bundles")
     detector.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
@@ -168,6 +176,14 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of a table: put no row of the data in the bundle to test its graphs with",
     )
+
+
+def _shape(text: str) -> list[int]:
+    """Sides of an array, above zero."""
+    sides = [int(side) for side in text.split(",")]
+    if min(sides) < 1:
+        raise ValueError(text)
+    return sides
 
 
 def _minutes(text: str) -> float:

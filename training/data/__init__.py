@@ -1,5 +1,6 @@
 """Data sets: rows read from their source, checked, divided and prepared."""
 
+from training.data.arrays import WholeArrays, whole_arrays
 from training.data.context import Context, Float32
 from training.data.dataset import AnyDataset, Dataset, Split, TypedDataset
 from training.data.division import divide
@@ -18,11 +19,13 @@ __all__ = [
     "Float32",
     "Split",
     "TypedDataset",
+    "WholeArrays",
     "WholeTable",
     "divide",
     "load_dataset",
     "load_rows",
     "load_typed",
     "read_raw",
+    "whole_arrays",
     "whole_table",
 ]

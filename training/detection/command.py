@@ -1,25 +1,28 @@
-"""`bijecta fit-detector`: from a table to a calibrated detector of anomalies in a store."""
+"""`bijecta fit-detector`: from data to a calibrated detector of anomalies in a store."""
 
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.bundle import DetectorManifest, LabelledFigures
-from training.config import ContextSpec, TableColumns
-from training.data import Context, WholeTable, whole_table
 from training.detection.figures import labelled_figures
+from training.detection.task import Task, array_task, table_task
 from training.detectors import (
+    ARRAY_PARTS,
     CONFIGURATIONS,
+    AnyPart,
+    ArrayPart,
     Configuration,
-    ContextRows,
     DetectorRecipe,
     DetectorRun,
     DetectorRunFile,
     FittedDetector,
 )
-from training.detectors import fit_detector as fit_to_rows
 from training.errors import RunError
 from training.export import (
     HeldOutScores,
@@ -29,52 +32,50 @@ from training.export import (
     export_detector,
     exported_already,
 )
-from training.inspection import LabelledTable
-from training.preprocessing import context_fields
+from training.inspection import LabelledArrays, LabelledTable
 from training.reporting import print_columns, say, warn
 from training.runs import training_lock
 
 
 def fit_detector(arguments: Namespace) -> None:
-    """Fit a detector of anomalies to a table, calibrate and export it.
+    """Fit a detector of anomalies to a table or to arrays, calibrate and export it.
 
     Raises:
-        DataError: the table cannot be read, or none of its columns can be modelled.
+        DataError: the data cannot be read, or none of its columns can be modelled.
         TrainingError: export fails, or the run folder is another command's.
     """
     check_name(arguments.name)
     configuration: Configuration = "contaminated" if arguments.contaminated else "clean"
+    looked_at: LabelledTable | LabelledArrays = arguments.looked_at
+    if isinstance(looked_at, LabelledArrays):
+        parts: Sequence[AnyPart | ArrayPart] = ARRAY_PARTS[configuration]
+        task: Task[Any] = array_task(looked_at)
+        say(f"{task.data_name}: {_counted(looked_at)}")
+    else:
+        parts = CONFIGURATIONS[configuration]
+        print_columns(looked_at.found)
+        task = table_task(looked_at)
     if arguments.no_values:
-        check_without_values(CONFIGURATIONS[configuration])
-    folder: Path = arguments.out or Path("runs") / arguments.name
-    labelled: LabelledTable = arguments.looked_at
-    print_columns(labelled.found)
-    path = labelled.found.path
-    decision = labelled.found.decision
-    columns = TableColumns(modelled=list(decision.columns), left_out=list(decision.left_out))
-    whole = whole_table(labelled.table, path, labelled.source, columns, labelled.trains)
-    if labelled.anomalous is not None:
-        _say_labels(labelled, arguments)
-    data = None if arguments.next_version else whole.sha256
+        check_without_values(parts)
+    if task.anomalous is not None:
+        _say_labels(task.anomalous, arguments)
+    data = None if arguments.next_version else task.data_sha256
     check_store(arguments.store, arguments.name, data)
-    file = DetectorRecipe(
-        source=labelled.source.model_dump(mode="json", exclude_defaults=True, exclude={"source"}),
+    folder: Path = arguments.out or Path("runs") / arguments.name
+    recipe = DetectorRecipe(
+        source=task.source.model_dump(mode="json", exclude_defaults=True, exclude={"source"}),
         labels=arguments.labels,
         configuration=configuration,
         seed=arguments.seed,
     )
     with training_lock(folder):
-        run, fitted = _open_or_fit(
-            folder, arguments.name, file, path.name, columns, whole, labelled
-        )
-        rows = labelled.trains
-        figures = _labelled_figures(labelled, whole, fitted)
+        run, fitted = _open_or_fit(folder, arguments.name, recipe, task)
         held_out = HeldOutScores(
-            whole.rows[rows],
-            _context_rows(whole.context, rows),
+            task.rows,
+            task.context,
             fitted.out_of_sample,
             fitted.log_prob,
-            figures,
+            _labelled_figures(task, fitted),
         )
         store, name = arguments.store, arguments.name
         there = None if arguments.next_version else exported_already(run, store, name)
@@ -86,25 +87,23 @@ def fit_detector(arguments: Namespace) -> None:
     say(f"bijecta serve --store {arguments.store}: answers POST /score with it")
 
 
-def _say_labels(labelled: LabelledTable, arguments: Namespace) -> None:
-    assert labelled.anomalous is not None
-    count = int(labelled.anomalous.sum())
+def _counted(labelled: LabelledArrays) -> str:
+    """How many arrays of which shape there are."""
+    n, *shape = labelled.arrays.rows.shape
+    return f"{n} arrays of shape {shape}"
+
+
+def _say_labels(anomalous: NDArray[np.bool_], arguments: Namespace) -> None:
     what = "train too" if arguments.contaminated else "are left out of training"
     say(
-        f"{count} of {labelled.table.rows} rows are anomalies by column {arguments.labels!r}, and "
-        f"{what}"
+        f"{int(anomalous.sum())} of {len(anomalous)} rows are anomalies by column "
+        f"{arguments.labels!r}, and {what}"
     )
 
 
 def _open_or_fit(
-    folder: Path,
-    name: str,
-    recipe: DetectorRecipe,
-    data_name: str,
-    columns: TableColumns,
-    whole: WholeTable,
-    labelled: LabelledTable,
-) -> tuple[DetectorRun, FittedDetector]:
+    folder: Path, name: str, recipe: DetectorRecipe, task: Task[Any]
+) -> tuple[DetectorRun, FittedDetector[Any]]:
     """The detector of the run in a folder, or a new one.
 
     Raises:
@@ -112,68 +111,49 @@ def _open_or_fit(
     """
     if (folder / "run.json").exists():
         run = DetectorRun.open(folder)
-        if (run.file.recipe, run.file.data_sha256) != (recipe, whole.sha256):
+        if (run.file.recipe, run.file.data_sha256) != (recipe, task.data_sha256):
             raise RunError(
-                f"{folder} holds a detector of another table or of other options: choose another "
+                f"{folder} holds a detector of other data or of other options: choose another "
                 "--name or --out, or remove the folder"
             )
         say(f"{folder} holds this detector already")
         return run, run.fitted()
-    rows, began = labelled.trains, time.monotonic()
-    of_rows = whole.context.columns
-    known = _context_rows(whole.context, rows)
-    fitted = fit_to_rows(
-        whole.rows[rows],
-        columns.modelled,
-        known,
+    began = time.monotonic()
+    fitted = task.fit(
         recipe.configuration,
         recipe.seed,
         lambda part: say(f"fitting {part} ({time.monotonic() - began:.0f} s)"),
     )
-    say(f"fitted to {len(rows)} rows in {time.monotonic() - began:.0f} s; run in {folder}")
+    seconds = time.monotonic() - began
+    say(f"fitted to {len(task.rows)} rows in {seconds:.0f} s; run in {folder}")
     file = DetectorRunFile(
         name=name,
         recipe=recipe,
-        data_name=data_name,
-        data_sha256=whole.sha256,
-        columns=columns,
-        context=of_rows,
+        data_name=task.data_name,
+        data_sha256=task.data_sha256,
+        columns=task.columns,
+        context=list(task.context_columns),
         spec=fitted.detector.spec,
     )
     return DetectorRun.create(folder, file, fitted), fitted
 
 
-def _context_rows(context: Context, rows: np.ndarray) -> ContextRows | None:
-    """The context of some rows; None where there is none."""
-    values = context.of(rows)
-    if values is None:
-        return None
-    fields = context_fields(context.columns)
-    return ContextRows(values, ContextSpec.model_validate({"columns": fields}))
-
-
-def _labelled_figures(
-    labelled: LabelledTable, whole: WholeTable, fitted: FittedDetector
-) -> LabelledFigures | None:
+def _labelled_figures(task: Task[Any], fitted: FittedDetector[Any]) -> LabelledFigures | None:
     """What labels say of the scores: of training rows out of sample, of others as they are."""
-    if labelled.anomalous is None or not labelled.anomalous.any():
+    if task.anomalous is None or not task.anomalous.any():
         return None
-    scores = np.full(len(whole.rows), np.nan)
-    scores[labelled.trains] = fitted.out_of_sample
-    scores[np.isnan(scores) & whole.impossible] = np.inf
-    scores[whole.unreadable] = np.nan
-    others = np.flatnonzero(np.isnan(scores) & ~whole.unreadable)
+    scores = np.full(len(task.anomalous), np.nan)
+    scores[task.trains] = fitted.out_of_sample
+    scores[np.isnan(scores) & task.impossible] = np.inf
+    scores[task.unreadable] = np.nan
+    others = np.flatnonzero(np.isnan(scores) & ~task.unreadable)
     if len(others):
-        scores[others] = fitted.detector.scores(whole.rows[others], whole.context.of(others))
+        scores[others] = task.scores(fitted.detector, others)
     if left := int(np.isnan(scores).sum()):
         warn(f"{left} anomalies have values that are none of their columns', and are not evaluated")
     scored = ~np.isnan(scores)
-    anomalous = scores[scored & labelled.anomalous]
-    return (
-        labelled_figures(scores[scored & ~labelled.anomalous], anomalous)
-        if len(anomalous)
-        else None
-    )
+    anomalous = scores[scored & task.anomalous]
+    return labelled_figures(scores[scored & ~task.anomalous], anomalous) if len(anomalous) else None
 
 
 def print_detector(folder: Path, manifest: DetectorManifest) -> None:

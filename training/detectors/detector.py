@@ -149,6 +149,16 @@ class Detector(nn.Module):
         return rows.T.flatten().index_select(0, place.flatten()).view_as(nearest)
 
     @property
+    def event_shape(self) -> list[int]:
+        """Shape of a row."""
+        return [len(self.columns)]
+
+    @property
+    def context_columns(self) -> int:
+        """Number of columns that rows are conditioned on."""
+        return self.references.shape[1] - len(self.columns)
+
+    @property
     def neighbour_count(self) -> int:
         """K, the number of values that `neighbours` has of each column."""
         return min(NEIGHBOURS, len(self.references))

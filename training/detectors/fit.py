@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -54,9 +54,12 @@ class ContextRows(NamedTuple):
     spec: ContextSpec
 
 
+AnyDetector = TypeVar("AnyDetector", bound=nn.Module, covariant=True)
+
+
 @dataclass(frozen=True)
-class FittedDetector:
-    """A detector, and what calibrates it.
+class FittedDetector(Generic[AnyDetector]):
+    """A detector, of tables or of arrays, and what calibrates it.
 
     Args:
         detector: it.
@@ -64,7 +67,7 @@ class FittedDetector:
         log_prob: N float64; its log-density by such members, in nats.
     """
 
-    detector: Detector
+    detector: AnyDetector
     out_of_sample: Float64
     log_prob: Float64
 
@@ -76,7 +79,7 @@ def fit_detector(
     configuration: Configuration = "clean",
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
-) -> FittedDetector:
+) -> FittedDetector[Detector]:
     """Fit a detector.
 
     Args:

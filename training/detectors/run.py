@@ -18,19 +18,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from service.bundle import ContextColumn
+from service.tables import Column, LeftOutColumn
 from training.config import TableColumns, one_line
+from training.detectors.arrays.detector import ArrayDetector
+from training.detectors.arrays.specification import ArrayDetectorSpec
 from training.detectors.detector import Detector
 from training.detectors.fit import FittedDetector
 from training.detectors.specification import Configuration, DetectorSpec
 from training.errors import RunError
 from training.files import write_atomically
 
+AnyDetector = Detector | ArrayDetector
+
 
 class DetectorRecipe(BaseModel):
     """What the user asked for.
 
     Args:
-        source: how the table is read; its context, and the label of that, condition rows.
+        source: how the data is read; its context, and the label of that, condition rows.
         labels: the column that says which rows are anomalies; it never trains.
         configuration: what the detector was fitted for.
         seed: of all that is random.
@@ -51,8 +56,8 @@ class DetectorRunFile(BaseModel):
         kind: that it is of a detector.
         name: of the run.
         recipe: what the run follows.
-        data_name, data_sha256: of the table.
-        columns: what was decided of its columns.
+        data_name, data_sha256: of the data.
+        columns: what was decided of the columns of a table; None of arrays.
         context: what rows are conditioned on.
         spec: what the detector is made of.
     """
@@ -65,9 +70,19 @@ class DetectorRunFile(BaseModel):
     recipe: DetectorRecipe
     data_name: str
     data_sha256: str
-    columns: TableColumns
+    columns: TableColumns | None
     context: list[ContextColumn]
-    spec: DetectorSpec
+    spec: DetectorSpec | ArrayDetectorSpec
+
+    @property
+    def modelled(self) -> list[Column]:
+        """The columns of a table that are modelled; none of arrays."""
+        return [] if self.columns is None else self.columns.modelled
+
+    @property
+    def left_out(self) -> list[LeftOutColumn]:
+        """The columns of a table that are not."""
+        return [] if self.columns is None else self.columns.left_out
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,9 @@ class DetectorRun:
         return self.folder / "scores.safetensors"
 
     @classmethod
-    def create(cls, folder: Path, file: DetectorRunFile, fitted: FittedDetector) -> "DetectorRun":
+    def create(
+        cls, folder: Path, file: DetectorRunFile, fitted: FittedDetector[AnyDetector]
+    ) -> "DetectorRun":
         """Write a run; one that was there is replaced."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").unlink(missing_ok=True)
@@ -124,13 +141,14 @@ class DetectorRun:
             where = ".".join(map(str, first["loc"])) or "the whole file"
             raise RunError(f"{path} is of no detector: {where}: {first['msg']:.200}") from None
 
-    def fitted(self) -> FittedDetector:
+    def fitted(self) -> FittedDetector[AnyDetector]:
         """The detector, and the scores of its training rows.
 
         Raises:
             RunError: a file is missing or damaged.
         """
-        detector = Detector(self.file.spec)
+        spec = self.file.spec
+        detector = ArrayDetector(spec) if isinstance(spec, ArrayDetectorSpec) else Detector(spec)
         self._read(self.weights, detector.load_state_dict)
         scores: dict[str, NDArray[np.float64]] = {}
         self._read(

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -67,8 +67,24 @@ def source_of(arguments: Namespace) -> FileSource:
     Raises:
         DataError: it is no table, or an option is for files of another kind.
     """
+    source = file_source_of(arguments)
+    if not isinstance(source, TableSource | ArchiveSource):
+        raise DataError(f"{arguments.table} is of kind {source.kind}: expected a table")
+    return source
+
+
+def file_source_of(arguments: Namespace, **others: Any) -> FileSource:
+    """How the file of a command is read.
+
+    Args:
+        arguments: of the command.
+        others: keys of [data] beside those of all commands; None where they are not given.
+
+    Raises:
+        DataError: there is no such file, or an option is for files of another kind.
+    """
     keys = {"key": arguments.key, "header": {"true": True, "false": False}.get(arguments.header)}
-    given = {key: value for key, value in keys.items() if value is not None}
+    given = {key: value for key, value in (keys | others).items() if value is not None}
     if not arguments.table.exists():
         raise DataError(f"no data file at {arguments.table}")
     try:
@@ -76,8 +92,7 @@ def source_of(arguments: Namespace) -> FileSource:
     except ValidationError as error:
         said = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
         raise DataError(f"{arguments.table}: {said}") from None
-    if not isinstance(source, TableSource | ArchiveSource):
-        raise DataError(f"{arguments.table} is of kind {source.kind}: expected a table")
+    assert isinstance(source, FileSource)
     return source
 
 

@@ -73,6 +73,12 @@ def check_reasons(model: Model, values: Floats) -> None:
 
 def no_neighbours(detector: DetectorManifest) -> str:
     """Why a detector gives no reasons, and the command that makes a version which does."""
+    if detector.columns is None:
+        return (
+            f"{detector.name} version {detector.version} is of arrays of shape "
+            f"{detector.event_shape}, of which no single value is a reason: reasons are of the "
+            "columns of tables"
+        )
     return (
         f"{detector.name} version {detector.version} holds no rows of its data to compare with: "
         f"`bijecta fit-detector TABLE --name {detector.name} --store STORE --next-version`, "

@@ -80,7 +80,7 @@ def table(n: int = 200) -> tuple[np.ndarray, list[Column]]:
 
 
 @functools.cache
-def fitted(configuration: Configuration = "clean", seed: int = 0) -> FittedDetector:
+def fitted(configuration: Configuration = "clean", seed: int = 0) -> FittedDetector[Detector]:
     return fit_detector(*table(), configuration=configuration, seed=seed)
 
 

@@ -13,7 +13,7 @@ from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store import Loader
 from tests.helpers.fitted_detectors import small_parts, small_run
-from training.detectors import CONFIGURATIONS, DetectorRun
+from training.detectors import CONFIGURATIONS, Detector, DetectorRun
 from training.errors import ExportError, RunError
 from training.export import export_detector
 from training.export.detector import graphs, verify
@@ -54,6 +54,7 @@ def test_the_service_answers_as_the_detector(tmp_path: Path, context: bool) -> N
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, held_out = small_run(tmp_path / "run")
     detector, other = (run.fitted().detector for _ in range(2))
+    assert isinstance(other, Detector)
     other.references[:, 0] += 1.0
     other.parts[0].rows[:] += 1.0  # type: ignore[operator, index]
     monkeypatch.setattr(verify, "score_graph", lambda _: graphs.score_graph(other))

@@ -124,7 +124,7 @@ def array_table(
             + ("; rows.reshape(-1, 1) makes one number a row" if rows.dtype.kind in "fiu" else "")
         )
     names = [str(i) for i in range(int(np.prod(rows.shape[1:])))]
-    kept, flat = kept_columns(names, source, path), rows.reshape(len(rows), -1)
+    kept, flat = kept_columns(names, source, path), rows.reshape(len(rows), len(names))
     labels = None
     if source.labels in names:
         labels = flat[:, names.index(source.labels)]

@@ -110,6 +110,17 @@ def open_table(path: Path, source: FileSource) -> Table | ArrowFile:
     return opened
 
 
+def has_columns(path: Path, source: FileSource) -> bool:
+    """Whether a file is of a format whose columns can be of any kind.
+
+    Raises:
+        DataError: no such file, or a format that is not read.
+    """
+    if not path.exists():
+        raise DataError(f"no data file at {path}")
+    return _format(path, source).open is not None
+
+
 def _opened(path: Path, source: FileSource, how: Callable[[Format], Callable[..., Any]]) -> Any:
     """What the function of a path's format makes of it; all errors are of `DataError`."""
     if not path.exists():

@@ -13,7 +13,7 @@ from service import bundle
 from service.bundle import DetectorManifest, LabelledFigures, raw_values_of
 from service.conformal import Calibration, column_urns
 from service.tables import to_values
-from training.detectors import AnyPart, ContextRows, Detector, DetectorRun
+from training.detectors import AnyPart, ArrayDetector, ArrayPart, ContextRows, Detector, DetectorRun
 from training.errors import ExportError
 from training.export.detector.verify import verified_detector
 from training.export.next_version import check_name
@@ -27,14 +27,14 @@ class HeldOutScores:
     """Rows, and what members that did not see them say of them.
 
     Args:
-        rows: N × D.
+        rows: N × event shape, as the detector takes them.
         context: what they are conditioned on, or None.
         score: N.
         log_prob: N, in nats.
         labelled: what labels say of the scores, where there are some.
     """
 
-    rows: Float64
+    rows: NDArray[Any]
     context: ContextRows | None
     score: Float64
     log_prob: Float64
@@ -43,7 +43,7 @@ class HeldOutScores:
 
 def export_detector(
     run: DetectorRun,
-    detector: Detector,
+    detector: Detector | ArrayDetector,
     held_out: HeldOutScores,
     store: Path,
     name: str,
@@ -82,13 +82,12 @@ def export_detector(
         files[bundle.NEIGHBOURS] = graphs.neighbours
     scores = Calibration.of(held_out.score, classes)
     files[bundle.CALIBRATION] = bundle.calibration_bytes(scores)
-    if values:
+    modelled, left_out = run.file.modelled, run.file.left_out
+    if values and modelled:
         urns = column_urns(rows, np.random.default_rng(run.file.recipe.seed))
         files[bundle.COLUMN_VALUES] = bundle.columns_bytes(urns)
-    manifest = _manifest(run, detector, held_out, with_neighbours=values) | {
-        "raw_values": raw_values_of(
-            run.file.columns.modelled, values, run.file.columns.left_out, values
-        ),
+    manifest = _manifest(run, detector, held_out, with_neighbours=graphs.neighbours is not None) | {
+        "raw_values": raw_values_of(modelled, values, left_out, values),
         "calibration": {
             "method": "out_of_bag",
             "by": None if label is None else run.file.context[label].name,
@@ -103,7 +102,7 @@ def export_detector(
     return folder, bundle.read_detector(folder)
 
 
-def check_without_values(parts: Sequence[AnyPart]) -> None:
+def check_without_values(parts: Sequence[AnyPart | ArrayPart]) -> None:
     """Refuse what a bundle without values of the data cannot have.
 
     Raises:
@@ -120,27 +119,30 @@ def check_without_values(parts: Sequence[AnyPart]) -> None:
 
 
 def _manifest(
-    run: DetectorRun, detector: Detector, held_out: HeldOutScores, with_neighbours: bool
+    run: DetectorRun,
+    detector: Detector | ArrayDetector,
+    held_out: HeldOutScores,
+    with_neighbours: bool,
 ) -> dict[str, Any]:
     """What a manifest states about a detector, its data and its scores."""
-    file, d = run.file, len(detector.columns)
+    file, shape = run.file, detector.event_shape
     number = {"type": "float64", "row_shape": []}
-    inputs = {"x": {"type": "float64", "row_shape": [d]}}
+    inputs = {"x": {"type": "float64", "row_shape": shape}}
     if file.context:
         inputs["context"] = {"type": "float64", "row_shape": [len(file.context)]}
     outputs: dict[str, dict[str, Any]] = {"score": {"score": number, "log_prob": number}}
-    if with_neighbours:
-        shape = [d, detector.neighbour_count]
-        outputs["neighbours"] = {"values": {"type": "float64", "row_shape": shape}}
+    if with_neighbours and isinstance(detector, Detector):
+        of_values = [*shape, detector.neighbour_count]
+        outputs["neighbours"] = {"values": {"type": "float64", "row_shape": of_values}}
     log_prob = held_out.log_prob
     return {
         "format_version": bundle.TYPED_FORMAT,
         "kind": "detector",
         "family": "detector",
-        "columns": [column.model_dump() for column in file.columns.modelled],
-        "left_out": [column.model_dump() for column in file.columns.left_out],
+        "columns": [column.model_dump() for column in file.modelled] or None,
+        "left_out": [column.model_dump() for column in file.left_out],
         "context": [column.model_dump() for column in file.context] or None,
-        "event_shape": [d],
+        "event_shape": shape,
         "graphs": {
             name: {"inputs": inputs, "outputs": of_graph, "cost": "parallel"}
             for name, of_graph in outputs.items()
@@ -168,15 +170,21 @@ def _manifest(
     }
 
 
-def _self_test(run: DetectorRun, detector: Detector, held_out: HeldOutScores) -> dict[str, Any]:
+def _self_test(
+    run: DetectorRun, detector: Detector | ArrayDetector, held_out: HeldOutScores
+) -> dict[str, Any]:
     """The row of median score, and what the detector says of it."""
     middle = int(np.argsort(held_out.score)[len(held_out.score) // 2])
-    x = held_out.rows[middle : middle + 1]
+    x = held_out.rows[middle : middle + 1].astype(np.float64)
     known = None if held_out.context is None else held_out.context.values[middle : middle + 1]
     inputs = [x] if known is None else [x, known.astype(np.float64)]
     score, log_prob = detector(*map(torch.from_numpy, inputs))
+    modelled = run.file.modelled
+    row = (
+        [value for (value,) in to_values(x, modelled).values()] if modelled else x.ravel().tolist()
+    )
     return {
-        "row": [value for (value,) in to_values(x, run.file.columns.modelled).values()],
+        "row": row,
         "context": None if known is None else known[0].tolist(),
         "score": float(score[0]),
         "log_prob": float(log_prob[0]),

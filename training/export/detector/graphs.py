@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from models.numerics import fold
-from training.detectors import Detector
+from training.detectors import ArrayDetector, Detector
 from training.export.recorded import Axes, onnx_model, recorded
 
 
-def score_graph(detector: Detector) -> bytes:
-    """An ONNX file: x, N × D, and context, if there is one → score, N; log_prob, N; in float64."""
+def score_graph(detector: Detector | ArrayDetector) -> bytes:
+    """An ONNX file: x, N × event shape, and context, if any → score, N; log_prob, N; in float64."""
     folded = copy.deepcopy(detector).cpu()
     fold(folded)
     return _graph(detector, folded, ["score", "log_prob"])
@@ -23,12 +23,13 @@ def neighbours_graph(detector: Detector) -> bytes:
     return _graph(detector, detector.neighbours, ["values"])
 
 
-def _graph(detector: Detector, function: Callable[..., Any], outputs: list[str]) -> bytes:
+def _graph(
+    detector: Detector | ArrayDetector, function: Callable[..., Any], outputs: list[str]
+) -> bytes:
     """The file of a function of x and context."""
-    d = len(detector.columns)
-    shapes: dict[str, Axes] = {"x": ("batch", d)}
-    if detector.context is not None:
-        shapes["context"] = ("batch", len(detector.references[0]) - d)
+    shapes: dict[str, Axes] = {"x": ("batch", *detector.event_shape)}
+    if detector.context_columns:
+        shapes["context"] = ("batch", detector.context_columns)
     content: bytes = onnx_model(
         recorded(function, shapes, outputs, torch.float64)
     ).SerializeToString()

@@ -1,6 +1,7 @@
 """Verified graphs of a detector, measured against it in float64."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.bundle import ScoreTolerances
-from training.detectors import Detector
+from training.detectors import ArrayDetector, Detector
 from training.errors import ExportError
 from training.export.detector.graphs import neighbours_graph, score_graph
 from training.export.verify import BARS, BATCH_SIZES
@@ -41,8 +42,8 @@ class DetectorGraphs(NamedTuple):
 
 
 def verified_detector(
-    detector: Detector,
-    rows: Float64,
+    detector: Detector | ArrayDetector,
+    rows: NDArray[Any],
     context: NDArray[np.floating] | None,
     deviation: float,
     neighbours: bool = True,
@@ -51,22 +52,23 @@ def verified_detector(
 
     Args:
         detector: it computes in float64, and is the reference.
-        rows: N × D; codes of classes, NaN where missing.
+        rows: N × event shape; codes of classes, NaN where missing.
         context: N × C, exactly when the detector has one.
         deviation: of the calibration rows' scores.
-        neighbours: whether there is a graph of neighbours.
+        neighbours: whether a detector of tables has a graph of neighbours.
 
     Raises:
         ExportError: a difference is above its bar; all are named.
     """
     index = np.arange(BATCH_SIZES[-1]) % len(rows)  # repeated where there are fewer
-    feed = {"x": rows[index]}
+    feed = {"x": rows[index].astype(np.float64)}
     if context is not None:
         feed["context"] = context[index].astype(np.float64)
     graph = score_graph(detector)
     tolerances, missed = _compared(detector, graph, feed, deviation)
-    of_neighbours = neighbours_graph(detector) if neighbours else None
-    if of_neighbours is not None:
+    of_neighbours = None
+    if neighbours and isinstance(detector, Detector):
+        of_neighbours = neighbours_graph(detector)
         few = {name: values[:NEIGHBOUR_ROWS] for name, values in feed.items()}
         farther = _farther(detector, of_neighbours, few)
         if not farther <= DISTANCE_BAR:
@@ -80,7 +82,7 @@ def verified_detector(
 
 
 def _compared(
-    detector: Detector, graph: bytes, feed: dict[str, Float64], deviation: float
+    detector: Detector | ArrayDetector, graph: bytes, feed: dict[str, Float64], deviation: float
 ) -> tuple[ScoreTolerances, list[str]]:
     """The differences of scores and log-densities at each batch size, and those above their bars.
 
@@ -101,7 +103,7 @@ def _compared(
             for kept, values, right in zip(errors, found, expected, strict=True):
                 kept.append(_difference(values, right[batch]))
     score, log_prob = (np.concatenate(each) for each in errors)
-    per_dim = log_prob / (feed["x"].shape[1])
+    per_dim = log_prob / math.prod(detector.event_shape)
     measured = {
         "score": (float(score.max()) / deviation, SCORE_BAR),
         "log_prob_per_dim_max": (float(per_dim.max()), BARS["log_prob_per_dim_max"]),

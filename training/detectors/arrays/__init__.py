@@ -1,0 +1,1 @@
+"""Detectors of arrays of one shape, such as images."""
