@@ -92,7 +92,7 @@ class CsvSource(TextSource):
             pass  # empty lines are no rows
         if cells is not None and len(cells) != len(self.names):
             raise LineError(f"expected {len(self.names)} cells as in the header, got {len(cells)}")
-        if cells and any("\0" in cell for cell in cells):
+        if cells and any(b"\0" in line for line, _ in self._taken):
             raise LineError(f"column {column_with_nul(self.names, cells)!r}: {NUL}")
         return cells
 
