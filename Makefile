@@ -108,8 +108,10 @@ format: $(INSTALLED) ## Put the style right
 
 include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk
 
+# Bijecta stands before the estimators, which require it: in the other order pip 23 looks for
+# bijecta[train] in the package index before it has read this directory.
 $(INSTALLED): pyproject.toml service/client/pyproject.toml training/estimators/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable service/client --editable training/estimators \
-	    --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable service/client --editable '.[train,dev]' \
+	    --editable training/estimators
 	touch $@
