@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import entry_points, version
@@ -275,8 +276,11 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
     if server.failure is not None:
         print(f"bijecta: {server.failure}", file=sys.stderr)
         code = 1
-    if not end_loads():
-        # onnxruntime would abort the process, and the exit code would be none of ours
+    loads_ended = end_loads()
+    works = any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread())
+    if works or not loads_ended:
+        # Python would wait for work that nobody waits for any more: the cells of eight tables took
+        # 2.5 s beyond the grace. onnxruntime would abort the process, with its own exit code
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

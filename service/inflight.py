@@ -6,16 +6,12 @@ bodies are parsed one at a time: json's parser keeps every other thread waiting,
 them would keep the event loop waiting twice as long.
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
-from typing import Any, TypeVar
 
 from service.errors import MemoryFullError, TooLargeError
-
-T = TypeVar("T")
+from service.work_threads import WorkThreads
 
 # Bodies that are decompressed at once: zlib lets other threads go on meanwhile.
 DECOMPRESSED_AT_ONCE = 2
@@ -32,16 +28,21 @@ class InflightBudget:
         self.limit = limit
         self.held = 0
         """Bytes granted and not given back."""
-        self.parsing = asyncio.Semaphore(1)
-        """Turns of large bodies to be parsed."""
-        self.decompressing = asyncio.Semaphore(DECOMPRESSED_AT_ONCE)
-        """Turns of bodies to be decompressed."""
+        self.parsing = WorkThreads(1, "parse")
+        """Where large bodies are parsed."""
+        self.decompressing = WorkThreads(DECOMPRESSED_AT_ONCE, "decompress")
+        """Where bodies are decompressed."""
         self.lock = Lock()
         """Held by who changes what is held."""
 
     def share(self) -> "MemoryShare":
         """What one request holds: nothing yet."""
         return MemoryShare(self)
+
+    def close(self) -> None:
+        """Parse and decompress nothing more."""
+        self.parsing.close()
+        self.decompressing.close()
 
 
 class MemoryShare:
@@ -102,33 +103,6 @@ class MemoryShare:
     ) -> None:
         self._is_closed = True
         self.keep(0)
-
-
-async def in_turn(turns: asyncio.Semaphore, work: Callable[..., T], *arguments: Any) -> T:
-    """What work comes to in a thread, once it is its turn; the turn ends when the thread does.
-
-    Args:
-        turns: of which one is taken.
-        work: to be called, in a thread.
-        arguments: of it.
-    """
-    await turns.acquire()
-    try:
-        call = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
-    except BaseException:
-        turns.release()
-        raise
-
-    def ended(call: asyncio.Future[T]) -> None:
-        turns.release()
-        if not call.cancelled():
-            call.exception()  # or asyncio logs one that nobody awaits any more
-
-    call.add_done_callback(ended)
-    try:
-        return await asyncio.shield(call)  # a thread goes on where its request is cancelled
-    finally:
-        del call  # which holds an error, whose traceback holds this frame
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ class Server:
             await self.watching.close()
             self.store.close()
             self.threads.close()
+            self.inflight.close()
 
     async def _watch_store(self) -> None:
         poll_seconds = self.settings.poll_seconds

@@ -35,26 +35,45 @@ SWITCH_SECONDS = 0.0005
 T = TypeVar("T")
 
 
+class _Yielding:
+    """Makes the threads of the process let each other run often while one is in here."""
+
+    def __init__(self) -> None:
+        self._entered = 0
+        self._lock = threading.Lock()
+        self._usual_seconds = sys.getswitchinterval()
+
+    def __enter__(self) -> None:
+        self._count(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._entered += change
+            sys.setswitchinterval(SWITCH_SECONDS if self._entered else self._usual_seconds)
+
+
+YIELDING = _Yielding()
+"""The one of this process, as Python's interval is."""
+
+
 class WorkThreads:
     """A few threads, which all requests share.
 
     Args:
         threads: how many.
+        name: of each, with a number.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, "work")
-        self._working = 0
-        self._lock = threading.Lock()
-        self._usual_seconds = sys.getswitchinterval()
+    def __init__(self, threads: int, name: str = "work") -> None:
+        self._pool = ThreadPoolExecutor(threads, name)
 
     async def run(
         self, numbers: float, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
     ) -> T:
-        """What work comes to: at once where it is on few numbers, else in a thread.
-
-        Whoever stops waiting, because the caller has left or the deadline has passed, stops at
-        once. What a thread has begun by then it ends, for nobody.
+        """What work comes to: at once where it is on few numbers, else `in_thread`.
 
         Args:
             numbers: how many it is on.
@@ -67,7 +86,25 @@ class WorkThreads:
         """
         if numbers <= MIN_NUMBERS:
             return work(*arguments)
-        loop, call = asyncio.get_running_loop(), partial(self._call_yielding, work, *arguments)
+        return await self.in_thread(work, *arguments, deadline=deadline)
+
+    async def in_thread(
+        self, work: Callable[..., T], *arguments: Any, deadline: float = math.inf
+    ) -> T:
+        """What work comes to in a thread, once one is free: those who wait longest come first.
+
+        Whoever stops waiting, because the caller has left or the deadline has passed, stops at
+        once. What a thread has begun by then it ends, for nobody.
+
+        Args:
+            work: what to call.
+            arguments: of it.
+            deadline: in seconds, on `time.monotonic`'s clock.
+
+        Raises:
+            DeadlineError: the deadline passed first.
+        """
+        loop, call = asyncio.get_running_loop(), partial(_call_yielding, work, *arguments)
         # the future has no name here: an error would hold this frame, and the frame the error
         if math.isinf(deadline):
             return await loop.run_in_executor(self._pool, call)
@@ -103,19 +140,11 @@ class WorkThreads:
             numbers = (stop - start) * row_numbers
             await self.run(numbers, work, start, stop, deadline=deadline)
 
-    def _call_yielding(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call work in this thread, which lets others run often meanwhile."""
-        self._count(1)
-        try:
-            return work(*arguments)
-        finally:
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self._working += change
-            sys.setswitchinterval(SWITCH_SECONDS if self._working else self._usual_seconds)
-
     def close(self) -> None:
         """Take nothing more; what has begun ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _call_yielding(work: Callable[..., T], *arguments: Any) -> T:
+    with YIELDING:
+        return work(*arguments)

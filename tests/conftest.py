@@ -88,12 +88,13 @@ def line_bundle(made_once: Callable[..., Path]) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Serve]:
-    """Start `bijecta serve` with options; ended when the session ends."""
+    """Start `bijecta serve` with options, or a program that does; ended with the session."""
     started: list[Served] = []
 
-    def start(*options: str | Path) -> Served:
+    def start(*options: str | Path, program: str = "") -> Served:
+        command = ["-c", program] if program else ["-m", "service.cli"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", "0", *map(str, options)],
+            [sys.executable, *command, "serve", "--port", "0", *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
         )

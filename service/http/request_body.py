@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope
 from service.errors import TooLargeError, TooSlowError, UnsupportedMediaTypeError
 from service.http.decompression import ENCODINGS, Decompression
 from service.http.disconnect import Suspended, receive_at_once
-from service.inflight import MemoryShare, Reading, TakesLongError, in_turn
+from service.inflight import MemoryShare, Reading, TakesLongError
 from service.server import Server
 
 # Slower bodies than this are from callers that are gone, or mean harm.
@@ -108,7 +108,7 @@ async def body_of(
     stream = Decompression(body, encoding, limit, share)
     # a few bytes may hold very many
     if len(body) > MIN_THREAD_BYTES or not stream.read(MIN_THREAD_BYTES):
-        await in_turn(server.inflight.decompressing, stream.read)
+        await server.inflight.decompressing.in_thread(stream.read)
     share.keep(stream.size)  # what it was made of is needed no more
     return stream.content()
 
@@ -156,4 +156,4 @@ async def parsed(
         except TakesLongError:
             pass
     reading = Reading(server.body_limits, share, has_tables=has_tables)
-    return await in_turn(server.inflight.parsing, parse, reading)
+    return await server.inflight.parsing.in_thread(parse, reading)

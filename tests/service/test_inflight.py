@@ -1,9 +1,5 @@
-"""The memory that requests in progress hold together, and their turns in threads."""
+"""The memory that requests in progress hold together."""
 
-import asyncio
-import gc
-import threading
-import weakref
 from contextlib import suppress
 
 import pytest
@@ -11,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MemoryFullError, TooLargeError
-from service.inflight import InflightBudget, in_turn
+from service.inflight import InflightBudget
 from tests.helpers.examples import examples
 
 LIMIT = 100
@@ -61,51 +57,3 @@ def test_a_full_budget_says_when_to_come_again() -> None:
             second.charge(1)
     assert refused.value.headers == {"Retry-After": "1"}
     assert refused.value.status == 429
-
-
-def test_a_body_that_is_refused_in_its_turn_is_freed_at_once() -> None:
-    class Body:
-        def refuse(self) -> None:
-            raise TooLargeError("too large")
-
-    async def run() -> weakref.ref[Body]:
-        body = Body()
-        freed = weakref.ref(body)
-        with suppress(TooLargeError):
-            await in_turn(asyncio.Semaphore(1), body.refuse)
-        return freed
-
-    gc.disable()  # the server's collector waits a second or more
-    try:
-        assert asyncio.run(run())() is None
-    finally:
-        gc.enable()
-
-
-def test_turns_are_taken_one_by_one_and_outlast_a_request_that_is_cancelled() -> None:
-    async def run() -> None:
-        turns, go_on, begun = asyncio.Semaphore(1), threading.Event(), threading.Event()
-        order: list[str] = []
-
-        def first() -> None:
-            begun.set()
-            go_on.wait(30)
-            order.append("first")
-
-        one = asyncio.create_task(in_turn(turns, first))
-        while not begun.is_set():
-            await asyncio.sleep(0.001)
-        two = asyncio.create_task(in_turn(turns, order.append, "second"))
-        one.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await one
-        await asyncio.sleep(0.01)
-        assert turns.locked()  # its thread is still at work
-        go_on.set()
-        await two
-        assert order == ["first", "second"]
-        with pytest.raises(ZeroDivisionError):
-            await in_turn(turns, lambda: 1 // 0)
-        assert not turns.locked()
-
-    asyncio.run(run())

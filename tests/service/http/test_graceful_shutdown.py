@@ -130,6 +130,28 @@ def test_a_stream_that_nobody_takes_any_more_does_not_hold_the_stop(
     assert served.process.wait(timeout=60) == 0
 
 
+STUCK = """
+import sys, time
+from service import cli, work_threads
+work_threads._call_yielding = lambda *_: print("at work", file=sys.stderr) or time.sleep(300)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_the_process_ends_after_its_grace_though_a_thread_works_on(
+    folder: Path, serve: Serve
+) -> None:
+    served = serve("--store", folder, "--stop-seconds", "1", program=STUCK)
+    body = {"model": NAME, "x": [[0.5, 0.5]] * 10_000}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(served.client.post, "/log_prob", json=body)
+        wait_until(lambda: "at work\n" in served.log)
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=60) == 0
+        with pytest.raises(httpx.TransportError):
+            asked.result()
+
+
 def test_a_second_signal_ends_it_at_once(folder: Path, serve: Serve) -> None:
     served = serve("--store", folder, "--drain-seconds", "60")
     served.process.send_signal(signal.SIGTERM)

@@ -1,9 +1,7 @@
 """The event loop works on few numbers at a time, whatever a caller sends or asks for."""
 
 import asyncio
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,6 @@ import numpy as np
 import pytest
 
 from service import bundle
-from service.errors import DeadlineError
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations, context, interpolation, noise
 from service.operations import operations as answers
@@ -27,7 +24,7 @@ from service.operations.requests import (
     SampleRequest,
 )
 from service.types import Arrays
-from service.work_threads import BLOCK_NUMBERS, MIN_NUMBERS, SWITCH_SECONDS, WorkThreads
+from service.work_threads import BLOCK_NUMBERS, MIN_NUMBERS, WorkThreads
 from tests.helpers.watched import Diary, Watched, watched
 
 # whole numbers, 64 a row, with a context of one class
@@ -173,30 +170,6 @@ def test_pieces_of_noisy_copies_are_those_of_one_long_draw() -> None:
     assert apart.std(0).min() > 0
 
 
-@pytest.mark.parametrize("leaves", [True, False])
-def test_nobody_waits_for_a_thread_after_a_departure_or_a_deadline(leaves: bool) -> None:
-    threads, go_on = WorkThreads(1), threading.Event()
-
-    async def work() -> None:
-        deadline = np.inf if leaves else time.monotonic() + 0.05
-        waiting = asyncio.ensure_future(
-            threads.run(MIN_NUMBERS + 1, go_on.wait, 60, deadline=deadline)
-        )
-        await asyncio.sleep(0.01)
-        if leaves:
-            waiting.cancel()
-        with pytest.raises(asyncio.CancelledError if leaves else DeadlineError):
-            async with asyncio.timeout(30):
-                await waiting
-        assert not go_on.is_set()
-
-    try:
-        asyncio.run(work())
-    finally:
-        go_on.set()
-        threads.close()
-
-
 def test_a_watched_array_says_who_works_on_it() -> None:
     diary = Diary()
     array = watched(np.zeros(10, np.float32), diary)
@@ -206,27 +179,3 @@ def test_a_watched_array_says_who_works_on_it() -> None:
     array[np.arange(4)]
     array.astype(np.float64)
     assert [numbers for _, numbers in diary.entries] == [3, 10, 10, 10, 4, 10]
-
-
-def test_threads_let_others_run_often_while_they_work_and_no_longer() -> None:
-    threads, usual = WorkThreads(2), sys.getswitchinterval()
-    inside: list[float] = []
-    both_are_in = threading.Barrier(2)
-
-    def work(fails: bool) -> None:
-        both_are_in.wait(30)
-        inside.append(sys.getswitchinterval())
-        both_are_in.wait(30)
-        if fails:
-            raise ValueError
-
-    async def ask() -> None:
-        calls = [threads.run(MIN_NUMBERS + 1, work, fails) for fails in (False, True)]
-        await asyncio.gather(*calls, return_exceptions=True)
-
-    try:
-        asyncio.run(ask())
-        assert inside == [pytest.approx(SWITCH_SECONDS)] * 2
-        assert sys.getswitchinterval() == usual
-    finally:
-        threads.close()
