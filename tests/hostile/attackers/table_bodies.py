@@ -125,6 +125,11 @@ def csv_of(line: bytes, size: int = JSON_BYTES, end: bytes = b"") -> Callable[[f
     return lambda scale: filled(",".join(NAMES).encode() + b"\n", line, end, scale, size)
 
 
+def only(line: bytes) -> Callable[[float], bytes]:
+    """No header, and a line again and again."""
+    return lambda scale: filled(b"", line, b"", scale, JSON_BYTES)
+
+
 def one_line(scale: float) -> bytes:
     """60 MB without an end of a line."""
     return b"amount" * max(1, int(10e6 * scale))
@@ -238,6 +243,9 @@ for name, line, guards, kind, *make in (
         csv_of(b'"a""b","\n",x,y\n'),
         csv_of(b" " * 20_000 + b",0.1,DE,2024-02-29\n"),
         distinct_cells,
+        only(b"\n"),
+        only(b"#\n"),
+        only(b"\r"),
     ),
     (
         "json-rows-by-name",

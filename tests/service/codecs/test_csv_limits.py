@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from service.codecs import csv
 from service.codecs.csv import MAX_LINE_CHARACTERS, read_csv
 from service.codecs.flat_columns import MAX_COLUMNS
 from service.errors import MalformedBodyError, MemoryFullError, ServiceError, TooLargeError
 from service.inflight import InflightBudget, Reading, TakesLongError
-from service.tables import RawColumn
+from service.tables import Preamble, RawColumn
 from tests.helpers.parsers import BUDGET, LIMITS
 
 
@@ -22,6 +23,9 @@ REFUSED: dict[str, tuple[bytes, type[ServiceError], str]] = {
     "bytes": (b"a\n" + b"1\n" * LIMITS.json_bytes, TooLargeError, "262144 bytes of CSV"),
     "cells": (b"a" + b",b" * LIMITS.json_values, TooLargeError, "16384 cells of CSV, this one has"),
     "lines": (b"a\n" + b"\r" * LIMITS.json_values, TooLargeError, "16384 cells of CSV"),
+    "empty lines": (b"\n" * LIMITS.json_values, TooLargeError, "16384 cells of CSV"),
+    "comments": (b"#\n" * LIMITS.json_values, TooLargeError, "16384 cells of CSV"),
+    "lines before tabs": (b"sep=\t" + b"\r" * LIMITS.json_values, TooLargeError, "cells of CSV"),
     "rows": (b"a\n" + b"1\n" * 1001, TooLargeError, "may have 1000 rows"),
     "a long cell": (b"a\n" + b"1" * 200_000, MalformedBodyError, "line 2: field larger than field"),
     "a quote never closed": (b'a\n"' + b"b" * 1000, MalformedBodyError, "unexpected end of data"),
@@ -37,6 +41,23 @@ def test_what_is_too_much_or_none_is_refused(case: str) -> None:
     with pytest.raises(error, match=re.escape(words)):
         read(body)
     assert BUDGET.held == 0
+
+
+@pytest.mark.parametrize("line", [b"\n", b"#\n", b"\r", b"# a\r\n"])
+def test_lines_before_the_header_are_counted_before_they_are_taken(
+    line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class Counted(Preamble):
+        def takes(self, line: str) -> bool:
+            taken.append(line)
+            return super().takes(line)
+
+    monkeypatch.setattr(csv, "Preamble", Counted)
+    with pytest.raises(TooLargeError, match="16384 cells of CSV"):
+        read(line * LIMITS.json_values)
+    assert len(taken) == 1
 
 
 def test_lines_are_not_longer_than_rows() -> None:
