@@ -70,7 +70,7 @@ class Converted:
 
     Args:
         rows: N × D; what an unreadable or impossible value holds means nothing.
-        unreadable: N, whether a row has an unreadable value.
+        unreadable: N × D, which values are unreadable.
         impossible: N × D, which values are impossible.
         faults: both, by row and column, the first thousand of each column and sort.
     """
@@ -83,7 +83,7 @@ class Converted:
     @property
     def faulty(self) -> NDArray[np.bool_]:
         """Of each row, whether it has an unreadable or an impossible value."""
-        return np.asarray(self.unreadable | self.impossible.any(1))
+        return np.asarray((self.unreadable | self.impossible).any(1))
 
 
 def to_rows(
@@ -102,7 +102,7 @@ def to_rows(
     check_names(table.keys(), columns, left_out)
     count = len(table[columns[0].name]) if columns else 0
     rows = np.empty((count, len(columns)))
-    unreadable, impossible = np.zeros(count, bool), np.zeros(rows.shape, bool)
+    unreadable, impossible = np.zeros(rows.shape, bool), np.zeros(rows.shape, bool)
     faults: list[ValueFault] = []
     for i, column in enumerate(columns):
         raw = table[column.name]
@@ -110,7 +110,7 @@ def to_rows(
             rows[:, i], wrong, off = _values(raw, column)
         if not column.missing:
             off |= np.isnan(rows[:, i]) & ~wrong
-        unreadable |= wrong
+        unreadable[:, i] = wrong
         impossible[:, i] = off
         for are_faulty in (wrong, off):
             faults += [

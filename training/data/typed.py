@@ -158,8 +158,8 @@ def whole_table(
     for each in unfamiliar_values(table.columns, converted, columns.modelled, columns.left_out):
         if each.sort == "changed_constants":
             impossible[each.rows] = True
-    unreadable, rows = converted.unreadable, converted.rows
-    return WholeTable(rows, unreadable, impossible, row_context, checksum_of([path]))
+    unreadable = np.asarray(converted.unreadable.any(1))
+    return WholeTable(converted.rows, unreadable, impossible, row_context, checksum_of([path]))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from service.bundle import TypedManifest
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
 from service.operations.values import to_float64
-from service.tables import Converted, Unfamiliar, in_cells, some_value, support_of
+from service.tables import (
+    Converted,
+    Unfamiliar,
+    ValueFault,
+    expected,
+    in_cells,
+    some_value,
+    support_of,
+)
 from service.types import Float64
 
 
@@ -104,7 +112,7 @@ def settled_rows(
         InvalidInputError: what `RowFaults.check` raises; names row, column and what was expected.
     """
     if rows.converted is not None:
-        _check_converted(rows.converted, impossible, name, faults)
+        _check_converted(table, rows.converted, impossible, name, faults)
     if table.typed is None:
         _check_numbers(np.isnan(rows.values), name, faults)
         return SettledRows(rows.values, np.zeros((len(rows.values), 0), bool))
@@ -147,20 +155,29 @@ def decoded_rows(table: TypedManifest, x: Float64) -> tuple[Float64, Float64]:
 
 
 def _check_converted(
-    converted: Converted, impossible: Impossible, name: str, faults: RowFaults
+    table: TypedManifest,
+    converted: Converted,
+    impossible: Impossible,
+    name: str,
+    faults: RowFaults,
 ) -> None:
     prefix = "" if name == "x" else f"{name}: "  # which the caller has called rows or columns
-    are_answered = impossible == "answered"
+    faulty, described = converted.unreadable, dict[int, ValueFault]()
+    if not (are_answered := impossible == "answered"):
+        faulty = faulty | converted.impossible
+    for fault in reversed(converted.faults):  # so that a row's first one stays
+        if not (are_answered and fault.is_impossible):
+            described[fault.row] = fault
 
     def describe(_: int, row: int) -> Fault:
-        of_row = (each for each in converted.faults if each.row == row)
-        fault = next((f for f in of_row if not (are_answered and f.is_impossible)), None)
-        if fault is None:  # it is beyond those that are described
-            return Fault(f"{prefix}row {row} has a value that its column cannot have", {})
-        return Fault(f"{prefix}row {row}, {fault}", {"column": fault.column})
+        if (fault := described.get(row)) is not None:
+            return Fault(f"{prefix}row {row}, {fault}", {"column": fault.column})
+        # beyond those whose values are described
+        column = table.named_columns[int(np.argmax(faulty[row]))]
+        detail = f"{prefix}row {row}, column {column.name!r}: expected {expected(column)}"
+        return Fault(detail, {"column": column.name})
 
-    faulty = converted.unreadable if are_answered else converted.faulty
-    faults.check(faulty, InvalidInputError, describe)
+    faults.check(np.asarray(faulty.any(1)), InvalidInputError, describe)
 
 
 def _check_present(
