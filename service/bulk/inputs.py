@@ -7,8 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.bulk.pieces import BulkError, FileError, Piece, Place, Skipped, Source, plain_type
-from service.bulk.scorers import chosen_columns, model_rows
-from service.bulk.sources import ENDINGS, PIPE, format_of, open_source, shown_name
+from service.bulk.scorers import column_choice, model_rows
+from service.bulk.sources import (
+    ENDINGS,
+    PIPE,
+    NdjsonSource,
+    format_of,
+    open_source,
+    shown_name,
+)
 from service.bundle import AnyManifest
 from service.errors import ServiceError, few
 
@@ -160,7 +167,10 @@ class Inputs:
                         f"{shown}: column {now.name!r:.80} is of {now.type}, and of {before.type} "
                         "in the files before"
                     )
-        read = chosen_columns(self._manifest, source.names, self.keep)
+        is_read = column_choice(self._manifest, source.names, self.keep)
+        if isinstance(source, NdjsonSource):
+            source.is_read = is_read  # of later names
+        read = list(filter(is_read, source.names))
         try:
             model_rows(self._manifest, source.empty(read), 0)
         except ServiceError as error:

@@ -3,7 +3,7 @@
 from service.bulk.pieces import BulkError
 from service.bulk.scorers.base import Decision, Scored, Scorer
 from service.bulk.scorers.bundle import BundleScorer
-from service.bulk.scorers.rows import chosen_columns, model_rows
+from service.bulk.scorers.rows import column_choice, model_rows
 
 
 def server_scorer(url: str, model: str | None, decision: Decision) -> Scorer:
@@ -24,7 +24,7 @@ __all__ = [
     "Decision",
     "Scored",
     "Scorer",
-    "chosen_columns",
+    "column_choice",
     "model_rows",
     "server_scorer",
 ]

@@ -1,6 +1,6 @@
 """The columns of a file as rows of a model: which are read, and what is wrong with which row."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,16 +69,19 @@ class ModelRows:
         return np.asarray(self.impossible.any(1))
 
 
-def chosen_columns(
+def column_choice(
     manifest: AnyManifest, names: Sequence[str], keep: Collection[str]
-) -> Sequence[str]:
-    """The columns of a file that a model reads: by their names, or in their order.
+) -> Callable[[str], bool]:
+    """Which columns of a file a model reads: those of its names, or all in their order.
 
     Args:
         manifest: of the model.
         names: of the file.
         keep: columns that stand beside the scores; in a file whose columns are taken in their
             order they are no coordinates.
+
+    Returns:
+        Whether a column of this name is read.
     """
     coordinates = manifest.column_names
     of_context = ["context", *(column.name for column in manifest.context or ())]
@@ -86,11 +89,11 @@ def chosen_columns(
     if isinstance(manifest, TypedManifest):
         known |= {c.name for c in manifest.left_out if c.constant is not None}
     if coordinates and set(coordinates) <= set(names):
-        return [name for name in names if name in known]
+        return lambda name: name in known
     if "x" in names:
-        return [name for name in names if name == "x" or name in of_context]
+        return lambda name: name == "x" or name in of_context
     # what is lacking, or left over, is said when the model looks at them
-    return [name for name in names if name not in keep or name in of_context]
+    return lambda name: name not in keep or name in of_context
 
 
 def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> ModelRows:

@@ -1,6 +1,6 @@
 """One JSON object a line: values by name, as `rows` of a request has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from service.bulk.pieces import FileError, Piece, Skipped, missing_columns
 from service.bulk.sources.text import BOM, Batch, LineError, TextSource
-from service.errors import cut
-from service.operations import NUMBER_DTYPES, TableColumns, number_array
+from service.errors import cut, few
+from service.operations import WIDE_DTYPES, TableColumns, number_array
 from service.tables import TableError, from_values
 
 MAX_LINE_BYTES = 2**24
@@ -18,16 +18,26 @@ MAX_LINE_BYTES = 2**24
 # Records that the types of kept columns are taken from.
 FIRST_RECORDS = 1000
 
+# Names that are kept in mind.
+MAX_SEEN_NAMES = 2**16
+
 ERRORS = (TableError, pa.ArrowException, TypeError, OverflowError)
 """Of values that cannot be those of their column."""
 
 
 class NdjsonSource(TextSource):
-    """A file of objects."""
+    """A file of objects, whose columns are the names of the first one.
+
+    Attributes:
+        is_read: whether a column of some name is scored: an object that has one more than the first
+            is no row, as its value would be lost.
+    """
 
     most_bytes = MAX_LINE_BYTES
 
     def _first_names(self) -> Sequence[str]:
+        self.is_read: Callable[[str], bool] = lambda _: False
+        self._seen: set[str] = set()
         self._first: list[dict[str, Any]] = []
         taken = []
         while len(self._first) < FIRST_RECORDS and not (self._first and self._lines.would_wait):
@@ -49,8 +59,25 @@ class NdjsonSource(TextSource):
         for line in self._lines:
             self._line = self._lines.number - 1
             if (record := _record(line)) is not None:
+                if not self._seen.issuperset(record):
+                    self._look_at([name for name in record if name not in self._seen])
                 return record
         return None
+
+    def _look_at(self, names: Collection[str]) -> None:
+        """See that names that have not been seen yet are of no column that is read.
+
+        Raises:
+            LineError: one is.
+        """
+        first = self._first[0]
+        if more := [name for name in names if name not in first and self.is_read(name)]:
+            raise LineError(
+                f"it has the column{'s' * (len(more) > 1)} {few(more)}, which the first record "
+                "lacks: null is for no value"
+            )
+        if len(self._seen) + len(names) <= MAX_SEEN_NAMES:
+            self._seen.update(names)
 
     def _piece(self, rows: list[Any], batch: Batch, read: Sequence[str], kept: Any) -> Piece:
         try:
@@ -134,7 +161,7 @@ def _values(values: list[Any], like: Any) -> Any:
     """
     if not isinstance(like, list):
         return from_values(values)
-    numbers = number_array([like, *values], NUMBER_DTYPES)
+    numbers = number_array([like, *values], WIDE_DTYPES)
     if numbers is None or any(type(value) is not list for value in values):
         raise TableError("expected a list of numbers, as long as that of the first row")
     return numbers[1:]

@@ -246,6 +246,23 @@ def test_rows_that_cannot_occur_are_the_anomalies(
     assert "Warning" not in capsys.readouterr().err
 
 
+def test_a_constant_that_only_later_records_have_is_not_lost(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write(tmp_path / "in.ndjson", table([0.0, 0.0, 0.0])), tmp_path / "out.ndjson"
+    first, *lines = source.read_text().splitlines()
+    more = [{"currency": "USD", "code": 840}, {"comment": "is not read"}]
+    lines = [json.dumps(json.loads(line) | new) for line, new in zip(lines, more, strict=True)]
+    source.write_text("\n".join([first, *lines]))
+    assert score("detector", source, "--out", out, "--on-error", "skip") == 3
+    assert [row["row"] for row in read(out)] == [0, 2]
+    (skipped,) = Path(f"{out}.skipped.ndjson").read_text().splitlines()
+    said = "it has the columns currency, code, which the first record lacks: null is for no value"
+    assert json.loads(skipped)["detail"] == said
+    assert score("detector", source, "--out", tmp_path / "all.csv") == 1
+    assert f"row 1, line 2: {said}" in capsys.readouterr().err
+
+
 def test_what_the_data_had_not_is_said_once_at_the_end(
     score: Score,
     tmp_path: Path,

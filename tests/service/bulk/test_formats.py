@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.bulk.output import open_writer
 from service.bulk.sources import CsvSource
 from tests.helpers.examples import examples
-from tests.helpers.typed import log_prob
+from tests.helpers.typed import DAY, FIRST_DAY, log_prob
 from tests.service.bulk.conftest import Score, read, write
 
 ENDINGS = (".parquet", ".csv", ".ndjson", ".arrow", ".arrows")
@@ -71,6 +71,28 @@ def test_rows_may_be_lists(ending: str, score: Score, tmp_path: Path) -> None:
     source, out = write(tmp_path / f"in{ending}", table), tmp_path / "out.ndjson"
     assert score("tiny", source, "--out", out) == 0
     assert [row["log_prob"] for row in read(out)] == [3.0, -1.0]
+
+
+def test_a_coordinate_that_only_later_records_have_is_not_lost(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.ndjson"
+    source.write_text('{"a": 1, "b": 2, "id": 1}\n{"a": 1, "b": 2, "id": 1, "c": 3}\n')
+    assert score("tiny", source, "--keep", "id", "--out", tmp_path / "out.csv") == 1
+    said = "row 1, line 2: it has the column c, which the first record lacks: null is for no value"
+    assert said in capsys.readouterr().err
+
+
+def test_lists_of_typed_columns_are_of_float64(score: Score, tmp_path: Path) -> None:
+    # 0.1 is a value of large weight, and float32 has this second 64 s off
+    source, out = tmp_path / "in.ndjson", tmp_path / "out.ndjson"
+    source.write_text(json.dumps({"x": [0.1, 0.3, 1, FIRST_DAY + 59 * DAY]}) + "\n")
+    assert score("typed", source, "--out", out) == 0
+    by_name = TABLE.slice(0, 1).select(["count", "amount", "country", "seen"])
+    by_name = by_name.set_column(1, "amount", pa.array([0.1]))
+    named = write(tmp_path / "named.csv", by_name)
+    assert score("typed", named, "--out", tmp_path / "named.ndjson") == 0
+    assert read(out) == read(tmp_path / "named.ndjson")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
