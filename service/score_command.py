@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,10 @@ def _run(arguments: Namespace, job: "Job", decision: "Decision") -> "Outcome":
     if is_url and arguments.engine == "ray":
         raise BulkError("--engine ray scores by a bundle, not by a server")
     if is_url:
+        from bijecta_client import UnfamiliarValuesWarning
+
+        # the command says what the data had not when it has scored all
+        warnings.simplefilter("ignore", UnfamiliarValuesWarning)
         return run(job, server_scorer(arguments.model, arguments.name, decision))
     if arguments.name is not None:
         raise BulkError("--model is of a server: a bundle is named by its folder")

@@ -5,7 +5,6 @@ is wrong with a value is found before anything is sent. Rows of a detector that 
 had not go by name: arrays have no room for an unknown class, nor for columns that are left out.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bijecta_client import BijectaError, Client, RefusedError, UnfamiliarValuesWarning
+from bijecta_client import BijectaError, Client, RefusedError
 from service.bulk.pieces import BulkError, Piece
 from service.bulk.scorers.base import (
     Decision,
@@ -57,8 +56,6 @@ class ServerScorer:
     """
 
     def __init__(self, url: str, model: str | None, decision: Decision) -> None:
-        # the command says what the data had not when it has scored all
-        warnings.simplefilter("ignore", UnfamiliarValuesWarning)
         self._client = Client(url, model, timeout=None, retries=RETRIES, wait=LOADING_SECONDS)
         self._most = ROWS_PER_REQUEST
         try:

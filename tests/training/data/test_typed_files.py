@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
@@ -14,7 +15,7 @@ from service.errors import ServiceError
 from service.tables import Decision, RawColumn, decide, to_rows, unfamiliar_values
 from tests.helpers.reading import unbounded
 from training.config import data_source
-from training.data.readers import read_raw
+from training.data.readers import raw, read_raw
 from training.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -222,7 +223,40 @@ def test_too_many_columns_are_refused_by_the_header(tmp_path: Path) -> None:
             read_raw(path, source, dropped)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="Expected 4098 columns"):
         read_raw(path, source, names[:2])  # type: ignore[arg-type]
-    parquet = tmp_path / "table.parquet"
-    pyarrow.parquet.write_table(pa.table({name: [1] for name in names}), parquet)
-    with pytest.raises(DataError, match="has 4098 columns"):
-        read_raw(parquet, data_source(source=str(parquet)))  # type: ignore[arg-type]
+
+
+def write_wide(path: Path) -> None:
+    table = pa.table({f"c{i}": [1.0] for i in range(4098)})
+    match path.suffix:
+        case ".parquet":
+            pyarrow.parquet.write_table(table, path)
+        case ".arrow":
+            pyarrow.feather.write_feather(table, path)
+        case ".npy":
+            np.save(path, np.ones((1, 4098)))
+        case _:
+            path.mkdir()
+            write_wide(path / "part.parquet")
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "folder", "table.arrow", "table.npy"])
+def test_too_many_columns_are_refused_before_they_are_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    write_wide(path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the columns are read")
+
+    for module, function in (
+        (pyarrow.parquet, "read_table"),
+        (pyarrow.feather, "read_table"),
+        (raw, "from_array"),
+    ):
+        monkeypatch.setattr(module, function, fail)
+    for dropped in (0, 1):
+        with pytest.raises(DataError, match=f"has 4098 columns, {4098 - dropped} without"):
+            read_raw(path, data_source(source=str(path)), [f"c{i}" for i in range(dropped)])  # type: ignore[arg-type]
+    with pytest.raises((DataError, AssertionError), match="the columns are read"):
+        read_raw(path, data_source(source=str(path)), ["c0", "c1"])  # type: ignore[arg-type]

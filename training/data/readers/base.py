@@ -70,6 +70,14 @@ class Table:
         return place(self.parts, row)
 
 
+CheckWidth = Callable[[int], None]
+"""Raises DataError of a table of too many columns."""
+
+
+def any_width(_: int) -> None:
+    """Let a table have as many columns as it has."""
+
+
 class Format(NamedTuple):
     """A format of files or folders.
 
@@ -78,16 +86,15 @@ class Format(NamedTuple):
         endings: of the names of its files; none for a format of folders.
         read: from a path and a source of the type `source` to a table.
         source: the [data] section that describes files of this format.
-        open: the same, of tables whose columns are of types that Arrow has, as they are.
-        width: how many columns there are, before all is read; 0 where that is not known.
+        open: the same, of tables whose columns are of types that Arrow has, as they are. It calls
+            its third argument with the number of columns before it reads them.
     """
 
     name: str
     endings: tuple[str, ...]
     read: Callable[[Path, Any], Table]
     source: type[FileSource]
-    open: Callable[[Path, Any], Any] | None = None
-    width: Callable[[Path, Any], int] = lambda *_: 0
+    open: Callable[[Path, Any, CheckWidth], Any] | None = None
 
 
 def kept_columns(names: Sequence[str], source: FileSource, path: Path) -> list[int]:

@@ -11,7 +11,7 @@ from service.tables import RawColumn, RawTable, TableError, from_array, from_arr
 from training.config import ArchiveSource, FileSource, TableSource
 from training.data.readers.base import Table
 from training.data.readers.csv_dialect import BLANKS, Dialect
-from training.data.readers.registry import open_table, width_of
+from training.data.readers.registry import open_table
 from training.data.readers.tables import ArrowFile, unique_names
 from training.errors import DataError
 
@@ -34,16 +34,21 @@ def read_raw(path: Path, source: FileSource, drop: Sequence[str] = ()) -> RawTab
             said before they are read, or a column of lists or the like.
     """
     dropped = {*source.columns_not_modelled, *drop}
-    if (width := width_of(path, source)) - len(dropped) > MAX_COLUMNS:
-        raise DataError(
-            f"{path} has {width} columns, {width - len(dropped)} without those that are dropped: "
-            f"a model of a table may have {MAX_COLUMNS}; drop others"
-        )
-    opened = open_table(path, source.model_copy(update={"drop": [], "labels": None}))
+
+    def check_width(width: int) -> None:
+        if width - len(dropped) > MAX_COLUMNS:
+            raise DataError(
+                f"{path} has {width} columns, {width - len(dropped)} without those that are "
+                f"dropped: a model of a table may have {MAX_COLUMNS}; drop others"
+            )
+
+    whole = source.model_copy(update={"drop": [], "labels": None})
+    opened = open_table(path, whole, check_width)
     try:
         if isinstance(opened, ArrowFile):
             table = _of_arrow(opened, path)
         else:
+            check_width(len(opened.columns))
             table = _of_array(opened, path, source)
     except TableError as error:
         raise DataError(f"{path}: {error}") from None

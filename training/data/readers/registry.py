@@ -13,7 +13,7 @@ from training.config import (
     one_line,
 )
 from training.data.readers.arrays import read_idx, read_npy, read_npz
-from training.data.readers.base import Format, Table, abbreviated
+from training.data.readers.base import CheckWidth, Format, Table, abbreviated
 from training.data.readers.images import read_cifar, read_pictures, read_svhn
 from training.data.readers.sounds import read_sounds
 from training.data.readers.tables import (
@@ -22,9 +22,8 @@ from training.data.readers.tables import (
     open_parquet,
     read_feather,
     read_parquet,
-    width_of_parquet,
 )
-from training.data.readers.text_files import open_csv, read_csv, width_of_csv
+from training.data.readers.text_files import open_csv, read_csv
 from training.errors import DataError
 from training.memory import machine_memory
 
@@ -34,10 +33,8 @@ COMPRESSED_TEXT = tuple(e + c for e in TEXT for c in ("", ".gz", ".bz2", ".zst")
 FORMATS = (
     Format(".npy file", (".npy",), read_npy, TableSource),
     Format(".npz file", (".npz",), read_npz, ArchiveSource),
-    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource, open_csv, width_of_csv),
-    Format(
-        ".parquet file", (".parquet",), read_parquet, TableSource, open_parquet, width_of_parquet
-    ),
+    Format(".csv file", COMPRESSED_TEXT, read_csv, TableSource, open_csv),
+    Format(".parquet file", (".parquet",), read_parquet, TableSource, open_parquet),
     Format(".feather file", (".feather", ".arrow"), read_feather, TableSource, open_feather),
     Format(".idx file", (".idx", ".idx.gz", "-ubyte", "-ubyte.gz"), read_idx, TableSource),
     Format(".bin file", (".bin",), read_cifar, ImageSource),
@@ -90,23 +87,24 @@ def read(path: Path, source: FileSource) -> Table:
     return table
 
 
-def width_of(path: Path, source: FileSource) -> int:
-    """How many columns a table has, before all of it is read; 0 where that is not known.
-
-    Raises:
-        DataError: as of `read`.
-    """
-    width: int = _opened(path, source, lambda known: known.width)
-    return width
-
-
-def open_table(path: Path, source: FileSource) -> Table | ArrowFile:
+def open_table(path: Path, source: FileSource, check_width: CheckWidth) -> Table | ArrowFile:
     """Read a file as `read` does, but tables of columns of any type as they are.
 
+    Args:
+        path: the file or folder.
+        source: how to read it.
+        check_width: is called with the number of columns of such a table before it is read.
+
     Raises:
-        DataError: as of `read`.
+        DataError: as of `read`, and what `check_width` raises.
     """
-    opened: Table | ArrowFile = _opened(path, source, lambda known: known.open or known.read)
+
+    def how(known: Format) -> Callable[[Path, FileSource], Table | ArrowFile]:
+        if (opens := known.open) is None:
+            return known.read
+        return lambda path, source: opens(path, source, check_width)
+
+    opened: Table | ArrowFile = _opened(path, source, how)
     return opened
 
 

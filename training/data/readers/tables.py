@@ -13,7 +13,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from training.config import TableSource
-from training.data.readers.base import Part, Table, kept_columns
+from training.data.readers.base import CheckWidth, Part, Table, any_width, kept_columns
 from training.data.readers.csv_dialect import (
     Dialect,
 )
@@ -40,15 +40,10 @@ class ArrowFile(NamedTuple):
     dialect: Dialect | None = None
 
 
-def width_of_parquet(path: Path, _: TableSource) -> int:
-    """How many columns a Parquet file has; 0 of a folder."""
-    return 0 if path.is_dir() else len(pyarrow.parquet.read_schema(path).names)
-
-
-def open_parquet(path: Path, _: TableSource) -> ArrowFile:
+def open_parquet(path: Path, _: TableSource, check_width: CheckWidth) -> ArrowFile:
     """A Parquet file, or all those of a folder, sorted by name."""
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
-        _check_parquet(file)
+        check_width(_check_parquet(file))
     if not path.is_dir():
         _check_names(pyarrow.parquet.read_schema(path).names, path)
     return ArrowFile(pyarrow.parquet.read_table(path))
@@ -56,24 +51,26 @@ def open_parquet(path: Path, _: TableSource) -> ArrowFile:
 
 def read_parquet(path: Path, source: TableSource) -> Table:
     """The columns of numbers of a Parquet file or of a folder of them."""
-    return arrow_table(open_parquet(path, source).table, path, source)
+    return arrow_table(open_parquet(path, source, any_width).table, path, source)
 
 
-def open_feather(path: Path, _: TableSource) -> ArrowFile:
+def open_feather(path: Path, _: TableSource, check_width: CheckWidth) -> ArrowFile:
     """An Arrow file, which Feather of version 2 is."""
+    with pa.memory_map(str(path)) as mapped:
+        check_width(len(pa.ipc.open_file(mapped).schema.names))
     check_fits(path, "an Arrow table", path.stat().st_size)
     return ArrowFile(pyarrow.feather.read_table(path, memory_map=False))
 
 
 def read_feather(path: Path, source: TableSource) -> Table:
     """The columns of numbers of an Arrow file."""
-    return arrow_table(open_feather(path, source).table, path, source)
+    return arrow_table(open_feather(path, source, any_width).table, path, source)
 
 
-def _check_parquet(path: Path) -> None:
+def _check_parquet(path: Path) -> int:
     """Compare what a file says that it holds with memory: values, and their uncompressed bytes.
 
-    A column of one value a billion times is a few bytes in the file.
+    A column of one value a billion times is a few bytes in the file. Returns its number of columns.
     """
     metadata = pyarrow.parquet.read_metadata(path)
     values = size = 0
@@ -83,6 +80,7 @@ def _check_parquet(path: Path) -> None:
         values += sum(group.column(j).num_values for j in range(group.num_columns))
     holds = f"{metadata.num_rows} rows of {metadata.num_columns} columns"
     check_fits(path, holds, max(size, values * BYTES_OF_A_NUMBER))
+    return len(metadata.schema.to_arrow_schema())
 
 
 def arrow_table(

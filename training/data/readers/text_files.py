@@ -12,7 +12,7 @@ import pyarrow.csv
 
 from service.tables import NUL
 from training.config import TableSource
-from training.data.readers.base import Table
+from training.data.readers.base import CheckWidth, Table, any_width
 from training.data.readers.csv_dialect import BLANKS, SAMPLED_LINES, Dialect, dialect_of
 from training.data.readers.tables import ArrowFile, arrow_table
 from training.errors import DataError
@@ -27,13 +27,13 @@ LEADING_ZERO_TEXT = r"^\s*[+-]?0\d+\s*$"
 LEADING_ZERO_CELL = re.compile(rb"(?:^|[,;|\t\"\r\n])[ ]*[+-]?0\d+[ ]*(?:[,;|\t\"\r\n]|$)")
 
 
-def open_csv(path: Path, source: TableSource) -> ArrowFile:
+def open_csv(path: Path, source: TableSource, check_width: CheckWidth) -> ArrowFile:
     """A text file, compressed or not, written as `csv_dialect` says; codes such as 01067 are text.
 
     Raises:
         DataError: it is not UTF-8, or its lines differ in their number of cells.
     """
-    file = _opened_csv(path, source)
+    file = _opened_csv(path, source, check_width)
     assert file.dialect is not None
     table = _with_leading_zeros(file.table, path, file.dialect)
     for i, kind in enumerate(table.schema.types):
@@ -42,18 +42,10 @@ def open_csv(path: Path, source: TableSource) -> ArrowFile:
     return file._replace(table=table)
 
 
-def _dialect(path: Path, source: TableSource) -> Dialect:
+def _opened_csv(path: Path, source: TableSource, check_width: CheckWidth) -> ArrowFile:
     with _decompressed(path) as file:
-        return dialect_of(_first_lines(path, file.read(SAMPLED_BYTES)), source.header)
-
-
-def width_of_csv(path: Path, source: TableSource) -> int:
-    """How many columns a text file has, by its first lines."""
-    return _dialect(path, source).width
-
-
-def _opened_csv(path: Path, source: TableSource) -> ArrowFile:
-    dialect = _dialect(path, source)
+        dialect = dialect_of(_first_lines(path, file.read(SAMPLED_BYTES)), source.header)
+    check_width(dialect.width)
     with _decompressed(path) as file:
         content = file if dialect.delimiter != BLANKS else pa.BufferReader(_tabs(file.read()))
         try:
@@ -72,7 +64,7 @@ def _opened_csv(path: Path, source: TableSource) -> ArrowFile:
 
 def read_csv(path: Path, source: TableSource) -> Table:
     """The columns of numbers of a text file, compressed or not; see `csv_dialect`."""
-    file = _opened_csv(path, source)
+    file = _opened_csv(path, source, any_width)
     return arrow_table(file.table, path, source, file.place, file.dialect)
 
 
