@@ -108,7 +108,7 @@ async def body_of(
     stream = Decompression(body, encoding, limit, share)
     # a few bytes may hold very many
     if len(body) > MIN_THREAD_BYTES or not stream.read(MIN_THREAD_BYTES):
-        await server.inflight.decompressing.in_thread(stream.read)
+        await server.inflight.decompressing.in_turn(stream.read)
     share.keep(stream.size)  # what it was made of is needed no more
     return stream.content()
 
@@ -156,4 +156,4 @@ async def parsed(
         except TakesLongError:
             pass
     reading = Reading(server.body_limits, share, has_tables=has_tables)
-    return await server.inflight.parsing.in_thread(parse, reading)
+    return await server.inflight.parsing.in_turn(parse, reading)

@@ -88,6 +88,20 @@ def test_work_is_done_one_by_one_and_outlasts_a_request_that_is_cancelled(
     asyncio.run(run())
 
 
+def test_the_event_loop_has_a_turn_between_two_works_in_turn(one: WorkThreads) -> None:
+    async def run() -> None:
+        seen: list[str] = []
+
+        async def ask(name: str) -> None:
+            await one.in_turn(seen.append, name)
+            seen.append(f"the loop has {name}")
+
+        await asyncio.gather(*map(ask, "abc"))
+        assert seen == [said for name in "abc" for said in (name, f"the loop has {name}")]
+
+    asyncio.run(run())
+
+
 def test_what_is_refused_in_a_thread_is_freed_at_once(one: WorkThreads) -> None:
     class Body:
         def refuse(self) -> None:
