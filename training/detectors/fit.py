@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.columns import describe
 from models.context import ContextFeatures
-from service.tables import Column
+from service.tables import Column, NumericColumn
 from training.config import ContextSpec
 from training.detectors.configurations import COMBINATIONS, CONFIGURATIONS
 from training.detectors.detector import ROWS_AT_ONCE, Detector, Float64, measured_spaces
@@ -19,6 +19,7 @@ from training.detectors.parts.gaussianized import fit_gaussianized
 from training.detectors.parts.latents import fit_latents
 from training.detectors.parts.members import (
     Fitted,
+    groups_of,
     log_mean_of_unseen,
     mean_of_unseen,
     with_context,
@@ -103,6 +104,8 @@ def fit_detector(
     if context is not None:
         known = ContextFeatures(**context.spec.model_dump()).double()(values)
     generator = torch.Generator().manual_seed(seed)
+    are_discrete = not any(isinstance(column, NumericColumn) for column in columns)
+    groups = groups_of(with_context(x, values).numpy(), are_discrete)
     wanted = CONFIGURATIONS[configuration]
     spaces: dict[str, nn.Module] = {}
     seen: dict[str, Tensor] = {}
@@ -114,9 +117,9 @@ def fit_detector(
     for part in wanted:
         progress(part.name)
         if isinstance(part, TypedPart):
-            parts.append(fit_typed(part, rows, columns, known, generator))
+            parts.append(fit_typed(part, rows, columns, known, groups, generator))
         else:
-            parts.append(_fit_part(part, seen[part.space], known, generator))
+            parts.append(_fit_part(part, seen[part.space], known, groups, generator))
     references = torch.randperm(len(x), generator=generator)[:MAX_REFERENCES]
     spec = DetectorSpec(
         configuration=configuration,
@@ -137,13 +140,14 @@ def _fit_part(
     part: NearestPart | LatentPart | GaussianizedPart,
     features: Tensor,
     context: Tensor | None,
+    groups: Tensor,
     generator: torch.Generator,
 ) -> Fitted[Any]:
     if isinstance(part, NearestPart):
-        return fit_nearest(part, features, context, generator)
+        return fit_nearest(part, features, context, groups, generator)
     if isinstance(part, LatentPart):
-        return fit_latents(part, features, context, generator)
-    return fit_gaussianized(part, features, context, generator)
+        return fit_latents(part, features, context, groups, generator)
+    return fit_gaussianized(part, features, context, groups, generator)
 
 
 def _out_of_sample(

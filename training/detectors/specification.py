@@ -90,12 +90,14 @@ class LatentPart(TrainedPart):
         neighbours: number of nearest rows.
         deviation: of the noise at which rows are encoded.
         options: of the family `maf`.
+        directions: principal directions of more than `principal.MAX_FEATURES` features, at most.
     """
 
     kind: Literal["latents"] = "latents"
     neighbours: Count = 5
     deviation: Annotated[float, Field(gt=0)] = 0.1
     options: dict[str, Any]
+    directions: Count = 100
 
 
 class GaussianizedPart(Part):
@@ -105,6 +107,7 @@ class GaussianizedPart(Part):
         deviation: of the noise.
         steps: of the iterative Gaussianization.
         knots: of each coordinate's splines.
+        directions: as of `LatentPart`.
     """
 
     kind: Literal["gaussianized"] = "gaussianized"
@@ -112,6 +115,7 @@ class GaussianizedPart(Part):
     deviation: Annotated[float, Field(gt=0)]
     steps: Count
     knots: Count = 16
+    directions: Count = 100
 
     @property
     def indexed_rows(self) -> int:

@@ -10,12 +10,6 @@ from service.tables import Column, RawTable, decide, from_array, from_values, to
 from training.config import ContextSpec
 from training.detectors import ContextRows, Detector, DetectorSpec, FittedDetector, fit_detector
 from training.detectors.configurations import CONFIGURATIONS
-from training.detectors.parts.members import (
-    all_but_folds,
-    halves,
-    log_mean_of_unseen,
-    mean_of_unseen,
-)
 from training.detectors.parts.typed import fit_typed
 from training.detectors.specification import (
     AnyPart,
@@ -168,19 +162,6 @@ def test_training_rows_are_scored_by_members_that_did_not_see_them(
     assert found.log_prob.mean() < found.detector(torch.from_numpy(rows))[1].mean()
 
 
-def test_every_row_is_unseen_by_some_member() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for n in (10, 11):
-        for seen in (halves(n, 4, generator), all_but_folds(n, 3, generator)):
-            scores = torch.arange(1, len(seen) + 1).repeat(n, 1).double()
-            means = mean_of_unseen(scores, seen)
-            logs = log_mean_of_unseen(scores.log(), seen)
-            for row in range(n):
-                unseen = [i for i, rows in enumerate(seen, 1) if row not in rows]
-                assert means[row] == np.mean(unseen)
-                assert logs[row] == pytest.approx(np.log(np.mean(unseen)))
-
-
 def test_neighbours_are_the_values_of_the_nearest_rows_by_the_other_columns() -> None:
     random = np.random.default_rng(2)
     rows = random.normal(size=(60, 3))
@@ -268,7 +249,9 @@ def test_steps_of_a_part_grow_with_its_rows_between_bounds() -> None:
     assert [part.steps_of(rows) for rows in (5, 100, 100_000)] == [5, 40, 60]
     assert [TYPED.steps_of(rows) for rows in (5, 100_000)] == [5, 5]
     rows, columns = table()
-    found = fit_typed(part, rows, columns, None, torch.Generator().manual_seed(0))
+    found = fit_typed(
+        part, rows, columns, None, torch.arange(len(rows)), torch.Generator().manual_seed(0)
+    )
     assert found.part.steps == found.part.steps_of(100_000) == 40
 
 

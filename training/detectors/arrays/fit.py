@@ -14,7 +14,7 @@ from training.detectors.arrays.detector import LEVELS, ROWS_AT_ONCE, ArrayDetect
 from training.detectors.arrays.space import Axes, principal_axes
 from training.detectors.arrays.specification import HALVES, ArrayDetectorSpec
 from training.detectors.fit import MIN_ROWS, FittedDetector
-from training.detectors.parts.members import halves, log_mean_of_unseen, mean_of_unseen
+from training.detectors.parts.members import groups_of, halves, log_mean_of_unseen, mean_of_unseen
 from training.detectors.specification import Configuration
 from training.errors import DataError
 from training.fit import fit_noise_conditional
@@ -61,11 +61,13 @@ def fit_array_detector(
         )
     x = torch.from_numpy(rows).flatten(1)
     generator = torch.Generator().manual_seed(seed)
-    seen = halves(n, HALVES, generator)
+    groups = groups_of(rows.reshape(n, values), are_discrete=False)
+    seen = halves(groups, HALVES, generator)
+    fewest = min(map(len, seen))
     of_axes = min(MAX_AXES_ROWS, MAX_AXES_NUMBERS // values)
     progress("principal directions")
     axes = [_axes(x[half[:of_axes]].double()) for half in seen]
-    detector = ArrayDetector(_specification(configuration, rows.shape[1:], axes, n))
+    detector = ArrayDetector(_specification(configuration, rows.shape[1:], axes, fewest))
     for member, of_member, half in zip(detector.halves, axes, seen, strict=True):
         member.space.fit(x[half[:of_axes]].double(), of_member)
         _draw_samples(member, x, half, generator)
@@ -90,10 +92,9 @@ def _axes(rows: Tensor) -> Axes:
 
 
 def _specification(
-    configuration: Configuration, shape: Sequence[int], axes: Sequence[Axes], rows: int
+    configuration: Configuration, shape: Sequence[int], axes: Sequence[Axes], half: int
 ) -> ArrayDetectorSpec:
     there = min(len(each.deviation) for each in axes)
-    half = rows // HALVES
     directions = max(1, min(DIRECTIONS, there, half // ROWS_PER_DIRECTION))
     ends = [end for end in BANDS if directions < end <= there]
     parts = [

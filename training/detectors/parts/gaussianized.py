@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models import zoo
 from models.flow import Flow
 from training.detectors.parts.members import Fitted, halves
-from training.detectors.parts.principal import Principal
+from training.detectors.parts.principal import Principal, directions_of
 from training.detectors.specification import GaussianizedPart
 from training.fit import gaussianize_rows
 
@@ -26,7 +26,7 @@ class Gaussianized(nn.Module):
 
     def __init__(self, part: GaussianizedPart, features: int, context: int) -> None:
         super().__init__()
-        self.view = Principal(features)
+        self.view = Principal(features, part.members, part.directions)
         options = {"knots": part.knots, "rotation": ROTATION, "transforms": part.steps}
         self.flows = nn.ModuleList(
             zoo.build(
@@ -45,29 +45,33 @@ class Gaussianized(nn.Module):
 
     def forward(self, features: Tensor, context: Tensor | None) -> Tensor:
         """Scores of each member: N × members."""
-        x = self.view(features)
-        return -torch.stack([flow.log_prob(x, context) for flow in self.members], 1)
+        scores = [
+            -flow.log_prob(self.view(i, features), context) for i, flow in enumerate(self.members)
+        ]
+        return torch.stack(scores, 1)
 
 
 def fit_gaussianized(
     part: GaussianizedPart,
     features: Tensor,
     context: Tensor | None,
+    groups: Tensor,
     generator: torch.Generator,
 ) -> Fitted[GaussianizedPart]:
     """Fit the flow of each member to noisy copies of a half of the rows.
 
     Arguments as of `latents.fit_latents`.
     """
-    module = Gaussianized(part, features.shape[1], 0 if context is None else context.shape[1])
-    module.view.fit(features)
-    view = module.view(features)
-    seen = [half[: part.rows] for half in halves(len(view), part.members, generator)]
-    for flow, rows in zip(module.members, seen, strict=True):
+    seen = [half[: part.rows] for half in halves(groups, part.members, generator)]
+    directions = directions_of(min(map(len, seen)), part.directions)
+    fitted = part.model_copy(update={"directions": directions})
+    module = Gaussianized(fitted, features.shape[1], 0 if context is None else context.shape[1])
+    for i, (flow, rows) in enumerate(zip(module.members, seen, strict=True)):
+        module.view.fit(i, features[rows])
         copies = min(MAX_COPIES, -(-MIN_NOISY_ROWS // len(rows)))
-        x = view[rows].repeat(copies, 1)
+        x = module.view(i, features[rows]).repeat(copies, 1)
         x = x + part.deviation * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         of_rows = None if context is None else context[rows].repeat(copies, 1)
         seed = int(torch.randint(2**31, (1,), generator=generator))
         gaussianize_rows(flow, x, of_rows, part.steps, ROTATION, seed)
-    return Fitted(part, module.eval(), seen)
+    return Fitted(fitted, module.eval(), seen)

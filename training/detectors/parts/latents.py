@@ -10,7 +10,7 @@ from models.flow import Flow
 from training.config import FitRecipe
 from training.detectors.parts.members import Fitted, all_but_folds, with_context
 from training.detectors.parts.neighbourhoods import mean_log_nearest
-from training.detectors.parts.principal import Principal
+from training.detectors.parts.principal import Principal, directions_of
 from training.detectors.specification import LatentPart
 from training.fit import NoiseLevels, fit_noise_conditional
 
@@ -31,7 +31,8 @@ class LatentRows(nn.Module):
 
     def __init__(self, part: LatentPart, features: int, context: int) -> None:
         super().__init__()
-        self.part, self.view = part, Principal(features)
+        self.part = part
+        self.view = Principal(features, part.members, part.directions)
         size = self.view.size
         self.flows = nn.ModuleList(
             zoo.build("maf", (size,), context_shape=(1 + context,), options=part.options)
@@ -44,7 +45,7 @@ class LatentRows(nn.Module):
 
     def encode(self, i: int, features: Tensor, context: Tensor | None) -> Tensor:
         """Latents of rows by the flow of member i: N × latents."""
-        x = self.view(features)
+        x = self.view(i, features)
         known = with_context(torch.full_like(x[:, :1], self.condition), context)
         return with_context(self.members[i].encode(x, known)[0], context)
 
@@ -66,6 +67,7 @@ def fit_latents(
     part: LatentPart,
     features: Tensor,
     context: Tensor | None,
+    groups: Tensor,
     generator: torch.Generator,
 ) -> Fitted[LatentPart]:
     """Train the flow of each member on all rows but a fold, and encode these.
@@ -74,20 +76,23 @@ def fit_latents(
         part: its options.
         features: of the training rows, N × F.
         context: features of their contexts, N × C, or None.
+        groups: of equal rows, see `members.groups_of`.
         generator: of random numbers.
     """
-    n, c = len(features), 0 if context is None else context.shape[1]
-    seen = all_but_folds(n, part.members, generator)
-    count = min(part.rows, *map(len, seen))
-    steps = part.steps_of(len(seen[0]))
-    fitted = part.model_copy(update={"rows": count, "steps": steps, "epochs": 0.0})
+    seen = all_but_folds(groups, part.members, generator)
+    fewest = min(map(len, seen))
+    count, steps = min(part.rows, fewest), part.steps_of(fewest)
+    directions = directions_of(fewest, part.directions)
+    fitted = part.model_copy(
+        update={"rows": count, "steps": steps, "epochs": 0.0, "directions": directions}
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-        module = LatentRows(fitted, features.shape[1], c)
-    module.view.fit(features)
-    with torch.no_grad():
-        x = module.view(features).float()
+        module = LatentRows(fitted, features.shape[1], 0 if context is None else context.shape[1])
     for i, rows in enumerate(seen):
+        module.view.fit(i, features[rows])
+        with torch.no_grad():
+            x = module.view(i, features[rows]).float()
         recipe = FitRecipe(
             batch_size=part.batch_size,
             learning_rate=part.learning_rate,
@@ -96,7 +101,7 @@ def fit_latents(
             seed=int(torch.randint(2**31, (1,), generator=generator)),
         )
         of_member = None if context is None else context[rows].float()
-        fit_noise_conditional(module.members[i], x[rows], of_member, LEVELS, recipe, steps)
+        fit_noise_conditional(module.members[i], x, of_member, LEVELS, recipe, steps)
     module.double().eval().requires_grad_(False)
     for i, rows in enumerate(seen):
         kept = rows[:count]

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from service.tables import repeat_by_nature, row_digests
 from training.detectors.specification import Part
 
 P = TypeVar("P", bound=Part)
+
+# Copies of a row that are a larger share of all rows are no mistake of who wrote the table.
+MAX_GROUP = 1 / 8
+
+# Numbers that are compared at a time.
+NUMBERS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -27,23 +36,61 @@ class Fitted(Generic[P]):
     seen: list[Tensor]
 
 
-def halves(n: int, members: int, generator: torch.Generator) -> list[Tensor]:
-    """Random halves of n rows, each followed by the other half: indices of each member's rows.
+def groups_of(rows: NDArray[np.generic], are_discrete: bool) -> Tensor:
+    """The number of each row's group of equal rows, which no division tears apart.
+
+    A row that was not seen is one whose copies were not seen either: of a table that holds each row
+    twice, the nearest seen row of most is the copy, and a new row would have none. A row that is a
+    large share of the table, and the rows of discrete columns that repeat by nature, repeat among
+    new rows too: each of these is a group of its own.
+
+    Args:
+        rows: N × D, what conditions them among the values.
+        are_discrete: whether no column is continuous.
+    """
+    n, columns = rows.shape
+    digests = row_digests(rows, max(1, NUMBERS_AT_ONCE // columns))
+    _, first, groups, counts = np.unique(
+        digests, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    if repeat_by_nature(n - len(counts), n, are_discrete):
+        return torch.arange(n)
+    groups = groups.reshape(-1)
+    # the number of a group is that of its first row, whatever the values are
+    representative = np.where(counts[groups] > MAX_GROUP * n, np.arange(n), first[groups])
+    return torch.from_numpy(np.unique(representative, return_inverse=True)[1])
+
+
+def halves(groups: Tensor, members: int, generator: torch.Generator) -> list[Tensor]:
+    """Random halves of rows, each followed by the other half: indices of each member's rows.
 
     So about half of the members did not see a row, whichever it is.
+
+    Args:
+        groups: N, the group of each row, on one side each.
+        members: number of halves.
+        generator: of random numbers.
     """
     chosen: list[Tensor] = []
     while len(chosen) < members:
-        order = torch.randperm(n, generator=generator)
-        chosen += [order[: n // 2], order[n - n // 2 :]]
+        order, fold = _folds(groups, 2, generator)
+        chosen += [order[fold == 0], order[fold == 1]]
     return chosen[:members]
 
 
-def all_but_folds(n: int, members: int, generator: torch.Generator) -> list[Tensor]:
-    """For each member, in random order, the rows of all equal folds but one."""
-    order = torch.randperm(n, generator=generator)
-    fold = torch.arange(n) * members // n
+def all_but_folds(groups: Tensor, members: int, generator: torch.Generator) -> list[Tensor]:
+    """For each member, in random order, the rows of all folds but one; arguments as of `halves`."""
+    order, fold = _folds(groups, members, generator)
     return [order[fold != i] for i in range(members)]
+
+
+def _folds(groups: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """All rows, in random order of their groups; and the fold of each, as equal as groups allow."""
+    places = torch.randperm(int(groups.max()) + 1, generator=generator)[groups]
+    places, order = torch.sort(places, stable=True)
+    # a group is where its first row is
+    first = torch.searchsorted(places, places)
+    return order, first * count // len(groups)
 
 
 def mean_of_unseen(scores: Tensor, seen: list[Tensor]) -> Tensor:

@@ -29,12 +29,16 @@ class NearestRows(nn.Module):
 
 
 def fit_nearest(
-    part: NearestPart, features: Tensor, context: Tensor | None, generator: torch.Generator
+    part: NearestPart,
+    features: Tensor,
+    context: Tensor | None,
+    groups: Tensor,
+    generator: torch.Generator,
 ) -> Fitted[NearestPart]:
     """Draw the samples; arguments as of `latents.fit_latents`."""
-    n = len(features)
-    count = min(part.rows, max(1, n // 2))
-    seen = [half[:count] for half in halves(n, part.members, generator)]
+    drawn = halves(groups, part.members, generator)
+    count = min(part.rows, *map(len, drawn))
+    seen = [half[:count] for half in drawn]
     fitted = part.model_copy(update={"rows": count})
     module = NearestRows(fitted, features.shape[1], 0 if context is None else context.shape[1])
     module.rows.copy_(with_context(features, context)[torch.stack(seen)])

@@ -52,6 +52,7 @@ def fit_typed(
     rows: Float64,
     columns: Sequence[Column],
     context: Tensor | None,
+    groups: Tensor,
     generator: torch.Generator,
 ) -> Fitted[TypedPart]:
     """Fit the columns of each member, then its network, to all rows but those of a fold.
@@ -61,9 +62,10 @@ def fit_typed(
         rows: the training rows, N × D.
         columns: what the D columns are.
         context: features of their contexts, N × C, or None.
+        groups: of equal rows, see `members.groups_of`.
         generator: of random numbers.
     """
-    folds = all_but_folds(len(rows), part.members, generator)
+    folds = all_but_folds(groups, part.members, generator)
     seen = [chosen[: part.rows] for chosen in folds]
     count = min(map(len, seen))
     steps = part.steps_of(count)
