@@ -37,10 +37,10 @@ DATES: dict[str, re.Pattern[str]] = {
 }
 """Forms of dates, as `datetime.strftime` has them."""
 
-TIME = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>\.\d{1,9})?)?"
-CLOCK = re.compile(
-    rf"(?:(?:T| +){TIME}(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?P<z>Z|UTC|[+-]\d\d:?\d\d))?)?"
-)
+SECOND = r"(?::(?P<S>\d{2})(?P<f>\.\d{1,9})?)?"
+TIME = rf"(?P<H>\d{{1,2}}):(?P<M>\d{{2}}){SECOND}"
+HOUR_OR_TIME = rf"(?P<H>\d\d|\d(?=:))(?::(?P<M>\d{{2}}){SECOND})?"
+ZONE = r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?(?: ?(?P<z>Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 TIME_OF_DAY = re.compile(TIME)
 CLOCKS = ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M")
 FORM = re.compile(
@@ -85,7 +85,8 @@ def _clock_of(texts: Sequence[str], date: str) -> str:
     if not date:
         exact = max(text.count(":") + text.count(".") for text in texts)
         return CLOCKS[max(0, 3 - exact)]
-    matches = [match for match in (_match(text, date) for text in texts) if match]
+    pattern = _pattern(date)
+    matches = [match for match in (pattern.fullmatch(text.strip()) for text in texts) if match]
     timed = [match for match in matches if match["H"]]
     if not timed:
         return ""
@@ -98,14 +99,12 @@ def _clock_of(texts: Sequence[str], date: str) -> str:
     return between + clock + "%z" * any(match["z"] for match in timed)
 
 
-def _match(text: str, date: str) -> re.Match[str] | None:
-    text = text.strip()
+def _pattern(date: str) -> re.Pattern[str]:
+    """Times with a date of a form, or without one; an hour without minutes is of ISO 8601 alone."""
     if not date:
-        return TIME_OF_DAY.fullmatch(text)
-    start = DATES[date].match(text)
-    if start is None:
-        return None
-    return re.fullmatch(DATES[date].pattern + CLOCK.pattern, text)
+        return TIME_OF_DAY
+    time = HOUR_OR_TIME if date == "%Y-%m-%d" else TIME
+    return re.compile(rf"{DATES[date].pattern}(?:(?:T| +){time}{ZONE})?")
 
 
 def seconds_of(texts: Iterable[str], form: str) -> Float64:
@@ -119,7 +118,7 @@ def seconds_of(texts: Iterable[str], form: str) -> Float64:
     """
     parts = FORM.fullmatch(form)
     date = parts["date"] or "" if parts else form
-    pattern = TIME_OF_DAY if not date else re.compile(DATES[date].pattern + CLOCK.pattern)
+    pattern = _pattern(date)
     return np.array([_seconds(pattern.fullmatch(text.strip())) for text in texts], np.float64)
 
 
@@ -155,7 +154,7 @@ def _offset(zone: str | None) -> float:
         return 0.0
     assert zone is not None
     digits = zone[1:].replace(":", "")
-    return (3600 * int(digits[:2]) + 60 * int(digits[2:])) * (-1 if zone[0] == "-" else 1)
+    return (3600 * int(digits[:2]) + 60 * int(digits[2:] or 0)) * (-1 if zone[0] == "-" else 1)
 
 
 def texts_of(seconds: Float64, form: str) -> list[str]:

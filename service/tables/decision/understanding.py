@@ -16,6 +16,7 @@ from service.tables.decision.clocks import (
     is_duration,
     said_of_durations,
 )
+from service.tables.decision.numbers import are_beyond_floats, are_texts_beyond_floats
 from service.tables.durations import DURATIONS, durations_of
 from service.tables.raw import RawColumn
 from service.tables.words import (
@@ -35,8 +36,7 @@ MIN_NUMBERS_WITH_SIGNS = 12
 FEW_WORDS = 16
 OFTEN = 5
 
-# Up to here float64 has every whole number.
-MAX_WHOLE = 2**53
+BEYOND_FLOATS = "whole numbers that float64 cannot tell apart are classes"
 
 
 class Fault(Exception):  # noqa: N818  it is said of a column, together with those of others
@@ -99,9 +99,8 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
         return _of_words(raw, as_kind)
     if as_kind is not None and as_kind.startswith("datetime") and raw.form == "numbers":
         raise Fault("it holds numbers, no times", 0)
-    if as_kind is None and raw.form == "numbers" and _are_beyond_floats(raw):
-        note = "whole numbers that float64 cannot tell apart are classes"
-        return replace(_classes(raw), note=note)
+    if as_kind is None and raw.form == "numbers" and are_beyond_floats(raw.values[~raw.missing]):
+        return replace(_classes(raw), note=BEYOND_FLOATS)
     values = raw.values.astype(np.float64)
     values[raw.missing] = np.nan
     if raw.form == "times" and as_kind not in ("numeric", "lattice"):
@@ -112,16 +111,6 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
     return Understood("numbers", values, single=_is_single(raw.values, values))
-
-
-def _are_beyond_floats(raw: RawColumn) -> bool:
-    """Whether some whole numbers differ that float64 cannot tell apart."""
-    if raw.values.dtype.kind not in "iu" or not len(raw):
-        return False
-    present = raw.values[~raw.missing]
-    if not len(present) or max(int(present.max()), -int(present.min())) <= MAX_WHOLE:
-        return False
-    return len(np.unique(present)) > len(np.unique(present.astype(np.float64)))
 
 
 def _is_single(raw: NDArray[np.generic], values: Float64) -> bool:
@@ -152,6 +141,8 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         # few texts that repeat, such as 0, 1, 2 and 3+, are classes
         are_classes = bool(others) and len(texts) <= FEW_WORDS
         if share > HALF and not (are_classes and min(counts[t] for t in others) >= OFTEN):
+            if are_texts_beyond_floats(plain):
+                return replace(_classes(raw), note=BEYOND_FLOATS)
             return _numbers(raw)
     elif plain and not others:
         note = "numbers that begin with 0 are codes; of kind lattice they are numbers"

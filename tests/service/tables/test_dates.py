@@ -42,6 +42,8 @@ def test_what_python_writes_in_a_form_is_read_in_it(form: str, moments: list[int
         (["2026-01-01T12:34"], "%Y-%m-%dT%H:%M", ""),
         (["2026-01-01 12:34:56.5", "2026-01-01 12:34"], "%Y-%m-%d %H:%M:%S.%f", ""),
         (["2026-01-01T12:34Z"], "%Y-%m-%dT%H:%M%z", ""),
+        (["2026-01-01 05", "2026-01-01 23"], "%Y-%m-%d %H:%M", ""),
+        (["2026-01-01 05:00:00+00"], "%Y-%m-%d %H:%M:%S%z", ""),
         (["16/12/2006", "01/12/2006"], "%d/%m/%Y", ""),
         (["12/16/2006", "12/01/2006"], "%m/%d/%Y", ""),
         (["01/02/2006", "12/02/2006"], "%d/%m/%Y", "could be %m/%d/%Y"),
@@ -58,10 +60,31 @@ def test_forms_are_recognised(texts: list[str], form: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["12", "1.5", "DE", "2026-13-01", "2026-02-30", "25:00", "1-2", "", "12.5.3", "a 1:00"]
+    "text",
+    [
+        "12",
+        "1.5",
+        "DE",
+        "2026-13-01",
+        "2026-02-30",
+        "25:00",
+        "1-2",
+        "",
+        "12.5.3",
+        "a 1:00",
+        "2026-01-01 5",
+        "2026-01-01 24",
+        "01/01/2026 05",
+        "2026-01-01 05:00+2",
+    ],
 )
 def test_other_texts_are_no_times(text: str) -> None:
     assert form_of([text]) is None
+
+
+def test_zones_may_be_whole_hours() -> None:
+    same = ["2026-01-01 10:30+0530", "2026-01-01 05:00+00", "2026-01-01 02-03", "2026-01-01T05Z"]
+    assert len(set(seconds_of(same, "%Y-%m-%d").tolist())) == 1
 
 
 def test_half_past_noon_is_read_on_any_clock() -> None:

@@ -419,3 +419,12 @@ def test_columns_are_left_out_in_their_order() -> None:
     names = {f"id{i}": np.random.default_rng(i).permutation(200) for i in range(9)}
     found = decided(names | {"amount": rows})
     assert [column.name for column in found.left_out] == list(names)
+
+
+def test_whole_numbers_that_only_texts_tell_apart_are_classes() -> None:
+    for first in (2**53, 2**63, 10**30):
+        texts = np.array([str(first + i % 3) for i in range(60)], object)
+        assert column(texts).kind == "categorical"
+        assert column(texts, kinds={"a": "numeric"}).kind == "numeric"
+    assert column(np.array([str(2**60 * (i % 40)) for i in range(60)], object)).kind == "lattice"
+    assert column(np.array([f"{i % 40}.5" + "0" * 20 for i in range(60)], object)).kind == "lattice"
