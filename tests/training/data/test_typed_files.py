@@ -49,6 +49,19 @@ COLUMNS: dict[str, tuple[list[str], str, str]] = {
     "dates that begin with 0": ([f"0{i % 9 + 1}.02.2024" for i in range(N)], "datetime", ""),
     "whole numbers beyond 2^53": ([str(2**53 + i % 6) for i in range(N)], "categorical", "float64"),
     "as many of them as rows": ([str(2**62 + i) for i in range(N)], "identifier", "float64"),
+    "whole numbers beyond 2^63": (
+        [str(2**63 + i % 5) for i in range(N)],
+        "categorical",
+        "float64",
+    ),
+    "as many beyond 2^63 as rows": ([str(2**64 + i) for i in range(N)], "identifier", "float64"),
+    "long numbers that floats tell apart": (
+        [str(10**20 * (i * i % 37 + 1)) for i in range(N)],
+        "lattice",
+        "",
+    ),
+    "hexadecimal": ([f"0x{i % 5 + 26:X}" for i in range(N)], "categorical", ""),
+    "hexadecimal of 64 bits": ([hex(2**64 - 1 - i % 5) for i in range(N)], "categorical", ""),
     "truths": (["yes" if i % 3 else "no" for i in range(N)], "categorical", ""),
     "what stands for nothing": (
         [["N/A", "NULL", "-", NUMBERS[i]][i % 4] for i in range(N)],
@@ -60,6 +73,8 @@ COLUMNS: dict[str, tuple[list[str], str, str]] = {
         "datetime",
         "",
     ),
+    "zones of hours": ([f"2024-03-01 12:{i:02d}:00+00" for i in range(N)], "datetime", ""),
+    "hours": ([f"2024-03-{i % 28 + 1:02d} {i % 24:02d}" for i in range(N)], "datetime", ""),
     "durations": ([f"00:{i % 9:02d}:{i:02d}" for i in range(N)], "lattice", "for durations"),
     "durations beyond a day": ([f"{i + 10}:00:{i:02d}" for i in range(N)], "lattice", ""),
     "times of day": ([f"{i % 24:02d}:{i:02d}" for i in range(N)], "datetime", ""),

@@ -6,7 +6,7 @@ wrong is said (`Dialect.notes`).
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile
 from typing import NamedTuple
@@ -22,6 +22,7 @@ BLANKS = " "
 # Lines that are looked at.
 SAMPLED_LINES = 1000
 
+END_OF_LINE = re.compile(r"\r\n|\r|\n")
 WHOLE = re.compile(r"[+-]?\d+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
@@ -41,8 +42,8 @@ class Dialect:
     Args:
         delimiter: between cells: a character of `DELIMITERS`, or `BLANKS`.
         decimal: the decimal sign.
-        skipped: lines before the header or, without one, before the first row.
-        has_header: whether a line of names follows them.
+        before_rows: lines before the first row, with those of the header.
+        has_header: whether there is one.
         names: of the columns, where there is a header.
         width: how many cells the header or the first row has.
         notes: what was guessed, for people; each names what to set if the guess is wrong.
@@ -50,7 +51,7 @@ class Dialect:
 
     delimiter: str
     decimal: str
-    skipped: int
+    before_rows: int
     has_header: bool
     names: list[str]
     width: int
@@ -61,7 +62,7 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
     """Guess how a file is written.
 
     Args:
-        lines: its first lines, without their ends; at most `SAMPLED_LINES` are looked at.
+        lines: its first lines, with their ends; at most `SAMPLED_LINES` are looked at.
         header: whether there is a line of names, if the user says so.
 
     Raises:
@@ -69,16 +70,16 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
     """
     preamble = Preamble()
     after = dropwhile(preamble.takes, lines[:SAMPLED_LINES])
-    sample = [line for line in after if line.strip()]
+    sample = [line for line in _whole(after) if line.strip()]
     if not sample:
         raise ValueError("it is empty")
     delimiter = preamble.delimiter or _delimiter(sample)
-    skipped, notes = preamble.count, _said(preamble, lines)
+    before_rows, notes = preamble.count, _said(preamble, lines)
     of_first = [cell.text for cell in cells(sample[0], delimiter)]
     of_comment = [cell.text for cell in cells(preamble.comment, delimiter)]
     if preamble.comment and header is not False and is_header(of_comment, of_first):
         sample.insert(0, preamble.comment)
-        skipped = preamble.comment_line
+        before_rows = preamble.comment_line
         notes[-1] = f"the names of its columns stand behind #: {preamble.comment}"
     rows = [cells(line, delimiter) for line in sample]
     first, below = rows[0], rows[1:]
@@ -93,10 +94,46 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
             notes.append(f"{why}; header = {str(not has_header).lower()} in [data] says otherwise")
     else:
         has_header = header
-    names = [cell.text.strip() for cell in first] if has_header else []
+    names: list[str] = []
+    if has_header:
+        names = [cell.text.strip() for cell in first]
+        before_rows += 1 + len(END_OF_LINE.findall(sample[0]))
     if any("\0" in name for name in names):
         raise ValueError(f"its header is no text: {NUL}")
-    return Dialect(delimiter, decimal, skipped, has_header, names, len(first), notes)
+    return Dialect(delimiter, decimal, before_rows, has_header, names, len(first), notes)
+
+
+def _whole(lines: Iterable[str]) -> list[str]:
+    """Lines without their ends, as one each where an end stands in quotes.
+
+    Those behind a quote that is not closed are left out.
+    """
+    whole: list[str] = []
+    parts: list[str] = []
+    in_quotes = False
+    for line in lines:
+        in_quotes = _ends_in_quotes(line, in_quotes)
+        parts.append(line)
+        if not in_quotes:
+            whole.append("".join(parts))
+            parts = []
+    return [line.rstrip("\r\n") for line in whole or parts]
+
+
+def _ends_in_quotes(line: str, in_quotes: bool) -> bool:
+    """Whether the end of a line stands in quotes, by whether its beginning does.
+
+    A quote within a cell that does not begin with one is a sign like any other: 5" of rain.
+    """
+    place = -1
+    while (place := line.find('"', place + 1)) >= 0:
+        if not in_quotes:
+            in_quotes = place == 0 or line[place - 1] in DELIMITERS
+        elif line[place + 1 : place + 2] == '"':
+            place += 1
+        else:
+            in_quotes = False
+    return in_quotes
 
 
 def cells(line: str, delimiter: str) -> list[Cell]:

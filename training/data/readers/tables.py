@@ -46,7 +46,8 @@ def open_parquet(path: Path, _: TableSource, check_width: CheckWidth) -> ArrowFi
         check_width(_check_parquet(file))
     if not path.is_dir():
         _check_names(pyarrow.parquet.read_schema(path).names, path)
-    return ArrowFile(pyarrow.parquet.read_table(path))
+    # as requests and `bijecta score` read Spark's times; by nanoseconds they end with the year 2262
+    return ArrowFile(pyarrow.parquet.read_table(path, coerce_int96_timestamp_unit="us"))
 
 
 def read_parquet(path: Path, source: TableSource) -> Table:

@@ -1,8 +1,11 @@
 """Reading tables from text files: CSV and its like."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from service.tables import NUL
-from training.config import TableSource
+from training.config import TableSource, one_line
 from training.data.readers.base import CheckWidth, Table, any_width
 from training.data.readers.csv_dialect import BLANKS, SAMPLED_LINES, Dialect, dialect_of
 from training.data.readers.tables import ArrowFile, arrow_table
@@ -20,26 +23,35 @@ from training.errors import DataError
 # Bytes of the first lines that are looked at.
 SAMPLED_BYTES = 2**20
 
+RAGGED = re.compile(r"Expected \d+ columns, got (\d+)")
+
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
-# A cell of digits that begin with 0: pyarrow reads it as a number.
-LEADING_ZERO_TEXT = r"^\s*[+-]?0\d+\s*$"
-LEADING_ZERO_CELL = re.compile(rb"(?:^|[,;|\t\"\r\n])[ ]*[+-]?0\d+[ ]*(?:[,;|\t\"\r\n]|$)")
+# A cell of digits that begin with 0, or with 0x: pyarrow reads it as a number.
+CODE_TEXT = r"^\s*[+-]?0(\d+|[xX][0-9A-Fa-f]+)\s*$"
+CODE_CELL = re.compile(
+    rb"(?:^|[,;|\t\"\r\n])[ ]*[+-]?0(?:\d+|[xX][0-9A-Fa-f]+)[ ]*(?:[,;|\t\"\r\n]|$)"
+)
+
+# Digits that 64 bits may not hold: pyarrow rounds them to float64.
+LONG_TEXT = r"^\s*[+-]?\d{19,}\s*$"
+BEYOND_INT64 = 2.0**63
+
+# Whatever pyarrow takes for a time of day, and may be a duration: to 01:23 it adds seconds.
+TIME_TEXT = ":"
 
 
 def open_csv(path: Path, source: TableSource, check_width: CheckWidth) -> ArrowFile:
-    """A text file, compressed or not, written as `csv_dialect` says; codes such as 01067 are text.
+    """A text file, compressed or not, written as `csv_dialect` says.
+
+    What pyarrow makes something else of is text: codes such as 01067, and times of day.
 
     Raises:
         DataError: it is not UTF-8, or its lines differ in their number of cells.
     """
     file = _opened_csv(path, source, check_width)
     assert file.dialect is not None
-    table = _with_leading_zeros(file.table, path, file.dialect)
-    for i, kind in enumerate(table.schema.types):
-        if pa.types.is_time(kind):  # as pyarrow takes all texts such as 00:12:30, durations too
-            table = table.set_column(i, table.column_names[i], table.column(i).cast(pa.string()))
-    return file._replace(table=table)
+    return file._replace(table=_as_written(file.table, path, file.dialect))
 
 
 def _opened_csv(path: Path, source: TableSource, check_width: CheckWidth) -> ArrowFile:
@@ -51,9 +63,9 @@ def _opened_csv(path: Path, source: TableSource, check_width: CheckWidth) -> Arr
         try:
             table = pyarrow.csv.read_csv(content, *_options(dialect))
         except pa.ArrowInvalid as error:
-            raise DataError(
-                f"{path}{_ragged_line(path, str(error))}: {error}{_advice(dialect, str(error))}"
-            ) from None
+            said = one_line(error)
+            where = _ragged_line(path, dialect, said)
+            raise DataError(f"{path}{where}: {said}{_advice(dialect, said)}") from None
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_string(column.type):
             row = pc.index(pc.match_substring(column, "\0"), True).as_py()
@@ -68,26 +80,44 @@ def read_csv(path: Path, source: TableSource) -> Table:
     return arrow_table(file.table, path, source, file.place, file.dialect)
 
 
-def _with_leading_zeros(table: pa.Table, path: Path, dialect: Dialect) -> pa.Table:
-    """A table with text in columns of whole numbers of which some begin with 0, as codes do."""
-    whole = [i for i, kind in enumerate(table.schema.types) if pa.types.is_integer(kind)]
+def _as_written(table: pa.Table, path: Path, dialect: Dialect) -> pa.Table:
+    """A table with text in the columns that hold what pyarrow makes something else of."""
     names = table.column_names
-    if not whole or dialect.delimiter == BLANKS or len(set(names)) < len(names):
+    if dialect.delimiter == BLANKS or len(set(names)) < len(names):
         return table
-    with _decompressed(path) as file:
-        if not LEADING_ZERO_CELL.search(file.read()):
-            return table
+    patterns = dict(_suspected(table))
+    if CODE_TEXT in patterns.values():
+        with _decompressed(path) as file:
+            if not CODE_CELL.search(file.read()):
+                patterns = {name: text for name, text in patterns.items() if text != CODE_TEXT}
+    if not patterns:
+        return table
     read, parse, convert = _options(dialect)
-    convert.column_types = {names[i]: pa.string() for i in whole}
-    convert.include_columns = [names[i] for i in whole]
+    convert.column_types = dict.fromkeys(patterns, pa.string())
+    convert.include_columns = list(patterns)
     convert.strings_can_be_null = True
     with _decompressed(path) as file:
         texts = pyarrow.csv.read_csv(file, read, parse, convert)
-    for i in whole:
-        column = texts[names[i]]
-        if pc.any(pc.match_substring_regex(column, LEADING_ZERO_TEXT)).as_py():
-            table = table.set_column(i, names[i], column)
+    for name, pattern in patterns.items():
+        if pc.any(pc.match_substring_regex(texts[name], pattern)).as_py():
+            table = table.set_column(names.index(name), name, texts[name])
     return table
+
+
+def _suspected(table: pa.Table) -> Iterator[tuple[str, str]]:
+    """The columns whose text may be something else, and what the text of some cell is then."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_integer(column.type):
+            yield name, CODE_TEXT
+        elif pa.types.is_time(column.type):
+            yield name, TIME_TEXT
+        elif pa.types.is_floating(column.type) and _reaches(column, BEYOND_INT64):
+            yield name, LONG_TEXT
+
+
+def _reaches(column: pa.ChunkedArray, size: float) -> bool:
+    """Whether some number is so large, of either sign."""
+    return bool(pc.any(pc.greater_equal(pc.abs(column), size)).as_py())
 
 
 @contextmanager
@@ -113,7 +143,7 @@ def _first_lines(path: Path, sample: bytes) -> list[str]:
         raise DataError(
             f"{path}, line {line}: byte {sample[error.start]:#x} is not UTF-8: save it as UTF-8"
         ) from None
-    lines = text.splitlines()
+    lines = list(io.StringIO(text, newline=""))
     # the last line may be cut off
     whole = lines if len(sample) < SAMPLED_BYTES or len(lines) == 1 else lines[:-1]
     return whole[:SAMPLED_LINES]
@@ -124,12 +154,13 @@ def _options(
 ) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, pyarrow.csv.ConvertOptions]:
     return (
         pyarrow.csv.ReadOptions(
-            skip_rows=dialect.skipped + dialect.has_header,
+            skip_rows=dialect.before_rows,
             column_names=dialect.names if dialect.has_header else None,
             autogenerate_column_names=not dialect.has_header,
         ),
         pyarrow.csv.ParseOptions(
-            delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter
+            delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter,
+            newlines_in_values=True,
         ),
         pyarrow.csv.ConvertOptions(decimal_point=dialect.decimal),
     )
@@ -140,12 +171,32 @@ def _tabs(content: bytes) -> bytes:
     return b"\n".join(b"\t".join(line.split()) for line in content.splitlines())
 
 
-def _line(path: Path, dialect: Dialect, row: int) -> str:
-    """Where a text file has a row: counted in the file, since empty lines are no rows."""
+def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The line where each row begins, and its cells; empty lines are no rows.
+
+    The last one has no cells where one of them is longer than `csv` reads.
+    """
     with _decompressed(path) as file:
-        lines = file.read().splitlines()
-    filled = [i for i, line in enumerate(lines[dialect.skipped :], dialect.skipped) if line.strip()]
-    return f"line {filled[row + dialect.has_header] + 1}"
+        text = io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
+        lines: Iterator[str] = islice(text, dialect.before_rows, None)
+        delimiter = dialect.delimiter
+        if delimiter == BLANKS:
+            lines, delimiter = ("\t".join(line.split()) for line in lines), "\t"
+        reader = csv.reader(lines, delimiter=delimiter)
+        before = dialect.before_rows
+        try:
+            for cells in reader:
+                if cells:
+                    yield before + 1, cells
+                before = dialect.before_rows + reader.line_num
+        except csv.Error:
+            yield before + 1, []
+
+
+def _line(path: Path, dialect: Dialect, row: int) -> str:
+    """Where a text file has a row, counted from 0."""
+    line, _ = next(islice(_rows(path, dialect), row, None), (None, None))
+    return f"row {row}" if line is None else f"line {line}"
 
 
 def _advice(dialect: Dialect, error: str) -> str:
@@ -158,9 +209,10 @@ def _advice(dialect: Dialect, error: str) -> str:
     return ""
 
 
-def _ragged_line(path: Path, error: str) -> str:
-    """Where the line is that the parser's error ends with."""
-    text = error.rpartition(": ")[2].encode()
-    with _decompressed(path) as file:
-        lines = file.read().splitlines()
-    return f", line {lines.index(text) + 1}" if text in lines else ""
+def _ragged_line(path: Path, dialect: Dialect, error: str) -> str:
+    """Where the first row is that has as many cells as the parser's error says, or no end."""
+    if (found := RAGGED.search(error)) is None:
+        return ""
+    lines = (line for line, cells in _rows(path, dialect) if len(cells) in (0, int(found[1])))
+    line = next(lines, None)
+    return "" if line is None else f", line {line}"
