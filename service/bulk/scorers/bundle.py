@@ -82,13 +82,17 @@ class BundleScorer:
         self.fdr = self._decision.fdr
         self.schema = None if decision is None else self._schema()
         self._graph = "encode" if self._model.detector is None else "score"
-        self._rows = self._model.engine.batch_rows(self._graph)
+        graphs = [self._graph]
+        if self._decision.reasons is not None:
+            graphs.append("neighbours")
+        # a row of one graph may take a hundred times the memory of a row of another
+        self._batch_rows = {graph: self._model.engine.batch_rows(graph) for graph in graphs}
         self._runs = CheckedRuns(2**62, metrics, WorkThreads(1))
         self._turns = BoundedSemaphore(chosen.runs(None))
         self.identity = {
             "bundle": self.manifest.checksum,
             "device": self._model.engine.provider,
-            "batch_rows": self._rows,
+            "batch_rows": self._batch_rows,
             "decision": asdict(self._decision),
         }
 
@@ -210,9 +214,10 @@ class BundleScorer:
         if context is not None:
             feeds["context"] = np.ascontiguousarray(context)
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in outputs}
+        at_once = self._batch_rows[graph]
         with self._turns:
-            for start in range(0, len(x), self._rows):
-                part = {name: values[start : start + self._rows] for name, values in feeds.items()}
+            for start in range(0, len(x), at_once):
+                part = {name: values[start : start + at_once] for name, values in feeds.items()}
                 if self._model.table is not None:
                     part["u"] = np.full(part["x"].shape, 0.5)
                 answer = self._model.engine.try_run(graph, part, outputs)

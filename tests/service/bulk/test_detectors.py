@@ -12,6 +12,8 @@ import pytest
 from service.bulk.journal import Journal
 from service.cli import main
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
+from service.engine import Engine
+from service.types import Arrays
 from tests.helpers.detectors import ROW, SCORE, SCORES, write_detector_bundle
 from tests.helpers.servers import Serve
 from tests.service.bulk.conftest import Score, read, write
@@ -145,6 +147,32 @@ def test_possible_anomalies_have_reasons(options: str, score: Score, tmp_path: P
     for out in outs[1:]:
         found = [json.loads(row["reasons"] or "null") for row in read(out)]
         assert found == [row["reasons"] for row in rows]
+
+
+def test_each_graph_runs_in_batches_of_its_own_size(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of `neighbours` may take a hundred times the memory of a row of `score`."""
+    batch_rows = {"score": 7, "neighbours": 3}
+    largest = dict.fromkeys(batch_rows, 0)
+    jobs: list[dict[str, Any]] = []
+    try_run, begin = Engine.try_run, Journal.__init__
+
+    def run(engine: Engine, graph: str, feeds: Arrays, outputs: tuple[str, ...]) -> Arrays:
+        largest[graph] = max(largest[graph], len(feeds["x"]))
+        return try_run(engine, graph, feeds, outputs)
+
+    def noted(journal: Journal, folder: Path, job: dict[str, Any], restart: bool) -> None:
+        jobs.append(job)
+        begin(journal, folder, job, restart)
+
+    monkeypatch.setattr(Engine, "batch_rows", lambda _, graph: batch_rows[graph])
+    monkeypatch.setattr(Engine, "try_run", run)
+    monkeypatch.setattr(Journal, "__init__", noted)
+    source, out = write(tmp_path / "in.parquet", table([6.0] * 10)), tmp_path / "out.csv"
+    assert score("detector", source, "--out", out, "--reasons", "1") == 0
+    assert largest == batch_rows
+    assert jobs[0]["batch_rows"] == batch_rows  # a run that goes on has the same batches
 
 
 @pytest.mark.parametrize("model", ["detector", "conditional", "arrays"])
