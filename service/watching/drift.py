@@ -9,7 +9,8 @@ import numpy as np
 
 from service.conformal import Calibration, Urn, column_urns, urn_of
 from service.types import Float64
-from service.watching.ranked_bets import RankedBets, State
+from service.watching.martingales import Martingales, State
+from service.watching.ranked_bets import RankedBets
 
 SCORE_EDGES = 4096
 """Intervals of the scores of a class; a resolution of p-values of 1/4096."""
@@ -99,12 +100,13 @@ class DriftTest:
         self._log_threshold = math.log(threshold)
         self.columns = list(columns) if len(columns) <= MAX_COLUMNS else []
         self._classes = np.array(calibration.class_codes)
-        self._scores = RankedBets(_score_urns(calibration, random), 1)
-        self._first_values = np.empty((0, len(self.columns)))
-        self._has_reference = bool(self.columns) and reference is not None
+        self._scores = RankedBets(_score_urns(calibration, random), Martingales(1), True)
+        self._column_bets = Martingales(len(self.columns))
         self._values: RankedBets | None = None
+        self._has_reference = bool(self.columns) and reference is not None
         if self.columns and reference is not None:
-            self._values = RankedBets(reference, len(self.columns))
+            self._values = RankedBets(reference, self._column_bets)
+        self._first_values = np.empty((0, len(self.columns)))
         share = 0.5 if self.columns else 1.0
         self._log_shares = np.log([share, *[share / max(1, len(self.columns))] * len(self.columns)])
         self.rows = 0
@@ -129,22 +131,23 @@ class DriftTest:
         """What each martingale says now, the largest first."""
         logs = self._log_shares.copy()
         logs[:1] += self._scores.bets.log_capital
-        if self._values is not None:
-            logs[1:] += self._values.bets.log_capital
+        logs[1:] += self._column_bets.log_capital
         return [self._change(int(i), float(logs[i]), self.rows) for i in np.argsort(-logs)]
 
     def _look(self, logs: Float64) -> None:
         """Take note of the largest of rows × martingales, and of the first that is an alarm."""
         self.largest = max(self.largest, float(logs.max()))
-        if self.alarm is None and self.largest >= self._log_threshold:
-            row = int(np.argmax(logs.max(1) >= self._log_threshold))
+        are_alarms = logs.max(1) >= self._log_threshold
+        # not by `largest`, which may be of rows before a restart and above a threshold of now
+        if self.alarm is None and are_alarms.any():
+            row = int(np.argmax(are_alarms))
             which = int(np.argmax(logs[row]))
             self.alarm = self._change(which, float(logs[row, which]), self.rows + row + 1)
 
     def _change(self, which: int, log_martingale: float, rows: int) -> Change:
-        sequences = self._values if which else self._scores
         column = self.columns[which - 1] if which else None
-        direction = int(sequences.bets.directions[max(0, which - 1)]) if sequences else 0
+        bets = self._column_bets if which else self._scores.bets
+        direction = int(bets.directions[max(0, which - 1)])
         return Change(column, direction, log_martingale, rows)
 
     def _take_scores(self, scores: Float64, classes: Float64 | None) -> Float64:
@@ -161,15 +164,16 @@ class DriftTest:
         return self._scores.bet(intervals, ties[:, 1:])
 
     def _take_values(self, values: Float64) -> Float64:
-        """The same of the columns, once there is a reference; of rows before it logs are 0."""
-        logs, begun = np.zeros((len(values), len(self.columns))), 0
+        """The same of the columns, once there is a reference; rows before it change no capital."""
+        logs, begun = np.tile(self._column_bets.log_capital, (len(values), 1)), 0
         if self._values is None:
             begun = min(len(values), REFERENCE_ROWS - len(self._first_values))
             self._first_values = np.concatenate([self._first_values, values[:begun]])
             if len(self._first_values) < REFERENCE_ROWS:
                 return logs
             urns = column_urns(self._first_values, self._random)
-            self._values, self._first_values = RankedBets(urns, len(urns)), self._first_values[:0]
+            self._values = RankedBets(urns, self._column_bets)
+            self._first_values = np.empty((0, len(urns)))  # a part of it would keep all of it
         values = np.where(np.isnan(values[begun:]), np.inf, values[begun:])
         ties = self._random.random((len(values), 2, len(self.columns)))
         intervals = np.empty(values.shape, np.int32)
@@ -179,12 +183,18 @@ class DriftTest:
         return logs
 
     def state(self) -> State:
-        """All that a test of the same bundle needs to go on from here."""
+        """What a test of the same bundle needs to go on from here: no value of a row is in it.
+
+        A reference of the stream's first rows is left out, and rows to come make another one.
+        Capital goes on: of exchangeable rows, ranks among later ones alone are independent of all
+        before them.
+        """
+        of_values = self._column_bets.state()
+        if self._has_reference and self._values is not None:
+            of_values = self._values.state()
         kept: State = {"rows": np.array(self.rows), "largest": np.array(self.largest)}
-        kept["first_values"] = self._first_values
-        for name, sequences in {"scores": self._scores, "values": self._values}.items():
-            if sequences is not None:
-                kept |= {f"{name}.{key}": array for key, array in sequences.state().items()}
+        for name, arrays in {"scores": self._scores.state(), "values": of_values}.items():
+            kept |= {f"{name}.{key}": array for key, array in arrays.items()}
         return kept
 
     def restore(self, state: State) -> None:
@@ -193,19 +203,20 @@ class DriftTest:
         Raises:
             KeyError, ValueError: it is of no test of this bundle; then nothing has changed.
         """
-        first, width = state["first_values"], len(self.columns)
-        if first.dtype != np.float64 or first.shape[1:] != (width,) or len(first) >= REFERENCE_ROWS:
-            raise ValueError("it has other columns")
-        scores, values = self._scores.restored("scores", state), None
+        of_scores, of_values = (
+            {key.removeprefix(name): array for key, array in state.items() if key.startswith(name)}
+            for name in ("scores.", "values.")
+        )
+        scores = self._scores.restored(of_scores)
+        values = None
         if self._has_reference and self._values is not None:
-            values = self._values.restored("values", state)
-        elif "values.counts" in state:
-            blank = column_urns(np.zeros((REFERENCE_ROWS, width)), self._random)
-            values = RankedBets(blank, width).restored("values", state)
+            values = self._values.restored(of_values)
+        column_bets = self._column_bets.restored(of_values) if values is None else values.bets
         rows, largest = int(state["rows"]), float(state["largest"])
         if rows < scores.bets.rows:
             raise ValueError("its rows do not add up")
-        self._first_values, self._scores, self._values = first, scores, values
+        self._scores, self._values, self._column_bets = scores, values, column_bets
+        self._first_values = self._first_values[:0].copy()
         self.rows, self.largest = rows, largest
 
 

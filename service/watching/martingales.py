@@ -12,10 +12,15 @@ delay is the shortest here, and small changes of scores are found that jumpers d
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.types import Float64
+
+State = dict[str, NDArray[Any]]
+"""Arrays by name, which can be kept."""
 
 BLOCK_ROWS = 64
 """Rows between two times at which capital begins to be bet."""
@@ -92,13 +97,31 @@ class Martingales:
     @property
     def directions(self) -> Float64:
         """By which values each sequence has won the most: larger 1, smaller −1, neither 0."""
-        found: Float64 = DIRECTIONS[self.bets.argmax(1)]
+        found: Float64 = DIRECTIONS[self.bets.argmax(1)] * (self.rows > 0)
         return found
 
     @property
     def _block(self) -> int:
         """Blocks that have begun."""
         return -(-self.rows // BLOCK_ROWS)
+
+    def state(self) -> State:
+        """Arrays from which `restored` makes the same."""
+        return {"bets": self.bets, "scale": self.scale, "rows": np.array(self.rows)}
+
+    def restored(self, state: State) -> "Martingales":
+        """The same with what a state says.
+
+        Raises:
+            KeyError, ValueError: it is of others.
+        """
+        check_alike(self.state(), state)
+        bets, scale = state["bets"], state["scale"]
+        if not (np.isfinite(bets).all() and np.isfinite(scale).all() and (bets >= 0).all()):
+            raise ValueError("it has capital that no test has")
+        found = Martingales(len(scale))
+        found.bets, found.scale, found.rows = bets, scale, int(state["rows"])
+        return found
 
     def bet(self, p: Float64) -> Float64:
         """Bet on p-values; returns the log of the capital after each, rows × sequences, in nats.
@@ -128,3 +151,14 @@ class Martingales:
         self.bets = capital[-1] / total[-1][:, None]
         self.scale = logs[-1]
         return logs
+
+
+def check_alike(own: State, other: State) -> None:
+    """See that a state has the arrays that another one has.
+
+    Raises:
+        KeyError, ValueError: one is missing, or of another shape or type.
+    """
+    for key, array in own.items():
+        if (other[key].shape, other[key].dtype) != (array.shape, array.dtype):
+            raise ValueError(f"{key} are of another shape")

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 
 from service.bundle import printable
-from service.watching.ranked_bets import State
+from service.watching.martingales import State
 
 log = logging.getLogger(__name__)
 

@@ -30,6 +30,9 @@ SHARE = 0.05
 """Share of a core that the test of drift takes in the long run. Rows beyond are left out, whatever
 their values: where rows come so fast, those that are left find a change all the same."""
 
+MAX_WAITING_ROWS = 8192
+"""From so many waiting rows on, those that come while the test is at others are left out."""
+
 MAX_CREDIT_SECONDS = 2.0
 """Work that it may do at once after a silence: some 200,000 rows."""
 
@@ -94,12 +97,11 @@ class Watch:
         if self._drift is None or len(scores) == 0:
             return
         await self._threads.run(p_values.size, self.series.p_value.observe_all, p_values)
-        if not self._has_credit():
+        if not self._has_credit() or self._waiting_rows >= MAX_WAITING_ROWS:
             return
-        # by their places, whatever their values
-        some = slice(None, None, -(-len(scores) // MAX_REQUEST_ROWS))
-        values = x[some].reshape(len(scores[some]), -1) if self._drift.columns else None
-        rows = Rows(scores[some], None if classes is None else classes[some], values)
+        seen = Rows(scores, classes, x if self._drift.columns else None)
+        numbers = min(len(scores), MAX_REQUEST_ROWS) * (1 + len(self._drift.columns))
+        rows = await self._threads.run(numbers, _some, seen)
         self._waiting.append(rows)
         self._waiting_rows += len(rows.scores)
         if self._waiting_rows >= ROWS_AT_ONCE and (self._taking is None or self._taking.done()):
@@ -220,6 +222,20 @@ class Watch:
         if (drift := self._drift) is not None:
             logs = drift.changes()[0].log_martingale
             self.series.set_drift(drift.rows, logs, self._alarm is not None)
+
+
+def _some(rows: Rows) -> Rows:
+    """At most `MAX_REQUEST_ROWS`, by their places, whatever their values.
+
+    They are copies: a view of a few would keep all rows of its request in memory.
+    """
+    some = slice(None, None, -(-len(rows.scores) // MAX_REQUEST_ROWS))
+    classes, values = rows.classes, rows.values
+    return Rows(
+        rows.scores[some].copy(),
+        None if classes is None else classes[some].copy(),
+        None if values is None else values[some].copy(),
+    )
 
 
 def _described(change: Change) -> dict[str, Any]:

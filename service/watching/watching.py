@@ -53,6 +53,7 @@ class Watching:
         self._shown: dict[tuple[str, int], Watch] = {}
         self._unloaded: dict[tuple[str, int], Watch] = {}
         self._guard = threading.Lock()
+        self._writing = threading.Lock()  # a write whose caller has left goes on in its thread
         self._saved = time.monotonic()
 
     def watch_of(
@@ -78,7 +79,7 @@ class Watching:
         series = self._metrics.model_series(*key, _bounds(manifest))
         begin = None
         if calibration is not None:
-            columns = manifest.column_names or [str(i) for i in range(manifest.dimensions)]
+            columns = manifest.column_names or []  # numbers of an array are watched by the score
 
             def begin() -> DriftTest:
                 random = np.random.default_rng()
@@ -144,21 +145,26 @@ class Watching:
             log.warning(said, watch.name, watch.version, error)
 
     def _write(self, folder: StateFolder, watch: Watch) -> None:
-        kept = watch.kept()
-        if kept is None:
-            return
-        try:
-            folder.write(watch.name, watch.version, kept)
-        except OSError as error:
-            watch.is_changed = True
-            said = "%s version %d: its state is not kept in watch_folder: %s"
-            log.error(said, watch.name, watch.version, error.strerror)
+        with self._writing:  # from the state to its file: no older one is written over a newer one
+            kept = watch.kept()
+            if kept is None:
+                return
+            try:
+                folder.write(watch.name, watch.version, kept)
+            except OSError as error:
+                watch.is_changed = True
+                said = "%s version %d: its state is not kept in watch_folder: %s"
+                log.error(said, watch.name, watch.version, error.strerror)
 
     async def close(self) -> None:
         """Write what has changed, and leave the folder to other processes."""
         await self.save()
         if self._folder is not None:
-            self._folder.close()
+            await self._threads.run(math.inf, self._leave, self._folder)
+
+    def _leave(self, folder: StateFolder) -> None:
+        with self._writing:
+            folder.close()
 
 
 def _bounds(manifest: AnyManifest) -> list[float]:

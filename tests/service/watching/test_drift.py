@@ -16,12 +16,19 @@ def score_of(x: Float64) -> Float64:
     return np.asarray((x * x).sum(1) / 2)
 
 
-def new_test(seed: int, width: int = 4, m: int = 1000, has_reference: bool = False) -> DriftTest:
+def new_test(
+    seed: int,
+    width: int = 4,
+    m: int = 1000,
+    has_reference: bool = False,
+    threshold: float = 100,
+) -> DriftTest:
     rows = np.random.default_rng(seed).normal(size=(m, width))
     calibration = Calibration.of(score_of(rows))
     reference = column_urns(rows, np.random.default_rng(seed)) if has_reference else None
     columns = COLUMNS if width == 4 else [str(i) for i in range(width)]
-    return DriftTest(calibration, columns, reference, 100, np.random.default_rng(seed + 10**6))
+    random = np.random.default_rng(seed + 10**6)
+    return DriftTest(calibration, columns, reference, threshold, random)
 
 
 def stream(seed: int, rows: int, width: int = 4) -> Float64:
@@ -131,21 +138,76 @@ def test_a_test_goes_on_from_its_state(rows: int, has_reference: bool) -> None:
     assert (after.rows, after.largest) == (before.rows, before.largest)
     for key, array in after.state().items():
         np.testing.assert_array_equal(array, before.state()[key])
-    x = stream(2, 1500)
+    x = stream(2, 3000)
     x[:, 0] += 0.5
-    assert (take(after, x).alarm is None) == (rows < REFERENCE_ROWS and not has_reference)
+    x[1500:, 0] += 1
+    assert (take(after, x[:1500]).alarm is None) == (not has_reference)
+    assert take(after, x[1500:]).alarm is not None
 
 
-def test_a_state_of_another_bundle_changes_nothing() -> None:
-    test = take(new_test(0), stream(0, 1200))
+@pytest.mark.parametrize("has_reference", [False, True])
+@pytest.mark.parametrize("rows", [REFERENCE_ROWS - 1, REFERENCE_ROWS + 70])
+def test_no_value_of_a_row_is_in_a_state(rows: int, has_reference: bool) -> None:
+    x = stream(0, rows)
+    state = take(new_test(0, has_reference=has_reference), x).state()
+    reference = np.random.default_rng(0).normal(size=(1000, 4))
+    for name, array in state.items():
+        assert not np.isin(array.real, np.concatenate([x, reference])).any(), name
+
+
+def test_capital_goes_on_where_the_reference_begins_anew() -> None:
+    x = stream(0, REFERENCE_ROWS + 100)
+    x[REFERENCE_ROWS:, 1] += 0.5
+    before = take(new_test(0), x)
+
+    def of_columns(test: DriftTest) -> dict[str | None, float]:
+        return {each.column: each.log_martingale for each in test.changes() if each.column}
+
+    after = new_test(1)
+    after.restore(before.state())
+    then = of_columns(before)
+    assert then["age"] > max(then["amount"], then["hour"], then["distance"]) + 1
+    take(after, stream(1, REFERENCE_ROWS))
+    assert of_columns(after) == then
+    take(after, stream(2, 64))
+    assert of_columns(after) == pytest.approx(then, abs=3)
+    assert of_columns(after) != then
+
+
+def test_a_reference_of_the_first_rows_does_not_keep_them_in_memory() -> None:
+    test = take(new_test(0), stream(0, REFERENCE_ROWS))
+    kept = test._first_values
+    assert kept.size == 0
+    assert kept.base is None or kept.base.size == 0
+
+
+def test_with_a_lower_threshold_after_a_restart_an_alarm_is_of_rows_that_reach_it() -> None:
+    before = take(new_test(0, has_reference=True), stream(0, 200))
+    before.largest = math.log(50)  # reached once, and lost since
+    after = new_test(1, has_reference=True, threshold=20)
+    after.restore(before.state())
+    assert take(after, stream(1, 10)).alarm is None
+    x = stream(2, 1000)
+    x[:, 2] += 1
+    alarm = take(after, x).alarm
+    assert alarm is not None
+    assert alarm.log_martingale >= math.log(20)
+    assert (alarm.column, alarm.direction) in [("hour", 1), (None, 1)]
+    assert after.largest >= math.log(50)
+
+
+@pytest.mark.parametrize("has_reference", [False, True])
+def test_a_state_of_another_bundle_changes_nothing(has_reference: bool) -> None:
+    def tested(width: int = 4, m: int = 1000) -> DriftTest:
+        return take(new_test(0, width, m, has_reference), stream(0, 1200, width))
+
+    test = tested()
     state, kept = test.state(), {key: np.copy(array) for key, array in test.state().items()}
-    others = take(new_test(0, m=500), stream(0, 1200)).state()
     wrong = [
-        others,
-        take(new_test(0, 5), stream(0, 1200, 5)).state(),
+        tested(m=500).state(),
+        tested(5).state(),
         {key: array for key, array in state.items() if key != "scores.bets"},
-        {key: array for key, array in state.items() if key != "first_values"},
-        state | {"first_values": np.zeros((REFERENCE_ROWS, 4))},
+        {key: array for key, array in state.items() if key != "values.rows"},
         state | {"scores.counts": state["scores.counts"] * np.nan},
         state | {"scores.counts": state["scores.counts"] * 0},
         state | {"scores.bets": -state["scores.bets"]},
@@ -154,6 +216,9 @@ def test_a_state_of_another_bundle_changes_nothing() -> None:
         state | {"rows": np.array("many")},
         state | {"largest": np.array([1.0, 2.0])},
     ]
+    if has_reference:
+        wrong.append(state | {"values.counts": state["values.counts"] * np.inf})
+        wrong.append({key: array for key, array in state.items() if key != "values.counts"})
     for each in wrong:
         with pytest.raises((KeyError, ValueError, TypeError)):
             test.restore(each)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,8 @@ from service.metrics import Metrics
 from service.types import Float64
 from service.watching import Watch, Watching
 from service.watching.drift import DriftTest, Rows
-from service.watching.watch import MAX_REQUEST_ROWS, ROWS_AT_ONCE
+from service.watching.state_folder import Kept, StateFolder
+from service.watching.watch import MAX_REQUEST_ROWS, MAX_WAITING_ROWS, ROWS_AT_ONCE
 from service.work_threads import WorkThreads
 
 
@@ -240,16 +243,57 @@ def test_the_test_of_drift_works_in_a_thread_and_not_for_each_row(
     run(work)
 
 
-def test_no_answer_waits_for_the_test_of_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer_waits_for_the_test_of_drift_and_few_rows_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(DriftTest, "take", lambda *_: goes_on.wait(20))
+    taken: list[int] = []
+
+    def wait(_: DriftTest, rows: Rows) -> None:
+        goes_on.wait(20)
+        taken.append(len(rows.scores))
+
+    monkeypatch.setattr(DriftTest, "take", wait)
 
     async def work() -> None:
         served = Served()
-        for _ in range(3):
-            await asyncio.wait_for(served.score(ROWS_AT_ONCE), 10)
+        await served.score(ROWS_AT_ONCE)
+        await asyncio.sleep(0)  # the test begins
+        for _ in range(2 * MAX_WAITING_ROWS // MAX_REQUEST_ROWS):
+            await asyncio.wait_for(served.score(MAX_REQUEST_ROWS), 10)
         goes_on.set()
         await served.taken()
+        await served.watch.settle()
+        assert taken == [ROWS_AT_ONCE, MAX_WAITING_ROWS]
+
+    run(work)
+
+
+@pytest.mark.parametrize("rows", [10, 3 * MAX_REQUEST_ROWS])
+def test_rows_that_wait_keep_no_request_in_memory(rows: int) -> None:
+    async def work() -> None:
+        by_class = Calibration.of(np.arange(1000.0), np.repeat([0.0, 1.0], 500))
+        served = Served()
+        watch = served.load(Manifest(version=3), by_class)
+        of_request = np.ones(rows), np.zeros(rows), np.zeros(rows), np.zeros((rows, 2))
+        freed = [weakref.ref(array) for array in of_request]
+        watch._taking = asyncio.create_task(asyncio.sleep(20))  # the test is at other rows
+        await watch.saw_scores(*of_request)
+        del of_request
+        assert [array() for array in freed] == [None] * 4
+        assert watch._waiting_rows == min(rows, MAX_REQUEST_ROWS)
+
+    run(work)
+
+
+def test_numbers_of_arrays_are_watched_by_the_score_alone() -> None:
+    async def work() -> None:
+        served = Served()
+        watch = served.load(Manifest(version=4, column_names=None, dimensions=4))
+        await watch.saw_scores(np.ones(3), np.arange(3.0), None, np.zeros((3, 2, 2)))
+        said = await watch.describe()
+        assert said["rows"] == 3
+        assert [each["of"] for each in said["martingales"]] == ["score"]
 
     run(work)
 
@@ -317,6 +361,66 @@ def test_a_state_that_cannot_be_written_is_said_and_tried_again(
         assert "No space left on device" in caplog.text
         await served.watching.close()
         assert (await Served(tmp_path).watch.describe())["rows"] == 10
+
+    run(work)
+
+
+def test_states_are_written_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    order: list[str] = []
+    write = StateFolder.write
+
+    def slow(folder: StateFolder, name: str, version: int, kept: Kept) -> None:
+        order.append("write")
+        begun.set()
+        goes_on.wait(20)
+        write(folder, name, version, kept)
+        order.append("written")
+
+    monkeypatch.setattr(StateFolder, "write", slow)
+    monkeypatch.setattr(StateFolder, "close", lambda _: order.append("close"))
+
+    async def work() -> None:
+        served = Served(tmp_path)
+        await served.score(10)
+        first = asyncio.create_task(served.watching.save())
+        assert await asyncio.to_thread(begun.wait, 20)
+        first.cancel()  # as the server does when it stops: the thread goes on
+        await served.score(10)
+        last = asyncio.create_task(served.watching.close())
+        await asyncio.sleep(0.02)
+        assert order == ["write"]
+        goes_on.set()
+        await last
+        assert order == [*["write", "written"] * 2, "close"]
+
+    run(work)
+
+
+def test_a_folder_is_left_when_its_last_state_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    order: list[str] = []
+
+    def slow(*_: Any) -> None:
+        begun.set()
+        time.sleep(0.02)
+        order.append("written")
+
+    monkeypatch.setattr(StateFolder, "write", slow)
+    monkeypatch.setattr(StateFolder, "close", lambda _: order.append("close"))
+
+    async def work() -> None:
+        served = Served(tmp_path)
+        await served.score(10)
+        first = asyncio.create_task(served.watching.save())
+        assert await asyncio.to_thread(begun.wait, 20)
+        first.cancel()
+        await served.watching.close()  # nothing has changed since
+        assert order == ["written", "close"]
 
     run(work)
 
