@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,18 @@ import numpy as np
 from service.bundle import (
     CALIBRATION,
     COLUMN_VALUES,
+    USUAL_LEVELS,
+    AlarmLevel,
     AnyManifest,
     BundleError,
-    DetectorManifest,
+    alarm_levels,
     calibration_bytes,
+    calibration_of,
     columns_bytes,
     publish,
     quantiles,
     read_detector,
+    rows_for,
     sha256,
 )
 from service.bundle import CALIBRATION_LEVELS as LEVELS
@@ -31,14 +35,8 @@ from service.types import Float64
 if TYPE_CHECKING:
     from service.bulk import WholeFile
 
-LARGEST_SCORE = np.array([np.inf])
-
 # Columns of rows to come are compared with those of calibration rows where there are so many.
 MIN_COLUMN_ROWS = 100
-
-# Levels at which alarms are raised as a rule. No calibration is written by which none of the first
-# can be raised; one that cannot reach the second is warned of.
-USUAL_LEVELS = (0.05, 0.01, 0.001)
 
 
 def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]:
@@ -81,26 +79,29 @@ def calibrate(arguments: Namespace) -> None:
         )
     scorer = BundleScorer(folder, arguments.device, None)
     whole = score_whole(arguments.rows, scorer)
-    label = next((i for i, c in enumerate(manifest.context or ()) if c.classes), None)
-    classes = None
-    if label is not None and whole.context is not None:
-        classes = np.asarray(whole.context[:, label], np.float64)
-    calibration = Calibration.of(np.asarray(whole.arrays["score"], np.float64), classes)
-    least = _smallest_p_values(calibration, manifest, label)
-    if min(least.values()) > USUAL_LEVELS[0] and not arguments.allow_few:
-        raise BundleError(_too_few(calibration, arguments.rows, min(least.values())))
+    label, classes = None, None
+    for i, column in enumerate(manifest.context or ()):
+        if column.classes and whole.context is not None:
+            label, classes = column, np.asarray(whole.context[:, i], np.float64)
+            break
+    calibration = calibration_of(np.asarray(whole.arrays["score"], np.float64), classes)
+    levels = alarm_levels(calibration, label)
+    least = min(level.least for level in levels)
+    if least > USUAL_LEVELS[0] and not arguments.allow_few:
+        raise BundleError(_too_few(calibration, arguments.rows, least))
     files: dict[str, bytes | Path] = {name: folder / name for name in manifest.files}
     files[CALIBRATION] = calibration_bytes(calibration)
     files.pop(COLUMN_VALUES, None)
-    inside = np.asarray(whole.x[~whole.outside], np.float64)
-    if manifest.columns and manifest.has_indexed_rows and len(inside) >= MIN_COLUMN_ROWS:
-        urns = column_urns(inside.reshape(len(inside), -1), np.random.default_rng(0))
+    # rows that cannot occur are among them, with the values that a server puts in place of theirs:
+    # it watches these too, and without them each is a change
+    if manifest.columns and manifest.has_indexed_rows and len(whole.x) >= MIN_COLUMN_ROWS:
+        urns = column_urns(np.asarray(whole.x, np.float64), np.random.default_rng(0))
         files[COLUMN_VALUES] = columns_bytes(urns)
     content = manifest.model_dump(mode="json", exclude={"name", "version", "files", "checksum"})
     content["calibration"] = {
         "method": "rows",
         "rows": calibration.rows,
-        "by": None if label is None else (manifest.context or [])[label].name,
+        "by": None if label is None else label.name,
         "levels": LEVELS,
         "score": quantiles(whole.arrays["score"]),
         "log_prob": quantiles(whole.arrays["log_prob"]),
@@ -118,28 +119,7 @@ def calibrate(arguments: Namespace) -> None:
         f"{written}: calibrated with {calibration.rows} rows of {arguments.rows.name}"
         + f", {outside} of which cannot occur: they count as the most anomalous" * bool(outside)
     )
-    _say_levels(least)
-
-
-def _smallest_p_values(
-    calibration: Calibration, manifest: DetectorManifest, label: int | None
-) -> dict[str, float]:
-    """The smallest p-value that a row can have, by what rows are compared within, for people."""
-    if label is None or manifest.context is None:
-        return {f"{calibration.rows} rows": calibration.p_values(LARGEST_SCORE)[0]}
-    column = manifest.context[label]
-    codes = column.classes or ()
-    least = calibration.p_values(np.repeat(LARGEST_SCORE, len(codes)), None, np.array(codes, float))
-    return {
-        f"{column.name} {name!r}: {_rows_of_class(calibration, code)} rows": p
-        for name, code, p in zip(column.labels or codes, codes, least.tolist(), strict=True)
-    }
-
-
-def _rows_of_class(calibration: Calibration, code: int) -> int:
-    of_class = calibration.classes == code
-    counts = calibration.counts
-    return int(np.sum(of_class) if counts is None else counts[of_class].sum())
+    _say_levels(levels)
 
 
 def _too_few(calibration: Calibration, rows: Path, least: float) -> str:
@@ -147,30 +127,17 @@ def _too_few(calibration: Calibration, rows: Path, least: float) -> str:
     level = USUAL_LEVELS[0]
     return (
         f"{rows}: by these {calibration.rows} rows no p-value is below {least:.2g}, and nothing is "
-        f"an anomaly at an alpha of {level:g}: expected {_rows_for(level)} rows that can occur, "
-        f"better {_rows_for(USUAL_LEVELS[1])} or more; --allow-few writes the version all the same"
+        f"an anomaly at an alpha of {level:g}: expected {rows_for(level)} rows that can occur, "
+        f"better {rows_for(USUAL_LEVELS[1])} or more; --allow-few writes the version all the same"
     )
 
 
-def _say_levels(least: Mapping[str, float]) -> None:
+def _say_levels(levels: Sequence[AlarmLevel]) -> None:
     """Say from which level on alarms can be raised."""
-    for what, p in least.items():
-        out_of_reach = [f"{100 * level:g} %" for level in USUAL_LEVELS if level < p]
-        said = f"{what}, the smallest p-value is {p:.2g}"
-        print(said + f": no alarm at {', '.join(out_of_reach)}" * bool(out_of_reach))
-        if p > USUAL_LEVELS[1]:
-            reached = f"an alpha from {p:.2g} on can be reached" if p < 1 else "none can be reached"
-            enough = _rows_for(USUAL_LEVELS[1])
-            print(
-                f"bijecta: warning: {what}: {reached}; {USUAL_LEVELS[1]:g} needs {enough} rows "
-                "that can occur",
-                file=sys.stderr,
-            )
-
-
-def _rows_for(level: float) -> int:
-    """How many rows have a smallest p-value of so much: 1 / (rows + 1)."""
-    return round(1 / level) - 1
+    for level in levels:
+        print(level.said)
+        if level.warning is not None:
+            print(f"bijecta: warning: {level.warning}", file=sys.stderr)
 
 
 def compare(arguments: Namespace) -> None:

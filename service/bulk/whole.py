@@ -17,7 +17,7 @@ class WholeFile(NamedTuple):
     """What a bundle says of the rows of a file, N of them.
 
     Args:
-        x: N × event shape; of rows outside the support it means nothing.
+        x: N × event shape; a value without a probability is replaced as a server does.
         outside: N, whether a row is outside the support of typed columns.
         context: N × C, of a conditional model.
         arrays: `log_prob`, N, and of detectors `score`, N.

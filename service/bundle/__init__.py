@@ -1,9 +1,11 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
+from service.bundle.alarms import USUAL_LEVELS, AlarmLevel, alarm_levels, rows_for
 from service.bundle.bases import BASES, LatentDraw, RandomStreams
 from service.bundle.calibration_file import (
     CALIBRATION_LEVELS,
     calibration_bytes,
+    calibration_of,
     columns_bytes,
     quantiles,
     read_calibration,
@@ -104,7 +106,9 @@ __all__ = [
     "NEIGHBOURS",
     "SCORE",
     "TYPED_FORMAT",
+    "USUAL_LEVELS",
     "VERSION",
+    "AlarmLevel",
     "AnyManifest",
     "Arithmetic",
     "BundleError",
@@ -141,7 +145,9 @@ __all__ = [
     "Tolerances",
     "TypedManifest",
     "UnreadableBundleError",
+    "alarm_levels",
     "calibration_bytes",
+    "calibration_of",
     "check_alias",
     "checksum",
     "columns_bytes",
@@ -164,6 +170,7 @@ __all__ = [
     "read_identity",
     "read_names",
     "read_table",
+    "rows_for",
     "sha256",
     "versions",
     "write_names",

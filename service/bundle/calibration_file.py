@@ -10,11 +10,14 @@ import numpy as np
 from service.bundle.errors import BundleError, printable
 from service.bundle.manifests.detector import CALIBRATION, COLUMN_VALUES, DetectorManifest
 from service.bundle.regular_file import place, read_bytes
-from service.conformal import Calibration, Urn, urns_from_array, urns_to_array
+from service.conformal import N_EXACT, Calibration, Urn, urns_from_array, urns_to_array
 from service.types import Float64
 
 MAX_CALIBRATION_BYTES = 2**26
-"""Of scores, classes and counts: of 64 classes of `N_EXACT` scores, and less."""
+"""Of scores, classes and counts of 2.8 million rows or blocks of rows; of values of columns."""
+
+HEADER_BYTES = 128
+"""Of an npy file of such an array."""
 
 CALIBRATION_LEVELS = [i / 200 for i in range(201)]
 """Of the quantiles that a manifest states."""
@@ -59,6 +62,20 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     except ValueError as error:
         raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
     return calibration
+
+
+def calibration_of(scores: Float64, classes: Float64 | None = None) -> Calibration:
+    """The calibration by scores in any order, of which the file is not too large.
+
+    Of each of up to 21 classes `N_EXACT` scores are kept, of more classes fewer of each.
+
+    Args:
+        scores: of each row.
+        classes: of each row; None where there is one class.
+    """
+    numbers = (MAX_CALIBRATION_BYTES - HEADER_BYTES) // DTYPE.itemsize
+    number = 1 if classes is None else len(np.unique(classes))
+    return Calibration.of(scores, classes, min(N_EXACT, numbers // (3 * number)))
 
 
 def calibration_bytes(calibration: Calibration) -> bytes:

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.bundle import read_calibration, read_columns, read_detector
+from service.bundle import (
+    calibration_bytes,
+    calibration_file,
+    calibration_of,
+    read_calibration,
+    read_columns,
+    read_detector,
+)
 from service.cli import main
 from tests.helpers.detectors import WEIGHTS, write_detector_bundle
 
@@ -53,6 +60,22 @@ def test_a_new_version_is_calibrated_with_the_rows(
     assert read_detector(other / "detector" / "1").made_with["calibrated"] == "detector version 2"
 
 
+def test_columns_are_compared_with_rows_that_cannot_occur_too(tmp_path: Path) -> None:
+    """A server watches them, with the smallest value in place of what cannot be.
+
+    Without them in the reference a stream like it, a tenth of which cannot occur, came to an alarm
+    after 250 to 2,500 rows.
+    """
+    bundle = write_detector_bundle(tmp_path / "store", scores=None)
+    amounts = [f"{i / 100}" for i in range(180)] + [""] * 20
+    rows = write_rows(tmp_path, amounts)
+    assert main(["calibrate", str(bundle.parent), str(rows), "--allow-few"]) == 0
+    folder = bundle.parent / "2"
+    columns = read_columns(folder, read_detector(folder))
+    assert columns is not None
+    assert columns[0].edges.real.tolist() == [-3.0] * 20 + [float(a) for a in amounts[:180]]
+
+
 def test_rows_are_compared_within_the_classes_of_the_context(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +90,36 @@ def test_rows_are_compared_within_the_classes_of_the_context(
     assert calibration is not None
     assert calibration.class_codes == [0.0, 1.0]
     assert "group 'b': 10 rows, the smallest p-value is 0.091" in capsys.readouterr().out
+
+
+def test_of_classes_that_are_too_large_for_the_file_a_sketch_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 10
+    monkeypatch.setattr(calibration_file, "MAX_CALIBRATION_BYTES", 128 + 2 * 24 * most)
+    bundle = write_detector_bundle(tmp_path / "store", context=True, scores=None)
+    amounts = [str(i / 8) for i in range(80)]
+    rows = write_rows(tmp_path, amounts, ",group", ["a", "b"] * 40)
+    assert main(["calibrate", str(bundle.parent), str(rows)]) == 0
+    calibration = read_calibration(bundle.parent / "2", read_detector(bundle.parent / "2"))
+    assert calibration is not None
+    assert calibration.rows == 80
+    assert len(calibration.scores) == 2 * most
+
+
+@pytest.mark.parametrize("classes", [None, 1, 3, 40])
+@pytest.mark.parametrize("rows", [1, 30, 1000])
+def test_no_calibration_is_larger_than_what_a_server_reads(
+    classes: int | None, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most_bytes = 128 + 24 * 200
+    monkeypatch.setattr(calibration_file, "MAX_CALIBRATION_BYTES", most_bytes)
+    random = np.random.default_rng(0)
+    of = None if classes is None else random.integers(0, classes, rows).astype(float)
+    calibration = calibration_of(random.normal(size=rows), of)
+    assert calibration.rows == rows
+    assert len(calibration_bytes(calibration)) <= most_bytes
+    assert len(calibration.scores) >= min(rows, 200) / 2
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import DetectorManifest, LabelledFigures
+from service.bundle import DetectorManifest, LabelledFigures, alarm_levels, read_calibration
 from training.detection.figures import labelled_figures
 from training.detection.task import Task, array_task, table_task
 from training.detectors import (
     ARRAY_PARTS,
     CONFIGURATIONS,
     AnyPart,
+    ArrayDetectorSpec,
     ArrayPart,
     Configuration,
     DetectorRecipe,
     DetectorRun,
     DetectorRunFile,
+    DetectorSpec,
     FittedDetector,
 )
 from training.errors import RunError
@@ -35,6 +37,13 @@ from training.export import (
 from training.inspection import LabelledArrays, LabelledTable
 from training.reporting import print_columns, say, warn
 from training.runs import training_lock
+
+WEIGHTED_SUM = "the weighted sum of the parts"
+WEIGHTED_TAILS = (
+    "the log of the weighted mean of 1 / p over the parts, p the share of normal rows of which the "
+    "part is as large"
+)
+"""How parts become a score: what `DetectorSpec.combination` says, for people."""
 
 
 def fit_detector(arguments: Namespace) -> None:
@@ -81,7 +90,9 @@ def fit_detector(arguments: Namespace) -> None:
         there = None if arguments.next_version else exported_already(run, store, name)
         if there is None:
             values = not arguments.no_values
-            print_detector(*export_detector(run, fitted.detector, held_out, store, name, values))
+            print_detector(
+                *export_detector(run, fitted.detector, held_out, store, name, values), run.file.spec
+            )
         else:
             say(f"{there} holds this detector already: --next-version exports it once more")
     say(f"bijecta serve --store {arguments.store}: answers POST /score with it")
@@ -156,17 +167,15 @@ def _labelled_figures(task: Task[Any], fitted: FittedDetector[Any]) -> LabelledF
     return labelled_figures(scores[scored & ~task.anomalous], anomalous) if len(anomalous) else None
 
 
-def print_detector(folder: Path, manifest: DetectorManifest) -> None:
+def print_detector(
+    folder: Path, manifest: DetectorManifest, spec: DetectorSpec | ArrayDetectorSpec
+) -> None:
     """Print what a new bundle of a detector is made of, and how it does."""
     for part in manifest.parts:
         say(f"part {part.name!r}, weight {part.weight:g}: {part.detail}")
-    calibration = manifest.calibration
-    assert calibration is not None
-    within = "" if calibration.by is None else f", within the classes of {calibration.by!r}"
-    say(
-        f"calibrated with {calibration.rows} rows by members that did not see them{within}: "
-        f"p-values from {1 / (calibration.rows + 1):.2g}"
-    )
+    is_sum = isinstance(spec, ArrayDetectorSpec) or spec.combination == "sum"
+    say(f"score: {WEIGHTED_SUM if is_sum else WEIGHTED_TAILS}")
+    _say_calibration(folder, manifest)
     labelled = manifest.held_out.labelled
     if labelled is not None:
         recalls = ", ".join(
@@ -183,3 +192,21 @@ def print_detector(folder: Path, manifest: DetectorManifest) -> None:
         f"{folder}: score within {differences.score:.1e} of its deviation and log_prob within "
         f"{differences.log_prob_per_dim:.1e} nats per dimension of float64"
     )
+
+
+def _say_calibration(folder: Path, manifest: DetectorManifest) -> None:
+    """Say with how many rows a new bundle is calibrated, and from which level on it can alarm."""
+    calibration, column = read_calibration(folder, manifest), manifest.class_column
+    assert calibration is not None
+    label = None if column is None or manifest.context is None else manifest.context[column]
+    levels = alarm_levels(calibration, label)
+    said = f"calibrated with {calibration.rows} rows by members that did not see them"
+    if label is None:
+        say(f"{said}: p-values from {levels[0].least:.2g}")
+    else:
+        say(f"{said}, within the classes of {label.name!r}")
+        for level in levels:
+            say(level.said)
+    for level in levels:
+        if level.warning is not None:
+            warn(f"{folder}: {level.warning}")

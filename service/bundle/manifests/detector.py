@@ -34,7 +34,7 @@ Quantiles = Annotated[list[float | None], Field(min_length=2, max_length=MAX_LEV
 
 
 class ScorePart(ManifestPart):
-    """A summand of the score, for people.
+    """A part of the score, for people; `bijecta fit-detector` says how the parts become one.
 
     Args:
         name, detail: what it is.

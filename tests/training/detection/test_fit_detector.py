@@ -51,7 +51,9 @@ def test_parts_have_names_of_their_own() -> None:
     assert all(len(set(names)) == len(names) > 1 for names in NAMES.values())
 
 
-def test_anomalies_never_train_a_clean_detector(tmp_path: Path) -> None:
+def test_anomalies_never_train_a_clean_detector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = fit(write_table(tmp_path), "--labels", "odd")
     assert manifest is not None
     assert manifest.column_names == ["size", "colour", "branch"]
@@ -64,6 +66,10 @@ def test_anomalies_never_train_a_clean_detector(tmp_path: Path) -> None:
     assert (labelled.rows, labelled.anomalies) == (80, 8)
     assert labelled.auroc.mean == 1  # by their currency, which no normal row has
     assert set(labelled.recall) == {"0.01", "0.05"}
+    said = capsys.readouterr()
+    assert "score: the log of the weighted mean of 1 / p over the parts" in said.out
+    assert "72 rows by members that did not see them: p-values from 0.014" in said.out
+    assert "odd/1: 72 rows: an alpha from 0.014 on can be reached" in said.err
 
 
 def test_anomalies_are_among_the_rows_of_a_contaminated_detector(
@@ -80,7 +86,13 @@ def test_anomalies_are_among_the_rows_of_a_contaminated_detector(
     calibration = read_calibration(folder, manifest)
     assert calibration is not None
     assert calibration.class_codes == [0.0, 1.0]
-    assert "8 of 80 rows are anomalies by column 'odd', and train too" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "8 of 80 rows are anomalies by column 'odd', and train too" in said.out
+    assert "score: the weighted sum of the parts" in said.out
+    # the smallest p-values are those within the classes, not 1 / 81
+    assert "members that did not see them, within the classes of 'branch'\n" in said.out
+    assert "branch 'a': 40 rows, the smallest p-value is 0.024: no alarm at 1 %, 0.1 %" in said.out
+    assert "branch 'b': 40 rows: an alpha from 0.024 on can be reached; 0.01 needs 99" in said.err
     # the same command finds what is there, and another one does not overwrite it
     fit(tmp_path / "table.csv", *options)
     assert "holds this detector already" in capsys.readouterr().out

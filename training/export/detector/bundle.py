@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service import bundle
 from service.bundle import DetectorManifest, LabelledFigures, raw_values_of
-from service.conformal import Calibration, column_urns
+from service.conformal import column_urns
 from service.tables import to_values
 from training.detectors import AnyPart, ArrayDetector, ArrayPart, ContextRows, Detector, DetectorRun
 from training.errors import ExportError
@@ -80,7 +80,7 @@ def export_detector(
     files = {bundle.SCORE: graphs.score}
     if graphs.neighbours is not None:
         files[bundle.NEIGHBOURS] = graphs.neighbours
-    scores = Calibration.of(held_out.score, classes)
+    scores = bundle.calibration_of(held_out.score, classes)
     files[bundle.CALIBRATION] = bundle.calibration_bytes(scores)
     modelled, left_out = run.file.modelled, run.file.left_out
     if values and modelled:
