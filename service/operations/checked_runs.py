@@ -155,7 +155,9 @@ class CheckedRuns:
             context_rows = await self.written_out(context_rows, deadline)
         decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
         if model.table is not None:
-            decoded["x"], checked = decoded_rows(model.table, decoded["x"])
+            decoded["x"], checked = await self.threads.run(
+                z.size, decoded_rows, model.table, decoded["x"], deadline=deadline
+            )
             await self.threads.run(
                 z.size,
                 self.check_finite,

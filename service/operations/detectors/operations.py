@@ -17,7 +17,7 @@ from service.operations.rows.faults import RowFaults
 from service.operations.rows.support import outside_support
 from service.operations.typed.operations import log_prob_by
 from service.operations.typed.requests import ALPHA, LogProbOfTable, ScoreRequest
-from service.operations.typed.settled import settled_request
+from service.operations.typed.settled import kept_impossible, settled_request
 from service.store import Model
 from service.types import Arrays, Float64, Floats
 
@@ -39,8 +39,7 @@ async def score(
         runs, model, request, "answered", deadline
     )
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
-    impossible = faults.kept(settled.impossible)
-    outside = impossible.any(1)
+    impossible, outside = await kept_impossible(runs, settled, faults, deadline)
     scored = await _run(runs, model, x, context_rows, SCORED, deadline)
     arrays = {
         "score": np.where(outside, np.inf, scored["score"]),

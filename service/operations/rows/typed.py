@@ -85,11 +85,6 @@ class SettledRows(NamedTuple):
     values: Float64
     impossible: NDArray[np.bool_]
 
-    @property
-    def outside(self) -> NDArray[np.bool_]:
-        """Of each row, whether it has no probability."""
-        return np.asarray(self.impossible.any(1))
-
 
 Impossible = Literal["refused", "refused by name", "answered"]
 """What becomes of rows with values of probability zero: they are refused (`/encode`), refused where

@@ -20,7 +20,7 @@ from service.operations.typed.requests import (
     LogProbOfTable,
     SampleOfTable,
 )
-from service.operations.typed.settled import settled_of, settled_request
+from service.operations.typed.settled import kept_impossible, settled_of, settled_request
 from service.store import Model
 from service.types import Arrays, Float64, Floats
 
@@ -33,9 +33,10 @@ async def log_prob(
 ) -> Answer:
     """Log-density of each row in nats; −inf where a value has no probability."""
 
-    def run(x: Floats, context_rows: Floats | None) -> Awaitable[Arrays]:
-        middles = _middles(x)
-        return operations.runs.run_encode(model, x, context_rows, ("log_prob",), deadline, middles)
+    async def run(x: Floats, context_rows: Floats | None) -> Arrays:
+        runs = operations.runs
+        middles = await runs.threads.run(x.size, _middles, x, deadline=deadline)
+        return await runs.run_encode(model, x, context_rows, ("log_prob",), deadline, middles)
 
     return await log_prob_by(run, operations, model, request, deadline)
 
@@ -53,7 +54,7 @@ async def log_prob_by(
         runs, model, request, "refused by name", deadline
     )
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
-    outside = faults.kept(settled.outside)
+    _, outside = await kept_impossible(runs, settled, faults, deadline)
     found = np.where(outside, -np.inf, (await run(x, context_rows))["log_prob"])
     await runs.threads.run(len(x), runs.check_log_prob, model, found, 1, faults, deadline=deadline)
     arrays = {"log_prob": found}
@@ -75,10 +76,13 @@ async def encode(
     """Latents and log-density of each row."""
     runs = operations.runs
     settled, context_rows, faults = await settled_request(runs, model, request, "refused", deadline)
-    size = settled.values.size
-    u = await runs.threads.run(size, _places, settled.values, request.seed, deadline=deadline)
     x, context_rows = await runs.sound_rows(settled.values, context_rows, faults, deadline)
-    u = faults.kept(u)
+
+    def places() -> Float64:
+        return faults.kept(_places(settled.values, request.seed))
+
+    size = settled.values.size
+    u = await runs.threads.run(size, places, deadline=deadline)
     encoded = await runs.run_encode(model, x, context_rows, ENCODED, deadline, u)
     await runs.threads.run(size, runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
     answer = await runs.answer(encoded, faults, deadline, request.seed)

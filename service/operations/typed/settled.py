@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.operations.checked_runs import CheckedRuns
 from service.operations.rows.faults import RowFaults
@@ -26,6 +27,18 @@ async def settled_request(
     rows = replace(request.x, values=np.asarray(values, np.float64))
     settled = await settled_of(runs, model, rows, "x", faults, impossible, deadline)
     return settled, context_rows, faults
+
+
+async def kept_impossible(
+    runs: CheckedRuns, settled: SettledRows, faults: RowFaults, deadline: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of the rows that are kept: which values have no probability, and whether one of them has."""
+
+    def kept() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        impossible = faults.kept(settled.impossible)
+        return impossible, np.asarray(impossible.any(1))
+
+    return await runs.threads.run(settled.impossible.size, kept, deadline=deadline)
 
 
 async def settled_of(
