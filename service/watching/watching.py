@@ -123,15 +123,18 @@ class Watching:
         self._saved = time.monotonic()
         await self._settle()
         if self._folder is not None:
-            with self._guard:
-                watches = [*self._shown.values(), *self._unloaded.values()]
-            for watch in watches:
+            for watch in self._known():
                 if watch.is_changed:
                     await self._threads.run(math.inf, self._write, self._folder, watch)
 
     async def _settle(self) -> None:
-        for watch in list(self._shown.values()):
+        for watch in self._known():
             await watch.settle()
+
+    def _known(self) -> list[Watch]:
+        """All watches, also those over versions that are not loaded."""
+        with self._guard:
+            return [*self._shown.values(), *self._unloaded.values()]
 
     def _restore(self, watch: Watch) -> None:
         if self._folder is None:

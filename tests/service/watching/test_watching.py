@@ -286,6 +286,19 @@ def test_rows_that_wait_keep_no_request_in_memory(rows: int) -> None:
     run(work)
 
 
+def test_rows_that_wait_are_taken_though_their_version_is_unloaded(tmp_path: Path) -> None:
+    async def work() -> None:
+        served = Served(tmp_path)
+        await served.score(3)
+        served.watching.unloaded(served.watch)
+        await served.watching.save()
+        assert not served.watch._waiting
+        served.load(Manifest())
+        assert served.series("bijecta_drift_rows") == {("payments", "1"): 3}
+
+    run(work)
+
+
 def test_numbers_of_arrays_are_watched_by_the_score_alone() -> None:
     async def work() -> None:
         served = Served()
