@@ -56,13 +56,15 @@ class ServerScorer:
     """
 
     def __init__(self, url: str, model: str | None, decision: Decision) -> None:
-        self._client = Client(url, model, timeout=None, retries=RETRIES, wait=LOADING_SECONDS)
-        self._most = ROWS_PER_REQUEST
+        options: dict[str, Any] = {"timeout": None, "retries": RETRIES, "wait": LOADING_SECONDS}
         try:
-            described = self._client.model()
-            self.manifest = manifest_of(described)
+            with Client(url, model, **options) as asker:
+                self.manifest = manifest_of(asker.model())
         except (BijectaError, BundleError) as error:
             raise BulkError(f"{url}: {error}") from None
+        # whatever a name or an alias comes to mean, all rows are scored by one version
+        self._client = Client(url, self.manifest.name, self.manifest.version, **options)
+        self._most = ROWS_PER_REQUEST
         self._decision = decision
         self.fdr = decision.fdr
         self._is_detector = isinstance(self.manifest, DetectorManifest)
@@ -143,20 +145,18 @@ class ServerScorer:
     def _log_prob(self, x: Named, context: Floats | None) -> Arrays:
         if not len(x):
             return {"log_prob": np.empty(0, self.manifest.dtype)}
-        version = self.manifest.version
-        return {"log_prob": self._client.log_prob(x, context, failures=[], version=version)}
+        return {"log_prob": self._client.log_prob(x, context, failures=[])}
 
     def _scores(self, x: Named, context: Floats | None) -> Arrays:
         if not len(x):
             return {name: np.empty(0) for name in ("score", "p_value", "log_prob")}
-        said = self._client.score(x, context, failures=[], version=self.manifest.version)
+        said = self._client.score(x, context, failures=[])
         return {"score": said.score, "p_value": said.p_value, "log_prob": said.log_prob}
 
     def _reasons(self, x: Named, context: Floats | None) -> Arrays:
         """The columns that raise the score of rows that may be anomalies."""
         found: NDArray[Any] = np.empty(len(x), object)
         if len(x):
-            most, version = self._decision.reasons, self.manifest.version
-            said = self._client.score(x, context, reasons=most, failures=[], version=version)
+            said = self._client.score(x, context, reasons=self._decision.reasons, failures=[])
             found[:] = said.reasons or [None] * len(x)
         return {"reasons": found}

@@ -12,6 +12,7 @@ import pytest
 
 from service.bulk import inputs
 from service.cli import main
+from service.store_folder import set_alias
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.typed import write_typed_bundle
 
@@ -26,6 +27,7 @@ def bundles(made_once: Callable[..., Path]) -> Path:
         write_tiny_bundle(folder, "tiny")
         write_typed_bundle(folder)
         write_typed_bundle(folder, "conditional", context=True)
+        set_alias(folder, "typed", "stable", 1)
 
     return made_once("bulk-store", make)
 

@@ -18,14 +18,16 @@ pytestmark = pytest.mark.usefixtures("small_pieces")
 @pytest.fixture(scope="module")
 def url(bundles: Path, serve: Serve) -> str:
     """Of a server that takes seven rows a request."""
-    return str(serve("--store", bundles, "--max-rows", "7").client.base_url)
+    options = ("--max-rows", "7", "--default-model", "typed@stable")
+    return str(serve("--store", bundles, *options).client.base_url)
 
 
 def asked(url: str, model: str, *arguments: str | Path) -> int:
-    return main(["score", url, *map(str, arguments), "--model", model])
+    named = ["--model", model] if model else []
+    return main(["score", url, *map(str, arguments), *named])
 
 
-@pytest.mark.parametrize("model", ["typed", "conditional", "tiny"])
+@pytest.mark.parametrize("model", ["typed", "conditional", "tiny", "typed@stable", ""])
 def test_a_server_answers_as_the_bundle_does(
     model: str, url: str, score: Score, tmp_path: Path
 ) -> None:
@@ -37,7 +39,7 @@ def test_a_server_answers_as_the_bundle_does(
     codes = 3 if model == "tiny" else 0
     outs = [tmp_path / "bundle.csv", tmp_path / "server.csv"]
     arguments = (source, "--keep", "id", "--on-error", "skip", "--quiet", "--out")
-    assert score(model, *arguments, outs[0]) == codes
+    assert score(model or "typed", *arguments, outs[0]) == codes
     assert asked(url, model, *arguments, outs[1]) == codes
     assert len(read(outs[1])) == (21 if model == "tiny" else ROWS)
     assert outs[1].read_bytes() == outs[0].read_bytes()
