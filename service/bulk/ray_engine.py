@@ -7,6 +7,7 @@ batches within them.
 
 import json
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,10 @@ def by_ray(bundle: Path, device: str, decision: Decision, workers: int | None) -
 
     def engine(inputs: Inputs, scorer: Scorer, file: int, place: Place) -> Iterator[Done]:
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="error", num_cpus=workers)
+            # a cluster that is there has the CPUs that it has, and Ray refuses to be told others
+            address = os.environ.get("RAY_ADDRESS") or "local"
+            cpus = workers if address == "local" else None
+            ray.init(address, log_to_driver=False, logging_level="error", num_cpus=cpus)
         resources = ray.cluster_resources()
         has_gpu = device != "cpu" and resources.get("GPU", 0) > 0
         count = workers or max(1, int(resources.get("GPU" if has_gpu else "CPU", 1)))

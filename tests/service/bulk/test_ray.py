@@ -1,18 +1,57 @@
 """Two workers of Ray come to what this process comes to."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from service.bulk import Decision, by_ray
 from tests.service.bulk.conftest import Score, read, write
 
-pytest.importorskip("ray", reason="needs Ray: pip install 'bijecta[ray]'")
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]
+
+class StartedError(Exception):
+    """Ray would have been started, or asked for."""
 
 
+@pytest.mark.parametrize(
+    ("address", "started"),
+    [
+        (None, ("local", 2)),
+        ("", ("local", 2)),
+        ("local", ("local", 2)),
+        ("auto", ("auto", None)),
+        ("10.0.0.1:6379", ("10.0.0.1:6379", None)),
+    ],
+)
+def test_a_cluster_that_is_there_is_not_told_its_cpus(
+    address: str | None, started: tuple[str, int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(address: str, *, num_cpus: int | None, **_: Any) -> None:
+        raise StartedError(address, num_cpus)
+
+    ray: Any = ModuleType("ray")
+    ray.is_initialized, ray.init, ray.data = bool, init, ModuleType("ray.data")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    if address is None:
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    else:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    anything: Any = None
+    engine = by_ray(Path(), "cpu", Decision(), workers=2)
+    with pytest.raises(StartedError) as caught:
+        next(engine(anything, anything, 0, anything))
+    assert caught.value.args == started
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
 def test_two_workers_give_the_same_rows_in_order(score: Score, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'bijecta[ray]'")
     rng = np.random.default_rng(0)
     files = []
     for i, ending in enumerate([".parquet", ".csv", ".parquet", ".arrows", ".parquet"]):
