@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import (
     check_dict_unchanged,
     check_estimator,
@@ -77,6 +79,56 @@ def test_a_clone_has_the_parameters_and_fits_the_same(kind: type[Any]) -> None:
     assert (other.set_params(random_state=4).fit(ROWS).decision_function(NEW) != scores).any()
 
 
+def test_what_draws_may_be_given_in_place_of_a_seed() -> None:
+    def scores(random_state: Any) -> Any:
+        return FlowDetector(random_state=random_state).fit(ROWS).decision_function(NEW)
+
+    first = scores(np.random.RandomState(3))
+    np.testing.assert_array_equal(scores(np.random.RandomState(3)), first)
+    assert (scores(np.random.RandomState(4)) != first).any()
+    np.random.seed(3)  # what None draws by, as in all of scikit-learn  # noqa: NPY002
+    np.testing.assert_array_equal(scores(None), first)
+    assert (scores(None) != first).any()
+
+
+OTHER_ROWS = {
+    "another array": np.column_stack([np.arange(120) % 3, ROWS[:, 1:]]),
+    "another width": ROWS[:, :2],
+    "a frame": pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1]}),
+}
+
+
+def test_a_fit_that_ends_early_leaves_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    detector, fresh = FlowDetector().fit(ROWS), FlowDetector()
+    before = detector.decision_function(NEW)
+    for place in ("to_rows", "fit_detector", "np.percentile"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"bijecta_estimators.flow_detector.{place}", stop)
+            for rows in OTHER_ROWS.values() if place == "fit_detector" else [NEW]:
+                for each in (detector, fresh):
+                    with pytest.raises(KeyboardInterrupt):
+                        each.fit(rows)
+        np.testing.assert_array_equal(detector.decision_function(NEW), before)
+        with pytest.raises(NotFittedError):
+            fresh.decision_function(NEW)
+
+
+def test_a_fit_of_pyod_that_ends_early_leaves_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = PyODFlowDetector().fit(ROWS)
+    before = detector.decision_function(NEW)
+    with monkeypatch.context() as patch:
+        patch.setattr(FlowDetector, "score_samples", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            detector.fit(NEW)
+    np.testing.assert_array_equal(detector.decision_function(NEW), before)
+    np.testing.assert_array_equal(detector.predict(ROWS), detector.labels_)
+
+
 @pytest.mark.parametrize("kind", [FlowDetector, PyODFlowDetector])
 def test_pickles_hold_no_code_of_models(kind: type[Any]) -> None:
     detector = kind().fit(ROWS)
@@ -94,6 +146,7 @@ def test_pickles_hold_no_code_of_models(kind: type[Any]) -> None:
         ({"contamination": 0.7}, ROWS, "contamination"),
         ({"configuration": "dirty"}, ROWS, "configuration"),
         ({"random_state": -1}, ROWS, "random_state"),
+        ({"random_state": "a"}, ROWS, "random_state"),
         ({"kinds": {"x3": "numeric"}}, ROWS, "'x3'"),
         ({"kinds": "numeric"}, ROWS, "kinds"),
         ({}, ROWS[:0], "minimum of 10"),
@@ -140,6 +193,10 @@ def test_pyod_signs_are_the_opposite() -> None:
     np.testing.assert_array_equal(pyod.predict(NEW), ours.predict(NEW) == -1)
     np.testing.assert_array_equal(pyod.labels_, pyod.predict(ROWS))
     np.testing.assert_array_equal(pyod.labels_, pyod.fit_predict(ROWS))
+    # as of training rows that are all equally far
+    pyod.decision_scores_ = np.full(3, pyod.decision_function(NEW)[0])
+    for method in ("linear", "unify"):
+        assert np.isfinite(pyod.predict_proba(NEW, method)).all()
     with pytest.raises(ValueError, match="'linear' or 'unify'"):
         pyod.predict_proba(NEW, "quadratic")  # type: ignore[arg-type]
 

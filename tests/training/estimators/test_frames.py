@@ -1,6 +1,7 @@
 """Data frames: columns of any kind, by name."""
 
 import pickle
+import warnings
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -163,3 +164,15 @@ def test_frames_of_pandas_are_taken_without_their_index(fitted: FlowDetector) ->
     scores = fitted.score_samples(rows)
     taken = rows["id"].to_numpy() - 7000
     np.testing.assert_array_equal(scores, fitted.score_samples(frame())[taken])
+
+
+@pytest.mark.parametrize("kind", [FlowDetector, PyODFlowDetector])
+def test_warnings_name_the_line_that_asked(kind: type[Any]) -> None:
+    detector = kind()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        detector.fit_predict(frame())
+        detector.predict(frame(size=[None, *SIZES[1:]]))
+        detector.decision_function(frame(size=[None, *SIZES[1:]]))
+    assert [str(each.message)[:6] for each in caught] == ["column"] * 2 + ["1 rows"] * 2
+    assert {each.filename for each in caught} == {__file__}

@@ -1,15 +1,20 @@
 """A detector of anomalies with scikit-learn's interface."""
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
+from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load, save
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,6 +33,9 @@ Float64 = NDArray[np.float64]
 # Rows that are compared together.
 ROWS_AT_ONCE = 1024
 
+# Of code that stands between a warning and who asked, such as `fit_predict` of scikit-learn.
+BETWEEN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, sklearn.__file__))
+
 
 class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Flows and nearest rows, by scikit-learn's signs: what is larger is more normal.
@@ -42,7 +50,8 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         contamination: share of the training rows that `predict` calls outliers, in (0, 0.5].
         kinds: of columns by name, where they are not to be decided by values; these columns stay.
             Columns of an array are named `x0`, `x1` and so on.
-        random_state: seed of all that is random.
+        random_state: seed of all that is random, or what draws it, by scikit-learn's rules: None
+            draws another at each fit.
 
     Attributes:
         offset_: of `score_samples`, below which rows are outliers.
@@ -56,7 +65,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         "configuration": [StrOptions({"clean", "contaminated"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "kinds": [Mapping, None],
-        "random_state": [Interval(Integral, 0, None, closed="left")],
+        "random_state": [Interval(Integral, 0, None, closed="left"), "random_state"],
     }
 
     def __init__(
@@ -65,7 +74,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         configuration: Configuration = "contaminated",
         contamination: float = 0.1,
         kinds: Mapping[str, str] | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.configuration = configuration
         self.contamination = contamination
@@ -76,14 +85,23 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit to rows: N × D numbers, NaN where missing, or a data frame; at least `MIN_ROWS`.
 
         Of a data frame, columns that tell nothing (constant, identifiers, copies) are left out,
-        with a warning. All columns of an array stay.
+        with a warning. All columns of an array stay. A fit that ends early leaves the one before.
 
         Raises:
             ValueError: too few rows, infinite values, no column that can be modelled, or a
                 parameter out of range.
         """
         self._validate_params()
-        table = read(self, X, MIN_ROWS)
+        before = self.__dict__.copy()
+        try:
+            self._fit(X)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _fit(self, x: ArrayLike | Frame) -> None:
+        table = read(self, x, MIN_ROWS)
         keep = [] if table.has_names else list(table.columns)
         decision = decide(table, Overrides(kinds=self.kinds or {}, keep=keep))
         if decision.problems or not decision.columns:
@@ -92,18 +110,18 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "; ".join(decision.problems or ["no column can be modelled", *reasons])
             )
         for each in decision.left_out:
-            warnings.warn(f"column {each.name!r} is left out: {each.detail}", stacklevel=2)
+            _warn(f"column {each.name!r} is left out: {each.detail}")
         self.columns_, self.left_out_ = decision.columns, decision.left_out
         rows = to_rows(table.columns, self.columns_, [each.name for each in self.left_out_]).rows
-        fitted = fit_detector(
-            rows, self.columns_, configuration=self.configuration, seed=int(self.random_state)
-        )
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
+        fitted = fit_detector(rows, self.columns_, configuration=self.configuration, seed=int(seed))
         self.detector_ = fitted.detector
         normality = -fitted.out_of_sample
         self.seen_ = dict(zip(_digests(rows), normality.tolist(), strict=True))
         normality = np.array([self.seen_[digest] for digest in _digests(rows)])
         self.offset_ = float(np.percentile(normality, 100 * self.contamination))
-        return self
 
     def score_samples(self, X: ArrayLike | Frame) -> Float64:  # noqa: N803
         """How normal rows are: N × D → N.
@@ -115,7 +133,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: other columns, or values that are none of their columns', such as text among
                 numbers; names row and column.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "detector_")
         table = read(self, X)
         converted = to_rows(table.columns, self.columns_, [each.name for each in self.left_out_])
         if fault := next((each for each in converted.faults if not each.is_impossible), None):
@@ -126,10 +144,9 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 continue
             scores[each.rows] = -np.inf
             row = int(each.rows[0])
-            warnings.warn(
+            _warn(
                 f"{len(each.rows)} rows have values that column {each.column!r} never has, such as "
-                f"{each.value(row)!r} in row {row}: their scores are -inf",
-                stacklevel=2,
+                f"{each.value(row)!r} in row {row}: their scores are -inf"
             )
         possible = np.flatnonzero(np.isnan(scores))
         digests = _digests(converted.rows[possible])
@@ -169,6 +186,15 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if spec is not None:
             self.detector_ = Detector(DetectorSpec.model_validate_json(spec))
             self.detector_.load_state_dict(load(weights))
+
+
+def _warn(text: str) -> None:
+    """Warn, and name the line that asked."""
+    frame: FrameType | None = sys._getframe()
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(BETWEEN):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def _digests(rows: Float64) -> list[bytes]:

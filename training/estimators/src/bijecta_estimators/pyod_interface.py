@@ -24,7 +24,7 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
         configuration: `clean` where the training rows are normal, `contaminated` where some may be
             anomalies.
         kinds: of columns by name, as of `FlowDetector`.
-        random_state: seed of all that is random.
+        random_state: as of `FlowDetector`.
 
     Attributes:
         decision_scores_: N; score of each training row, by members that did not see it.
@@ -36,7 +36,7 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
         self,
         contamination: float = 0.1,
         configuration: Configuration = "contaminated",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.contamination = contamination
@@ -46,15 +46,16 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike | Frame, y: object = None) -> Self:  # noqa: N803
         """Fit to rows, as `FlowDetector.fit`."""
-        self.flow_detector_ = FlowDetector(
+        fitted = FlowDetector(
             configuration=self.configuration,
             contamination=self.contamination,
             kinds=self.kinds,
             random_state=self.random_state,
         ).fit(X)
-        self.decision_scores_ = self.decision_function(X)
-        self.threshold_ = -self.flow_detector_.offset_
-        self.labels_ = self._outliers(self.decision_scores_)
+        scores = -fitted.score_samples(X)
+        # from here on nothing fails, and the fit before is left behind as a whole
+        self.flow_detector_, self.threshold_ = fitted, -fitted.offset_
+        self.decision_scores_, self.labels_ = scores, self._outliers(scores)
         return self
 
     def fit_predict(self, X: ArrayLike | Frame, y: object = None) -> NDArray[np.int64]:  # noqa: N803
@@ -63,7 +64,7 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, X: ArrayLike | Frame) -> Float64:  # noqa: N803
         """Scores of rows: N × D → N; +∞ of rows that the training rows make impossible."""
-        check_is_fitted(self)
+        check_is_fitted(self, "flow_detector_")
         return -self.flow_detector_.score_samples(X)
 
     def predict(self, X: ArrayLike | Frame) -> NDArray[np.int64]:  # noqa: N803
@@ -88,7 +89,8 @@ class PyODFlowDetector(BaseEstimator):  # type: ignore[misc]
             width = np.ptp(known) or 1.0
             outlier = ((scores - known.min()) / width).clip(0, 1)
         elif method == "unify":
-            outlier = erf((scores - known.mean()) / (known.std() * np.sqrt(2))).clip(0, 1)
+            deviation = known.std() or 1.0
+            outlier = erf((scores - known.mean()) / (deviation * np.sqrt(2))).clip(0, 1)
         else:
             raise ValueError(f"expected 'linear' or 'unify', got {method!r}")
         return np.stack([1 - outlier, outlier], 1)
