@@ -1,6 +1,7 @@
 """Requests and answers of the client, against a script."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import numpy as np
@@ -83,6 +84,9 @@ BAD_ANSWERS = {
     "cut short": protocol({"log_prob": np.zeros(2)}, cut=-1),
     "too long": protocol({"log_prob": np.zeros(2)}, more=b"\0"),
     "nothing": httpx.Response(200),
+    "parameters that are none": protocol({"log_prob": np.zeros(2)}, parameters=[1]),
+    "a matrix": protocol({"log_prob": np.zeros((2, 1))}),
+    "no end of lists": httpx.Response(200, text="[" * 100_000, headers={HEADER: "100000"}),
 }
 
 
@@ -93,6 +97,9 @@ def test_an_answer_of_something_else_is_no_answer(make: Make, case: str) -> None
         asker("log_prob", X)
     assert found.value.status == 200
     assert len(server.asked) == 1
+
+
+LARGE = {"x": [[10**400], [0]], "log_prob": [0, 0], "z": [[0], [0]]}
 
 
 def test_bad_answers_of_the_other_questions(make: Make) -> None:
@@ -106,7 +113,9 @@ def test_bad_answers_of_the_other_questions(make: Make) -> None:
             httpx.Response(200, json={"x": [{}]} | dict.fromkeys("z")),
         ),
         (("interpolate", X[0], X[1], 2), httpx.Response(200, text="x")),
+        (("interpolate", X[0], X[1], 2), httpx.Response(200, json=LARGE)),
         (("models",), httpx.Response(200, text="<p>")),
+        (("models",), httpx.Response(200, text="[" * 100_000)),
         (("model",), httpx.Response(200, json=[])),
     ):
         asker, _ = scripted(make, step)
@@ -142,6 +151,13 @@ def test_who_names_no_model_is_told_once(make: Make) -> None:
         asker, _ = scripted(make, answer, model=None)
         with pytest.raises(BijectaError, match="say which model"):
             asker("log_prob", X)
+
+
+@pytest.mark.parametrize("models", [["a"], [{}], [[]], 5, None, {"a": 1}, [None]])
+def test_a_list_of_something_else_is_no_list_of_models(make: Make, models: Any) -> None:
+    asker, _ = scripted(make, httpx.Response(200, json={"models": models}), model=None)
+    with pytest.raises(UnreadableError, match="expected a list of models"):
+        asker("log_prob", X)
 
 
 def test_a_question_may_name_another_model_and_version(make: Make) -> None:

@@ -1,12 +1,21 @@
 """What a client sends, request by request: no server is asked."""
 
 import json
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bijecta_client import RowError, UnfamiliarValuesWarning
+from bijecta_client import (
+    RefusedError,
+    RowError,
+    UnfamiliarValuesWarning,
+    UnreadableError,
+    bodies,
+    native,
+    tables,
+)
 from bijecta_client.exchange import Answer, Ask, Patience
 from bijecta_client.questions import Questions
 
@@ -115,3 +124,146 @@ def test_rows_that_parts_name_are_counted_from_the_first_of_all() -> None:
     assert [failure.row for failure in failures] == [0, 2]
     (warning,) = [w.message for w in caught if isinstance(w.message, UnfamiliarValuesWarning)]
     assert warning.values == [said | {"rows": [1, 3], "row_count": 2}]
+
+
+def test_what_a_sample_is_by_default() -> None:
+    said = json.loads(first(questions().sample(2, records=True)).content)
+    assert said == {
+        "model": "m",
+        "version": None,
+        "n": 2,
+        "temperature": 1.0,
+        "quantize": False,
+        "records": True,
+    }
+
+
+def test_rows_that_no_list_names_have_no_answer() -> None:
+    error = {"row": 0, "reason": "a", "detail": "b"}
+    said = {"log_prob": [None, None, -1.0], "errors": [error], "error_count": 2}
+    failures: list[RowError] = []
+    steps = questions().log_prob([RECORD] * 3, failures=failures)
+    next(steps)
+    assert np.isnan(answered(steps, said)).tolist() == [True, True, False]
+    assert [failure.reason for failure in failures] == ["a", "not-listed"]
+    steps = questions().log_prob([RECORD] * 3, failures=failures)
+    next(steps)
+    with pytest.raises(UnreadableError, match="expected rows"):
+        answered(steps, said | {"outside_support": None})
+
+
+def test_latents_go_in_parts_by_values_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_VALUES", 6)
+    ask = next(steps := questions().decode(np.zeros((5, 2)), [[0.0]] * 5, records=True))
+    sizes = []
+    while isinstance(ask, Ask):
+        sizes.append(n := len(json.loads(ask.content)["z"]))
+        ask = answered(steps, {"rows": [{}] * n, "log_prob": [0.0] * n})
+    assert sizes == [2, 2, 1]
+
+
+def test_a_latent_that_is_a_number_is_left_to_the_server() -> None:
+    steps = questions().decode(1.0, records=True)
+    assert json.loads(first(steps).content)["z"] == 1.0
+    assert answered(steps, {"rows": [{}], "log_prob": [0.0]}).x == [{}]
+
+
+def test_a_context_of_numbers_is_not_made_into_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    asarray = np.asarray
+
+    def numbers_alone(values: Any, dtype: Any = None, **options: Any) -> Any:
+        assert dtype is not object
+        return asarray(values, dtype, **options)
+
+    monkeypatch.setattr(np, "asarray", numbers_alone)
+    assert bodies.inputs({"context": np.ones((3, 2))})["context"].shape == (3, 2)
+
+
+def test_requests_do_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Ask("GET", "/").path = "/models"  # type: ignore[misc]
+
+
+def contexts_sent(form: str, n: int, context: Any) -> list[Any]:
+    """The contexts of the parts of n rows, two each."""
+    x: Any = [RECORD] * n if form == "by name" else np.zeros((n, 1))
+    parts: Any
+    if form == "by name":
+        body = native.Body({}, "columns", tables.columns_of("x", x), context)
+        parts = tables.parts(body.n, body.width, 2, body.part)
+        return [json.loads(part)["context"] for _, _, part in parts]
+    parts = bodies.parts(bodies.inputs({"x": x, "context": context}), 2)
+    return [part["context"].tolist() for _, _, part in parts]
+
+
+@pytest.mark.parametrize("form", ["by name", "by arrays"])
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_a_context_means_the_same_in_one_part_and_in_many(form: str, n: int) -> None:
+    starts = range(0, n, 2)
+    # one row for all, of one column and of two
+    for one in ("a", ["a"], [["a"]]):
+        for sent in contexts_sent(form, n, one):
+            assert sent in (["a"], [["a"]])
+    assert contexts_sent(form, n, [["a", "b"]]) == [[["a", "b"]] for _ in starts]
+    # one of each row
+    each = [[f"a{i}", "b"] for i in range(n)]
+    assert contexts_sent(form, n, each) == [each[start : start + 2] for start in starts]
+    of_one_column = [row[0] for row in each]
+    assert contexts_sent(form, n, of_one_column) == [
+        of_one_column[start : start + 2] for start in starts
+    ]
+
+
+@pytest.mark.parametrize("form", ["by name", "by arrays"])
+def test_a_context_of_other_rows_is_not_taken_for_that_of_a_part(form: str) -> None:
+    # a part has two rows, too
+    for wrong in ([[0.0], [1.0]], [[0.0]] * 4, [[0.0]] * 6, np.zeros((0, 1))):
+        with pytest.raises(RefusedError, match=r"expected 5 rows, or one row for all, got shape"):
+            contexts_sent(form, 5, wrong)
+    # of two columns, and of one column that has five rows, and not two
+    assert contexts_sent(form, 5, [0.0, 1.0]) == [[[0.0, 1.0]]] * 3
+
+
+def test_a_context_for_all_does_not_make_parts_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_VALUES", 12)
+    for context in ([0.0] * 6, [[0.0] * 6]):
+        body = native.Body({}, "columns", {"a": [1] * 12}, context)
+        assert [n for _, n, _ in tables.parts(body.n, body.width, 99, body.part)] == [12]
+
+
+@pytest.mark.parametrize("kind", ["an image's", "a table's"])
+def test_a_data_frame_goes_to_a_detector_as_the_rows_that_it_takes(kind: str) -> None:
+    client = questions()
+    # that answers are in float64 does not tell which
+    client._wide["m"] = True
+    frame = Frame({"a": np.array([1.0, 2.0])})
+    steps = client.score(frame)
+    assert first(steps).path == "/models/m"
+    columns = None if kind == "an image's" else [{"name": "a"}]
+    asked = answered(steps, {"kind": "detector", "columns": columns})
+    assert asked.path == ("/v2/models/m.score/infer" if columns is None else "/score")
+    assert first(client.score(frame)).path == asked.path
+
+
+class Frame:
+    """A data frame of pandas."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.columns = columns
+
+    def to_dict(self, orient: str) -> dict[str, Any]:
+        return self.columns
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.stack(list(self.columns.values()), 1)
+
+
+def test_a_decision_that_is_missing_is_no_anomaly() -> None:
+    steps = questions().score([RECORD] * 3, failures=[])
+    next(steps)
+    numbers = {"score": [1.0, None, 2.0], "p_value": [0.5, None, 0.1]}
+    said = {**numbers, "anomaly": [False, None, True], "log_prob": [-1.0, None, -2.0]}
+    error = {"row": 1, "reason": "a", "detail": "b"}
+    found = answered(steps, said | {"errors": [error]})
+    assert found.anomaly.dtype == np.bool_
+    assert found.anomaly.tolist() == [False, False, True]

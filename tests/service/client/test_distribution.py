@@ -1,5 +1,7 @@
 """The client is a distribution of its own, and needs nothing of the server."""
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -28,9 +30,18 @@ def test_it_imports_nothing_of_the_server() -> None:
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_it_depends_on_numpy_and_httpx_alone() -> None:
+def test_what_it_imports_is_what_it_says_that_it_needs() -> None:
+    imported = set()
+    for path in (FOLDER / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).partition(".")[0])
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]
-    assert sorted(name.partition(">")[0] for name in project["dependencies"]) == ["httpx", "numpy"]
+    needed = {re.split(r"\W", line)[0] for line in project["dependencies"]}
+    assert imported - sys.stdlib_module_names - {"bijecta_client"} == needed
+    assert needed == {"anyio", "httpx", "numpy"}
 
 
 def test_its_former_name_still_works_and_says_so() -> None:

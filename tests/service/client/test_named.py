@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -144,6 +145,38 @@ def test_text_counts_as_a_server_counts_it(
     assert len(server.bodies) > 1
     assert sum(len(body["columns"]["a"]) for body in server.bodies) == 25
     asker("log_prob", {"a": [value * 100]})  # one row cannot be less
+
+
+def lengthy(lengths: list[int]) -> Callable[[int, int], bytes]:
+    return lambda start, stop: b"x" * sum(lengths[start:stop])
+
+
+def test_a_row_that_is_too_much_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BYTES", 10)
+    body = lengthy([1, 20, 1, 6, 6])
+    assert [n for _, n, _ in islice(tables.parts(5, 1, 99, body), 9)] == [1] * 5
+    assert [n for _, n, _ in tables.parts(5, 1, None, body)] == [5]
+
+
+def test_parts_behind_a_large_row_are_as_large_as_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "MOST_BYTES", 1000)
+    body = lengthy([1] * 300 + [2000] + [1] * 2000)
+    sizes = [n for _, n, _ in tables.parts(2301, 1, 500, body)]
+    assert sum(sizes) == 2301
+    assert max(sizes) == sizes[-2] == 500
+    assert len(sizes) < 30
+    # and rows that are all large cost few bodies that are thrown away
+    made = []
+    heavy = lengthy([90] * 500)
+
+    def counted(start: int, stop: int) -> bytes:
+        made.append(stop - start)
+        return heavy(start, stop)
+
+    sent = sum(n for _, n, _ in tables.parts(500, 1, 500, counted))
+    assert sum(made) < 4 * sent
 
 
 class Frame:

@@ -1,7 +1,9 @@
 """The client, blocking and not, against a server."""
 
 import asyncio
+import contextlib
 import socket
+import threading
 import time
 from typing import Any
 
@@ -17,6 +19,7 @@ from bijecta_client import (
     Numbers,
     RefusedError,
     TimedOutError,
+    UnreachableError,
 )
 from tests.helpers.askers import (
     DIGITS,
@@ -24,6 +27,8 @@ from tests.helpers.askers import (
     X,
 )
 from tests.helpers.http import MOONS, ask
+
+TRICKLE = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 
 @pytest.mark.parametrize("model", ["moons-maf", "digits-maf"])
@@ -155,10 +160,21 @@ def test_models_and_readiness(real: Make) -> None:
         real()("log_prob", X)
 
 
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "htp://localhost", "http://[::1", "http://h:none", "http://a\nb", ""]
+)
+def test_an_address_that_is_none_is_said_to_be(make: Make, url: str) -> None:
+    asker = make(url, model="moons", retries=0)
+    for question in (("log_prob", X), ("models",), ("ready",)):
+        with pytest.raises(UnreachableError, match=r"InvalidURL|UnsupportedProtocol") as found:
+            asker(*question)
+        assert not found.value.may_pass
+
+
 def test_many_parts_are_one_answer(real: Make) -> None:
     whole, parted = (real(model="moons-context", rows_per_request=n) for n in (10_000, 7))
     context = np.stack([np.linspace(-1, 1, 200), np.arange(200) % 2], 1)
-    for given in (context, context[0]):
+    for given in (context, context[0], context[:1]):
         one, many = (asker("encode", MOONS, given) for asker in (whole, parted))
         assert isinstance(many, Encoded)
         np.testing.assert_allclose(many.z, one.z, atol=1e-5)
@@ -166,7 +182,7 @@ def test_many_parts_are_one_answer(real: Make) -> None:
         back = parted("decode", many.z, given)
         assert isinstance(back, Decoded)
         np.testing.assert_allclose(back.x, MOONS, atol=1e-4)
-    for wrong in (context[:199], context[:7], np.tile(context, (2, 1)), context[:1]):
+    for wrong in (context[:199], context[:7], np.tile(context, (2, 1)), context[:0]):
         with pytest.raises(RefusedError, match="context: expected"):
             parted("log_prob", MOONS, wrong)
 
@@ -188,3 +204,24 @@ def test_a_call_ends_in_time_though_the_server_is_silent(make: Make) -> None:
         with pytest.raises(TimedOutError):
             asker("log_prob", X)
         assert 0.25 < time.monotonic() - started < 5
+
+
+def test_a_call_ends_in_time_though_an_answer_goes_on_and_on(make: Make) -> None:
+    ended = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(TRICKLE)
+            while not ended.wait(0.02):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: trickle(server.accept()[0]))
+        thread.start()
+        asker = make(f"http://127.0.0.1:{server.getsockname()[1]}", model="moons", timeout=0.15)
+        started = time.monotonic()
+        with pytest.raises(TimedOutError, match="too slowly"):
+            asker("log_prob", X)
+        assert 0.1 < time.monotonic() - started < 2
+        ended.set()
+        thread.join()

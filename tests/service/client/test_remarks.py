@@ -1,6 +1,10 @@
 """What a client is told of single rows: failures on request, and warnings of inexact rows."""
 
+import asyncio
+import copy
 import json
+import math
+import pickle
 import warnings
 from typing import Any
 
@@ -9,6 +13,8 @@ import numpy as np
 import pytest
 
 from bijecta_client import (
+    AsyncClient,
+    Client,
     InexactRowsWarning,
     RefusedError,
     RowError,
@@ -94,10 +100,15 @@ def test_rows_that_are_not_listed_are_failures_too() -> None:
 
 
 def test_remarks_that_are_none_are_said_to_be() -> None:
-    for said in ({"errors": "{"}, {"errors": "[1]"}, {"errors": 3}):
+    for said in ({"errors": "{"}, {"errors": "[1]"}, {"errors": 3}, {"errors": "[" * 100_000}):
         with pytest.raises(UnreadableError):
             row_errors(said, np.zeros(1, np.float32), 0)
-    for listed in ({"inexact_rows": "1,x"}, {"inexact_rows": 5}, {"inexact_rows": [None]}):
+    for listed in (
+        {"inexact_rows": "1,x"},
+        {"inexact_rows": 5},
+        {"inexact_rows": [None]},
+        {"inexact_rows": [math.inf]},
+    ):
         with pytest.raises(UnreadableError):
             inexact_rows(listed, 0)
     no_values: tuple[Any, ...] = (
@@ -148,3 +159,34 @@ def test_values_of_several_parts_are_one() -> None:
         ("x", [1, 10]),
         ("1", [10]),
     ]
+
+
+VALUE = {"column": "a", "value": 1, "rows": [0], "row_count": 1}
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_what_is_raised_can_be_copied_and_pickled(again: Any) -> None:
+    refused = RefusedError("a", 422, "b", {"row": 1})
+    refused.begins_at(4)
+    for one in (InexactRowsWarning([3, 4]), UnfamiliarValuesWarning([VALUE]), refused):
+        other = again(one)
+        assert type(other) is type(one)
+        assert str(other) == str(one)
+        assert vars(other) == vars(one)
+
+
+def test_warnings_name_the_line_that_asked() -> None:
+    said = {"log_prob": [-1.0], "inexact_rows": [0], "unknown_classes": [VALUE]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=said))
+
+    async def ask() -> None:
+        async with AsyncClient("http://a", "m", http=httpx.AsyncClient(transport=transport)) as it:
+            await it.log_prob([{"a": 1}])
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Client("http://a", "m", http=httpx.Client(transport=transport)).log_prob([{"a": 1}])
+        asyncio.run(ask())
+    kinds = [InexactRowsWarning, UnfamiliarValuesWarning]
+    assert [type(each.message) for each in caught] == kinds * 2
+    assert {each.filename for each in caught} == {__file__}

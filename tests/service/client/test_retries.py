@@ -69,8 +69,8 @@ def test_who_is_busy_or_says_no_time_is_not_loading(make: Make, clock: Clock) ->
 def test_retry_after_may_be_a_date_or_nonsense(make: Make, clock: Clock) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(seconds=20), usegmt=True)
-    texts = (date, past, "soon", "-1", "")
-    asker, _ = scripted(make, *(refused(503, **{"Retry-After": text}) for text in texts), retries=5)
+    texts = (date, past, "soon", "-1", "", f"1 Jan {10**30} 00:00:00")
+    asker, _ = scripted(make, *(refused(503, **{"Retry-After": text}) for text in texts), retries=6)
     asker("log_prob", X)
     assert 17 < clock.sleeps[0] < 20.2
     assert all(0 < seconds < 2 for seconds in clock.sleeps[1:])
@@ -177,11 +177,20 @@ def test_waits_are_within_their_bounds() -> None:
     assert all(wait is not None and 7 < wait <= 17 for wait in waits)
 
 
-@pytest.mark.parametrize("step", [refused(503), httpx.ConnectError(""), httpx.ReadTimeout("")])
+@pytest.mark.parametrize(
+    "step",
+    [
+        refused(503),
+        refused(503, **{"Retry-After": "0"}),
+        httpx.ConnectError(""),
+        httpx.ReadTimeout(""),
+    ],
+)
 def test_who_does_not_answer_is_not_ready(make: Make, clock: Clock, step: Any) -> None:
     asker, server = scripted(make, step)
     assert asker("ready") is False
     assert len(server.asked) == 1
+    assert (server.asked[0].method, server.asked[0].url.path) == ("GET", "/health/ready")
     server.script = [refused(404)]  # something else answers there
     with pytest.raises(RefusedError):
         asker("ready")

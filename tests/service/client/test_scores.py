@@ -31,13 +31,13 @@ def counted(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that are asked from now on."""
     paths: list[str] = []
     http: Any = asker.client._http
-    request = http.request
+    build = http.build_request
 
     def count(method: str, url: str, **options: Any) -> Any:
         paths.append(httpx.URL(url).path)
-        return request(method, url, **options)
+        return build(method, url, **options)
 
-    monkeypatch.setattr(http, "request", count)
+    monkeypatch.setattr(http, "build_request", count)
     return paths
 
 

@@ -85,6 +85,9 @@ class InexactRowsWarning(UserWarning):
         )
         self.rows = list(rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rows,)  # from its text it could not be made again
+
 
 class UnfamiliarValuesWarning(UserWarning):
     """Values of a table that its data had not: classes, and other values of constant columns.
@@ -102,3 +105,6 @@ class UnfamiliarValuesWarning(UserWarning):
         more = f"; … ({len(values)} in all)" if len(values) > 10 else ""
         super().__init__(f"the data had no such values: {shown}{more}")
         self.values = list(values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.values,)

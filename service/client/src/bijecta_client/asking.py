@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bijecta_client import bodies, native, remarks, tables
 from bijecta_client.answers import Numbers, RowError
 from bijecta_client.exchange import (
+    MALFORMED,
     Ask,
     BijectaError,
     Patience,
@@ -76,8 +77,10 @@ class Asking:
         self._timeout = timeout
         self._patience = patience
         self._rows = rows_per_request
-        # by names of models: whether answers were in float64 the last time, as tables have them
+        # by names of models: whether answers were in float64 the last time, as tables have them,
+        # and whether rows may go by name
         self._wide: dict[str, bool] = {}
+        self._named: dict[str, bool] = {}
 
     def _due(self) -> float:
         """When a question that is put now is of no more use."""
@@ -107,12 +110,25 @@ class Asking:
         query = "" if version is None else f"?{urlencode({'version': version})}"
         return (yield from self._get(f"/models/{quote(name, safe='')}{query}", due))
 
-    def _is_table(self, name: str, version: int | None, due: float) -> Steps[bool]:
-        """Whether a model takes rows by name, by its manifest where no answer has told yet."""
+    def _is_wide(self, name: str, version: int | None, due: float) -> Steps[bool]:
+        """Whether a model answers in float64, by its manifest where no answer has told yet."""
         if name not in self._wide:
             manifest = yield from self._manifest(name, version, due)
             self._wide[name] = manifest.get("kind") in ("table", "detector")
         return self._wide[name]
+
+    def _is_table(self, name: str, version: int | None, due: float) -> Steps[bool]:
+        """Whether a model takes rows by name, by its manifest where no answer has told yet."""
+        if not self._wide.get(name, True):
+            return False  # a flow
+        if name not in self._named:
+            manifest = yield from self._manifest(name, version, due)
+            kind = manifest.get("kind")
+            self._wide.setdefault(name, kind in ("table", "detector"))
+            # detectors of images and other arrays have no columns
+            has_columns = manifest.get("columns") is not None
+            self._named[name] = kind == "table" or (kind == "detector" and has_columns)
+        return self._named[name]
 
     def _of_x(
         self,
@@ -153,8 +169,8 @@ class Asking:
             answer = native.arrays(said, question.outputs, np.float64)
             native.mark_outside(answer["log_prob"], said)
             answer |= remarks.reasons(said)
-            check_rows(answer, n)
-            self._wide[name] = True
+            bodies.check_rows(answer, n)
+            self._wide[name] = self._named[name] = True
             return said, answer
 
         parts = tables.parts(body.n, body.width, question.most, body.part)
@@ -174,7 +190,7 @@ class Asking:
             )
             said = head.get("parameters") or {}
             found = remarks.reasons(said)
-            check_rows(found, n)
+            bodies.check_rows(found, n)
             return said, answer | found
 
         return (yield from self._in_parts(bodies.parts(inputs, question.most), ask, question))
@@ -207,7 +223,7 @@ class Asking:
             if question.failures is not None:
                 question.failures.extend(remarks.row_errors(said, answer["log_prob"], first))
         remarks.warn(inexact, unfamiliar)
-        return _joined(answers)
+        return bodies.joined(answers)
 
     def _infer(
         self,
@@ -250,19 +266,11 @@ class Asking:
         try:
             head, arrays = bodies.unpack(answer.content, int(answer.headers[bodies.LENGTH]))
             values = {name: arrays[name] for name in outputs}
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             wrong = f"the answer is not one of the Open Inference Protocol: {error!r}"
             raise UnreadableError(wrong, answer.status) from None
-        check_rows(values, n)
+        bodies.check_rows(values, n)
         return head, values
-
-
-def check_rows(outputs: Mapping[str, Any], n: int) -> None:
-    """See that an answer has as many rows as were asked for."""
-    for name, values in outputs.items():
-        shape = np.shape(values) if isinstance(values, np.ndarray) else (len(values),)
-        if shape[:1] != (n,):
-            raise UnreadableError(f"{name}: expected {n} rows, got shape {shape}", 200)
 
 
 def _infer_path(graph: str, name: str, version: int | None) -> str:
@@ -270,21 +278,12 @@ def _infer_path(graph: str, name: str, version: int | None) -> str:
     return f"/v2/models/{quote(name, safe='')}{graph}{chosen}/infer"
 
 
-def _joined(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The answers to parts as one."""
-    if len(answers) == 1:
-        return dict(answers[0])
-    return {
-        name: [row for answer in answers for row in answer[name]]
-        if isinstance(answers[0][name], list)
-        else np.concatenate([answer[name] for answer in answers])
-        for name in answers[0]
-    }
-
-
 def _default(listed: Mapping[str, Any]) -> str:
     """The model that a server answers with where none is named."""
-    names = [str(model["name"]) for model in listed.get("models", ())]
+    try:
+        names = [str(model["name"]) for model in listed.get("models", ())]
+    except MALFORMED:
+        raise UnreadableError(f"expected a list of models, got {listed!r:.80}", 200) from None
     name = listed.get("default") or (names[0] if len(names) == 1 else None)
     if name is None:
         raise BijectaError(f"say which model: one of {', '.join(names)}")

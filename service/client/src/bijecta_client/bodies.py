@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client.answers import Numbers
+from bijecta_client.exchange import RefusedError, UnreadableError
 
 LENGTH = "inference-header-content-length"
 
@@ -20,6 +21,9 @@ LENGTH = "inference-header-content-length"
 WIDTHS: dict[str, np.dtype[Any]] = {"FP32": np.dtype(np.float32), "FP64": np.dtype(np.float64)}
 DATATYPES = {dtype: name for name, dtype in WIDTHS.items()} | {np.dtype(np.int64): "INT64"}
 DTYPES = WIDTHS | {"BOOL": np.dtype(np.bool_)}
+
+# Outputs of which a row has one.
+ONE_OF_A_ROW = {"log_prob", "score", "p_value", "anomaly"}
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25
@@ -76,6 +80,9 @@ def parts(
     """Inputs in parts of at most so many rows: where each begins, its rows, its inputs.
 
     The first input is the one whose rows count.
+
+    Raises:
+        RefusedError: a context has neither one row nor as many.
     """
     name, rows = next(iter(inputs.items()))
     n = len(rows) if rows.ndim else 1
@@ -88,22 +95,44 @@ def parts(
         stop = min(start + starts.step, n)
         part = {name: rows[start:stop]}
         if "context" in inputs:
-            context = inputs["context"]
-            # one row is for all; rows too many go with the last, for the server to refuse them
-            whole = context.ndim < 2
-            part["context"] = context if whole else context[start : stop if stop < n else None]
+            part["context"] = context_of_part(inputs["context"], n, start, stop)
         yield start, stop - start, part
 
 
-def _context(context: ArrayLike) -> NDArray[Any]:
-    """Numbers; text where a class among them goes by its name."""
-    if isinstance(context, np.ndarray) and context.dtype.kind in "fiu":
-        return numbers("context", context)
+def context_of_part(context: NDArray[Any], n: int, start: int, stop: int) -> NDArray[Any]:
+    """The context of some of n rows: of each its own, or of all the one row that is for all.
+
+    As many values as rows are one for each, of a context of one column.
+
+    Args:
+        context: of one axis at least.
+        n: rows in all.
+        start, stop: the first of the part, and the first behind it.
+
+    Raises:
+        RefusedError: it has neither one row nor n.
+    """
+    if stop - start == n:
+        return context  # the server says what is wrong with it
+    if len(context) == n:
+        return context[start:stop]
+    if context.ndim > 1 and len(context) != 1:
+        # a part may have as many rows by chance, and would be answered
+        raise RefusedError(
+            f"context: expected {n} rows, or one row for all, got shape {context.shape}"
+        )
+    return context if context.ndim > 1 else context[None]  # so that it is a row of one part too
+
+
+def _context(values: ArrayLike) -> NDArray[Any]:
+    """Numbers; text where a class among them goes by its name; of one value a row of one."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return np.atleast_1d(numbers("context", values))
     # as objects first: numpy would cut the digits of numbers beside text
-    values = np.asarray(context, object)
-    if any(isinstance(value, str) for value in values.flat):
-        return np.array([str(value) for value in values.flat]).reshape(values.shape)
-    return numbers("context", np.asarray(context))
+    objects = np.atleast_1d(np.asarray(values, object))
+    if any(isinstance(value, str) for value in objects.flat):
+        return np.array([str(value) for value in objects.flat]).reshape(objects.shape)
+    return np.atleast_1d(numbers("context", values))
 
 
 def pack(
@@ -145,9 +174,8 @@ def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Numbe
         length: how many bytes of it are JSON.
 
     Raises:
-        ValueError: it is no answer of the protocol, or its lengths are not those it states.
-        KeyError: it lacks a member.
-        TypeError: a member is of another type.
+        ValueError: it is no answer of the protocol, or its lengths are not those it states; of a
+            member that it lacks, or that is of another type, one of `MALFORMED`.
     """
     head = json.loads(content[:length])
     arrays: dict[str, Numbers] = {}
@@ -162,7 +190,29 @@ def unpack(content: bytes, length: int) -> tuple[dict[str, Any], dict[str, Numbe
         length += size
     if length != len(content):
         raise ValueError(f"{len(content) - length} bytes belong to no output")
+    if not isinstance(head.get("parameters") or {}, dict):
+        raise TypeError(f"parameters: expected an object, got {head['parameters']!r:.80}")
     return head, arrays
+
+
+def check_rows(outputs: Mapping[str, Any], n: int) -> None:
+    """See that an answer has as many rows as were asked for."""
+    for name, values in outputs.items():
+        shape = np.shape(values) if isinstance(values, np.ndarray) else (len(values),)
+        if shape[:1] != (n,) or (name in ONE_OF_A_ROW and len(shape) > 1):
+            raise UnreadableError(f"{name}: expected {n} rows, got shape {shape}", 200)
+
+
+def joined(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The answers to parts as one."""
+    if len(answers) == 1:
+        return dict(answers[0])
+    return {
+        name: [row for answer in answers for row in answer[name]]
+        if isinstance(answers[0][name], list)
+        else np.concatenate([answer[name] for answer in answers])
+        for name in answers[0]
+    }
 
 
 def _as_python(value: Any) -> Any:

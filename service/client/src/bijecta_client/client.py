@@ -1,9 +1,10 @@
 """The client, blocking and for asyncio: it carries out what a question asks of a connection."""
 
-from time import sleep
+import math
+from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 
-import anyio  # comes with httpx
+import anyio
 import httpx
 
 from bijecta_client.exchange import Answer, Ask, Failed, Patience, Steps, Wait
@@ -28,7 +29,8 @@ class Client(BlockingQuestions):
             default, or its only one.
         version: of that model; None for the one that the name means.
         timeout: seconds of a whole question, however often it is sent, which the server is told
-            as well; None for no limit.
+            as well; None for no limit. An answer that has begun is given up at the first bytes
+            after this time, or where none come for as long.
         retries: how often at most a request is sent again.
         wait: seconds for which a request is sent again, however often, to a server that is still
             loading its models.
@@ -77,10 +79,13 @@ class Client(BlockingQuestions):
                 sleep(step.seconds)
                 outcome = None
                 continue
+            ends = _end(step)
             try:
-                outcome = _answer(self._http.request(**_arguments(self._url, step)))
-            except httpx.RequestError as error:
-                outcome = _failed(error)
+                with self._http.stream(**_arguments(self._url, step)) as response:
+                    parts = [_in_time(part, ends, response) for part in response.iter_bytes()]
+                outcome = _answer(response, b"".join(parts))
+            except (httpx.RequestError, httpx.InvalidURL) as error:
+                outcome = _failed(error, f"{self._url}{step.path}")
 
 
 class AsyncClient(AwaitableQuestions):
@@ -131,10 +136,14 @@ class AsyncClient(AwaitableQuestions):
                 await anyio.sleep(step.seconds)
                 outcome = None
                 continue
+            ends = _end(step)
             try:
-                outcome = _answer(await self._http.request(**_arguments(self._url, step)))
-            except httpx.RequestError as error:
-                outcome = _failed(error)
+                async with self._http.stream(**_arguments(self._url, step)) as response:
+                    read = response.aiter_bytes()
+                    parts = [_in_time(part, ends, response) async for part in read]
+                outcome = _answer(response, b"".join(parts))
+            except (httpx.RequestError, httpx.InvalidURL) as error:
+                outcome = _failed(error, f"{self._url}{step.path}")
 
 
 def _arguments(url: str, ask: Ask) -> dict[str, Any]:
@@ -149,16 +158,28 @@ def _arguments(url: str, ask: Ask) -> dict[str, Any]:
     }
 
 
-def _answer(response: httpx.Response) -> Answer:
+def _end(ask: Ask) -> float:
+    """When a request that is sent now is given up."""
+    return math.inf if ask.seconds is None else monotonic() + ask.seconds
+
+
+def _in_time(part: bytes, ends: float, response: httpx.Response) -> bytes:
+    """A part of an answer; httpx itself bounds the time of each part alone."""
+    if monotonic() > ends:
+        raise httpx.ReadTimeout("the answer came too slowly", request=response.request)
+    return part
+
+
+def _answer(response: httpx.Response, content: bytes) -> Answer:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, response.content)
+    return Answer(response.status_code, headers, content)
 
 
-def _failed(error: httpx.RequestError) -> Failed:
+def _failed(error: httpx.RequestError | httpx.InvalidURL, url: str) -> Failed:
     """What has become of a request that was not answered."""
     passing = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
     return Failed(
-        f"{error.request.url}: {type(error).__name__}: {error}",
+        f"{url}: {type(error).__name__}: {error}",
         may_pass=isinstance(error, passing),
         too_slow=isinstance(error, httpx.TimeoutException),
     )

@@ -83,11 +83,21 @@ class TimedOutError(BijectaError):
 
 
 class UnreachableError(BijectaError):
-    """A server that could not be reached, or that hung up."""
+    """A server that could not be reached, or that hung up.
+
+    Attributes:
+        may_pass: whether another try could do better; not where the address is none.
+    """
+
+    may_pass = True
 
 
 class UnreadableError(BijectaError):
     """An answer that is not what was asked for: something else answers at this address."""
+
+
+# What reading such an answer raises: JSON of another form, numbers that no float holds.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,7 @@ def json_of(answer: Answer) -> dict[str, Any]:
     """
     try:
         content = json.loads(answer.content)
-    except ValueError:
+    except MALFORMED:
         content = None
     if not isinstance(content, dict):
         began = answer.content[:80].decode("latin-1")
@@ -245,14 +255,18 @@ def _retry_after(answer: Answer) -> float:
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time())
-    except ValueError:
+    except MALFORMED:
         return 0.0
 
 
 def _error(outcome: Answer | Failed) -> BijectaError:
     """What an answer that is none means, by its problem document or that of /v2."""
     if isinstance(outcome, Failed):
-        return TimedOutError(outcome.why) if outcome.too_slow else UnreachableError(outcome.why)
+        if outcome.too_slow:
+            return TimedOutError(outcome.why)
+        unreachable = UnreachableError(outcome.why)
+        unreachable.may_pass = outcome.may_pass
+        return unreachable
     try:
         document = dict(json_of(outcome))
     except UnreadableError:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client import tables
-from bijecta_client.bodies import numbers, to_json
-from bijecta_client.exchange import UnreadableError
+from bijecta_client.bodies import context_of_part, numbers, to_json
+from bijecta_client.exchange import MALFORMED, UnreadableError
 
 
 class Body:
@@ -30,33 +30,36 @@ class Body:
         self._head = {key: value for key, value in head.items() if value is not None}
         self._field = field
         self._rows = rows
-        self._context = None if context is None else plain_array(context)
-        context_width = 0 if self._context is None else self._context.shape[-1]
+        self._context = None if context is None else plain_context(context)
         if isinstance(rows, dict):
             self.n = len(next(iter(rows.values()), []))
-            self.width = len(rows) + context_width
+            self.width = len(rows)
         else:
             self.n = len(rows) if rows.ndim else 1
-            self.width = rows.size // max(self.n, 1) + context_width
+            self.width = rows.size // max(self.n, 1)
+        if self._context is not None:
+            self.width += self._context.size // max(self.n, 1)
 
     def part(self, start: int, stop: int) -> bytes:
-        """Of the rows from one number up to another."""
+        """Of the rows from one number up to another.
+
+        Raises:
+            RefusedError: the context has neither one row nor as many as there are rows.
+        """
         content = dict(self._head)
         rows = self._rows
         if isinstance(rows, dict):
             content[self._field] = {name: values[start:stop] for name, values in rows.items()}
         else:
             content[self._field] = rows[start:stop] if rows.ndim else rows
-        if (context := self._context) is not None:
-            # one row is for all; rows too many go with the last, for the server to refuse them
-            end = stop if stop < self.n else None
-            content["context"] = context if context.ndim < 2 else context[start:end]
+        if self._context is not None:
+            content["context"] = context_of_part(self._context, self.n, start, stop)
         return to_json(content)
 
 
-def plain_array(values: ArrayLike) -> NDArray[Any]:
-    """Numbers and classes as JSON has them, null for NaN."""
-    given = np.asarray(values, object)
+def plain_context(values: ArrayLike) -> NDArray[Any]:
+    """Numbers and classes as JSON has them, null for NaN; of one value a row of one."""
+    given = np.atleast_1d(np.asarray(values, object))
     plain: NDArray[Any] = np.empty(given.size, object)
     plain[:] = [tables.plain(value) for value in given.flat]
     return plain.reshape(given.shape)
@@ -83,7 +86,7 @@ def arrays(
             name: _records(said[name]) if name == "rows" else np.array(said[name], dtype)
             for name in outputs
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise UnreadableError(f"the answer is none: {error!r}", 200) from None
 
 
@@ -99,10 +102,10 @@ def mark_outside(log_prob: NDArray[Any], said: Mapping[str, Any]) -> None:
         is_outside = np.isnan(log_prob)
         if "error_count" in said:  # they are not all listed, those outside are
             listed = np.zeros(len(log_prob), bool)
-            listed[said.get("outside_support", [])] = True
+            listed[[int(row) for row in said.get("outside_support", [])]] = True
             is_outside &= listed
         is_outside[list(failed)] = False
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise UnreadableError(f"errors: expected rows: {error!r}", 200) from None
     log_prob[is_outside] = -np.inf
 

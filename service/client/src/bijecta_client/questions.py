@@ -20,7 +20,7 @@ from bijecta_client.answers import (
     Sampled,
     Scored,
 )
-from bijecta_client.asking import Asking, Question, check_rows
+from bijecta_client.asking import Asking, Question
 from bijecta_client.exchange import (
     Ask,
     Patience,
@@ -28,7 +28,6 @@ from bijecta_client.exchange import (
     TimedOutError,
     UnavailableError,
     UnreachableError,
-    UnreadableError,
     exchange,
 )
 
@@ -63,7 +62,8 @@ class Questions(Asking):
 
         Args:
             x: N × event shape, or rows by name.
-            context: of a conditional model: N × columns, or one row for all; numbers and classes.
+            context: of a conditional model: N × columns, or one row for all; of one column N
+                values, or one. Numbers and classes.
             dequantize: answer the log of the mean density over so many noisy copies of whole
                 numbers.
             seed: of their noise; all rows then go in one request, for they share its stream.
@@ -119,7 +119,7 @@ class Questions(Asking):
         return Scored(
             found["score"],
             found["p_value"],
-            found["anomaly"].astype(np.bool_),
+            found["anomaly"] == 1,  # NaN, of a row without an answer, is none
             found["log_prob"],
             found.get("reasons"),
         )
@@ -212,7 +212,7 @@ class Questions(Asking):
         inputs = bodies.inputs({"n": np.array([n], np.int64), "context": context})
         outputs = ("x", "log_prob")
         head, answer = yield from self._infer(".sample", target, inputs, outputs, options, n, due)
-        return Sampled(**answer, seed=_seed(head.get("parameters")))
+        return Sampled(**answer, seed=remarks.seed(head.get("parameters")))
 
     def _sampled_records(
         self,
@@ -224,11 +224,11 @@ class Questions(Asking):
     ) -> Steps[Sampled]:
         body = {"model": target[0], "version": target[1], "n": n, **options, "records": True}
         if context is not None:
-            body["context"] = native.plain_array(context)
+            body["context"] = native.plain_context(context)
         said = yield from self._post("/sample", bodies.to_json(body), due)
         answer = native.arrays(said, ("rows", "log_prob"), np.float64)
-        check_rows(answer, n)
-        return Sampled(answer["rows"], answer["log_prob"], _seed(said))
+        bodies.check_rows(answer, n)
+        return Sampled(answer["rows"], answer["log_prob"], remarks.seed(said))
 
     def interpolate(
         self,
@@ -255,15 +255,15 @@ class Questions(Asking):
         body: dict[str, Any] = {"model": name, "version": version, "steps": steps, "path": path}
         body |= {"start": native.end("start", start), "end": native.end("end", end)}
         if context is not None:
-            body["context"] = native.plain_array(context)
+            body["context"] = native.plain_context(context)
         said = yield from self._post("/interpolate", bodies.to_json(body), due)
         outputs = ("rows" if "rows" in said else "x", "log_prob", "z")
         answer = native.arrays(said, outputs, np.float64)
-        check_rows(answer, steps)
+        bodies.check_rows(answer, steps)
         remarks.warn(remarks.inexact_rows(said, 0))
         if "rows" in said:
             return Interpolated(answer["rows"], answer["log_prob"], answer["z"])
-        if not (yield from self._is_table(name, version, due)):
+        if not (yield from self._is_wide(name, version, due)):
             answer = {key: values.astype(np.float32) for key, values in answer.items()}
         return Interpolated(**answer)
 
@@ -278,17 +278,17 @@ class Questions(Asking):
         return (yield from self._manifest(name, version, due))
 
     def ready(self) -> Steps[bool]:
-        """Whether the server would answer questions now; False where nothing is there."""
+        """Whether the server would answer questions now; False where nothing is there.
+
+        Raises:
+            UnreachableError: the address is none.
+        """
         try:
             yield from exchange(Ask("GET", "/health/ready"), Patience(0, 0.0), self._due())
-        except (UnavailableError, UnreachableError, TimedOutError):
+        except (UnavailableError, TimedOutError):
+            return False
+        except UnreachableError as error:
+            if not error.may_pass:
+                raise
             return False
         return True
-
-
-def _seed(said: Mapping[str, Any] | None) -> int:
-    """Which the server has drawn with."""
-    try:
-        return int((said or {})["seed"])
-    except (KeyError, TypeError, ValueError):
-        raise UnreadableError("there is no seed in the answer", 200) from None

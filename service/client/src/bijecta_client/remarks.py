@@ -1,8 +1,12 @@
-"""What an answer says of single rows, beside its arrays."""
+"""What an answer says beside its arrays, mostly of single rows."""
 
 import json
+import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,9 @@ from bijecta_client.answers import (
     RowError,
     UnfamiliarValuesWarning,
 )
-from bijecta_client.exchange import UnreadableError
+from bijecta_client.exchange import MALFORMED, UnreadableError
+
+PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 NOT_LISTED = "the server lists only the first of the rows without an answer"
 
@@ -33,7 +39,7 @@ def inexact_rows(said: Mapping[str, Any], first: int) -> list[int]:
         return [
             first + int(row) for row in (listed.split(",") if isinstance(listed, str) else listed)
         ]
-    except (TypeError, ValueError):
+    except MALFORMED:
         raise UnreadableError(f"inexact_rows: expected rows, got {listed!r:.80}", 200) from None
 
 
@@ -53,9 +59,21 @@ def reasons(said: Mapping[str, Any]) -> dict[str, list[Any]]:
             return {}
         if isinstance(found, list) and {*map(type, found)} <= {list, type(None)}:
             return {"reasons": found}
-    except ValueError:
+    except MALFORMED:
         pass
     raise UnreadableError(f"reasons: expected a list for each row, got {found!r:.80}", 200)
+
+
+def seed(said: Mapping[str, Any] | None) -> int:
+    """Which the server has drawn with.
+
+    Raises:
+        UnreadableError: it does not say so.
+    """
+    try:
+        return int((said or {})["seed"])
+    except MALFORMED:
+        raise UnreadableError("there is no seed in the answer", 200) from None
 
 
 def row_errors(said: Mapping[str, Any], log_prob: Numbers, first: int) -> list[RowError]:
@@ -77,7 +95,7 @@ def row_errors(said: Mapping[str, Any], log_prob: Numbers, first: int) -> list[R
             )
             for error in (json.loads(text) if isinstance(text, str) else text)
         }
-    except (KeyError, TypeError, ValueError):
+    except MALFORMED:
         raise UnreadableError(f"errors: expected JSON of rows, got {text!r:.80}", 200) from None
     for row in np.flatnonzero(np.isnan(log_prob)).tolist():
         errors.setdefault(row, RowError(first + row, "not-listed", NOT_LISTED))
@@ -108,7 +126,7 @@ def unfamiliar(said: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
                 }
                 for one in values
             ]
-        except (KeyError, TypeError, ValueError):
+        except MALFORMED:
             raise UnreadableError(f"{name}: expected values, got {values!r:.80}", 200) from None
     return listed
 
@@ -116,7 +134,7 @@ def unfamiliar(said: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
 def warn(inexact: Sequence[int], unfamiliar: Sequence[Mapping[str, Any]] = ()) -> None:
     """Warn of rows that do not come back, and of values that the data had not."""
     if inexact:
-        warnings.warn(InexactRowsWarning(inexact), stacklevel=3)
+        warnings.warn(InexactRowsWarning(inexact), stacklevel=_callers_level())
     if not unfamiliar:
         return
     # of a value in several parts of a question there is one
@@ -127,4 +145,13 @@ def warn(inexact: Sequence[int], unfamiliar: Sequence[Mapping[str, Any]] = ()) -
         seen = together.setdefault(key, {**one, "rows": [], "row_count": 0})
         seen["rows"] = [*seen["rows"], *one["rows"]]
         seen["row_count"] += one["row_count"]
-    warnings.warn(UnfamiliarValuesWarning([*together.values()]), stacklevel=3)
+    warnings.warn(UnfamiliarValuesWarning([*together.values()]), stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """The `stacklevel` of a warning for it to name the line that asked, outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -102,18 +102,21 @@ def parts(
         most: rows of a request; None for all in one, whatever a server says.
         body: of the rows from one number up to another.
     """
-    size = n if most is None else max(1, min(most, MOST_VALUES // max(width, 1)))
-    start = 0
+    largest = n if most is None else max(1, min(most, MOST_VALUES // max(width, 1)))
+    size, start = largest, 0
     while True:
         stop = min(start + size, n)
         content = body(start, stop)
-        if most is not None and stop - start > 1 and _is_much(content):
+        load = _load(content)
+        if most is not None and stop - start > 1 and load > 1:
             size = (stop - start) // 2
             continue
         yield start, stop - start, content
         start = stop
         if start >= n:
             return
+        if load <= 0.5:  # the rows that were much are past
+            size = min(2 * size, largest)
 
 
 def plain(value: Any) -> Any:
@@ -222,11 +225,11 @@ def _values(name: str, column: Any) -> list[Any]:
     return list(column)
 
 
-def _is_much(content: bytes) -> bool:
-    """Whether a server may find this too much for a request."""
+def _load(content: bytes) -> float:
+    """Of what a server takes in a request the share that this is; above 1 it may be too much."""
     marks = sum(map(content.count, (b",", b"[", b"{")))
     colons = content.count(b":")
-    return len(content) > MOST_BYTES or marks > MOST_MARKS or colons > MOST_COLONS
+    return max(len(content) / MOST_BYTES, marks / MOST_MARKS, colons / MOST_COLONS)
 
 
 def _listed(names: Sequence[Any]) -> str:
