@@ -54,6 +54,7 @@ WRITTEN: dict[str, tuple[list[str], list[str], list[str], str]] = {
     "leading blanks": ([], ["  " + r.replace(",", " ") for r in ROWS], ["f0", "f1"], "by blanks"),
     "names of numpy": (["# a,b"], ROWS, ["a", "b"], "behind #"),
     "comments": (["# of today", "# by me", "a,b"], ROWS, ["a", "b"], "2 lines of comments"),
+    "many comments": (["# by me"] * 1500 + ["a,b"], ROWS, ["a", "b"], "1500 lines of comments"),
     "empty lines": (["a,b"], [line for row in ROWS for line in (row, "")], ["a", "b"], ""),
     "one column": (["a"], [row.split(",")[0] for row in ROWS], ["a"], ""),
 }

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from typing import NamedTuple
 
 from service.tables import GAPS, NUL, Preamble, is_header, is_number
@@ -62,15 +62,16 @@ def dialect_of(lines: Sequence[str], header: bool | None) -> Dialect:
     """Guess how a file is written.
 
     Args:
-        lines: its first lines, with their ends; at most `SAMPLED_LINES` are looked at.
+        lines: its first lines, with their ends; at most `SAMPLED_LINES` behind those of comments
+            are looked at.
         header: whether there is a line of names, if the user says so.
 
     Raises:
         ValueError: no line holds anything.
     """
     preamble = Preamble()
-    after = dropwhile(preamble.takes, lines[:SAMPLED_LINES])
-    sample = [line for line in _whole(after) if line.strip()]
+    after = dropwhile(preamble.takes, lines)
+    sample = [line for line in _whole(islice(after, SAMPLED_LINES)) if line.strip()]
     if not sample:
         raise ValueError("it is empty")
     delimiter = preamble.delimiter or _delimiter(sample)

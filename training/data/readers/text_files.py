@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.csv
 from service.tables import NUL
 from training.config import TableSource, one_line
 from training.data.readers.base import CheckWidth, Table, any_width
-from training.data.readers.csv_dialect import BLANKS, SAMPLED_LINES, Dialect, dialect_of
+from training.data.readers.csv_dialect import BLANKS, Dialect, dialect_of
 from training.data.readers.tables import ArrowFile, arrow_table
 from training.errors import DataError
 
@@ -29,9 +29,6 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 # A cell of digits that begin with 0, or with 0x: pyarrow reads it as a number.
 CODE_TEXT = r"^\s*[+-]?0(\d+|[xX][0-9A-Fa-f]+)\s*$"
-CODE_CELL = re.compile(
-    rb"(?:^|[,;|\t\"\r\n])[ ]*[+-]?0(?:\d+|[xX][0-9A-Fa-f]+)[ ]*(?:[,;|\t\"\r\n]|$)"
-)
 
 # Digits that 64 bits may not hold: pyarrow rounds them to float64.
 LONG_TEXT = r"^\s*[+-]?\d{19,}\s*$"
@@ -85,23 +82,27 @@ def _as_written(table: pa.Table, path: Path, dialect: Dialect) -> pa.Table:
     names = table.column_names
     if dialect.delimiter == BLANKS or len(set(names)) < len(names):
         return table
-    patterns = dict(_suspected(table))
-    if CODE_TEXT in patterns.values():
-        with _decompressed(path) as file:
-            if not CODE_CELL.search(file.read()):
-                patterns = {name: text for name, text in patterns.items() if text != CODE_TEXT}
-    if not patterns:
+    if not (columns := _changed(path, dialect, dict(_suspected(table)))):
         return table
-    read, parse, convert = _options(dialect)
-    convert.column_types = dict.fromkeys(patterns, pa.string())
-    convert.include_columns = list(patterns)
-    convert.strings_can_be_null = True
     with _decompressed(path) as file:
-        texts = pyarrow.csv.read_csv(file, read, parse, convert)
-    for name, pattern in patterns.items():
-        if pc.any(pc.match_substring_regex(texts[name], pattern)).as_py():
-            table = table.set_column(names.index(name), name, texts[name])
+        texts = pyarrow.csv.read_csv(file, *_options(dialect, as_text=columns))
+    for name in columns:
+        table = table.set_column(names.index(name), name, texts[name])
     return table
+
+
+def _changed(path: Path, dialect: Dialect, suspected: Mapping[str, str]) -> list[str]:
+    """The columns of which the text of some cell is as it is suspected to be."""
+    found: set[str] = set()
+    if not suspected:
+        return []
+    options = _options(dialect, as_text=list(suspected))
+    with _decompressed(path) as file, pyarrow.csv.open_csv(file, *options) as batches:
+        for batch in batches:
+            for name in suspected.keys() - found:
+                if pc.any(pc.match_substring_regex(batch[name], suspected[name])).as_py():
+                    found.add(name)
+    return [name for name in suspected if name in found]
 
 
 def _suspected(table: pa.Table) -> Iterator[tuple[str, str]]:
@@ -145,13 +146,18 @@ def _first_lines(path: Path, sample: bytes) -> list[str]:
         ) from None
     lines = list(io.StringIO(text, newline=""))
     # the last line may be cut off
-    whole = lines if len(sample) < SAMPLED_BYTES or len(lines) == 1 else lines[:-1]
-    return whole[:SAMPLED_LINES]
+    return lines if len(sample) < SAMPLED_BYTES or len(lines) == 1 else lines[:-1]
 
 
 def _options(
-    dialect: Dialect,
+    dialect: Dialect, as_text: Sequence[str] | None = None
 ) -> tuple[pyarrow.csv.ReadOptions, pyarrow.csv.ParseOptions, pyarrow.csv.ConvertOptions]:
+    """How pyarrow reads a file: all columns, or some of them as text."""
+    convert = pyarrow.csv.ConvertOptions(decimal_point=dialect.decimal)
+    if as_text is not None:
+        convert.include_columns = list(as_text)
+        convert.column_types = dict.fromkeys(as_text, pa.string())
+        convert.strings_can_be_null = True
     return (
         pyarrow.csv.ReadOptions(
             skip_rows=dialect.before_rows,
@@ -162,7 +168,7 @@ def _options(
             delimiter="\t" if dialect.delimiter == BLANKS else dialect.delimiter,
             newlines_in_values=True,
         ),
-        pyarrow.csv.ConvertOptions(decimal_point=dialect.decimal),
+        convert,
     )
 
 
