@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from service.bulk.pieces import FileError, Piece, Skipped, missing_columns
 from service.bulk.sources.text import BOM, Batch, LineError, TextSource
 from service.errors import cut, few
-from service.operations import WIDE_DTYPES, TableColumns, number_array
+from service.operations import TableColumns, flatten_lists, pack_numbers
 from service.tables import TableError, from_values
 
 MAX_LINE_BYTES = 2**24
@@ -161,10 +162,10 @@ def _values(values: list[Any], like: Any) -> Any:
     """
     if not isinstance(like, list):
         return from_values(values)
-    numbers = number_array([like, *values], WIDE_DTYPES)
-    if numbers is None or any(type(value) is not list for value in values):
+    shape, flat = flatten_lists([like, *values]) or ((), [None])
+    if not set(map(type, flat)) <= {int, float}:
         raise TableError("expected a list of numbers, as long as that of the first row")
-    return numbers[1:]
+    return pack_numbers(flat, np.dtype(np.float64)).reshape(shape)[1:]
 
 
 def _find(

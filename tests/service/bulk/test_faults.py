@@ -98,6 +98,17 @@ def test_a_bad_record_is_the_only_one_that_is_lost(
     assert (skipped["row"], skipped["line"], skipped.get("column")) == (2, 4, column)
 
 
+@pytest.mark.parametrize("wrong", [[1], [True, 2], [1, "2"], [[1], [2]], [1, None], 1])
+def test_a_bad_list_is_the_only_one_that_is_lost(wrong: Any, score: Score, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.ndjson", tmp_path / "out.csv"
+    rows = [[1, 2], wrong, [3, 4]]
+    source.write_text("\n".join(json.dumps({"x": row}) for row in rows))
+    assert score("tiny", source, "--out", out, "--on-error", "skip", "--quiet") == 3
+    assert [row["row"] for row in read(out)] == [0, 2]
+    (skipped,) = report(out)
+    assert "expected a list of numbers" in skipped["detail"]
+
+
 @pytest.mark.usefixtures("small_pieces")
 def test_every_row_of_a_flow_is_looked_at(score: Score, tmp_path: Path, capsys: Capsys) -> None:
     values = [None if i in (3, 17) else 1e39 if i == 20 else i for i in range(25)]
