@@ -1,6 +1,7 @@
 """Densities over columns of different kinds: numbers, lattices, classes, times, missing values."""
 
 from models.columns.descriptions import (
+    PERIODS,
     CategoricalColumn,
     ColumnDescription,
     NumberColumn,
@@ -12,6 +13,7 @@ from models.columns.typed import TypedColumns
 from models.columns.warp import Warp, warp_of
 
 __all__ = [
+    "PERIODS",
     "CategoricalColumn",
     "ColumnDescription",
     "ColumnGroup",

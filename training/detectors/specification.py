@@ -131,6 +131,10 @@ class TypedPart(TrainedPart):
     Args:
         fitted: of each member, the numbers of each column that are fitted to its rows
             (`training.preprocessing.fit_to_columns`); none before.
+        periods: of each column, the seconds by which its times are divided and their remainders
+            taken, 0 of others. A table is fitted before its new rows happen: by their dates all of
+            these are outside the data. Of 2,000 normal payments in the week after a fit 55 % had
+            p-values of at most 5 %, of their remainders by a week 5 %.
         options: of the family `tabular`.
         weight_decay: of its training.
         dependence: share of what was learned by which the parameters of a conditional differ from
@@ -141,6 +145,7 @@ class TypedPart(TrainedPart):
     space: Literal["values"] = "values"
     per_column: bool = False
     fitted: list[list[dict[str, Any]]] = Field(default_factory=list)
+    periods: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list)
     options: dict[str, Any]
     batch_size: Count = 128
     learning_rate: float = 3e-3

@@ -99,6 +99,21 @@ def test_what_is_far_in_any_column_scores_above_every_normal_row(
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.parametrize("configuration", ["clean", "contaminated"])
+def test_a_date_is_no_anomaly_and_an_hour_is_one(configuration: Configuration) -> None:
+    rows, _ = table()
+    detector = fitted(configuration).detector
+
+    def by_density(seconds: float) -> np.ndarray:
+        moved = torch.from_numpy(rows + np.array([0, 0, seconds, 0]))
+        values: np.ndarray = detector.members(moved)[detector.typed_part].mean(1).numpy()
+        return values
+
+    week = 7 * 86400.0
+    np.testing.assert_allclose(by_density(0.0), by_density(500 * week), rtol=1e-9)
+    assert np.median(by_density(12 * 3600.0) - by_density(0.0)) > 1
+
+
 def test_a_detector_is_its_state_and_its_specification() -> None:
     rows, _ = table()
     detector = fitted().detector

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models import zoo
-from models.columns import TypedColumns
-from service.tables import Column
+from models.columns import PERIODS, TypedColumns
+from service.tables import Column, DatetimeColumn
 from training.config import FitRecipe
 from training.detectors.parts.members import Fitted, all_but_folds
 from training.detectors.specification import TypedPart
@@ -25,6 +25,8 @@ class TypedDensities(nn.Module):
         values, context: numbers of columns and of context features.
     """
 
+    periods: Tensor
+
     def __init__(self, part: TypedPart, values: int, context: int) -> None:
         super().__init__()
         self.densities = nn.ModuleList(
@@ -36,6 +38,8 @@ class TypedDensities(nn.Module):
             )
             for i, fitted in enumerate(part.fitted)
         )
+        periods = torch.tensor(part.periods or [0.0] * values, dtype=torch.float64)
+        self.register_buffer("periods", periods, persistent=False)
 
     @property
     def members(self) -> list[TypedColumns]:
@@ -44,7 +48,34 @@ class TypedDensities(nn.Module):
 
     def forward(self, values: Tensor, context: Tensor | None) -> Tensor:
         """Scores of each member: N × members."""
+        values = repeating(values, self.periods)
         return -torch.stack([density.log_prob(values, context) for density in self.members], 1)
+
+
+def repeating(values: Tensor, periods: Tensor) -> Tensor:
+    """Values as the density takes them, remainders by the period of their column: N × D.
+
+    Args:
+        values: N × D.
+        periods: D; 0 where there is none.
+    """
+    there = torch.where(periods > 0, periods, 1.0)
+    return torch.where(periods > 0, values - torch.floor(values / there) * there, values)
+
+
+def _period(column: Column) -> float:
+    """Seconds after which the times of a column repeat: a week, or a day; 0 of others."""
+    if not isinstance(column, DatetimeColumn) or not column.features:
+        return 0.0
+    return PERIODS["hour" if column.features == ["hour"] else "weekday"][1]
+
+
+def _within(column: Column, period: float) -> Column:
+    """A column whose times are remainders: their hours and weekdays are those of the times."""
+    if not isinstance(column, DatetimeColumn) or not period:
+        return column
+    kept = [name for name in column.features if PERIODS[name][1] <= period]
+    return column.model_copy(update={"low": 0.0, "high": period, "features": kept})
 
 
 def fit_typed(
@@ -65,6 +96,9 @@ def fit_typed(
         groups: of equal rows, see `members.groups_of`.
         generator: of random numbers.
     """
+    periods = [_period(column) for column in columns]
+    columns = [_within(*each) for each in zip(columns, periods, strict=True)]
+    x = repeating(torch.from_numpy(rows), torch.tensor(periods, dtype=torch.float64))
     folds = all_but_folds(groups, part.members, generator)
     seen = [chosen[: part.rows] for chosen in folds]
     count = min(map(len, seen))
@@ -74,13 +108,13 @@ def fit_typed(
             "rows": count,
             "steps": steps,
             "epochs": 0.0,
-            "fitted": [fit_to_columns(rows[chosen.numpy()], columns) for chosen in seen],
+            "periods": periods,
+            "fitted": [fit_to_columns(x[chosen].numpy(), columns) for chosen in seen],
         }
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         module = TypedDensities(fitted, rows.shape[1], 0 if context is None else context.shape[1])
-    x = torch.from_numpy(rows)
     for density, chosen in zip(module.members, seen, strict=True):
         recipe = FitRecipe(
             batch_size=part.batch_size,
