@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ class Watch:
     Args:
         manifest: of the version.
         series: its metrics.
+        columns: places of those that the test looks at.
         begin: begins a test of drift; None where there is no calibration.
         threshold: of the test.
         threads: where it works.
@@ -57,12 +58,14 @@ class Watch:
         self,
         manifest: AnyManifest,
         series: ModelSeries,
+        columns: Sequence[int],
         begin: Callable[[], DriftTest] | None,
         threshold: float,
         threads: WorkThreads,
     ) -> None:
         self.name, self.version, self.checksum = manifest.name, manifest.version, manifest.checksum
         self.series = series
+        self._columns = list(columns)
         self._begin = begin
         self._threshold = threshold
         self._threads = threads
@@ -101,7 +104,7 @@ class Watch:
             return
         seen = Rows(scores, classes, x if self._drift.columns else None)
         numbers = min(len(scores), MAX_REQUEST_ROWS) * (1 + len(self._drift.columns))
-        rows = await self._threads.run(numbers, _some, seen)
+        rows = await self._threads.run(numbers, _some, seen, self._columns)
         self._waiting.append(rows)
         self._waiting_rows += len(rows.scores)
         if self._waiting_rows >= ROWS_AT_ONCE and (self._taking is None or self._taking.done()):
@@ -224,8 +227,8 @@ class Watch:
             self.series.set_drift(drift.rows, logs, self._alarm is not None)
 
 
-def _some(rows: Rows) -> Rows:
-    """At most `MAX_REQUEST_ROWS`, by their places, whatever their values.
+def _some(rows: Rows, columns: Sequence[int]) -> Rows:
+    """At most `MAX_REQUEST_ROWS`, by their places, whatever their values, of some columns.
 
     They are copies: a view of a few would keep all rows of its request in memory.
     """
@@ -234,7 +237,7 @@ def _some(rows: Rows) -> Rows:
     return Rows(
         rows.scores[some].copy(),
         None if classes is None else classes[some].copy(),
-        None if values is None else values[some].copy(),
+        None if values is None else values[some][:, columns],
     )
 
 

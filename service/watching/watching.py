@@ -13,6 +13,7 @@ import numpy as np
 from service.bundle import AnyManifest
 from service.conformal import Calibration, Urn
 from service.metrics import Metrics
+from service.tables import DatetimeColumn
 from service.watching.drift import DriftTest
 from service.watching.state_folder import StateFolder
 from service.watching.watch import Watch
@@ -77,15 +78,17 @@ class Watching:
         if watch is not None and watch.checksum == manifest.checksum:
             return watch
         series = self._metrics.model_series(*key, _bounds(manifest))
+        columns = _watched(manifest)
         begin = None
         if calibration is not None:
-            columns = manifest.column_names or []  # numbers of an array are watched by the score
+            names = [(manifest.column_names or [])[i] for i in columns]
+            urns = None if reference is None else [reference[i] for i in columns]
 
             def begin() -> DriftTest:
                 random = np.random.default_rng()
-                return DriftTest(calibration, columns, reference, self._threshold, random)
+                return DriftTest(calibration, names, urns, self._threshold, random)
 
-        watch = Watch(manifest, series, begin, self._threshold, self._threads)
+        watch = Watch(manifest, series, columns, begin, self._threshold, self._threads)
         self._restore(watch)
         return watch
 
@@ -168,6 +171,15 @@ class Watching:
     def _leave(self, folder: StateFolder) -> None:
         with self._writing:
             folder.close()
+
+
+def _watched(manifest: AnyManifest) -> list[int]:
+    """The places of the columns that are watched: none of arrays, whose score alone is.
+
+    Times are not: each row is later than those before it, and no stream is exchangeable by them.
+    """
+    columns = enumerate(manifest.columns or [])
+    return [i for i, column in columns if not isinstance(column, DatetimeColumn)]
 
 
 def _bounds(manifest: AnyManifest) -> list[float]:

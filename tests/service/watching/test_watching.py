@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.conformal import Calibration
 from service.metrics import Metrics
+from service.tables import DatetimeColumn
 from service.types import Float64
 from service.watching import Watch, Watching
 from service.watching.drift import DriftTest, Rows
@@ -38,9 +39,13 @@ class Manifest:
     name: str = "payments"
     version: int = 1
     checksum: str = "abc"
-    column_names: list[str] | None = field(default_factory=lambda: ["amount", "age"])
+    columns: list[Any] | None = field(default_factory=lambda: ["amount", "age"])
     dimensions: int = 2
     calibration: Quantiles | None = field(default_factory=Quantiles)
+
+    @property
+    def column_names(self) -> list[str] | None:
+        return self.columns and [getattr(column, "name", column) for column in self.columns]
 
 
 CALIBRATION = Calibration.of(np.random.default_rng(0).normal(size=1000))
@@ -170,6 +175,23 @@ def test_an_alarm_is_said_once_and_lasts_until_the_watch_begins_anew(
 
     with caplog.at_level(logging.WARNING):
         run(work)
+
+
+def test_times_run_on_without_an_alarm_and_other_columns_have_their_own_values() -> None:
+    async def work() -> None:
+        when = DatetimeColumn(name="when", missing=False, low=0, high=1)
+        served = Served(manifest=Manifest(columns=[when, "amount", "age"]))
+        random = np.random.default_rng(1)
+        for start in range(0, 3000, 500):
+            x = random.normal(size=(500, 3))
+            x[:, 0], x[:, 1] = np.arange(start, start + 500), x[:, 1] + (start >= 1500)
+            await served.watch.saw_scores(np.full(500, 0.5), random.normal(size=500), None, x)
+        said = await served.watch.describe()
+        assert said["alarm"]["column"] == "amount"
+        assert said["alarm"]["rows"] > 1500
+        assert {each["column"] for each in said["martingales"]} == {None, "amount", "age"}
+
+    run(work)
 
 
 def test_of_a_large_request_a_bounded_number_of_rows_is_tested() -> None:
@@ -302,7 +324,7 @@ def test_rows_that_wait_are_taken_though_their_version_is_unloaded(tmp_path: Pat
 def test_numbers_of_arrays_are_watched_by_the_score_alone() -> None:
     async def work() -> None:
         served = Served()
-        watch = served.load(Manifest(version=4, column_names=None, dimensions=4))
+        watch = served.load(Manifest(version=4, columns=None, dimensions=4))
         await watch.saw_scores(np.ones(3), np.arange(3.0), None, np.zeros((3, 2, 2)))
         said = await watch.describe()
         assert said["rows"] == 3
@@ -442,7 +464,7 @@ def test_a_class_column_reaches_the_test() -> None:
     async def work() -> None:
         served = Served()
         by_class = Calibration.of(np.arange(1000.0), np.repeat([0.0, 1.0], 500))
-        watch = served.load(Manifest(version=3, column_names=None), by_class)
+        watch = served.load(Manifest(version=3, columns=None), by_class)
         classes: Float64 = np.array([0.0, 1.0, 5.0])
         await watch.saw_scores(np.ones(3), np.arange(3.0), classes, np.zeros((3, 1, 2)))
         assert (await watch.describe())["rows"] == 3
