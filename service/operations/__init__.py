@@ -22,6 +22,7 @@ from service.operations.rows.typed import Impossible, settled_rows
 from service.operations.tables import (
     TEXT,
     TableColumns,
+    columns_of_names,
     context_alone,
     rows_and_context,
     typed_rows_and_context,
@@ -85,6 +86,7 @@ __all__ = [
     "check_named",
     "check_scores",
     "classes_of",
+    "columns_of_names",
     "context_alone",
     "context_rows",
     "count_booleans",

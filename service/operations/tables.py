@@ -58,8 +58,9 @@ def rows_and_context(
             which there are beside them.
         MalformedBodyError: there is no column, or one with nulls, or of neither numbers nor text.
     """
-    rest = {column: _array(column, values) for column, values in table.items()}
     coordinates = (manifest.column_names if name == "x" else None) or ()
+    named = columns_of_names(manifest.context, coordinates)
+    rest = {column: _array(column, values, column in named) for column, values in table.items()}
     context = _take_context(rest, manifest.context, coordinates)
     shape = manifest.event_shape if name == "x" else manifest.latent_shape
     rows = _rows(rest, name, coordinates)
@@ -79,12 +80,13 @@ def typed_rows_and_context(
     of_context = {"context", *(column.name for column in manifest.context or ())}
     names = [column.name for column in manifest.named_columns]
     of_context -= set(names)
+    named = columns_of_names(manifest.context, names)
     arrays, typed = dict[str, NDArray[Any]](), dict[str, RawColumn]()
     for name, column in table.items():
         if isinstance(column, RawColumn) and name not in of_context:
             typed[name] = column
         else:
-            arrays[name] = _array(name, column)
+            arrays[name] = _array(name, column, name in named)
     context = _take_context(arrays, manifest.context, names)
     if "x" in arrays and arrays["x"].ndim > 1 and not typed:
         try:
@@ -101,8 +103,13 @@ def typed_rows_and_context(
 
 def context_alone(table: TableColumns, manifest: AnyManifest) -> NDArray[Any]:
     """The context of a table that holds nothing else: by its columns' names, or in their order."""
-    rest = {name: _array(name, values) for name, values in table.items()}
-    context = _take_context(rest, manifest.context, ())
+    columns = manifest.context or ()
+    named = columns_of_names(columns, ())
+    if not table.keys() & {"context", *(column.name for column in columns)}:
+        pairs = zip(table, columns, strict=False)  # in their order
+        named = {name for name, column in pairs if column.labels is not None}
+    rest = {name: _array(name, values, name in named) for name, values in table.items()}
+    context = _take_context(rest, columns, ())
     if context is None:
         return _side_by_side(rest, mixed=True)
     if rest:
@@ -110,15 +117,34 @@ def context_alone(table: TableColumns, manifest: AnyManifest) -> NDArray[Any]:
     return context
 
 
-def _array(name: str, column: NDArray[Any] | RawColumn) -> NDArray[Any]:
+def columns_of_names(
+    context: Sequence[ContextColumn] | None, coordinates: Iterable[str]
+) -> set[str]:
+    """The columns of a table whose text is names of classes of the context: `01` is no number."""
+    columns = context or ()
+    names = {column.name for column in columns if column.labels is not None}
+    if names and len(columns) == 1:
+        names.add("context")
+    return names - set(coordinates)
+
+
+def _array(name: str, column: NDArray[Any] | RawColumn, are_names: bool) -> NDArray[Any]:
     """A column as flows and contexts take it: of numbers, or of text.
+
+    Args:
+        name: of the column.
+        column: it.
+        are_names: whether text is names, whatever it looks like.
 
     Raises:
         MalformedBodyError: values are missing, or are neither.
     """
     if not isinstance(column, RawColumn):
         return column
+    is_text = column.form == "words" and all(isinstance(word, str) for word in column.words)
     numbers, wrong = numbers_in(column)
+    if are_names and is_text:
+        wrong = np.ones(len(column), bool)
     missing = column.missing | (np.isnan(numbers) & ~wrong)
     if missing.any():
         row = int(np.argmax(missing))
@@ -127,7 +153,7 @@ def _array(name: str, column: NDArray[Any] | RawColumn) -> NDArray[Any]:
         )
     if not wrong.any():
         return np.asarray(numbers)
-    if column.form == "words" and all(isinstance(word, str) for word in column.words):
+    if is_text:
         return np.asarray(np.array(column.words, TEXT)[column.values])
     kind = {"times": "times", "words": "truth values"}.get(column.form, "other values")
     raise MalformedBodyError(f"column {name!r:.80} is of {kind}, not numbers")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from service.bundle import AnyManifest, DetectorManifest, TypedManifest
 from service.errors import InvalidInputError
 from service.operations import (
-    TEXT,
     Fault,
     Impossible,
     RowFaults,
     TableColumns,
+    columns_of_names,
     context_rows,
     rows_and_context,
     settled_rows,
@@ -56,10 +56,14 @@ class ModelRows:
 
     def records(self, places: NDArray[np.intp]) -> list[dict[str, Word | None]]:
         """Some rows as values by name, as they came."""
-        raw = {
-            name: column if isinstance(column, RawColumn) else from_array(column)
-            for name, column in self.columns.items()
-        }
+        raw: dict[str, RawColumn] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, RawColumn):
+                raw[name] = column
+            elif column.ndim == 1:
+                raw[name] = from_array(column)
+            else:  # lists, as training names their values
+                raw |= {f"{name}.{i}": from_array(values) for i, values in enumerate(column.T)}
         numbers = self.numbers[places].tolist()
         return [{name: column.word(row) for name, column in raw.items()} for row in numbers]
 
@@ -110,8 +114,10 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     faults = RowFaults(count, partial=True, most_listed=count)
     names = {"context", *(column.name for column in manifest.context or ())}
     names -= set(manifest.column_names or ())
+    named = columns_of_names(manifest.context, manifest.column_names or ())
     given = {
-        name: _of_context(column) if name in names else column for name, column in columns.items()
+        name: _of_context(column, name in named) if name in names else column
+        for name, column in columns.items()
     }
     x: Floats
     typed = manifest.typed if isinstance(manifest, TypedManifest) else None
@@ -142,16 +148,22 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     )
 
 
-def _of_context(column: NDArray[Any] | RawColumn) -> NDArray[Any]:
-    """A column of a context: numbers, or names of classes; what is neither is no class."""
+def _of_context(column: NDArray[Any] | RawColumn, are_names: bool) -> NDArray[Any]:
+    """A column of a context: numbers, or names of classes; what is neither is no class.
+
+    Args:
+        column: it.
+        are_names: whether text is names, whatever it looks like.
+    """
     if not isinstance(column, RawColumn):
         return column
     values, wrong = numbers_in(column)
-    if wrong.any() and column.form == "words":
-        words = np.array([str(word) for word in column.words], TEXT)
-        return np.where(column.missing, np.array("", TEXT), words[column.values])
     values[wrong | column.missing] = np.nan
-    return values
+    if column.form != "words" or not (are_names or wrong.any()):
+        return values
+    words = [str(word) if isinstance(word, bool) else word for word in column.words]
+    texts = np.array([*words, ""], object)[np.where(column.missing, len(words), column.values)]
+    return texts if are_names else np.where(wrong, texts, values)
 
 
 def _numbers(

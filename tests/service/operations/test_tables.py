@@ -4,12 +4,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.bulk.scorers.rows import model_rows
+from service.bundle import ContextColumn
 from service.errors import InvalidInputError, MalformedBodyError
-from service.operations import context_alone, rows_and_context
+from service.operations import TEXT, RowFaults, context_alone, context_rows, rows_and_context
+from service.tables import from_arrow, from_values
 from service.types import Arrays
 
 
@@ -22,7 +26,7 @@ def model(
         event_shape=list(shape),
         latent_shape=list(shape),
         dimensions=int(np.prod(shape)),
-        context=[SimpleNamespace(name=name) for name in context] or None,
+        context=[SimpleNamespace(name=name, labels=None) for name in context] or None,
     )
 
 
@@ -150,3 +154,42 @@ def test_text_and_tables_of_nothing_are_refused() -> None:
         rows_and_context({"a": np.ones(2), "b": np.array(["1", "2"])}, model(None, (2,)), "x")
     with pytest.raises(MalformedBodyError, match="the table has no column"):
         rows_and_context({}, model(None, (2,)), "x")
+
+
+LABELS = ["01", "02", "5411", "-", "NA", "none", "1e1"]
+WORDS = [*reversed(LABELS), "1", "5412"]
+FOUND = [*range(len(LABELS) - 1, -1, -1), None, None]
+
+
+@pytest.mark.parametrize(("name", "others"), [("state", 0), ("context", 0), ("state", 1)])
+def test_names_of_classes_are_no_numbers_in_any_format(name: str, others: int) -> None:
+    state = ContextColumn(name="state", classes=list(range(len(LABELS))), labels=LABELS)
+    age = ContextColumn(name="age", mean=1.0, scale=1.0, low=0.0, high=2.0)
+    asked = model(["a", "b", "c"])
+    asked.context, asked.dtype = [state, age][: 1 + others], "float32"
+    rows = {each: np.zeros(len(WORDS)) for each in "abc"}
+    ages = {"age": from_values(["1.5"] * len(WORDS))} if others else {}
+    expected = [code for code in FOUND if code is not None]
+    arrow = pa.chunked_array([pa.array(WORDS).dictionary_encode()])
+    for words in (from_values(WORDS), from_arrow("c", arrow)["c"], np.array(WORDS, TEXT)):
+        given = {name: words, **ages}
+        contexts = [rows_and_context({**rows, **given}, asked, "x")[1], context_alone(given, asked)]
+        if not others:  # by its place
+            contexts.append(context_alone({"anything": words}, asked))
+        for context in contexts:
+            faults = RowFaults(len(WORDS), partial=True)
+            found = context_rows(asked, context, faults)
+            assert found is not None
+            faults.keep_sound()
+            assert faults.kept(found)[:, 0].tolist() == expected
+        scored = model_rows(asked, {**rows, **given}, len(WORDS))
+        assert scored.context is not None
+        assert scored.context[:, 0].tolist() == expected
+        assert [error.row for error in scored.faults.errors] == [7, 8]
+    # numbers are codes, in lines of JSON beside names too
+    mixed = model_rows(asked, {**{k: v[:2] for k, v in rows.items()}, name: from_values([1, "01"]),
+                               **{k: from_values([1.5, 1.5]) for k in ages}}, 2)  # fmt: skip
+    assert mixed.context is not None
+    assert mixed.context[:, 0].tolist() == [1.0, 0.0]
+    with pytest.raises(MalformedBodyError, match="has nulls"):
+        context_alone({name: from_values(["01", None])}, asked)
