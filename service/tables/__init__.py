@@ -37,10 +37,10 @@ from service.tables.decision import (
 from service.tables.durations import duration_texts
 from service.tables.labels import anomalies_of
 from service.tables.preamble import Preamble, is_header
-from service.tables.raw import RawColumn, RawTable, from_array, from_arrow, from_values
-from service.tables.records import from_columns, from_records
+from service.tables.raw import RawColumn, RawTable, from_arrow
 from service.tables.support import in_cells, support_of
 from service.tables.unfamiliar import Unfamiliar, remarks_on, unfamiliar_values
+from service.tables.values import from_array, from_columns, from_records, from_values
 from service.tables.words import GAPS, NUL, cause, is_number, undivided
 from service.tables.writing import OTHER, expected, to_values
 

@@ -207,12 +207,16 @@ class CategoricalColumn(_Column):
 
     def model_post_init(self, _: Any) -> None:
         """Make what depends on the classes alone."""
-        self._code_of = {class_key(word): float(code) for code, word in enumerate(self.classes)}
+        fractions = [(w, c) for c, w in enumerate(self.classes) if isinstance(w, float) and w % 1]
+        rounded = [(w, float(code), float(np.float32(w))) for w, code in reversed(fractions)]
+        # a whole number is not one that is rounded
+        self._code_of = {("float32", r): code for w, code, r in rounded if r != w and r % 1}
+        self._code_of |= {class_key(word): float(code) for code, word in enumerate(self.classes)}
         self._holds_text = any(isinstance(word, str) for word in self.classes)
 
     @property
     def code_of(self) -> dict[tuple[str, Word], float]:
-        """The code of each class by its key, see `class_key`."""
+        """The code of each class by its `class_key`; of fractions by their float32 too."""
         return self._code_of
 
     @property

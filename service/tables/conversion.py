@@ -3,7 +3,6 @@
 One parser of values for training and for requests; what a row is in float64, `columns` says.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,17 +22,14 @@ from service.tables.columns import (
     class_key,
 )
 from service.tables.dates import seconds_of
-from service.tables.decision import FLOAT32_ERROR
+from service.tables.decision import on_step
 from service.tables.durations import durations_of
 from service.tables.raw import RawColumn
-from service.tables.words import cause, is_gap, is_marker, number_in, truth, undivided
-from service.tables.writing import MAX_WHOLE, OTHER, expected, listed
+from service.tables.words import aliases, cause, is_gap, is_marker, number_of, undivided
+from service.tables.writing import OTHER, expected, listed
 
-DIGITS = re.compile(r"[+-]?[0-9]+")
-
-# A value is a multiple of a step that is nearer than this share of it.
-OFF_STEP = 1e-3
-MOST_OFF_STEP = 0.25
+# Bits of a whole number that float32 and float64 have.
+BITS_OF_FLOAT32, BITS_OF_FLOAT64 = 24, 53
 
 # Values of a column that are described; more are only counted.
 MAX_DESCRIBED = 1000
@@ -161,9 +157,9 @@ def _values(raw: RawColumn, column: Column) -> tuple[Float64, NDArray[np.bool_],
     else:
         values, wrong = numbers_in(raw, column.duration)
         if isinstance(column, LatticeColumn):
-            values, off = on_step(values, column.nearest(values), column.step)
-        elif column.point_masses and raw.values.dtype == np.float32:
-            values = _on_masses(values, column)
+            values, off = on_step(values, column.nearest(values), column.step, raw.is_single)
+        else:
+            values = on_masses(values, column, raw.is_single)
     values[raw.missing] = np.nan
     wrong = wrong & ~raw.missing
     return values, wrong, off & ~wrong & ~raw.missing
@@ -190,7 +186,7 @@ def numbers_in(raw: RawColumn, duration: str | None = None) -> tuple[Float64, ND
         return values, np.isinf(values)
     if raw.form == "times":
         return np.full(len(raw), np.nan), np.ones(len(raw), bool)
-    numbers = [_number(word) for word in raw.words]
+    numbers = [number_of(word) for word in raw.words]
     if duration is not None:
         texts = [word if isinstance(word, str) else "" for word in raw.words]
         seconds = durations_of(texts, duration).tolist()
@@ -198,112 +194,89 @@ def numbers_in(raw: RawColumn, duration: str | None = None) -> tuple[Float64, ND
     return _by_word(raw, numbers)
 
 
-def _number(word: Word) -> float | None:
-    if isinstance(word, bool):
-        return None
-    if isinstance(word, str):
-        value = float("nan") if is_marker(word) else number_in(word)
-    else:
-        try:
-            value = float(word)
-        except OverflowError:  # a whole number of any length
-            return None
-    return None if value is None or np.isinf(value) else value
+def on_masses(values: Float64, column: NumericColumn, single: bool = False) -> Float64:
+    """Numbers that are what float32 makes of a value of large weight, as that value.
 
-
-def on_step(values: Float64, nearest: Float64, step: float) -> tuple[Float64, NDArray[np.bool_]]:
-    """The nearest multiples of a step, and whether each value is off them.
+    A whole number may be another one, unless it came as float32.
 
     Args:
-        values: of which some may be NaN, which is off nothing.
-        nearest: the multiples that are nearest to them.
-        step: their distance.
+        values: which are changed.
+        column: of them.
+        single: whether they came as float32.
     """
-    largest = np.minimum(
-        np.maximum(OFF_STEP * step, FLOAT32_ERROR * np.abs(values)), MOST_OFF_STEP * step
-    )
-    return nearest, np.abs(values - nearest) > largest
-
-
-def _on_masses(values: Float64, column: NumericColumn) -> Float64:
-    """Float32 numbers that are a value of large weight, as exactly as float64 has it."""
     for mass in column.point_masses:
-        values[values == float(np.float32(mass))] = mass
+        rounded = float(np.float32(mass))
+        if single or rounded % 1:
+            values[values == rounded] = mass
     return values
 
 
 def _seconds(raw: RawColumn, column: DatetimeColumn) -> tuple[Float64, NDArray[np.bool_]]:
-    if raw.form == "times":
-        values, wrong = raw.values.astype(np.float64), np.zeros(len(raw), bool)
-    elif raw.form == "numbers":
+    """Seconds since 1970, or of a time of day, which no date and no other time is."""
+    is_of_day = "%d" not in column.format
+    if raw.form == "numbers" or (raw.form == "times" and raw.is_of_day != is_of_day):
         return np.full(len(raw), np.nan), np.ones(len(raw), bool)
-    else:
-        texts = [word if isinstance(word, str) else "" for word in raw.words]
-        own, usual = seconds_of(texts, column.format), seconds_of(texts, "%Y-%m-%d")
-        values, wrong = _by_word(
-            raw,
-            [
-                _second(word, first, second)
-                for word, first, second in zip(raw.words, own, usual, strict=True)
-            ],
-        )
-    return values, wrong
+    if raw.form == "times":
+        return raw.values.astype(np.float64), np.zeros(len(raw), bool)
+    texts = [word if isinstance(word, str) else "" for word in raw.words]
+    own = seconds_of(texts, column.format)
+    usual = own if is_of_day else seconds_of(texts, "%Y-%m-%d")
+    seconds = map(_second, raw.words, own.tolist(), usual.tolist())
+    return _by_word(raw, list(seconds))
 
 
 def _second(word: Word, own: float, usual: float) -> float | None:
     """A time in the form of its column, or as ISO 8601 has it."""
-    if not np.isnan(own):
-        return float(own)
-    if not np.isnan(usual):
-        return float(usual)
+    if own == own:
+        return own
+    if usual == usual:
+        return usual
     return float("nan") if isinstance(word, str) and is_marker(word) else None
 
 
 def _codes(raw: RawColumn, column: CategoricalColumn) -> tuple[Float64, NDArray[np.bool_]]:
-    if raw.form == "words":
-        return _by_word(raw, [_code(word, column) for word in raw.words])
-    # few numbers, or times as text, in many rows
-    distinct, inverse = np.unique(raw.values, return_inverse=True)
-    shown = RawColumn(raw.form, distinct, np.zeros(len(distinct), bool), (), raw.time_form)
-    words: list[Word]
-    if raw.form == "times":
-        words = [shown.value(i) for i in range(len(distinct))]
-    elif distinct.dtype.kind in "iu":  # of any size
-        words = distinct.tolist()
-    else:
-        words = [float(value) for value in distinct.astype(np.float64).tolist()]
-    numbered = RawColumn("words", inverse.reshape(-1), raw.missing, tuple(words))
-    return _by_word(numbered, [_code(word, column) for word in words])
+    bits = BITS_OF_FLOAT32 if raw.is_single else BITS_OF_FLOAT64
+    words: Sequence[Word] = raw.words
+    if raw.form != "words":  # few numbers, or times as text, in many rows
+        distinct, inverse = np.unique(raw.values, return_inverse=True)
+        if raw.form == "times":
+            shown = RawColumn("times", distinct, np.zeros(len(distinct), bool), (), raw.time_form)
+            words = [shown.value(i) for i in range(len(distinct))]
+        else:  # whole ones of any size
+            is_whole = distinct.dtype.kind in "iu"
+            words = (distinct if is_whole else distinct.astype(np.float64)).tolist()
+        raw = RawColumn("words", inverse.reshape(-1), raw.missing, tuple(words))
+    codes = [_code(word, column) for word in words]
+    are_long = [isinstance(word, float) and abs(word) >= 2.0**bits for word in words]
+    if any(are_long) and _have_more_bits(column, bits):
+        pairs = zip(codes, are_long, strict=True)
+        codes = [
+            _other(column) if code is not None and is_long else code for code, is_long in pairs
+        ]
+    return _by_word(raw, codes)
+
+
+def _have_more_bits(column: CategoricalColumn, bits: int) -> bool:
+    """Whether classes are whole numbers that a number of so many bits takes for each other."""
+    whole = [abs(each) for each in column.classes if type(each) is int]
+    return any(each % 2 ** max(0, each.bit_length() - bits) for each in whole)
 
 
 def _code(word: Word, column: CategoricalColumn) -> float | None:
     """The code of a class, infinity of another one without a code; None of what is no class."""
     if word == OTHER and column.other:
         return float(len(column.classes))
-    for alias in _aliases(word):
-        if (code := column.code_of.get(class_key(alias))) is not None:
-            return code
+    for alias in aliases(word):
+        for key in (class_key(alias), ("float32", alias)):
+            if (code := column.code_of.get(key)) is not None:
+                return code
     if isinstance(word, str) and is_gap(word):
         return float("nan")
     if isinstance(word, float) and np.isnan(word):
         return float("nan")
-    fits = isinstance(word, str) if column.holds_text else _number(word) is not None
-    if not fits:
-        return None
+    fits = isinstance(word, str) if column.holds_text else number_of(word) is not None
+    return _other(column) if fits else None
+
+
+def _other(column: CategoricalColumn) -> float:
     return float(len(column.classes)) if column.other else float("inf")
-
-
-def _aliases(word: Word) -> list[Word]:
-    """What a class may be in another format: 5 as the text 5, true as 1."""
-    if isinstance(word, bool):
-        return [word, str(word).lower(), str(word)]
-    if isinstance(word, str):
-        number: float | None = _number(word)
-        if number is not None and abs(number) >= MAX_WHOLE and DIGITS.fullmatch(word.strip()):
-            number = int(word)  # with all of its digits
-        said = truth(word)
-        return [word, *([] if number is None else [number]), *([] if said is None else [said])]
-    if isinstance(word, float) and not word.is_integer():
-        return [word, repr(word)]
-    whole = int(word)
-    return [word, str(whole), *([bool(whole)] if whole in (0, 1) else [])]

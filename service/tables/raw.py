@@ -47,7 +47,10 @@ class RawColumn:
             return "missing"
         value = self.values[row]
         if self.form == "times":
-            return texts_of(np.array([value]), self.time_form or "%Y-%m-%dT%H:%M:%S")[0]
+            form = self.time_form or "%Y-%m-%dT%H:%M:%S"
+            if value % 1 and "%f" not in form:
+                form = form.replace("%S", "%S.%f")
+            return texts_of(np.array([value]), form)[0]
         if self.form == "words":
             text = repr(self.words[int(value)])
             return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
@@ -59,6 +62,16 @@ class RawColumn:
             return None if self.missing[row] else self.value(row)
         number: int | float = self.values[row].item()
         return number if self.form == "numbers" else self.words[int(number)]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its numbers came as float32."""
+        return self.values.dtype == np.float32
+
+    @property
+    def is_of_day(self) -> bool:
+        """Whether its times are of a day, without a date."""
+        return bool(self.time_form) and "%d" not in self.time_form
 
     def taken(self, rows: NDArray[Any]) -> "RawColumn":
         """The values of some rows."""
@@ -91,7 +104,7 @@ class RawTable:
         columns = {
             name: column
             if column.form != "words"
-            else _from_codes(column.values, column.missing, column.words)
+            else from_codes(column.values, column.missing, column.words)
             for name, column in columns.items()
         }
         return replace(
@@ -104,95 +117,7 @@ class RawTable:
         return replace(self, columns=columns)
 
 
-def from_array(values: NDArray[Any]) -> RawColumn:
-    """An array of numbers, truth values, text, times, or of Python objects of these.
-
-    Raises:
-        TableError: it holds something else.
-    """
-    kind = values.dtype.kind
-    if kind in "iu":
-        return RawColumn("numbers", values, np.zeros(len(values), bool))
-    if kind == "f":
-        return RawColumn("numbers", values, np.isnan(values))
-    if kind == "b":
-        return _from_codes(values.astype(np.int64), np.zeros(len(values), bool), (False, True))
-    if kind == "M":
-        missing = np.isnat(values)
-        return RawColumn("times", _seconds(values), missing)
-    if kind == "m":
-        seconds = values / np.timedelta64(1, "s")
-        return RawColumn("numbers", seconds, np.isnan(seconds))
-    if kind in "UOT":
-        return from_values(values.tolist())
-    raise TableError(f"expected numbers, text or times, got {values.dtype}")
-
-
-def from_values(values: Sequence[Any]) -> RawColumn:
-    """Python values: numbers, text, truth values and None, as JSON has them.
-
-    Raises:
-        TableError: it holds lists or other objects.
-    """
-    kinds = set(map(type, values))
-    if kinds <= {int, float, type(None)} and kinds != {type(None)}:
-        missing = np.array([value is None for value in values], bool)
-        try:
-            numbers = np.array([0 if value is None else value for value in values])
-        except OverflowError:
-            numbers = np.array([], object)
-        if numbers.dtype.kind not in "if":  # whole numbers beyond 64 bits
-            numbers = np.array([_as_float(value) for value in values], np.float64)
-        if numbers.dtype.kind == "f":
-            missing |= np.isnan(numbers)
-        return RawColumn("numbers", numbers, missing)
-    if kinds <= {str, type(None)}:
-        texts = tuple([text for text in dict.fromkeys(values) if text is not None])
-        numbering = dict(zip(texts, range(len(texts)), strict=True)) | {None: 0}
-        coded = np.fromiter(map(numbering.__getitem__, values), np.int64, len(values))
-        missing = np.array([value is None for value in values], bool)
-        return RawColumn("words", coded, missing, texts)
-    codes: dict[tuple[str, Word], int] = {}
-    words: list[Word] = []
-    result = np.empty(len(values), np.int64)
-    missing = np.zeros(len(values), bool)
-    for row, value in enumerate(values):
-        if value is None or (isinstance(value, float) and value != value):
-            missing[row], result[row] = True, 0
-            continue
-        if isinstance(value, np.generic):
-            value = value.item()
-        if not isinstance(value, str | int | float | bool):
-            raise TableError(
-                f"row {row}: expected a number, text, true, false or null, got "
-                f"{type(value).__name__}"
-            )
-        key = class_key(value)
-        code = codes.setdefault(key, len(words))
-        if code == len(words):
-            words.append(value)
-        result[row] = code
-    return RawColumn("words", result, missing, tuple(words))
-
-
-def _as_float(value: int | float | None) -> float:
-    if value is None:
-        return 0.0
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
-def _seconds(values: NDArray[Any]) -> Float64:
-    """Seconds since 1970 of numpy's times: whole seconds and fractions apart, so as to be exact."""
-    whole = values.astype("datetime64[s]")
-    fraction = (values - whole) / np.timedelta64(1, "s")
-    seconds: Float64 = whole.astype(np.int64).astype(np.float64) + fraction
-    return seconds
-
-
-def _from_codes(
+def from_codes(
     codes: NDArray[np.int64], missing: NDArray[np.bool_], words: Sequence[Word]
 ) -> RawColumn:
     """Words by codes; those that no row has are left out, and equal ones are one."""
@@ -238,6 +163,8 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
     types, kind = pa.types, column.type
     if types.is_dictionary(kind) and not _is_text(types, kind.value_type):
         column, kind = column.cast(kind.value_type), kind.value_type
+    if types.is_dictionary(kind) and any(chunk.dictionary.null_count for chunk in column.chunks):
+        column = pa.chunked_array(list(map(_without_null_words, column.chunks)))
     missing = np.asarray(column.is_null().to_numpy(), bool)
     if types.is_null(kind):
         return RawColumn("numbers", np.zeros(len(column)), missing)
@@ -250,10 +177,10 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
         if encoded is None:
             return RawColumn("words", np.zeros(0, np.int64), missing)
         codes = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-        return _from_codes(codes.astype(np.int64), missing, encoded.dictionary.to_pylist())
+        return from_codes(codes.astype(np.int64), missing, encoded.dictionary.to_pylist())
     if types.is_boolean(kind):
         codes = pc.fill_null(column, False).to_numpy().astype(np.int64)
-        return _from_codes(codes, missing, (False, True))
+        return from_codes(codes, missing, (False, True))
     if types.is_timestamp(kind) or types.is_date(kind):
         zone = "%z" if types.is_timestamp(kind) and kind.tz is not None else ""
         seconds = _arrow_seconds(column, kind)
@@ -266,7 +193,7 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
         seconds = pc.fill_null(column.cast(pa.int64()), 0).to_numpy() / PER_SECOND[kind.unit]
         return RawColumn("numbers", seconds, missing)
     if types.is_decimal(kind):
-        column, kind = column.cast(pa.float64()), pa.float64()
+        return _from_arrow(name, _of_decimals(column))
     if types.is_integer(kind) or types.is_floating(kind):
         values = pc.fill_null(column, 0).to_numpy()
         return RawColumn("numbers", values, missing | np.isnan(values.astype(np.float64)))
@@ -290,6 +217,27 @@ def _arrow_seconds(column: Any, kind: Any) -> Float64:
     whole, rest = np.divmod(counts, PER_SECOND[getattr(kind, "unit", "ms")])
     seconds: Float64 = whole + rest / PER_SECOND[getattr(kind, "unit", "ms")]
     return seconds
+
+
+def _without_null_words(chunk: Any) -> Any:
+    """A dictionary of words alone: rows with a null of it are null themselves."""
+    import pyarrow as pa
+
+    words, is_none = chunk.dictionary, np.asarray(chunk.dictionary.is_null())
+    codes = pa.array(np.cumsum(~is_none) - 1, pa.int64(), mask=is_none)
+    return pa.DictionaryArray.from_arrays(codes.take(chunk.indices), words.drop_null())
+
+
+def _of_decimals(column: Any) -> Any:
+    """Decimals as numbers; whole ones that 64 bits do not hold as text, with all their digits."""
+    import pyarrow as pa
+
+    for whole in (pa.int64(), pa.uint64(), pa.string()) if column.type.scale == 0 else ():
+        try:
+            return column.cast(whole)
+        except pa.ArrowInvalid:
+            continue
+    return column.cast(pa.float64())
 
 
 def _is_text(types: Any, kind: Any) -> bool:

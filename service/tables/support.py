@@ -11,9 +11,11 @@ from service.tables.columns import (
     DatetimeColumn,
     Float64,
     LatticeColumn,
+    NumericColumn,
     some_value,
 )
-from service.tables.conversion import on_step
+from service.tables.conversion import on_masses
+from service.tables.decision import on_step
 
 
 def in_cells(rows: Float64, columns: Sequence[Column]) -> tuple[Float64, NDArray[np.bool_]]:
@@ -63,4 +65,6 @@ def _nearest(values: Float64, column: Column) -> tuple[Float64, NDArray[np.bool_
     if isinstance(column, DatetimeColumn) and column.step is not None:
         nearest = np.rint(values / column.step) * column.step
         return on_step(values, nearest, min(column.step, 1.0))
+    if isinstance(column, NumericColumn):
+        values = on_masses(values.copy(), column)
     return values, np.zeros(len(values), bool)

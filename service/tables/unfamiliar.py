@@ -55,10 +55,14 @@ class Unfamiliar(NamedTuple):
     def value(self, row: int) -> Word | None:
         """A value as JSON has it; a long text is cut."""
         word = self.raw.word(row)
+        if self.raw.is_single and word is not None:  # in its shortest digits
+            word = float(str(self.raw.values[row]))
         if self.is_of_numbers and isinstance(word, str):
             numbers, wrong = numbers_in(self.raw.taken(np.array([row])))
             if not wrong[0]:
                 return None if np.isnan(numbers[0]) else float(numbers[0])
+        if type(word) is int and not -(2**63) <= word < 2**64:  # which no JSON writer has room for
+            word = str(word)
         is_long = isinstance(word, str) and len(word) > MAX_CHARACTERS
         return f"{str(word)[:MAX_CHARACTERS]}…" if is_long else word
 

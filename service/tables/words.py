@@ -1,7 +1,13 @@
 """What a text in a table stands for: a number, nothing, true or false; and what it may be else."""
 
+import math
 import re
 from collections.abc import Iterable, Set
+
+import numpy as np
+
+from service.tables.columns import Word
+from service.tables.writing import MAX_WHOLE
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
@@ -53,6 +59,9 @@ DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 NUL = "expected text in UTF-8, got a NUL byte, as UTF-16 and files that are no text have"
 """What is said of a text that other programs would cut at that byte."""
+
+# float64 has no numbers of more digits, and Python takes long to read texts of very many
+WHOLE = re.compile(r"([+-]?)0*([0-9]{1,308})")
 
 LEADING_ZERO = re.compile(r"[+-]?0\d+")
 
@@ -123,3 +132,47 @@ def truth(text: str) -> bool | None:
         if lower in (no, yes):
             return lower == yes
     return None
+
+
+def whole_in(word: Word) -> int | None:
+    """The whole number that a word is, with all of its digits; None of other words."""
+    if isinstance(word, str):
+        match = WHOLE.fullmatch(word.strip())
+        return None if match is None else int(match[1] + match[2])
+    if isinstance(word, bool) or (isinstance(word, float) and not word.is_integer()):
+        return None
+    return int(word)
+
+
+def number_of(word: Word) -> float | None:
+    """The number that a word stands for, NaN for nothing; None of other words."""
+    if isinstance(word, bool):
+        return None
+    if isinstance(word, str):
+        value = float("nan") if is_marker(word) else number_in(word)
+    else:
+        try:
+            value = float(word)
+        except OverflowError:  # a whole number of any length
+            return None
+    return None if value is None or math.isinf(value) else value
+
+
+def aliases(word: Word) -> list[Word]:
+    """What a class may be in another format: 5 as the text 5, true as 1."""
+    if isinstance(word, bool):
+        return [word, str(word).lower(), str(word)]
+    if isinstance(word, str):
+        number, said = number_of(word), truth(word)
+        if number in (0, 1):
+            said = bool(number)
+        whole = None if number is None else whole_in(word)
+        found = [word, *([] if number is None else [number if whole is None else whole])]
+        return [*found, *([] if said is None else [said])]
+    if isinstance(word, float) and not word.is_integer():
+        single = np.float32(word)
+        return [word, repr(word), *([str(single)] if float(single) == word else [])]
+    if isinstance(word, float) and abs(word) >= MAX_WHOLE:  # whose last digits may be lost
+        return [word]
+    whole = int(word)
+    return [word, str(whole), *([bool(whole)] if whole in (0, 1) else [])]

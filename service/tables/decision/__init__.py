@@ -13,11 +13,10 @@ from service.tables.decision.relations import (
     sampled_rows,
     twins,
 )
-from service.tables.decision.steps import FLOAT32_ERROR
+from service.tables.decision.steps import on_step
 from service.tables.decision.understanding import Understood
 
 __all__ = [
-    "FLOAT32_ERROR",
     "KINDS",
     "MIN_DISTINCT_VALUES",
     "Decision",
@@ -26,6 +25,7 @@ __all__ = [
     "combinations",
     "decide",
     "marker",
+    "on_step",
     "outlier",
     "repeat_by_nature",
     "row_digests",

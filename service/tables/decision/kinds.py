@@ -12,6 +12,7 @@ from service.tables.columns import (
     NumericColumn,
     Word,
 )
+from service.tables.decision.exact import as_class, shortest
 from service.tables.decision.numbers import (
     are_classes,
     classes_by_frequency,
@@ -19,7 +20,7 @@ from service.tables.decision.numbers import (
     step_of,
 )
 from service.tables.decision.times import datetime_column
-from service.tables.decision.understanding import Fault, Understood, as_class
+from service.tables.decision.understanding import Fault, Understood
 
 KINDS = ("numeric", "lattice", "categorical", "datetime", "duration")
 
@@ -48,7 +49,7 @@ def column_of(
     if understood.form == "times":
         return datetime_column(name, present.astype(np.float64), missing, understood.time_form)
     values: Float64 = present.astype(np.float64)
-    step = step_of(values, understood.single)
+    step = step_of(values, understood.single, understood.came_single)
     if kind == "lattice" and step is None:
         raise Fault("its values are multiples of no step", 0)
     if understood.duration is not None:
@@ -60,9 +61,17 @@ def column_of(
         distinct, counts = np.unique(values, return_counts=True)
         if why := are_classes(distinct, counts, step):
             kept = classes_by_frequency(tuple(distinct.tolist()), counts)
-            classes: list[Word] = [as_class(float(distinct[code])) for code in kept]
+            exact = values if understood.exact is None else understood.exact[~understood.missing]
+            chosen = np.unique(exact)[kept]
+            numbers = chosen if understood.came_single else chosen.tolist()
+            classes: list[Word] = list(map(as_class, numbers))
             return CategoricalColumn(name=name, missing=missing, classes=classes), why
-    return lattice_or_numeric(name, values, missing=missing, step=step, as_kind=kind)
+    column, why = lattice_or_numeric(name, values, missing=missing, step=step, as_kind=kind)
+    if understood.came_single and isinstance(column, NumericColumn):
+        masses = [shortest(mass) for mass in column.point_masses]
+        low, high = min([column.low, *masses]), max([column.high, *masses])
+        column = column.model_copy(update={"low": low, "high": high, "point_masses": masses})
+    return column, why
 
 
 def constant_of(name: str, understood: Understood) -> Constant | None:
@@ -73,6 +82,11 @@ def constant_of(name: str, understood: Understood) -> Constant | None:
             return None
         return CategoricalColumn(name=name, missing=True, classes=[word])
     value = float(understood.values[0])
+    if understood.came_single:
+        value = shortest(value)
+    elif understood.exact is not None:  # which is another one in float64
+        (exact,) = understood.exact[:1].tolist()
+        return CategoricalColumn(name=name, missing=True, classes=[as_class(exact)])
     if understood.form == "times":
         column, _ = datetime_column(name, np.array([value]), True, understood.time_form)
         return column

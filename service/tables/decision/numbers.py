@@ -1,8 +1,5 @@
 """Columns of numbers: whether they are real numbers, multiples of a step, or codes of classes."""
 
-import re
-from collections.abc import Collection
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,16 +12,9 @@ from service.tables.columns import (
     on_lattice,
 )
 from service.tables.decision.relations import marker
-from service.tables.decision.steps import MAX_SIZE, Step, find_step
+from service.tables.decision.steps import MAX_SIZE, Step, find_step, on_step
 
 Counts = NDArray[np.intp]
-
-# Up to here float64 has every whole number.
-MAX_WHOLE = 2**53
-DIGITS_OF_MAX_WHOLE = 16
-
-# Float64 can be as large as any of them.
-WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,308}")
 
 # Classes that have a code of their own; rarer ones are `other`.
 MAX_CLASSES = 256
@@ -64,24 +54,6 @@ MIN_ROWS_OF_A_MASS = 5
 TIMES_ITS_NEIGHBOURS = 10.0
 NEIGHBOURING_CELLS = 5
 FEW_CELLS = 20
-
-
-def are_beyond_floats(values: NDArray[np.generic]) -> bool:
-    """Whether some of these numbers are whole and differ, and float64 cannot tell them apart."""
-    if values.dtype.kind not in "iu" or not len(values):
-        return False
-    if max(int(values.max()), -int(values.min())) <= MAX_WHOLE:
-        return False
-    return len(np.unique(values)) > len(np.unique(values.astype(np.float64)))
-
-
-def are_texts_beyond_floats(texts: Collection[str]) -> bool:
-    """The same of numbers that stand as texts, of which all are whole then."""
-    if max(map(len, texts), default=0) < DIGITS_OF_MAX_WHOLE:
-        return False
-    if not all(WHOLE_NUMBER.fullmatch(text.strip()) for text in texts):
-        return False
-    return len(set(map(int, texts))) > len(set(map(float, texts)))
 
 
 def are_classes(distinct: Float64, counts: Counts, step: Step | None) -> str:
@@ -254,7 +226,18 @@ def classes_by_frequency(words: tuple[Word, ...], counts: Counts) -> list[int]:
     return (repeated or order)[:MAX_CLASSES]
 
 
-def step_of(values: Float64, single: bool) -> Step | None:
-    """The step that the values are multiples of."""
+def step_of(values: Float64, single: bool, came_single: bool) -> Step | None:
+    """The step that the values are multiples of, as closely as those of rows are to be.
+
+    Args:
+        values: at least one.
+        single: whether all are numbers of float32.
+        came_single: whether they came as such.
+    """
     distinct = np.unique(values)
-    return find_step(distinct, single) if len(distinct) > 1 else None
+    step = find_step(distinct, single) if len(distinct) > 1 else None
+    if step is None:
+        return None
+    nearest = on_lattice(distinct, step.step, step.origin)
+    _, off = on_step(distinct, nearest, step.step, came_single)
+    return None if off.any() else step

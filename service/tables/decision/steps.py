@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.tables.columns import Float64, on_lattice
 
@@ -12,9 +13,17 @@ from service.tables.columns import Float64, on_lattice
 FLOAT64_ERROR = 64 * 2.0**-52
 FLOAT32_ERROR = 4 * 2.0**-24
 
+# A value is a multiple of a step that is nearer than this share of it, or, where the digits that it
+# came with leave more to chance, than that.
+OFF_STEP = 1e-3
+MOST_OFF_STEP = 0.25
+
 # Files that write numbers with 10 or 7 digits have no exact multiples of steps such as 1/93: to
 # so much of the largest.
 PRINTED_ERRORS = (1e-10, 1e-7)
+
+# Steps of more digits are no decimal numbers.
+STEP_DIGITS = 12
 
 # A step is at least so many errors, and so improbable to be found among values that have none.
 MIN_ERRORS_OF_A_STEP = 20
@@ -38,6 +47,28 @@ class Step(NamedTuple):
 
     step: float
     origin: float
+
+
+def on_step(
+    values: Float64, nearest: Float64, step: float, single: bool = False
+) -> tuple[Float64, NDArray[np.bool_]]:
+    """The nearest multiples of a step, and whether each value is off them.
+
+    The error of float32 is one only of values that came as such, or that are what float32 makes of
+    a multiple; and of multiples of a step such as 1/93, which any file rounds (`PRINTED_ERRORS`).
+
+    Args:
+        values: of which some may be NaN, which is off nothing.
+        nearest: the multiples that are nearest to them.
+        step: their distance.
+        single: whether the values came as float32.
+    """
+    is_rounded = single or float(f"{step:.{STEP_DIGITS}g}") != step
+    with np.errstate(over="ignore", invalid="ignore"):
+        coarse = is_rounded | (nearest.astype(np.float32) == values)
+        error = np.where(coarse, FLOAT32_ERROR, FLOAT64_ERROR) * np.abs(values)
+        largest = np.minimum(np.maximum(OFF_STEP * step, error), MOST_OFF_STEP * step)
+        return nearest, np.abs(values - nearest) > largest
 
 
 def find_step(values: Float64, single: bool = False) -> Step | None:

@@ -16,7 +16,13 @@ from service.tables.decision.clocks import (
     is_duration,
     said_of_durations,
 )
-from service.tables.decision.numbers import are_beyond_floats, are_texts_beyond_floats
+from service.tables.decision.exact import (
+    are_beyond_floats,
+    as_class,
+    floats,
+    is_single,
+    long_numbers,
+)
 from service.tables.durations import DURATIONS, durations_of
 from service.tables.raw import RawColumn
 from service.tables.words import (
@@ -56,6 +62,8 @@ class Understood:
         values: N; numbers or seconds with NaN where missing, or codes with −1 where missing.
         words: of codes; text, truth values or numbers.
         single: whether the numbers are float32.
+        exact: N, the numbers as they came, where that was as float32, or as whole numbers that
+            float64 rounds; None where these are `values`.
         is_closed: whether there can be no other classes: of truth values.
         time_form: of times, see `dates.is_form`.
         duration: of numbers that are written as durations, one of `durations.DURATIONS`.
@@ -68,11 +76,17 @@ class Understood:
     values: NDArray[np.generic]
     words: tuple[Word, ...] = ()
     single: bool = False
+    exact: NDArray[np.generic] | None = None
     is_closed: bool = False
     time_form: str = ""
     duration: str | None = None
     note: str = ""
     pinned: str = ""
+
+    @property
+    def came_single(self) -> bool:
+        """Whether the numbers came as float32."""
+        return self.exact is not None and self.exact.dtype == np.float32
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -95,13 +109,13 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
     """
     if as_kind == "categorical":
         return _classes(raw)
-    if raw.form == "words":
+    if raw.form == "words" and not (raw.words and {*map(type, raw.words)} <= {int, float}):
         return _of_words(raw, as_kind)
-    if as_kind is not None and as_kind.startswith("datetime") and raw.form == "numbers":
+    if as_kind is not None and as_kind.startswith("datetime") and raw.form != "times":
         raise Fault("it holds numbers, no times", 0)
-    if as_kind is None and raw.form == "numbers" and are_beyond_floats(raw.values[~raw.missing]):
+    values, exact = floats(raw)
+    if as_kind is None and exact is not None and are_beyond_floats(exact[~raw.missing]):
         return replace(_classes(raw), note=BEYOND_FLOATS)
-    values = raw.values.astype(np.float64)
     values[raw.missing] = np.nan
     if raw.form == "times" and as_kind not in ("numeric", "lattice"):
         if as_kind is not None and as_kind.startswith("duration"):
@@ -110,16 +124,7 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
-    return Understood("numbers", values, single=_is_single(raw.values, values))
-
-
-def _is_single(raw: NDArray[np.generic], values: Float64) -> bool:
-    """Whether float32 held these numbers before: all are numbers of it, and some need it."""
-    if raw.dtype.kind != "f" or raw.dtype.itemsize < 8:
-        return raw.dtype.kind == "f"
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32).astype(np.float64)
-    return bool((narrow == values)[~np.isnan(values)].all())
+    return Understood("numbers", values, single=is_single(raw.values, values), exact=exact)
 
 
 def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
@@ -141,7 +146,7 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
         # few texts that repeat, such as 0, 1, 2 and 3+, are classes
         are_classes = bool(others) and len(texts) <= FEW_WORDS
         if share > HALF and not (are_classes and min(counts[t] for t in others) >= OFTEN):
-            if are_texts_beyond_floats(plain):
+            if are_beyond_floats(long_numbers([*plain])):
                 return replace(_classes(raw), note=BEYOND_FLOATS)
             return _numbers(raw)
     elif plain and not others:
@@ -195,7 +200,9 @@ def _numbers(raw: RawColumn) -> Understood:
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
-    return Understood("numbers", values)
+    is_none = [number is None or number != number for number in read]
+    exact = long_numbers(["0" if no else text for no, text in zip(is_none, texts, strict=True)])
+    return Understood("numbers", values, exact=None if exact is None else exact[raw.values])
 
 
 def _times(raw: RawColumn, form: str) -> Understood:
@@ -280,9 +287,5 @@ def _classes_of_numbers(raw: RawColumn) -> Understood:
     if raw.form == "times":
         column = RawColumn("times", distinct, np.zeros(len(distinct), bool), (), raw.time_form)
         return Understood("classes", codes, words=tuple(map(column.value, range(len(distinct)))))
-    return Understood("classes", codes, words=tuple(map(as_class, distinct.tolist())))
-
-
-def as_class(number: float) -> int | float:
-    """A number as a class: a whole one as an int."""
-    return int(number) if number == int(number) else float(number)
+    numbers = distinct if raw.is_single else distinct.tolist()
+    return Understood("classes", codes, words=tuple(map(as_class, numbers)))

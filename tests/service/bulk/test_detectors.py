@@ -10,9 +10,12 @@ import pyarrow as pa
 import pytest
 
 from service.bulk.journal import Journal
+from service.bulk.scorers.rows import ModelRows
 from service.cli import main
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from service.engine import Engine
+from service.operations import RowFaults
+from service.tables import from_values
 from service.types import Arrays
 from tests.helpers.detectors import ROW, SCORE, SCORES, write_detector_bundle
 from tests.helpers.servers import Serve
@@ -201,6 +204,32 @@ def test_a_server_knows_what_is_outside_the_support(score: Score, url: str, tmp_
     assert main(["score", url, *arguments]) == 0
     assert outs[1].read_bytes() == outs[0].read_bytes()
     assert read(outs[0])[0]["score"] == np.inf
+
+
+def test_a_server_is_sent_what_a_file_holds(score: Score, url: str, tmp_path: Path) -> None:
+    amounts = pa.array([0.1, 0.1, 0.3, 0.1], pa.float32())
+    seconds = pa.array([1704067200000, 1704067200500, 1704067200000, 1704067200000])
+    content = table([0.0] * 4).set_column(0, "amount", amounts)
+    content = content.set_column(2, "country", pa.array(["XX", "DE", "XX", "DE"]))
+    content = content.set_column(3, "seen", seconds.cast(pa.timestamp("ms")))
+    outs = [tmp_path / "bundle.ndjson", tmp_path / "server.ndjson"]
+    source = write(tmp_path / "in.parquet", content)
+    assert score("detector", source, "--out", outs[0], "--reasons", "4", "--alpha", "0.9") == 0
+    arguments = [str(source), "--out", str(outs[1]), "--model", "detector"]
+    assert main(["score", url, *arguments, "--reasons", "4", "--alpha", "0.9"]) == 0
+    assert outs[1].read_text() == outs[0].read_text()
+    rows = read(outs[0])
+    assert [row["score"] for row in rows[::3]] == pytest.approx([4.6, 0.6])
+    assert rows[1]["score"] is None
+    (reason,) = rows[1]["reasons"]
+    assert (reason["column"], reason["value"]) == ("seen", "2024-01-01T00:00:00.500000")
+
+
+def test_lists_go_by_the_names_of_their_values() -> None:
+    lists: dict[str, Any] = {"v": np.array([[1.0, 2.0], [3.0, 4.0]]), "c": from_values(["a", "b"])}
+    x, none = np.zeros((2, 3)), np.zeros((2, 3), bool)
+    rows = ModelRows(x, x, None, none, np.arange(2), [], lists, RowFaults(2))
+    assert rows.records(np.array([1])) == [{"v.0": 3.0, "v.1": 4.0, "c": "b"}]
 
 
 @pytest.mark.parametrize(

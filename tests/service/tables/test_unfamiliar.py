@@ -41,7 +41,7 @@ CONSTANTS: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "text": ("EUR", ["EUR"], ["eur", "USD", None, 5, True, ""]),
     "a gap in another column": ("none", ["none"], ["None", None]),
     "leading zeros": ("007", ["007"], ["7", 7, "0007"]),
-    "truth": (True, [True, "true", "yes", 1], [False, "false", 0, None, "x"]),
+    "truth": (True, [True, "true", "yes", 1, "1"], [False, "false", 0, "0", None, "x"]),
     "a whole number": (978, [978, 978.0, "978", " 978.0"], [979, "978,0", None, "x", True]),
     "a number as text": ("0.10", [0.1, "0.1", "1e-1"], [0.2, "0.2", "0,1", None]),
     "a large number": (2**53 - 1, [2**53 - 1, str(2**53 - 1)], [2**53 - 2]),
