@@ -220,6 +220,8 @@ def test_a_context_of_other_rows_is_not_taken_for_that_of_a_part(form: str) -> N
     for wrong in ([[0.0], [1.0]], [[0.0]] * 4, [[0.0]] * 6, np.zeros((0, 1))):
         with pytest.raises(RefusedError, match=r"expected 5 rows, or one row for all, got shape"):
             contexts_sent(form, 5, wrong)
+    # of a question that is whole the server says what is wrong
+    assert contexts_sent(form, 2, [[0.0]] * 3) == [[[0.0]] * 3]
     # of two columns, and of one column that has five rows, and not two
     assert contexts_sent(form, 5, [0.0, 1.0]) == [[[0.0, 1.0]]] * 3
 
