@@ -63,7 +63,7 @@ def by_ray(bundle: Path, device: str, decision: Decision, workers: int | None) -
         workers: how many processes; None for one for each CPU, or GPU, of the cluster.
 
     Raises:
-        BulkError: Ray is not installed.
+        BulkError: Ray is not installed; later, there is no cluster at its address.
     """
     try:
         import ray
@@ -76,7 +76,10 @@ def by_ray(bundle: Path, device: str, decision: Decision, workers: int | None) -
             # a cluster that is there has the CPUs that it has, and Ray refuses to be told others
             address = os.environ.get("RAY_ADDRESS") or "local"
             cpus = workers if address == "local" else None
-            ray.init(address, log_to_driver=False, logging_level="error", num_cpus=cpus)
+            try:
+                ray.init(address, log_to_driver=False, logging_level="error", num_cpus=cpus)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise BulkError(f"Ray at {address!r:.80}: {error}") from None
         resources = ray.cluster_resources()
         has_gpu = device != "cpu" and resources.get("GPU", 0) > 0
         count = workers or max(1, int(resources.get("GPU" if has_gpu else "CPU", 1)))

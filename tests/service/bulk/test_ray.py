@@ -1,6 +1,7 @@
 """Two workers of Ray come to what this process comes to."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,12 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.bulk import Decision, by_ray
+from service.bulk import BulkError, Decision, by_ray
 from tests.service.bulk.conftest import Score, read, write
 
 
 class StartedError(Exception):
     """Ray would have been started, or asked for."""
+
+
+def start(init: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin to score by a Ray that has no more than this."""
+    ray: Any = ModuleType("ray")
+    ray.is_initialized, ray.init, ray.data = bool, init, ModuleType("ray.data")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    anything: Any = None
+    next(by_ray(Path(), "cpu", Decision(), workers=2)(anything, anything, 0, anything))
 
 
 @pytest.mark.parametrize(
@@ -33,19 +44,27 @@ def test_a_cluster_that_is_there_is_not_told_its_cpus(
     def init(address: str, *, num_cpus: int | None, **_: Any) -> None:
         raise StartedError(address, num_cpus)
 
-    ray: Any = ModuleType("ray")
-    ray.is_initialized, ray.init, ray.data = bool, init, ModuleType("ray.data")
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
     if address is None:
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
     else:
         monkeypatch.setenv("RAY_ADDRESS", address)
-    anything: Any = None
-    engine = by_ray(Path(), "cpu", Decision(), workers=2)
     with pytest.raises(StartedError) as caught:
-        next(engine(anything, anything, 0, anything))
+        start(init, monkeypatch)
     assert caught.value.args == started
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("Invalid address format: a"), ConnectionError("none"), RuntimeError("no")]
+)
+def test_an_address_without_a_cluster_is_named(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setenv("RAY_ADDRESS", "a")
+    with pytest.raises(BulkError, match=f"Ray at 'a': {error}"):
+        start(init, monkeypatch)
 
 
 @pytest.mark.long
