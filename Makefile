@@ -29,7 +29,7 @@ store: $(INSTALLED) ## Train what the store lacks
 	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
 	    case $$model in wine*) \
 	        fit=fit; test $$model = wine || fit=fit-detector; \
-	        $(BIN)/python -m training.data.wine runs/wine.csv; \
+	        $(BIN)/python -m training.data.examples.wine runs/wine.csv; \
 	        $(BIN)/bijecta $$fit runs/wine.csv --name $$model --store "$(STORE)"; \
 	        continue;; \
 	    esac; \

@@ -15,7 +15,7 @@ from tests.helpers.http import ask, ask_npy
 from tests.helpers.servers import Serve
 from training.config import recipe
 from training.data import load as data
-from training.data.wine import write_wine
+from training.data.examples.wine import write_wine
 
 pytestmark = pytest.mark.long
 

@@ -174,7 +174,8 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-values",
         action="store_true",
-        help="of a table: put no row of the data in the bundle to test its graphs with",
+        help="of a table: put no row of the data in the bundle to test its graphs with; detectors "
+        "compare with rows of the data, and refuse it",
     )
 
 

@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 from service.cli import main
 from service.tables import Column, Overrides, decide
 from tests.helpers.pages import ALL_BLOCKS, commands
-from tests.helpers.payments import payment_lines
 from training.config import TableSource, load_recipe
 from training.data import read_raw
+from training.data.examples.payments import payment_lines
 from training.errors import RecipeError
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ sys.exit(code)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "payments.csv").write_text("\n".join(payment_lines()) + "\n")
+    (tmp_path / "payments.csv").write_text("\n".join(payment_lines(400)) + "\n")
     return tmp_path
 
 
@@ -62,6 +62,7 @@ def save(path: Path, **columns: Any) -> str:
 
 
 def test_the_page_shows_what_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("payments.csv").write_text("\n".join(payment_lines()) + "\n")
     (block,) = [b for b in ALL_BLOCKS if b.page == "training/README.md" and "inspect" in b.text]
     for command, printed in commands(block):
         words = command.split()
@@ -70,7 +71,7 @@ def test_the_page_shows_what_is_printed(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_inspecting_20000_rows_needs_no_torch_and_two_seconds(tmp_path: Path) -> None:
-    (tmp_path / "payments.csv").write_text("\n".join(payment_lines(20_000)))
+    (tmp_path / "payments.csv").write_text("\n".join(payment_lines()))
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "payments.csv"],
         cwd=tmp_path,
@@ -103,7 +104,7 @@ def test_each_column_has_a_line_with_its_figures(
         if column["kind"] == "lattice":
             assert [float(column["low"]), float(column["high"])] == [min(present), max(present)]
     left_out = {c["name"]: c["what"] for c in found["columns"] if c["column"] is None}
-    assert left_out.keys() == {"id", "currency"}
+    assert left_out.keys() == {"id", "currency_code"}
     assert all(what.startswith("left out: ") for what in left_out.values())
 
 
@@ -179,7 +180,7 @@ def test_every_format_of_tables_is_decided_alike(
     folder: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
     table = pyarrow.csv.read_csv("payments.csv")
-    numbers = table.select(["id", "amount", "fee", "currency"])
+    numbers = table.select(["amount", "age", "fee", "currency_code"])
     rows = np.stack([numbers[name].to_numpy().astype(float) for name in numbers.column_names], 1)
     arguments, path = [], f"rows.{ending}"
     if ending == "npz":
@@ -220,7 +221,7 @@ def test_a_recipe_says_only_what_decide_would_not_find_again(
         "--kind",
         "fee=numeric",
         "--kind",
-        "currency=lattice",
+        "currency_code=lattice",
     ]
     (folder / "recipes").mkdir()
     found = json.loads(

@@ -1,4 +1,4 @@
-"""Scikit-learn's wine as a file: `python -m training.data.wine FILE.csv`.
+"""Scikit-learn's wine as a file: `python -m training.data.examples.wine FILE.csv`.
 
 178 wines of three cultivars, 13 readings of each (Aeberhard & Forina, UCI): a small table for
 `make serve`, `bijecta fit` and the pages.

@@ -1,0 +1,1 @@
+"""Tables that come along, for pages and `make serve`: each module writes one as CSV."""
