@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
 INTERRUPTED = 130
+BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
 TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
 
@@ -116,7 +117,7 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     one = commands.add_parser(
         "calibrate", help="write a version of a detector that is calibrated with new normal rows"
     )
-    one.add_argument("bundle", metavar="BUNDLE", help="store/NAME, or store/NAME/VERSION")
+    one.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
     one.add_argument("rows", type=Path, metavar="ROWS", help="a file of normal rows")
     one.add_argument("--store", type=Path, help="folder of bundles to write to (BUNDLE's own)")
     one.add_argument(
@@ -126,7 +127,7 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     one.set_defaults(handler=_detector_command("calibrate"))
     two = commands.add_parser("compare", help="compare two bundles on the same rows, with errors")
-    two.add_argument("a", metavar="A", help="store/NAME, or store/NAME/VERSION")
+    two.add_argument("a", metavar="A", help=BUNDLE)
     two.add_argument("b", metavar="B")
     two.add_argument("--data", type=Path, required=True, metavar="TABLE", help="a file of rows")
     two.add_argument(
@@ -157,7 +158,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "the run ended early, and the same command goes on where it was.",
     )
     score.add_argument(
-        "model", metavar="BUNDLE", help="store/NAME, store/NAME/VERSION, or a server's URL"
+        "model",
+        metavar="BUNDLE",
+        help=f"{BUNDLE}, or a server's URL",
     )
     score.add_argument(
         "inputs", nargs="+", metavar="IN", help="files, folders of files, or - for standard input"
