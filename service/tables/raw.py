@@ -237,7 +237,8 @@ def _of_decimals(column: Any) -> Any:
             return column.cast(whole)
         except pa.ArrowInvalid:
             continue
-    return column.cast(pa.float64())
+    # a cast of its own multiplies by 0.01, which makes 0.5700000000000001 of 0.57
+    return column.cast(pa.string()).cast(pa.float64())
 
 
 def _is_text(types: Any, kind: Any) -> bool:
