@@ -247,6 +247,18 @@ def test_a_data_frame_goes_to_a_detector_as_the_rows_that_it_takes(kind: str) ->
     assert first(client.score(frame)).path == asked.path
 
 
+def test_a_name_that_has_come_to_mean_a_table_gets_rows_by_name() -> None:
+    client, frame = questions(), Frame({"a": np.array([1.0, 2.0])})
+    steps = client.log_prob(frame)
+    assert first(steps).path == "/models/m"
+    assert answered(steps, {"kind": "flow", "columns": ["a"]}).path == "/v2/models/m/infer"
+    assert first(client.log_prob(frame)).path == "/v2/models/m/infer"
+    client._wide["m"] = True  # so its answers say
+    steps = client.log_prob(frame)
+    assert first(steps).path == "/models/m"
+    assert answered(steps, {"kind": "table"}).path == "/log_prob"
+
+
 class Frame:
     """A data frame of pandas."""
 

@@ -125,9 +125,10 @@ class Asking:
             manifest = yield from self._manifest(name, version, due)
             kind = manifest.get("kind")
             self._wide.setdefault(name, kind in ("table", "detector"))
+            if kind not in ("table", "detector"):
+                return False
             # detectors of images and other arrays have no columns
-            has_columns = manifest.get("columns") is not None
-            self._named[name] = kind == "table" or (kind == "detector" and has_columns)
+            self._named[name] = kind == "table" or manifest.get("columns") is not None
         return self._named[name]
 
     def _of_x(
