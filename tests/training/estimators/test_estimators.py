@@ -84,8 +84,6 @@ def test_what_draws_may_be_given_in_place_of_a_seed() -> None:
         return FlowDetector(random_state=random_state).fit(ROWS).decision_function(NEW)
 
     first = scores(np.random.RandomState(3))
-    np.testing.assert_array_equal(scores(np.random.RandomState(3)), first)
-    assert (scores(np.random.RandomState(4)) != first).any()
     np.random.seed(3)  # what None draws by, as in all of scikit-learn  # noqa: NPY002
     np.testing.assert_array_equal(scores(None), first)
     assert (scores(None) != first).any()
