@@ -65,6 +65,6 @@ def _nearest(values: Float64, column: Column) -> tuple[Float64, NDArray[np.bool_
     if isinstance(column, DatetimeColumn) and column.step is not None:
         nearest = np.rint(values / column.step) * column.step
         return on_step(values, nearest, min(column.step, 1.0))
-    if isinstance(column, NumericColumn):
+    if isinstance(column, NumericColumn) and column.point_masses:
         values = on_masses(values.copy(), column)
     return values, np.zeros(len(values), bool)
