@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.tables import (
     CategoricalColumn,
     Column,
+    DatetimeColumn,
     Decision,
     LatticeColumn,
     NumericColumn,
@@ -379,6 +380,15 @@ def test_overrides_are_obeyed_or_refused() -> None:
     assert "multiples of no step" in decided(values, kinds={"real": "lattice"}).problems[0]
     assert "is no number" in decided(values, kinds={"text": "numeric"}).problems[0]
     assert "no times" in decided(values, kinds={"real": "datetime"}).problems[0]
+
+
+@pytest.mark.parametrize(("days", "features"), [(6, 1), (7, 2), (359, 2), (360, 3)])
+def test_of_times_counts_what_they_have_gone_round(days: int, features: int) -> None:
+    hours = np.random.default_rng(0).integers(0, 24 * days, 60)
+    hours[:2] = 0, 24 * days
+    found = column(np.datetime64("2026-01-01T00", "h") + hours)
+    assert isinstance(found, DatetimeColumn)
+    assert found.features == ["hour", "weekday", "day_of_year"][:features]
 
 
 def test_infinite_numbers_are_a_problem_and_no_values_are_a_constant() -> None:
