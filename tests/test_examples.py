@@ -1,6 +1,8 @@
 """The profiles of `tests.helpers.examples`."""
 
+import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +38,18 @@ def test_each_run_of_the_suite_draws_the_same_examples(profile: str) -> None:
     assert len(drawn(20)) == 20
     assert drawn(20) == drawn(20)
     assert settings().max_examples == USUAL
+
+
+@pytest.mark.parametrize("profile", ["repeatable"], indirect=True)
+def test_examples_do_not_depend_on_the_modules_that_are_imported(
+    profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = drawn(200)
+    file = tmp_path / "of_many_numbers.py"
+    file.write_text(f"NUMBERS = {[1_000_000_007 + 1000 * i for i in range(50)]}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module(file.stem)
+    assert drawn(200) == before
 
 
 @pytest.mark.parametrize("profile", ["deep"], indirect=True)

@@ -5,12 +5,16 @@ every machine and in every run: what passes once passes always. `deep`, of `make
 (`HYPOTHESIS_PROFILE=deep` or pytest's `--hypothesis-profile=deep`), draws new ones, 50 times as
 many, and prints how to repeat each failure. Failures stay in `.hypothesis/`, and the next deep run
 tries them first.
+
+The repeatable profile draws no numbers that stand in the sources of modules, as hypothesis does of
+those that have been imported: which these are depends on the tests that ran before in the process.
 """
 
 import os
 
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.internal.conjecture import providers
 
 # Of a test that names no number. Each profile counts in this unit.
 USUAL = 100
@@ -34,6 +38,8 @@ def register_profiles() -> None:
         print_blob=True,
     )
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+    of_modules, none = providers._get_local_constants, providers._local_constants
+    providers._get_local_constants = lambda: none if settings().derandomize else of_modules()
 
 
 def examples(count: int) -> settings:

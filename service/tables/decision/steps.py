@@ -188,7 +188,7 @@ def _rounded(values: Float64, step: float, error: float) -> Step:
         for origin in (0.0, round(float(offset % candidate), 12), float(offset % candidate)):
             if _misfit(values, Step(candidate, origin)) <= min(accepted, error):
                 return Step(candidate, origin)
-    return best
+    return Step(fitted, float(offset % fitted))  # the offset of the last candidate, which it is
 
 
 def _misfit(values: Float64, step: Step) -> float:

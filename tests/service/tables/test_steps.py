@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.tables.columns import Float64, on_lattice
@@ -18,6 +18,7 @@ from tests.helpers.examples import examples
     st.booleans(),
     st.integers(6, 300),
 )
+@example(4, 1 / 255, 0.022723844989269184, False, 6)  # the least multiple is 511
 def test_the_step_is_found_in_any_unit_and_from_any_origin(
     seed: int, step: float, unit: float, shifted: bool, count: int
 ) -> None:
