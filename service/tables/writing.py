@@ -19,6 +19,7 @@ from service.tables.durations import duration_texts
 # Classes and names that a message lists.
 MAX_LISTED = 8
 
+# Up to here float64 has every whole number.
 MAX_WHOLE = 2.0**53
 
 OTHER = "(other)"

@@ -1,6 +1,7 @@
 """Data sets: rows read from their source, checked, divided and prepared."""
 
 from training.data.arrays import WholeArrays, whole_arrays
+from training.data.checks import rows_at_once
 from training.data.context import Context, Float32
 from training.data.dataset import AnyDataset, Dataset, Split, TypedDataset
 from training.data.division import divide
@@ -26,6 +27,7 @@ __all__ = [
     "load_rows",
     "load_typed",
     "read_raw",
+    "rows_at_once",
     "whole_arrays",
     "whole_table",
 ]

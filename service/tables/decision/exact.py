@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from service.tables.columns import Float64, Word
 from service.tables.raw import RawColumn
 from service.tables.words import number_of, whole_in
+from service.tables.writing import MAX_WHOLE
 
-# Up to here float64 has every whole number.
-MAX_WHOLE = 2**53
+# Of `MAX_WHOLE`; a text of fewer is no larger.
 DIGITS_OF_MAX_WHOLE = 16
 
 

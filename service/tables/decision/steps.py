@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables.columns import Float64, on_lattice
+from service.tables.writing import MAX_WHOLE
 
 # Values are multiples of a step to so many units in the last place of the largest of them: what a
 # few operations on them leave.
@@ -33,10 +34,6 @@ MAX_CHANCE = 1e-9
 SAMPLED_VALUES = 2048
 MAX_TRIES = 8
 MAX_REDUCTIONS = 200
-
-# Whole numbers that float64 tells apart.
-MAX_WHOLE = 2.0**53
-
 
 # Larger numbers overflow in squares.
 MAX_SIZE = 1e150

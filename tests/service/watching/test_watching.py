@@ -400,6 +400,14 @@ def test_a_state_that_cannot_be_written_is_said_and_tried_again(
     run(work)
 
 
+async def leave_a_save(served: Served, begun: threading.Event) -> None:
+    """Cancel a save once its thread writes, as the server does at its stop; the thread goes on."""
+    await served.score(10)
+    save = asyncio.create_task(served.watching.save())
+    assert await asyncio.to_thread(begun.wait, 20)
+    save.cancel()
+
+
 def test_states_are_written_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,10 +427,7 @@ def test_states_are_written_one_after_another(
 
     async def work() -> None:
         served = Served(tmp_path)
-        await served.score(10)
-        first = asyncio.create_task(served.watching.save())
-        assert await asyncio.to_thread(begun.wait, 20)
-        first.cancel()  # as the server does when it stops: the thread goes on
+        await leave_a_save(served, begun)
         await served.score(10)
         last = asyncio.create_task(served.watching.close())
         await asyncio.sleep(0.02)
@@ -450,10 +455,7 @@ def test_a_folder_is_left_when_its_last_state_is_written(
 
     async def work() -> None:
         served = Served(tmp_path)
-        await served.score(10)
-        first = asyncio.create_task(served.watching.save())
-        assert await asyncio.to_thread(begun.wait, 20)
-        first.cancel()
+        await leave_a_save(served, begun)
         await served.watching.close()  # nothing has changed since
         assert order == ["written", "close"]
 

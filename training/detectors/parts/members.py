@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.tables import repeat_by_nature, row_digests
+from training.data import rows_at_once
 from training.detectors.specification import Part
 
 P = TypeVar("P", bound=Part)
 
 # Copies of a row that are a larger share of all rows are no mistake of who wrote the table.
 MAX_GROUP = 1 / 8
-
-# Numbers that are compared at a time.
-NUMBERS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ def groups_of(rows: NDArray[np.generic], are_discrete: bool) -> Tensor:
         rows: N × D, what conditions them among the values.
         are_discrete: whether no column is continuous.
     """
-    n, columns = rows.shape
-    digests = row_digests(rows, max(1, NUMBERS_AT_ONCE // columns))
+    n = len(rows)
+    digests = row_digests(rows, rows_at_once(rows))
     _, first, groups, counts = np.unique(
         digests, axis=0, return_index=True, return_inverse=True, return_counts=True
     )
