@@ -3,7 +3,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
-MODELS = digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine wine-detector
+# those of deploy/fill_store.sh
+MODELS ?=
 FAMILIES = $(addprefix moons-,planar radial sylvester nsf nsf-ar maf-logistic maf-mog glow \
     gaussianization iterative-gaussianization) \
     $(addprefix digits-,realnvp-images glow mintnet maf-label wavenet)
@@ -15,7 +16,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-images bench-distill test test-long \
-    test-deep test-hostile gpu-check release-check docker-check notices lint format
+    test-deep test-hostile gpu-check release-check docker-check lock notices lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,27 +24,8 @@ help: ## List the targets
 serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
 	$(BIN)/bijecta serve --store "$(STORE)" --port $(PORT)
 
-# each export runs beside the training of the next model, and has its say at the end
 store: $(INSTALLED) ## Train what the store lacks
-	@set -e; exports=; for model in $(MODELS); do \
-	    ls "$(STORE)"/$$model/*/manifest.json >/dev/null 2>&1 && continue; \
-	    case $$model in wine*) \
-	        fit=fit; test $$model = wine || fit=fit-detector; \
-	        $(BIN)/python -m training.data.examples.wine runs/wine.csv; \
-	        $(BIN)/bijecta $$fit runs/wine.csv --name $$model --store "$(STORE)"; \
-	        continue;; \
-	    esac; \
-	    learn=train; \
-	    if test $$model = digits-student; then \
-	        test -e runs/digits-maf || $(BIN)/bijecta train digits-maf --device cpu; \
-	        learn="distill runs/digits-maf"; \
-	    fi; \
-	    $(BIN)/bijecta $$learn $$model --device cpu; \
-	    $(BIN)/bijecta export runs/$$model --store "$(STORE)" >runs/$$model/export.log 2>&1 & \
-	    exports="$$exports $$!:$$model"; \
-	done; for export in $$exports; do \
-	    wait $${export%:*} || failed=yes; cat runs/$${export#*:}/export.log; \
-	done; test -z "$$failed"
+	PATH="$(CURDIR)/$(BIN):$$PATH" STORE="$(STORE)" MODELS="$(MODELS)" sh deploy/fill_store.sh
 
 family-store: ## Train a small model of each other family into STORE
 	$(MAKE) store MODELS="$(FAMILIES)"
@@ -92,6 +74,11 @@ release-check: $(INSTALLED) ## Build every distribution, install each alone, ser
 
 docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
 	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
+
+lock: ## Pin anew what the images install (deploy/locks)
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet uv
+	UV="$(CURDIR)/build/lock/bin/uv" sh deploy/locks/lock.sh
 
 notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
 	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md

@@ -23,10 +23,10 @@ PAGE = """# Third-party notices
 
 Bijecta is under the Apache License 2.0. It uses the packages below, which pip installs under
 their own licences; none of them is part of this repository. Each package holds the text of its
-licence and its own notices. The images of `deploy/` hold the packages marked *serving*, in the
-versions of [constraints.txt](deploy/constraints.txt). *training* is what the extras `train` and
-`tensorboard` need, *client* what `bijecta-client` needs. PyTorch for CUDA brings further
-libraries of NVIDIA.
+licence and its own notices. The images `cpu` and `gpu` of `deploy/` hold the packages marked
+*serving*, and `train` those of the extra `train` too, in the versions of
+[deploy/locks](deploy/locks). *training* is what the extras `train` and `tensorboard` need,
+*client* what `bijecta-client` needs. PyTorch for CUDA brings further libraries of NVIDIA.
 
 `make notices` writes this page.
 
@@ -77,10 +77,11 @@ def licence(name: str) -> str:
 
 
 def pinned() -> Iterator[str]:
-    """The packages of the images."""
-    for line in (ROOT / "deploy" / "constraints.txt").read_text().splitlines():
-        if match := re.match(r"([\w.-]+)==", line):
-            yield canonicalize_name(match[1])
+    """The packages of the images that serve."""
+    for lock in ("cpu.txt", "gpu.txt"):
+        for line in (ROOT / "deploy" / "locks" / lock).read_text().splitlines():
+            if match := re.match(r"([\w.-]+)==", line):
+                yield canonicalize_name(match[1])
 
 
 def main() -> None:

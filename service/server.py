@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5
 
 LOADING = "the models are still being loaded"
-ADVICE = "`bijecta export RUN --store STORE` writes a bundle, `make serve` makes some"
+ADVICE = (
+    "`bijecta export RUN --store STORE` writes a bundle; `make store` or, with Docker, "
+    "`docker compose up train` trains examples"
+)
 
 # Of the work on large requests; more would take the CPUs from the graphs.
 MAX_WORK_THREADS = 4
@@ -100,8 +103,17 @@ class Server:
     @property
     def ready(self) -> bool:
         """Whether requests should be sent here."""
-        models = self.store.models
-        return self._started and not self.draining and all(m.engine.healthy for m in models)
+        return not self.not_ready
+
+    @property
+    def not_ready(self) -> str:
+        """Why requests should not be sent here; empty where they should."""
+        if self.draining:
+            return "the server is about to stop"
+        if not self._started:
+            return self._waits_for
+        sick = sorted({m.manifest.name for m in self.store.models if not m.engine.healthy})
+        return f"{', '.join(sick)}: the device has failed, the log says how" if sick else ""
 
     def check_control(self, port: int | None) -> None:
         """Check that models may be loaded and unloaded by a request.

@@ -38,7 +38,8 @@ def page(request: pytest.FixtureRequest) -> str:
 
 
 def test_it_names_every_package_with_its_licence(page: str) -> None:
-    pins = re.findall(r"^([\w.-]+)==", (ROOT / "deploy" / "constraints.txt").read_text(), re.M)
+    locks = [(ROOT / "deploy" / "locks" / name).read_text() for name in ("cpu.txt", "gpu.txt")]
+    pins = re.findall(r"^([\w.-]+)==", "".join(locks), re.MULTILINE)
     for use, needed in {
         "serving": canonical(pins) | asked_for(ROOT, "arrow"),
         "training": asked_for(ROOT, "train", "tensorboard"),

@@ -10,7 +10,6 @@ from collections.abc import Hashable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from models.bijection import Compose
 from models.density import Density
@@ -29,6 +28,7 @@ from training.distill.losses import (
 )
 from training.errors import TrainingError
 from training.fit import SINGLE_PROCESS, Loss, Processes, initialize_from_data
+from training.progress_bar import progress_bar
 from training.runs import Run
 
 ROWS_AT_ONCE = 1024
@@ -186,7 +186,9 @@ class Distillation:
             Batch × 2 × latent shape, and the contexts.
         """
         rows = TEACHER_ROWS_AT_ONCE[z.device.type]
-        chunks = tqdm(batches(z, context, rows), "teacher's draws", unit_scale=rows, delay=5)
+        chunks = progress_bar(
+            batches(z, context, rows), desc="teacher's draws", unit_scale=rows, delay=5
+        )
         with torch.no_grad():
             x = torch.cat([self.teacher.decode(*chunk)[0] for chunk in chunks])
         finite = torch.isfinite(x.flatten(1)).all(1)

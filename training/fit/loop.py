@@ -1,6 +1,5 @@
 """The training loop: passes over the data, early stopping, saving, and exact resumption."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from training.errors import NonFiniteError
 from training.fit.distributed import SINGLE_PROCESS, Processes
+from training.progress_bar import progress_bar
 from training.runs import Progress, Run, Stateful
 
 SECONDS_BETWEEN_SAVES = 30.0
@@ -140,17 +140,13 @@ class TrainingLoop:
             NonFiniteError: a pass cannot go on, or no pass had a finite score.
         """
         trainer, progress = self.trainer, self.progress
-        on_terminal = sys.stderr.isatty()
-        with tqdm(
+        with progress_bar(
+            line=self.bar.line,
             desc=self.bar.title or self.run.file.name,
             unit=trainer.unit,
             unit_scale=trainer.units_per_pass > 1,
             total=trainer.passes * trainer.units_per_pass,
             initial=trainer.units_done(progress),
-            mininterval=0.2 if on_terminal else 5,
-            # several bars move up and down the lines of a terminal; a file has each line once
-            position=self.bar.line if on_terminal else None,
-            leave=self.bar.line is None or not on_terminal,
             disable=not self.processes.is_main_process,
         ) as bar:
             while not progress.finished:

@@ -15,11 +15,12 @@ async def live() -> dict[str, bool]:
 
 
 @router.get("/health/ready")
-async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
+async def ready(server: ServerDependency, response: Response) -> dict[str, bool | str]:
     """Whether requests should be sent here: 503 while models are loaded, and before the end."""
-    if not server.ready:
+    if reason := server.not_ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return {"ready": server.ready}
+        return {"ready": False, "reason": reason}
+    return {"ready": True}
 
 
 @router.get("/metrics", response_class=Response)

@@ -12,6 +12,7 @@ from service import server as server_module
 from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
+from tests.helpers.asgi import wait_until
 from tests.helpers.exchange import until
 from tests.helpers.tiny import write_tiny_bundle
 
@@ -47,7 +48,10 @@ def test_callers_of_an_empty_store_are_told_to_come_again(tmp_path: Path) -> Non
     server = Server(Settings(store=tmp_path, device="cpu"))
     with TestClient(create_app(server)) as client:
         assert client.get("/health/live").status_code == 200
-        assert client.get("/health/ready").status_code == 503
+        wait_until(lambda: "empty" in client.get("/health/ready").json()["reason"])
+        readiness = client.get("/health/ready")
+        assert readiness.status_code == 503
+        assert "`bijecta export RUN --store STORE`" in readiness.json()["reason"]
         answer = client.post("/log_prob", json={"x": [[0.0, 0.0]]})
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
