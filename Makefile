@@ -16,7 +16,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-images bench-distill test test-long \
-    test-deep test-hostile gpu-check release-check docker-check lock notices lint format
+    test-deep test-hostile gpu-check release-check docker-check lock notices manifests lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -82,6 +82,9 @@ lock: ## Pin anew what the images install (deploy/locks)
 
 notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
 	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md
+
+manifests: $(INSTALLED) ## Write what follows from the Helm chart: the base of kustomize, the schema
+	$(BIN)/python -m deploy.manifests
 
 lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .

@@ -28,6 +28,10 @@ licence and its own notices. The images `cpu` and `gpu` of `deploy/` hold the pa
 [deploy/locks](deploy/locks). *training* is what the extras `train` and `tensorboard` need,
 *client* what `bijecta-client` needs. PyTorch for CUDA brings further libraries of NVIDIA.
 
+`tests/deploy/schemas` holds schemas of Kubernetes objects, two made from the types of the KServe
+Python SDK 0.21.0 (kserve, Apache-2.0, the KServe authors) and two from those of the Prometheus
+Operator 0.80.1 (cloudcoil-models-prometheus-operator 0.80.1.0, Apache-2.0, its authors).
+
 `make notices` writes this page.
 
 | package | licence | for |

@@ -22,6 +22,8 @@ NOT_RUN = {
     "pip install ./service/client": "make release-check installs the wheel of the same folder",
     "pip install '.[train]' ./training/estimators": "make release-check installs wheels of both",
     "prometheus --config.file": "needs Prometheus",
+    "kubectl apply": "needs a cluster; tests/deploy checks every object",
+    "helm upgrade": "needs a cluster; tests/deploy renders the chart",
     'np.save("digits.npy"': "tests/training/detection/test_fit_to_arrays.py does the same",
     "fit-detector digits.npy": "tests/training/detection/test_fit_to_arrays.py does the same",
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
