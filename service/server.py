@@ -15,6 +15,7 @@ from service.operations import CheckedRuns, Operations
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, by_model, settings_key
 from service.store import Loader, Store
+from service.telemetry import Telemetry
 from service.watching import Watching
 from service.work_threads import WorkThreads
 
@@ -49,6 +50,7 @@ class Server:
     def __init__(self, settings: Settings, log: Log | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.telemetry = Telemetry(self.metrics)
         self._log = log
         if log is not None:
             log.observe = self.metrics.logged

@@ -63,7 +63,8 @@ with TestClient(create_app(Server(Settings(store="store", device="cpu")))) as ht
     assert list(first) == ["z", "log_prob"]
     np.testing.assert_allclose(first["z"], z[0], rtol=1e-5)
     assert "radius" in http.get("/openapi.json").json()["paths"]["/radius"]["post"]["operationId"]
-    assert 'bijecta_requests_total{code="200",endpoint="radius"} 1.0' in http.get("/metrics").text
+    counted = 'bijecta_requests_total{code="200",endpoint="radius",model="my"} 1.0'
+    assert counted in http.get("/metrics").text
 print("all additions work")
 """
 

@@ -33,6 +33,7 @@ class Job(ABC):
 
     Attributes:
         taken: rows that are in batches already.
+        started: when the first of them were taken, in seconds; 0 before.
     """
 
     queue: str
@@ -40,6 +41,7 @@ class Job(ABC):
     queued: float
     deadline: float
     taken: int = field(default=0, init=False)
+    started: float = field(default=0.0, init=False)
 
     @property
     @abstractmethod
@@ -155,6 +157,7 @@ class JobQueue(Generic[J]):
             if job.is_over or job.deadline <= now:
                 continue  # the timer of its deadline answers it
             if not job.taken:
+                job.started = now
                 self._observer.waited(now - job.queued)
                 self.statistics.requests += 1
                 self.statistics.waited += now - job.queued

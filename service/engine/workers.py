@@ -13,6 +13,7 @@ from service.engine.batch import AwaitedJob, BatchFunction, Outcome, outcomes_of
 from service.engine.queue import Chunk
 from service.engine.scheduler import OUT_OF_ORDER, Batch, Runner, Scheduler
 from service.errors import DeadlineError, OutOfOrderError
+from service.telemetry import QUEUE, RUN, RequestRecord, current
 from service.types import Arrays
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ class Workers:
             if job.answered < rows:
                 with self._changed:
                     self._scheduler.discard(job)
+            if (record := current()) is not None:
+                _note(record, job)
             del job  # an error would hold this frame, the frame the job, and the job the error
         raise DeadlineError("the deadline passed before there was an answer")
 
@@ -170,6 +173,14 @@ class Workers:
             self._changed.notify_all()
         for job in jobs:
             _call_on_loop(job, job.fail, OutOfOrderError(OUT_OF_ORDER))
+
+
+def _note(record: RequestRecord, job: AwaitedJob) -> None:
+    """Tell a request how long its rows waited, and how long they were on the device."""
+    now = time.monotonic()
+    started = job.started or now
+    record.spent(QUEUE, job.queued, started)
+    record.spent(RUN, started, now)
 
 
 def _give(answers: Answers) -> None:

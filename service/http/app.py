@@ -44,7 +44,7 @@ def create_app(server: Server) -> ASGIApp:
         redirect_slashes=False,
     )
     app.state.server = server
-    add_handlers(app, server.metrics)
+    add_handlers(app)
     on_flows = flow_routes(server)
     routes = [*on_flows, InferRoute(server)]
     for route in routes:
@@ -59,4 +59,4 @@ def create_app(server: Server) -> ASGIApp:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return RequestMiddleware(app, routes, server.metrics, Origins(server.settings))
+    return RequestMiddleware(app, routes, server.telemetry, Origins(server.settings))

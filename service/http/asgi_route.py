@@ -55,7 +55,7 @@ class AsgiRoute(ABC):
         self.server = server
         self.name = name
         self.routes = [Route(path, self, methods=["POST"], name=name) for path in paths]
-        server.metrics.add_endpoint(name)
+        server.metrics.requests.add_endpoint(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever comes of it."""
@@ -64,7 +64,7 @@ class AsgiRoute(ABC):
                 self.server.check_started()
                 response = await self.answer(scope, receive, share)
             except Exception as error:
-                response = problems.answer(self.server.metrics, scope, self.name, error)
+                response = problems.answer(scope, error)
             if self.server.draining:
                 response.headers["Connection"] = "close"  # the next request should go elsewhere
             await response(scope, receive, send)

@@ -46,6 +46,7 @@ class Process(uvicorn.Server):
         settings = server.settings
         limits = ConnectionLimits.of(settings)
         self._all_connections = Connections(limits, server.metrics.connections)
+        self._all_connections.on_refusal = server.telemetry.refused
         http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(
             uvicorn.Config(

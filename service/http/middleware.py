@@ -1,6 +1,5 @@
 """The outermost part of the application: every request passes it."""
 
-import time
 from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,27 +8,30 @@ from service.errors import ServiceError
 from service.http import problems
 from service.http.asgi_route import AsgiRoute
 from service.http.origins import Origins, is_preflight, preflight, readable_by
-from service.http.problems import LABEL
 from service.log import BrokenOffError
-from service.metrics import OTHER, Metrics
+from service.metrics import OTHER
+from service.telemetry import CURRENT, RECEIVE, SCOPE_KEY, RequestRecord, Telemetry, request_id
 
 
 class RequestMiddleware:
-    """Counts and times every request, and takes those of plain ASGI routes to them at once.
+    """Begins and ends the record of every request, and takes some to their plain ASGI routes.
+
+    Every answer says the request's id, and where the time went (`Server-Timing`).
 
     Args:
         app: the application inside.
         routes: the plain ASGI routes; the application has them too, behind layers that take longer
             than a small flow.
-        metrics: where the figures go.
+        telemetry: takes the records.
         origins: who may ask.
     """
 
     def __init__(
-        self, app: ASGIApp, routes: Sequence[AsgiRoute], metrics: Metrics, origins: Origins
+        self, app: ASGIApp, routes: Sequence[AsgiRoute], telemetry: Telemetry, origins: Origins
     ) -> None:
         self.app = app
-        self.metrics = metrics
+        self._telemetry = telemetry
+        self._metrics = telemetry.metrics
         self._origins = origins
         starlette_routes = [(one, route) for route in routes for one in route.routes]
         self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
@@ -42,45 +44,48 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        route = self._route(scope)
+        record = _record(scope, OTHER if route is None else route.name)
+        scope[SCOPE_KEY] = record
         if scope["method"] == "HEAD":  # wherever GET is; the answer without its body
             scope, send = {**scope, "method": "GET"}, _without_body(send)
-        route = self._route(scope)
-        label = OTHER if route is None else route.name
         app: ASGIApp = self.app
         if route is not None and scope["method"] == "POST":
             app = route
-        else:
-            scope[LABEL] = label  # for the answer to what fails in there
         try:
             if (origin := self._origins.other_origin(scope)) is not None:
                 send = readable_by(origin, send)
                 if is_preflight(scope):
                     app = preflight()
         except ServiceError as error:
-            app = problems.answer(self.metrics, scope, label, error)
-        started = time.perf_counter()
-        code = 0  # the caller left before there was an answer
+            app = problems.answer(scope, error)
         is_whole = False
 
-        async def counted_send(message: Message) -> None:
-            nonlocal code, is_whole
+        async def noted_send(message: Message) -> None:
+            nonlocal is_whole
             if message["type"] == "http.response.start":
-                code = message["status"]
-            elif not message.get("more_body"):
-                is_whole = True
+                record.answer(message["status"])
+                headers = [*message.get("headers", ()), (b"x-request-id", record.id.encode())]
+                if record.seconds[RECEIVE]:
+                    headers.append((b"server-timing", record.server_timing()))
+                message["headers"] = headers
+            else:
+                record.bytes_out += len(message.get("body", b""))
+                is_whole = not message.get("more_body")
             await send(message)
 
-        self.metrics.in_flight += 1
+        self._metrics.in_flight += 1
+        CURRENT.set(record)
         try:
-            await app(scope, receive, counted_send)
+            await app(scope, receive, noted_send)
         except Exception as error:
             # starlette raises what it has answered once more
             if not is_whole:
-                problems.count_broken_off(self.metrics, scope, label, error)
+                problems.say_broken_off(scope, error)
                 raise BrokenOffError from None
         finally:
-            self.metrics.in_flight -= 1
-            self.metrics.answered(label, code, time.perf_counter() - started)
+            self._metrics.in_flight -= 1
+            self._telemetry.ended(record)
 
     def _route(self, scope: Scope) -> AsgiRoute | None:
         path = scope["path"]
@@ -91,6 +96,16 @@ class RequestMiddleware:
                 scope["path_params"] = match.groupdict()
                 return route
         return None
+
+
+def _record(scope: Scope, endpoint: str) -> RequestRecord:
+    """The record of a request that begins."""
+    given = None
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value
+            break
+    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
 
 
 def _without_body(send: Send) -> Send:

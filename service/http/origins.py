@@ -32,9 +32,9 @@ CONTROL_PATH = "/v2/repository/"
 
 # What a page may send and read, beyond what every page may (Fetch standard, CORS protocol).
 REQUEST_HEADERS = "Accept, Content-Encoding, Content-Type, Inference-Header-Content-Length, \
-X-Request-Timeout"
-ANSWER_HEADERS = "Inference-Header-Content-Length, Retry-After, X-Bijecta-Model, \
-X-Bijecta-Seed, X-Bijecta-Version"
+Traceparent, Tracestate, X-Request-Id, X-Request-Timeout"
+ANSWER_HEADERS = "Inference-Header-Content-Length, Retry-After, Server-Timing, X-Bijecta-Model, \
+X-Bijecta-Seed, X-Bijecta-Version, X-Request-Id"
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Allow-Headers": REQUEST_HEADERS,

@@ -14,27 +14,22 @@ from starlette.types import Scope
 from service.codecs import JSON_TYPE, PROBLEM_TYPE
 from service.errors import InvalidInputError, ServiceError, readable
 from service.log import place
-from service.metrics import OTHER, Metrics
+from service.telemetry import of_scope
 
 log = logging.getLogger(__name__)
-
-# The key of an ASGI scope under which the middleware leaves the metrics' label of the endpoint.
-LABEL = "bijecta.endpoint"
 
 # nginx's code for a caller that left: nobody reads the answer, it is counted.
 CLIENT_CLOSED_REQUEST = 499
 
 
-def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Response:
-    """The answer to a request that failed, counted: a problem document (RFC 9457).
+def answer(scope: Scope, error: Exception) -> Response:
+    """The answer to a request that failed: a problem document (RFC 9457), with the request's id.
 
     Args:
-        metrics: where it is counted.
-        scope: of the request.
-        label: of its endpoint.
+        scope: of the request, whose record gets the reason.
         error: why it failed.
     """
-    method, path = scope["method"], scope["path"]
+    method, path, record = scope["method"], scope["path"], of_scope(scope)
     headers: dict[str, str] = {}
     match error:
         case ServiceError():
@@ -57,7 +52,8 @@ def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Resp
             log.error("%s %s failed, %s", method, path, instance, exc_info=error)
             internal = ServiceError("something went wrong here; the log says what")
             problem, reason = internal.problem() | {"instance": instance}, internal.reason
-    metrics.failures.labels(label, reason).inc()
+    record.fail(reason)
+    problem["request_id"] = record.id
     if path.startswith("/v2"):
         # Open Inference Protocol: the text has another name, and wrong values are 400 too
         status = 400 if problem["status"] == 422 else problem["status"]
@@ -66,34 +62,33 @@ def answer(metrics: Metrics, scope: Scope, label: str, error: Exception) -> Resp
     return Response(orjson.dumps(problem), problem["status"], headers, PROBLEM_TYPE)
 
 
-def count_broken_off(metrics: Metrics, scope: Scope, label: str, error: Exception) -> None:
-    """Count and say why an answer ends after its head, when it is too late for a document.
+def say_broken_off(scope: Scope, error: Exception) -> None:
+    """Say why an answer ends after its head, when it is too late for a document.
 
     Args:
-        metrics: where it is counted.
-        scope: of the request.
-        label: of its endpoint.
+        scope: of the request, whose record gets the reason.
         error: why it failed.
     """
+    record = of_scope(scope)
     match error:
         case ServiceError():
             reason = error.reason
-            extra = {"kind": ("broken off", label, reason)}
-            log.warning("an answer of %s is broken off: %s", label, error.detail, extra=extra)
+            endpoint = record.endpoint
+            extra = {"kind": ("broken off", endpoint, reason)}
+            log.warning("an answer of %s is broken off: %s", endpoint, error.detail, extra=extra)
         case ClientDisconnect():
             reason = "cancelled"
         case _:
             reason = ServiceError.reason
             log.error("%s %s is broken off", scope["method"], scope["path"], exc_info=error)
-    metrics.failures.labels(label, reason).inc()
+    record.fail(reason)
 
 
-def add_handlers(app: FastAPI, metrics: Metrics) -> None:
+def add_handlers(app: FastAPI) -> None:
     """Answer every exception of an application with `application/problem+json`."""
 
     async def handler(request: Request, error: Exception) -> Response:
-        label = request.scope.get(LABEL, OTHER)
-        return answer(metrics, request.scope, label, error)
+        return answer(request.scope, error)
 
     for kind in (
         ServiceError,

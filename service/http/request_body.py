@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Callable
+from time import monotonic
 from typing import Annotated, TypeVar
 
 from fastapi import Depends
@@ -14,6 +15,7 @@ from service.http.decompression import ENCODINGS, Decompression
 from service.http.disconnect import Suspended, receive_at_once
 from service.inflight import MemoryShare, Reading, TakesLongError
 from service.server import Server
+from service.telemetry import PARSE, RECEIVE, current, spent
 
 # Slower bodies than this are from callers that are gone, or mean harm.
 BODY_SECONDS = 300
@@ -101,14 +103,19 @@ async def body_of(
         share.charge(len(body))
     else:
         body = await _in_time(first, receive, limit, share)
+    if (record := current()) is not None:
+        record.bytes_in = len(body)
+        record.spent(RECEIVE, record.began, monotonic())
     if len(body) > limit:
         raise TooLargeError(f"a request body may have {limit} bytes, this one has more")
     if encoding not in ENCODINGS:
         return body
+    began = monotonic()
     stream = Decompression(body, encoding, limit, share)
     # a few bytes may hold very many
     if len(body) > MIN_THREAD_BYTES or not stream.read(MIN_THREAD_BYTES):
         await server.inflight.decompressing.in_turn(stream.read)
+    spent(PARSE, began)
     share.keep(stream.size)  # what it was made of is needed no more
     return stream.content()
 
@@ -149,11 +156,15 @@ async def parsed(
     Raises:
         ServiceError: what `parse` raises.
     """
-    has_tables = server.store.has_tables
-    if len(body) <= MIN_THREAD_BYTES:
-        try:
-            return parse(Reading(server.body_limits, share, on_loop=True, has_tables=has_tables))
-        except TakesLongError:
-            pass
-    reading = Reading(server.body_limits, share, has_tables=has_tables)
-    return await server.inflight.parsing.in_turn(parse, reading)
+    has_tables, began = server.store.has_tables, monotonic()
+    try:
+        if len(body) <= MIN_THREAD_BYTES:
+            try:
+                quick = Reading(server.body_limits, share, on_loop=True, has_tables=has_tables)
+                return parse(quick)
+            except TakesLongError:
+                pass
+        reading = Reading(server.body_limits, share, has_tables=has_tables)
+        return await server.inflight.parsing.in_turn(parse, reading)
+    finally:
+        spent(PARSE, began)

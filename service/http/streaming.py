@@ -6,6 +6,7 @@ No piece is made on the event loop, and none before the caller has taken most of
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from time import monotonic
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from service.codecs import AnswerStream
 from service.http.disconnect import DepartureWatch
 from service.operations import AnswerPieces
 from service.store import Lease, Model
+from service.telemetry import SERIALISE, spent
 from service.types import Arrays
 from service.work_threads import WorkThreads
 
@@ -103,7 +105,12 @@ async def made_pieces(
         pieces: of a codec.
         deadline: in seconds, on `time.monotonic`'s clock.
     """
-    while (body := await threads.run(math.inf, next, pieces, None, deadline=deadline)) is not None:
+    while True:
+        began = monotonic()
+        body = await threads.run(math.inf, next, pieces, None, deadline=deadline)
+        spent(SERIALISE, began)
+        if body is None:
+            return
         yield body
 
 
@@ -122,8 +129,10 @@ async def sampled_pieces(
     async with aclosing(pieces.arrays):
         arrays: Arrays | None = first
         while arrays is not None:
-            numbers = sum([array.size for array in arrays.values()])
-            yield await threads.run(numbers, stream.piece, arrays, deadline=deadline)
+            numbers, began = sum([array.size for array in arrays.values()]), monotonic()
+            piece = await threads.run(numbers, stream.piece, arrays, deadline=deadline)
+            spent(SERIALISE, began)
+            yield piece
             arrays = await anext(pieces.arrays, None)
     if end := stream.end():
         yield end

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from service.metrics.series import MetricSpec
+
 # Values that are counted one by one in less time than all at once.
 FEW_VALUES = 8
 
@@ -40,6 +42,11 @@ class Series:
         with self._lock:
             self.counts[bucket] += 1
             self.total += value
+
+    def count(self, value: float) -> None:
+        """The same of a histogram to which one thread alone adds, in half the time."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
     def observe_all(self, values: NDArray[np.floating[Any]]) -> None:
         """Count values, but NaN; infinite ones are left out of the sum, which would stay so.
@@ -80,6 +87,11 @@ class Histogram(Collector):
         self._labels = labels
         self._bounds = bounds
         self._series: dict[tuple[str, ...], Series] = {}
+
+    @classmethod
+    def of(cls, spec: MetricSpec) -> "Histogram":
+        """The histograms of a line of the table."""
+        return cls(spec.name, spec.help, spec.labels, spec.bounds)
 
     def labels(self, *values: str) -> Series:
         """The histogram of these label values."""

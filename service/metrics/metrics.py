@@ -14,17 +14,16 @@ from prometheus_client import (
 )
 
 from service.bundle import AnyManifest
-from service.errors import ServiceError
 from service.metrics import series
 from service.metrics.histogram import Histogram, Series
 from service.metrics.model_series import ModelSeries
+from service.metrics.requests import RequestMetrics, reasons
 from service.metrics.series import MetricSpec
-
-# The label of every path that is no endpoint's: unknown paths must not make new series.
-OTHER = "other"
 
 LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
 
+# Of answers that turn a request away: who asks may not, or not now, or not for so much.
+REJECTION_STATUSES = frozenset({401, 403, 408, 413, 421, 429, 431, 503})
 
 # Why a server closes a connection before its caller does.
 CLOSE_REASONS = (
@@ -59,13 +58,16 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.requests = self._counter(series.REQUESTS)
-        self.failures = self._counter(series.FAILURES)
-        self.request_seconds = self._histogram(series.REQUEST_SECONDS)
+        self.requests = RequestMetrics()
+        """Of those that have become requests."""
+        self.registry.register(self.requests)
+        self._rejections = self._counter(series.REJECTIONS)
+        for reason, status in reasons().items():
+            if status in REJECTION_STATUSES:
+                self._rejections.labels(reason)
         self.in_flight = 0
         self._gauge(series.IN_FLIGHT).set_function(lambda: self.in_flight)
         self.inflight_bytes = self._gauge(series.INFLIGHT_BYTES)
-        self.rows = self._histogram(series.REQUEST_ROWS)
         self.run_rows = self._histogram(series.RUN_ROWS)
         self.run_seconds = self._histogram(series.RUN_SECONDS)
         self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
@@ -90,16 +92,6 @@ class Metrics:
             self._gauge(series.UNSENT_BYTES),
         )
         self._queues: dict[tuple[str, str], list[HasDepth]] = {}
-        # looking a series up by its labels takes longer than counting
-        self._requests: dict[tuple[str, int], Counter] = {}
-        self._durations = {OTHER: self.request_seconds.labels(OTHER)}
-
-    def add_endpoint(self, name: str) -> None:
-        """Begin the series of an endpoint, which are all there from the start, at zero."""
-        self._durations[name] = self.request_seconds.labels(name)
-        self.requests.labels(name, "200")
-        for kind in ServiceError.__subclasses__():
-            self.failures.labels(name, kind.reason)
 
     def queue(self, model: str, graph: str) -> "QueueMetrics":
         """The metrics of a model's queue for one graph."""
@@ -132,23 +124,10 @@ class Metrics:
         """State that a model is loaded no more."""
         self.model_info.remove(*_info(manifest, provider))
 
-    def answered(self, endpoint: str, code: int, seconds: float) -> None:
-        """A request was answered.
-
-        Args:
-            endpoint: its label.
-            code: status of the answer; 0 where there was none.
-            seconds: from the head of the request to the end of the answer.
-        """
-        if (requests := self._requests.get((endpoint, code))) is None:
-            requests = self.requests.labels(endpoint, str(code) if code else "none")
-            self._requests[endpoint, code] = requests
-        requests.inc()
-        self._durations[endpoint].observe(seconds)
-
-    def request_rows(self, endpoint: str, model: str, rows: int) -> None:
-        """An answer of that many rows."""
-        self.rows.labels(endpoint, model).observe(rows)
+    def turned_away(self, status: int, reason: str) -> None:
+        """Count a request that was refused, where its status says that it was turned away."""
+        if status in REJECTION_STATUSES:
+            self._rejections.labels(reason).inc()
 
     def logged(self, level: str, written: bool) -> None:
         """A record of the log, which was written, or counted as one of a kind that had been."""
@@ -165,7 +144,7 @@ class Metrics:
         return Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
 
     def _histogram(self, spec: MetricSpec) -> Histogram:
-        histogram = Histogram(spec.name, spec.help, spec.labels, spec.bounds)
+        histogram = Histogram.of(spec)
         self.registry.register(histogram)
         return histogram
 

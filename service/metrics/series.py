@@ -33,25 +33,48 @@ class MetricSpec:
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4.0**k for k in range(9))
 BATCH_ROWS = tuple(2.0**k for k in range(15))
+STAGE_BOUNDS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 0.01, 0.05, 0.25, 1, 5, 30)
 P_VALUES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, *[k / 10 for k in range(1, 11)])
 
 REQUESTS = MetricSpec(
-    "bijecta_requests_total", "counter", ("endpoint", "code"), "requests", "Requests answered."
+    "bijecta_requests_total",
+    "counter",
+    ("endpoint", "model", "code"),
+    "requests",
+    "Requests answered.",
 )
 FAILURES = MetricSpec(
     "bijecta_request_failures_total",
     "counter",
-    ("endpoint", "reason"),
+    ("endpoint", "model", "reason"),
     "requests",
     "Requests refused or failed.",
 )
 REQUEST_SECONDS = MetricSpec(
     "bijecta_request_duration_seconds",
     "histogram",
-    ("endpoint",),
+    ("endpoint", "model"),
     "seconds",
     "From the head of a request to the end of its answer.",
     SECONDS,
+)
+STAGES = ("receive", "parse", "queue", "run", "serialise")
+"""Of a request: its body arrives, becomes arrays, waits for a graph, runs, becomes an answer."""
+
+STAGE_SECONDS = MetricSpec(
+    "bijecta_request_stage_duration_seconds",
+    "histogram",
+    ("model", "stage"),
+    "seconds",
+    "Time of a request in a stage that it came to: receive, parse, queue, run, serialise.",
+    STAGE_BOUNDS,
+)
+REJECTIONS = MetricSpec(
+    "bijecta_rejections_total",
+    "counter",
+    ("reason",),
+    "requests",
+    "Requests turned away by limits, rights or the state of the server, before a model ran.",
 )
 IN_FLIGHT = MetricSpec(
     "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
@@ -197,6 +220,8 @@ METRICS = (
     REQUESTS,
     FAILURES,
     REQUEST_SECONDS,
+    STAGE_SECONDS,
+    REJECTIONS,
     IN_FLIGHT,
     INFLIGHT_BYTES,
     REQUEST_ROWS,

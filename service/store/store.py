@@ -19,6 +19,7 @@ from service.store.loader import Loader, Model
 from service.store.loads import PATIENCE, Loads
 from service.store.naming import Naming, some
 from service.store_folder import Found, in_daemon_thread, look_through
+from service.telemetry import current
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,9 @@ class Store:
             raise InvalidInputError(f"say which model: one of {some(sorted(self._entries))}")
         if name not in self._entries:
             name, version = self._naming.resolve(name, version)
-        versions = self._entries[name]
+        versions, record = self._entries[name], current()
+        if record is not None:
+            record.model = name
         if version is None:
             entry = self._naming.current(name)
         elif version in versions:
@@ -206,6 +209,8 @@ class Store:
             raise UnknownModelError(
                 f"model {name!r} has no version {version!s:.40}: there are {some(newest)}"
             )
+        if record is not None:
+            record.version = entry.version
         if entry.unloaded:
             raise UnavailableError(f"model {name!r} has been unloaded", retry_after=None)
         if entry.lease is None and entry.refused:

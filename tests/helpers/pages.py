@@ -21,6 +21,7 @@ PAGES = [
     "service/METRICS.md",
     "service/README.md",
     "service/ROWS.md",
+    "service/TELEMETRY.md",
     "service/client/README.md",
     "tests/README.md",
     "tests/stored/README.md",

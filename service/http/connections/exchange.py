@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, ST
 
 from service.http.connections.has_exchange import HasExchange
 from service.http.connections.limits import PIECE_BYTES
+from service.telemetry import SCOPE_KEY
 
 log = logging.getLogger(__name__)
 
@@ -283,5 +284,7 @@ class Exchange:
             (b"content-length", length),
             (b"connection", b"close"),
         ]
+        if (record := self.scope.get(SCOPE_KEY)) is not None:
+            headers.append((b"x-request-id", record.id.encode()))
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": ERROR_BODY})

@@ -20,6 +20,7 @@ from service.http.connections.reading import RequestReader
 from service.http.connections.refusals import refusal
 from service.http.connections.registry import Connections, has_input, is_gone
 from service.http.connections.unsent import Stall
+from service.telemetry import SCOPE_KEY, RequestRecord
 
 
 class Connection(RequestReader):
@@ -65,7 +66,7 @@ class Connection(RequestReader):
         else:
             self.registry.metrics.closed("too-many")
             error = UnavailableError("too many connections are open")
-            self.transport.write(refusal(error, self.default_headers()))
+            self._send_refusal(error)
             self.transport.close()
         self.is_closing = True
 
@@ -269,16 +270,21 @@ class Connection(RequestReader):
         """Answer a request that does not become one, or not a whole one, and close."""
         self.registry.metrics.closed(reason or error.reason)
         self.let_go_of_input()
-        exchange = self.cycle
+        exchange, record = self.cycle, None
         if exchange is not None and not exchange.response_complete:
             exchange.depart()
             if exchange.response_started:
                 self.transport.abort()
                 return
-        self.transport.write(refusal(error, self.default_headers()))
+            record = exchange.scope.get(SCOPE_KEY)
+        self._send_refusal(error, record)
         if error.status in (400, 431):
             self._max_lingered = MAX_MALFORMED_LINGER_BYTES
         self._linger()
+
+    def _send_refusal(self, error: ServiceError, record: RequestRecord | None = None) -> None:
+        request_id = self.registry.on_refusal(error, record)
+        self.transport.write(refusal(error, request_id, self.default_headers()))
 
     def _linger(self) -> None:
         """Send no more, and throw away what still arrives for a while."""

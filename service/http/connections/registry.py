@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from service.errors import ServiceError
 from service.http.connections.limits import (
     CLOSED_AT_ONCE,
     MAX_AHEAD_ANSWERED,
@@ -17,6 +18,7 @@ from service.http.connections.limits import (
 from service.http.connections.turns import Turns
 from service.http.connections.unsent import UnsentAnswers
 from service.metrics import ConnectionMetrics
+from service.telemetry import RequestRecord, new_id
 
 # More than that between two looks is time in which this process did not run, and could not read.
 MAX_STEP_SECONDS = 1.0
@@ -88,6 +90,9 @@ class Connections:
         """Seconds in which this process ran, to a quarter of a second."""
         self.is_draining = False
         """Whether answers say that they are the last on their connection."""
+        self.on_refusal: Callable[[ServiceError, RequestRecord | None], str] = _new_id
+        """Told of what is refused before it is a request, or answered here and not by the
+        application; returns the id that the answer is to have."""
         self._stopped_at: float | None = None
         self._clock = clock
         self._looked_at = clock()
@@ -200,6 +205,10 @@ class Connections:
             self._schedule()
         else:
             self._is_watching = False
+
+
+def _new_id(_: ServiceError, __: RequestRecord | None) -> str:
+    return new_id()
 
 
 def is_gone(file_number: int) -> bool:

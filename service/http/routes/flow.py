@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from functools import partial
+from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -37,6 +38,7 @@ from service.operations import (
 )
 from service.server import Server
 from service.store import Model
+from service.telemetry import PARSE, SERIALISE, current, spent
 from service.work_threads import MIN_NUMBERS
 
 R = TypeVar("R", bound=FlowRequest)
@@ -93,9 +95,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
         operation = operation_of(self.operation, model)
         request: FlowRequest
         if isinstance(asked, PendingRequest):
+            began = monotonic()
             request = await self.server.threads.run(
                 asked.numbers, asked.resolved, model.manifest, deadline=due
             )
+            spent(PARSE, began)
         elif model.format_2 is None:
             request = asked
         else:  # it was read as one to a flow, before there was a table or a detector here
@@ -120,11 +124,13 @@ class FlowRoute(AsgiRoute, Generic[R]):
             await unless_departed(receive, room)
         work = operation.answer(self.server.operations, model, request, due)
         answer = await unless_departed(receive, work)
-        self._count(model, len(next(iter(answer.arrays.values()))))
+        _count(len(next(iter(answer.arrays.values()))))
         headers = codec.headers(model.manifest, answer.seed, answer.remarks)
         most = MIN_NUMBERS if answer.columns is None else MIN_RECORD_NUMBERS
         if answer.numbers <= most:
+            began = monotonic()
             content = codec.dump(model.manifest, answer, output)
+            spent(SERIALISE, began)
             return WholeAnswer(content, codec.media_type, headers)
         length, written = codec.pieces(model.manifest, answer, output)
         body = made_pieces(self.server.threads, written, due)
@@ -162,7 +168,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         watch = DepartureWatch(receive)
         async with closed_on_failure(watch):
             pieces = await watch.finish(asked)
-            self._count(model, pieces.rows)
+            _count(pieces.rows)
             if room := room_for_answer(receive, pieces.numbers * BYTES_PER_STREAMED_NUMBER, due):
                 await watch.finish(room)
             async with closed_on_failure(pieces.arrays):
@@ -175,8 +181,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
                     kind = codec.media_type
                     return StreamingAnswer(kind, headers, length, first, body, watch, model)
 
-    def _count(self, model: Model, rows: int) -> None:
-        self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+
+def _count(rows: int) -> None:
+    """Note the rows of an answer."""
+    if (record := current()) is not None:
+        record.rows = rows
 
 
 def _fields(text: str) -> dict[str, str]:

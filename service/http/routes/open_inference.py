@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response, status
@@ -17,6 +18,7 @@ from service.inflight import MemoryShare
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
 from service.operations import Answer
 from service.server import Server
+from service.telemetry import SERIALISE, current, spent
 from service.work_threads import MIN_NUMBERS
 
 # A request of the repository has a field or two.
@@ -57,11 +59,13 @@ class InferRoute(AsgiRoute):
             if room := held_answer(receive, share, size, due):
                 await unless_departed(receive, room)
             answer = await unless_departed(receive, inference.answer(self.server.operations, due))
-        rows = len(answer.arrays["log_prob"])
-        self.server.metrics.request_rows(self.name, model.manifest.name, rows)
+        if (record := current()) is not None:
+            record.rows = len(answer.arrays["log_prob"])
         if answer.numbers > MIN_NUMBERS:
             return await self._large(inference, answer, receive, due)
+        began = monotonic()
         content, json_bytes = inference.dump(answer)
+        spent(SERIALISE, began)
         if json_bytes is None:
             return WholeAnswer(content, JSON_TYPE)
         return WholeAnswer(content, BYTES_TYPE, {LENGTH_HEADER: str(json_bytes)})
@@ -72,8 +76,10 @@ class InferRoute(AsgiRoute):
         """The same of an answer that takes a while to be written."""
         threads, watch = self.server.threads, DepartureWatch(receive)
         async with closed_on_failure(watch):
+            began = monotonic()
             dumped = threads.run(math.inf, inference.dump_pieces, answer, deadline=due)
             json_bytes, length, pieces = await watch.finish(dumped)
+            spent(SERIALISE, began)
             body = made_pieces(threads, pieces, due)
             async with closed_on_failure(body):
                 first = await watch.finish(anext(body))

@@ -123,7 +123,7 @@ def test_rows_outside_the_support(real: Make) -> None:
     assert (error.status, error.reason) == (422, "invalid-input")
     assert "outside the model's support" in error.detail
     assert (error.extra["row"], error.extra["column"]) == (0, 5)
-    assert error.extra.keys() == {"row", "rows", "column", "bounds"}
+    assert error.extra.keys() == {"row", "rows", "column", "bounds", "request_id"}
 
 
 def test_what_the_server_refuses_is_said_in_its_words(real: Make) -> None:

@@ -154,7 +154,10 @@ def test_a_full_budget_refuses_with_429_until_others_have_ended(tmp_path: Path) 
                     head = dict(answer.sent[0]["headers"])
                     assert head[b"retry-after"] == b"1"
                 metrics = await Exchange("GET", "/metrics").run(app)
-                assert b'endpoint="log_prob",reason="memory-full"} 1.0' in metrics.content
+                assert (
+                    b'endpoint="log_prob",model="unknown",reason="memory-full"} 1.0'
+                    in metrics.content
+                )
                 assert b"bijecta_inflight_bytes 8.38" in metrics.content
 
     asyncio.run(ask())

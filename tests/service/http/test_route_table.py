@@ -92,10 +92,11 @@ def test_documentation_and_metrics_follow(judging: TestClient) -> None:
     assert judging.post("/judge", json={}).status_code == 422
     assert judging.get("/judge").status_code == 405
     text = judging.get("/metrics").text
+    of = 'endpoint="judge",model="unknown"'
     for line in (
-        'bijecta_request_failures_total{endpoint="judge",reason="invalid-input"} ',
-        'bijecta_request_failures_total{endpoint="judge",reason="method-not-allowed"} 1.0',
-        'bijecta_requests_total{code="405",endpoint="judge"} 1.0',
+        f'bijecta_request_failures_total{{{of},reason="invalid-input"}} ',
+        f'bijecta_request_failures_total{{{of},reason="method-not-allowed"}} 1.0',
+        f'bijecta_requests_total{{code="405",{of}}} 1.0',
     ):
         assert line in text
 
@@ -116,7 +117,6 @@ def test_every_endpoint_has_its_series_from_the_start_and_no_other_path_any(
     }
     assert labels == {operation.name for operation in FLOW_OPERATIONS} | {"infer", "other"}
     for name in labels - {"other"}:
-        assert f'bijecta_requests_total{{code="200",endpoint="{name}"}} 0.0' in text
-        assert (
-            f'bijecta_request_failures_total{{endpoint="{name}",reason="overloaded"}} 0.0' in text
-        )
+        of = f'endpoint="{name}",model="unknown"'
+        assert f'bijecta_requests_total{{code="200",{of}}} 0.0' in text
+        assert f'bijecta_request_failures_total{{{of},reason="overloaded"}} 0.0' in text

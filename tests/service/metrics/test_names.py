@@ -5,15 +5,17 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 import service.metrics
-from service.metrics import Metrics
+from service.metrics import STAGES, Metrics
 from service.metrics.__main__ import metrics_table
 from service.metrics.series import METRICS
 
 # The names that dashboards read; one of them may go a version after its successor has come.
 PUBLISHED = {
-    "bijecta_requests_total": ("endpoint", "code"),
-    "bijecta_request_failures_total": ("endpoint", "reason"),
-    "bijecta_request_duration_seconds": ("endpoint",),
+    "bijecta_requests_total": ("endpoint", "model", "code"),
+    "bijecta_request_failures_total": ("endpoint", "model", "reason"),
+    "bijecta_request_duration_seconds": ("endpoint", "model"),
+    "bijecta_request_stage_duration_seconds": ("model", "stage"),
+    "bijecta_rejections_total": ("reason",),
     "bijecta_inflight_requests": (),
     "bijecta_request_rows": ("endpoint", "model"),
     "bijecta_batch_rows": ("model", "graph"),
@@ -45,14 +47,13 @@ class Depth:
 def used() -> Metrics:
     """Metrics of which each has at least one series."""
     metrics = Metrics()
-    metrics.add_endpoint("sample")
+    metrics.requests.add_endpoint("sample")
     queue = metrics.queue("moons", "encode")
     queue.watch(Depth())
     queue.batch(5, 0.01)
     queue.waited(0.001)
-    metrics.answered("sample", 200, 0.02)
-    metrics.failures.labels("sample", "overloaded").inc()
-    metrics.request_rows("sample", "moons", 7)
+    metrics.requests.answered("sample", "moons", 200, 0.02, 7, [0.001] * len(STAGES))
+    metrics.requests.failed("sample", "moons", "overloaded")
     metrics.non_finite.labels("moons").inc()
     metrics.logged("ERROR", False)
     series = metrics.model_series("moons", 1, [-3.0, -2.0])
