@@ -181,7 +181,8 @@ def numbers_in(raw: RawColumn, duration: str | None = None) -> tuple[Float64, ND
         raw: the column.
         duration: the form of texts that are durations, and numbers of seconds; None of others.
     """
-    if raw.form == "numbers":
+    are_seconds = raw.form == "times" and raw.is_of_day and duration is not None  # 01:23:45 by type
+    if raw.form == "numbers" or are_seconds:
         values = raw.values.astype(np.float64)
         return values, np.isinf(values)
     if raw.form == "times":

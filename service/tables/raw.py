@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.tables.columns import Float64, TableError, Word, class_key
 from service.tables.dates import texts_of
+from service.tables.durations import CLOCK_FORM, duration_texts
 
 Form = Literal["numbers", "times", "words"]
 
@@ -30,6 +31,8 @@ class RawColumn:
         missing: N, whether a value is missing; what `values` holds there means nothing.
         words: text, truth values or, among those, numbers; each once.
         time_form: how times are written, see `dates.is_form`; empty where the file says nothing.
+        duration: of numbers of seconds that are durations by their type, how these are written, one
+            of `durations.DURATIONS`.
     """
 
     form: Form
@@ -37,6 +40,7 @@ class RawColumn:
     missing: NDArray[np.bool_]
     words: tuple[Word, ...] = ()
     time_form: str = ""
+    duration: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -54,6 +58,8 @@ class RawColumn:
         if self.form == "words":
             text = repr(self.words[int(value)])
             return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+        if self.duration is not None:
+            return duration_texts(np.array([value]), self.duration)[0]
         return f"{value:.15g}" if value.dtype == np.float64 else str(value)
 
     def word(self, row: int) -> Word | None:
@@ -75,9 +81,7 @@ class RawColumn:
 
     def taken(self, rows: NDArray[Any]) -> "RawColumn":
         """The values of some rows."""
-        return RawColumn(
-            self.form, self.values[rows], self.missing[rows], self.words, self.time_form
-        )
+        return replace(self, values=self.values[rows], missing=self.missing[rows])
 
 
 @dataclass(frozen=True)
@@ -190,18 +194,31 @@ def _from_arrow(name: str, column: Any) -> RawColumn:
         seconds = pc.fill_null(whole, 0).to_numpy() / PER_SECOND[kind.unit]
         return RawColumn("times", seconds, missing, time_form="%H:%M:%S")
     if types.is_duration(kind):
-        seconds = pc.fill_null(column.cast(pa.int64()), 0).to_numpy() / PER_SECOND[kind.unit]
-        return RawColumn("numbers", seconds, missing)
+        counts = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+        return of_durations(counts, PER_SECOND[kind.unit], missing)
     if types.is_decimal(kind):
         return _from_arrow(name, _of_decimals(column))
     if types.is_integer(kind) or types.is_floating(kind):
         values = pc.fill_null(column, 0).to_numpy()
         return RawColumn("numbers", values, missing | np.isnan(values.astype(np.float64)))
-    raise TableError(f"column {name!r} is of {kind}: expected numbers, text, times or truth values")
+    raise TableError(
+        f"column {name!r} is of {kind}: expected numbers, text, times, durations or truth values"
+    )
 
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY = 86400.0
+
+
+def of_durations(
+    counts: NDArray[np.int64], per_second: int, missing: NDArray[np.bool_]
+) -> RawColumn:
+    """Durations as numbers of seconds: those that a text of as many digits stands for."""
+    counts = np.where(missing, 0, counts)
+    seconds: Float64 = counts / per_second
+    are_long = np.abs(seconds) >= 2**53 / per_second  # and would be rounded twice
+    seconds[are_long] = [count / per_second for count in counts[are_long].tolist()]
+    return RawColumn("numbers", seconds, missing, duration=CLOCK_FORM)
 
 
 def _arrow_seconds(column: Any, kind: Any) -> Float64:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables.columns import Float64, TableError, Word, class_key
-from service.tables.raw import RawColumn, from_codes
+from service.tables.durations import CLOCK_FORM
+from service.tables.raw import PER_SECOND, RawColumn, from_codes, of_durations
 from service.tables.writing import MAX_WHOLE, listed
 
 
@@ -28,8 +29,12 @@ def from_array(values: NDArray[Any]) -> RawColumn:
         missing = np.isnat(values)
         return RawColumn("times", _seconds(values), missing)
     if kind == "m":
-        seconds = values / np.timedelta64(1, "s")
-        return RawColumn("numbers", seconds, np.isnan(seconds))
+        missing = np.isnat(values)
+        unit, units = np.datetime_data(values.dtype)
+        if unit in PER_SECOND:
+            return of_durations(values.astype(np.int64) * units, PER_SECOND[unit], missing)
+        seconds = np.where(missing, 0, values / np.timedelta64(1, "s"))
+        return RawColumn("numbers", seconds, missing, duration=CLOCK_FORM)
     if kind in "UOT":
         return from_values(values.tolist())
     raise TableError(f"expected numbers, text or times, got {values.dtype}")

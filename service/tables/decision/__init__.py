@@ -14,7 +14,7 @@ from service.tables.decision.relations import (
     twins,
 )
 from service.tables.decision.steps import on_step
-from service.tables.decision.understanding import Understood
+from service.tables.decision.understood import Understood
 
 __all__ = [
     "KINDS",

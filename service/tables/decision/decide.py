@@ -40,7 +40,8 @@ from service.tables.decision.kinds import column_of, constant_of
 from service.tables.decision.numbers import strays
 from service.tables.decision.overrides import Overrides, check_overrides
 from service.tables.decision.relations import without_copies
-from service.tables.decision.understanding import Fault, Understood, understand
+from service.tables.decision.understanding import understand
+from service.tables.decision.understood import Fault, Understood
 from service.tables.raw import RawColumn, RawTable
 
 # Numbers among so many that nobody has counted them out are identifiers if they say nothing.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.tables.columns import Float64
-from service.tables.decision.understanding import Understood
+from service.tables.decision.understood import Understood
 
 # An identifier is another one in this share of the rows.
 MIN_DISTINCT_SHARE = 0.99

@@ -20,7 +20,7 @@ from service.tables.decision.numbers import (
     step_of,
 )
 from service.tables.decision.times import datetime_column
-from service.tables.decision.understanding import Fault, Understood
+from service.tables.decision.understood import Fault, Understood
 
 KINDS = ("numeric", "lattice", "categorical", "datetime", "duration")
 

@@ -1,18 +1,21 @@
 """What the values of a column are: numbers, times or classes, whether or not they stand as text."""
 
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.tables.columns import Float64, Word
+from service.tables.columns import Float64
 from service.tables.dates import CLOCKS, DATES, form_of, is_form, seconds_of
 from service.tables.decision.clocks import (
     HALF,
+    MIN_NUMBERS_WITH_SIGNS,
+    SAMPLE,
     are_times,
     durations_form,
+    have_one_unit,
     is_duration,
     said_of_durations,
 )
@@ -23,7 +26,8 @@ from service.tables.decision.exact import (
     is_single,
     long_numbers,
 )
-from service.tables.durations import DURATIONS, durations_of
+from service.tables.decision.understood import Fault, Understood
+from service.tables.durations import CLOCK_FORM, DURATIONS, are_in, durations_of
 from service.tables.raw import RawColumn
 from service.tables.words import (
     LEADING_ZERO,
@@ -35,65 +39,11 @@ from service.tables.words import (
     truth,
 )
 
-# Texts with units or signs are numbers where there are more of them than this; fewer are classes.
-MIN_NUMBERS_WITH_SIGNS = 12
-
 # Numbers and texts that are classes together: not more, and each text in so many rows.
 FEW_WORDS = 16
 OFTEN = 5
 
 BEYOND_FLOATS = "whole numbers that float64 cannot tell apart are classes"
-
-
-class Fault(Exception):  # noqa: N818  it is said of a column, together with those of others
-    """Why a column is of no kind, and the row of the value that is why."""
-
-    def __init__(self, text: str, row: int) -> None:
-        super().__init__(text)
-        self.row = row
-
-
-@dataclass(frozen=True)
-class Understood:
-    """The values of a column.
-
-    Args:
-        form: what they are.
-        values: N; numbers or seconds with NaN where missing, or codes with −1 where missing.
-        words: of codes; text, truth values or numbers.
-        single: whether the numbers are float32.
-        exact: N, the numbers as they came, where that was as float32, or as whole numbers that
-            float64 rounds; None where these are `values`.
-        is_closed: whether there can be no other classes: of truth values.
-        time_form: of times, see `dates.is_form`.
-        duration: of numbers that are written as durations, one of `durations.DURATIONS`.
-        note: what could be otherwise, for people.
-        pinned: the kind that an override would name to make sure of it; empty where nothing is
-            doubtful.
-    """
-
-    form: Literal["numbers", "times", "classes"]
-    values: NDArray[np.generic]
-    words: tuple[Word, ...] = ()
-    single: bool = False
-    exact: NDArray[np.generic] | None = None
-    is_closed: bool = False
-    time_form: str = ""
-    duration: str | None = None
-    note: str = ""
-    pinned: str = ""
-
-    @property
-    def came_single(self) -> bool:
-        """Whether the numbers came as float32."""
-        return self.exact is not None and self.exact.dtype == np.float32
-
-    @property
-    def missing(self) -> NDArray[np.bool_]:
-        """Whether a value is missing, N."""
-        if self.form == "classes":
-            return self.values < 0  # type: ignore[operator,no-any-return]
-        return np.isnan(self.values.astype(np.float64))
 
 
 def understand(raw: RawColumn, as_kind: str | None) -> Understood:
@@ -117,14 +67,29 @@ def understand(raw: RawColumn, as_kind: str | None) -> Understood:
     if as_kind is None and exact is not None and are_beyond_floats(exact[~raw.missing]):
         return replace(_classes(raw), note=BEYOND_FLOATS)
     values[raw.missing] = np.nan
-    if raw.form == "times" and as_kind not in ("numeric", "lattice"):
-        if as_kind is not None and as_kind.startswith("duration"):
-            raise Fault("it holds times, no durations", 0)
+    duration = _duration(raw, as_kind)
+    if raw.form == "times" and duration is None and as_kind not in ("numeric", "lattice"):
         return Understood("times", values, time_form=raw.time_form)
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
-    return Understood("numbers", values, single=is_single(raw.values, values), exact=exact)
+    single = is_single(raw.values, values) and duration is None
+    return Understood("numbers", values, single=single, exact=exact, duration=duration)
+
+
+def _duration(raw: RawColumn, as_kind: str | None) -> str | None:
+    """The form of durations that are no text: of such a type, or times of day that are to be such.
+
+    Raises:
+        Fault: the user calls dates durations, or names a form that is none.
+    """
+    if as_kind is None or not as_kind.startswith("duration"):
+        return raw.duration
+    if raw.form == "times" and not raw.is_of_day:
+        raise Fault("it holds times, no durations", 0)
+    form = as_kind.partition(" ")[2]
+    found = form or (CLOCK_FORM if raw.form == "times" else raw.duration)
+    return None if found is None else _checked(form, found)
 
 
 def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
@@ -152,13 +117,17 @@ def _of_words(raw: RawColumn, as_kind: str | None) -> Understood:
     elif plain and not others:
         note = "numbers that begin with 0 are codes; of kind lattice they are numbers"
         return replace(_classes(raw), note=note)
-    if len(others) > MIN_NUMBERS_WITH_SIGNS and _have_one_sign(others):
-        return _numbers(raw)
     form = durations_form(others, counts)
     if form is not None and (said := said_of_durations(others, counts, form)) is not None:
-        return replace(_durations(raw, form), note=said[0], pinned=said[1])
+        return replace(_durations(raw, form, counts), note=said[0], pinned=said[1])
+    are_many = len(others) > MIN_NUMBERS_WITH_SIGNS
+    if are_many and _have_one_sign(others):
+        return _numbers(raw)
     if are_times(others, counts):
         return _times(raw, "")
+    if are_many and form is not None:
+        note = f"its texts, such as {others[0]!r}, are classes; of kind duration they are seconds"
+        return replace(_classes(raw), note=note, pinned="categorical")
     return _classes(raw)
 
 
@@ -168,10 +137,23 @@ def _of_kind(raw: RawColumn, counts: dict[str, int], kind: str, form: str) -> Un
         return _times(raw, form)
     plain = [text for text in counts if not is_marker(text)]
     found = form or durations_form(plain, counts)
-    if kind == "duration" and found not in DURATIONS:
+    if kind == "duration":
+        return _durations(raw, _checked(form, found), {} if form else counts)
+    if found is None or have_one_unit(plain, counts):
+        return _numbers(raw)
+    return _durations(raw, found, counts)
+
+
+def _checked(form: str, found: str | None) -> str:
+    """The form of durations that the user names, or else the one that is found.
+
+    Raises:
+        Fault: it is none.
+    """
+    if found not in DURATIONS:
         what = "its values are none" if not form else f"{form!r} is no form of them"
         raise Fault(f"expected durations, {what}: the forms are {', '.join(DURATIONS)}", 0)
-    return _numbers(raw) if found is None else _durations(raw, found)
+    return found
 
 
 def _counts(raw: RawColumn) -> dict[str, int]:
@@ -196,7 +178,8 @@ def _numbers(raw: RawColumn) -> Understood:
     read = [number_in(text) for text in texts]
     numbers = np.array([np.nan if number is None else number for number in read])
     are_read = np.array([number is not None for number in read], bool)
-    values = _looked_up(raw, numbers, are_read, "no number")
+    what = "no number" + _hint_of_durations(texts, are_read)
+    values = _looked_up(raw, numbers, are_read, what)
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise Fault(f"expected finite numbers, got {raw.value(row)}", row)
@@ -224,19 +207,38 @@ def _times(raw: RawColumn, form: str) -> Understood:
         forms = (*DATES, CLOCKS[1])
         form = min(forms, key=lambda each: float(np.isnan(seconds_of(plain, each)).mean()))
     seconds = seconds_of(texts, form)
-    what, are_times = f"no time of the form {form}", ~np.isnan(seconds)
-    if any(is_duration(texts[i]) for i in np.flatnonzero(~are_times)[:20]):
-        what += " (kind duration takes its values for durations)"
+    are_times = ~np.isnan(seconds)
+    what = f"no time of the form {form}" + _hint_of_durations(texts, are_times)
     values = _looked_up(raw, seconds, are_times, what)
     return Understood("times", values, time_form=form, note=note, pinned=pinned)
 
 
-def _durations(raw: RawColumn, form: str) -> Understood:
+def _hint_of_durations(texts: Sequence[str], are_read: NDArray[np.bool_]) -> str:
+    """What to do about texts that are not read, where durations are among them."""
+    if any(is_duration(texts[i]) for i in np.flatnonzero(~are_read)[:SAMPLE]):
+        return " (kind duration takes its values for durations)"
+    return ""
+
+
+def _durations(raw: RawColumn, form: str, counts: Collection[str]) -> Understood:
     """Texts as durations.
 
+    Args:
+        raw: the column.
+        form: of the durations.
+        counts: the texts that the form is found in; none where the user names it.
+
     Raises:
-        Fault: one is none.
+        Fault: one is none, or may be minutes or hours, beside others such as 1:02:03.
     """
+    doubtful = [text for text in counts if form == "%H:%M" and are_in([text], "%M:%S")[0]]
+    if doubtful:
+        row = int((np.asarray(raw.words)[raw.values] == doubtful[0]).argmax())
+        raise Fault(
+            f"{doubtful[0]!r} may be minutes and seconds, or hours and minutes: kind duration "
+            "%M:%S, or duration %H:%M, says which",
+            row,
+        )
     seconds = durations_of(map(str, raw.words), form)
     values = _looked_up(raw, seconds, ~np.isnan(seconds), f"no duration of the form {form}")
     return Understood("numbers", values, duration=form)

@@ -126,6 +126,7 @@ def test_columns_are_of_any_type_that_fits(tables: TestClient, kind: str) -> Non
         {"country": country.cast(pa.string_view()), "seen": pa.array([DAY, DAY], pa.date64())},
         {"amount": pa.array([0.1, 0.1]).dictionary_encode(), "count": pa.array([0.3] * 2, "f4")},
         {"amount": pa.array(["0.1", "0.1"]).dictionary_encode()},
+        {"amount": pa.array([100, 100], pa.duration("ms"))},
         {"count": pa.array(["0.3"] * 2).cast(pa.decimal128(4, 2))},
         {"country": pa.array(["FR", None]), "amount": pa.chunked_array([[0.1], [0.1]])},
     ):

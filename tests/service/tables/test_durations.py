@@ -25,6 +25,8 @@ from service.tables import (
 from service.tables.durations import DURATIONS, duration_texts, durations_of
 from tests.helpers.examples import examples
 
+UNITS = "%dd %Hh %Mm %Ss"
+
 RNG = np.random.default_rng(0)
 BESIDE = RNG.normal(size=200)
 
@@ -57,6 +59,22 @@ def test_what_python_writes_is_read(microseconds: int) -> None:
         ("38:30", "%H:%M", 138600.0),
         ("-P1DT2H0.5S", "P%dDT%HH%MM%SS", -93600.5),
         ("PT90M", "P%dDT%HH%MM%SS", 5400.0),
+        ("2d 03:04:05", "%d days %H:%M:%S", 183845.0),
+        ("-1d 23:00:00", "%d days %H:%M:%S", -3600.0),
+        ("1h 23m", UNITS, 4980.0),
+        ("1 h 23 min", UNITS, 4980.0),
+        ("-1h23m45.5s", UNITS, -5025.5),
+        ("1 Hour, 2 Minutes and 3 secs", UNITS, 3723.0),
+        ("2 days 3hrs", UNITS, 183600.0),
+        ("90s", UNITS, 90.0),
+        ("0.1h", UNITS, 360.0),
+        ("1.5 ms", UNITS, 0.0015),
+        ("1s 20µs 3ns", UNITS, 1.000020003),
+        # of other forms, of which there is no doubt
+        ("PT1H23M", "%M:%S", 4980.0),
+        ("1h 23m", "%H:%M:%S", 4980.0),
+        ("2 days 00:00:01", UNITS, 172801.0),
+        ("01:23:45", "%M:%S", 5025.0),
     ],
 )
 def test_forms_are_read(text: str, form: str, seconds: float) -> None:
@@ -64,8 +82,13 @@ def test_forms_are_read(text: str, form: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1:60:00", "1:00:60", "12", "P", "PT", "T1H", "days", "1:2:3"]
-)
+    "text",
+    [
+        "", "1:60:00", "1:00:60", "12", "P", "PT", "T1H", "days", "1:2:3", "h", "5M", "5 D", "1w",
+        "1.5h 20m", "1h -5m", "5m 1h", "1m 1m", "1h,", "14h30", "5ft 3in", "0.5ns", "1,5h", "P1M",
+        "2d 3:04", "1m" + 100 * " " + "1s",
+    ],
+)  # fmt: skip
 def test_other_texts_are_no_durations(text: str) -> None:
     assert all(np.isnan(durations_of([text], form)).all() for form in DURATIONS)
 
@@ -76,6 +99,10 @@ def clocks(seconds: Sequence[float] | Any, form: str = "%H:%M:%S") -> list[str]:
 
 LONG = np.floor(RNG.gamma(2, 60000, 200))
 SHORT = np.floor(RNG.gamma(2, 600, 200))
+
+DAYS = "%d days %H:%M:%S"
+# half a second makes it sure that those without hours are minutes
+RACES = [text.removeprefix("00:") for text in clocks(np.floor(SHORT * 2) + 0.5)]
 
 # texts, the kind of their column, the form, and words of a note
 TEXTS: dict[str, tuple[list[str], str, str | None, str]] = {
@@ -96,6 +123,23 @@ TEXTS: dict[str, tuple[list[str], str, str | None, str]] = {
     "gaps": ([*clocks(LONG)[:190], *["", "-"] * 5], "lattice", "%H:%M:%S", ""),
     "times of day": (clocks(RNG.integers(0, 86400, 200)), "datetime", None, ""),
     "two of them": (["30:00:00", "40:00:00"] * 100, "lattice", "%H:%M:%S", ""),
+    "units": (clocks(SHORT, UNITS), "lattice", UNITS, ""),
+    "names of units": (
+        [f"{s // 60:.0f} min {s % 60:.0f} sec" for s in SHORT.tolist()],
+        "lattice",
+        UNITS,
+        "",
+    ),
+    "days and clocks": ([f"{i % 9}d 03:00:{i % 60:02d}" for i in range(200)], "lattice", DAYS, ""),
+    "several forms": ([*clocks(LONG, UNITS)[:90], *clocks(LONG)[90:]], "lattice", "%H:%M:%S", ""),
+    "races": (RACES, "lattice", "%M:%S", ""),
+    "seconds": (clocks(np.arange(200) % 59, UNITS), "lattice", UNITS, "'0s', are taken for sec"),
+    "minutes by name": ([f"{i % 50} min" for i in range(200)], "lattice", UNITS, ""),
+    "few terms": ([f"{5 * (i % 3) + 5} min" for i in range(200)], "categorical", None, ""),
+    "few terms of days": ([f"{i % 3 + 1} days" for i in range(200)], "categorical", None, ""),
+    "codes": (["5m", "3d", "12h", "7d"] * 50, "categorical", None, ""),
+    "many codes": ([f"{i % 9}{'mdhs'[i % 4]}" for i in range(200)], "categorical", None, "of kind"),
+    "an odd code": ([*["5m", "3d"] * 100, "1h 5m"], "categorical", None, ""),
     "numbers of rows": (clocks(np.arange(90000, 90200)), "lattice", "%H:%M:%S", ""),
 }
 
@@ -143,7 +187,9 @@ def test_the_user_says_what_texts_are() -> None:
     for texts, kind, said in (
         (of_day, "duration %Y", "'%Y' is no form of them: the forms are %H:%M:%S"),
         (["a", "b"] * 100, "duration", "its values are none"),
-        (of_day, "duration %M:%S", "is no duration of the form %M:%S"),
+        (TEXTS["minutes"][0], "duration %H:%M:%S", "is no duration of the form %H:%M:%S"),
+        (METRES, "numeric", "'0m', which ends in a unit, is no number"),
+        (clocks(LONG), "duration %Q", "'%Q' is no form of them"),
     ):
         assert said in decided(texts, a=kind).problems[0]
 
@@ -162,11 +208,31 @@ def test_what_is_no_duration_is_a_problem_by_its_row() -> None:
     assert not decided(texts, a="duration").problems
 
 
+METRES = [f"{i % 50}m" for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (METRES, "line 0: '0m', which ends in a unit, is no number (kind duration takes its values "
+                 "for durations), nor are 199 more of 200 values"),
+        ([f"{1500 + 10 * (i % 50)}s" for i in range(200)], "'1500s', which ends in a unit"),
+        (["45:00", "1:02:03", "24:00:01", "9:10"] * 50, "line 0: '45:00' may be minutes and s"),
+    ],
+)  # fmt: skip
+def test_texts_of_two_meanings_are_refused_until_the_user_says_which(
+    texts: list[str], said: str
+) -> None:
+    assert said in decided(texts).problems[0]
+    assert not decided(texts, a="duration %M:%S").problems
+    assert not decided(texts, a="categorical").problems
+
+
 def test_requests_have_texts_or_seconds() -> None:
     column = LatticeColumn(name="a", low=0, high=1e6, step=60, duration="%H:%M:%S")
-    values = ["1:01:00", 3660, "3660", 3660.0]
-    assert to_rows({"a": from_values(values)}, [column]).rows.tolist() == [[3660.0]] * 4
-    wrong: list[Any] = ["1:01:01", "61 min", True, "1:01", 61, None]
+    values = ["1:01:00", 3660, "3660", 3660.0, "61 min", "1h 1m", "PT61M"]
+    assert to_rows({"a": from_values(values)}, [column]).rows.tolist() == [[3660.0]] * 7
+    wrong: list[Any] = ["1:01:01", "61 miles", True, "1:01", 61, None]
     converted = to_rows({"a": from_values(wrong)}, [column])
     assert converted.faulty.all()
     expected = "expected a duration such as '00:00:00' or its seconds, a multiple of 60 s"

@@ -1,6 +1,7 @@
 """A value is the same one in every form of a table, and in every form that a model learns from."""
 
 import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.tables import (
     Decision,
     LatticeColumn,
     NumericColumn,
+    Overrides,
     RawColumn,
     RawTable,
     decide,
@@ -22,8 +24,10 @@ from service.tables import (
     from_values,
     in_cells,
     to_rows,
+    to_values,
     unfamiliar_values,
 )
+from service.tables.durations import CLEAR, duration_texts
 
 ROWS = 40
 
@@ -177,6 +181,73 @@ def test_a_time_of_day_is_no_date_in_any_form(
     mine = OF_DAY if columns != [OF_DAY] else MOMENT
     for raw in given:
         assert not to_rows({"c": raw}, [mine]).faulty.any()
+
+
+# of the last ones there is one whose nanoseconds float64 rounds to those of another number
+SECONDS = {
+    "whole": [90.0, 4980.0, 0.0, 86399.0],
+    "fractions": [0.1, 4980.123456, 59.9, 1e-6],
+    "beyond a day": [183845.0, -3600.5, 1_000_000_000.001, 90.0],
+}
+
+
+@pytest.mark.parametrize("case", SECONDS)
+def test_a_duration_is_the_same_in_every_form(case: str) -> None:
+    seconds = SECONDS[case]
+    counts = [int(Decimal(repr(each)).scaleb(9)) for each in seconds]
+    arrow = {
+        unit: pa.array([count // (10**9 // per) for count in counts], pa.duration(unit))
+        for unit, per in {"ns": 10**9, "us": 10**6, "ms": 10**3, "s": 1}.items()
+        if not any(count % (10**9 // per) for count in counts)
+    }
+    copies = {unit: array.take(pa.array([*range(4)] * ROWS)) for unit, array in arrow.items()}
+    learnt = {unit: from_arrow("c", pa.chunked_array([each]))["c"] for unit, each in copies.items()}
+    asked = {unit: from_arrow("c", pa.chunked_array([each]))["c"] for unit, each in arrow.items()}
+    asked["numpy"] = from_array(np.array(counts, "m8[ns]"))
+    asked |= {form: from_values(duration_texts(np.array(seconds), form)) for form in CLEAR}
+    learnt |= {form: from_values(duration_texts(np.array(seconds * ROWS), form)) for form in CLEAR}
+    asked |= {"numbers": from_values(seconds), "texts": from_values(list(map(repr, seconds)))}
+    if case == "whole":
+        of_day = pa.array([round(each) for each in seconds], pa.time32("s"))
+        asked["of a day"] = from_arrow("c", pa.chunked_array([of_day]))["c"]
+    asked |= {
+        f"{name}, by name": from_values([column.word(row) for row in range(len(column))])
+        for name, column in asked.items()
+    }
+    for name, raw in learnt.items():
+        found = decide(RawTable({"c": raw}, len(raw)), Overrides(kinds={"c": "duration"}))
+        assert not found.problems, name
+        assert isinstance(found.columns[0], NumericColumn | LatticeColumn)
+        assert found.columns[0].duration in CLEAR
+        for form, column in asked.items():
+            rows = to_rows({"c": column}, found.columns)
+            assert not rows.faults, (name, form)
+            assert rows.rows[:, 0].tolist() == seconds, (name, form)
+        for wrong in ("5M", "1:23", "1.5h 20m", "2024-01-01", "", True):
+            assert to_rows({"c": from_values([wrong])}, found.columns).faulty.all(), (name, wrong)
+
+
+def test_durations_of_a_type_are_so_without_a_word_of_the_user() -> None:
+    for raw in (
+        from_arrow("c", pa.chunked_array([pa.array([*range(90, 130), None], pa.duration("s"))]))[
+            "c"
+        ],
+        from_array(np.array([*range(90, 130), "NaT"], "m8[s]")),
+    ):
+        (column,) = decide(RawTable({"c": raw}, len(raw))).columns
+        assert isinstance(column, LatticeColumn)
+        assert (column.duration, column.step, column.missing) == ("%H:%M:%S", 1.0, True)
+        assert raw.value(3) == "00:01:33"
+        assert to_values(np.array([[93.0]]), [column]) == {"c": ["00:01:33"]}
+    of_dates = from_array(np.array(["2024-01-01"] * 40, "M8[s]"))
+    found = decide(RawTable({"c": of_dates}, 40), Overrides(kinds={"c": "duration"}))
+    assert "it holds times, no durations" in found.problems[0]
+    of_day = from_arrow("c", pa.chunked_array([pa.array([*range(40)], pa.time32("s"))]))["c"]
+    for kinds, kind in ({}, "datetime"), ({"c": "duration"}, "lattice"):
+        (column,) = decide(RawTable({"c": of_day}, 40), Overrides(kinds=kinds)).columns
+        assert column.kind == kind
+    hours = decide(RawTable({"c": raw}, len(raw)), Overrides(kinds={"c": "duration %Q"}))
+    assert "'%Q' is no form of them" in hours.problems[0]
 
 
 def test_times_off_their_step_are_so_in_every_form() -> None:

@@ -77,6 +77,13 @@ COLUMNS: dict[str, tuple[list[str], str, str]] = {
     "hours": ([f"2024-03-{i % 28 + 1:02d} {i % 24:02d}" for i in range(N)], "datetime", ""),
     "durations": ([f"00:{i % 9:02d}:{i:02d}" for i in range(N)], "lattice", "for durations"),
     "durations beyond a day": ([f"{i + 10}:00:{i:02d}" for i in range(N)], "lattice", ""),
+    "durations with units": ([f'"{i} h, {i % 9} min"' for i in range(N)], "lattice", ""),
+    "seconds with units": ([f"{i}.5s" for i in range(N)], "lattice", "for seconds"),
+    "codes that end in units": (
+        [["5m", "3d", "12h"][i % 3] for i in range(N)],
+        "categorical",
+        "",
+    ),
     "times of day": ([f"{i % 24:02d}:{i:02d}" for i in range(N)], "datetime", ""),
     "quotes and ends of lines": (
         ['"p, ""q"""' if i % 2 else '"r\ns"' for i in range(N)],
