@@ -83,6 +83,8 @@ def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     one.add_argument("version", nargs="?", type=_count, metavar="VERSION", help="NAME's own")
     one.add_argument("--remove", action="store_true", help="make it mean nothing")
     _finish(one, "set_or_remove_alias")
+    one = kinds.add_parser("index", help="write index.json, which a store behind https:// needs")
+    _finish(one, "write_index")
 
 
 def _finish(command: argparse.ArgumentParser, function: str) -> None:
@@ -107,7 +109,7 @@ def _finish(command: argparse.ArgumentParser, function: str) -> None:
 
     folder = os.environ.get("BIJECTA_STORE", "store")
     command.add_argument(
-        "--store", type=Path, default=Path(folder), help=f"folder of bundles ({folder})"
+        "--store", type=_folder, default=folder, help=f"folder of bundles ({folder})"
     )
     command.set_defaults(handler=handle)
 
@@ -224,6 +226,13 @@ def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise argparse.ArgumentTypeError(f"expected a whole number below 2^64, got {text!r:.40}")
     return int(text)
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:
+        scheme = text.partition("://")[0]
+        raise argparse.ArgumentTypeError(f"expected a folder, and {scheme:.20}:// is none")
+    return Path(text)
 
 
 def _version(text: str) -> int | str:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from service.bundle import BundleError
 from service.errors import ForbiddenError, UnavailableError
@@ -12,8 +13,9 @@ from service.inflight import BodyLimits, InflightBudget
 from service.log import Log
 from service.metrics import Metrics
 from service.operations import CheckedRuns, Operations
+from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
-from service.settings import Settings, by_model, settings_key
+from service.settings import Settings, SettingsError, by_model, settings_key
 from service.store import Loader, Store
 from service.telemetry import Telemetry
 from service.watching import Watching
@@ -76,8 +78,9 @@ class Server:
             self.metrics,
             self.watching if settings.watch else None,
         )
+        self.follower = self._follower()
         self.store = Store(
-            settings.store,
+            Path(settings.store) if self.follower is None else self.follower.folder,
             loader,
             settings.default_model,
             settings.max_models,
@@ -94,6 +97,19 @@ class Server:
             settings.max_rows,
             settings.max_sample_rows,
         )
+
+    def _follower(self) -> Follower | None:
+        """What keeps a folder like the store, where that is elsewhere."""
+        settings, text = self.settings, str(self.settings.store)
+        try:
+            if (address := parse(text)) is not None:
+                args = text, settings.cache, settings.poll_seconds, self.metrics
+                return Follower(address, *args)
+        except AddressError as error:
+            raise SettingsError(f"store: {error} (--store, BIJECTA_STORE)") from None
+        if settings.cache is not None:
+            raise SettingsError("cache: a store that is a folder has none (--cache, BIJECTA_CACHE)")
+        return None
 
     def _say_threads(self, threads: int) -> None:
         """State in the log and the metrics how many CPUs there are, and threads of a model."""
@@ -147,6 +163,8 @@ class Server:
         """Load the store and watch its folder in a task; close every model at the end."""
         works = self._watch_store(), self._say_counts(), self.watching.keep()
         tasks = [asyncio.create_task(work) for work in works]
+        if self.follower is not None:
+            tasks.append(asyncio.create_task(self.follower.keep()))
         try:
             yield
         finally:
@@ -163,6 +181,8 @@ class Server:
         poll_seconds = self.settings.poll_seconds
         looked_at = time.monotonic()
         try:
+            if self.follower is not None:
+                await self._follow_first(self.follower)
             await self.store.refresh()
             self._check_default()
         except (BundleError, DeviceError) as failure:
@@ -171,10 +191,10 @@ class Server:
             return
         self._begin()
         while True:
-            await asyncio.sleep(min(poll_seconds or LOOK_SECONDS, LOOK_SECONDS))
+            has_changed = await self._pause(min(poll_seconds or LOOK_SECONDS, LOOK_SECONDS))
             try:
                 elapsed = time.monotonic() - looked_at + 0.01  # clocks differ by a little
-                if not self._started or 0 < poll_seconds <= elapsed:
+                if has_changed or not self._started or 0 < poll_seconds <= elapsed:
                     looked_at = time.monotonic()
                     await self.store.refresh()
                 else:
@@ -182,6 +202,29 @@ class Server:
             except (BundleError, DeviceError):
                 log.exception("the store could not be looked through")
             self._begin()
+
+    async def _follow_first(self, follower: Follower) -> None:
+        """Wait until it is known what a store elsewhere holds.
+
+        Raises:
+            BundleError: it cannot be read, for a reason that does not pass, and nothing of it is
+                here from before.
+        """
+        await follower.begin()
+        if follower.failure and follower.lasts and follower.is_empty:
+            raise BundleError(f"{follower.address}: {follower.failure}")
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait so long, or until a store elsewhere has changed; returns whether it has."""
+        if self.follower is None:
+            await asyncio.sleep(seconds)
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.follower.changed.wait()
+        has_changed = self.follower.changed.is_set()
+        self.follower.changed.clear()
+        return has_changed
 
     def _begin(self) -> None:
         """Answer from now on if there is a model; until then, the log says what there is to do."""
@@ -198,7 +241,7 @@ class Server:
         elif all(entry.refused or entry.unloaded for entry in entries):
             waits_for = f"no bundle could be loaded, and GET /models says why: {ADVICE}"
         if waits_for != self._waits_for:
-            where = self.settings.store
+            where = self.settings.store if self.follower is None else self.follower.address
             log.error("%s: %s; looking again every %d s", where, waits_for, LOOK_SECONDS)
         self._waits_for = waits_for
 
@@ -209,7 +252,7 @@ class Server:
             BundleError: it is not.
         """
         default, names = self.settings.default_model, sorted(self.store.entries)
-        if default is None or not names or self.settings.poll_seconds:
+        if default is None or not names or self.settings.poll_seconds or self.follower:
             return
         name, _, alias = default.partition("@")
         if name not in names:

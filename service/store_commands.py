@@ -1,4 +1,4 @@
-"""What `bijecta store list`, `prune`, `rollback` and `alias` do, and what they print."""
+"""What `bijecta store list`, `prune`, `rollback`, `alias` and `index` do, and what they print."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import BundleError, Names, TableHeldOut, printable
+from service.remote import INDEX, index_of
 from service.store_folder import (
     Change,
     Found,
@@ -118,6 +119,17 @@ def set_or_remove_alias(arguments: Namespace) -> int:
     else:
         change = set_alias(arguments.store, name, alias, arguments.version)
     _say(arguments.alias, change)
+    return 0
+
+
+def write_index(arguments: Namespace) -> int:
+    """Write the index of a store, for servers that read it from a web server."""
+    store: Path = arguments.store
+    _look(store)  # raises where it is no store
+    partial = store / f".{INDEX}.partial"
+    partial.write_bytes(index_of(store))
+    partial.replace(store / INDEX)
+    print(f"wrote {store / INDEX}: upload it last")
     return 0
 
 

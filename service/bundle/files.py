@@ -80,7 +80,7 @@ def read(
             version, or its name and version are not those expected.
         UnreadableBundleError: a file cannot be read now.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     name, version = identity or (folder.parent.name, folder.name)
     if (manifest.name, str(manifest.version)) != (name, str(version)):
         raise BundleError(
@@ -143,11 +143,17 @@ def read_identity(folder: Path) -> tuple[str, int]:
         BundleError: the manifest is missing, damaged or of another format version.
         UnreadableBundleError: it cannot be read now.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     return manifest.name, manifest.version
 
 
-def _read_manifest(folder: Path) -> AnyManifest:
+def read_manifest(folder: Path) -> AnyManifest:
+    """Read a bundle's manifest, and none of the files that it lists.
+
+    Raises:
+        BundleError: it is missing, damaged or of another format version.
+        UnreadableBundleError: it cannot be read now.
+    """
     shown = f"{place(folder)}/{MANIFEST}"
     content = _read_json(folder, MANIFEST)
     try:

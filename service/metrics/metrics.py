@@ -81,6 +81,12 @@ class Metrics:
             self._gauge(spec) for spec in (series.WATCHED_ROWS, series.DRIFT, series.DRIFT_ALARM)
         )
         self.store_readable = self._gauge(series.STORE_READABLE)
+        self.remote_readable = self._gauge(series.REMOTE_READABLE)
+        self.remote_readable.set(1)
+        self.remote_versions = self._gauge(series.REMOTE_VERSIONS)
+        for state in ("held", "refused"):
+            self.remote_versions.labels(state)
+        self.remote_bytes = self._counter(series.REMOTE_BYTES)
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)

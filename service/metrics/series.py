@@ -180,6 +180,27 @@ STORE_READABLE = MetricSpec(
     "1",
     "1 while the store's folder can be looked through, 0 while what was loaded stays without it.",
 )
+REMOTE_READABLE = MetricSpec(
+    "bijecta_remote_store_readable",
+    "gauge",
+    (),
+    "1",
+    "0 while a store elsewhere cannot be read and what was taken from it stays, else 1.",
+)
+REMOTE_VERSIONS = MetricSpec(
+    "bijecta_remote_versions",
+    "gauge",
+    ("state",),
+    "versions",
+    "Versions of a store elsewhere: held here, or refused as half uploaded or altered.",
+)
+REMOTE_BYTES = MetricSpec(
+    "bijecta_remote_bytes_total",
+    "counter",
+    (),
+    "bytes",
+    "Bytes of the versions that were taken from a store elsewhere.",
+)
 LOADS = MetricSpec(
     "bijecta_loads_total",
     "counter",
@@ -238,6 +259,9 @@ METRICS = (
     LOG_RECORDS,
     MODEL_INFO,
     STORE_READABLE,
+    REMOTE_READABLE,
+    REMOTE_VERSIONS,
+    REMOTE_BYTES,
     LOADS,
     GRANTED_CPUS,
     THREADS,

@@ -51,7 +51,15 @@ class Settings(BaseSettings, ModelSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    store: Path = Field(default=Path("store"), description="folder of bundles, or of one")
+    store: Path | str = Field(
+        default="store",
+        description="folder of bundles, or of one; or a store elsewhere: s3://, gs://, az://, "
+        "hf://, https:// or file://",
+    )
+    cache: Path | None = Field(
+        default=None,
+        description="folder where stores elsewhere are kept (the user's own, else a temporary one)",
+    )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=8000, description="port; 0 picks a free one"

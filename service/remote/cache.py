@@ -1,0 +1,66 @@
+"""The folder in which a store elsewhere is kept, and its lock between processes."""
+
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from service.remote.address import Address, AddressError
+
+
+def cache_folder(address: Address, chosen: Path | None) -> Path:
+    """A folder for one store: below the one that was chosen, else below the user's own cache.
+
+    Where the user has none, as in a container, it is a temporary one.
+
+    Raises:
+        AddressError: it cannot be written to.
+    """
+    whole = f"{address.scheme} {address.root} {address.query}"
+    # for people a name, for this program a sum: two stores have no folder in common
+    label = re.sub("[^A-Za-z0-9]+", "-", str(address).encode("ascii", "replace").decode())[:60]
+    name = f"{label.strip('-')}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+    if chosen is not None:
+        try:
+            (chosen / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=chosen / name):
+                return chosen / name
+        except OSError as error:
+            raise AddressError(f"--cache {chosen}: {error.strerror}") from None
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "bijecta" / "stores" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):
+        pass
+    try:
+        return Path(tempfile.mkdtemp(prefix="bijecta-store-"))
+    except OSError:
+        raise AddressError(
+            f"there is no folder to keep {address} in: say one that can be written to, --cache"
+        ) from None
+
+
+class CacheLock:
+    """Held by the one process that writes to a cache.
+
+    Args:
+        cache: its folder.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._descriptor = os.open(cache / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def take(self) -> bool:
+        """Whether it is held from now on, to the end of the process."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            return True
+        return True

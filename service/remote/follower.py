@@ -1,0 +1,199 @@
+"""What a server has of a store elsewhere: a folder, and a process that keeps it like the store.
+
+A process rather than a thread: listing thousands of files takes seconds of the interpreter, which
+requests would wait for, and whatever hangs in a library of a store is ended from outside.
+"""
+
+import asyncio
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, STDOUT, Process
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.bundle import printable
+from service.remote.address import Address
+from service.remote.cache import cache_folder
+
+if TYPE_CHECKING:
+    from service.metrics import Metrics  # the process that this starts needs none
+
+log = logging.getLogger(__name__)
+
+# A process that writes nothing for so long hangs; it writes something every five seconds.
+STALL_SECONDS = 90.0
+# How long the start waits until something is known of the store; then it goes on without.
+FIRST_SECONDS = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+class Follower:
+    """A folder that follows a store elsewhere.
+
+    Args:
+        address: of the store.
+        text: the address as it was given.
+        cache: folder of all such folders; None for the usual one.
+        every: seconds between two looks; 0 for none after the first that found anything.
+        metrics: are told what is held, refused and fetched.
+
+    Attributes:
+        changed: set when the folder has become another.
+        failure: why the store cannot be read now, or empty.
+        lasts: whether that passes by itself no more.
+
+    Raises:
+        AddressError: there is no folder that can be written to.
+    """
+
+    def __init__(
+        self, address: Address, text: str, cache: Path | None, every: float, metrics: "Metrics"
+    ) -> None:
+        self.address = address
+        self._text = text
+        self._cache = cache_folder(address, cache)
+        self._is_temporary = self._cache.parent == Path(tempfile.gettempdir())
+        self._every = every
+        self._metrics = metrics
+        self._process: Process | None = None
+        self._known = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.failure = ""
+        self.lasts = False
+        self.folder.mkdir(exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the store, as it was last fetched."""
+        return self._cache / "store"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has ever been fetched."""
+        return not any(self.folder.iterdir())
+
+    async def begin(self) -> None:
+        """Wait until a version is there, or it is known why none is, or for half a minute."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._known.wait()
+
+    async def look(self) -> None:
+        """Have the store looked at now; returns when that is done, or has failed."""
+        self._looked.clear()
+        self._wanted.set()
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.write(b"\n")
+        await self._looked.wait()
+
+    async def keep(self) -> None:
+        """Keep the folder like the store, until this is cancelled."""
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                self._wanted.clear()
+                is_done = await self._run()
+                if is_done:
+                    await self._wanted.wait()  # it has been looked at, once
+                    pause = FIRST_PAUSE
+                    continue
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            if self._is_temporary:
+                shutil.rmtree(self._cache, ignore_errors=True)
+
+    async def _run(self) -> bool:
+        """Run the process to its end; returns whether it has done all that it was to do."""
+        command = (sys.executable, "-m", "service.remote")
+        self._process = process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked = {"address": self._text, "cache": str(self._cache), "every": self._every}
+        is_waiting = False
+        try:
+            process.stdin.write(json.dumps(asked).encode() + b"\n")
+            while True:
+                async with asyncio.timeout(STALL_SECONDS):
+                    line = await process.stdout.readline()
+                if not line:
+                    break
+                try:
+                    said = json.loads(line)
+                    event = said["event"]
+                except (ValueError, TypeError, KeyError):
+                    log.error("%s: %s", self.address, self.address.masked(printable(line.decode())))
+                    continue
+                if event == "waiting" and not is_waiting:
+                    log.info("another process keeps %s like %s", self._cache, self.address)
+                is_waiting = event == "waiting"
+                self._take(event, said)
+            code = await process.wait()
+        except (TimeoutError, ValueError, OSError) as error:
+            code = -1
+            hung = isinstance(error, TimeoutError)
+            why = f"it does not answer for {STALL_SECONDS:g} s" if hung else type(error).__name__
+            self._fail(why, lasts=False)
+        finally:
+            await self._end(process)
+        if code > 0:
+            self._fail(f"what reads it ended with code {code}", lasts=False)
+        return code == 0
+
+    def _take(self, event: str, said: dict[str, Any]) -> None:
+        """Take note of what has happened."""
+        where, states = said.get("where", ""), self._metrics.remote_versions
+        if event == "took":
+            self._metrics.remote_bytes.inc(said["bytes"])
+            # whoever writes versions without end writes no log without end
+            kind = {"kind": ("took", where.partition("/")[0])}
+            log.info("took %s, %d bytes, %.2f s", where, said["bytes"], said["seconds"], extra=kind)
+        elif event == "removed":
+            log.info("%s is no longer in %s", where, self.address)
+        elif event == "refused":
+            log.error("did not take %s of %s: %s", where, self.address, said["reason"])
+        elif event == "failed":
+            states.labels("held").set(said["held"])
+            self._fail(said["reason"], said["lasts"])
+        elif event == "looked":
+            states.labels("held").set(said["held"])
+            states.labels("refused").set(said["refused"])
+            self._metrics.remote_readable.set(1)
+            if self.failure:
+                log.info("%s can be read again", self.address)
+            self.failure, self.lasts = "", False
+        if event in ("took", "removed", "looked", "waiting"):
+            self.changed.set()
+        if event in ("took", "failed", "looked", "waiting"):
+            self._known.set()
+        if event in ("failed", "looked", "waiting"):
+            self._looked.set()
+
+    def _fail(self, reason: str, lasts: bool) -> None:
+        self._metrics.remote_readable.set(0)
+        if reason != self.failure:
+            log.error("%s: %s; what was taken stays", self.address, reason)
+        self.failure, self.lasts = reason, lasts
+        self._known.set()
+        self._looked.set()
+
+    async def _end(self, process: Process) -> None:
+        """End the process, which has nothing to lose."""
+        self._process = None
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+            with suppress(OSError):
+                await process.stdin.wait_closed()
