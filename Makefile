@@ -72,7 +72,7 @@ gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 release-check: $(INSTALLED) ## Build every distribution, install each alone, serve, ask and fit (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf
 
-docker-check: $(INSTALLED) ## Build the CPU image, serve from it and from compose, ask both (minutes)
+docker-check: $(INSTALLED) ## Build the images of a clean clone, bring them up, ask and stop them (15 minutes)
 	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
 
 lock: ## Pin anew what the images install (deploy/locks)
