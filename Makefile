@@ -81,7 +81,9 @@ lock: ## Pin anew what the images install (deploy/locks)
 	UV="$(CURDIR)/build/lock/bin/uv" sh deploy/locks/lock.sh
 
 notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
-	$(BIN)/python deploy/notices.py > THIRD_PARTY_NOTICES.md
+	mkdir -p build
+	$(BIN)/python deploy/notices.py > build/notices.md
+	mv build/notices.md THIRD_PARTY_NOTICES.md
 
 manifests: $(INSTALLED) ## Write what follows from the Helm chart: the base of kustomize, the schema
 	$(BIN)/python -m deploy.manifests
