@@ -2,8 +2,8 @@
 
     python deploy/notices.py > new.md, which then replaces THIRD_PARTY_NOTICES.md
 
-It needs an environment with the extras `train`, `tensorboard` and `arrow`, and no network. Of a package
-of the images that is not installed, it repeats what the page says.
+It needs an environment with the extras `train`, `tensorboard` and `arrow`, and no network. Of a
+package of the images that is not installed, it repeats what the page says.
 """
 
 import re
