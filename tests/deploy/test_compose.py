@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.server import Server
 from service.settings import Settings
 
 yaml = pytest.importorskip("yaml")
@@ -34,6 +35,16 @@ def test_every_setting_is_passed_on(name: str) -> None:
     passed_on = {each for each in SERVICES[name]["environment"] if each.startswith("BIJECTA_")}
     fields = Settings.model_fields.keys() - OF_THE_IMAGE
     assert passed_on == {f"BIJECTA_{field.upper()}" for field in fields}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_starts_with_what_the_file_sets(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        if value is not None:
+            monkeypatch.setenv(variable, str(value))
+    assert Server(Settings(device="cpu")).not_ready == "the models are still being loaded"
 
 
 @every_service
