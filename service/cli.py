@@ -13,10 +13,11 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.store_commands import add_store, folder
+
 if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
-INTERRUPTED = 130
 BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
 TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="answer HTTP requests for the bundles of a store",
         description="Each option is also a variable: --max-rows is BIJECTA_MAX_ROWS.",
     )
-    _add_store(commands)
+    add_store(commands)
     _add_score(commands)
     _add_detectors(commands)
     if arguments[:1] == ["serve"]:
@@ -60,60 +61,6 @@ def _add_flags(serve: argparse.ArgumentParser, arguments: list[str]) -> list[str
     return as_flags(arguments)
 
 
-def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `store`, whose own commands show and change what a store holds."""
-    store = commands.add_parser("store", help="show and change what a store holds")
-    kinds = store.add_subparsers(required=True, metavar="COMMAND")
-    one = kinds.add_parser("list", help="show every version with its figures, and broken ones")
-    one.add_argument("names", nargs="*", metavar="NAME", help="models (all)")
-    one.add_argument("--json", action="store_true", help="print JSON")
-    _finish(one, "list_versions")
-    one = kinds.add_parser("prune", help="remove old versions that no name means")
-    one.add_argument("names", nargs="*", metavar="NAME", help="models (all)")
-    one.add_argument("--keep", type=_count, default=3, help="so many of the newest stay (3)")
-    one.add_argument("--keep-days", type=_days, default=0.0, help="younger ones stay too (0)")
-    one.add_argument("--yes", action="store_true", help="remove without asking")
-    _finish(one, "prune_versions")
-    one = kinds.add_parser("rollback", help="make NAME mean the version before, or another")
-    one.add_argument("name", metavar="NAME")
-    one.add_argument("--to", type=_version, metavar="VERSION", help="a number, or latest")
-    _finish(one, "roll_back_model")
-    one = kinds.add_parser("alias", help="make NAME@ALIAS mean a version")
-    one.add_argument("alias", metavar="NAME@ALIAS")
-    one.add_argument("version", nargs="?", type=_count, metavar="VERSION", help="NAME's own")
-    one.add_argument("--remove", action="store_true", help="make it mean nothing")
-    _finish(one, "set_or_remove_alias")
-    one = kinds.add_parser("index", help="write index.json, which a store behind https:// needs")
-    _finish(one, "write_index")
-
-
-def _finish(command: argparse.ArgumentParser, function: str) -> None:
-    """Give a command of `store` its folder, and a handler that prints errors on one line."""
-
-    def handle(arguments: argparse.Namespace) -> int:
-        from service import store_commands
-        from service.bundle import BundleError
-
-        try:
-            code: int = getattr(store_commands, function)(arguments)
-            return code
-        except BundleError as error:
-            print(f"bijecta: {error}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            print(f"bijecta: {error.filename}: {error.strerror}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print(file=sys.stderr)
-            return INTERRUPTED
-
-    folder = os.environ.get("BIJECTA_STORE", "store")
-    command.add_argument(
-        "--store", type=_folder, default=folder, help=f"folder of bundles ({folder})"
-    )
-    command.set_defaults(handler=handle)
-
-
 def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `calibrate` and `compare`."""
     one = commands.add_parser(
@@ -121,7 +68,7 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     one.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
     one.add_argument("rows", type=Path, metavar="ROWS", help="a file of normal rows")
-    one.add_argument("--store", type=Path, help="folder of bundles to write to (BUNDLE's own)")
+    one.add_argument("--store", type=folder, help="folder of bundles to write to (BUNDLE's own)")
     one.add_argument(
         "--allow-few",
         action="store_true",
@@ -226,27 +173,6 @@ def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise argparse.ArgumentTypeError(f"expected a whole number below 2^64, got {text!r:.40}")
     return int(text)
-
-
-def _folder(text: str) -> Path:
-    if "://" in text:
-        scheme = text.partition("://")[0]
-        raise argparse.ArgumentTypeError(f"expected a folder, and {scheme:.20}:// is none")
-    return Path(text)
-
-
-def _version(text: str) -> int | str:
-    return text if text == "latest" else _count(text)
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not 0 <= days < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of days, got {text!r:.40}")
-    return days
 
 
 def _add_training(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

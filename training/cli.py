@@ -37,7 +37,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     fit = commands.add_parser("fit", help="choose, train and export a model of a table")
     _add_table_arguments(fit)
     fit.add_argument("--name", required=True, help="name of the model")
-    fit.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    fit.add_argument("--store", type=_folder, required=True, help="folder of bundles")
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
     fit.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     fit.add_argument(
@@ -66,7 +66,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     export = commands.add_parser("export", help="write a run as a verified bundle in a store")
     export.add_argument("run", type=Path, metavar="RUN")
-    export.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    export.add_argument("--store", type=_folder, required=True, help="folder of bundles")
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
     export.add_argument(
@@ -101,7 +101,7 @@ def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     detector.add_argument("--window", type=int, metavar="SAMPLES", help="of sounds: of a row")
     detector.add_argument("--name", required=True, help="name of the model")
-    detector.add_argument("--store", type=Path, required=True, help="folder of bundles")
+    detector.add_argument("--store", type=_folder, required=True, help="folder of bundles")
     detector.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/<name>)")
     detector.add_argument(
         "--contaminated",
@@ -185,6 +185,15 @@ def _shape(text: str) -> list[int]:
     if min(sides) < 1:
         raise ValueError(text)
     return sides
+
+
+def _folder(text: str) -> Path:
+    """A folder to write bundles to, and no address of a store elsewhere."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            "expected a folder: write to one, and `bijecta store push ADDRESS` uploads it"
+        )
+    return Path(text)
 
 
 def _minutes(text: str) -> float:

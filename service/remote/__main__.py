@@ -16,9 +16,10 @@ from typing import Any
 from service.bundle import printable
 from service.remote.address import parse
 from service.remote.cache import CacheLock
-from service.remote.files import RemoteError, RemoteFiles
-from service.remote.index import IndexedFiles
+from service.remote.files import RemoteError
+from service.remote.index import files_of
 from service.remote.mirror import Mirror
+from service.store_folder import folder_bytes
 
 MAX_BYTES = 2**31
 """Memory of this process: a listing of many thousand versions has some hundred MB."""
@@ -53,12 +54,13 @@ def main() -> None:
     """Keep a folder like a store, until the input ends."""
     said, wake = _Said(), threading.Event()
     asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_listen, args=(wake,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
     cache, every = Path(asked["cache"]), float(asked["every"])
     address, pause = parse(asked["address"]), FIRST_PAUSE
     assert address is not None
     lock, mirror = CacheLock(cache), None
+    for target, arguments in ((_listen, (wake,)), (_beat_with_bytes, (cache, said))):
+        threading.Thread(target=target, args=arguments, daemon=True).start()
     while True:
         wake.clear()
         try:
@@ -68,8 +70,7 @@ def main() -> None:
                 continue
             said.tell("looking")
             if mirror is None:
-                kind = IndexedFiles if address.scheme in ("http", "https") else RemoteFiles
-                mirror = Mirror(kind(address), cache, said.tell, said.beat)
+                mirror = Mirror(files_of(address), cache, said.tell, said.beat)
             mirror.look()
             said.tell("looked", held=mirror.held, refused=mirror.refused)
         except (RemoteError, OSError, MemoryError) as error:
@@ -98,6 +99,17 @@ def _listen(wake: threading.Event) -> None:
     for _ in sys.stdin:
         wake.set()
     os._exit(0)
+
+
+def _beat_with_bytes(cache: Path, said: _Said) -> None:
+    """Say that something comes as long as it does: a large file may take hours."""
+    before = 0
+    while True:
+        time.sleep(BEAT_SECONDS / 2)
+        now = sum(folder_bytes(folder) for folder in (cache / "partial").glob("*/*/*"))
+        if now != before:
+            said.beat()
+        before = now
 
 
 def _sleep(seconds: float, wake: threading.Event, said: _Said) -> None:

@@ -4,7 +4,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-EXTRAS = {"s3": "s3", "gs": "gs", "az": "az", "hf": "hf", "https": "https", "http": "https"}
+EXTRAS = {
+    "s3": "s3",
+    "gs": "gs",
+    "az": "az",
+    "hf": "hf",
+    **dict.fromkeys(("https", "http", "file"), "https"),
+}
 """Schemes, and the extra of this distribution that reads each."""
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -70,7 +76,7 @@ def parse(text: str) -> Address | None:
     if not (match := SCHEME.match(text)):
         return None
     scheme = match[1].lower()
-    if scheme not in EXTRAS and scheme != "file":
+    if scheme not in EXTRAS:
         raise AddressError(f"a store is {EXPECTED}, not {scheme[:40]}://")
     try:
         parts = urlsplit(text)

@@ -18,10 +18,10 @@ MAX_FILES = 64
 """Of a version; the manifest lists no more."""
 
 # Seconds until a connection, or the next bytes of it, are given up.
-CONNECT_SECONDS, READ_SECONDS = 10, 30
+CONNECT_SECONDS, READ_SECONDS = 10, 20
 
-# That are asked for at a time.
-BLOCK_BYTES = 8 * 2**20
+# Errors of the disk that is written to.
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 # What says that a file is another one, where a store has it.
 MARKS = (
@@ -34,7 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "config_kwargs": {
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
-            "retries": {"total_max_attempts": 3, "mode": "standard"},
+            "retries": {"total_max_attempts": 2, "mode": "standard"},
         }
     },
     "gs": {"requests_timeout": READ_SECONDS},
@@ -137,18 +137,37 @@ class RemoteFiles:
             RemoteError: it cannot be read.
             OSError: it cannot be written.
         """
-        with self._said(path):
-            self._copy(path, to, most, beat)
+        from fsspec.callbacks import Callback
 
-    def _copy(self, path: str, to: Path, most: int, beat: Callable[[], None]) -> None:
-        source = self._files.open(self.address.url(path), "rb", block_size=BLOCK_BYTES)
-        with source, to.open("wb") as file:
-            left = most
-            while piece := source.read(min(2**20, left + 1)):
-                left -= len(piece)
-                check_bytes(path, most, left)
-                _write(file, piece)
+        class Counting(Callback):  # type: ignore[misc]
+            def relative_update(self, inc: int = 1) -> None:
+                self.value += inc
+                check_bytes(self.value)
                 beat()
+
+        def check_bytes(size: int) -> None:
+            if size > most:
+                raise BundleError(f"{path} has more than {most} bytes")
+
+        with self._said(path):
+            self._files.get_file(self.address.url(path), str(to), callback=Counting())
+            check_bytes(to.stat().st_size)  # not every kind of store counts
+
+    def put(self, path: str, source: Path) -> None:
+        """Write a file of the store.
+
+        Args:
+            path: below the root.
+            source: the file to copy.
+
+        Raises:
+            RemoteError: it cannot be written.
+        """
+        with self._said(path, "written"):
+            url = self.address.url(path)
+            if self.address.scheme == "file":
+                self._files.makedirs(url.rpartition("/")[0], exist_ok=True)
+            self._files.put_file(str(source), url)
 
     def _folders(self, path: str) -> list[str]:
         """The names of the folders in a folder; none where there is no such folder."""
@@ -188,24 +207,26 @@ class RemoteFiles:
             listing.versions[name, number] = Listed(marks, sizes)
 
     @contextmanager
-    def _said(self, path: str = "") -> Iterator[None]:
+    def _said(self, path: str = "", done: str = "read") -> Iterator[None]:
         """Turn whatever a library raises into words of one line without secrets."""
         try:
             yield
-        except (RemoteError, BundleError, MemoryError, _LocalError):
+        except (RemoteError, BundleError, MemoryError):
             raise
         except Exception as error:
-            if path and isinstance(error, FileNotFoundError):
+            if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+                raise
+            if path and isinstance(error, FileNotFoundError) and done == "read":
                 raise FileNotFoundError(errno.ENOENT, f"{path} is missing") from None
-            raise self._translated(error, path) from None
+            raise self._translated(error, path, done) from None
 
-    def _translated(self, error: Exception, path: str) -> RemoteError:
+    def _translated(self, error: Exception, path: str, done: str) -> RemoteError:
         where, scheme = path or "it", self.address.scheme
         # what the errors of HTTP clients have; their own text has the address
         if (status := getattr(error, "status", None)) in (401, 403):
             error = PermissionError(f"HTTP status {status}")
         if isinstance(error, ImportError):
-            extra = EXTRAS.get(scheme, scheme)
+            extra = EXTRAS.get(scheme, "https")
             return RemoteError(
                 f"{scheme}:// stores need a package: pip install 'bijecta[{extra}]'", lasts=True
             )
@@ -218,30 +239,9 @@ class RemoteFiles:
         if isinstance(error, PermissionError) or "credential" in type(error).__name__.lower():
             come = CREDENTIALS.get(scheme, "the address")
             return RemoteError(
-                f"{where} may not be read ({text}): credentials come from {come}", lasts=True
+                f"{where} may not be {done} ({text}): credentials come from {come}", lasts=True
             )
-        return RemoteError(f"{where} cannot be read now: {text}")
-
-
-def check_bytes(path: str, most: int, left: int) -> None:
-    """Check that a file may have what has come of it.
-
-    Raises:
-        BundleError: it has more than `most` bytes.
-    """
-    if left < 0:
-        raise BundleError(f"{path} has more than {most} bytes")
-
-
-class _LocalError(OSError):
-    """What was fetched could not be written here."""
-
-
-def _write(file: Any, piece: bytes) -> None:
-    try:
-        file.write(piece)
-    except OSError as error:
-        raise _LocalError(error.errno, error.strerror) from None
+        return RemoteError(f"{where} cannot be {done} now: {text}")
 
 
 def _open(scheme: str) -> Any:

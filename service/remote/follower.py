@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # A process that writes nothing for so long hangs; it writes something every five seconds.
-STALL_SECONDS = 90.0
+STALL_SECONDS = 60.0
 # How long the start waits until something is known of the store; then it goes on without.
 FIRST_SECONDS = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0

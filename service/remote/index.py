@@ -23,7 +23,6 @@ from service.remote.files import (
     Listing,
     RemoteError,
     RemoteFiles,
-    check_bytes,
 )
 from service.store_folder import look_through
 
@@ -115,17 +114,15 @@ class IndexedFiles(RemoteFiles):
         if path in self._sums and bundle.sha256(to) != self._sums[path]:
             raise BundleError(f"{path} is not the one that {INDEX} lists: one of them is old")
 
-    def _copy(self, path: str, to: Path, most: int, beat: Callable[[], None]) -> None:
-        # in one request: opening a file asks for its head first, and hides why there is none
-        from fsspec.callbacks import Callback
 
-        class Counting(Callback):  # type: ignore[misc]
-            def relative_update(self, inc: int = 1) -> None:
-                self.value += inc
-                check_bytes(path, most, most - self.value)
-                beat()
+def files_of(address: Address) -> RemoteFiles:
+    """The files at an address, by their index where the store lists none.
 
-        self._files.get_file(self.address.url(path), str(to), callback=Counting())
+    Raises:
+        RemoteError: see `RemoteFiles`.
+    """
+    is_web = address.scheme in ("http", "https")
+    return IndexedFiles(address) if is_web else RemoteFiles(address)
 
 
 def index_of(store: Path) -> bytes:

@@ -3,7 +3,7 @@
 A server may know more: it refuses a bundle that gives other numbers on its device than it should.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,19 +76,22 @@ def numbers(store: Path, name: str) -> list[int]:
     return found[::-1]
 
 
-def read_versions(folder: Path, names: Names | None) -> Iterator[Version]:
+def read_versions(
+    folder: Path, names: Names | None, read: Callable[[Path], AnyManifest] = bundle.read
+) -> Iterator[Version]:
     """Every version in store/<name>, the newest first, each with all of its files read.
 
     Args:
         folder: store/<name>.
         names: what names mean; None where that cannot be read, and no version is current.
+        read: gives the manifest of a version, or raises BundleError where it is broken.
     """
     is_current_still_to_come = names is not None
     names = names or Names()
     for number in bundle.versions(folder)[::-1]:
         manifest, problem = None, ""
         try:
-            manifest = bundle.read(folder / str(number))
+            manifest = read(folder / str(number))
         except BundleError as error:
             problem = str(error)
         is_withdrawn = number in names.withdrawn
