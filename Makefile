@@ -85,8 +85,9 @@ notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are
 	$(BIN)/python deploy/notices.py > build/notices.md
 	mv build/notices.md THIRD_PARTY_NOTICES.md
 
-manifests: $(INSTALLED) ## Write what follows from the Helm chart: the base of kustomize, the schema
+manifests: $(INSTALLED) ## Write what follows from chart and routes: kustomize's base, a schema, llms.txt
 	$(BIN)/python -m deploy.manifests
+	$(BIN)/python -c 'from service.http.routes import llms_text as t; print(t(), end="")' > llms.txt
 
 lint: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .

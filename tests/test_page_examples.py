@@ -32,7 +32,7 @@ def of(language: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def served(serve: Serve) -> Served:
-    return serve("--store", Path(os.environ.get("STORE", "store")))
+    return serve("--store", Path(os.environ.get("STORE", "store")), "--mcp")
 
 
 def same(found: Any, expected: Any) -> bool:

@@ -1,17 +1,18 @@
 """The HTTP application: routes, errors and metrics around one `Server`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from service.http.asgi_route import AsgiRoute
 from service.http.middleware import RequestMiddleware
 from service.http.origins import Origins
 from service.http.problems import add_handlers
-from service.http.routes import ROUTERS, InferRoute, flow_routes, openapi_paths
+from service.http.routes import ROUTERS, InferRoute, McpRoute, flow_routes, openapi_paths
 from service.server import Server
 
 DESCRIPTION = """\
@@ -28,10 +29,11 @@ the model's support, or +∞, its score. Errors are `application/problem+json`.
 
 def create_app(server: Server) -> ASGIApp:
     """The application that answers for a server; lets its models go at shutdown."""
+    mcp = McpRoute(server) if server.settings.mcp else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with server.running():
+        async with server.running(), nullcontext() if mcp is None else mcp.tools.running():
             yield
 
     app = FastAPI(
@@ -46,7 +48,9 @@ def create_app(server: Server) -> ASGIApp:
     app.state.server = server
     add_handlers(app)
     on_flows = flow_routes(server)
-    routes = [*on_flows, InferRoute(server)]
+    routes: list[AsgiRoute] = [*on_flows, InferRoute(server)]
+    if mcp is not None:
+        routes.append(mcp)
     for route in routes:
         app.router.routes.extend(route.routes)
     for router in ROUTERS:
@@ -59,4 +63,7 @@ def create_app(server: Server) -> ASGIApp:
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return RequestMiddleware(app, routes, server.telemetry, Origins(server.settings))
+    outermost = RequestMiddleware(app, routes, server.telemetry, Origins(server.settings))
+    if mcp is not None:
+        mcp.tools.app = outermost
+    return outermost

@@ -3,10 +3,11 @@
 `--max-rows` is the field `max_rows` and the variable `BIJECTA_MAX_ROWS`; the flag wins.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "BIJECTA_"
@@ -150,6 +151,10 @@ class Settings(BaseSettings, ModelSettings):
         description="when Python's collector looks for reference cycles: timed, once a second at "
         "most and for a fiftieth of the time; python, as Python does by itself",
     )
+    mcp: bool = Field(
+        default=False,
+        description="whether language models may call tools, at /mcp (takes bijecta[mcp])",
+    )
     watch: bool = Field(
         default=True,
         description="whether answers are watched: histograms of log_prob and of p-values, and a "
@@ -181,6 +186,13 @@ class Settings(BaseSettings, ModelSettings):
         if self.control_port and self.control_port == self.port:
             raise ValueError(f"control_port: {self.port} is the port of all requests")
         return self
+
+    @field_validator("mcp")
+    @classmethod
+    def _check_mcp(cls, mcp: bool) -> bool:
+        if mcp and find_spec("mcp") is None:
+            raise ValueError("this install has no MCP: pip install 'bijecta[mcp]'")
+        return mcp
 
     @property
     def hosts(self) -> tuple[str, ...]:

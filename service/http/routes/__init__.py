@@ -1,15 +1,19 @@
 """HTTP routes: each only translates between HTTP and what stands below."""
 
-from service.http.routes import health, models, open_inference, watch
+from service.http.routes import health, llms, models, open_inference, watch
 from service.http.routes.flow import flow_routes
 from service.http.routes.flow_openapi import openapi_paths
+from service.http.routes.llms import llms_text
+from service.http.routes.mcp import McpRoute
 from service.http.routes.open_inference import InferRoute
 
-ROUTERS = (models.router, watch.router, open_inference.router, health.router)
+ROUTERS = (models.router, watch.router, open_inference.router, health.router, llms.router)
 
 __all__ = [
     "ROUTERS",
     "InferRoute",
+    "McpRoute",
     "flow_routes",
+    "llms_text",
     "openapi_paths",
 ]
