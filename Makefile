@@ -16,7 +16,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-images bench-distill test test-long \
-    test-deep test-hostile gpu-check release-check docker-check lock notices manifests lint format
+    test-deep test-hostile gpu-check release-check docker-check lock notices manifests protos lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,15 @@ lock: ## Pin anew what the images install (deploy/locks)
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
 	UV="$(CURDIR)/build/lock/bin/uv" sh deploy/locks/lock.sh
+
+# protobuf keeps messages by name in one pool of the process; these have a pool of their own
+protos: ## Make the modules of gRPC's messages from open_inference.proto
+	$(PYTHON) -m venv build/protos
+	build/protos/bin/pip install --quiet grpcio-tools==1.76.0 'setuptools<81'
+	build/protos/bin/python -m grpc_tools.protoc -Iservice/grpc/protos \
+	    --python_out=service/grpc/protos --pyi_out=service/grpc/protos open_inference.proto
+	sed -i 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' \
+	    service/grpc/protos/open_inference_pb2.py
 
 notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are installed
 	mkdir -p build

@@ -18,6 +18,9 @@ from service.store_commands import add_store, folder
 if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
+    from service.grpc import GrpcListener
+    from service.server import Server
+
 BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
 TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
@@ -205,10 +208,11 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
         log = Log(settings.log_repeat_seconds)
         log.install()
         server = Server(settings, log)
+        listeners = [] if settings.grpc_port is None else [_grpc_listener(server)]
     except (SettingsError, DeviceError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
-    Process(server).run()
+    Process(server, listeners).run()
     log.say_counts(at_end=True)
     code = 0
     if server.failure is not None:
@@ -224,6 +228,27 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _grpc_listener(server: "Server") -> "GrpcListener":
+    """What answers on `--grpc-port`.
+
+    Raises:
+        SettingsError: the extra is not installed.
+    """
+    from service.settings import SettingsError
+
+    # a caller can have gRPC's core write a line for each request
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        from service.grpc import GrpcListener
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("grpc", "google"):
+            raise
+        raise SettingsError(
+            "gRPC is not in this install (--grpc-port): pip install 'bijecta[grpc]'"
+        ) from None
+    return GrpcListener(server)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -29,6 +30,26 @@ log = logging.getLogger(__name__)
 STARTUP_FAILURE = 3
 
 
+class Listener(Protocol):
+    """Another protocol on a port of its own, in the event loop of HTTP."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        ...
+
+    async def stop(self, seconds: float) -> None:
+        """Take nothing more, and answer what has been accepted; give up after so many seconds."""
+        ...
+
+    async def abort(self) -> None:
+        """End at once."""
+        ...
+
+
 class Process(uvicorn.Server):
     """uvicorn with a server's models, which it outlives on neither side.
 
@@ -40,9 +61,10 @@ class Process(uvicorn.Server):
 
     Args:
         server: whose models.
+        listeners: of other protocols.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, listeners: Sequence[Listener] = ()) -> None:
         settings = server.settings
         limits = ConnectionLimits.of(settings)
         self._all_connections = Connections(limits, server.metrics.connections)
@@ -62,6 +84,7 @@ class Process(uvicorn.Server):
             )
         )
         self._served = server
+        self._listeners = listeners
         self._end = float("inf")
         server.on_failure = self._stop
         self._collect = apply_gc_policy(settings.gc_policy)
@@ -78,6 +101,13 @@ class Process(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, on the port of model control as well where it has its own."""
         await super().startup(sockets)
+        try:
+            for listener in self._listeners:
+                await listener.start()
+        except OSError as error:
+            log.error("%s", error)
+            await self.shutdown()
+            sys.exit(STARTUP_FAILURE)
         config: Any = self.config
         protocol = partial(
             config.http_protocol_class,
@@ -113,9 +143,16 @@ class Process(uvicorn.Server):
         if not self.force_exit:
             await stop_accepting(self.servers)
         self._all_connections.stop()
-        while len(self._all_connections) and not self.force_exit and time.monotonic() < end:
+        seconds = end - time.monotonic()
+        stops = [asyncio.create_task(listener.stop(seconds)) for listener in self._listeners]
+        while len(self._all_connections) or not all(stop.done() for stop in stops):
+            if self.force_exit or time.monotonic() >= end:
+                break
             await asyncio.sleep(0.02)
             self._collect()
+        for listener in self._listeners:
+            await listener.abort()
+        await asyncio.gather(*stops)
         # uvicorn's own wait is for those that are left, and for what the application still does
         self.config.timeout_graceful_shutdown = max(1, round(end - time.monotonic()))
         await super().shutdown(sockets)

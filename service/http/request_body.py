@@ -10,8 +10,8 @@ from fastapi import Depends
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
+from service.decompression import ENCODINGS, Decompression
 from service.errors import TooLargeError, TooSlowError, UnsupportedMediaTypeError
-from service.http.decompression import ENCODINGS, Decompression
 from service.http.disconnect import Suspended, receive_at_once
 from service.inflight import MemoryShare, Reading, TakesLongError
 from service.server import Server

@@ -161,6 +161,13 @@ class Inference:
             read = protocol.parse_raw(body, protocol_model.inputs(model))
         else:
             read = protocol.parse(body, json_length, reading)
+        return cls.understood(protocol_model, model, read)
+
+    @classmethod
+    def understood(
+        cls, protocol_model: ProtocolModel, model: Model, read: InferenceRequest
+    ) -> "Inference":
+        """What a request that has been read asks; raises what `parse` does of a read one."""
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation
@@ -177,15 +184,15 @@ class Inference:
 
     def dump(self, answer: Answer) -> tuple[bytes, int | None]:
         """The body of an answer, and how many of its bytes are JSON; None where all are."""
-        head, arrays, is_binary = self._described(answer)
+        head, arrays, is_binary = self.described(answer)
         content, json_bytes = protocol.dump(head, arrays, is_binary)
         return content, json_bytes if any(is_binary.values()) else None
 
     def dump_pieces(self, answer: Answer) -> tuple[int, int | None, Iterator[bytes]]:
         """The same of a large answer: see `protocol.dump_pieces`."""
-        return protocol.dump_pieces(*self._described(answer))
+        return protocol.dump_pieces(*self.described(answer))
 
-    def _described(self, answer: Answer) -> tuple[dict[str, Any], Arrays, dict[str, bool]]:
+    def described(self, answer: Answer) -> tuple[dict[str, Any], Arrays, dict[str, bool]]:
         """What stands before the outputs of an answer, these, and which are to be binary."""
         manifest = self.model.manifest
         head: dict[str, Any] = {

@@ -82,19 +82,41 @@ def parse(body: bytes, header: str, reading: Reading) -> InferenceRequest:
     length = _json_length(body, header)
     check_json_size(body, length, reading)
     try:
-        parsed = InferenceJson.model_validate(orjson.loads(memoryview(body)[:length]))
-    except ValidationError as error:
-        raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
+        content = orjson.loads(memoryview(body)[:length])
     except ValueError as error:
         reason = non_finite_literal(body[:length]) or f"the body is not JSON: {error}"
         raise MalformedBodyError(reason) from None
-    _check_supported(parsed)
+    parsed = _checked(content)
     inputs = _inputs(parsed, body, length, reading)
     binary = parsed.parameters.get("binary_data_output") is True
     outputs = {
         o.name: o.parameters.get("binary_data", binary) is True for o in parsed.outputs or ()
     }
     return InferenceRequest(parsed.id or "", parsed.parameters, inputs, outputs, binary)
+
+
+def parse_content(content: Mapping[str, Any], reading: Reading) -> InferenceRequest:
+    """Read a request that has come in another way than as JSON; its outputs are all binary.
+
+    Args:
+        content: as JSON has it, but that the data of each input may be its bytes, as a memoryview.
+        reading: limits of the request.
+
+    Raises:
+        TooLargeError, MemoryFullError: more than the limits allow.
+        MalformedBodyError: no request of the protocol.
+    """
+    parsed = _checked(content)
+    inputs: Arrays = {}
+    for tensor in parsed.inputs:
+        if tensor.name in inputs:
+            raise _wrong(tensor, " is there twice")
+        if isinstance(tensor.data, memoryview):
+            inputs[tensor.name] = tensors.from_binary(tensor, tensor.data, reading)
+        else:
+            inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans=False)
+    outputs = {output.name: True for output in parsed.outputs or ()}
+    return InferenceRequest(parsed.id or "", parsed.parameters, inputs, outputs, binary=True)
 
 
 def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:
@@ -184,10 +206,16 @@ def _json_length(body: bytes, header: str) -> int:
     )
 
 
-def _check_supported(parsed: InferenceJson) -> None:
+def _checked(content: Any) -> InferenceJson:
+    """A request as far as JSON holds it."""
+    try:
+        parsed = InferenceJson.model_validate(content)
+    except ValidationError as error:
+        raise MalformedBodyError("; ".join(map(readable, error.errors()))) from None
     for tensor in (*parsed.inputs, *(parsed.outputs or ())):
         if unsupported := [key for key in UNSUPPORTED if key in tensor.parameters]:
             raise MalformedBodyError(f"{tensor.name!r:.80}: {unsupported[0]} is not supported here")
+    return parsed
 
 
 def _inputs(parsed: InferenceJson, body: bytes, length: int, reading: Reading) -> Arrays:

@@ -143,8 +143,7 @@ def from_binary(tensor: Input, data: memoryview, reading: Reading) -> NDArray[An
     if len(data) != expected:
         raise _wrong(
             tensor,
-            f"{tensor.datatype} of shape {tensor.shape} are {expected} bytes, "
-            f"binary_data_size is {len(data)}",
+            f"{tensor.datatype} of shape {tensor.shape} are {expected} bytes, {len(data)} came",
         )
     values = np.frombuffer(data, dtype)
     if len(data) > MIN_CHARGED_BYTES:

@@ -109,6 +109,15 @@ class Settings(BaseSettings, ModelSettings):
         "0 picks a free one (none)",
     )
     control_host: str = Field(default="127.0.0.1", description="address of that port")
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="port of the Open Inference Protocol over gRPC; 0 picks a free one (none)",
+    )
+    max_grpc_streams: Count = Field(
+        default=64,
+        description="streams of gRPC at once, each of which may hold a message of --max-body-mib "
+        "that has not come to its end; beyond, the longest silent one is ended for a new one",
+    )
     allowed_hosts: Annotated[str, Field(pattern=HOSTS)] = Field(
         default="",
         description="names that a request's Host may be, such as flows.example,*.flows.example; * "
@@ -185,6 +194,8 @@ class Settings(BaseSettings, ModelSettings):
     def _check_ports(self) -> Self:
         if self.control_port and self.control_port == self.port:
             raise ValueError(f"control_port: {self.port} is the port of all requests")
+        if self.grpc_port and self.grpc_port in (self.port, self.control_port):
+            raise ValueError(f"grpc_port: {self.grpc_port} is a port of HTTP")
         return self
 
     @field_validator("mcp")

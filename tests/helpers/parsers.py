@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from service.codecs import PendingRequest, choose_codec, parse_request
+from service.decompression import Decompression
 from service.errors import ServiceError
 from service.http.asgi_route import deadline
-from service.http.decompression import Decompression
 from service.http.request_body import Headers
 from service.inflight import BodyLimits, InflightBudget, Reading
 from service.open_inference import protocol

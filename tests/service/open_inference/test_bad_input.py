@@ -127,7 +127,7 @@ BAD_BYTES: list[tuple[str, bytes, str]] = [
     (asked(as_bytes(True)), ROW, "expected 0 to 8, the bytes left, got True"),
     (asked(as_bytes("8")), ROW, "expected 0 to 8, the bytes left, got '8'"),
     (asked(as_bytes(8.0)), ROW, "expected 0 to 8, the bytes left, got 8.0"),
-    (asked(as_bytes(4)), ROW, "FP32 of shape [1, 2] are 8 bytes, binary_data_size is 4"),
+    (asked(as_bytes(4)), ROW, "FP32 of shape [1, 2] are 8 bytes, 4 came"),
     (asked(as_bytes()), ROW + b"!", "1 bytes belong to no input"),
     (asked(as_bytes()), ROW[:-1], "expected 0 to 7, the bytes left, got 8"),
     (asked(as_bytes()), b"", "expected 0 to 0, the bytes left, got 8"),

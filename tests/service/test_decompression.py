@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.decompression import MAX_MEMBERS, MAX_RATIO, MIN_RATIO_BYTES, Decompression
 from service.errors import MalformedBodyError, TooLargeError
-from service.http.decompression import MAX_MEMBERS, MAX_RATIO, MIN_RATIO_BYTES, Decompression
 from service.inflight import InflightBudget
 from tests.helpers.examples import examples
 

@@ -1,0 +1,222 @@
+"""What surrounds the answer of every request: limits, metrics, errors, and its end."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from service.decompression import GZIP_MAGIC, Decompression
+from service.errors import OverloadedError, TooLargeError, UnavailableError
+from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
+from service.grpc.statuses import Failure, failure
+from service.inflight import MemoryShare
+from service.server import Server
+from service.telemetry import CURRENT, RequestRecord, request_id
+
+# The label of requests in the metrics.
+INFER, STREAM, OTHER = "grpc-infer", "grpc-stream", "grpc-other"
+
+SERVICE = "inference.GRPCInferenceService"
+
+# Of a request that has no tensors.
+MAX_OTHER_BYTES = 2**16
+
+# Larger ones are decompressed and read in a thread, so that other requests do not wait for it.
+MIN_THREAD_BYTES = 2**18
+
+# What a request of fewer bytes is parsed to is not measured: it holds its message.
+MIN_KEPT_BYTES = 2**18
+
+
+class Call:
+    """A request from its arrival to the end of its answer.
+
+    Args:
+        server: whose models are asked.
+        context: of its call, or of the stream that it is a message of.
+        label: of its metrics.
+        method: of the service.
+    """
+
+    __slots__ = ("_label", "_server", "due", "record", "share")
+
+    def __init__(self, server: Server, context: Context, label: str, method: str) -> None:
+        self._server = server
+        self._label = label
+        given = dict(context.invocation_metadata()).get("x-request-id")
+        identity = request_id(given.encode() if isinstance(given, str) else None)
+        self.record = RequestRecord(identity, "POST", f"/{SERVICE}/{method}", label)
+        """What telemetry knows of it."""
+        CURRENT.set(self.record)
+        self.due = deadline(context)
+        """When its answer is of no more use, on `time.monotonic`'s clock."""
+        self.share = MemoryShare(server.inflight)
+        """What it holds in memory."""
+        server.metrics.in_flight += 1
+
+    async def content(self, message: bytes) -> bytes:
+        """A message, which is charged, decompressed where it was compressed by gzip.
+
+        Raises:
+            MalformedBodyError: it is not whole.
+            MemoryFullError, TooLargeError: more bytes than the limits allow.
+        """
+        self.share.charge(len(message))
+        if not message.startswith(GZIP_MAGIC):  # with which no message begins
+            return message
+        server = self._server
+        limit = server.body_limits.body_bytes if self._label != OTHER else MAX_OTHER_BYTES
+        stream = Decompression(message, "gzip", limit, self.share)
+        if len(message) > MIN_THREAD_BYTES or not stream.read(MIN_THREAD_BYTES):
+            await server.inflight.decompressing.in_turn(stream.read)
+        self.share.keep(stream.size)
+        return stream.content()
+
+    def answered(self, rows: int | None = None) -> None:
+        """There is an answer, to be sent."""
+        self.record.answer(200)
+        self.record.rows = rows
+
+    def failed(self, error: Exception) -> Failure:
+        """There is none, and why."""
+        failed = failure(self._label, error)
+        self.record.answer(failed.http_status)
+        self.record.fail(failed.reason)
+        return failed._replace(metadata=(*failed.metadata, ("x-request-id", self.record.id)))
+
+    def end(self, _: Context = None) -> None:
+        """It holds nothing any more."""
+        self.share.__exit__(None, None, None)
+        self._server.metrics.in_flight -= 1
+        if not self.record.status:
+            self.record.fail("cancelled")
+        self._server.telemetry.ended(self.record)
+
+
+Answer = Callable[[Call, bytes], Awaitable[bytes]]
+
+
+class Calls:
+    """The calls in progress of one server.
+
+    Args:
+        server: whose models are asked.
+        slow: who keeps an eye on callers.
+        most: calls at a time.
+    """
+
+    def __init__(self, server: Server, slow: SlowCallers, most: int) -> None:
+        self._server = server
+        self._slow = slow
+        self._most = most
+        self._is_stopping = False
+        self._last = 0.0
+        self.count = 0
+        """How many have been let in and not ended."""
+        for label in (INFER, STREAM, OTHER):
+            server.metrics.requests.add_endpoint(label)
+
+    def unary(
+        self, label: str, method: str, answer: Answer, *, is_admin: bool = False
+    ) -> grpc.RpcMethodHandler:
+        """A method with one message and one answer.
+
+        For gRPC here it has a stream of messages, so that its one message is read by `SlowCallers`
+        and not before anybody is asked; on the wire there is no difference.
+
+        Args:
+            label: of its metrics.
+            method: its name.
+            answer: makes the answer.
+            is_admin: whether it changes the server.
+        """
+
+        async def handle(_: object, context: Context) -> bytes:
+            call = Call(self._server, context, label, method)
+            context.add_done_callback(call.end)
+            try:
+                self._enter(context, is_admin)
+                message = await self._slow.message(context)
+                if label == OTHER and len(message) > MAX_OTHER_BYTES:
+                    raise TooLargeError(f"this message may have {MAX_OTHER_BYTES} bytes")
+                content = await answer(call, await call.content(message))
+                self._slow.hold_answer(context, len(content))
+                return content
+            except Exception as error:
+                return fail(context, call.failed(error))
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+    def stream(self, answer: Callable[[Context, bytes], Awaitable[None]]) -> grpc.RpcMethodHandler:
+        """A method with any number of messages, answered in turn.
+
+        Args:
+            answer: answers one of them; raises what ends the stream.
+        """
+
+        async def handle(_: object, context: Context) -> None:
+            is_open = False
+            try:
+                self._enter(context, is_admin=False)
+                self._slow.open_stream()
+                is_open = True
+                message: bytes | None = await self._slow.message(context)
+                while message is not None:
+                    await answer(context, message)
+                    message = await self._slow.next_message(context)
+            except NotTakenError:
+                # which has been counted; core takes no status while it has a piece to send
+                raise asyncio.CancelledError from None
+            except Exception as error:
+                call = Call(self._server, context, STREAM, "ModelStreamInfer")
+                fail(context, call.failed(error))
+                call.end()
+            finally:
+                if is_open:
+                    self._slow.close_stream()
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    def stop(self) -> None:
+        """Let no more calls in."""
+        self._is_stopping = True
+        self._last = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nobody has asked a server that stops."""
+        return time.monotonic() - self._last
+
+    def _enter(self, context: Context, is_admin: bool) -> None:
+        """Let a call in. The one place where a caller's metadata are looked at.
+
+        Raises:
+            OverloadedError: there are too many.
+            UnavailableError: the server stops.
+        """
+        if self._is_stopping:
+            self._last = time.monotonic()
+            raise UnavailableError("the server stops: ask another one")
+        if self.count >= self._most:
+            raise OverloadedError(f"{self.count} calls are in progress, as many as may be", 1)
+        self.count += 1
+        context.add_done_callback(self._leave)
+
+    def _leave(self, _: Context) -> None:
+        self.count -= 1
+
+
+def fail(context: Context, failed: Failure) -> bytes:
+    """Have a call end with an error; `context.abort` would leave a reference cycle behind."""
+    context.set_code(failed.code)
+    context.set_details(failed.detail)
+    context.set_trailing_metadata(failed.metadata)
+    return b""
+
+
+def deadline(context: Context) -> float:
+    """When the answer of a call is of no more use, on `time.monotonic`'s clock."""
+    remaining = context.time_remaining()
+    return math.inf if remaining is None else time.monotonic() + remaining

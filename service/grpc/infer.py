@@ -1,0 +1,129 @@
+"""ModelInfer and ModelStreamInfer."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
+
+from service.grpc import wire
+from service.grpc.calls import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
+from service.grpc.requests import read_request
+from service.grpc.responses import infer_response, stream_error
+from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
+from service.inflight import Reading
+from service.open_inference import Inference, ModelRepository
+from service.operations import Answer, AnswerPieces
+from service.server import Server
+from service.telemetry import PARSE, SERIALISE, spent
+from service.work_threads import MIN_NUMBERS
+
+# Of a number of an answer: as an array, in the message, and in the core.
+BYTES_PER_NUMBER = 12
+# Smaller answers are not charged.
+MIN_CHARGED_BYTES = 2**16
+
+T = TypeVar("T")
+
+
+class InferCalls:
+    """Answers inference requests.
+
+    Args:
+        server: whose models are asked.
+        slow: takes the answers of streams.
+    """
+
+    def __init__(self, server: Server, slow: SlowCallers) -> None:
+        self._server = server
+        self._slow = slow
+        self._repository = ModelRepository(server.store)
+
+    async def infer(self, call: Call, message: bytes) -> bytes:
+        """The answer to a ModelInferRequest."""
+        self._server.check_started()
+        name, version, request = await self._read(call, message, partial(read_request, message))
+        lease, kind = await self._repository.find(name, version)
+        with lease as model:
+            understand = partial(Inference.understood, kind, model, request)
+            inference = await self._read(call, message, lambda _: understand())
+            return await self._whole(call, inference)
+
+    async def answer_in_stream(self, context: Context, message: bytes) -> None:
+        """Answer a message of a stream; an error is an answer too.
+
+        Raises:
+            NotTakenError: the caller does not take the answer.
+        """
+        call = Call(self._server, context, STREAM, "ModelStreamInfer")
+        request_id = ""
+        try:
+            self._server.check_started()
+            message = await call.content(message)
+            name, version, request = await self._read(call, message, partial(read_request, message))
+            request_id = request.id
+            lease, kind = await self._repository.find(name, version)
+            with lease as model:
+                understand = partial(Inference.understood, kind, model, request)
+                inference = await self._read(call, message, lambda _: understand())
+                async with aclosing(self._pieces(call, inference)) as pieces:
+                    async for piece in pieces:
+                        await self._slow.write(context, wire.stream_response(piece))
+        except NotTakenError as error:
+            call.failed(error)
+            raise
+        except Exception as error:
+            await self._slow.write(context, stream_error(request_id, call.failed(error)))
+        finally:
+            call.end()
+
+    async def _read(self, call: Call, message: bytes, read: Callable[[Reading], T]) -> T:
+        """What comes of reading a message: at once where it is small, else in a thread."""
+        reading, began = Reading(self._server.body_limits, call.share), time.monotonic()
+        if len(message) <= MIN_THREAD_BYTES:
+            result = read(reading)
+        else:
+            result = await self._server.inflight.parsing.in_turn(read, reading)
+        spent(PARSE, began)
+        return result
+
+    async def _whole(self, call: Call, inference: Inference, final: bool | None = None) -> bytes:
+        """An answer in one message."""
+        if call.share.held > MIN_KEPT_BYTES:
+            call.share.keep(inference.request.nbytes)
+        max_rows = self._server.settings.max_rows
+        numbers = inference.request.answer_numbers(inference.model.dimensions, max_rows)
+        if numbers * BYTES_PER_NUMBER > MIN_CHARGED_BYTES:
+            call.share.charge(numbers * BYTES_PER_NUMBER)
+        answer = await inference.answer(self._server.operations, call.due)
+        call.answered(len(answer.arrays["log_prob"]))
+        began = time.monotonic()
+        message = await self._server.threads.run(
+            answer.numbers, infer_response, inference, answer, final
+        )
+        spent(SERIALISE, began)
+        return message
+
+    async def _pieces(self, call: Call, inference: Inference) -> AsyncGenerator[bytes, None]:
+        """An answer in several messages where it is of samples, and in one where not."""
+        pieces = inference.operation.pieces
+        if pieces is None:
+            yield await self._whole(call, inference, final=True)
+            return
+        due = min(call.due, inference.deadline)
+        asked: AnswerPieces = await pieces(
+            self._server.operations, inference.model, inference.request, due
+        )
+        async with aclosing(asked.arrays):
+            if asked.numbers > MIN_NUMBERS:
+                call.share.charge(asked.numbers * BYTES_PER_NUMBER)
+            rows = 0
+            async for arrays in asked.arrays:
+                rows += len(arrays["log_prob"])
+                is_last = rows >= asked.rows
+                if is_last:
+                    call.answered(asked.rows)
+                answer = Answer(arrays, asked.seed)
+                yield await self._server.threads.run(
+                    answer.numbers, infer_response, inference, answer, is_last, deadline=due
+                )

@@ -1,0 +1,128 @@
+"""The gRPC port of a server, from its opening to its end."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+import grpc
+
+from service.grpc.admin import CHANGES, AdminCalls
+from service.grpc.calls import INFER, OTHER, SERVICE, Calls
+from service.grpc.infer import InferCalls
+from service.grpc.slow_callers import SlowCallers, break_off
+from service.server import Server
+
+log = logging.getLogger(__name__)
+
+# Calls of one connection at a time; more wait at the caller.
+MAX_CALLS_OF_CONNECTION = 128
+
+# A caller whose machine is gone is found out after both.
+PING_SECONDS, PONG_SECONDS = 60, 20
+
+STOP_TICK_SECONDS = 0.02
+# The port is closed when nobody has asked for so long, or not much later.
+SILENCE_SECONDS, MAX_SILENCE_SECONDS = 0.25, 1.0
+
+# Bits of core's compression algorithms: none and gzip.
+ALGORITHMS = 1 << 0 | 1 << 2
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC's own says more than that a caller left before its answer."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "ExecuteBatchError"
+
+
+class GrpcListener:
+    """The Open Inference Protocol over gRPC, in the event loop of HTTP.
+
+    Args:
+        server: whose models are asked.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        settings = server.settings
+        self._slow = SlowCallers(
+            most_slow=max(1, settings.max_inflight // settings.max_body),
+            message_seconds=settings.idle_seconds,
+            write_seconds=settings.write_seconds,
+            most_streams=settings.max_grpc_streams,
+            most_unread=settings.max_unsent_mib * 2**20,
+            break_off=lambda peer: break_off(peer, self.port),
+        )
+        self._calls = Calls(server, self._slow, settings.max_connections)
+        self._listener: grpc.aio.Server | None = None
+        self.port = 0
+        """Where it listens."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        settings = self._server.settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.grpc_port}"
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
+        self._listener = listener = grpc.aio.server(options=self._options())
+        with suppress(RuntimeError):
+            self.port = listener.add_insecure_port(address)
+        if not self.port:
+            raise OSError(f"gRPC cannot listen on {address}: is it in use?")
+        infer = InferCalls(self._server, self._slow)
+        methods = {
+            "ModelInfer": self._calls.unary(INFER, "ModelInfer", infer.infer),
+            "ModelStreamInfer": self._calls.stream(infer.answer_in_stream),
+        }
+        for name, answer in AdminCalls(self._server, self.port).methods().items():
+            methods[name] = self._calls.unary(OTHER, name, answer, is_admin=name in CHANGES)
+        # of methods that are registered one by one, grpc.aio waits for each anew at every call
+        listener.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+        await listener.start()
+        log.info("gRPC on %s:%d", host, self.port)
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more calls, and end those in progress; after so many seconds, in any case.
+
+        Callers are told to ask another server before the port closes: of calls that arrive while
+        it does, core ends some as cancelled.
+        """
+        if self._listener is None:
+            return
+        end = time.monotonic() + seconds
+        self._calls.stop()
+        while self._calls.count and time.monotonic() < end:
+            self._slow.end_silent()
+            await asyncio.sleep(STOP_TICK_SECONDS)
+        end = min(end, time.monotonic() + MAX_SILENCE_SECONDS)
+        while self._calls.silent_seconds < SILENCE_SECONDS and time.monotonic() < end:
+            await asyncio.sleep(STOP_TICK_SECONDS)
+        await self._listener.stop(None)
+
+    async def abort(self) -> None:
+        """End at once."""
+        if self._listener is not None:
+            await self._listener.stop(None)
+
+    def _options(self) -> tuple[tuple[str, int], ...]:
+        settings = self._server.settings
+        return (
+            ("grpc.so_reuseport", 0),  # a second server on the port is refused
+            ("grpc.max_receive_message_length", settings.max_body),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
+            ("grpc.max_allowed_incoming_connections", settings.max_connections),
+            ("grpc.server_handshake_timeout_ms", round(settings.head_seconds * 1000)),
+            ("grpc.max_connection_idle_ms", round(settings.idle_seconds * 1000)),
+            ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
+            ("grpc.keepalive_timeout_ms", PONG_SECONDS * 1000),
+            # a stream that nobody reads from holds 64 KiB, however fast the connection
+            ("grpc.http2.bdp_probe", 0),
+            # core would decompress a message to any size
+            ("grpc.per_message_decompression", 0),
+            ("grpc.compression_enabled_algorithms_bitset", ALGORITHMS),
+        )
