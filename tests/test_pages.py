@@ -23,6 +23,7 @@ NOT_RUN = {
     "pip install '.[train]' ./training/estimators": "make release-check installs wheels of both",
     "prometheus --config.file": "needs Prometheus",
     "kubectl apply": "needs a cluster; tests/deploy checks every object",
+    "serve run deploy/ray": "tests/deploy/test_ray.py runs the application where Ray is",
     "helm upgrade": "needs a cluster; tests/deploy renders the chart",
     'np.save("digits.npy"': "tests/training/detection/test_fit_to_arrays.py does the same",
     "fit-detector digits.npy": "tests/training/detection/test_fit_to_arrays.py does the same",
