@@ -1,0 +1,135 @@
+"""gRPC inference beside an empty handler of grpc.aio whose messages have the same sizes.
+
+    python -m tests.benchmarks.serving.grpc_rate STORE MODEL DIMENSIONS
+
+64 connections ask for one row at a time. Server and callers share the machine, so that only the
+ratio of the two rates tells anything: they take turns, and the figure is the geometric mean over
+the pairs with its 95 % interval. Exits with 1 where it is below 0.8.
+"""
+
+import argparse
+import asyncio
+import math
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import uvloop
+
+from tests.helpers.grpc_calls import METHOD, infer_request
+
+CONNECTIONS = 64
+TURN_SECONDS = 2.0
+PAIRS = 10
+MIN_RATIO = 0.8
+STUDENT_T = 2.262  # of nine degrees of freedom
+
+
+def serve_empty(answer: bytes, port: "multiprocessing.Queue[int]") -> None:
+    """Serve a handler that does nothing."""
+
+    async def handle(_: bytes, __: object) -> bytes:
+        return answer
+
+    async def serve() -> None:
+        server = grpc.aio.server()
+        handlers = {"ModelInfer": grpc.unary_unary_rpc_method_handler(handle)}
+        service = METHOD.strip("/")
+        # not registered one by one, which would make it slower
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        number = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        port.put(number)
+        await server.wait_for_termination()
+
+    uvloop.run(serve())
+
+
+async def rates(ports: list[int], question: bytes) -> list[list[float]]:
+    """Requests a second of each server, in turns."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    calls = [
+        [
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}", options).unary_unary(
+                f"{METHOD}ModelInfer"
+            )
+            for _ in range(CONNECTIONS)
+        ]
+        for port in ports
+    ]
+
+    async def turn(server: int) -> float:
+        began, count = time.monotonic(), 0
+        end = began + TURN_SECONDS
+
+        async def ask(call: grpc.aio.UnaryUnaryMultiCallable) -> None:
+            nonlocal count
+            while time.monotonic() < end:
+                await call(question)
+                count += 1
+
+        await asyncio.gather(*map(ask, calls[server]))
+        return count / (time.monotonic() - began)
+
+    for server in range(len(ports)):
+        await turn(server)  # not counted
+    return [[await turn(server) for server in range(len(ports))] for _ in range(PAIRS)]
+
+
+def main() -> int:
+    """Measure; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("dimensions", type=int)
+    asked = parser.parse_args()
+    row = np.full((1, asked.dimensions), 0.5, np.float32)
+    question = infer_request(asked.model, ("x", row)).SerializeToString()
+    serve = [sys.executable, "-m", "service.cli", "serve", "--store", str(asked.store)]
+    environment = os.environ | {"BIJECTA_DEVICE": "cpu"}
+    process = subprocess.Popen(
+        [*serve, "--port", "0", "--grpc-port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    empty: multiprocessing.Process | None = None
+    try:
+        assert process.stderr is not None
+        port = 0
+        for line in process.stderr:
+            if match := re.search(r"gRPC on \S+:(\d+)", line):
+                port = int(match[1])
+            if f"/{asked.model}/" in line and "loaded" in line:
+                break
+        time.sleep(1)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            answer = channel.unary_unary(f"{METHOD}ModelInfer")(question, timeout=30)
+        context = multiprocessing.get_context("spawn")
+        ports: multiprocessing.Queue[int] = context.Queue()
+        empty = context.Process(target=serve_empty, args=(answer, ports))  # type: ignore[assignment]
+        assert empty is not None
+        empty.start()
+        found = uvloop.run(rates([port, ports.get(timeout=60)], question))
+    finally:
+        process.terminate()
+        if empty is not None:
+            empty.terminate()
+    logs = [math.log(ours / theirs) for ours, theirs in found]
+    mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
+    low, ratio, high = (math.exp(mean + k * STUDENT_T * error) for k in (-1, 0, 1))
+    for ours, theirs in found:
+        print(f"{ours:8.0f} requests/s, empty handler {theirs:8.0f}")
+    print(f"ratio {ratio:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    return 0 if ratio >= MIN_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
