@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
-from tests.helpers.manifests import Manifest, environment_of, of_chart
+from tests.helpers.manifests import (
+    DEPLOY,
+    Manifest,
+    check,
+    container_of,
+    environment_of,
+    of_chart,
+)
 
 helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
@@ -34,6 +41,8 @@ helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not 
         ({"keys": {"secret": "Not_A_Name"}}, "secret"),
         ({"store": {"claim": ""}}, "claim"),
         ({"store": {"size": "10 GB"}}, "size"),
+        ({"store": {"url": "ftp://store"}}, "url"),
+        ({"store": {"url": "https://user:word@example/store"}}, "url"),
         ({"store": {"accessMode": "ReadMostly"}}, "accessMode"),
         ({"autoscaling": {"queuePercent": 0}}, "queuePercent"),
         ({"autoscaling": {"minReplicas": 0}}, "minReplicas"),
@@ -104,6 +113,37 @@ def test_a_claim_that_is_there_is_not_made() -> None:
     assert not any(kind == "PersistentVolumeClaim" for kind, _ in objects)
     (volume, *_) = objects["Deployment", "bijecta"]["spec"]["template"]["spec"]["volumes"]
     assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
+
+
+def test_a_store_elsewhere_is_reached_with_its_credentials_and_has_a_cache() -> None:
+    store = {"url": "s3://bucket/store", "credentials": "s3-credentials"}
+    objects = of_chart({"store": store})
+    deployment = objects["Deployment", "bijecta"]
+    assert environment_of(deployment)["BIJECTA_STORE"] == "s3://bucket/store"
+    own = container_of(deployment)
+    assert own["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
+    assert {"name": "cache", "mountPath": "/cache"} in own["volumeMounts"]
+    assert not any(kind == "PersistentVolumeClaim" for kind, _ in objects)
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert not any("persistentVolumeClaim" in volume for volume in volumes)
+    (out,) = objects["NetworkPolicy", "bijecta"]["spec"]["egress"]
+    assert {port["port"] for port in out["ports"]} == {53, 443}
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    assert "XDG_CACHE_HOME=/cache" in dockerfile  # where the image has its cache
+    for each in objects.values():
+        check(each)
+
+
+def test_grpc_is_reached_where_it_has_a_port() -> None:
+    objects = of_chart({"settings": {"BIJECTA_GRPC_PORT": 9000}})
+    named = {port["name"]: port for port in container_of(objects["Deployment", "bijecta"])["ports"]}
+    assert named["grpc"]["containerPort"] == 9000
+    (_, port) = objects["Service", "bijecta"]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (9000, "grpc")
+    ports = objects["NetworkPolicy", "bijecta"]["spec"]["ingress"][0]["ports"]
+    assert {"port": "grpc"} in ports
+    for each in objects.values():
+        check(each)
 
 
 def test_the_chart_has_nothing_that_helm_warns_of() -> None:
