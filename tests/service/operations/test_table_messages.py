@@ -159,6 +159,10 @@ def test_a_body_that_is_not_what_its_type_says_is_named(client: TestClient) -> N
         )
         assert "read as JSON; application/json, application/x-npy, " in answer.json()["detail"]
         assert answer.json()["detail"].endswith(f" are read; {seems_csv}")
+        queried = client.post(
+            "/log_prob?quantile=true", content=text, headers={"content-type": kind or ""}
+        )
+        assert queried.json()["detail"] == answer.json()["detail"]
     answer = client.post("/log_prob", content=text, headers={"content-type": JSON})
     assert answer.json()["detail"].endswith(f"at line 1 column 1; {seems_csv}")
     answer = client.post("/log_prob", content=b"{", headers={"content-type": JSON})
