@@ -17,7 +17,7 @@ from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, SettingsError, by_model, settings_key
 from service.store import Loader, Store
-from service.telemetry import Telemetry
+from service.telemetry import RequestLog, Telemetry
 from service.watching import Watching
 from service.work_threads import WorkThreads
 
@@ -32,6 +32,8 @@ ADVICE = (
     "`bijecta export RUN --store STORE` writes a bundle; `make store` or, with Docker, "
     "`docker compose up train` trains examples"
 )
+
+STANDARD_OUTPUT = 1
 
 # Of the work on large requests; more would take the CPUs from the graphs.
 MAX_WORK_THREADS = 4
@@ -52,7 +54,10 @@ class Server:
     def __init__(self, settings: Settings, log: Log | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.telemetry = Telemetry(self.metrics)
+        request_log = None
+        if settings.request_log:
+            request_log = RequestLog(STANDARD_OUTPUT, self.metrics.request_lines)
+        self.telemetry = Telemetry(self.metrics, request_log)
         self._log = log
         if log is not None:
             log.observe = self.metrics.logged
@@ -174,6 +179,7 @@ class Server:
                     await task
             await self.watching.close()
             self.store.close()
+            await asyncio.to_thread(self.telemetry.close)
             self.threads.close()
             self.inflight.close()
 

@@ -85,6 +85,8 @@ class RequestMiddleware:
                 raise BrokenOffError from None
         finally:
             self._metrics.in_flight -= 1
+            if record.method == "HEAD":
+                record.bytes_out = 0
             self._telemetry.ended(record)
 
     def _route(self, scope: Scope) -> AsgiRoute | None:

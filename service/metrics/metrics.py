@@ -73,6 +73,9 @@ class Metrics:
         self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
         self.queue_rows = self._gauge(series.QUEUE_ROWS)
         self._log_records = self._counter(series.LOG_RECORDS)
+        self._request_log_lines = self._counter(series.REQUEST_LOG_LINES)
+        for outcome in ("written", "dropped"):
+            self._request_log_lines.labels(outcome)
         self.non_finite = self._counter(series.NON_FINITE)
         self.model_info = self._gauge(series.MODEL_INFO)
         self._log_prob = self._histogram(series.LOG_PROB)
@@ -138,6 +141,10 @@ class Metrics:
     def logged(self, level: str, written: bool) -> None:
         """A record of the log, which was written, or counted as one of a kind that had been."""
         self._log_records.labels(level.lower(), "written" if written else "counted").inc()
+
+    def request_lines(self, count: int, written: bool) -> None:
+        """Lines of the log of requests were written, or dropped."""
+        self._request_log_lines.labels("written" if written else "dropped").inc(count)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -166,6 +166,13 @@ LOG_RECORDS = MetricSpec(
     "records",
     "Records of the log, written, or counted because one of their kind had just been.",
 )
+REQUEST_LOG_LINES = MetricSpec(
+    "bijecta_request_log_lines_total",
+    "counter",
+    ("outcome",),
+    "lines",
+    "Lines of --request-log, written, or dropped as nobody took them fast enough.",
+)
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
     "gauge",
@@ -257,6 +264,7 @@ METRICS = (
     DRIFT,
     DRIFT_ALARM,
     LOG_RECORDS,
+    REQUEST_LOG_LINES,
     MODEL_INFO,
     STORE_READABLE,
     REMOTE_READABLE,

@@ -176,6 +176,10 @@ class Settings(BaseSettings, ModelSettings):
     watch_folder: Path | None = Field(
         default=None, description="folder where tests of drift are kept for the next start (none)"
     )
+    request_log: bool = Field(
+        default=False,
+        description="whether a line of JSON is written to standard output for each request",
+    )
     log_repeat_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=60.0,
         description="of log lines of one kind one is written in so many seconds, and the others "

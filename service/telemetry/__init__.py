@@ -15,6 +15,7 @@ from service.telemetry.request import (
     of_scope,
     spent,
 )
+from service.telemetry.request_log import RequestLog
 from service.telemetry.telemetry import Telemetry
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SCOPE_KEY",
     "SERIALISE",
     "STAGES",
+    "RequestLog",
     "RequestRecord",
     "Telemetry",
     "current",

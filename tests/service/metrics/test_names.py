@@ -29,6 +29,7 @@ PUBLISHED = {
     "bijecta_drift_log_martingale": ("model", "version"),
     "bijecta_drift_alarm": ("model", "version"),
     "bijecta_log_records_total": ("level", "outcome"),
+    "bijecta_request_log_lines_total": ("outcome",),
     "bijecta_model_info": ("model", "version", "family", "provider"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),
