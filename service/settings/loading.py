@@ -54,8 +54,13 @@ def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settin
         arguments: what the parser made of the command line.
 
     Raises:
-        SettingsError: a value that is not allowed.
+        SettingsError: a value that is not allowed, or a file of keys, which this version ignores.
     """
+    # whoever sets it counts on callers being asked for a key
+    if os.environ.get(f"{PREFIX}KEYS"):
+        raise SettingsError(
+            f"{PREFIX}KEYS: this version asks nobody for a key; unset it to serve all"
+        )
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name.partition("__")[0] not in known:

@@ -34,6 +34,14 @@ def test_flags_come_before_variables_and_these_before_defaults(
     assert found.max_body == 64 * 2**20
 
 
+def test_a_server_that_asks_for_no_keys_does_not_start_with_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BIJECTA_KEYS", "/keys/keys")
+    with pytest.raises(SettingsError, match="BIJECTA_KEYS: this version asks nobody for a key"):
+        loaded()
+
+
 @pytest.mark.parametrize("by", ["flag", "variable"])
 def test_an_error_names_value_flag_and_variable(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIJECTA_MAX_ROWS", "none" if by == "variable" else "1")

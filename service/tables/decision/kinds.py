@@ -8,10 +8,13 @@ from service.tables.columns import (
     CategoricalColumn,
     Column,
     Constant,
+    DatetimeColumn,
     Float64,
     NumericColumn,
+    TimeFeature,
     Word,
 )
+from service.tables.dates import CLOCKS, DAY
 from service.tables.decision.exact import as_class, shortest
 from service.tables.decision.numbers import (
     are_classes,
@@ -19,10 +22,18 @@ from service.tables.decision.numbers import (
     lattice_or_numeric,
     step_of,
 )
-from service.tables.decision.times import datetime_column
 from service.tables.decision.understood import Fault, Understood
 
 KINDS = ("numeric", "lattice", "categorical", "datetime", "duration")
+
+# Seconds that times are multiples of, the largest first.
+STEPS = (DAY, 3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0, 30.0, 15.0, 10.0, 5.0, 1.0)
+
+# Days that times span for a feature to tell more than the time itself: once round, or nearly. Of
+# rows of less than a year all later ones have days that none of these has: a detector of 297 days
+# of payments gave 7.2 % of the next 33 days p-values of at most 5 %, without the day of year 5.4 %.
+DAYS_FOR_WEEKDAY = 7
+DAYS_FOR_DAY_OF_YEAR = 360
 
 
 def column_of(
@@ -47,7 +58,7 @@ def column_of(
     if understood.form == "classes":
         return _categorical(name, understood, missing)
     if understood.form == "times":
-        return datetime_column(name, present.astype(np.float64), missing, understood.time_form)
+        return _datetime_column(name, present.astype(np.float64), missing, understood.time_form)
     values: Float64 = present.astype(np.float64)
     step = step_of(values, understood.single, understood.came_single)
     if kind == "lattice" and step is None:
@@ -88,7 +99,7 @@ def constant_of(name: str, understood: Understood) -> Constant | None:
         (exact,) = understood.exact[:1].tolist()
         return CategoricalColumn(name=name, missing=True, classes=[as_class(exact)])
     if understood.form == "times":
-        column, _ = datetime_column(name, np.array([value]), True, understood.time_form)
+        column, _ = _datetime_column(name, np.array([value]), True, understood.time_form)
         return column
     return NumericColumn(
         name=name,
@@ -114,3 +125,51 @@ def _categorical(name: str, understood: Understood, missing: bool) -> tuple[Cate
     others = f"; {len(understood.words) - len(kept)} rare ones, in {rare} rows, are one"
     text = "text of" if any(isinstance(each, str) for each in classes) else "values of"
     return column, f"{text} {len(kept)} classes{others * (rare > 0)}"
+
+
+def _datetime_column(
+    name: str, seconds: Float64, missing: bool, form: str
+) -> tuple[DatetimeColumn, str]:
+    """A column of times (seconds since 1970 in UTC), written as `form`, and why it is as it is."""
+    step = next((step for step in STEPS if not (seconds % step).any()), None)
+    features = _features(seconds)
+    column = DatetimeColumn(
+        name=name,
+        missing=missing,
+        low=float(seconds.min()),
+        high=float(seconds.max()),
+        step=step,
+        features=features,
+        format=_written(form, step),
+    )
+    whole = {None: "any time", DAY: "dates", 3600.0: "whole hours", 60.0: "whole minutes"}
+    kind = whole.get(step) or f"multiples of {step:g} s"
+    zone = "" if "%z" in form or "%d" not in column.format else ", taken as UTC"
+    reads = ", ".join(features).replace("_", " ")
+    return column, kind + zone + (f"; reads {reads}" if reads else "")
+
+
+def _features(seconds: Float64) -> list[TimeFeature]:
+    """What varies, and repeats within the span of the times."""
+    days = np.floor(seconds / DAY)
+    span = float(np.ptp(days))
+    found: list[TimeFeature] = []
+    if len(np.unique(seconds % DAY)) > 1:
+        found.append("hour")
+    if span >= DAYS_FOR_WEEKDAY and len(np.unique(days % 7)) > 1:
+        found.append("weekday")
+    if span >= DAYS_FOR_DAY_OF_YEAR:
+        found.append("day_of_year")
+    return found
+
+
+def _written(form: str, step: float | None) -> str:
+    """A form of times that is as exact as their step."""
+    form = form or "%Y-%m-%dT%H:%M:%S"
+    clock = next((clock for clock in CLOCKS if clock in form), None)
+    if clock is None:
+        return form
+    if step == DAY and "%d" in form and "%z" not in form:
+        return form.partition(clock)[0].rstrip("T ")
+    exact = CLOCKS[0] if step is None else CLOCKS[1] if step % 60 else CLOCKS[2]
+    return form.replace(clock, exact)
