@@ -188,7 +188,7 @@ def test_model_settings_are_of_one_model(folder: Path, serve: Serve, tmp_path: P
     file.write_text("[another]\nqueue_rows = 1\n")
     served = serve("--store", folder, "--model-settings", file)
     said = "there are settings of another, and no such model in the store"
-    assert any(said in line for line in served.log)
+    wait_until(lambda: any(said in line for line in served.log))  # a thread reads it
     file.write_text(f"[{NAME}]\ncolour = 1\n")
     done = run_bijecta("serve", "--store", folder, "--model-settings", file, cwd=tmp_path)
     assert done.returncode == 1
