@@ -234,15 +234,10 @@ def _grpc_listener(server: "Server") -> "GrpcListener":
     """What answers on `--grpc-port`.
 
     Raises:
-        SettingsError: the extra is not installed, or the server has keys.
+        SettingsError: the extra is not installed.
     """
     from service.settings import SettingsError
 
-    # `Calls._enter` is where a key would be asked for
-    if getattr(server, "keyring", None) is not None:
-        raise SettingsError(
-            "--grpc-port: nobody is asked for a key over gRPC, and there are --keys"
-        )
     # a caller can have gRPC's core write a line for each request
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

@@ -17,9 +17,6 @@ RECEIVE, PARSE, QUEUE, RUN, SERIALISE = range(len(STAGES))
 SCOPE_KEY = "bijecta.request"
 """The key of an ASGI scope under which the outermost part of the application leaves the record."""
 
-# Of a request that is traced; a long answer has thousands.
-MAX_INTERVALS = 64
-
 CURRENT: ContextVar["RequestRecord | None"] = ContextVar("request", default=None)
 
 current = CURRENT.get
@@ -43,7 +40,6 @@ class RequestRecord:
         key: name of the key by which the caller is known; None where there is none.
         reason: why it was refused or failed; empty where it was not.
         seconds: of each of `STAGES`. Runs of one request that go on side by side all count.
-        intervals: stage, start and end of each part, where the request is traced; else None.
     """
 
     __slots__ = (
@@ -52,7 +48,6 @@ class RequestRecord:
         "bytes_out",
         "endpoint",
         "id",
-        "intervals",
         "key",
         "method",
         "model",
@@ -79,13 +74,10 @@ class RequestRecord:
         self.key: str | None = None
         self.reason = ""
         self.seconds = [0.0] * len(STAGES)
-        self.intervals: list[tuple[int, float, float]] | None = None
 
     def spent(self, stage: int, since: float, until: float) -> None:
         """A part of a stage, from one time to another on `time.monotonic`'s clock."""
         self.seconds[stage] += until - since
-        if self.intervals is not None and len(self.intervals) < MAX_INTERVALS:
-            self.intervals.append((stage, since, until))
 
     def answer(self, status: int) -> None:
         """The answer begins, unless the connection has given one by itself."""
