@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 PAGE_FILE = ROOT / "THIRD_PARTY_NOTICES.md"
 
 # What onnxruntime-gpu[cuda,cudnn] brings: in the GPU image, and on no machine without a GPU.
-NVIDIA, NVIDIA_LICENCE = "nvidia-", "NVIDIA Software License Agreement (proprietary)"
+NVIDIA = re.compile("nvidia-(?!ml-py)")
+NVIDIA_LICENCE = "NVIDIA Software License Agreement (proprietary)"
 
 PAGE = """# Third-party notices
 
@@ -60,7 +61,7 @@ def closure(lines: Iterable[str]) -> set[str]:
         try:
             needed = list(map(Requirement, distribution(name).requires or ()))
         except PackageNotFoundError:
-            if not name.startswith(NVIDIA):
+            if not NVIDIA.match(name):
                 raise
             needed = []
         if name not in names or requirement.extras:
@@ -71,7 +72,7 @@ def closure(lines: Iterable[str]) -> set[str]:
 
 def licence(name: str) -> str:
     """The licence that a package states: an SPDX expression, its classifiers, or a line."""
-    if name.startswith(NVIDIA):
+    if NVIDIA.match(name):
         return NVIDIA_LICENCE
     try:
         metadata = distribution(name).metadata

@@ -11,7 +11,7 @@ from service.bundle import BundleError
 from service.errors import ForbiddenError, UnavailableError
 from service.inflight import BodyLimits, InflightBudget
 from service.log import Log
-from service.metrics import Metrics
+from service.metrics import GpuGauges, Metrics, ServerState
 from service.operations import CheckedRuns, Operations
 from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
@@ -95,6 +95,15 @@ class Server:
         self.operations = Operations(settings.max_sample_rows, runs)
         self.inflight = InflightBudget(settings.max_inflight)
         self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
+        state = ServerState(
+            settings,
+            lambda: self.ready,
+            lambda: self.store.states,
+            lambda: sum(model.size for model in self.store.models),
+        )
+        self.metrics.registry.register(state)
+        if device.kind == "cuda" and (gpus := GpuGauges.begin()) is not None:
+            self.metrics.registry.register(gpus)
         self.body_limits = BodyLimits(
             settings.max_body,
             settings.max_json_mib * 2**20,

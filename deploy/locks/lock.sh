@@ -18,7 +18,7 @@ compile() { # OUTPUT INPUT...
 }
 
 # hashes are those of the wheels of every platform, so that the images build for arm64 too
-compile gpu.txt ../../pyproject.toml $extras --extra cuda
+compile gpu.txt ../../pyproject.toml $extras --extra cuda --extra nvml
 
 # onnxruntime is onnxruntime-gpu less CUDA: the same modules, a fifth of the size
 sed 's/onnxruntime-gpu>=/onnxruntime>=/; /"torch==/d' ../../pyproject.toml >"$folder/pyproject.toml"

@@ -56,7 +56,8 @@ class Engine:
         self.provider = next(iter(self._graphs.values())).provider
         """The execution provider in use, in onnxruntime's words."""
         name = folder.parent.name
-        threads = device.runs(settings.threads)
+        self.threads = threads = device.runs(settings.threads)
+        """Runs at a time."""
         batch_rows = {
             graph: _batch_rows(session.row_bytes, device, settings, threads)
             for graph, session in self._graphs.items()

@@ -87,14 +87,15 @@ class JobQueue(Generic[J]):
     Args:
         observer: is told of waits and batches.
         batch_rows: rows of a batch, at most.
-        queue_rows: rows that may wait, at most, where a job counts as its next turn.
+        capacity: rows that may wait, at most, where a job counts as its next turn.
         smoothing: weight of the newest batch in the estimates of speed, 0 to 1.
     """
 
     def __init__(
-        self, observer: QueueObserver, batch_rows: int, queue_rows: int, smoothing: float
+        self, observer: QueueObserver, batch_rows: int, capacity: int, smoothing: float
     ) -> None:
         self.batch_rows = batch_rows
+        self.capacity = capacity
         self.jobs: deque[J] = deque()
         """Those that wait, the next one first."""
         self.depth = 0
@@ -103,7 +104,6 @@ class JobQueue(Generic[J]):
         """Device time charged to this queue; the scheduler sets it on when an idle queue fills."""
         self.statistics = Statistics()
         self._observer = observer
-        self._queue_rows = queue_rows
         self._smoothing = smoothing
         self._seconds: dict[int, float] = {}  # by the bit length of a batch's rows
         self._rows_a_second = math.inf
@@ -118,9 +118,9 @@ class JobQueue(Generic[J]):
             OverloadedError: the queue is full; `retry_after` is how long what waits should take.
         """
         turn = self._turn(job)
-        if self.jobs and self.depth + 2 * turn - 1 > self._queue_rows:
+        if self.jobs and self.depth + 2 * turn - 1 > self.capacity:
             raise OverloadedError(
-                f"{self.depth} rows are waiting, and at most {self._queue_rows} may, with room "
+                f"{self.depth} rows are waiting, and at most {self.capacity} may, with room "
                 "left for smaller requests",
                 retry_after=max(1, math.ceil(self.depth / self._rows_a_second)),
             )

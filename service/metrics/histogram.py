@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from service.metrics.series import MetricSpec
+from service.metrics.spec import MetricSpec
 
 # Values that are counted one by one in less time than all at once.
 FEW_VALUES = 8
@@ -26,14 +26,20 @@ class Series:
 
     Args:
         bounds: of the buckets, ascending.
+
+    Attributes:
+        counts: of each bucket, infinite values among them.
+        infinite: how many of these there are, in `observe_all`.
+        total: sum of the others.
     """
 
-    __slots__ = ("_lock", "bounds", "counts", "total")
+    __slots__ = ("_lock", "bounds", "counts", "infinite", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._lock = Lock()
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
+        self.infinite = 0
         self.total = 0.0
 
     def observe(self, value: float) -> None:
@@ -60,12 +66,15 @@ class Series:
                 elif not math.isnan(value):
                     with self._lock:
                         self.counts[0 if value < 0 else -1] += 1
+                        self.infinite += 1
             return
         values = values[~np.isnan(values)]
         buckets = np.searchsorted(self.bounds, values)
         counts = np.bincount(buckets, minlength=len(self.counts)).tolist()
-        total = float(values[np.isfinite(values)].sum(dtype=np.float64))
+        finite = values[np.isfinite(values)]
+        total = float(finite.sum(dtype=np.float64))
         with self._lock:
+            self.infinite += len(values) - len(finite)
             self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
             self.total += total
 

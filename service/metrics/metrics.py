@@ -1,6 +1,6 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import (
@@ -14,11 +14,12 @@ from prometheus_client import (
 )
 
 from service.bundle import AnyManifest
-from service.metrics import series
+from service.metrics import series, state_series
 from service.metrics.histogram import Histogram, Series
+from service.metrics.log_probs import HeldOutLogProb, LogProbs
 from service.metrics.model_series import ModelSeries
 from service.metrics.requests import RequestMetrics, reasons
-from service.metrics.series import MetricSpec
+from service.metrics.spec import MetricSpec
 
 LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
 
@@ -42,7 +43,13 @@ CLOSE_REASONS = (
 
 
 class HasDepth(Protocol):
-    """A queue, as far as metrics read it."""
+    """A queue, as far as metrics read it.
+
+    Attributes:
+        capacity: rows that may wait.
+    """
+
+    capacity: int
 
     @property
     def depth(self) -> int:
@@ -71,14 +78,17 @@ class Metrics:
         self.run_rows = self._histogram(series.RUN_ROWS)
         self.run_seconds = self._histogram(series.RUN_SECONDS)
         self.queue_seconds = self._histogram(series.QUEUE_SECONDS)
-        self.queue_rows = self._gauge(series.QUEUE_ROWS)
+        self._queue_rows = self._gauge(series.QUEUE_ROWS)
+        self._queue_capacity = self._gauge(state_series.QUEUE_CAPACITY)
         self._log_records = self._counter(series.LOG_RECORDS)
         self._request_log_lines = self._counter(series.REQUEST_LOG_LINES)
         for outcome in ("written", "dropped"):
             self._request_log_lines.labels(outcome)
         self.non_finite = self._counter(series.NON_FINITE)
-        self.model_info = self._gauge(series.MODEL_INFO)
-        self._log_prob = self._histogram(series.LOG_PROB)
+        self._model_info = self._gauge(series.MODEL_INFO)
+        self._model_threads = self._gauge(state_series.MODEL_THREADS)
+        self._log_probs = LogProbs()
+        self.registry.register(self._log_probs)
         self._p_value = self._histogram(series.P_VALUE)
         self._drift = tuple(
             self._gauge(spec) for spec in (series.WATCHED_ROWS, series.DRIFT, series.DRIFT_ALARM)
@@ -106,7 +116,9 @@ class Metrics:
         """The metrics of a model's queue for one graph."""
         queues = self._queues.setdefault((model, graph), [])
         # a model's versions share the series
-        self.queue_rows.labels(model, graph).set_function(lambda: sum(q.depth for q in queues))
+        self._queue_rows.labels(model, graph).set_function(lambda: sum(q.depth for q in queues))
+        capacity = self._queue_capacity.labels(model, graph)
+        capacity.set_function(lambda: sum(q.capacity for q in queues))
         return QueueMetrics(
             rows=self.run_rows.labels(model, graph),
             seconds=self.run_seconds.labels(model, graph),
@@ -114,24 +126,26 @@ class Metrics:
             queues=queues,
         )
 
-    def model_series(self, name: str, version: int, bounds: Sequence[float]) -> ModelSeries:
+    def model_series(self, name: str, version: int, held_out: HeldOutLogProb) -> ModelSeries:
         """Series of a version of a model, which are not shown yet.
 
         Args:
             name, version: its labels.
-            bounds: of the histogram of log_prob, ascending.
+            held_out: of the version, which bounds its histogram of log_prob.
         """
         labels = name, str(version)
-        return ModelSeries(labels, self._log_prob, bounds, self._p_value, self._drift)
+        return ModelSeries(labels, self._log_probs, held_out, self._p_value, self._drift)
 
-    def loaded(self, manifest: AnyManifest, provider: str) -> None:
-        """State that a model is loaded."""
+    def loaded(self, manifest: AnyManifest, provider: str, threads: int) -> None:
+        """State that a model is loaded, on how many threads."""
         self.non_finite.labels(manifest.name)
-        self.model_info.labels(*_info(manifest, provider)).set(1)
+        self._model_info.labels(*_info(manifest, provider)).set(1)
+        self._model_threads.labels(manifest.name, str(manifest.version)).set(threads)
 
     def unloaded(self, manifest: AnyManifest, provider: str) -> None:
         """State that a model is loaded no more."""
-        self.model_info.remove(*_info(manifest, provider))
+        self._model_info.remove(*_info(manifest, provider))
+        self._model_threads.remove(manifest.name, str(manifest.version))
 
     def turned_away(self, status: int, reason: str) -> None:
         """Count a request that was refused, where its status says that it was turned away."""
@@ -199,7 +213,7 @@ class QueueMetrics:
         rows: of batches.
         seconds: of batches.
         waits: seconds that requests wait.
-        queues: whose depths are added up: of every loaded version of the model.
+        queues: whose depths and capacities are added up: of every loaded version of the model.
     """
 
     def __init__(
@@ -220,13 +234,14 @@ class QueueMetrics:
         self._waits.observe(seconds)
 
     def watch(self, queue: HasDepth) -> None:
-        """Add a queue's depth to the gauge, until `unwatch`."""
+        """Add a queue to the gauges, until `unwatch`."""
         self._queues.append(queue)
 
     def unwatch(self, queue: HasDepth) -> None:
-        """Take a queue's depth out of the gauge."""
+        """Take a queue out of the gauges."""
         self._queues.remove(queue)
 
 
-def _info(manifest: AnyManifest, provider: str) -> tuple[str, str, str, str]:
-    return manifest.name, str(manifest.version), manifest.family, provider
+def _info(manifest: AnyManifest, provider: str) -> tuple[str, str, str, str, str]:
+    version, checksum = str(manifest.version), manifest.checksum
+    return manifest.name, version, manifest.family, provider, checksum

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prometheus_client import Gauge
 
 from service.metrics.histogram import Histogram, Series
+from service.metrics.log_probs import HeldOutLogProb, LogProbs
 from service.metrics.series import P_VALUES
 
 
@@ -13,8 +14,8 @@ class ModelSeries:
 
     Args:
         labels: of the series.
-        log_prob, p_value: the histograms of all versions.
-        bounds: of this version's log_prob.
+        log_probs, p_values: the histograms of all versions.
+        held_out: of this version.
         drift: gauges of all versions: rows, log of the martingale, alarm.
 
     Attributes:
@@ -24,17 +25,19 @@ class ModelSeries:
     def __init__(
         self,
         labels: tuple[str, str],
-        log_prob: Histogram,
-        bounds: Sequence[float],
-        p_value: Histogram,
+        log_probs: LogProbs,
+        held_out: HeldOutLogProb,
+        p_values: Histogram,
         drift: Sequence[Gauge],
     ) -> None:
         self._labels = labels
-        self._histograms = log_prob, p_value
+        self._log_probs = log_probs
+        self._held_out = held_out
+        self._p_values = p_values
         self._drift = drift
         self._figures: tuple[float, ...] | None = None
         self._is_shown = False
-        self.log_prob = Series(bounds)
+        self.log_prob = Series(list(held_out.levels))
         self.p_value = Series(P_VALUES)
 
     def set_drift(self, rows: int, log_martingale: float, has_alarm: bool) -> None:
@@ -46,18 +49,17 @@ class ModelSeries:
     def show(self) -> None:
         """Have Prometheus read them."""
         self._is_shown = True
-        log_prob, p_value = self._histograms
-        log_prob.put(self._labels, self.log_prob)
+        self._log_probs.put(self._labels, self.log_prob, self._held_out)
         if self._figures is not None:
-            p_value.put(self._labels, self.p_value)
+            self._p_values.put(self._labels, self.p_value)
             for gauge, figure in zip(self._drift, self._figures, strict=True):
                 gauge.labels(*self._labels).set(figure)
 
     def hide(self) -> None:
         """Take them away."""
         self._is_shown = False
-        for histogram in self._histograms:
-            histogram.take_out(self._labels)
+        self._log_probs.take_out(self._labels)
+        self._p_values.take_out(self._labels)
         if self._figures is not None:
             for gauge in self._drift:
                 gauge.remove(*self._labels)

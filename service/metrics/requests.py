@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from service.errors import ServiceError
 from service.metrics import series
 from service.metrics.histogram import Histogram, Series
+from service.metrics.spec import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
 OTHER = "other"
@@ -128,5 +129,5 @@ def reasons() -> dict[str, int]:
     return {kind.reason: kind.status for kind in kinds} | OTHER_REASONS
 
 
-def _counter(spec: series.MetricSpec) -> CounterMetricFamily:
+def _counter(spec: MetricSpec) -> CounterMetricFamily:
     return CounterMetricFamily(spec.name.removesuffix("_total"), spec.help, labels=spec.labels)

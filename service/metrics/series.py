@@ -5,30 +5,8 @@ The series are made of this table, and so is the table of `service/METRICS.md`:
     python -m service.metrics
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """One metric.
-
-    Args:
-        name: in Prometheus.
-        kind: its type in Prometheus.
-        labels: their names.
-        unit: of its values.
-        help: what it counts or measures, one sentence.
-        bounds: upper bounds of a histogram's buckets, ascending.
-    """
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    unit: str
-    help: str
-    bounds: tuple[float, ...] = ()
-
+from service.metrics.spec import MetricSpec
+from service.metrics.state_series import STATE_METRICS
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = tuple(4.0**k for k in range(9))
@@ -176,9 +154,9 @@ REQUEST_LOG_LINES = MetricSpec(
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
     "gauge",
-    ("model", "version", "family", "provider"),
+    ("model", "version", "family", "provider", "sha256"),
     "1",
-    "1 for each loaded model.",
+    "1 for each loaded model; sha256 is the checksum of its manifest, and so of its files.",
 )
 STORE_READABLE = MetricSpec(
     "bijecta_store_readable",
@@ -276,4 +254,5 @@ METRICS = (
     CONNECTIONS,
     CONNECTIONS_CLOSED,
     UNSENT_BYTES,
+    *STATE_METRICS,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +95,18 @@ class Entry:
     def is_awaited(self) -> bool:
         """Whether it is about to be loaded for the first time."""
         return not (self.lease or self.evicted or self.refused or self.unloaded)
+
+    @property
+    def states(self) -> Iterator[str]:
+        """Those of metrics' `VERSION_STATES` that it is in."""
+        if self.lease is not None:
+            yield "loaded"
+        elif self.unloaded or self.evicted:
+            yield "unloaded"
+        if self.refused:
+            yield "refused"
+        if self.is_awaited:
+            yield "awaited"
 
     def is_due(self, now: float) -> bool:
         """Whether it should be loaded: its files are others, or it is to be tried again."""

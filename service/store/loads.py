@@ -119,7 +119,7 @@ class Loads:
         entry.lease, entry.refused, entry.used = Lease(model), "", time.monotonic()
         entry.pause, entry.evicted = 0.0, False
         self.has_tables = self.has_tables or model.format_2 is not None
-        self._loader.metrics.loaded(model.manifest, model.engine.provider)
+        self._loader.metrics.loaded(model.manifest, model.engine.provider, model.engine.threads)
         if self._loader.watching is not None and model.watch is not None:
             self._loader.watching.loaded(model.watch)
         self._loader.metrics.loads.labels("loaded").inc()

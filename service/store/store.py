@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -76,6 +77,11 @@ class Store:
     def models(self) -> list[Model]:
         """Everything that is loaded."""
         return [entry.model for entry in self._all() if entry.model is not None]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many versions are in each of metrics' `VERSION_STATES`."""
+        return Counter(state for entry in self._all() for state in entry.states)
 
     @property
     def has_tables(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.bundle import AnyManifest
 from service.conformal import Calibration, Urn
-from service.metrics import Metrics
+from service.metrics import HeldOutLogProb, Metrics
 from service.tables import DatetimeColumn
 from service.watching.drift import DriftTest
 from service.watching.state_folder import StateFolder
@@ -77,7 +77,7 @@ class Watching:
             watch = self._shown.get(key) or self._unloaded.get(key)
         if watch is not None and watch.checksum == manifest.checksum:
             return watch
-        series = self._metrics.model_series(*key, _bounds(manifest))
+        series = self._metrics.model_series(*key, _held_out(manifest))
         columns = _watched(manifest)
         begin = None
         if calibration is not None:
@@ -182,11 +182,16 @@ def _watched(manifest: AnyManifest) -> list[int]:
     return [i for i, column in columns if not isinstance(column, DatetimeColumn)]
 
 
-def _bounds(manifest: AnyManifest) -> list[float]:
-    """Distinct quantiles of log_prob of held-out rows in nats, ascending."""
+def _held_out(manifest: AnyManifest) -> HeldOutLogProb:
+    """Log_prob of held-out rows: distinct quantiles, each with the largest of its levels."""
+    quantiles: dict[float, float] = {}
     calibration = manifest.calibration
-    if calibration is None or calibration.log_prob is None:
-        return []
-    of_level = dict(zip(calibration.levels, calibration.log_prob, strict=True))
-    found = [of_level.get(level) for level in LEVELS]
-    return sorted({q for q in found if q is not None and math.isfinite(q)})
+    if calibration is not None and calibration.log_prob is not None:
+        of_level = dict(zip(calibration.levels, calibration.log_prob, strict=True))
+        for level in LEVELS:
+            quantile = of_level.get(level)
+            if quantile is None or not math.isfinite(quantile):
+                continue
+            if not quantiles or quantile >= max(quantiles):
+                quantiles[quantile] = level
+    return HeldOutLogProb(quantiles, manifest.held_out.log_prob, manifest.dimensions)

@@ -41,7 +41,11 @@ def requirements(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("cpu.txt", EXTRAS), ("gpu.txt", [*EXTRAS, "cuda"]), ("train.txt", [*EXTRAS, "train"])],
+    [
+        ("cpu.txt", EXTRAS),
+        ("gpu.txt", [*EXTRAS, "cuda", "nvml"]),
+        ("train.txt", [*EXTRAS, "train"]),
+    ],
 )
 def test_a_lock_fits_what_pyproject_asks_for(lock: str, extras: list[str]) -> None:
     pinned = pins(lock)

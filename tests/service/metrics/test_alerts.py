@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "alerts.yml"
 PROMTOOL = shutil.which("promtool")
 
-SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("",), "gauge": ("",)}
+SUFFIXES = {
+    "histogram": ("_bucket", "_count", "_sum"),
+    "summary": ("_count", "_sum"),
+    "counter": ("",),
+    "gauge": ("",),
+}
 
 
 def test_every_series_of_the_rules_is_of_the_table_with_the_labels_that_it_has() -> None:

@@ -1,13 +1,16 @@
 """Metrics are what their one table says."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
 import service.metrics
-from service.metrics import STAGES, Metrics
+from service.metrics import STAGES, GpuGauges, HeldOutLogProb, Metrics, ServerState
 from service.metrics.__main__ import metrics_table
 from service.metrics.series import METRICS
+from service.settings import Settings
+from tests.helpers.gpus import Driver
 
 # The names that dashboards read; one of them may go a version after its successor has come.
 PUBLISHED = {
@@ -30,7 +33,7 @@ PUBLISHED = {
     "bijecta_drift_alarm": ("model", "version"),
     "bijecta_log_records_total": ("level", "outcome"),
     "bijecta_request_log_lines_total": ("outcome",),
-    "bijecta_model_info": ("model", "version", "family", "provider"),
+    "bijecta_model_info": ("model", "version", "family", "provider", "sha256"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),
     "bijecta_granted_cpus": (),
@@ -38,11 +41,29 @@ PUBLISHED = {
     "bijecta_connections": (),
     "bijecta_connections_closed_total": ("reason",),
     "bijecta_unsent_bytes": (),
+    "bijecta_log_prob_rank": ("model", "version"),
+    "bijecta_log_prob_per_dim": ("model", "version"),
+    "bijecta_held_out_log_prob_per_dim": ("model", "version"),
+    "bijecta_ready": (),
+    "bijecta_build_info": ("version", "python", "onnxruntime"),
+    "bijecta_store_versions": ("state",),
+    "bijecta_loaded_bytes": (),
+    "bijecta_model_threads": ("model", "version"),
+    "bijecta_queue_capacity_rows": ("model", "graph"),
+    "bijecta_inflight_limit_bytes": (),
+    "bijecta_connections_limit": (),
+    "bijecta_unsent_limit_bytes": (),
+    "bijecta_body_limit_bytes": (),
+    "bijecta_rows_limit": (),
+    "bijecta_gpu_memory_bytes": ("gpu",),
+    "bijecta_gpu_memory_limit_bytes": ("gpu",),
+    "bijecta_gpu_utilisation_ratio": ("gpu",),
 }
 
 
 class Depth:
     depth = 3
+    capacity = 20
 
 
 def used() -> Metrics:
@@ -57,10 +78,17 @@ def used() -> Metrics:
     metrics.requests.failed("sample", "moons", "overloaded")
     metrics.non_finite.labels("moons").inc()
     metrics.logged("ERROR", False)
-    series = metrics.model_series("moons", 1, [-3.0, -2.0])
+    held_out = HeldOutLogProb({-3.0: 0.01, -2.0: 0.5}, -2.2, 2)
+    series = metrics.model_series("moons", 1, held_out)
     series.set_drift(10, 0.5, False)
     series.show()
-    metrics.model_info.labels("moons", "1", "maf", "CPUExecutionProvider").set(1)
+    manifest = SimpleNamespace(name="moons", version=1, family="maf", checksum="0" * 64)
+    metrics.loaded(manifest, "CPUExecutionProvider", 2)  # type: ignore[arg-type]
+    state = ServerState(Settings(), lambda: True, lambda: {"loaded": 1}, lambda: 5)
+    metrics.registry.register(state)
+    gpus = GpuGauges(Driver())
+    gpus.sample()
+    metrics.registry.register(gpus)
     return metrics
 
 
@@ -103,5 +131,7 @@ def test_depths_of_a_models_versions_are_added_until_they_are_unloaded() -> None
     queue.watch(old)
     metrics.queue("moons", "encode").watch(new)
     assert 'queue_rows{graph="encode",model="moons"} 6.0' in metrics.exposition().decode()
+    assert 'capacity_rows{graph="encode",model="moons"} 40.0' in metrics.exposition().decode()
     queue.unwatch(old)
     assert 'queue_rows{graph="encode",model="moons"} 3.0' in metrics.exposition().decode()
+    assert 'capacity_rows{graph="encode",model="moons"} 20.0' in metrics.exposition().decode()

@@ -41,6 +41,7 @@ class Manifest:
     checksum: str = "abc"
     columns: list[Any] | None = field(default_factory=lambda: ["amount", "age"])
     dimensions: int = 2
+    held_out: Any = field(default_factory=lambda: SimpleNamespace(log_prob=-3.0))
     calibration: Quantiles | None = field(default_factory=Quantiles)
 
     @property
@@ -104,6 +105,25 @@ def test_log_prob_is_counted_between_the_quantiles_of_held_out_rows() -> None:
             "-2.25": 5,
             "+Inf": 7,
         }
+        ranks = served.series("bijecta_log_prob_rank_bucket")
+        assert {labels[-1]: count / 11 for labels, count in ranks.items()} == {
+            "0.05": 3,
+            "0.9": 4,  # the largest level of its quantile
+            "0.95": 5,
+            "+Inf": 7,
+        }
+
+    run(work)
+
+
+def test_quantiles_that_are_not_in_order_bound_what_they_can() -> None:
+    async def work() -> None:
+        quantiles = Quantiles(levels=[0.01, 0.05, 0.5], log_prob=[-4.0, -9.0, -2.0])
+        served = Served(manifest=Manifest(calibration=quantiles))
+        await served.watch.saw_log_prob(np.array([-10.0, -3.0]))
+        ranks = served.series("bijecta_log_prob_rank_bucket")
+        found = {labels[-1]: count for labels, count in ranks.items()}
+        assert found == {"0.01": 1, "0.5": 2, "+Inf": 2}
 
     run(work)
 
