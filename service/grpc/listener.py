@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import math
+import socket
 import time
-from contextlib import suppress
 
 import grpc
 
@@ -14,6 +15,14 @@ from service.grpc.slow_callers import SlowCallers, break_off
 from service.server import Server
 
 log = logging.getLogger(__name__)
+
+# Servers of gRPC that share the port, each with the connections that the kernel gives it. One takes
+# calls one by one, some turns of the event loop for each, so that the engine never has two to run
+# together. An empty handler at 64 connections took two thirds of the CPU time a call with four
+# servers of one; with sixteen no less.
+MOST_SERVERS = 4
+# Of a server; with fewer in all there are fewer servers, as their shares are never quite alike.
+MIN_CONNECTIONS = 64
 
 # Calls of one connection at a time; more wait at the caller.
 MAX_CALLS_OF_CONNECTION = 128
@@ -54,7 +63,9 @@ class GrpcListener:
             break_off=lambda peer: break_off(peer, self.port),
         )
         self._calls = Calls(server, self._slow, settings.max_connections)
-        self._listener: grpc.aio.Server | None = None
+        most = settings.max_connections
+        self._count = max(1, min(MOST_SERVERS, most // MIN_CONNECTIONS))
+        self._listeners: list[grpc.aio.Server] = []
         self.port = 0
         """Where it listens."""
 
@@ -68,11 +79,16 @@ class GrpcListener:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
-        self._listener = listener = grpc.aio.server(options=self._options())
-        with suppress(RuntimeError):
-            self.port = listener.add_insecure_port(address)
-        if not self.port:
-            raise OSError(f"gRPC cannot listen on {address}: is it in use?")
+        try:
+            if settings.grpc_port:
+                _check_free(settings.host, settings.grpc_port)
+            for _ in range(self._count):
+                listener = grpc.aio.server(options=self._options())
+                self._listeners.append(listener)
+                # the first one finds a port where none is named
+                self.port = listener.add_insecure_port(f"{host}:{self.port or settings.grpc_port}")
+        except (OSError, RuntimeError):
+            raise OSError(f"gRPC cannot listen on {address}: is it in use?") from None
         infer = InferCalls(self._server, self._slow)
         methods = {
             "ModelInfer": self._calls.unary(INFER, "ModelInfer", infer.infer),
@@ -81,8 +97,10 @@ class GrpcListener:
         for name, answer in AdminCalls(self._server, self.port).methods().items():
             methods[name] = self._calls.unary(OTHER, name, answer, is_admin=name in CHANGES)
         # of methods that are registered one by one, grpc.aio waits for each anew at every call
-        listener.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-        await listener.start()
+        handlers = (grpc.method_handlers_generic_handler(SERVICE, methods),)
+        for listener in self._listeners:
+            listener.add_generic_rpc_handlers(handlers)
+            await listener.start()
         log.info("gRPC on %s:%d", host, self.port)
 
     async def stop(self, seconds: float) -> None:
@@ -91,7 +109,7 @@ class GrpcListener:
         Callers are told to ask another server before the port closes: of calls that arrive while
         it does, core ends some as cancelled.
         """
-        if self._listener is None:
+        if not self._listeners:
             return
         end = time.monotonic() + seconds
         self._calls.stop()
@@ -101,21 +119,23 @@ class GrpcListener:
         end = min(end, time.monotonic() + MAX_SILENCE_SECONDS)
         while self._calls.silent_seconds < SILENCE_SECONDS and time.monotonic() < end:
             await asyncio.sleep(STOP_TICK_SECONDS)
-        await self._listener.stop(None)
+        await self.abort()
 
     async def abort(self) -> None:
         """End at once."""
-        if self._listener is not None:
-            await self._listener.stop(None)
+        await asyncio.gather(*(listener.stop(None) for listener in self._listeners))
 
     def _options(self) -> tuple[tuple[str, int], ...]:
         settings = self._server.settings
         return (
-            ("grpc.so_reuseport", 0),  # a second server on the port is refused
+            ("grpc.so_reuseport", int(self._count > 1)),
             ("grpc.max_receive_message_length", settings.max_body),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
-            ("grpc.max_allowed_incoming_connections", settings.max_connections),
+            (
+                "grpc.max_allowed_incoming_connections",
+                math.ceil(settings.max_connections / self._count),
+            ),
             ("grpc.server_handshake_timeout_ms", round(settings.head_seconds * 1000)),
             ("grpc.max_connection_idle_ms", round(settings.idle_seconds * 1000)),
             ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
@@ -126,3 +146,16 @@ class GrpcListener:
             ("grpc.per_message_decompression", 0),
             ("grpc.compression_enabled_algorithms_bitset", ALGORITHMS),
         )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Check that nobody listens on a port; those who share one are not told of each other.
+
+    Raises:
+        OSError: somebody does.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)

@@ -317,3 +317,24 @@ def test_requests_are_counted_as_those_of_http(over_grpc: Any, served: Served) -
     # a call ends a moment after its answer has been sent
     wait_until(lambda: (count("200") - good, count("404") - bad) == (1, 1))
     assert metric(served.client, "bijecta_inflight_bytes") == 0
+
+
+def test_calls_of_many_connections_run_together(served: Served, over_grpc: Any) -> None:
+    def totals() -> tuple[int, int]:
+        stats = over_grpc.get_inference_statistics("maf.decode").model_stats[0]
+        return stats.inference_count, stats.execution_count
+
+    async def ask() -> None:
+        url, options = f"127.0.0.1:{grpc_port(served)}", [("grpc.use_local_subchannel_pool", 1)]
+        clients = [triton_aio.InferenceServerClient(url, channel_args=options) for _ in range(32)]
+        arguments = Asked("maf.decode", ("z", MAF[:1])).arguments(triton_aio)
+        for _ in range(8):
+            await asyncio.gather(*[client.infer(**arguments) for client in clients])
+        await asyncio.gather(*[client.close() for client in clients])
+
+    rows, runs = totals()
+    asyncio.run(ask())
+    more_rows, more_runs = totals()
+    assert more_rows - rows == 32 * 8
+    # one server of gRPC's alone would run nearly each by itself
+    assert more_runs - runs < 32 * 8 / 1.5

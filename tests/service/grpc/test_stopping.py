@@ -82,7 +82,8 @@ async def _whole(channel: grpc.aio.Channel) -> int:
 
 
 def test_a_port_that_is_taken_is_said(grpc_store: Path, serve: Serve) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    # which would let another one beside it, as a server here lets its own
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = taken.getsockname()[1]
         served = serve("--store", grpc_store, "--grpc-port", str(port))
         assert served.process.wait(timeout=40) == 3
