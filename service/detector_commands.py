@@ -11,6 +11,7 @@ import numpy as np
 from service.bundle import (
     CALIBRATION,
     COLUMN_VALUES,
+    HOURS,
     USUAL_LEVELS,
     AlarmLevel,
     AnyManifest,
@@ -18,16 +19,17 @@ from service.bundle import (
     alarm_levels,
     calibration_bytes,
     calibration_of,
-    columns_bytes,
     publish,
     quantiles,
     read_detector,
+    references_of,
     rows_for,
+    said_of_hours,
     sha256,
 )
 from service.bundle import CALIBRATION_LEVELS as LEVELS
 from service.codecs import HAS_PYARROW, NO_PYARROW
-from service.conformal import Calibration, auroc_difference, column_urns, placements
+from service.conformal import Calibration, auroc_difference, placements
 from service.score_command import INTERRUPTED, bundle_folder, os_error_text
 from service.tables import TableError, anomalies_of, from_arrow
 from service.types import Float64
@@ -84,19 +86,22 @@ def calibrate(arguments: Namespace) -> None:
         if column.classes and whole.context is not None:
             label, classes = column, np.asarray(whole.context[:, i], np.float64)
             break
-    calibration = calibration_of(np.asarray(whole.arrays["score"], np.float64), classes)
+    scores = np.asarray(whole.arrays["score"], np.float64)
+    calibration = calibration_of(scores, classes)
     levels = alarm_levels(calibration, label)
     least = min(level.least for level in levels)
     if least > USUAL_LEVELS[0] and not arguments.allow_few:
         raise BundleError(_too_few(calibration, arguments.rows, least))
     files: dict[str, bytes | Path] = {name: folder / name for name in manifest.files}
     files[CALIBRATION] = calibration_bytes(calibration)
-    files.pop(COLUMN_VALUES, None)
+    for name in (COLUMN_VALUES, HOURS):
+        files.pop(name, None)
     # rows that cannot occur are among them, with the values that a server puts in place of theirs:
     # it watches these too, and without them each is a change
-    if manifest.columns and manifest.has_indexed_rows and len(whole.x) >= MIN_COLUMN_ROWS:
-        urns = column_urns(np.asarray(whole.x, np.float64), np.random.default_rng(0))
-        files[COLUMN_VALUES] = columns_bytes(urns)
+    if manifest.columns:
+        rows, random = np.asarray(whole.x, np.float64), np.random.default_rng(0)
+        has_values = manifest.has_indexed_rows and len(rows) >= MIN_COLUMN_ROWS
+        files |= references_of(manifest.columns, rows, scores, classes, has_values, random)
     content = manifest.model_dump(mode="json", exclude={"name", "version", "files", "checksum"})
     content["calibration"] = {
         "method": "rows",
@@ -113,13 +118,15 @@ def calibrate(arguments: Namespace) -> None:
     }
     store = folder.parent.parent if arguments.store is None else arguments.store
     written = publish(store, manifest.name, files, content)
-    read_detector(written)
+    said = said_of_hours(written, read_detector(written))
     outside = int(whole.outside.sum())
     print(
         f"{written}: calibrated with {calibration.rows} rows of {arguments.rows.name}"
         + f", {outside} of which cannot occur: they count as the most anomalous" * bool(outside)
     )
     _say_levels(levels)
+    if said is not None:
+        print(said)
 
 
 def _too_few(calibration: Calibration, rows: Path, least: float) -> str:

@@ -6,10 +6,8 @@ from service.bundle.calibration_file import (
     CALIBRATION_LEVELS,
     calibration_bytes,
     calibration_of,
-    columns_bytes,
     quantiles,
     read_calibration,
-    read_columns,
 )
 from service.bundle.errors import BundleError, UnreadableBundleError, printable
 from service.bundle.files import (
@@ -39,6 +37,7 @@ from service.bundle.files import (
 from service.bundle.manifests.detector import (
     CALIBRATION,
     COLUMN_VALUES,
+    HOURS,
     MAX_NEIGHBOURS,
     NEIGHBOURS,
     SCORE,
@@ -88,6 +87,16 @@ from service.bundle.names import (
     write_names,
 )
 from service.bundle.publication import publish
+from service.bundle.reference_files import (
+    MAX_WATCHED_COLUMNS,
+    columns_bytes,
+    hours_bytes,
+    read_columns,
+    read_hours,
+    references_of,
+    said_of_hours,
+    watched_columns,
+)
 from service.bundle.regular_file import place, read_error
 from service.tables import is_column_name
 
@@ -100,11 +109,13 @@ __all__ = [
     "DECODE",
     "ENCODE",
     "FORMAT_VERSION",
+    "HOURS",
     "MANIFEST",
     "MAX_COLUMNS",
     "MAX_MANIFEST_BYTES",
     "MAX_NAMES_BYTES",
     "MAX_NEIGHBOURS",
+    "MAX_WATCHED_COLUMNS",
     "METHODS",
     "METHOD_WORDS",
     "NAME",
@@ -159,6 +170,7 @@ __all__ = [
     "columns_bytes",
     "fingerprint",
     "first_error",
+    "hours_bytes",
     "is_column_name",
     "is_version",
     "manifest_of",
@@ -174,12 +186,16 @@ __all__ = [
     "read_detector",
     "read_error",
     "read_flow",
+    "read_hours",
     "read_identity",
     "read_manifest",
     "read_names",
     "read_table",
+    "references_of",
     "rows_for",
+    "said_of_hours",
     "sha256",
     "versions",
+    "watched_columns",
     "write_names",
 ]

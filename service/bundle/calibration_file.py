@@ -1,4 +1,4 @@
-"""Files of a detector's calibration, as npy: scores of normal rows, and values of their columns."""
+"""The file of a detector's calibration, as npy: scores of normal rows."""
 
 import io
 import math
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle.errors import BundleError, printable
-from service.bundle.manifests.detector import CALIBRATION, COLUMN_VALUES, DetectorManifest
+from service.bundle.manifests.detector import CALIBRATION, DetectorManifest
 from service.bundle.regular_file import place, read_bytes
-from service.conformal import N_EXACT, Calibration, Urn, urns_from_array, urns_to_array
+from service.conformal import N_EXACT, Calibration
 from service.types import Float64
 
 MAX_CALIBRATION_BYTES = 2**26
@@ -47,7 +47,7 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     shown = f"{place(folder)}/{CALIBRATION}"
     content = read_bytes(folder, CALIBRATION, MAX_CALIBRATION_BYTES)
     try:
-        calibration = Calibration.from_array(_array(content))
+        calibration = Calibration.from_array(array_of(content))
         if calibration.rows != manifest.calibration.rows:
             raise ValueError(
                 f"it is of {calibration.rows} rows, the manifest says {manifest.calibration.rows}"
@@ -80,9 +80,7 @@ def calibration_of(scores: Float64, classes: Float64 | None = None) -> Calibrati
 
 def calibration_bytes(calibration: Calibration) -> bytes:
     """The content of the file."""
-    content = io.BytesIO()
-    np.save(content, calibration.to_array().astype(DTYPE, copy=False))
-    return content.getvalue()
+    return bytes_of(calibration.to_array())
 
 
 def quantiles(values: Float64) -> list[float | None]:
@@ -92,38 +90,14 @@ def quantiles(values: Float64) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in found]
 
 
-def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
-    """What the columns of rows to come are compared with; None where the bundle has no such file.
-
-    Args:
-        folder: store/<name>/<version>.
-        manifest: of this bundle.
-
-    Raises:
-        BundleError: the file is larger than any such, or damaged, or of other columns.
-        UnreadableBundleError: it cannot be read now.
-    """
-    if COLUMN_VALUES not in manifest.files:
-        return None
-    content = read_bytes(folder, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
-    try:
-        urns = urns_from_array(_array(content))
-        if len(urns) != manifest.dimensions:
-            raise ValueError(f"it is of {len(urns)} columns, the rows have {manifest.dimensions}")
-    except ValueError as error:
-        shown = f"{place(folder)}/{COLUMN_VALUES}"
-        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
-    return urns
-
-
-def columns_bytes(urns: list[Urn]) -> bytes:
-    """The content of that file, which holds values of the data."""
+def bytes_of(array: Float64) -> bytes:
+    """An array of float64 in npy format."""
     content = io.BytesIO()
-    np.save(content, urns_to_array(urns).astype(DTYPE, copy=False))
+    np.save(content, array.astype(DTYPE, copy=False))
     return content.getvalue()
 
 
-def _array(content: bytes) -> Float64:
+def array_of(content: bytes) -> Float64:
     """An array of float64 in npy format, of which no number is looked at before all are there.
 
     The header is compared with the one that numpy writes: numpy itself would evaluate it.

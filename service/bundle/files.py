@@ -25,6 +25,7 @@ from service.bundle.errors import printable
 from service.bundle.manifests.detector import (
     CALIBRATION,
     COLUMN_VALUES,
+    HOURS,
     NEIGHBOURS,
     SCORE,
     DetectorManifest,
@@ -35,7 +36,8 @@ from service.bundle.regular_file import file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
-FILES = (ENCODE, DECODE, SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, MANIFEST, ADDITIONS)
+OF_DETECTORS = (SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, HOURS)
+FILES = (ENCODE, DECODE, *OF_DETECTORS, MANIFEST, ADDITIONS)
 """All that a bundle of any kind may hold."""
 
 ADDED_KEYS = ("columns", "round_trip")

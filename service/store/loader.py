@@ -18,6 +18,7 @@ from service.bundle import (
     TableManifest,
     read_calibration,
     read_columns,
+    read_hours,
 )
 from service.conformal import Calibration
 from service.engine import Engine
@@ -65,11 +66,12 @@ class Loader:
         with in_use(folder):
             manifest = bundle.read(folder, cancellation.check, identity)
             limits = self.limits(manifest.name)
-            calibration = columns = None
+            calibration = columns = hours = None
             if isinstance(manifest, DetectorManifest):
                 calibration = read_calibration(folder, manifest)
                 if self.watching is not None:
                     columns = read_columns(folder, manifest)
+                    hours = read_hours(folder, manifest)
             graphs = manifest.tensors
             engine = Engine(folder, graphs, self.device, self.metrics, limits, cancellation)
             try:
@@ -78,7 +80,7 @@ class Loader:
                 size = sum((folder / name).stat().st_size for name in manifest.files)
                 watch = None
                 if self.watching is not None:
-                    watch = self.watching.watch_of(manifest, calibration, columns)
+                    watch = self.watching.watch_of(manifest, calibration, columns, hours)
             except BaseException:
                 engine.close()
                 raise

@@ -3,50 +3,24 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.conformal import Calibration, Urn, column_urns, urn_of
+from service.bundle import MAX_WATCHED_COLUMNS
+from service.conformal import Calibration, HourClasses, Urn, column_urns, urn_of
 from service.types import Float64
 from service.watching.martingales import Martingales, State
+from service.watching.open_hours import OpenHours, Rows
 from service.watching.ranked_bets import RankedBets
 
 SCORE_EDGES = 4096
 """Intervals of the scores of a class; a resolution of p-values of 1/4096."""
 
-MAX_COLUMNS = 64
-"""Columns that are watched one by one; of rows with more, the score alone."""
-
 REFERENCE_ROWS = 1000
 """First rows of a stream, which columns are compared with where a bundle has no reference."""
 
 ROWS_AT_ONCE = 512
-
-
-class Rows(NamedTuple):
-    """Rows that were scored, in their order.
-
-    Args:
-        scores: n; NaN of what is no row.
-        classes: n, of a calibration by class.
-        values: n × columns, NaN where a value is missing; None where columns are not watched.
-    """
-
-    scores: Float64
-    classes: Float64 | None
-    values: Float64 | None
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """The rows of one or more parts, one after another."""
-    classes = [part.classes for part in parts if part.classes is not None]
-    values = [part.values for part in parts if part.values is not None]
-    return Rows(
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate(classes) if classes else None,
-        np.concatenate(values) if values else None,
-    )
 
 
 @dataclass(frozen=True)
@@ -70,20 +44,23 @@ class DriftTest:
     """Martingales over the scores of a stream, and over the values of each column.
 
     Scores are ranked among the calibration and the stream before them; values of columns among a
-    reference and the stream. Where there is none, the stream's first rows are. The first capital
+    reference and the stream. Where there is none, the stream's first rows are. By the hour, both
+    are ranked among the calibration rows of the hour and the stream's. The first capital
     is divided: one half is the score's, the rest the columns' in equal parts, and the logarithm of
-    each part is compared with the threshold's. Where rows are exchangeable, the probability that
-    any of them ever reaches a threshold c is at most 1/c: a union of Ville's bounds.
+    each part is compared with the threshold's. Where rows are exchangeable, by the hour within each
+    class, the probability that any of them ever reaches a threshold c is at most 1/c: a union of
+    Ville's bounds.
 
     Args:
         calibration: scores of normal rows.
-        columns: names of those to be watched, if there are no more than `MAX_COLUMNS`.
-        reference: of each column; None where there is none.
+        columns: names of those to be watched, if there are no more than `MAX_WATCHED_COLUMNS`.
+        reference: of each column; None where there is none. By the hour it is not looked at.
         threshold: above 1; what reaches it is an alarm.
         random: breaks ties.
+        hours: what rows are compared with by the hour; None where all are compared.
 
     Attributes:
-        rows: that were watched.
+        rows: that were tested.
         alarm: the first change that reached the threshold.
         largest: the largest log of a martingale so far, in nats.
     """
@@ -95,17 +72,26 @@ class DriftTest:
         reference: Sequence[Urn] | None,
         threshold: float,
         random: np.random.Generator,
+        hours: HourClasses | None = None,
     ) -> None:
         self._random = random
         self._log_threshold = math.log(threshold)
-        self.columns = list(columns) if len(columns) <= MAX_COLUMNS else []
+        self.columns = list(columns) if len(columns) <= MAX_WATCHED_COLUMNS else []
         self._classes = np.array(calibration.class_codes)
-        self._scores = RankedBets(_score_urns(calibration, random), Martingales(1), True)
+        self._hours = hours
+        self._open = None if hours is None else OpenHours(random)
+        if hours is None:
+            urns, of_columns = _score_urns(calibration, random), reference
+        else:
+            urns, of_columns = _hour_urns(hours, len(self.columns))
+            if of_columns is None:
+                self.columns = []
+        self._scores = RankedBets(urns, Martingales(1), keeps_edges=hours is None)
         self._column_bets = Martingales(len(self.columns))
         self._values: RankedBets | None = None
-        self._has_reference = bool(self.columns) and reference is not None
-        if self.columns and reference is not None:
-            self._values = RankedBets(reference, self._column_bets)
+        self._has_reference = bool(self.columns) and of_columns is not None
+        if self.columns and of_columns is not None:
+            self._values = RankedBets(of_columns, self._column_bets)
         self._first_values = np.empty((0, len(self.columns)))
         share = 0.5 if self.columns else 1.0
         self._log_shares = np.log([share, *[share / max(1, len(self.columns))] * len(self.columns)])
@@ -113,17 +99,41 @@ class DriftTest:
         self.alarm: Change | None = None
         self.largest = float(self._log_shares[0])
 
-    def take(self, rows: Rows) -> None:
-        """Watch rows; those without a score are passed over."""
-        is_row = ~np.isnan(rows.scores)
-        scores = rows.scores[is_row]
-        classes = None if rows.classes is None else rows.classes[is_row]
-        values = None if rows.values is None or not self.columns else rows.values[is_row]
-        for start in range(0, len(scores), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            logs = self._take_scores(scores[part], None if classes is None else classes[part])
-            if values is not None:
-                logs = np.hstack([logs, self._take_values(values[part])])
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for the end of their hour."""
+        return 0 if self._open is None else len(self._open)
+
+    def is_due(self, now: float) -> bool:
+        """Whether an hour is over by the clock, see `OpenHours`."""
+        return self._open is not None and self._open.is_due(now)
+
+    def take(self, rows: Rows, now: float = 0.0) -> None:
+        """Watch rows; those without a score are passed over.
+
+        Args:
+            rows: in their order.
+            now: seconds of a clock that only runs on, by which hours end.
+        """
+        rows = rows.of(~np.isnan(rows.scores))
+        if self._open is None:
+            self._test(rows)
+        else:
+            self._open.add(rows, now)
+            self.take_over(now)
+
+    def take_over(self, now: float) -> None:
+        """Test the rows that waited for the end of an hour that is over by the clock."""
+        if self._open is not None and (over := self._open.over(now)) is not None:
+            self._test(over)
+
+    def _test(self, rows: Rows) -> None:
+        for start in range(0, len(rows.scores), ROWS_AT_ONCE):
+            part = rows.of(slice(start, start + ROWS_AT_ONCE))
+            number = self._class_numbers(part)
+            logs = self._take_scores(part.scores, number)
+            if part.values is not None and self.columns:
+                logs = np.hstack([logs, self._take_values(part.values, number)])
             self._look(logs + self._log_shares[: logs.shape[1]])
             self.rows += len(logs)
 
@@ -150,20 +160,23 @@ class DriftTest:
         direction = int(bets.directions[max(0, which - 1)])
         return Change(column, direction, log_martingale, rows)
 
-    def _take_scores(self, scores: Float64, classes: Float64 | None) -> Float64:
-        ties = self._random.random((len(scores), 2))
-        urn = np.zeros(len(scores), np.int64)
-        if len(codes := self._classes):
-            assert classes is not None
-            urn = np.minimum(np.searchsorted(codes, classes), len(codes) - 1)
-            urn[codes[urn] != classes] = len(codes)  # the urn of classes without a calibration
-        intervals = np.empty((len(scores), 1), np.int32)
-        for each in np.unique(urn):
-            of = urn == each
-            intervals[of, 0] = self._scores.urns.intervals(int(each), scores[of], ties[of, 0])
-        return self._scores.bet(intervals, ties[:, 1:])
+    def _class_numbers(self, rows: Rows) -> NDArray[np.intp]:
+        """The class of each row; the last one of what no calibration row is like."""
+        if self._hours is not None:
+            assert rows.times is not None
+            return self._hours.number(rows.times, rows.classes)
+        if not len(codes := self._classes):
+            return np.zeros(len(rows.scores), np.intp)
+        assert rows.classes is not None
+        number = np.minimum(np.searchsorted(codes, rows.classes), len(codes) - 1)
+        return np.where(codes[number] == rows.classes, number, len(codes))
 
-    def _take_values(self, values: Float64) -> Float64:
+    def _take_scores(self, scores: Float64, number: NDArray[np.intp]) -> Float64:
+        ties = self._random.random((len(scores), 2))
+        intervals = self._scores.urns.intervals(number, scores, ties[:, 0])
+        return self._scores.bet(intervals[:, None], ties[:, 1:])
+
+    def _take_values(self, values: Float64, number: NDArray[np.intp]) -> Float64:
         """The same of the columns, once there is a reference; rows before it change no capital."""
         logs, begun = np.tile(self._column_bets.log_capital, (len(values), 1)), 0
         if self._values is None:
@@ -175,16 +188,17 @@ class DriftTest:
             self._values = RankedBets(urns, self._column_bets)
             self._first_values = np.empty((0, len(urns)))  # a part of it would keep all of it
         values = np.where(np.isnan(values[begun:]), np.inf, values[begun:])
-        ties = self._random.random((len(values), 2, len(self.columns)))
-        intervals = np.empty(values.shape, np.int32)
-        for column, of in enumerate(values.T):
-            intervals[:, column] = self._values.urns.intervals(column, of, ties[:, 0, column])
-        logs[begun:] = self._values.bet(intervals, ties[:, 1])
+        ties = self._random.random((2, *values.shape))
+        of = np.zeros_like(number) if self._hours is None else number
+        of_columns = of[begun:, None] * len(self.columns) + np.arange(len(self.columns))
+        intervals = self._values.urns.intervals(of_columns, values, ties[0])
+        logs[begun:] = self._values.bet(intervals, ties[1])
         return logs
 
     def state(self) -> State:
         """What a test of the same bundle needs to go on from here: no value of a row is in it.
 
+        Rows that wait for the end of their hour are left out.
         A reference of the stream's first rows is left out, and rows to come make another one.
         Capital goes on: of exchangeable rows, ranks among later ones alone are independent of all
         before them.
@@ -193,6 +207,8 @@ class DriftTest:
         if self._has_reference and self._values is not None:
             of_values = self._values.state()
         kept: State = {"rows": np.array(self.rows), "largest": np.array(self.largest)}
+        if self._hours is not None:
+            kept["cycle"] = np.array(self._hours.cycle)
         for name, arrays in {"scores": self._scores.state(), "values": of_values}.items():
             kept |= {f"{name}.{key}": array for key, array in arrays.items()}
         return kept
@@ -203,6 +219,8 @@ class DriftTest:
         Raises:
             KeyError, ValueError: it is of no test of this bundle; then nothing has changed.
         """
+        if ("cycle" in state) != (self._hours is not None):
+            raise ValueError("it is of a test that compares rows by the hour, or by none")
         of_scores, of_values = (
             {key.removeprefix(name): array for key, array in state.items() if key.startswith(name)}
             for name in ("scores.", "values.")
@@ -232,3 +250,16 @@ def _score_urns(calibration: Calibration, random: np.random.Generator) -> list[U
         counts = None if calibration.counts is None else calibration.counts[of]
         urns.append(urn_of(calibration.scores[of], counts, each, random))
     return [*urns, urn_of(np.empty(0), None, 0, random)]
+
+
+def _hour_urns(hours: HourClasses, columns: int) -> tuple[list[Urn], list[Urn] | None]:
+    """Urns of scores by the hour, and those of all columns; of no values of columns None.
+
+    One more of each is for rows of an hour or a class without calibration rows.
+    """
+    nothing = urn_of(np.empty(0), None, 0, np.random.default_rng(0))
+    scores = [*(urns[0] for urns in hours.urns), nothing]
+    if len(hours.urns[0]) != 1 + columns:
+        return scores, None
+    values = [urn for urns in hours.urns for urn in urns[1:]]
+    return scores, [*values, *[nothing] * columns]

@@ -41,26 +41,32 @@ class Urns:
     """
 
     def __init__(self, urns: Sequence[Urn]) -> None:
-        self._edges = [urn.edges for urn in urns]
+        self._edges = np.concatenate([urn.edges for urn in urns])
         sizes = np.array([len(urn.gaps) for urn in urns])
         self._starts = np.append(0, np.cumsum(sizes)).astype(np.int32)
+        self._halvings = int(sizes.max()).bit_length()
         self.counts = np.concatenate([urn.gaps for urn in urns])
         number = np.repeat(np.arange(len(urns)), sizes)
         self._start_of = self._starts[number]
         self._end_of = self._starts[number + 1]
 
-    def intervals(self, urn: int, values: Float64, ties: Float64) -> Ints:
-        """The interval of each value in one urn, numbered through all urns.
+    def intervals(self, urns: NDArray[np.intp], values: Float64, ties: Float64) -> Ints:
+        """The interval of each value, numbered through all urns.
 
         Args:
-            urn: its number.
-            values: n.
-            ties: n, uniform in (0, 1), which break ties with the reference.
+            urns: rows × values of a row, the number of the urn of each.
+            values: the same shape.
+            ties: the same shape, uniform in (0, 1), which break ties with the reference.
         """
-        keys = np.empty(len(values), np.complex128)
+        keys = np.empty(values.shape, np.complex128)
         keys.real, keys.imag = values, ties
-        found = np.searchsorted(self._edges[urn], keys) + self._starts[urn]
-        return np.asarray(found, np.int32)
+        # an urn has an edge less than intervals; all values are sought at once, by halving
+        low, high = self._starts[urns] - urns, self._starts[urns + 1] - urns - 1
+        for _ in range(self._halvings):
+            middle = (low + high) // 2
+            is_above = (low < high) & (self._edges[np.minimum(middle, len(self._edges) - 1)] < keys)
+            low, high = np.where(is_above, middle + 1, low), np.where(is_above, high, middle)
+        return np.asarray(low + urns, np.int32)
 
     def p_values(self, intervals: Ints, ties: Float64) -> Float64:
         """The p-value of each value among all before it, which are counted in the end.

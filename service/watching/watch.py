@@ -14,7 +14,8 @@ import numpy as np
 from service.bundle import AnyManifest
 from service.metrics import ModelSeries
 from service.types import Float64, Floats
-from service.watching.drift import Change, DriftTest, Rows, joined
+from service.watching.drift import Change, DriftTest
+from service.watching.open_hours import Rows, joined
 from service.watching.state_folder import Kept
 from service.work_threads import WorkThreads
 
@@ -49,6 +50,8 @@ class Watch:
         manifest: of the version.
         series: its metrics.
         columns: places of those that the test looks at.
+        time_column: place of the one whose times have the hours by which it compares; None for
+            none.
         begin: begins a test of drift; None where there is no calibration.
         threshold: of the test.
         threads: where it works.
@@ -59,13 +62,14 @@ class Watch:
         manifest: AnyManifest,
         series: ModelSeries,
         columns: Sequence[int],
+        time_column: int | None,
         begin: Callable[[], DriftTest] | None,
         threshold: float,
         threads: WorkThreads,
     ) -> None:
         self.name, self.version, self.checksum = manifest.name, manifest.version, manifest.checksum
         self.series = series
-        self._columns = list(columns)
+        self._columns, self._time_column = list(columns), time_column
         self._begin = begin
         self._threshold = threshold
         self._threads = threads
@@ -102,7 +106,8 @@ class Watch:
         await self._threads.run(p_values.size, self.series.p_value.observe_all, p_values)
         if not self._has_credit() or self._waiting_rows >= MAX_WAITING_ROWS:
             return
-        seen = Rows(scores, classes, x if self._drift.columns else None)
+        times = None if self._time_column is None else x[:, self._time_column]
+        seen = Rows(scores, classes, x if self._drift.columns else None, times)
         numbers = min(len(scores), MAX_REQUEST_ROWS) * (1 + len(self._drift.columns))
         rows = await self._threads.run(numbers, _some, seen, self._columns)
         self._waiting.append(rows)
@@ -123,7 +128,7 @@ class Watch:
         """Have the test take the rows that wait."""
         async with self._turn:
             waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
-            if waiting:
+            if waiting or (self._drift is not None and self._drift.is_due(time.monotonic())):
                 await self._threads.run(math.inf, self._take, waiting)
                 self._publish()
 
@@ -155,6 +160,7 @@ class Watch:
             "version": self.version,
             "begun": self._begun,
             "rows": drift.rows,
+            "waiting_rows": drift.waiting_rows,
             "threshold": self._threshold,
             "log_threshold": math.log(self._threshold),
             "log_martingale": changes[0].log_martingale,
@@ -195,7 +201,10 @@ class Watch:
         with self._guard:
             drift = self._drift
             assert drift is not None
-            drift.take(joined(waiting))
+            if waiting:
+                drift.take(joined(waiting), time.monotonic())
+            else:
+                drift.take_over(time.monotonic())
             self._credit -= time.thread_time() - begun
             self.is_changed = True
             if self._alarm is None and drift.alarm is not None:
@@ -233,11 +242,12 @@ def _some(rows: Rows, columns: Sequence[int]) -> Rows:
     They are copies: a view of a few would keep all rows of its request in memory.
     """
     some = slice(None, None, -(-len(rows.scores) // MAX_REQUEST_ROWS))
-    classes, values = rows.classes, rows.values
+    classes, values, times = rows.classes, rows.values, rows.times
     return Rows(
         rows.scores[some].copy(),
         None if classes is None else classes[some].copy(),
         None if values is None else values[some][:, columns],
+        None if times is None else times[some].copy(),
     )
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle import AnyManifest
-from service.conformal import Calibration, Urn
+from service.bundle import AnyManifest, watched_columns
+from service.conformal import Calibration, HourClasses, Urn
 from service.metrics import HeldOutLogProb, Metrics
-from service.tables import DatetimeColumn
 from service.watching.drift import DriftTest
 from service.watching.state_folder import StateFolder
 from service.watching.watch import Watch
@@ -62,6 +61,7 @@ class Watching:
         manifest: AnyManifest,
         calibration: Calibration | None,
         reference: Sequence[Urn] | None = None,
+        hours: HourClasses | None = None,
     ) -> Watch:
         """The watch over a version: the one it had, else of a kept state, else a new one.
 
@@ -71,6 +71,7 @@ class Watching:
             manifest: of the version.
             calibration: of a detector, by which drift is tested.
             reference: that the values of its columns are compared with.
+            hours: what rows are compared with by the hour, in place of both.
         """
         key = manifest.name, manifest.version
         with self._guard:
@@ -78,7 +79,7 @@ class Watching:
         if watch is not None and watch.checksum == manifest.checksum:
             return watch
         series = self._metrics.model_series(*key, _held_out(manifest))
-        columns = _watched(manifest)
+        columns = watched_columns(manifest.columns or [])
         begin = None
         if calibration is not None:
             names = [(manifest.column_names or [])[i] for i in columns]
@@ -86,9 +87,10 @@ class Watching:
 
             def begin() -> DriftTest:
                 random = np.random.default_rng()
-                return DriftTest(calibration, names, urns, self._threshold, random)
+                return DriftTest(calibration, names, urns, self._threshold, random, hours)
 
-        watch = Watch(manifest, series, columns, begin, self._threshold, self._threads)
+        times = None if hours is None else hours.column
+        watch = Watch(manifest, series, columns, times, begin, self._threshold, self._threads)
         self._restore(watch)
         return watch
 
@@ -171,15 +173,6 @@ class Watching:
     def _leave(self, folder: StateFolder) -> None:
         with self._writing:
             folder.close()
-
-
-def _watched(manifest: AnyManifest) -> list[int]:
-    """The places of the columns that are watched: none of arrays, whose score alone is.
-
-    Times are not: each row is later than those before it, and no stream is exchangeable by them.
-    """
-    columns = enumerate(manifest.columns or [])
-    return [i for i, column in columns if not isinstance(column, DatetimeColumn)]
 
 
 def _held_out(manifest: AnyManifest) -> HeldOutLogProb:

@@ -52,7 +52,7 @@ class Change:
         values = x[:, 0] if self.columns == 1 else (x * x).sum(1)
         reference, stream = np.split(values, [self.reference])
         urns = Urns([urn_of(np.sort(reference), None, 4096, random)])
-        intervals = urns.intervals(0, stream, random.random(len(stream)))
+        intervals = urns.intervals(np.zeros(len(stream), int), stream, random.random(len(stream)))
         return np.asarray(urns.p_values(intervals[:, None], random.random((len(stream), 1)))[:, 0])
 
 

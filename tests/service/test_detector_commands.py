@@ -12,9 +12,11 @@ from service.bundle import (
     read_calibration,
     read_columns,
     read_detector,
+    read_hours,
 )
 from service.cli import main
 from tests.helpers.detectors import WEIGHTS, write_detector_bundle
+from tests.helpers.stores import edit
 
 LINE = "{amount},0.3,FR,2024-01-11"
 
@@ -74,6 +76,32 @@ def test_columns_are_compared_with_rows_that_cannot_occur_too(tmp_path: Path) ->
     columns = read_columns(folder, read_detector(folder))
     assert columns is not None
     assert columns[0].edges.real.tolist() == [-3.0] * 20 + [float(a) for a in amounts[:180]]
+
+
+def test_rows_are_compared_by_the_hour_of_their_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_detector_bundle(tmp_path / "store", scores=None)
+    manifest = read_detector(bundle)
+    columns = [column.model_dump(mode="json") for column in manifest.named_columns]
+    columns[3]["features"] = ["weekday"]
+    edit(bundle, columns=columns)
+    days = [f"2024-01-{1 + i % 28:02}" for i in range(300)]
+    lines = [f"{i / 1000},0.3,FR,{day}" for i, day in enumerate(days)]
+    rows = tmp_path / "rows.csv"
+    rows.write_text("\n".join(["amount,count,country,seen", *lines]) + "\n")
+    assert main(["calibrate", str(bundle.parent), str(rows)]) == 0
+    said = "drift is tested by the hour of the week, by column 'seen'"
+    assert said in capsys.readouterr().out
+    folder = bundle.parent / "2"
+    hours = read_hours(folder, read_detector(folder))
+    assert hours is not None
+    assert (hours.column, hours.cycle, len(hours.hours)) == (3, 168, 7)
+    # rows that are too few for hours leave none of the version before
+    rows.write_text("\n".join(["amount,count,country,seen", *lines[:120]]) + "\n")
+    assert main(["calibrate", str(bundle.parent), str(rows)]) == 0
+    folder = bundle.parent / "3"
+    assert read_hours(folder, read_detector(folder)) is None
 
 
 def test_rows_are_compared_within_the_classes_of_the_context(

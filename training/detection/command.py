@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import DetectorManifest, LabelledFigures, alarm_levels, read_calibration
+from service.bundle import (
+    DetectorManifest,
+    LabelledFigures,
+    alarm_levels,
+    read_calibration,
+    said_of_hours,
+)
 from training.detection.figures import labelled_figures
 from training.detection.task import Task, array_task, table_task
 from training.detectors import (
@@ -210,3 +216,5 @@ def _say_calibration(folder: Path, manifest: DetectorManifest) -> None:
     for level in levels:
         if level.warning is not None:
             warn(f"{folder}: {level.warning}")
+    if (hours := said_of_hours(folder, manifest)) is not None:
+        say(hours)

@@ -4,6 +4,7 @@ store/<name>/<version>/score.onnx        x[, context] → score, log_prob
 store/<name>/<version>/neighbours.onnx   x[, context] → values; may be left out
 store/<name>/<version>/calibration.npy   scores of normal rows; may be left out
 store/<name>/<version>/columns.npy       values of their columns, in intervals; may be left out
+store/<name>/<version>/hours.npy         both by the hour of the row's time; may be left out
 
 A larger score is more anomalous.
 """
@@ -23,7 +24,7 @@ from service.bundle.manifests.table import RowSelfTest, TypedManifest, raw_value
 from service.tables import some_value
 
 SCORE, NEIGHBOURS, CALIBRATION = "score.onnx", "neighbours.onnx", "calibration.npy"
-COLUMN_VALUES = "columns.npy"
+COLUMN_VALUES, HOURS = "columns.npy", "hours.npy"
 
 MAX_PARTS = 64
 MAX_NEIGHBOURS = 64

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from service.conformal import Calibration, column_urns
+from service.bundle import MAX_WATCHED_COLUMNS
+from service.conformal import Calibration, column_urns, hour_classes
 from service.types import Float64
-from service.watching.drift import MAX_COLUMNS, REFERENCE_ROWS, DriftTest, Rows
+from service.watching.drift import REFERENCE_ROWS, DriftTest
+from service.watching.open_hours import Rows
 
 COLUMNS = ["amount", "age", "hour", "distance"]
 
@@ -123,7 +125,7 @@ def test_rows_without_a_score_are_passed_over() -> None:
 
 
 def test_of_rows_with_many_columns_the_score_alone_is_watched() -> None:
-    test = take(new_test(0, MAX_COLUMNS + 1), stream(0, 10, MAX_COLUMNS + 1))
+    test = take(new_test(0, MAX_WATCHED_COLUMNS + 1), stream(0, 10, MAX_WATCHED_COLUMNS + 1))
     assert len(test.changes()) == 1
     assert test.changes()[0].column is None
 
@@ -224,3 +226,123 @@ def test_a_state_of_another_bundle_changes_nothing(has_reference: bool) -> None:
             test.restore(each)
         for key, array in test.state().items():
             np.testing.assert_array_equal(array, kept[key])
+
+
+HOURS = (8, 9, 10, 14, 20)
+MEANS = np.array([-3.0, -1.0, 0.0, 2.0, 4.0])
+"""Of the first column, in each of these hours; it goes on to rise within each."""
+
+
+def course(seed: int, days: int, a_day: int, first: int = 0) -> tuple[Float64, Float64]:
+    """Rows of days in the order of their times, and their times."""
+    random = np.random.default_rng(seed)
+    hour = random.integers(0, len(HOURS), (days, a_day))
+    within = random.random(hour.shape)
+    day = 86400.0 * (first + np.arange(days)[:, None])
+    times = (day + 3600 * (np.array(HOURS)[hour] + within)).ravel()
+    x = random.normal(size=(days * a_day, 4))
+    x[:, 0] += MEANS[hour.ravel()] + within.ravel()
+    order = np.argsort(times)
+    return x[order], times[order]
+
+
+def by_hour(seed: int, columns: int = 4, threshold: float = 100) -> DriftTest:
+    x, times = course(seed, 30, 60)
+    random = np.random.default_rng(seed)
+    values = np.column_stack([score_of(x), x[:, :columns]])
+    hours = hour_classes(9, times, None, values, random)
+    assert hours is not None
+    assert hours.cycle == 168
+    reference = column_urns(x, random)
+    return DriftTest(Calibration.of(score_of(x)), COLUMNS, reference, threshold, random, hours)
+
+
+def take_in_order(test: DriftTest, x: Float64, times: Float64) -> DriftTest:
+    for start in range(0, len(x), 100):
+        part = slice(start, start + 100)
+        test.take(Rows(score_of(x[part]), None, x[part], times[part]), float(times[part][-1]))
+    return test
+
+
+@pytest.mark.parametrize(
+    ("streams", "days", "a_day", "most"),
+    [
+        (2, 30, 60, 0),
+        (1, 2, 3000, 0),  # the course within an hour would show
+        pytest.param(100, 90, 60, 4, marks=pytest.mark.long),
+        pytest.param(20, 7, 3000, 2, marks=pytest.mark.long),
+    ],
+)
+def test_a_daily_course_is_no_change_by_the_hour(
+    streams: int, days: int, a_day: int, most: int
+) -> None:
+    alarms = 0
+    for seed in range(streams):
+        x, times = course(seed + 1000, days, a_day, first=35)
+        alarms += take_in_order(by_hour(seed), x, times).alarm is not None
+    assert alarms <= most
+    assert take(new_test(0), x[:1000]).alarm is not None  # of all hours together it is one
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_half_a_deviation_in_one_column_is_found_by_the_hour(column: int) -> None:
+    delays = []
+    for seed in range(3):
+        x, times = course(seed + 1000, 60, 60, first=35)
+        x[1000:, column] += 0.5
+        alarm = take_in_order(by_hour(seed), x, times).alarm
+        assert alarm is None or (alarm.column, alarm.direction) == (COLUMNS[column], 1)
+        delays.append(math.inf if alarm is None else alarm.rows - 1000)
+    assert 0 < np.median(delays) <= 500
+
+
+def test_rows_of_hours_that_the_calibration_lacks_change_nothing() -> None:
+    x, times = course(1, 30, 60, first=35)
+    test = take_in_order(by_hour(0), 5 + x, times + 4 * 3600 + 86400 * 1000)
+    known = np.isin((times + 4 * 3600) // 3600 % 24, HOURS)
+    assert known.any()
+    other = by_hour(0)
+    of = ~known
+    assert take_in_order(other, 5 + x[of], times[of] + 4 * 3600).alarm is None
+    assert other.rows > 500
+    assert test.alarm is not None
+
+
+def test_by_the_hour_columns_are_watched_where_their_values_are_known() -> None:
+    assert [change.column for change in by_hour(0, columns=0).changes()] == [None]
+    x, times = course(1, 2, 60, first=35)
+    assert take_in_order(by_hour(0, columns=0), x, times).alarm is None
+
+
+def test_a_test_by_the_hour_goes_on_from_its_state_without_the_rows_that_wait() -> None:
+    x, times = course(1, 40, 60, first=35)
+    before = take_in_order(by_hour(0), x[:1000], times[:1000])
+    assert before.waiting_rows > 0
+    assert before.rows + before.waiting_rows == 1000
+    state = before.state()
+    for name, array in state.items():
+        assert not np.isin(array, x).any(), name
+    after = by_hour(0)
+    after.restore(state)
+    assert after.changes() == before.changes()
+    assert (after.rows, after.waiting_rows) == (before.rows, 0)
+    x[1000:, 1] += 1
+    assert take_in_order(after, x[1000:], times[1000:]).alarm is not None
+
+
+def test_states_by_the_hour_and_by_none_are_told_apart() -> None:
+    for test, other in [(by_hour(0), new_test(0)), (new_test(0), by_hour(0))]:
+        with pytest.raises(ValueError, match="by the hour"):
+            test.restore(other.state())
+
+
+def test_the_clock_ends_an_hour() -> None:
+    x, times = course(1, 1, 60, first=35)
+    test = by_hour(0)
+    test.take(Rows(score_of(x[:5]), None, x[:5], np.full(5, times[0])), 0.0)
+    assert (test.rows, test.is_due(10.0)) == (0, False)
+    test.take_over(10.0)
+    assert test.rows == 0
+    assert test.is_due(400.0)
+    test.take_over(400.0)
+    assert (test.rows, test.waiting_rows) == (5, 0)

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.conformal import Urn, urn_of
 from service.types import Float64
@@ -12,6 +13,11 @@ from service.watching.urns import BLOCK_ROWS, Urns
 
 def generator() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def of(number: int, values: Float64, ties: Float64, urns: Urns) -> NDArray[np.int32]:
+    """The intervals of values in one urn."""
+    return urns.intervals(np.full(len(values), number), values, ties)
 
 
 @pytest.mark.parametrize("edges", [1, 3])
@@ -23,7 +29,7 @@ def test_the_intervals_of_exchangeable_values_have_the_probabilities_of_the_urn(
     for order in orders:
         values = np.array(order, np.float64)
         urns = Urns([urn_of(np.sort(values[:3]), None, edges, generator())])
-        intervals = urns.intervals(0, values[3:], np.full(3, 0.5))[:, None]
+        intervals = of(0, values[3:], np.full(3, 0.5), urns)[:, None]
         low = urns.p_values(intervals, np.zeros((3, 1)))
         urns = Urns([urn_of(np.sort(values[:3]), None, edges, generator())])
         high = urns.p_values(intervals, np.ones((3, 1)))
@@ -42,7 +48,7 @@ def test_p_values_of_a_first_value_cover_the_whole_of_0_to_1_once() -> None:
         urn = urn_of(reference, None, 7, generator())
         for tie in (0.0, 1.0):
             urns = Urns([urn])
-            interval = urns.intervals(0, np.array([value]), np.array([0.5]))[:, None]
+            interval = of(0, np.array([value]), np.array([0.5]), urns)[:, None]
             ends.append(float(urns.p_values(interval, np.array([[tie]]))[0, 0]))
     found = sorted(set(ends))
     assert (found[0], found[-1]) == (0, 1)
@@ -55,11 +61,11 @@ def test_with_few_distinct_values_they_are_uniform_and_independent() -> None:
     for i in range(streams):
         values = random.choice([0.0, 1.0, 2.0, np.inf], size=8 + rows, p=[0.1, 0.6, 0.2, 0.1])
         urns = Urns([urn_of(np.sort(values[:8]), None, 5, random)])
-        intervals = urns.intervals(0, values[8:], random.random(rows))[:, None]
+        intervals = of(0, values[8:], random.random(rows), urns)[:, None]
         p[i] = urns.p_values(intervals, random.random((rows, 1)))[:, 0]
     grid = np.linspace(0.02, 0.98, 49)
-    for of in p.T:  # the 99.99 % bound of Kolmogorov and Smirnov
-        assert np.abs((of[:, None] <= grid).mean(0) - grid).max() < 2.23 / np.sqrt(streams)
+    for each in p.T:  # the 99.99 % bound of Kolmogorov and Smirnov
+        assert np.abs((each[:, None] <= grid).mean(0) - grid).max() < 2.23 / np.sqrt(streams)
     correlations = np.corrcoef(p.T) - np.eye(rows)
     assert np.abs(correlations).max() < 4.5 / np.sqrt(streams)
 
@@ -74,8 +80,7 @@ def test_however_rows_are_divided_p_values_are_the_same_as_by_definition() -> No
         return Urns([urn_of(each, None, 50, generator()) for each in references])
 
     urns = new()
-    columns = [urns.intervals(i, values[:, i], ties[:, i]) for i in range(2)]
-    intervals = np.stack(columns, axis=1)
+    intervals = urns.intervals(np.tile([0, 1], (rows, 1)), values, ties)
     whole = urns.p_values(intervals, ties)
     urns = new()
     parts = [urns.p_values(intervals[i : i + 7], ties[i : i + 7]) for i in range(0, rows, 7)]
@@ -113,7 +118,21 @@ def test_edges_of_tied_values_are_in_order() -> None:
 
 def test_rows_in_several_urns_are_ranked_within_their_own() -> None:
     urns = Urns([Urn(np.array([1 + 0.5j]), np.ones(2)), Urn(np.array([5 + 0.5j]), np.ones(2))])
-    high = urns.intervals(0, np.array([2.0]), np.array([0.5]))
-    low = urns.intervals(1, np.array([2.0]), np.array([0.5]))
+    high, low = (of(number, np.array([2.0]), np.array([0.5]), urns) for number in (0, 1))
     p = urns.p_values(np.array([[*high], [*low], [*high]]), np.ones((3, 1)))
     np.testing.assert_allclose(p.ravel(), [1 / 2, 1, 2 / 3])
+
+
+def test_values_are_found_in_urns_of_any_size_as_by_a_search_of_each() -> None:
+    random = generator()
+    sizes = [0, 1, 2, 3, 7, 8, 9, 100]
+    edges = [np.sort_complex(random.integers(0, 4, m) + 1j * random.random(m)) for m in sizes]
+    urns = Urns([Urn(each, np.ones(len(each) + 1)) for each in edges])
+    number = random.integers(0, len(sizes), (500, 3))
+    values, ties = random.integers(-1, 5, number.shape).astype(float), random.random(number.shape)
+    starts = np.append(0, np.cumsum([m + 1 for m in sizes]))
+    expected = [
+        starts[n] + np.searchsorted(edges[n], value + 1j * tie)
+        for n, value, tie in zip(number.flat, values.flat, ties.flat, strict=True)
+    ]
+    np.testing.assert_array_equal(urns.intervals(number, values, ties).ravel(), expected)

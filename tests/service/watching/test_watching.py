@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.conformal import Calibration
+from service.conformal import Calibration, hour_classes
 from service.metrics import Metrics
 from service.tables import DatetimeColumn
 from service.types import Float64
 from service.watching import Watch, Watching
-from service.watching.drift import DriftTest, Rows
+from service.watching.drift import DriftTest
+from service.watching.open_hours import Rows
 from service.watching.state_folder import Kept, StateFolder
 from service.watching.watch import MAX_REQUEST_ROWS, MAX_WAITING_ROWS, ROWS_AT_ONCE
 from service.work_threads import WorkThreads
@@ -234,9 +235,9 @@ def test_the_test_of_drift_takes_its_share_of_a_core_and_all_rows_after_a_silenc
     monkeypatch.setattr("service.watching.watch.time", clock)
     take = DriftTest.take
 
-    def slow(drift: DriftTest, rows: Rows) -> None:
+    def slow(drift: DriftTest, rows: Rows, now: float) -> None:
         seconds[1] += 0.01 * len(rows.scores)
-        take(drift, rows)
+        take(drift, rows, now)
 
     monkeypatch.setattr(DriftTest, "take", slow)
 
@@ -263,9 +264,9 @@ def test_the_test_of_drift_works_in_a_thread_and_not_for_each_row(
     workers: list[threading.Thread] = []
     take = DriftTest.take
 
-    def noted(self: DriftTest, rows: Any) -> None:
+    def noted(self: DriftTest, rows: Any, now: float) -> None:
         workers.append(threading.current_thread())
-        take(self, rows)
+        take(self, rows, now)
 
     monkeypatch.setattr(DriftTest, "take", noted)
 
@@ -291,7 +292,7 @@ def test_no_answer_waits_for_the_test_of_drift_and_few_rows_do(
     goes_on = threading.Event()
     taken: list[int] = []
 
-    def wait(_: DriftTest, rows: Rows) -> None:
+    def wait(_: DriftTest, rows: Rows, now: float) -> None:
         goes_on.wait(20)
         taken.append(len(rows.scores))
 
@@ -490,5 +491,50 @@ def test_a_class_column_reaches_the_test() -> None:
         classes: Float64 = np.array([0.0, 1.0, 5.0])
         await watch.saw_scores(np.ones(3), np.arange(3.0), classes, np.zeros((3, 1, 2)))
         assert (await watch.describe())["rows"] == 3
+
+    run(work)
+
+
+def test_by_the_hour_rows_wait_for_its_end_and_a_restart_goes_on_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, hour = np.random.default_rng(0), 3600.0
+    when = DatetimeColumn(name="when", low=0, high=1, features=["hour"])
+    manifest: Any = Manifest(version=2, columns=["amount", when])
+    times = hour * (24.0 * np.repeat(np.arange(10), 40) + np.tile([8.0, 9.5], 200))
+    values = random.normal(size=(400, 2))
+    hours = hour_classes(1, times, None, values, random)
+    assert hours is not None
+
+    async def score(watch: Watch, rows: int, time: float) -> None:
+        x = np.column_stack([random.normal(size=rows), np.full(rows, time)])
+        await watch.saw_scores(np.full(rows, 0.5), random.normal(size=rows), None, x)
+
+    def load(served: Served) -> Watch:
+        watch = served.watching.watch_of(manifest, CALIBRATION, None, hours)
+        served.watching.loaded(watch)
+        return watch
+
+    async def work() -> None:
+        first = Served(tmp_path)
+        watch = load(first)
+        await score(watch, 10, 8.2 * hour)
+        await score(watch, 10, 9.2 * hour)
+        said = await watch.describe()
+        assert (said["rows"], said["waiting_rows"]) == (0, 20)
+        await score(watch, 10, 32.2 * hour)
+        said = await watch.describe()
+        assert (said["rows"], said["waiting_rows"]) == (10, 20)
+        assert {each["column"] for each in said["martingales"]} == {None, "amount"}
+        await first.watching.close()
+        second = load(Served(tmp_path))
+        assert (await second.describe())["rows"] == 10
+        await score(second, 5, 8.2 * hour)
+        await second.settle()
+        later = time.monotonic() + 400
+        clock = SimpleNamespace(monotonic=lambda: later, thread_time=time.thread_time)
+        monkeypatch.setattr("service.watching.watch.time", clock)
+        said = await second.describe()
+        assert (said["rows"], said["waiting_rows"]) == (15, 0)
 
     run(work)

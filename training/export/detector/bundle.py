@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from service import bundle
 from service.bundle import DetectorManifest, LabelledFigures, raw_values_of
-from service.conformal import column_urns
 from service.tables import to_values
 from training.detectors import AnyPart, ArrayDetector, ArrayPart, ContextRows, Detector, DetectorRun
 from training.errors import ExportError
@@ -83,9 +82,9 @@ def export_detector(
     scores = bundle.calibration_of(held_out.score, classes)
     files[bundle.CALIBRATION] = bundle.calibration_bytes(scores)
     modelled, left_out = run.file.modelled, run.file.left_out
-    if values and modelled:
-        urns = column_urns(rows, np.random.default_rng(run.file.recipe.seed))
-        files[bundle.COLUMN_VALUES] = bundle.columns_bytes(urns)
+    if modelled:
+        random = np.random.default_rng(run.file.recipe.seed)
+        files |= bundle.references_of(modelled, rows, held_out.score, classes, values, random)
     manifest = _manifest(run, detector, held_out, with_neighbours=graphs.neighbours is not None) | {
         "raw_values": raw_values_of(modelled, values, left_out, values),
         "calibration": {
