@@ -189,7 +189,8 @@ times, a week after the eight weeks of 357 rows a day that they are compared wit
 streams without a change that ever come to one (10,000 rows; 72,000 rows of a busy stream); of
 1,000 at most 10 are expected where the bound holds. Delays: median rows of {few} streams of 357
 rows a day from a change to the alarm, those among them that wait for the end of their hour. The
-score and five columns are watched; the threshold is 100.
+score and five columns are watched; the threshold is 100. Delays of all hours together are false
+alarms.
 """
 
 if __name__ == "__main__":
