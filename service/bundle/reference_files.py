@@ -31,6 +31,9 @@ from service.types import Float64
 MAX_WATCHED_COLUMNS = 64
 """Columns that are watched one by one; of rows with more, the score alone."""
 
+MIN_ASCENDING = 0.9
+"""Share of rows that are not earlier than the one before, of rows in the order of a column."""
+
 
 def watched_columns(columns: Sequence[Column | str]) -> list[int]:
     """The places of the columns that are watched.
@@ -62,7 +65,7 @@ def references_of(
     if has_values:
         files[COLUMN_VALUES] = columns_bytes(column_urns(rows, random))
     watched = watched_columns(columns)
-    time = _time_column(columns)
+    time = _time_column(columns, rows)
     if time is not None:
         carried = watched if has_values and len(watched) <= MAX_WATCHED_COLUMNS else []
         values = np.column_stack([scores, rows[:, carried]])
@@ -72,14 +75,27 @@ def references_of(
     return files
 
 
-def _time_column(columns: Sequence[Column]) -> int | None:
-    """The place of the first column of times whose hours differ, or else whose weekdays do."""
+def _time_column(columns: Sequence[Column], rows: Float64) -> int | None:
+    """The place of the column by whose hours rows are compared; None without any.
+
+    That in whose order the rows stand, of several: others have times of something else, such as of
+    an account's opening. Else the first.
+    """
+    candidates = _columns_with_hours(columns)
+    for i in candidates:
+        times = rows[~np.isnan(rows[:, i]), i]
+        if (np.diff(times) >= 0).mean() >= MIN_ASCENDING:
+            return i
+    return candidates[0] if candidates else None
+
+
+def _columns_with_hours(columns: Sequence[Column]) -> list[int]:
+    """The places of columns of times whose hours differ; without any, of weekdays that differ."""
     times = [(i, c.features) for i, c in enumerate(columns) if isinstance(c, DatetimeColumn)]
     for feature in ("hour", "weekday"):
-        for i, features in times:
-            if feature in features:
-                return i
-    return None
+        if found := [i for i, features in times if feature in features]:
+            return found
+    return []
 
 
 def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
@@ -148,8 +164,7 @@ def _check_hours(hours: HourClasses, manifest: DetectorManifest) -> None:
 
 def said_of_hours(folder: Path, manifest: DetectorManifest) -> str | None:
     """By which hours drift of a bundle is tested, for people; None without times of rows."""
-    column = _time_column(manifest.named_columns)
-    if column is None:
+    if not _columns_with_hours(manifest.named_columns):
         return None
     hours = read_hours(folder, manifest)
     if hours is None:

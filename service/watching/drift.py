@@ -61,6 +61,8 @@ class DriftTest:
 
     Attributes:
         rows: that were tested.
+        unknown_rows: of these, those of an hour or a class that no calibration row is of: they are
+            compared with nothing.
         alarm: the first change that reached the threshold.
         largest: the largest log of a martingale so far, in nats.
     """
@@ -78,6 +80,7 @@ class DriftTest:
         self._log_threshold = math.log(threshold)
         self.columns = list(columns) if len(columns) <= MAX_WATCHED_COLUMNS else []
         self._classes = np.array(calibration.class_codes)
+        self._unknown = len(self._classes) or 1 if hours is None else len(hours.hours)
         self._hours = hours
         self._open = None if hours is None else OpenHours(random)
         if hours is None:
@@ -95,7 +98,7 @@ class DriftTest:
         self._first_values = np.empty((0, len(self.columns)))
         share = 0.5 if self.columns else 1.0
         self._log_shares = np.log([share, *[share / max(1, len(self.columns))] * len(self.columns)])
-        self.rows = 0
+        self.rows = self.unknown_rows = 0
         self.alarm: Change | None = None
         self.largest = float(self._log_shares[0])
 
@@ -136,6 +139,7 @@ class DriftTest:
                 logs = np.hstack([logs, self._take_values(part.values, number)])
             self._look(logs + self._log_shares[: logs.shape[1]])
             self.rows += len(logs)
+            self.unknown_rows += int((number == self._unknown).sum())
 
     def changes(self) -> list[Change]:
         """What each martingale says now, the largest first."""
@@ -206,7 +210,11 @@ class DriftTest:
         of_values = self._column_bets.state()
         if self._has_reference and self._values is not None:
             of_values = self._values.state()
-        kept: State = {"rows": np.array(self.rows), "largest": np.array(self.largest)}
+        kept: State = {
+            "rows": np.array(self.rows),
+            "unknown_rows": np.array(self.unknown_rows),
+            "largest": np.array(self.largest),
+        }
         if self._hours is not None:
             kept["cycle"] = np.array(self._hours.cycle)
         for name, arrays in {"scores": self._scores.state(), "values": of_values}.items():
@@ -231,11 +239,12 @@ class DriftTest:
             values = self._values.restored(of_values)
         column_bets = self._column_bets.restored(of_values) if values is None else values.bets
         rows, largest = int(state["rows"]), float(state["largest"])
-        if rows < scores.bets.rows:
+        unknown = int(state.get("unknown_rows", 0))  # states of before have none
+        if rows < max(scores.bets.rows, unknown):
             raise ValueError("its rows do not add up")
         self._scores, self._values, self._column_bets = scores, values, column_bets
         self._first_values = self._first_values[:0].copy()
-        self.rows, self.largest = rows, largest
+        self.rows, self.unknown_rows, self.largest = rows, unknown, largest
 
 
 def _score_urns(calibration: Calibration, random: np.random.Generator) -> list[Urn]:

@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from service.conformal import HOUR
 from service.types import Float64
 
-MAX_OPEN_HOURS = 2
-"""Hours of which rows wait: of live rows this one, and the one before for those that come late."""
+LATER_HOURS = 2
+"""An hour is over once rows of so many later ones have come since its last: of live rows this hour
+waits, and the one before for those that come late. Late rows end no hour: where one in twenty is
+late, an hour of 1,500 rows would be tested in parts that are no random ones."""
+
+MAX_OPEN_HOURS = 24
+"""An hour is over once rows of so many others have come since its last, in whatever order."""
 
 MAX_IDLE_SECONDS = 300.0
 """An hour of which no row came for so long is over."""
@@ -24,7 +29,10 @@ MAX_OPEN_SECONDS = 3900.0
 """An hour is over after so long, whatever the times of its rows."""
 
 MAX_HOUR_ROWS = 2048
-"""Rows of an hour that are tested, drawn at random: what waits is bounded."""
+"""Rows of an hour that are tested, drawn at random."""
+
+MAX_WAITING_ROWS = 2 * MAX_HOUR_ROWS
+"""Rows of all hours that wait: of more, the hour is over whose last row came first."""
 
 
 class Rows(NamedTuple):
@@ -90,8 +98,7 @@ class OpenHours:
             self._opened.setdefault(hour, now)
             self._last.pop(hour, None)
             self._last[hour] = now
-        for hour in [*self._last][:-MAX_OPEN_HOURS]:
-            self._end(hour)
+        self._end_passed()
         self._rows = rows if self._rows is None else joined([self._rows, rows])
         self._hours = np.concatenate([self._hours, hours])
         self._keys = np.concatenate([self._keys, self._random.random(len(hours))])
@@ -102,14 +109,37 @@ class OpenHours:
             self._end(hour)
         if self._rows is None:
             return None
+        if len(self._hours) > MAX_WAITING_ROWS:
+            self._end_surplus()
         waits = np.isin(self._hours, [*self._last])
         over = self._rows.of(self._drawn(np.flatnonzero(~waits)))
         kept = np.flatnonzero(waits)
-        if len(kept) > 2 * MAX_HOUR_ROWS:
+        if len(kept) > MAX_WAITING_ROWS:
             kept = self._drawn(kept)
         self._rows = self._rows.of(kept)
         self._hours, self._keys = self._hours[kept], self._keys[kept]
         return over
+
+    def _end_passed(self) -> None:
+        """End the hours since whose last row enough others have come."""
+        latest: list[float] = []  # of those that came since, ascending
+        for since, hour in enumerate(reversed([*self._last])):
+            if since >= MAX_OPEN_HOURS or (len(latest) == LATER_HOURS and hour < latest[0]):
+                self._end(hour)
+            latest = sorted([*latest, hour])[-LATER_HOURS:]
+
+    def _end_surplus(self) -> None:
+        """End hours until no more rows wait than may."""
+        hours, numbers = np.unique(self._hours, return_counts=True)
+        of_hour = dict(
+            zip(hours.tolist(), np.minimum(numbers, MAX_HOUR_ROWS).tolist(), strict=True)
+        )
+        surplus = sum(of_hour[hour] for hour in self._last) - MAX_WAITING_ROWS
+        for hour in [*self._last]:
+            if surplus <= 0:
+                break
+            surplus -= of_hour[hour]
+            self._end(hour)
 
     def _end(self, hour: float) -> None:
         del self._last[hour], self._opened[hour]

@@ -160,6 +160,7 @@ class Watch:
             "version": self.version,
             "begun": self._begun,
             "rows": drift.rows,
+            "unknown_rows": drift.unknown_rows,
             "waiting_rows": drift.waiting_rows,
             "threshold": self._threshold,
             "log_threshold": math.log(self._threshold),

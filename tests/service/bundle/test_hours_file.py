@@ -67,6 +67,22 @@ def test_the_first_times_whose_hours_differ_are_taken() -> None:
     assert not hours_of(PLAIN[:3], ROWS[:, :3])
 
 
+def test_of_several_times_those_are_taken_in_whose_order_the_rows_stand() -> None:
+    random = np.random.default_rng(2)
+    opened = TIMES - DAY * random.integers(0, 900, N) + 3600 * random.integers(8, 11, N)
+    paid = np.sort(TIMES + 3600 * random.integers(8, 10, N))
+    paid[::50], paid[25] = np.nan, paid[0]  # missing, and late
+    columns: list[Column] = [number("a"), times("opened", "hour"), times("paid", "hour")]
+    rows = np.column_stack([SCORES, opened, paid])
+    found = hours_of(columns, rows)
+    assert found is not None
+    assert found.column == 2
+    # in no order, the first
+    found = hours_of(columns, rows[random.permutation(N)])
+    assert found is not None
+    assert found.column == 1
+
+
 def test_values_of_columns_are_carried_where_they_may_be() -> None:
     assert series(hours_of(PLAIN)) == {4}
     assert series(hours_of(PLAIN, has_values=False)) == {1}

@@ -304,8 +304,18 @@ def test_rows_of_hours_that_the_calibration_lacks_change_nothing() -> None:
     other = by_hour(0)
     of = ~known
     assert take_in_order(other, 5 + x[of], times[of] + 4 * 3600).alarm is None
-    assert other.rows > 500
+    assert 500 < other.unknown_rows == other.rows
+    assert 0 < test.unknown_rows < test.rows
     assert test.alarm is not None
+    again = by_hour(0)
+    again.restore(other.state())
+    assert again.unknown_rows == other.unknown_rows
+    before = other.state()
+    del before["unknown_rows"]
+    again.restore(before)
+    assert again.unknown_rows == 0
+    with pytest.raises(ValueError, match="do not add up"):
+        again.restore(before | {"unknown_rows": np.array(1 + other.rows)})
 
 
 def test_by_the_hour_columns_are_watched_where_their_values_are_known() -> None:

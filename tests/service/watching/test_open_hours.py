@@ -7,7 +7,9 @@ from service.types import Float64
 from service.watching.open_hours import (
     MAX_HOUR_ROWS,
     MAX_IDLE_SECONDS,
+    MAX_OPEN_HOURS,
     MAX_OPEN_SECONDS,
+    MAX_WAITING_ROWS,
     OpenHours,
     Rows,
 )
@@ -52,16 +54,39 @@ def test_a_late_row_is_taken_and_the_hour_of_now_goes_on() -> None:
     take(hours, np.full(5, 10.5 * HOUR))
     assert take(hours, np.array([3.5 * HOUR, 10.6 * HOUR, 4.5 * HOUR]), first=5) == [5]
     assert take(hours, np.array([10.7 * HOUR, 1e9 * HOUR]), first=8) == [7]
-    assert sorted(take(hours, np.array([11.5 * HOUR, 12.5 * HOUR]), first=10)) == [
-        0,
-        1,
-        2,
-        3,
-        4,
-        6,
-        8,
-        9,
-    ]
+    found = take(hours, np.array([11.5 * HOUR, 12.5 * HOUR]), first=10)
+    assert sorted(found) == [*range(5), 6, 8]
+    assert len(hours) == 3  # and the one whose time is wrong waits for the clock
+
+
+@pytest.mark.parametrize("are_late", [True, False])
+def test_rows_that_come_late_or_by_another_clock_end_no_hour(are_late: bool) -> None:
+    random, hours = np.random.default_rng(0), new()
+    times = 1000 * HOUR + np.linspace(0, 3 * HOUR, 3000, endpoint=False)
+    of_hour = [set(range(i, i + 1000)) for i in (0, 1000, 2000)]
+    is_other = random.random(3000) < 0.05
+    times[is_other] += -200 * HOUR * random.random(is_other.sum()) if are_late else 7 * HOUR
+    others = set(np.flatnonzero(is_other).tolist())
+    found = [take(hours, times[at : at + 20], first=at) for at in range(0, 3000, 20)]
+    found.append(hours.over(1e9).scores.tolist())  # type: ignore[union-attr]
+    parts = [part for each in found if (part := set(each) - others)]
+    assert parts[0] == of_hour[0] - others
+    assert set.union(*parts[1:]) == (of_hour[1] | of_hour[2]) - others
+    assert len(parts) <= 3
+
+
+def test_hours_end_whatever_their_order() -> None:
+    hours = new()
+    for i in range(100):
+        take(hours, np.full(2, (200.5 - i) * HOUR), first=2 * i)
+        assert len(hours) <= 2 * MAX_OPEN_HOURS
+
+
+def test_of_hours_with_many_rows_few_wait() -> None:
+    hours, random = new(), np.random.default_rng(0)
+    for _ in range(40):
+        take(hours, HOUR * (30 - np.arange(10).repeat(300) + random.random(3000)))
+        assert len(hours) <= MAX_WAITING_ROWS
 
 
 def test_rows_without_a_time_do_not_wait() -> None:
@@ -90,7 +115,7 @@ def test_of_an_hour_with_too_many_rows_some_are_drawn_wherever_they_stand() -> N
     for start in range(0, number, 500):
         part = np.arange(start, min(number, start + 500))
         take(hours, HOUR * part / number, first=start)
-        assert len(hours) <= 2 * MAX_HOUR_ROWS + 500
+        assert len(hours) <= MAX_WAITING_ROWS
     found = take(hours, np.array([1.5 * HOUR, 2.5 * HOUR]), first=number)
     assert len(set(found)) == MAX_HOUR_ROWS
     tenths = np.bincount((10 * np.array(found) / number).astype(int), minlength=10)
