@@ -14,7 +14,14 @@ from tests.helpers.pages import ALL_BLOCKS, PAGES, ROOT, Block, commands
 from training.config import load_recipe, load_student
 
 # What runs blocks beside `make test`; a test or a target of that name does.
-CHECKS = ("make test", "make test-long", "make store", "make docker-check", ".ci/run")
+CHECKS = (
+    "make test",
+    "make test-long",
+    "make store",
+    "make docker-check",
+    "make alerts-check",
+    ".ci/run",
+)
 
 # Blocks that nothing runs, by a line of theirs, and why. They are parsed all the same.
 NOT_RUN = {

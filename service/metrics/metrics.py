@@ -21,6 +21,8 @@ from service.metrics.model_series import ModelSeries
 from service.metrics.requests import RequestMetrics, reasons
 from service.metrics.spec import MetricSpec
 
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
 LOAD_OUTCOMES = ("loaded", "refused", "unreadable", "given up")
 
 # Of answers that turn a request away: who asks may not, or not now, or not for so much.
@@ -81,6 +83,9 @@ class Metrics:
         self._queue_rows = self._gauge(series.QUEUE_ROWS)
         self._queue_capacity = self._gauge(state_series.QUEUE_CAPACITY)
         self._log_records = self._counter(series.LOG_RECORDS)
+        for level in LOG_LEVELS:
+            for outcome in ("written", "counted"):
+                self._log_records.labels(level, outcome)
         self._request_log_lines = self._counter(series.REQUEST_LOG_LINES)
         for outcome in ("written", "dropped"):
             self._request_log_lines.labels(outcome)

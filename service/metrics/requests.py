@@ -38,7 +38,8 @@ class _Asked:
         self.seconds = seconds
         self.rows = rows
         self.stages = stages
-        self.codes = {200: 0}
+        # Prometheus takes no note of how a series begins: failures are there before the first one
+        self.codes = dict.fromkeys((200, 500, 503, 504), 0)
         self.reasons = dict.fromkeys(reasons(), 0)
 
 

@@ -13,6 +13,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "SECURITY.md",
     "deploy/README.md",
+    "deploy/RUNBOOK.md",
     "models/README.md",
     "service/ANOMALY.md",
     "service/DRIFT.md",
