@@ -196,6 +196,14 @@ def cut(name: str, most: int = 80) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def masked(url: str) -> str:
+    """A URL without what may be a secret: its user, its password and its query."""
+    head, _, query = url.partition("?")
+    scheme, slashes, rest = head.rpartition("//")
+    user, at, rest = rest.rpartition("@")
+    return f"{scheme}{slashes}{'***' if user else ''}{at}{rest}{'?***' if query else ''}"
+
+
 def few(names: Collection[str]) -> str:
     """The first few names, and how many there are."""
     named = ", ".join(map(cut, islice(names, MOST_NAMED)))

@@ -17,7 +17,7 @@ from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.settings import Settings, SettingsError, by_model, settings_key
 from service.store import Loader, Store
-from service.telemetry import RequestLog, Telemetry
+from service.telemetry import RequestLog, Telemetry, traces_of
 from service.watching import Watching
 from service.work_threads import WorkThreads
 
@@ -57,7 +57,8 @@ class Server:
         request_log = None
         if settings.request_log:
             request_log = RequestLog(STANDARD_OUTPUT, self.metrics.request_lines)
-        self.telemetry = Telemetry(self.metrics, request_log)
+        traces = traces_of(settings, self.metrics.spans)
+        self.telemetry = Telemetry(self.metrics, request_log, traces)
         self._log = log
         if log is not None:
             log.observe = self.metrics.logged

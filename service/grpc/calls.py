@@ -13,12 +13,17 @@ from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
 from service.grpc.statuses import Failure, failure
 from service.inflight import MemoryShare
 from service.server import Server
-from service.telemetry import CURRENT, RequestRecord, request_id
+from service.telemetry import CURRENT, RequestRecord, Trace, request_id
 
 # The label of requests in the metrics.
 INFER, STREAM, OTHER = "grpc-infer", "grpc-stream", "grpc-other"
 
 SERVICE = "inference.GRPCInferenceService"
+
+# Statuses by which a server has failed, by OpenTelemetry's conventions.
+FAULTS = frozenset(
+    {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}
+)
 
 # Of a request that has no tensors.
 MAX_OTHER_BYTES = 2**16
@@ -40,15 +45,19 @@ class Call:
         method: of the service.
     """
 
-    __slots__ = ("_label", "_server", "due", "record", "share")
+    __slots__ = ("_code", "_label", "_server", "due", "record", "share")
 
     def __init__(self, server: Server, context: Context, label: str, method: str) -> None:
         self._server = server
         self._label = label
-        given = dict(context.invocation_metadata()).get("x-request-id")
+        self._code = grpc.StatusCode.OK
+        metadata = context.invocation_metadata()
+        given = dict(metadata).get("x-request-id")
         identity = request_id(given.encode() if isinstance(given, str) else None)
         self.record = RequestRecord(identity, "POST", f"/{SERVICE}/{method}", label)
         """What telemetry knows of it."""
+        if (tracing := server.telemetry.tracing) is not None:
+            tracing.begin(self.record, [(k.encode(), _bytes(v)) for k, v in metadata])
         CURRENT.set(self.record)
         self.due = deadline(context)
         """When its answer is of no more use, on `time.monotonic`'s clock."""
@@ -84,6 +93,7 @@ class Call:
         failed = failure(self._label, error)
         self.record.answer(failed.http_status)
         self.record.fail(failed.reason)
+        self._code = failed.code
         return failed._replace(metadata=(*failed.metadata, ("x-request-id", self.record.id)))
 
     def end(self, _: Context = None) -> None:
@@ -92,6 +102,9 @@ class Call:
         self._server.metrics.in_flight -= 1
         if not self.record.status:
             self.record.fail("cancelled")
+            self._code = grpc.StatusCode.CANCELLED
+        if self.record.trace is not None:
+            _describe(self.record.trace, self.record.path, self._code)
         self._server.telemetry.ended(self.record)
 
 
@@ -214,6 +227,27 @@ def fail(context: Context, failed: Failure) -> bytes:
     context.set_details(failed.detail)
     context.set_trailing_metadata(failed.metadata)
     return b""
+
+
+def _describe(trace: Trace, path: str, code: grpc.StatusCode) -> None:
+    """Say of a span what OpenTelemetry's conventions for servers of gRPC have.
+
+    https://opentelemetry.io/docs/specs/semconv/rpc/grpc
+    """
+    trace.name = path[1:]
+    trace.attributes = {
+        "rpc.system.name": "grpc",
+        "rpc.method": path[1:],
+        "rpc.response.status_code": code.name,
+    }
+    trace.is_error = code.name in FAULTS
+    if trace.is_error:
+        trace.attributes["error.type"] = code.name
+
+
+def _bytes(value: str | bytes) -> bytes:
+    """A value of metadata, which is text but where its name ends in -bin."""
+    return value if isinstance(value, bytes) else value.encode()
 
 
 def deadline(context: Context) -> float:

@@ -10,7 +10,21 @@ from service.http.asgi_route import AsgiRoute
 from service.http.origins import Origins, is_preflight, preflight, readable_by
 from service.log import BrokenOffError
 from service.metrics import OTHER
-from service.telemetry import CURRENT, RECEIVE, SCOPE_KEY, RequestRecord, Telemetry, request_id
+from service.telemetry import (
+    CURRENT,
+    MAX_PATH,
+    RECEIVE,
+    SCOPE_KEY,
+    RequestRecord,
+    Telemetry,
+    Trace,
+    request_id,
+)
+
+# Of which a span's name may be made; others are a caller's own words.
+METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+)
 
 
 class RequestMiddleware:
@@ -32,12 +46,11 @@ class RequestMiddleware:
         self.app = app
         self._telemetry = telemetry
         self._metrics = telemetry.metrics
+        self._tracing = telemetry.tracing
         self._origins = origins
         starlette_routes = [(one, route) for route in routes for one in route.routes]
         self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
-        self._patterns = [
-            (one.path_regex, r) for one, r in starlette_routes if one.param_convertors
-        ]
+        self._patterns = [(one, r) for one, r in starlette_routes if one.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -46,6 +59,8 @@ class RequestMiddleware:
             return
         route = self._route(scope)
         record = _record(scope, OTHER if route is None else route.name)
+        if self._tracing is not None:  # a call of a tool is a request in a request
+            self._tracing.begin(record, scope["headers"], scope.get(SCOPE_KEY))
         scope[SCOPE_KEY] = record
         if scope["method"] == "HEAD":  # wherever GET is; the answer without its body
             scope, send = {**scope, "method": "GET"}, _without_body(send)
@@ -87,15 +102,17 @@ class RequestMiddleware:
             self._metrics.in_flight -= 1
             if record.method == "HEAD":
                 record.bytes_out = 0
+            if record.trace is not None:
+                _describe(record.trace, record, scope)
             self._telemetry.ended(record)
 
     def _route(self, scope: Scope) -> AsgiRoute | None:
         path = scope["path"]
         if (route := self._exact.get(path)) is not None:
             return route
-        for pattern, route in self._patterns:
-            if match := pattern.match(path):
-                scope["path_params"] = match.groupdict()
+        for one, route in self._patterns:
+            if match := one.path_regex.match(path):
+                scope["path_params"], scope["route"] = match.groupdict(), one
                 return route
         return None
 
@@ -108,6 +125,34 @@ def _record(scope: Scope, endpoint: str) -> RequestRecord:
             given = value
             break
     return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
+
+
+def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:
+    """Say of a span what OpenTelemetry's conventions for servers of HTTP have.
+
+    https://opentelemetry.io/docs/specs/semconv/http/http-spans: nothing of the query and of
+    headers is said, in which keys may stand.
+    """
+    method, path, status = record.method, record.path, record.status
+    # what no route has is said of no span's name, and some server may make no UTF-8 of it
+    route = path if record.endpoint != OTHER else None
+    if (matched := scope.get("route")) is not None:
+        route = matched.path
+    attributes: dict[str, str | int] = {
+        "http.request.method": method if method in METHODS else "_OTHER",
+        "url.scheme": scope.get("scheme", "http"),
+        "url.path": path[:MAX_PATH].encode(errors="replace").decode(),
+        "network.protocol.version": scope["http_version"],
+    }
+    if route is not None:
+        attributes["http.route"] = route
+    if status:
+        attributes["http.response.status_code"] = status
+    trace.is_error = status >= 500 or (record.reason != "" and status < 400)
+    if trace.is_error:
+        attributes["error.type"] = str(status) if status >= 500 else record.reason
+    trace.name = " ".join(filter(None, (method if method in METHODS else "HTTP", route)))
+    trace.attributes = dict(attributes)
 
 
 def _without_body(send: Send) -> Send:

@@ -89,6 +89,9 @@ class Metrics:
         self._request_log_lines = self._counter(series.REQUEST_LOG_LINES)
         for outcome in ("written", "dropped"):
             self._request_log_lines.labels(outcome)
+        self._spans = self._counter(series.TRACE_SPANS)
+        for outcome in ("sent", "lost"):
+            self._spans.labels(outcome)
         self.non_finite = self._counter(series.NON_FINITE)
         self._model_info = self._gauge(series.MODEL_INFO)
         self._model_threads = self._gauge(state_series.MODEL_THREADS)
@@ -164,6 +167,10 @@ class Metrics:
     def request_lines(self, count: int, written: bool) -> None:
         """Lines of the log of requests were written, or dropped."""
         self._request_log_lines.labels("written" if written else "dropped").inc(count)
+
+    def spans(self, count: int, sent: bool) -> None:
+        """Spans of traces were sent to a collector, or are lost."""
+        self._spans.labels("sent" if sent else "lost").inc(count)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

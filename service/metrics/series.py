@@ -151,6 +151,13 @@ REQUEST_LOG_LINES = MetricSpec(
     "lines",
     "Lines of --request-log, written, or dropped as nobody took them fast enough.",
 )
+TRACE_SPANS = MetricSpec(
+    "bijecta_trace_spans_total",
+    "counter",
+    ("outcome",),
+    "spans",
+    "Spans of traces that a collector has taken (sent), or would not (lost).",
+)
 MODEL_INFO = MetricSpec(
     "bijecta_model_info",
     "gauge",
@@ -243,6 +250,7 @@ METRICS = (
     DRIFT_ALARM,
     LOG_RECORDS,
     REQUEST_LOG_LINES,
+    TRACE_SPANS,
     MODEL_INFO,
     STORE_READABLE,
     REMOTE_READABLE,

@@ -180,6 +180,16 @@ class Settings(BaseSettings, ModelSettings):
         default=False,
         description="whether a line of JSON is written to standard output for each request",
     )
+    trace_endpoint: str | None = Field(
+        default=None,
+        description="URL of a collector that takes traces over OTLP/HTTP, such as "
+        "http://localhost:4318 (what OpenTelemetry's variables say, else none)",
+    )
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="of the traces that begin here, how many are kept, 0 to 1 (what "
+        "OpenTelemetry's variables say, else all)",
+    )
     log_repeat_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=60.0,
         description="of log lines of one kind one is written in so many seconds, and the others "

@@ -15,11 +15,14 @@ from service.telemetry.request import (
     of_scope,
     spent,
 )
-from service.telemetry.request_log import RequestLog
+from service.telemetry.request_log import MAX_PATH, RequestLog
 from service.telemetry.telemetry import Telemetry
+from service.telemetry.trace import Trace
+from service.telemetry.trace_settings import traces_of
 
 __all__ = [
     "CURRENT",
+    "MAX_PATH",
     "PARSE",
     "QUEUE",
     "RECEIVE",
@@ -30,9 +33,11 @@ __all__ = [
     "RequestLog",
     "RequestRecord",
     "Telemetry",
+    "Trace",
     "current",
     "new_id",
     "of_scope",
     "request_id",
     "spent",
+    "traces_of",
 ]

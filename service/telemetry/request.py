@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from service.metrics import STAGES, UNKNOWN_MODEL
+from service.telemetry.trace import Trace
 
 RECEIVE, PARSE, QUEUE, RUN, SERIALISE = range(len(STAGES))
 
@@ -40,6 +41,9 @@ class RequestRecord:
         key: name of the key by which the caller is known; None where there is none.
         reason: why it was refused or failed; empty where it was not.
         seconds: of each of `STAGES`. Runs of one request that go on side by side all count.
+        trace_id: of the trace that the request is a part of, in 32 digits; None where there is
+            none, or nobody asks.
+        trace: where its spans are kept; else None.
     """
 
     __slots__ = (
@@ -56,6 +60,8 @@ class RequestRecord:
         "rows",
         "seconds",
         "status",
+        "trace",
+        "trace_id",
         "version",
     )
 
@@ -74,10 +80,14 @@ class RequestRecord:
         self.key: str | None = None
         self.reason = ""
         self.seconds = [0.0] * len(STAGES)
+        self.trace_id: str | None = None
+        self.trace: Trace | None = None
 
     def spent(self, stage: int, since: float, until: float) -> None:
         """A part of a stage, from one time to another on `time.monotonic`'s clock."""
         self.seconds[stage] += until - since
+        if self.trace is not None:
+            self.trace.spent(stage, since, until)
 
     def answer(self, status: int) -> None:
         """The answer begins, unless the connection has given one by itself."""

@@ -105,6 +105,7 @@ def line_of(record: RequestRecord, seconds: float) -> bytes:
     said = {
         "time": datetime.now(UTC),
         "request_id": record.id,
+        "trace_id": record.trace_id,
         "method": record.method or None,
         "path": (path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}…") or None,
         "status": record.status or None,

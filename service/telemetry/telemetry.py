@@ -1,12 +1,16 @@
 """What becomes of the records of requests."""
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from service.errors import ServiceError
 from service.metrics import OTHER, Metrics
 from service.telemetry.ids import new_id
 from service.telemetry.request import RequestRecord
 from service.telemetry.request_log import RequestLog
+
+if TYPE_CHECKING:  # imported where it is asked for alone: it takes 0.2 s
+    from service.telemetry.trace_export import TraceExport
 
 
 class Telemetry:
@@ -15,11 +19,20 @@ class Telemetry:
     Args:
         metrics: where the figures go.
         request_log: where a line of each goes; None for nowhere.
+        traces: where the spans of some go; None for nowhere.
     """
 
-    def __init__(self, metrics: Metrics, request_log: RequestLog | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        request_log: RequestLog | None = None,
+        traces: "TraceExport | None" = None,
+    ) -> None:
         self.metrics = metrics
+        self.tracing = None if traces is None else traces.tracing
+        """Decides which requests are traced; None where none is."""
         self._request_log = request_log
+        self._traces = traces
 
     def ended(self, record: RequestRecord) -> None:
         """A request has been answered, or nobody waits for its answer any more."""
@@ -37,6 +50,8 @@ class Telemetry:
             self.metrics.turned_away(record.status, record.reason)
         if self._request_log is not None:
             self._request_log.write(record, seconds)
+        if record.trace is not None and self.tracing is not None:
+            self.tracing.ended(record, record.trace)
 
     def refused(self, error: ServiceError, record: RequestRecord | None) -> str:
         """A connection refuses a request by itself.
@@ -59,6 +74,8 @@ class Telemetry:
         return record.id
 
     def close(self) -> None:
-        """Have what waits written; takes up to `request_log.CLOSE_SECONDS`."""
+        """Have what waits written and sent, for a few seconds at most."""
         if self._request_log is not None:
             self._request_log.close()
+        if self._traces is not None:
+            self._traces.close()

@@ -33,6 +33,7 @@ PUBLISHED = {
     "bijecta_drift_alarm": ("model", "version"),
     "bijecta_log_records_total": ("level", "outcome"),
     "bijecta_request_log_lines_total": ("outcome",),
+    "bijecta_trace_spans_total": ("outcome",),
     "bijecta_model_info": ("model", "version", "family", "provider", "sha256"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),

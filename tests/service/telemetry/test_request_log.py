@@ -18,7 +18,18 @@ from tests.helpers.http import metric_of
 from tests.helpers.running import NAME, run, running
 from tests.helpers.wire import Party
 
-FIELDS = ["time", "request_id", "method", "path", "status", "reason", "model", "version", "rows"]
+FIELDS = [
+    "time",
+    "request_id",
+    "trace_id",
+    "method",
+    "path",
+    "status",
+    "reason",
+    "model",
+    "version",
+    "rows",
+]
 FIELDS += ["key", "bytes_in", "bytes_out", "total_us", "receive_us", "parse_us", "queue_us"]
 FIELDS += ["run_us", "serialise_us"]
 
