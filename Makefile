@@ -15,7 +15,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-false-alarms bench-images bench-distill test test-long \
+    bench-false-alarms bench-reasons bench-images bench-distill test test-long \
     test-deep test-hostile gpu-check release-check docker-check lock notices manifests protos lint format
 
 help: ## List the targets
@@ -46,6 +46,9 @@ bench-anomaly: $(INSTALLED) ## Score anomalies beside other detectors (hours; go
 
 bench-false-alarms: $(INSTALLED) ## Count the false alarms of detectors (an hour; goes on where it was)
 	$(BIN)/python -m tests.benchmarks.anomaly.false_alarms
+
+bench-reasons: $(INSTALLED) ## Replace values of normal rows and see whether reasons name them (half an hour; goes on where it was)
+	$(BIN)/python -m tests.benchmarks.anomaly.reasons
 
 bench-images: $(INSTALLED) ## Tell digits from clothes by a detector of images (minutes)
 	$(BIN)/python -m tests.benchmarks.anomaly.images

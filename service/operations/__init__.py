@@ -3,8 +3,9 @@
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.catalog import FLOW_OPERATIONS, FlowOperation, operation_of
 from service.operations.checked_runs import CheckedRuns, too_far
+from service.operations.context import classes_of
 from service.operations.context import rows as context_rows
-from service.operations.detectors.operations import check_scores, classes_of, no_calibration
+from service.operations.detectors.operations import check_scores, no_calibration
 from service.operations.detectors.reasons import ReasonedRows, no_neighbours, reasons_of
 from service.operations.operations import Operations
 from service.operations.requests import (

@@ -11,6 +11,9 @@ from service.types import Arrays
 # An object of a few texts and numbers takes as long to be written as so many numbers.
 NUMBERS_PER_REASON = 64
 
+# To find a score among those of a calibration takes as long as so many numbers elsewhere.
+NUMBERS_PER_P_VALUE = 16
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from service.bundle import AnyManifest, ContextColumn
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
-from service.types import Floats
+from service.store import Model
+from service.types import Float64, Floats
 
 # Names of classes in an error, of up to a thousand.
 MOST_NAMED = 20
@@ -51,6 +52,15 @@ def rows(manifest: AnyManifest, context: NDArray[Any] | None, faults: RowFaults)
     read = [_numbers(table, i, column, dtype) for i, column in enumerate(columns)]
     _check_known(table, columns, [known for _, known in read], faults if of_each else RowFaults(1))
     return np.broadcast_to(np.stack([values for values, _ in read], 1), (n, width))
+
+
+def classes_of(model: Model, context_rows: Floats | None) -> Float64 | None:
+    """The class of each row that its calibration compares within; None where it has none."""
+    assert model.detector is not None
+    column = model.detector.class_column
+    if column is None or context_rows is None:
+        return None
+    return np.asarray(context_rows[:, column], np.float64)
 
 
 def _numbers(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from service.bundle import DetectorManifest
 from service.conformal import Calibration, benjamini_hochberg, tie_breakers
 from service.errors import InvalidInputError
-from service.operations.answer import Answer
+from service.operations.answer import NUMBERS_PER_P_VALUE, Answer
 from service.operations.checked_runs import CheckedRuns
+from service.operations.context import classes_of
 from service.operations.detectors.reasons import ReasonedRows, check_reasons, reasons_of
 from service.operations.operations import Operations
 from service.operations.rows.faults import RowFaults
@@ -19,10 +20,7 @@ from service.operations.typed.operations import log_prob_by
 from service.operations.typed.requests import ALPHA, LogProbOfTable, ScoreRequest
 from service.operations.typed.settled import kept_impossible, settled_request
 from service.store import Model
-from service.types import Arrays, Float64, Floats
-
-# To find a score among those of a calibration takes as long as so many numbers elsewhere.
-NUMBERS_PER_P_VALUE = 16
+from service.types import Arrays, Floats
 
 SCORED = ("score", "log_prob")
 
@@ -143,15 +141,6 @@ def check_scores(
     score = np.where(outside, 0.0, arrays["score"])
     log_prob = np.where(np.isneginf(arrays["log_prob"]), 0.0, arrays["log_prob"])
     runs.check_finite(model, faults, score, log_prob)
-
-
-def classes_of(model: Model, context_rows: Floats | None) -> Float64 | None:
-    """The class of each row that its calibration compares within; None where it has none."""
-    assert model.detector is not None
-    column = model.detector.class_column
-    if column is None or context_rows is None:
-        return None
-    return np.asarray(context_rows[:, column], np.float64)
 
 
 async def _decided(

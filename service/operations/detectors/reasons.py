@@ -1,12 +1,6 @@
-"""Which columns raise the score of a row: by how much it falls where a column has a usual value.
-
-The usual values of a column are those which the reference rows nearest by the other columns have.
-A row is scored again with each of them in the place of its own; the fall of the score, at the value
-that lowers it most, is what the column adds.
-"""
+"""Which columns raise the score of a row, with the values that they are expected to have."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +10,16 @@ from service.bundle import DetectorManifest
 from service.errors import InvalidInputError, TooLargeError
 from service.operations.answer import NUMBERS_PER_REASON
 from service.operations.checked_runs import CheckedRuns
-from service.operations.in_pieces import patiently, rows_at_once
+from service.operations.detectors.falls import Falls, falls_of
+from service.operations.in_pieces import rows_at_once
 from service.store import Model
 from service.tables import Column, Unfamiliar, to_values
 from service.types import Float64, Floats
 
 MAX_REPLACED_ROWS = 2**16
-"""Rows that the reasons of a request may have scored: rows × columns × values in place of each."""
+"""Rows that the reasons of a request may have scored for single columns: rows × columns × values in
+place of each. Those for pairs of columns, of which `falls.LEADING` values are tried in each other
+column, come on top."""
 
 Reasons = list[dict[str, Any]]
 """Of one row: `column`, `value`, `expected` and `share`, as JSON holds them."""
@@ -89,7 +86,7 @@ def no_neighbours(detector: DetectorManifest) -> str:
 async def reasons_of(
     runs: CheckedRuns, model: Model, rows: ReasonedRows, most: int, deadline: float
 ) -> list[Reasons]:
-    """The columns that raise the score of each row, the largest share first.
+    """The columns that raise the score of each row, the largest share first, see `falls`.
 
     The shares of all columns that raise the score of a row sum to 1. Of a row outside the support
     its values without a probability are the reasons, in equal shares; a column that is left out as
@@ -108,12 +105,11 @@ async def reasons_of(
     at_once = rows_at_once(d * k)
     for start in range(0, len(rows.x), at_once):
         part = _part(rows, slice(start, start + at_once))
-        asked = partial(model.engine.neighbours, part.x, part.context, deadline)
-        values = (await patiently(1, asked))["values"].reshape(-1, d, k)
-        falls = await _falls(runs, model, part, values, deadline)
-        numbers = NUMBERS_PER_REASON * len(values) * min(most, d)
+        score, is_inside = part.score.astype(np.float64), ~np.any(part.impossible, 1)
+        falls = await falls_of(runs, model, part.x, part.context, score, is_inside, deadline)
+        numbers = NUMBERS_PER_REASON * len(part.x) * min(most, d)
         found += await runs.threads.run(
-            numbers, _named, model, part, values, falls, most, deadline=deadline
+            numbers, _named, model, part, falls, most, deadline=deadline
         )
     return found
 
@@ -133,57 +129,16 @@ def _part(rows: ReasonedRows, part: slice) -> ReasonedRows:
     )
 
 
-async def _falls(
-    runs: CheckedRuns, model: Model, rows: ReasonedRows, values: Float64, deadline: float
-) -> Float64:
-    """By how much the score falls at most with another value in each column: n × D, from 0."""
-    n, d, k = values.shape
-    places = await runs.threads.run(values.size, _others, rows, values, deadline=deadline)
-    lowest = np.repeat(rows.score.astype(np.float64), d)
-    at_once = rows_at_once(d)
-    for start in range(0, len(places), at_once):
-        chosen = places[start : start + at_once]
-        replaced = await runs.threads.run(
-            len(chosen) * d, _replaced, rows.x, values, chosen, deadline=deadline
-        )
-        context = None if rows.context is None else rows.context[chosen // (d * k)]
-        asked = partial(model.engine.score, replaced, context, ("score",), deadline)
-        scored = (await patiently(1, asked))["score"]
-        # a value that has no score lowers none
-        np.fmin.at(lowest, chosen // k, np.where(np.isfinite(scored), scored, np.nan))
-    falls: Float64 = rows.score[:, None] - lowest.reshape(n, d)
-    return falls
-
-
-def _others(rows: ReasonedRows, values: Float64) -> NDArray[np.intp]:
-    """Places of the values that are not the row's own, of rows inside the support."""
-    own = rows.x.reshape(len(values), -1)[:, :, None]
-    is_other = (values != own) & ~(np.isnan(values) & np.isnan(own))
-    is_other[rows.impossible.any(1)] = False
-    return np.flatnonzero(is_other)
-
-
-def _replaced(x: Floats, values: Float64, places: NDArray[np.intp]) -> Floats:
-    """Rows with one value each from `values` (n × D × K) in the place of their own."""
-    row, column, _ = np.unravel_index(places, values.shape)
-    flat: Floats = x.reshape(len(x), -1)[row]
-    flat[np.arange(len(places)), column] = values.reshape(-1)[places]
-    return flat.reshape(-1, *x.shape[1:])
-
-
-def _named(
-    model: Model, rows: ReasonedRows, values: Float64, falls: Float64, most: int
-) -> list[Reasons]:
-    """The reasons of rows: falls of the score as shares, and values as callers know them."""
-    n, d = falls.shape
+def _named(model: Model, rows: ReasonedRows, falls: Falls, most: int) -> list[Reasons]:
+    """The reasons of rows: what columns add as shares, and values as callers know them."""
+    n, d = falls.added.shape
     outside = rows.impossible.any(1)
     constants = [each for each in rows.unfamiliar if each.sort == "changed_constants"]
-    falls = np.concatenate([falls, np.zeros((n, len(constants)))], 1)
-    falls = np.where(np.isfinite(falls), falls, 0.0)
+    added = np.concatenate([falls.added, np.zeros((n, len(constants)))], 1)
     if outside.any():
-        falls[outside] = rows.impossible[outside]
-    total = falls.sum(1, keepdims=True)
-    shares = np.divide(falls, total, out=np.zeros_like(falls), where=total > 0)
+        added[outside] = rows.impossible[outside]
+    total = added.sum(1, keepdims=True)
+    shares = np.divide(added, total, out=np.zeros_like(added), where=total > 0)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :most]
     chosen = np.take_along_axis(shares, order, 1) > 0
     row_of, rank = np.nonzero(chosen)
@@ -192,7 +147,7 @@ def _named(
     for j in np.unique(column_of).tolist():
         of = np.flatnonzero(column_of == j)
         if j < d:
-            told = _of_column(model, rows, values, j, row_of[of])
+            told = _of_column(model, rows, falls.expected, j, row_of[of])
         else:
             constant = constants[j - d]
             numbers = rows.numbers[row_of[of]].tolist()

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import DeadlineError, OverloadedError
-from service.operations.detectors import operations, reasons
+from service.operations.detectors import falls, operations, reasons
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.requests import ScoreRequest
 from tests.helpers.detectors import REFERENCES, STEPS, WEIGHTS, write_detector_bundle
@@ -227,11 +227,17 @@ def test_what_has_no_reasons_is_refused_before_any_work(
     assert len(ask(client, rows=[ROW] * 4)["score"]) == 4
 
 
+def in_pieces_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows are run in one go."""
+    for module in (reasons, falls):
+        monkeypatch.setattr(module, "rows_at_once", lambda _: rows)
+
+
 def test_pieces_make_one_answer(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{**ROW, "amount": float(i)} for i in range(40)]
     whole = ask(client, rows=rows, reasons=3)
     for at_once in (1, 3, 7):
-        monkeypatch.setattr(reasons, "rows_at_once", lambda _, n=at_once: n)
+        in_pieces_of(at_once, monkeypatch)
         assert ask(client, rows=rows, reasons=3) == whole
 
 
@@ -241,7 +247,7 @@ def asking(
     work: Callable[[Callable[[float], Awaitable[Any]], list[int]], Awaitable[None]],
 ) -> None:
     """Run `work` with a question in many pieces, and the rows of each run so far."""
-    monkeypatch.setattr(reasons, "rows_at_once", lambda _: 2)
+    in_pieces_of(2, monkeypatch)
     write_detector_bundle(folder)
     values = np.tile([4.0, 0.3, 2.0, FIRST_DAY + 9 * DAY], (200, 1))
     request = ScoreRequest(x=TypedRows(values), reasons=1)

@@ -350,7 +350,7 @@ def test_many_rows_are_answered_alike_by_threads(
         assert (values == values[0]).all()
         assert len(values) == 11_000
     ask(detectors, columns={k: v * 2000 for k, v in TABLE.items()}, reasons=1)
-    assert workers == ["work"] * 9
+    assert workers == ["work"] * 11
 
 
 def test_the_protocol_has_a_model_for_scores(detectors: TestClient) -> None:
