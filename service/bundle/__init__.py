@@ -9,7 +9,7 @@ from service.bundle.calibration_file import (
     quantiles,
     read_calibration,
 )
-from service.bundle.errors import BundleError, UnreadableBundleError, printable
+from service.bundle.errors import BundleError, UnreadableBundleError, UnsafeBundleError, printable
 from service.bundle.files import (
     ADDITIONS,
     DECODE,
@@ -27,6 +27,7 @@ from service.bundle.files import (
     manifest_of,
     read,
     read_detector,
+    read_file,
     read_flow,
     read_identity,
     read_manifest,
@@ -162,6 +163,7 @@ __all__ = [
     "Tolerances",
     "TypedManifest",
     "UnreadableBundleError",
+    "UnsafeBundleError",
     "alarm_levels",
     "calibration_bytes",
     "calibration_of",
@@ -185,6 +187,7 @@ __all__ = [
     "read_columns",
     "read_detector",
     "read_error",
+    "read_file",
     "read_flow",
     "read_hours",
     "read_identity",

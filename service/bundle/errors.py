@@ -7,6 +7,19 @@ class BundleError(Exception):
     """A bundle that cannot be trusted or read; the text says what was expected and what came."""
 
 
+class UnsafeBundleError(BundleError):
+    """A bundle that is as it was made, and is not loaded as it is more than bounded data.
+
+    Args:
+        text: what is wrong.
+        kind: the same in one word, of a closed set.
+    """
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 class UnreadableBundleError(BundleError):
     """A bundle that cannot be read now, for a reason that may pass: rights, a disk, memory."""
 

@@ -32,7 +32,7 @@ from service.bundle.manifests.detector import (
 )
 from service.bundle.manifests.flow import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
 from service.bundle.manifests.table import TableManifest
-from service.bundle.regular_file import file_sha256, place, read_bytes
+from service.bundle.regular_file import MAX_FILE_BYTES, file_sha256, place, read_bytes
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
@@ -93,14 +93,26 @@ def read(
             raise BundleError(f"{place(folder)}/{MANIFEST} lists no checksum for {name}")
     for name, expected in manifest.files.items():
         go_on()
-        if (actual := file_sha256(folder, name, go_on)) != expected:
-            raise BundleError(
-                f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
-                f"found {actual}"
-            )
+        _check_sum(folder, name, expected, file_sha256(folder, name, go_on))
     if isinstance(manifest, Manifest) and ADDITIONS in manifest.files:
         return _with_additions(manifest, folder)
     return manifest
+
+
+def read_file(
+    folder: Path, manifest: AnyManifest, name: str, go_on: Callable[[], None] = lambda: None
+) -> bytes:
+    """The content of a file that a manifest lists, as its checksum there has it.
+
+    `read` has compared all of them; whoever may write to the store may have replaced one since.
+
+    Raises:
+        BundleError: it is missing or altered.
+        UnreadableBundleError: it cannot be read now.
+    """
+    content = read_bytes(folder, name, MAX_FILE_BYTES, go_on=go_on)
+    _check_sum(folder, name, manifest.files[name], hashlib.sha256(content).hexdigest())
+    return content
 
 
 def read_flow(folder: Path) -> Manifest:
@@ -136,6 +148,14 @@ def _of_kind(folder: Path, wanted: type[M], expected: str) -> M:
         kind = "flow" if isinstance(manifest, Manifest) else manifest.kind
         raise BundleError(f"{place(folder)} is of kind {kind}; expected {expected}")
     return manifest
+
+
+def _check_sum(folder: Path, name: str, expected: str, actual: str) -> None:
+    if actual != expected:
+        raise BundleError(
+            f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
+            f"found {actual}"
+        )
 
 
 def read_identity(folder: Path) -> tuple[str, int]:

@@ -6,6 +6,7 @@ file of the machine, whose checksum a refusal then shows.
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -27,7 +28,13 @@ def place(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def read_bytes(folder: Path, name: str, most: int, shown: str | None = None) -> bytes:
+def read_bytes(
+    folder: Path,
+    name: str,
+    most: int,
+    shown: str | None = None,
+    go_on: Callable[[], None] = lambda: None,
+) -> bytes:
     """The content of a file of a bundle.
 
     Args:
@@ -35,12 +42,16 @@ def read_bytes(folder: Path, name: str, most: int, shown: str | None = None) -> 
         name: of the file.
         most: bytes that it may have.
         shown: what messages call it, where that is not the folder's place and its name.
+        go_on: called between pieces; raises where the content is no longer wanted.
 
     Raises:
         BundleError: it is missing, no regular file inside the folder, or larger.
         UnreadableBundleError: it cannot be read now.
     """
-    return b"".join(_chunks(folder, name, most, lambda: None, shown))
+    content = io.BytesIO()  # which never holds it twice, as joining would
+    for chunk in _chunks(folder, name, most, go_on, shown):
+        content.write(chunk)
+    return content.getvalue()
 
 
 def file_sha256(folder: Path, name: str, go_on: Callable[[], None]) -> str:

@@ -1,11 +1,10 @@
 """Running a bundle's graphs: each has a queue, and the same threads run all."""
 
-from collections.abc import Awaitable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 
 import numpy as np
 
-from service.bundle import BundleError, Tensor
+from service.bundle import BundleError, Tensor, UnsafeBundleError
 from service.engine.batch import AwaitedJob
 from service.engine.loop_share import main_thread_clock
 from service.engine.policy import SchedulerPolicy
@@ -13,6 +12,7 @@ from service.engine.queue import JobQueue, Statistics
 from service.engine.scheduler import Scheduler
 from service.engine.session import OnnxGraph
 from service.engine.workers import Workers
+from service.graphs import Graph, GraphError, check, read_graph, row_bytes
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device, granted_cpus
 from service.settings import ModelSettings
@@ -20,28 +20,32 @@ from service.types import Arrays, Floats
 
 POLICY = SchedulerPolicy()
 
-ONNX_TYPES = {"float32": "float", "float64": "double", "int64": "int64"}
+# What `Tensor.type` says, by onnx.TensorProto.DataType.
+ELEMENTS = {1: "float32", 7: "int64", 11: "float64"}
 
 
 class Engine:
     """One loaded bundle.
 
     Args:
-        folder: the bundle.
-        graphs: names of its files, without .onnx.
+        name: of the model.
+        graphs: what its manifest says of each: inputs and outputs by name.
+        read: gives the content of the file of a graph.
         device: where to run.
         metrics: are told of batches and queues.
         settings: of this model.
         cancellation: ends the load, the warm-up and the runs that test the graphs.
 
     Raises:
+        BundleError: a graph is not of the shapes that the manifest says, or more than bounded data.
         DeviceError: see `Device.session`.
     """
 
     def __init__(
         self,
-        folder: Path,
-        graphs: Iterable[str],
+        name: str,
+        graphs: Mapping[str, Mapping[str, Tensor]],
+        read: Callable[[str], bytes],
         device: Device,
         metrics: Metrics,
         settings: ModelSettings,
@@ -49,13 +53,12 @@ class Engine:
     ) -> None:
         cancellation = cancellation or Cancellation()
         self._graphs = {
-            graph: OnnxGraph(folder / f"{graph}.onnx", device, cancellation, POLICY.heavy_row_bytes)
-            for graph in graphs
+            graph: _load(graph, read(graph), tensors, device, cancellation)
+            for graph, tensors in graphs.items()
         }
         self._load_options = cancellation.run_options()
         self.provider = next(iter(self._graphs.values())).provider
         """The execution provider in use, in onnxruntime's words."""
-        name = folder.parent.name
         self.threads = threads = device.runs(settings.threads)
         """Runs at a time."""
         batch_rows = {
@@ -117,40 +120,6 @@ class Engine:
         """X (N × event shape) and context (N × columns) → `values` (N × event shape × K)."""
         return self._workers.run("neighbours", _feeds("x", x, context), ("values",), deadline)
 
-    def check_shapes(self, described: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Compare what the graphs take and give with what a manifest says, before it is made.
-
-        Args:
-            described: inputs and outputs by name, of each graph.
-
-        Raises:
-            BundleError: the graphs are not of these shapes and types.
-        """
-        for graph, rows in described.items():
-            tensors = self._graphs[graph].tensors
-            for name, tensor in rows.items():
-                if name not in tensors:
-                    raise BundleError(f"{graph}.onnx has no {name}")
-                kind, found = tensors[name]
-                sides = tuple(side if isinstance(side, int) else None for side in found)
-                shape, expected = tuple(tensor.row_shape), ONNX_TYPES[tensor.type]
-                # the first side is the rows'; None is one that the graph leaves open, as it may all
-                is_same = not sides or (
-                    len(sides) == 1 + len(shape)
-                    and sides[0] is None
-                    and all(a in (None, b) for a, b in zip(sides[1:], shape, strict=True))
-                )
-                if kind != f"tensor({expected})" or not is_same:
-                    raise BundleError(
-                        f"{graph}.onnx has {name} of {kind} {_shown(sides)}, where the "
-                        f"manifest says {expected} {_shown((None, *shape))}"
-                    )
-            if unknown := sorted(tensors.keys() - rows.keys()):
-                raise BundleError(
-                    f"{graph}.onnx has {unknown[0]!r:.80}, which is no input or output "
-                    "of a model like this"
-                )
-
     def batch_rows(self, graph: str) -> int:
         """Rows of a run of a graph, at most."""
         return self._queues[graph].batch_rows
@@ -171,6 +140,53 @@ class Engine:
     def _release(self) -> None:
         for graph in self._graphs.values():
             graph.close()
+
+
+def _load(
+    name: str,
+    content: bytes,
+    described: Mapping[str, Tensor],
+    device: Device,
+    cancellation: Cancellation,
+) -> OnnxGraph:
+    """A graph of a file that has been looked through."""
+    try:
+        graph = read_graph(content, cancellation.check)
+        check(graph, cancellation.check)
+        _check_shapes(name, graph, described)
+        memory = row_bytes(graph, cancellation.check)
+    except GraphError as error:
+        raise UnsafeBundleError(f"{name}.onnx {error}", error.kind) from None
+    return OnnxGraph(content, memory, device, cancellation, memory < POLICY.heavy_row_bytes)
+
+
+def _check_shapes(name: str, graph: Graph, described: Mapping[str, Tensor]) -> None:
+    """Compare what a graph takes and gives with what a manifest says, before any of it is made.
+
+    Raises:
+        BundleError: it is not of these shapes and types.
+    """
+    found = {value: graph.types[value] for value in (*graph.inputs, *graph.outputs)}
+    for value, tensor in described.items():
+        if value not in found:
+            raise BundleError(f"{name}.onnx has no {value}")
+        kind, sides, shape = found[value].element, found[value].sides, tuple(tensor.row_shape)
+        # the first side is the rows'; None is one that the graph leaves open, as it may all
+        is_same = not sides or (
+            len(sides) == 1 + len(shape)
+            and sides[0] is None
+            and all(a in (None, b) for a, b in zip(sides[1:], shape, strict=True))
+        )
+        if ELEMENTS.get(kind) != tensor.type or not is_same:
+            raise BundleError(
+                f"{name}.onnx has {value} of {ELEMENTS.get(kind, 'another type')} "
+                f"{_shown(sides or ())}, where the manifest says {tensor.type} "
+                f"{_shown((None, *shape))}"
+            )
+    if unknown := sorted(found.keys() - described.keys()):
+        raise BundleError(
+            f"{name}.onnx has {unknown[0]!r:.80}, which is no input or output of a model like this"
+        )
 
 
 def _shown(sides: tuple[int | None, ...]) -> str:

@@ -1,59 +1,40 @@
 """One ONNX graph on a device."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 
-from service.engine.row_memory import row_bytes
 from service.runtime import CUDA, Cancellation, Device
 from service.types import Arrays
-
-
-class TensorSpec(NamedTuple):
-    """An input or output of a graph.
-
-    Args:
-        type: in onnxruntime's words, `tensor(float)`.
-        shape: a number for each side that the graph fixes, something else for the others.
-    """
-
-    type: str
-    shape: tuple[Any, ...]
 
 
 class OnnxGraph:
     """A session that runs batches of any size.
 
     Args:
-        path: the ONNX file.
+        content: of the ONNX file.
+        row_bytes: memory of a run for each row, about; 0 where nothing is known.
         device: where to run.
         cancellation: ends the load.
-        heavy_row_bytes: see `SchedulerPolicy`.
-
-    Attributes:
-        row_bytes: memory of a run for each row, about; 0 where nothing is known.
+        plans_memory: see `Device.session`.
 
     Raises:
         DeviceError: see `Device.session`.
     """
 
     def __init__(
-        self, path: Path, device: Device, cancellation: Cancellation, heavy_row_bytes: int
+        self,
+        content: bytes,
+        row_bytes: int,
+        device: Device,
+        cancellation: Cancellation,
+        plans_memory: bool,
     ) -> None:
-        self.row_bytes = row_bytes(path, cancellation.check)
-        session = device.session(path, cancellation, self.row_bytes < heavy_row_bytes)
+        self.row_bytes = row_bytes
+        session = device.session(content, cancellation, plans_memory)
         self.provider: str = session.get_providers()[0]
         self._session: onnxruntime.InferenceSession | None = session
-
-    @property
-    def tensors(self) -> dict[str, TensorSpec]:
-        """Its inputs and outputs, by name."""
-        assert self._session is not None
-        both = [*self._session.get_inputs(), *self._session.get_outputs()]
-        return {tensor.name: TensorSpec(tensor.type, tuple(tensor.shape)) for tensor in both}
 
     def __call__(
         self,

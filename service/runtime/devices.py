@@ -66,14 +66,14 @@ class Device:
 
     def session(
         self,
-        path: Path,
+        content: bytes,
         cancellation: Cancellation | None = None,
         plans_memory: bool = True,
     ) -> onnxruntime.InferenceSession:
         """A graph, loaded.
 
         Args:
-            path: the ONNX file.
+            content: of the ONNX file.
             cancellation: ends the load, with an error of onnxruntime's.
             plans_memory: whether a run takes all its memory at once, by the pattern of an earlier
                 one of as many rows; that comes beside what the earlier one took, and stays.
@@ -86,10 +86,10 @@ class Device:
         if cancellation is not None:
             cancellation.watch_load(options)
         if self.kind == "cpu":
-            return onnxruntime.InferenceSession(path, options, providers=[CPU])
+            return onnxruntime.InferenceSession(content, options, providers=[CPU])
         onnxruntime.preload_dlls()
         providers = [(CUDA, cuda_options(self.index)), CPU]
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
         # onnxruntime falls back to the CPU with no more than a line in its log
         if self.required and session.get_providers()[0] != CUDA:
             raise DeviceError(

@@ -72,10 +72,14 @@ class Loader:
                 if self.watching is not None:
                     columns = read_columns(folder, manifest)
                     hours = read_hours(folder, manifest)
+
+            def content(graph: str) -> bytes:
+                return bundle.read_file(folder, manifest, f"{graph}.onnx", cancellation.check)
+
             graphs = manifest.tensors
-            engine = Engine(folder, graphs, self.device, self.metrics, limits, cancellation)
+            args = self.device, self.metrics, limits, cancellation
+            engine = Engine(manifest.name, graphs, content, *args)
             try:
-                engine.check_shapes(graphs)
                 try_graphs(manifest, engine)
                 size = sum((folder / name).stat().st_size for name in manifest.files)
                 watch = None

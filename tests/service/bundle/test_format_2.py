@@ -161,6 +161,6 @@ def test_graphs_of_other_types_than_the_manifest_says_are_refused(tmp_path: Path
     graph.graph.node.insert(0, cast)
     onnx.save(graph, path / "encode.onnx")
     edit(path, files=content(path)["files"] | {"encode.onnx": bundle.sha256(path / "encode.onnx")})
-    words = r"encode.onnx has x of tensor\(float\) N × 4, where the manifest says double N × 4"
+    words = r"encode.onnx has x of float32 N × 4, where the manifest says float64 N × 4"
     with pytest.raises(BundleError, match=words):
         load(path)

@@ -1,9 +1,10 @@
 """How much memory a run of a graph takes for each row, by the shapes in its file."""
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
-from service.engine.onnx_shapes import Graph, Node, UnknownGraphError, read_graph
+from service.graphs.protobuf import GraphError
+from service.graphs.reading import DOMAIN, Graph, Node
+from service.graphs.tensors import MAX_VALUE_BYTES
 
 ARENA_FACTOR = 3
 """Memory of a run ÷ what is alive at once by the shapes.
@@ -17,27 +18,24 @@ VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 # What does not grow with its input.
 SMALL = frozenset({"Shape", "Size", "Constant"})
 
-MAX_STEPS = 2**20
-"""Nodes that are looked at, those of functions at each call."""
-MAX_DEPTH = 16
-"""Functions and graphs within each other."""
 
-
-def row_bytes(path: Path, go_on: Callable[[], None]) -> int:
+def row_bytes(graph: Graph, go_on: Callable[[], None] = lambda: None) -> int:
     """Bytes of memory that a run takes for each row; 0 where the file does not say.
 
     Args:
-        path: the ONNX file.
+        graph: one that has passed `check`.
         go_on: called now and then; raises where the answer is no longer wanted.
 
     Raises:
-        OSError: the file cannot be read.
+        GraphError: one row alone takes more than any may.
     """
-    try:
-        graph = read_graph(path, go_on)
-        return ARENA_FACTOR * _Walk(graph.functions, go_on).peak(graph, {}, 0)
-    except UnknownGraphError:
-        return 0  # onnxruntime says what is wrong with it
+    peak = _Walk(graph.functions, go_on).peak(graph, {})
+    if peak > MAX_VALUE_BYTES:
+        raise GraphError(
+            "shapes",
+            f"takes {peak} bytes a row by the shapes in it, and may take {MAX_VALUE_BYTES}",
+        )
+    return ARENA_FACTOR * peak
 
 
 class _Walk:
@@ -46,19 +44,15 @@ class _Walk:
     def __init__(self, functions: Mapping[str, Graph], go_on: Callable[[], None]) -> None:
         self._functions = functions
         self._go_on = go_on
-        self._steps = 0
 
-    def peak(self, graph: Graph, outer: Mapping[str, int], depth: int) -> int:
+    def peak(self, graph: Graph, outer: Mapping[str, int]) -> int:
         """Most bytes a row alive at once.
 
         Args:
             graph: whose nodes run.
             outer: bytes a row of values from outside, by name.
-            depth: graphs and functions around this one.
         """
-        if depth > MAX_DEPTH:
-            raise UnknownGraphError("graphs within graphs without end")
-        sizes = {**outer, **graph.row_bytes}
+        sizes = {**outer, **{name: of.row_bytes for name, of in graph.types.items()}}
         views = _views(graph)
         taken = [[views.get(name, name) for name in _taken(node)] for node in graph.nodes]
         last = {name: i for i, names in enumerate(taken) for name in names}
@@ -66,8 +60,8 @@ class _Walk:
         held: dict[str, int] = {}
         live = most = 0
         for i, node in enumerate(graph.nodes):
-            self._step()
-            inner = self._inner(node, sizes, depth)
+            self._go_on()
+            inner = self._inner(node, sizes)
             largest = max((sizes.get(name, 0) for name in node.inputs), default=0)
             for name in node.outputs:
                 # what has no shape in the file is taken to be like what it is made of
@@ -81,20 +75,15 @@ class _Walk:
                     live -= held.pop(name, 0)
         return most
 
-    def _inner(self, node: Node, sizes: Mapping[str, int], depth: int) -> int:
+    def _inner(self, node: Node, sizes: Mapping[str, int]) -> int:
         """Most bytes alive within a node: in its graphs, or in the function that it calls."""
-        inner = [self.peak(graph, sizes, depth + 1) for graph in node.graphs]
-        if (called := self._functions.get(node.operation)) is not None:
+        inner = [self.peak(graph, sizes) for graph in node.graphs]
+        if node.domain == DOMAIN:
+            called = self._functions[node.operation]
             given = zip(called.inputs, node.inputs, strict=False)
             sizes = {name: sizes.get(value, 0) for name, value in given}
-            inner.append(self.peak(called, sizes, depth + 1))
+            inner.append(self.peak(called, sizes))
         return max(inner, default=0)
-
-    def _step(self) -> None:
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise UnknownGraphError("more nodes than are looked at")
-        self._go_on()
 
 
 def _views(graph: Graph) -> dict[str, str]:
