@@ -23,7 +23,6 @@ from service.bundle.files import (
     checksum,
     fingerprint,
     first_error,
-    is_version,
     manifest_of,
     read,
     read_detector,
@@ -33,7 +32,6 @@ from service.bundle.files import (
     read_manifest,
     read_table,
     sha256,
-    versions,
 )
 from service.bundle.manifests.detector import (
     CALIBRATION,
@@ -83,8 +81,10 @@ from service.bundle.names import (
     NAMES,
     Names,
     check_alias,
+    is_version,
     next_version,
     read_names,
+    versions,
     write_names,
 )
 from service.bundle.publication import publish

@@ -30,7 +30,7 @@ from service.bundle.manifests.detector import (
     SCORE,
     DetectorManifest,
 )
-from service.bundle.manifests.flow import FORMAT_VERSION, MAX_VERSION, VERSION, Manifest
+from service.bundle.manifests.flow import FORMAT_VERSION, Manifest
 from service.bundle.manifests.table import TableManifest
 from service.bundle.regular_file import MAX_FILE_BYTES, file_sha256, place, read_bytes
 
@@ -296,16 +296,3 @@ def fingerprint(folder: Path) -> Fingerprint:
         else:
             marks.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
     return tuple(marks)
-
-
-def versions(folder: Path) -> list[int]:
-    """Version numbers under store/<name>, ascending; empty where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if is_version(path.name))
-
-
-def is_version(name: str) -> bool:
-    """Whether a folder's name is a version's number."""
-    # its digits are counted first: Python reads no number of thousands of them
-    return bool(VERSION.fullmatch(name)) and len(name) < 20 and int(name) <= MAX_VERSION

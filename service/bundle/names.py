@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle.errors import BundleError
-from service.bundle.files import first_error, versions
-from service.bundle.manifests.flow import MAX_VERSION
+from service.bundle.files import first_error
+from service.bundle.manifests.flow import MAX_VERSION, VERSION
 from service.bundle.regular_file import read_bytes, read_error
 
 NAMES = "names.json"
@@ -124,3 +124,16 @@ def next_version(folder: Path) -> int:
     except BundleError:
         names = Names()
     return max([*versions(folder), *names.aliases.values(), *names.withdrawn], default=0) + 1
+
+
+def versions(folder: Path) -> list[int]:
+    """Version numbers under store/<name>, ascending; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if is_version(path.name))
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder's name is a version's number."""
+    # its digits are counted first: Python reads no number of thousands of them
+    return bool(VERSION.fullmatch(name)) and len(name) < 20 and int(name) <= MAX_VERSION

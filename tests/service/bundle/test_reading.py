@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.bundle import BundleError, UnreadableBundleError, is_version, read
+from service.bundle import BundleError, UnreadableBundleError, is_version, read, versions
 from service.bundle import files as bundle
 from service.bundle.files import MAX_MANIFEST_BYTES, MAX_MANIFEST_VALUES
 from tests.helpers.stores import edit
@@ -188,7 +188,7 @@ def test_versions_have_64_bits(tmp_path: Path) -> None:
     folder = tmp_path / NAME
     for name in ("1", "9223372036854775807", "9223372036854775808", "9" * 200, "01", "0", "x"):
         (folder / name).mkdir(parents=True)
-    assert bundle.versions(folder) == [1, 2**63 - 1]
+    assert versions(folder) == [1, 2**63 - 1]
     assert not is_version("9" * 5000)
 
 

@@ -19,8 +19,8 @@ import torch
 
 from models import zoo
 from models.flow import Flow
+from service import bundle
 from service.bundle import BASES, Direction, Manifest
-from service.bundle import files as bundle
 from service.operations import noise
 from tests.helpers.bundles import write_bundle
 from tests.helpers.recipes import call_bijecta

@@ -16,8 +16,8 @@ from models import zoo
 from models.distributions import Normal
 from models.flow import Flow
 from models.layers.sequential_inverse import Inverse
+from service import bundle
 from service.bundle import METHOD_WORDS
-from service.bundle import files as bundle
 from tests.helpers.layers import chain
 from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import randomise
