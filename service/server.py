@@ -91,6 +91,7 @@ class Server:
             settings.default_model,
             settings.max_models,
             settings.load_seconds,
+            None if self.follower is None else self.follower.look,
         )
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)

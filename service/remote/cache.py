@@ -9,6 +9,9 @@ from pathlib import Path
 
 from service.remote.address import Address, AddressError
 
+TEMPORARY = "bijecta-store-"
+"""What the name of a temporary folder begins with, and that of no other."""
+
 
 def cache_folder(address: Address, chosen: Path | None) -> Path:
     """A folder for one store: below the one that was chosen, else below the user's own cache.
@@ -38,7 +41,7 @@ def cache_folder(address: Address, chosen: Path | None) -> Path:
     except (OSError, RuntimeError):
         pass
     try:
-        return Path(tempfile.mkdtemp(prefix="bijecta-store-"))
+        return Path(tempfile.mkdtemp(prefix=TEMPORARY))
     except OSError:
         raise AddressError(
             f"there is no folder to keep {address} in: say one that can be written to, --cache"

@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, STDOUT, Process
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.bundle import printable
 from service.remote.address import Address
-from service.remote.cache import cache_folder
+from service.remote.cache import TEMPORARY, cache_folder
 
 if TYPE_CHECKING:
     from service.metrics import Metrics  # the process that this starts needs none
@@ -56,7 +55,7 @@ class Follower:
         self.address = address
         self._text = text
         self._cache = cache_folder(address, cache)
-        self._is_temporary = self._cache.parent == Path(tempfile.gettempdir())
+        self._is_temporary = self._cache.name.startswith(TEMPORARY)
         self._every = every
         self._metrics = metrics
         self._process: Process | None = None
@@ -99,13 +98,12 @@ class Follower:
         try:
             while True:
                 self._wanted.clear()
-                is_done = await self._run()
-                if is_done:
+                if await self._run():
                     await self._wanted.wait()  # it has been looked at, once
                     pause = FIRST_PAUSE
-                    continue
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                else:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             if self._is_temporary:
                 shutil.rmtree(self._cache, ignore_errors=True)
@@ -113,41 +111,54 @@ class Follower:
     async def _run(self) -> bool:
         """Run the process to its end; returns whether it has done all that it was to do."""
         command = (sys.executable, "-m", "service.remote")
-        self._process = process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        asked = {"address": self._text, "cache": str(self._cache), "every": self._every}
-        is_waiting = False
         try:
-            process.stdin.write(json.dumps(asked).encode() + b"\n")
-            while True:
-                async with asyncio.timeout(STALL_SECONDS):
-                    line = await process.stdout.readline()
-                if not line:
-                    break
-                try:
-                    said = json.loads(line)
-                    event = said["event"]
-                except (ValueError, TypeError, KeyError):
-                    log.error("%s: %s", self.address, self.address.masked(printable(line.decode())))
-                    continue
-                if event == "waiting" and not is_waiting:
-                    log.info("another process keeps %s like %s", self._cache, self.address)
-                is_waiting = event == "waiting"
-                self._take(event, said)
+            self._process = process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
+            )
+        except OSError as error:
+            self._fail(f"what reads it cannot be started: {error.strerror}", lasts=False)
+            return False
+        try:
+            await self._listen(process)
             code = await process.wait()
-        except (TimeoutError, ValueError, OSError) as error:
+        except TimeoutError:
             code = -1
-            hung = isinstance(error, TimeoutError)
-            why = f"it does not answer for {STALL_SECONDS:g} s" if hung else type(error).__name__
-            self._fail(why, lasts=False)
+            self._fail(f"it does not answer for {STALL_SECONDS:g} s", lasts=False)
+        except (LookupError, TypeError, ValueError, OSError) as error:
+            code = -1
+            self._fail(f"what reads it writes nonsense: {type(error).__name__}", lasts=False)
         finally:
             await self._end(process)
         if code > 0:
             self._fail(f"what reads it ended with code {code}", lasts=False)
         return code == 0
+
+    async def _listen(self, process: Process) -> None:
+        """Take note of all that the process says.
+
+        Raises:
+            TimeoutError: it says nothing any more.
+            Exception: it does not say what it should.
+        """
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked = {"address": self._text, "cache": str(self._cache), "every": self._every}
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        is_waiting = False
+        while True:
+            async with asyncio.timeout(STALL_SECONDS):
+                line = await process.stdout.readline()
+            if not line:
+                return
+            if not line.startswith(b"{"):  # of a library, or a traceback
+                said = self.address.masked(printable(line.decode(errors="replace").rstrip()))
+                log.error("%s: %s", self.address, said)
+                continue
+            said = json.loads(line)
+            if said["event"] == "waiting" and not is_waiting:
+                log.info("another process keeps %s like %s", self._cache, self.address)
+            is_waiting = said["event"] == "waiting"
+            self._take(said["event"], said)
 
     def _take(self, event: str, said: dict[str, Any]) -> None:
         """Take note of what has happened."""

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from service.bundle import BundleError, place, printable
@@ -42,6 +44,7 @@ class Store:
         memory: bytes that the files of loaded models may have; beyond, those asked for longest
             ago are unloaded until they are asked for again. None for no limit.
         load_seconds: after so long, a load is given up.
+        fetch: brings the folder up to date, where it is kept like a store elsewhere.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Store:
         default: str | None,
         memory: int | None,
         load_seconds: float = 300.0,
+        fetch: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._folder = folder
+        self._fetch = fetch
         self._metrics = loader.metrics
         self._default = default
         self._entries: dict[str, dict[int, Entry]] = {}
@@ -167,6 +172,10 @@ class Store:
             ModelRefusedError: not one version could be loaded.
             UnavailableError: none is loaded yet.
         """
+        if self._fetch is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._fetch()
         for entry in self._entries.get(name, {}).values():
             entry.unloaded, entry.seen = False, None
         try:

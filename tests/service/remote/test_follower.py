@@ -139,9 +139,39 @@ def test_without_polling_the_store_is_looked_at_once(far: Path) -> None:
             await until(lambda: server.ready)
             await until(lambda: following(server)._process is None)  # it has ended
             add_version(far, 2)
-            await following(server).look()
-            await server.store.refresh()
+            await server.store.load(NAME)  # as a caller may, under model control
             assert await ask(server) == 2
+
+    run_within(work)
+
+
+def test_a_server_whose_process_cannot_be_started_says_so(
+    far: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(far.parent / "none"))
+
+    async def work() -> None:
+        async with running(far) as server:
+            await until(lambda: following(server).failure)
+            assert "cannot be started: No such file" in following(server).failure
+            assert not server.ready
+
+    run_within(work)
+
+
+def test_a_cache_of_ones_own_outlasts_the_server_and_a_temporary_one_does_not(
+    far: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(far.parent / "tmp"))
+    (far.parent / "tmp").mkdir()
+    (far.parent / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(far.parent / "file"))
+
+    async def work() -> None:
+        for cache in (far.parent / "tmp", None):
+            async with running(far, cache=cache, poll_seconds=0) as server:
+                await until(lambda: server.ready)
+            assert following(server).folder.exists() == (cache is not None)
 
     run_within(work)
 
@@ -158,7 +188,9 @@ def program(folder: Path, text: str) -> str:
     [
         ("exec sleep 100", "does not answer"),
         ("exit 3", "ended with code 3"),
-        ("yes | head -c 200000 | tr -d '\\n'; exec sleep 100", "ValueError"),
+        ('echo \'{"event": "took"}\'; exec sleep 100', "writes nonsense: KeyError"),
+        ("echo '{'; exec sleep 100", "writes nonsense: JSONDecodeError"),
+        ("yes | head -c 200000 | tr -d '\\n'; exec sleep 100", "writes nonsense"),
     ],
 )
 def test_a_process_that_hangs_or_ends_is_said_and_another_is_started(
