@@ -102,6 +102,7 @@ def fit_detector(arguments: Namespace) -> None:
         else:
             say(f"{there} holds this detector already: --next-version exports it once more")
     say(f"bijecta serve --store {arguments.store}: answers POST /score with it")
+    say(f"bijecta score {arguments.store / arguments.name} TABLE --out SCORES: scores rows")
 
 
 def _counted(labelled: LabelledArrays) -> str:

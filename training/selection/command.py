@@ -111,6 +111,7 @@ def fit(arguments: Namespace) -> None:
             say(f"{there} holds these weights already: --next-version exports them once more")
     say(f"{folder / RECIPE}: the recipe, which `bijecta train` repeats")
     say(f"bijecta serve --store {arguments.store}: answers with it")
+    say(f"bijecta score {arguments.store / arguments.name} TABLE --out SCORES: scores rows")
 
 
 def _check_places(folder: Path, arguments: Namespace, dataset: TypedDataset) -> None:

@@ -6,8 +6,8 @@
 Of each table both are fitted to the columns of kind `numeric` without missing values and without
 values of large weight, where there are two or more and none follows from others: on the same rows,
 with networks of the same widths, batches and stopping. NSF stands behind a fixed standardisation
-and has three transforms. Prints a table and writes `results/zuko_numeric_columns.json`; the figures
-are reported, no bar is on them.
+and has three transforms. Prints a table and writes `results/zuko_numeric_columns.json`, small
+tables first, and goes on where it was; the figures are reported, no bar is on them.
 """
 
 import json
@@ -42,16 +42,18 @@ FIT = {"epochs": 150, "patience": 15, "batch_size": 128, "threads": 1}
 def main() -> None:
     """Fit both to each table that has such columns."""
     figures: dict[str, Any] = {}
-    for path in sorted((SHARED / "oddbench").glob("*.npz")):
-        columns = numeric_columns(path)
-        if columns.shape[1] < 2:
+    if RESULT.exists():
+        figures = json.loads(RESULT.read_text(encoding="utf-8"))["figures"]
+    tables = {path.stem: numeric_columns(path) for path in (SHARED / "oddbench").glob("*.npz")}
+    for name, columns in sorted(tables.items(), key=lambda item: item[1].size):
+        if columns.shape[1] < 2 or name in figures:
             continue
         try:
-            figures[path.stem] = compared(path.stem, columns)
+            figures[name] = compared(name, columns)
         except DataError as error:  # a column follows from another: they have no density
-            print(path.stem, error, flush=True)
+            print(name, error, flush=True)
         else:
-            print(path.stem, figures[path.stem], flush=True)
+            print(name, figures[name], flush=True)
             content = {"torch": torch.__version__, "zuko": version("zuko"), "figures": figures}
             RESULT.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     lines = [
