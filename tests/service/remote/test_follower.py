@@ -86,11 +86,12 @@ def test_new_versions_are_taken_up_under_load_and_a_store_that_goes_takes_nothin
                     await asyncio.sleep(0.005)
 
             asking = asyncio.create_task(ask_on())
-            half = add_version(far, 2)
-            graph = (half / "encode.onnx").read_bytes()
-            (half / "encode.onnx").write_bytes(graph[:20])
             shutil.rmtree(following(server)._cache / "files")  # it would have the graph by its sum
             (following(server)._cache / "files").mkdir()
+            made = add_version(shutil.copytree(far, far.parent / "made"), 2)
+            graph = (made / "encode.onnx").read_bytes()
+            (made / "encode.onnx").write_bytes(graph[:20])
+            half = made.rename(far / NAME / "2")
             await until(lambda: figure(server, "bijecta_remote_versions", state="refused") == 1)
             assert await ask(server) == 1
             (half / "encode.onnx").write_bytes(graph)
