@@ -5,8 +5,9 @@ of numbers whose step shows; of columns that are copies of each other, the order
 which one stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from service.tables.decision.identifiers import (
     has_too_few_repeats,
     is_consecutive,
     is_mostly_distinct,
+    look_drawn,
     share_explained,
 )
 from service.tables.decision.kinds import column_of, constant_of
@@ -205,6 +207,31 @@ class _Deciding:
                         f"{share:.0%} of another column; new rows will have new numbers: drop it "
                         "if they are not to count as unusual"
                     )
+        self._say_drawn(name for name in candidates if name in self.columns and name not in numbers)
+
+    def _say_drawn(self, names: Iterable[str]) -> None:
+        """Say which columns of numbers look like identifiers that were drawn.
+
+        They are modelled all the same: a measurement may look so too.
+        """
+        drawn = {}
+        for name in names:
+            understood = self.understood[name]
+            values = np.unique(understood.values[~understood.missing])
+            if understood.form == "numbers" and understood.duration is None and look_drawn(values):
+                drawn[name] = values
+        others = {name: column for name, column in self.columns.items() if name not in drawn}
+        rows = self._without_copies(others) if drawn and others else np.zeros(0, np.intp)
+        asked = [self.understood[name] for name in others]
+        for name, values in drawn.items():
+            order = self.understood[name].values.astype(np.float64)
+            if others and not share_explained(order, asked, rows):
+                self.notes.append(
+                    f"column {name!r} looks like an identifier, and is modelled as a number: its "
+                    f"values differ, lie evenly from {values[0]:.0f} to {values[-1]:.0f} and tell "
+                    f"nothing of the other columns; --drop {quote(name)}, or drop in a recipe's "
+                    "[data], leaves it out"
+                )
 
     def _without_copies(self, columns: Mapping[str, Column]) -> NDArray[np.intp]:
         """The first of each set of rows that are equal in some columns."""

@@ -17,6 +17,14 @@ MIN_ROWS = 10
 # Numbers without repeats, where draws would repeat: so many deviations of the expected repeats.
 MIN_DEVIATIONS = 4.0
 
+# Of fewer numbers it does not show whether they lie evenly. Of columns that do, one in a hundred is
+# farther from it, times √n (Kolmogorov and Smirnov).
+MIN_DRAWN = 200
+MAX_UNEVENNESS = 1.63
+
+# Whole numbers between these are likely seconds since 1970: from 1990 to 2039.
+SECONDS = 631_152_000, 2_177_452_800
+
 # Share of another column's variance that neighbours in the order of an identifier have in common.
 MAX_SHARE_EXPLAINED = 0.2
 MIN_STANDARD_ERRORS = 5.0
@@ -42,6 +50,21 @@ def has_too_few_repeats(distinct: int, rows: int, cells: float) -> bool:
 def is_consecutive(values: Float64, step: float) -> bool:
     """Whether sorted different values are each one step from the next."""
     return bool(values[-1] - values[0] < (len(values) - 0.5) * step)
+
+
+def look_drawn(values: Float64) -> bool:
+    """Whether sorted different numbers lie as whole numbers that were drawn from a wide range do.
+
+    Numbers of customers that are no count, say: each number of the range is as likely. What is
+    measured is so for few columns, and seldom all different.
+    """
+    if len(values) < MIN_DRAWN or not (values == np.rint(values)).all():
+        return False
+    if SECONDS[0] <= values[0] and values[-1] <= SECONDS[1]:
+        return False
+    even = np.linspace(values[0], values[-1], len(values))
+    unevenness = float(np.abs(values - even).max() / (values[-1] - values[0]))
+    return unevenness * len(values) ** 0.5 < MAX_UNEVENNESS
 
 
 def share_explained(order: Float64, others: Sequence[Understood], rows: NDArray[np.intp]) -> float:

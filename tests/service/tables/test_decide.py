@@ -230,6 +230,53 @@ def test_numbers_that_were_given_out_are_identifiers_unless_their_order_says_som
     assert kinds(decided(values | {"t": seconds}))["t"] == "lattice"
 
 
+def looks(found: Decision) -> list[str]:
+    """What is said of columns that look like identifiers."""
+    return [note for note in found.notes if "looks like an identifier" in note]
+
+
+@pytest.mark.parametrize("rows", [400, 20_000])
+def test_drawn_numbers_are_modelled_and_said_to_look_like_identifiers(rows: int) -> None:
+    rng = np.random.default_rng(7)
+    customer = rng.integers(10**8, 10**9, rows)
+    values = {"the customer": customer, "x": rng.normal(size=rows), "k": rng.integers(0, 5, rows)}
+    found = decided(values)
+    assert kinds(found)["the customer"] == "lattice"
+    (note,) = looks(found)
+    assert note.startswith("column 'the customer' looks like an identifier, and is modelled")
+    assert "--drop 'the customer', or drop in a recipe's [data]" in note
+    assert not looks(decided(values, keep=["the customer"]))
+    assert not looks(decided(values, kinds={"the customer": "numeric"}))
+    gaps = np.where(np.arange(rows) % 50, customer, np.nan)
+    assert looks(decided(values | {"the customer": gaps}))
+    # two such numbers, though they are in one order, as accounts of customers may be
+    account = customer // 100 + rng.integers(0, 10**5, rows)
+    assert len(looks(decided(values | {"account": account}))) == 2
+    # it tells something of another column: of a class, and of a time
+    assert not looks(decided(values | {"k": customer // 200_000_000}))
+    times = np.datetime64("2024-01-01", "s") + (customer - 10**8).astype("timedelta64[s]")
+    assert not looks(decided(values | {"when": times}))
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda rng, n: rng.lognormal(17, 2, n).round(),
+        lambda rng, n: rng.normal(1e7, 1e6, n).round(),
+        lambda rng, n: rng.gamma(3, 1e7, n).round(),
+        lambda rng, n: rng.uniform(0, 1e6, n),
+        lambda rng, n: rng.integers(1_600_000_000, 1_700_000_000, n),
+        lambda rng, n: rng.integers(0, 20 * n, n),
+    ],
+    ids=["lognormal", "normal", "gamma", "no whole numbers", "seconds since 1970", "repeated"],
+)
+def test_measurements_do_not_look_like_identifiers(measure: Any) -> None:
+    rng = np.random.default_rng(8)
+    for rows in (199, 400, 3000):
+        values = {"m": measure(rng, rows), "x": rng.normal(size=rows)}
+        assert not looks(decided(values))
+
+
 def test_two_numbers_of_one_event_are_both_identifiers() -> None:
     rng = np.random.default_rng(4)
     order = 10_000 + np.arange(1500)

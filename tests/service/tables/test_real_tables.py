@@ -59,6 +59,7 @@ def test_only_copies_are_left_out_and_only_codes_are_classes(path: Path) -> None
     table = archive(path)
     found = decide(table)
     assert not found.problems
+    assert not any("looks like an identifier" in note for note in found.notes)
     left_out = {column.name for column in found.left_out}
     assert left_out == LEFT_OUT.get(path.stem, set())
     many = {c.name for c in found.columns if c.kind == "categorical" and len(c.classes) > 2}
