@@ -31,6 +31,8 @@ from service.operations import (
 from service.store import Model
 from service.types import Arrays
 
+QUANTILE = "quantile"  # an output beside log_prob where it is named: not each model has it
+
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
 ANSWER_PARAMETERS = frozenset(
@@ -171,7 +173,7 @@ class Inference:
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation
-        if name == "encode" and outputs == ("log_prob",):
+        if name == "encode" and "z" not in outputs:
             name = "log_prob"  # without z, rows outside the support have an answer
         operation = operation_of(OPERATIONS[name], model)
         request = _flow_request(protocol_model, read, operation.request, outputs)
@@ -249,10 +251,11 @@ def _deadline(parameters: Parameters) -> float:
 def _outputs(protocol_model: ProtocolModel, read: InferenceRequest) -> tuple[str, ...]:
     """Which outputs to answer with; all of them where none is named."""
     names = tuple(read.outputs) or protocol_model.outputs
-    if unknown := [name for name in names if name not in protocol_model.outputs]:
-        raise InvalidInputError(
-            f"there is no output {unknown[0]!r:.80}, only {', '.join(protocol_model.outputs)}"
-        )
+    known = protocol_model.outputs + (() if protocol_model.suffix else (QUANTILE,))
+    if unknown := [name for name in names if name not in known]:
+        raise InvalidInputError(f"there is no output {unknown[0]!r:.80}, only {', '.join(known)}")
+    if QUANTILE in names and "z" in names:
+        raise InvalidInputError("output 'quantile' is answered without output 'z'")
     return names
 
 
@@ -281,6 +284,8 @@ def _flow_request(
                 f"parameter {useless[0]} has no use here: {source} → {', '.join(outputs)}"
             )
         fields |= parameters
+    if QUANTILE in outputs:
+        fields[QUANTILE] = True
     try:
         return schema.model_validate(fields, strict=True)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""`score` of the client: as arrays and by name, in parts and whole, against a server."""
+"""`score` of the client, and quantiles of log_prob: as arrays and by name, in parts and whole."""
 
 import math
 from typing import Any
@@ -64,6 +64,33 @@ def test_large_questions_go_in_parts(
     usual = asker("score", FORMS[form])
     assert usual.anomaly.tolist() == (p <= 0.05).tolist()
     assert asker("log_prob", FORMS[form]).tolist() == found.log_prob.tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_quantiles_come_beside_log_prob(
+    asker: Asker, form: str, tables: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"model": "detector", "x": X.tolist(), "quantile": True}
+    told = tables.post("/log_prob", json=body).json()
+    paths = counted(asker, monkeypatch)
+    found = asker("log_prob", FORMS[form], quantile=True)
+    assert len(paths) == 5
+    assert found.log_prob.tolist() == told["log_prob"]
+    assert found.quantile.tolist() == told["quantile"]
+    assert len(set(found.quantile)) > 10
+
+
+def test_quantiles_of_flows_of_rows_without_an_answer_and_of_noise(of_tables: Make) -> None:
+    tiny = of_tables(model="tiny")
+    found = tiny("log_prob", np.array([[-1, 0], [1, 0]], np.float32), quantile=True)
+    assert (found.quantile.dtype, found.quantile.tolist()) == (np.float32, [0, 1])
+    with pytest.raises(RefusedError, match="quantile: it is of log_prob without dequantize"):
+        tiny("log_prob", [[0.0, 0.0]], dequantize=2, quantile=True)
+    failures: list[RowError] = []
+    x = {name: values[:2] for name, values in COLUMNS.items()} | {"amount": [0.25, "a"]}
+    placed = of_tables(model="detector")("log_prob", x, quantile=True, failures=failures)
+    assert [failure.row for failure in failures] == [1]
+    assert np.isnan(placed.quantile).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -136,10 +136,26 @@ def test_outputs_are_those_asked_for_in_that_order(call: Caller, native: httpx.C
     expected = ask(native, "/encode", model="moons-maf", x=X.tolist())
     assert_same(result, expected, "log_prob", "z")
     status, words = call.refused("infer", "moons-maf", [tensor("x", X)], outputs=wanted("w"))
-    assert (status, words) == (400, "there is no output 'w', only log_prob, z")
+    assert (status, words) == (400, "there is no output 'w', only log_prob, z, quantile")
     classes = [unsupported_output("z")]
     status, words = call.refused("infer", "moons-maf", [tensor("x", X)], outputs=classes)
     assert (status, words) == (400, "'z': classification is not supported here")
+
+
+def test_a_quantile_is_answered_where_it_is_named(call: Caller, native: httpx.Client) -> None:
+    body = {"model": "moons-maf", "x": X.tolist(), "quantile": True}
+    told = ask(native, "/log_prob", **body)
+    for names in (["quantile"], ["log_prob", "quantile"]):
+        outputs = [each for name in names for each in wanted(name)]
+        result = call("infer", "moons-maf", [tensor("x", X)], outputs=outputs)
+        assert [output["name"] for output in result.get_response()["outputs"]] == names
+        assert_same(result, told, *names)
+    both = [*wanted("z"), *wanted("quantile")]
+    status, words = call.refused("infer", "moons-maf", [tensor("x", X)], outputs=both)
+    assert (status, words) == (400, "output 'quantile' is answered without output 'z'")
+    z = [tensor("z", X)]
+    status, words = call.refused("infer", "moons-maf.decode", z, outputs=wanted("quantile"))
+    assert (status, words) == (400, "there is no output 'quantile', only x, log_prob")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.uint16, np.int64])

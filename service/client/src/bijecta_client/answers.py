@@ -13,6 +13,13 @@ Rows = Numbers | Any
 """An array; a list of dicts where records are asked for, which callers know better than types."""
 
 
+class Placed(NamedTuple):
+    """The log-density of each row in nats, and the share of held-out rows whose is at most that."""
+
+    log_prob: Numbers
+    quantile: Numbers
+
+
 class Encoded(NamedTuple):
     """Latents, N × latent shape, and the log-density of each row in nats."""
 

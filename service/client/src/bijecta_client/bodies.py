@@ -23,7 +23,7 @@ DATATYPES = {dtype: name for name, dtype in WIDTHS.items()} | {np.dtype(np.int64
 DTYPES = WIDTHS | {"BOOL": np.dtype(np.bool_)}
 
 # Outputs of which a row has one.
-ONE_OF_A_ROW = {"log_prob", "score", "p_value", "anomaly"}
+ONE_OF_A_ROW = {"log_prob", "quantile", "score", "p_value", "anomaly"}
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25

@@ -5,7 +5,7 @@ A new question is a method of `Questions`, and an entry in each of the classes o
 
 from collections.abc import Mapping
 from operator import index
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,20 +16,14 @@ from bijecta_client.answers import (
     Encoded,
     Interpolated,
     Numbers,
+    Placed,
     RowError,
     Sampled,
     Scored,
 )
-from bijecta_client.asking import Asking, Question
-from bijecta_client.exchange import (
-    Ask,
-    Patience,
-    Steps,
-    TimedOutError,
-    UnavailableError,
-    UnreachableError,
-    exchange,
-)
+from bijecta_client.asking import Question
+from bijecta_client.exchange import Steps
+from bijecta_client.holdings import Holdings
 
 # Of a request for reasons: each row is scored again for each value of each of its columns.
 REASONED_ROWS = 32
@@ -37,7 +31,7 @@ REASONED_ROWS = 32
 Path = Literal["linear", "normalized", "geodesic"]
 
 
-class Questions(Asking):
+class Questions(Holdings):
     """The questions of a client, each as steps that end in its answer.
 
     Every question may name another `model` and `version` than the client's; a version that is
@@ -47,6 +41,7 @@ class Questions(Asking):
     frame of pandas or polars.
     """
 
+    @overload
     def log_prob(
         self,
         x: ArrayLike | tables.Named,
@@ -54,10 +49,36 @@ class Questions(Asking):
         dequantize: int | None = None,
         seed: int | None = None,
         *,
+        quantile: Literal[False] = False,
         failures: list[RowError] | None = None,
         model: str | None = None,
         version: int | None = None,
-    ) -> Steps[Numbers]:
+    ) -> Steps[Numbers]: ...
+    @overload
+    def log_prob(
+        self,
+        x: ArrayLike | tables.Named,
+        context: ArrayLike | None = None,
+        dequantize: int | None = None,
+        seed: int | None = None,
+        *,
+        quantile: Literal[True],
+        failures: list[RowError] | None = None,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Steps[Placed]: ...
+    def log_prob(
+        self,
+        x: ArrayLike | tables.Named,
+        context: ArrayLike | None = None,
+        dequantize: int | None = None,
+        seed: int | None = None,
+        *,
+        quantile: bool = False,
+        failures: list[RowError] | None = None,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Steps[Numbers | Placed]:
         """Log-density of each row in nats, −inf outside a bounded support.
 
         Args:
@@ -67,21 +88,23 @@ class Questions(Asking):
             dequantize: answer the log of the mean density over so many noisy copies of whole
                 numbers.
             seed: of their noise; all rows then go in one request, for they share its stream.
+            quantile: answer where each row lies among held-out ones, too.
             failures: rows without an answer are added to it and have NaN; without it they refuse
                 the question.
             model, version: others than the client's.
 
         Returns:
-            N numbers.
+            N numbers; with `quantile` two of N.
         """
-        options = {"dequantize": dequantize, "seed": seed}
+        options = {"dequantize": dequantize, "seed": seed, "quantile": quantile or None}
         most = self._rows if seed is None else None
         if most is not None and dequantize is not None:
             most = most // max(dequantize, 1)  # the server's limit is one of copies
-        question = Question(("log_prob",), options, most, model, version, failures)
+        outputs = Placed._fields if quantile else ("log_prob",)
+        question = Question(outputs, options, most, model, version, failures)
         answer = yield from self._of_x("/log_prob", x, context, question)
         log_prob: Numbers = answer["log_prob"]
-        return log_prob
+        return Placed(log_prob, answer["quantile"]) if quantile else log_prob
 
     def score(
         self,
@@ -266,29 +289,3 @@ class Questions(Asking):
         if not (yield from self._is_wide(name, version, due)):
             answer = {key: values.astype(np.float32) for key, values in answer.items()}
         return Interpolated(**answer)
-
-    def models(self) -> Steps[dict[str, Any]]:
-        """What the server holds: `default`, `models` and `refused`."""
-        return self._get("/models", self._due())
-
-    def model(self, name: str | None = None, version: int | None = None) -> Steps[dict[str, Any]]:
-        """The manifest of a model, the client's where none is named."""
-        due = self._due()
-        name, version = yield from self._target(name, version, due)
-        return (yield from self._manifest(name, version, due))
-
-    def ready(self) -> Steps[bool]:
-        """Whether the server would answer questions now; False where nothing is there.
-
-        Raises:
-            UnreachableError: the address is none.
-        """
-        try:
-            yield from exchange(Ask("GET", "/health/ready"), Patience(0, 0.0), self._due())
-        except (UnavailableError, TimedOutError):
-            return False
-        except UnreachableError as error:
-            if not error.may_pass:
-                raise
-            return False
-        return True
