@@ -16,8 +16,9 @@ from service.types import Float64
 
 LATER_HOURS = 2
 """An hour is over once rows of so many later ones have come since its last: of live rows this hour
-waits, and the one before for those that come late. Late rows end no hour: where one in twenty is
-late, an hour of 1,500 rows would be tested in parts that are no random ones."""
+waits, and the one before for those that come late. Late rows end no hour: it would be tested in
+parts that are no random ones. Of eight streams of 36,000 rows a day without a change, of which one
+row in twenty came late, three came to an alarm where any two other hours ended one."""
 
 MAX_OPEN_HOURS = 24
 """An hour is over once rows of so many others have come since its last, in whatever order."""

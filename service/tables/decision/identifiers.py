@@ -1,5 +1,6 @@
 """Whether a column of numbers tells rows apart instead of saying anything about them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,7 +65,7 @@ def look_drawn(values: Float64) -> bool:
         return False
     even = np.linspace(values[0], values[-1], len(values))
     unevenness = float(np.abs(values - even).max() / (values[-1] - values[0]))
-    return unevenness * len(values) ** 0.5 < MAX_UNEVENNESS
+    return unevenness < MAX_UNEVENNESS / math.sqrt(len(values))
 
 
 def share_explained(order: Float64, others: Sequence[Understood], rows: NDArray[np.intp]) -> float:
