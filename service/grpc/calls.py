@@ -45,7 +45,7 @@ class Call:
         method: of the service.
     """
 
-    __slots__ = ("_code", "_label", "_server", "due", "record", "share")
+    __slots__ = ("_code", "_label", "_server", "asked_id", "due", "record", "share")
 
     def __init__(self, server: Server, context: Context, label: str, method: str) -> None:
         self._server = server
@@ -63,6 +63,8 @@ class Call:
         """When its answer is of no more use, on `time.monotonic`'s clock."""
         self.share = MemoryShare(server.inflight)
         """What it holds in memory."""
+        self.asked_id = ""
+        """The id of what it asks, by its caller, once that has been read."""
         server.metrics.in_flight += 1
 
     async def content(self, message: bytes) -> bytes:

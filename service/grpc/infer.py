@@ -1,10 +1,8 @@
 """ModelInfer and ModelStreamInfer."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
-from typing import TypeVar
 
 from service.grpc import wire
 from service.grpc.calls import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
@@ -15,15 +13,14 @@ from service.inflight import Reading
 from service.open_inference import Inference, ModelRepository
 from service.operations import Answer, AnswerPieces
 from service.server import Server
-from service.telemetry import PARSE, SERIALISE, spent
+from service.store import Lease, Model
+from service.telemetry import PARSE, SERIALISE
 from service.work_threads import MIN_NUMBERS
 
 # Of a number of an answer: as an array, in the message, and in the core.
 BYTES_PER_NUMBER = 12
 # Smaller answers are not charged.
 MIN_CHARGED_BYTES = 2**16
-
-T = TypeVar("T")
 
 
 class InferCalls:
@@ -41,12 +38,8 @@ class InferCalls:
 
     async def infer(self, call: Call, message: bytes) -> bytes:
         """The answer to a ModelInferRequest."""
-        self._server.check_started()
-        name, version, request = await self._read(call, message, partial(read_request, message))
-        lease, kind = await self._repository.find(name, version)
-        with lease as model:
-            understand = partial(Inference.understood, kind, model, request)
-            inference = await self._read(call, message, lambda _: understand())
+        lease, inference = await self._understood(call, message)
+        with lease:
             return await self._whole(call, inference)
 
     async def answer_in_stream(self, context: Context, message: bytes) -> None:
@@ -56,16 +49,9 @@ class InferCalls:
             NotTakenError: the caller does not take the answer.
         """
         call = Call(self._server, context, STREAM, "ModelStreamInfer")
-        request_id = ""
         try:
-            self._server.check_started()
-            message = await call.content(message)
-            name, version, request = await self._read(call, message, partial(read_request, message))
-            request_id = request.id
-            lease, kind = await self._repository.find(name, version)
-            with lease as model:
-                understand = partial(Inference.understood, kind, model, request)
-                inference = await self._read(call, message, lambda _: understand())
+            lease, inference = await self._understood(call, await call.content(message))
+            with lease:
                 async with aclosing(self._pieces(call, inference)) as pieces:
                     async for piece in pieces:
                         await self._slow.write(context, wire.stream_response(piece))
@@ -73,19 +59,36 @@ class InferCalls:
             call.failed(error)
             raise
         except Exception as error:
-            await self._slow.write(context, stream_error(request_id, call.failed(error)))
+            await self._slow.write(context, stream_error(call.asked_id, call.failed(error)))
         finally:
             call.end()
 
-    async def _read(self, call: Call, message: bytes, read: Callable[[Reading], T]) -> T:
-        """What comes of reading a message: at once where it is small, else in a thread."""
-        reading, began = Reading(self._server.body_limits, call.share), time.monotonic()
-        if len(message) <= MIN_THREAD_BYTES:
-            result = read(reading)
+    async def _understood(self, call: Call, message: bytes) -> tuple[Lease[Model], Inference]:
+        """What a message asks of a model, and a lease of that: read at once where it is small."""
+        self._server.check_started()
+        reading, record = Reading(self._server.body_limits, call.share), call.record
+        in_turn = self._server.inflight.parsing.in_turn
+        is_small = len(message) <= MIN_THREAD_BYTES
+        began = time.monotonic()
+        if is_small:
+            asked = read_request(message, reading)
         else:
-            result = await self._server.inflight.parsing.in_turn(read, reading)
-        spent(PARSE, began)
-        return result
+            asked = await in_turn(read_request, message, reading)
+        record.spent(PARSE, began, time.monotonic())
+        call.asked_id = asked.request.id
+        lease, kind = await self._repository.find(asked.name, asked.version)
+        try:
+            began = time.monotonic()
+            if is_small:
+                inference = Inference.understood(kind, lease.resource, asked.request)
+            else:
+                understood = Inference.understood
+                inference = await in_turn(understood, kind, lease.resource, asked.request)
+            record.spent(PARSE, began, time.monotonic())
+        except BaseException:
+            lease.release()
+            raise
+        return lease, inference
 
     async def _whole(self, call: Call, inference: Inference, final: bool | None = None) -> bytes:
         """An answer in one message."""
@@ -98,10 +101,12 @@ class InferCalls:
         answer = await inference.answer(self._server.operations, call.due)
         call.answered(len(answer.arrays["log_prob"]))
         began = time.monotonic()
-        message = await self._server.threads.run(
-            answer.numbers, infer_response, inference, answer, final
-        )
-        spent(SERIALISE, began)
+        if answer.numbers <= MIN_NUMBERS:  # most of them: a coroutine less
+            message = infer_response(inference, answer, final)
+        else:
+            threads = self._server.threads
+            message = await threads.in_thread(infer_response, inference, answer, final)
+        call.record.spent(SERIALISE, began, time.monotonic())
         return message
 
     async def _pieces(self, call: Call, inference: Inference) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,14 @@ from service.errors import MalformedBodyError, TooLargeError
 from service.grpc.protos import messages
 from service.grpc.wire import SMALL_BYTES, without_raw_contents
 from service.inflight import Reading
-from service.open_inference import TEXT, InferenceRequest, parse_content
+from service.open_inference import (
+    MAX_TENSORS,
+    TEXT,
+    InferenceRequest,
+    RawTensor,
+    parse_content,
+    plain_request,
+)
 
 # The field of typed contents for each datatype; FP16 has none.
 TYPED_FIELDS = {
@@ -24,7 +31,7 @@ TYPED_FIELDS = {
 }
 
 # What is beyond these is refused for their number, and need not be looked at.
-MOST_TENSORS = 17
+MOST_TENSORS = MAX_TENSORS + 1
 MOST_PARAMETERS = 65
 
 
@@ -59,16 +66,19 @@ def read_request(message: bytes, reading: Reading) -> ReadRequest:
     asked = parsed(messages.ModelInferRequest, message)
     if raw is None:
         raw = [memoryview(content) for content in asked.raw_input_contents]
-    content = {
-        "id": asked.id,
-        "parameters": _parameters(asked.parameters),
-        "inputs": list(_inputs(asked, raw, reading)),
-        "outputs": [
-            {"name": output.name, "parameters": _parameters(output.parameters)}
-            for output in asked.outputs[:MOST_TENSORS]
-        ],
-    }
-    return ReadRequest(asked.model_name, asked.model_version, parse_content(content, reading))
+    request = _plain(asked, raw, reading)
+    if request is None:
+        content = {
+            "id": asked.id,
+            "parameters": _parameters(asked.parameters),
+            "inputs": list(_inputs(asked, raw, reading)),
+            "outputs": [
+                {"name": output.name, "parameters": _parameters(output.parameters)}
+                for output in asked.outputs[:MOST_TENSORS]
+            ],
+        }
+        request = parse_content(content, reading)
+    return ReadRequest(asked.model_name, asked.model_version, request)
 
 
 def parsed(kind: Any, message: bytes) -> Any:
@@ -82,6 +92,24 @@ def parsed(kind: Any, message: bytes) -> Any:
     except DecodeError:
         pass
     raise MalformedBodyError(f"the message is no {kind.DESCRIPTOR.name}")
+
+
+def _plain(asked: Any, raw: list[memoryview], reading: Reading) -> InferenceRequest | None:
+    """The request where it is as most are, see `plain_request`."""
+    inputs, outputs = asked.inputs, asked.outputs
+    if asked.parameters or len(raw) != len(inputs) or max(len(raw), len(outputs)) > MAX_TENSORS:
+        return None
+    tensors = []
+    for tensor, content in zip(inputs, raw, strict=True):
+        if tensor.parameters or tensor.HasField("contents"):
+            return None
+        tensors.append(RawTensor(tensor.name, tensor.datatype, list(tensor.shape), content))
+    names = []
+    for output in outputs:
+        if output.parameters:
+            return None
+        names.append(output.name)
+    return plain_request(asked.id, tensors, names, reading)
 
 
 def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

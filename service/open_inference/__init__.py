@@ -2,17 +2,26 @@
 
 from service.open_inference.admin import ModelRepository, server_metadata
 from service.open_inference.infer import Inference
-from service.open_inference.protocol import LENGTH_HEADER, InferenceRequest, parse_content
-from service.open_inference.tensors import TEXT, datatype, to_bytes
+from service.open_inference.protocol import (
+    LENGTH_HEADER,
+    MAX_TENSORS,
+    InferenceRequest,
+    parse_content,
+    plain_request,
+)
+from service.open_inference.tensors import TEXT, RawTensor, datatype, to_bytes
 
 __all__ = [
     "LENGTH_HEADER",
+    "MAX_TENSORS",
     "TEXT",
     "Inference",
     "InferenceRequest",
     "ModelRepository",
+    "RawTensor",
     "datatype",
     "parse_content",
+    "plain_request",
     "server_metadata",
     "to_bytes",
 ]

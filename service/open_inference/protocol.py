@@ -4,7 +4,7 @@ A body is JSON, or JSON of `Inference-Header-Content-Length` bytes with tensors 
 back in the order in which they are named.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any
@@ -19,7 +19,14 @@ from service.errors import MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import tensors
 from service.open_inference.literals import non_finite_literal
-from service.open_inference.tensors import Input, Name, NamedTensor, Parameters
+from service.open_inference.tensors import (
+    MAX_NAME,
+    Input,
+    Name,
+    NamedTensor,
+    Parameters,
+    RawTensor,
+)
 from service.operations import count_booleans
 from service.types import Arrays
 
@@ -29,6 +36,9 @@ LENGTH_HEADER = "Inference-Header-Content-Length"
 # Extensions of other servers that would change what an answer means.
 UNSUPPORTED = ("classification", "shared_memory_region")
 
+# Inputs of a request, and outputs; no model has more than a few.
+MAX_TENSORS = 16
+
 
 class InferenceJson(BaseModel):
     """The JSON of a request."""
@@ -37,8 +47,8 @@ class InferenceJson(BaseModel):
 
     id: Name | None = None
     parameters: Parameters = Field(default_factory=dict)
-    inputs: Annotated[list[Input], Field(min_length=1, max_length=16)]
-    outputs: Annotated[list[NamedTensor], Field(max_length=16)] | None = None
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[list[NamedTensor], Field(max_length=MAX_TENSORS)] | None = None
 
     @property
     def booleans(self) -> int:
@@ -117,6 +127,37 @@ def parse_content(content: Mapping[str, Any], reading: Reading) -> InferenceRequ
             inputs[tensor.name] = tensors.from_json(tensor, may_hold_booleans=False)
     outputs = {output.name: True for output in parsed.outputs or ()}
     return InferenceRequest(parsed.id or "", parsed.parameters, inputs, outputs, binary=True)
+
+
+def plain_request(
+    request_id: str, inputs: Sequence[RawTensor], outputs: Sequence[str], reading: Reading
+) -> InferenceRequest | None:
+    """A request as most are, without parameters and with numbers as bytes; None where it is none.
+
+    Of others `parse_content` says what they are, or what is wrong with them; it takes 10 µs more.
+
+    Args:
+        request_id: the caller's.
+        inputs: in their order.
+        outputs: names of those asked for.
+        reading: limits of the request.
+
+    Raises:
+        MemoryFullError: more than the limits allow.
+        MalformedBodyError: the bytes are not of the shape.
+    """
+    names = [request_id, *outputs, *[tensor.name for tensor in inputs]]
+    if not 0 < len(inputs) <= MAX_TENSORS >= len(outputs) or max(map(len, names)) > MAX_NAME:
+        return None
+    arrays: Arrays = {}
+    for tensor in inputs:
+        shape = tensor.shape
+        is_known = tensor.datatype in tensors.DTYPES and tensor.datatype != tensors.TEXT
+        is_shape = len(shape) <= tensors.MAX_DIMENSIONS and min(shape, default=0) >= 0
+        if not (is_known and is_shape) or tensor.name in arrays:
+            return None
+        arrays[tensor.name] = tensors.from_binary(tensor, tensor.data, reading)
+    return InferenceRequest(request_id, {}, arrays, dict.fromkeys(outputs, True), binary=True)
 
 
 def parse_raw(body: bytes, inputs: list[dict[str, Any]]) -> InferenceRequest:

@@ -6,7 +6,7 @@ Bytes are little-endian, row-major, without padding; a text is a length of four 
 import struct
 from collections.abc import Iterator
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 # Far beyond any use: what is checked one by one must not be without end.
 MAX_PARAMETERS = 64
 MAX_DIMENSIONS = 32
+# Longer than any name here, shorter than a text whose repetition in an error costs anything.
+MAX_NAME = 1024
 
 # Numbers of a piece of a large answer, which are copied in a fraction of a millisecond.
 PIECE_NUMBERS = 2**18
@@ -72,9 +74,22 @@ def _known(datatype: Any) -> str:
 
 
 Parameters = Annotated[dict[str, str | int | float | bool], PlainValidator(_scalars)]
-# Longer than any name here, shorter than a text whose repetition in an error costs anything.
-Name = Annotated[str, Field(max_length=1024)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
 Side = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class RawTensor(NamedTuple):
+    """A tensor of a request as its bytes.
+
+    Args:
+        name, datatype, shape: what is said of it.
+        data: its bytes.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: memoryview
 
 
 class NamedTensor(BaseModel):
@@ -123,7 +138,7 @@ def from_json(tensor: Input, may_hold_booleans: bool) -> NDArray[Any]:
     return _shaped(tensor, values)
 
 
-def from_binary(tensor: Input, data: memoryview, reading: Reading) -> NDArray[Any]:
+def from_binary(tensor: Input | RawTensor, data: memoryview, reading: Reading) -> NDArray[Any]:
     """The bytes of a tensor as an array.
 
     Args:
@@ -217,7 +232,7 @@ def _typed(datatype: str, flat: list[Any], may_hold_booleans: bool) -> NDArray[A
     return np.array(flat, dtype) if datatype == TEXT else pack_numbers(flat, dtype)
 
 
-def _texts(tensor: Input, data: memoryview, reading: Reading) -> list[str]:
+def _texts(tensor: Input | RawTensor, data: memoryview, reading: Reading) -> list[str]:
     count, limit = prod(tensor.shape), reading.limits.json_values
     if count > limit:
         raise TooLargeError(f"a request may have {limit} texts, {tensor.name!r:.80} has {count}")
@@ -238,19 +253,19 @@ def _texts(tensor: Input, data: memoryview, reading: Reading) -> list[str]:
     return texts
 
 
-def _check_count(tensor: Input, count: int) -> None:
+def _check_count(tensor: Input | RawTensor, count: int) -> None:
     if count != prod(tensor.shape):
         raise _wrong(
             tensor, f"shape {tensor.shape} holds {prod(tensor.shape)} values, {count} came"
         )
 
 
-def _shaped(tensor: Input, values: NDArray[Any]) -> NDArray[Any]:
+def _shaped(tensor: Input | RawTensor, values: NDArray[Any]) -> NDArray[Any]:
     try:
         return values.reshape(tensor.shape)
     except ValueError as error:  # nothing, with sides that memory has no addresses for
         raise _wrong(tensor, f"shape {tensor.shape}: {error}") from None
 
 
-def _wrong(tensor: Input, what: str) -> MalformedBodyError:
+def _wrong(tensor: Input | RawTensor, what: str) -> MalformedBodyError:
     return MalformedBodyError(f"input {tensor.name!r:.80}: {what}")
