@@ -139,6 +139,8 @@ class TypedPart(TrainedPart):
         weight_decay: of its training.
         dependence: share of what was learned by which the parameters of a conditional differ from
             those of the column's marginal; at 0 columns are independent.
+        max_point_masses, min_mass: of a column with more values of weight than these, only those
+            that are at least this share of the rows are values of weight, see `typed.ordinary`.
     """
 
     kind: Literal["typed"] = "typed"
@@ -151,6 +153,8 @@ class TypedPart(TrainedPart):
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     dependence: Annotated[float, Field(ge=0, le=1)] = 1.0
+    max_point_masses: Count = 8
+    min_mass: Annotated[float, Field(ge=0, le=1)] = 0.05
 
     @property
     def indexed_rows(self) -> int:
