@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from service.server import Server
 
 BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
+WITHOUT_TRAINING = ("store", "score", "calibrate", "compare", "sign", "verify")
 TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
 
@@ -41,9 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     add_store(commands)
     _add_score(commands)
     _add_detectors(commands)
+    _add_signing(commands)
     if arguments[:1] == ["serve"]:
         arguments = _add_flags(serve, arguments)
-    elif arguments[:1] not in (["store"], ["score"], ["calibrate"], ["compare"]):
+    elif not arguments or arguments[0] not in WITHOUT_TRAINING:
         _add_training(commands)
     # the arguments of an absent command are not looked at
     parsed, unknown = parser.parse_known_args(arguments)
@@ -88,6 +90,33 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     two.set_defaults(handler=_detector_command("compare"))
     for each in (one, two):
         each.add_argument("--device", default="cpu", help="as of serve (cpu)")
+
+
+def _add_signing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `sign` and `verify`."""
+    one = commands.add_parser("sign", help="sign bundles, for servers with --trusted-keys")
+    two = commands.add_parser("verify", help="see that bundles are whole, and signed")
+    for each, function in ((one, "sign_bundles"), (two, "verify_bundles")):
+        each.add_argument("bundles", nargs="+", metavar="BUNDLE", help=BUNDLE)
+        each.set_defaults(handler=_signing_command(function))
+    one.add_argument(
+        "--key", type=Path, required=True, metavar="FILE", help="private key of Ed25519, in PEM"
+    )
+    two.add_argument(
+        "--trusted-keys", type=Path, required=True, metavar="FILE", help="public keys, in PEM"
+    )
+
+
+def _signing_command(name: str) -> Callable[[argparse.Namespace], int]:
+    """A handler that imports what it needs when it runs."""
+
+    def handle(arguments: argparse.Namespace) -> int:
+        from service import sign_commands
+
+        code: int = getattr(sign_commands, name)(arguments)
+        return code
+
+    return handle
 
 
 def _detector_command(name: str) -> Callable[[argparse.Namespace], int]:

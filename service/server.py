@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from service.bundle import BundleError
+from service.bundle import BundleError, KeyFileError, TrustedKeys
 from service.errors import ForbiddenError, UnavailableError
 from service.inflight import BodyLimits, InflightBudget
 from service.log import Log
@@ -83,6 +83,8 @@ class Server:
             lambda name: model_settings.get(settings_key(name), settings),
             self.metrics,
             self.watching if settings.watch else None,
+            self._trusted_keys(),
+            settings.max_bundle_mib * 2**20,
         )
         self.follower = self._follower()
         self.store = Store(
@@ -113,6 +115,17 @@ class Server:
             settings.max_rows,
             settings.max_sample_rows,
         )
+
+    def _trusted_keys(self) -> TrustedKeys | None:
+        """The keys that bundles have to be signed with."""
+        if (path := self.settings.trusted_keys) is None:
+            return None
+        try:
+            return TrustedKeys(path)
+        except KeyFileError as error:
+            raise SettingsError(
+                f"trusted_keys: {error} (--trusted-keys, BIJECTA_TRUSTED_KEYS)"
+            ) from None
 
     def _follower(self) -> Follower | None:
         """What keeps a folder like the store, where that is elsewhere."""

@@ -26,7 +26,6 @@ from service.bundle.files import (
     manifest_of,
     read,
     read_detector,
-    read_file,
     read_flow,
     read_identity,
     read_manifest,
@@ -98,7 +97,8 @@ from service.bundle.reference_files import (
     said_of_hours,
     watched_columns,
 )
-from service.bundle.regular_file import place, read_error
+from service.bundle.regular_file import place, read_error, read_listed
+from service.bundle.signature import SIGNATURE, KeyFileError, TrustedKeys, sign
 from service.tables import is_column_name
 
 __all__ = [
@@ -123,6 +123,7 @@ __all__ = [
     "NAMES",
     "NEIGHBOURS",
     "SCORE",
+    "SIGNATURE",
     "TYPED_FORMAT",
     "USUAL_LEVELS",
     "VERSION",
@@ -143,6 +144,7 @@ __all__ = [
     "HeldOut",
     "InverseMethod",
     "InverseReport",
+    "KeyFileError",
     "LabelledFigures",
     "LatentDraw",
     "Manifest",
@@ -161,6 +163,7 @@ __all__ = [
     "TableManifest",
     "Tensor",
     "Tolerances",
+    "TrustedKeys",
     "TypedManifest",
     "UnreadableBundleError",
     "UnsafeBundleError",
@@ -187,10 +190,10 @@ __all__ = [
     "read_columns",
     "read_detector",
     "read_error",
-    "read_file",
     "read_flow",
     "read_hours",
     "read_identity",
+    "read_listed",
     "read_manifest",
     "read_names",
     "read_table",
@@ -198,6 +201,7 @@ __all__ = [
     "rows_for",
     "said_of_hours",
     "sha256",
+    "sign",
     "versions",
     "watched_columns",
     "write_names",

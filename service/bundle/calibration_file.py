@@ -9,7 +9,7 @@ import numpy as np
 
 from service.bundle.errors import BundleError, printable
 from service.bundle.manifests.detector import CALIBRATION, DetectorManifest
-from service.bundle.regular_file import place, read_bytes
+from service.bundle.regular_file import place, read_listed
 from service.conformal import N_EXACT, Calibration
 from service.types import Float64
 
@@ -45,7 +45,7 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     if manifest.calibration is None:
         return None
     shown = f"{place(folder)}/{CALIBRATION}"
-    content = read_bytes(folder, CALIBRATION, MAX_CALIBRATION_BYTES)
+    content = read_listed(folder, manifest.files, CALIBRATION, MAX_CALIBRATION_BYTES)
     try:
         calibration = Calibration.from_array(array_of(content))
         if calibration.rows != manifest.calibration.rows:

@@ -32,12 +32,19 @@ from service.bundle.manifests.detector import (
 )
 from service.bundle.manifests.flow import FORMAT_VERSION, Manifest
 from service.bundle.manifests.table import TableManifest
-from service.bundle.regular_file import MAX_FILE_BYTES, file_sha256, place, read_bytes
+from service.bundle.regular_file import (
+    check_size,
+    check_sum,
+    file_sha256,
+    place,
+    read_bytes,
+)
+from service.bundle.signature import SIGNATURE, TrustedKeys, check_all_listed
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
 OF_DETECTORS = (SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, HOURS)
-FILES = (ENCODE, DECODE, *OF_DETECTORS, MANIFEST, ADDITIONS)
+FILES = (ENCODE, DECODE, *OF_DETECTORS, MANIFEST, ADDITIONS, SIGNATURE)
 """All that a bundle of any kind may hold."""
 
 ADDED_KEYS = ("columns", "round_trip")
@@ -69,6 +76,8 @@ def read(
     folder: Path,
     go_on: Callable[[], None] = lambda: None,
     identity: tuple[str, int] | None = None,
+    trusted: TrustedKeys | None = None,
+    max_bytes: int | None = None,
 ) -> AnyManifest:
     """Read a bundle's manifest and check every file against it.
 
@@ -76,13 +85,18 @@ def read(
         folder: store/<name>/<version>.
         go_on: called now and then; raises where the bundle is no longer wanted.
         identity: the name and version that it is to have, where the folder's are not they.
+        trusted: keys of which one has to have signed it; None where it need not be signed.
+        max_bytes: of all its files, which are not read where they have more; None for no limit.
 
     Raises:
         BundleError: a file is missing or altered, the manifest is damaged or of another format
             version, or its name and version are not those expected.
+        UnsafeBundleError: it is too large, not signed as it is to be, or has a file that is not.
         UnreadableBundleError: a file cannot be read now.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, trusted)
+    if trusted is not None:
+        check_all_listed(folder, {*manifest.files, MANIFEST, SIGNATURE})
     name, version = identity or (folder.parent.name, folder.name)
     if (manifest.name, str(manifest.version)) != (name, str(version)):
         raise BundleError(
@@ -91,28 +105,14 @@ def read(
     for name in manifest.required_files:
         if name not in manifest.files:
             raise BundleError(f"{place(folder)}/{MANIFEST} lists no checksum for {name}")
+    if max_bytes is not None:
+        check_size(folder, manifest.files, max_bytes)
     for name, expected in manifest.files.items():
         go_on()
-        _check_sum(folder, name, expected, file_sha256(folder, name, go_on))
+        check_sum(folder, name, expected, file_sha256(folder, name, go_on))
     if isinstance(manifest, Manifest) and ADDITIONS in manifest.files:
         return _with_additions(manifest, folder)
     return manifest
-
-
-def read_file(
-    folder: Path, manifest: AnyManifest, name: str, go_on: Callable[[], None] = lambda: None
-) -> bytes:
-    """The content of a file that a manifest lists, as its checksum there has it.
-
-    `read` has compared all of them; whoever may write to the store may have replaced one since.
-
-    Raises:
-        BundleError: it is missing or altered.
-        UnreadableBundleError: it cannot be read now.
-    """
-    content = read_bytes(folder, name, MAX_FILE_BYTES, go_on=go_on)
-    _check_sum(folder, name, manifest.files[name], hashlib.sha256(content).hexdigest())
-    return content
 
 
 def read_flow(folder: Path) -> Manifest:
@@ -150,14 +150,6 @@ def _of_kind(folder: Path, wanted: type[M], expected: str) -> M:
     return manifest
 
 
-def _check_sum(folder: Path, name: str, expected: str, actual: str) -> None:
-    if actual != expected:
-        raise BundleError(
-            f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
-            f"found {actual}"
-        )
-
-
 def read_identity(folder: Path) -> tuple[str, int]:
     """The name and version that a bundle's manifest states, wherever its folder lies.
 
@@ -169,15 +161,22 @@ def read_identity(folder: Path) -> tuple[str, int]:
     return manifest.name, manifest.version
 
 
-def read_manifest(folder: Path) -> AnyManifest:
+def read_manifest(folder: Path, trusted: TrustedKeys | None = None) -> AnyManifest:
     """Read a bundle's manifest, and none of the files that it lists.
+
+    Args:
+        folder: store/<name>/<version>.
+        trusted: see `read`.
 
     Raises:
         BundleError: it is missing, damaged or of another format version.
+        UnsafeBundleError: it is not signed as it is to be.
         UnreadableBundleError: it cannot be read now.
     """
     shown = f"{place(folder)}/{MANIFEST}"
     content = _read_json(folder, MANIFEST)
+    if trusted is not None:
+        trusted.check(folder, content)
     try:
         manifest = _manifest_class(content, shown).model_validate_json(content)
         if (actual := checksum(json.loads(content))) != manifest.checksum:
@@ -239,7 +238,7 @@ def _manifest_class(
 def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
     """A manifest with the keys that stand beside it."""
     try:
-        additions = json.loads(_read_json(folder, ADDITIONS))
+        additions = json.loads(_read_json(folder, ADDITIONS, manifest.files[ADDITIONS]))
         added = {key: additions[key] for key in ADDED_KEYS if key in additions}
         return Manifest.model_validate(manifest.model_dump() | added)
     except (ValueError, TypeError, RecursionError) as error:
@@ -247,9 +246,11 @@ def _with_additions(manifest: Manifest, folder: Path) -> Manifest:
         raise BundleError(f"{place(folder)}/{ADDITIONS} is damaged: {reason}") from None
 
 
-def _read_json(folder: Path, name: str) -> bytes:
-    """A file of JSON that is small enough to be parsed."""
+def _read_json(folder: Path, name: str, expected: str | None = None) -> bytes:
+    """A file of JSON that is small enough to be parsed, of a checksum where one is expected."""
     content = read_bytes(folder, name, MAX_MANIFEST_BYTES)
+    if expected is not None:
+        check_sum(folder, name, expected, hashlib.sha256(content).hexdigest())
     values = sum(content.count(mark) for mark in b",[{")
     if values > MAX_MANIFEST_VALUES:
         raise BundleError(

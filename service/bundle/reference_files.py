@@ -13,7 +13,7 @@ import numpy as np
 from service.bundle.calibration_file import MAX_CALIBRATION_BYTES, array_of, bytes_of
 from service.bundle.errors import BundleError, printable
 from service.bundle.manifests.detector import COLUMN_VALUES, HOURS, DetectorManifest
-from service.bundle.regular_file import place, read_bytes
+from service.bundle.regular_file import place, read_listed
 from service.conformal import (
     WEEK_HOURS,
     HourClasses,
@@ -111,7 +111,7 @@ def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
     """
     if COLUMN_VALUES not in manifest.files:
         return None
-    content = read_bytes(folder, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
+    content = read_listed(folder, manifest.files, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
     try:
         urns = urns_from_array(array_of(content))
         if len(urns) != manifest.dimensions:
@@ -129,7 +129,7 @@ def read_hours(folder: Path, manifest: DetectorManifest) -> HourClasses | None:
     """
     if HOURS not in manifest.files:
         return None
-    content = read_bytes(folder, HOURS, MAX_CALIBRATION_BYTES)
+    content = read_listed(folder, manifest.files, HOURS, MAX_CALIBRATION_BYTES)
     try:
         hours = hours_from_array(array_of(content))
         _check_hours(hours, manifest)

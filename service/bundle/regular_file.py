@@ -9,10 +9,10 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from service.bundle.errors import BundleError, UnreadableBundleError
+from service.bundle.errors import BundleError, UnreadableBundleError, UnsafeBundleError, printable
 
 MAX_FILE_BYTES = 2**31
 """Bytes of a file: ONNX files cannot have more."""
@@ -52,6 +52,70 @@ def read_bytes(
     for chunk in _chunks(folder, name, most, go_on, shown):
         content.write(chunk)
     return content.getvalue()
+
+
+def read_listed(
+    folder: Path,
+    files: Mapping[str, str],
+    name: str,
+    most: int = MAX_FILE_BYTES,
+    go_on: Callable[[], None] = lambda: None,
+) -> bytes:
+    """The content of a file that a manifest lists, as its checksum there has it.
+
+    All files have been compared before any is used; whoever may write to the store may have
+    replaced one since.
+
+    Args:
+        folder: store/<name>/<version>.
+        files: checksums by name, of the manifest.
+        name: of the file.
+        most: bytes that it may have.
+        go_on: see `read_bytes`.
+
+    Raises:
+        BundleError: also where it is altered.
+        UnreadableBundleError: it cannot be read now.
+    """
+    content = read_bytes(folder, name, most, go_on=go_on)
+    check_sum(folder, name, files[name], hashlib.sha256(content).hexdigest())
+    return content
+
+
+def check_sum(folder: Path, name: str, expected: str, actual: str) -> None:
+    """See that a file of a bundle has the checksum that its manifest says.
+
+    Raises:
+        BundleError: it has another.
+    """
+    if actual != expected:
+        raise BundleError(
+            f"{place(folder)}/{name} is altered: expected sha256 {printable(expected, 64)}, "
+            f"found {actual}"
+        )
+
+
+def check_size(folder: Path, names: Iterable[str], most: int) -> None:
+    """See that some files of a bundle together have not more bytes than they may.
+
+    Raises:
+        UnsafeBundleError: they have.
+        BundleError: one is missing.
+        UnreadableBundleError: one cannot be looked at now.
+    """
+    size = 0
+    for name in names:
+        try:
+            size += (folder / name).stat().st_size
+        except FileNotFoundError:
+            raise BundleError(f"{place(folder)}/{name} is missing") from None
+        except OSError as error:
+            raise read_error(f"{place(folder)}/{name}", error) from None
+    if size > most:
+        raise UnsafeBundleError(
+            f"{place(folder)} has files of {size} bytes, and may have {most} (--max-bundle-mib)",
+            "size",
+        )
 
 
 def file_sha256(folder: Path, name: str, go_on: Callable[[], None]) -> str:

@@ -1,10 +1,11 @@
-"""The folder in which a store elsewhere is kept, and its lock between processes."""
+"""The folder in which a store elsewhere is kept: its lock between processes, and its files."""
 
 import fcntl
 import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from service.remote.address import Address, AddressError
@@ -67,3 +68,27 @@ class CacheLock:
         except OSError:  # a file system without locks
             return True
         return True
+
+
+def are_same(a: Path, b: Path, names: Iterable[str]) -> bool:
+    """Whether small files of two folders are the same, and the same are missing."""
+
+    def content(path: Path) -> bytes | None:
+        return path.read_bytes() if path.is_file() else None
+
+    return all(content(a / name) == content(b / name) for name in names)
+
+
+def link(source: Path, target: Path) -> bool:
+    """Have a file under another name as well; returns whether it could be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def sync(path: Path) -> None:
+    """Have a file on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -198,8 +198,8 @@ class RemoteFiles:
             if len(listing.versions) >= MAX_BUNDLES:
                 listing.skipped[name] = f"the store has more than {MAX_BUNDLES} bundles"
                 return
-            if len(infos) > MAX_FILES + 1:
-                why = f"it has {len(infos)} files, and may have {MAX_FILES + 1}"
+            if len(infos) > MAX_FILES + 2:  # the manifest, and its signature
+                why = f"it has {len(infos)} files, and may have {MAX_FILES + 2}"
                 listing.skipped[f"{name}/{number}"] = why
                 continue
             marks = "\n".join(f"{file} {_mark(info)}" for file, info in sorted(infos.items()))

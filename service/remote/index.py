@@ -2,9 +2,11 @@
 
     {"format_version": 1, "models": {"wine": {"names": SHA256, "versions": {"1": SHA256}}}}
 
-The sums are of `names.json`, where a model has one, and of each version's `manifest.json`.
+The sums are of `names.json`, where a model has one, and of each version's `manifest.json`. Where
+versions are signed, `signatures` has the sums of their `manifest.sig`.
 """
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service import bundle
-from service.bundle import MANIFEST, NAME, NAMES, BundleError
+from service.bundle import MANIFEST, NAME, NAMES, SIGNATURE, BundleError
 from service.remote.address import Address
 from service.remote.files import (
     MAX_BUNDLES,
@@ -29,6 +31,7 @@ from service.store_folder import look_through
 INDEX = "index.json"
 MAX_INDEX_BYTES = 2**22
 
+Number = Annotated[str, Field(pattern="^[1-9][0-9]{0,18}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -38,12 +41,14 @@ class IndexedModel(BaseModel):
     Args:
         names: sum of its file of names; None where it has none.
         versions: sums of their manifests, by number.
+        signatures: sums of their signatures, of those that are signed; None where none is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     names: Sha256 | None = None
-    versions: dict[Annotated[str, Field(pattern="^[1-9][0-9]{0,18}$")], Sha256]
+    versions: dict[Number, Sha256]
+    signatures: dict[Number, Sha256] | None = None
 
 
 class Index(BaseModel):
@@ -100,8 +105,10 @@ class IndexedFiles(RemoteFiles):
             for version, sha256 in model.versions.items():
                 if not bundle.is_version(version):
                     raise RemoteError(f"{INDEX} lists a version beyond 2^63")
-                listing.versions[name, int(version)] = Listed(sha256, None)
-                self._sums[f"{name}/{version}/{MANIFEST}"] = sha256
+                signature = (model.signatures or {}).get(version)
+                files = {MANIFEST: sha256} | ({SIGNATURE: signature} if signature else {})
+                listing.versions[name, int(version)] = Listed(" ".join(files.values()), None)
+                self._sums |= {f"{name}/{version}/{file}": sum_ for file, sum_ in files.items()}
         return listing
 
     def fetch(self, path: str, to: Path, most: int, beat: Callable[[], None]) -> None:
@@ -110,6 +117,8 @@ class IndexedFiles(RemoteFiles):
         Raises:
             BundleError: also where it is not the one that the index means.
         """
+        if path.endswith(f"/{SIGNATURE}") and path not in self._sums:
+            raise FileNotFoundError(errno.ENOENT, f"{path} is missing")  # without a request
         super().fetch(path, to, most, beat)
         if path in self._sums and bundle.sha256(to) != self._sums[path]:
             raise BundleError(f"{path} is not the one that {INDEX} lists: one of them is old")
@@ -141,6 +150,8 @@ def index_of(store: Path) -> bytes:
             continue
         model = models.setdefault(name, {"versions": {}})
         model["versions"][str(version)] = bundle.sha256(there.folder / MANIFEST)
+        if (signature := there.folder / SIGNATURE).is_file():
+            model.setdefault("signatures", {})[str(version)] = bundle.sha256(signature)
         if (names := store / name / NAMES).is_file():
             model["names"] = bundle.sha256(names)
     try:

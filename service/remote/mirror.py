@@ -7,7 +7,6 @@ CACHE/marks.json               what the store's listing said of the versions in 
 """
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -20,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from service import bundle
-from service.bundle import MANIFEST, MAX_MANIFEST_BYTES, NAMES, BundleError
+from service.bundle import MANIFEST, MAX_MANIFEST_BYTES, NAMES, SIGNATURE, BundleError
+from service.remote.cache import are_same, link, sync
 from service.remote.files import Listed, Listing, RemoteError, RemoteFiles
 from service.remote.names import RemoteNames
 
 MAX_FILE_BYTES = 2**31
+MAX_SIGNATURE_BYTES = 2**16
 MAX_BUNDLE_BYTES = 2**33
 FREE_BYTES = 2**28
 """Left free on the disk of the cache."""
@@ -180,15 +181,15 @@ class Mirror:
         self._check_room(where, listed)
         self._files.fetch(f"{where}/{MANIFEST}", folder / MANIFEST, MAX_MANIFEST_BYTES, self._beat)
         manifest = bundle.read_manifest(folder)
-        held = self._store / where / MANIFEST
-        if held.is_file() and held.read_bytes() == (folder / MANIFEST).read_bytes():
+        self._fetch_signature(folder, where, listed)
+        if are_same(self._store / where, folder, (MANIFEST, SIGNATURE)):
             return None
         if sizes is not None and (missing := sorted(manifest.files.keys() - sizes.keys())):
             raise BundleError(f"{where}/{missing[0]} is missing")
         left = MAX_BUNDLE_BYTES
         for file, expected in manifest.files.items():
             known = self._sums / expected
-            if SHA256.fullmatch(expected) and _link(known, folder / file):
+            if SHA256.fullmatch(expected) and link(known, folder / file):
                 continue
             most = min(left, MAX_FILE_BYTES)
             self._files.fetch(f"{where}/{file}", folder / file, most, self._beat)
@@ -202,8 +203,17 @@ class Mirror:
             raise
         with self._linking:
             for file, expected in manifest.files.items():
-                _link(folder / file, self._sums / expected)
+                link(folder / file, self._sums / expected)
         return sum(path.stat().st_size for path in folder.iterdir())
+
+    def _fetch_signature(self, folder: Path, where: str, listed: Listed) -> None:
+        """Fetch the signature of a version that has one."""
+        if listed.sizes is None or SIGNATURE in listed.sizes:
+            to, path = folder / SIGNATURE, f"{where}/{SIGNATURE}"
+            try:
+                self._files.fetch(path, to, MAX_SIGNATURE_BYTES, self._beat)
+            except FileNotFoundError:
+                to.unlink(missing_ok=True)
 
     def _check_room(self, where: str, listed: Listed) -> None:
         size = sum((listed.sizes or {}).values())
@@ -216,7 +226,7 @@ class Mirror:
     def _publish(self, folder: Path, place: Path, before: Path) -> None:
         """Put a version in its place; another one that is there goes first."""
         for path in folder.iterdir():
-            _sync(path)
+            sync(path)
         place.parent.mkdir(exist_ok=True)
         self._names.settle(place.parent.name)  # what is withdrawn is known before it is there
         if place.exists():
@@ -283,17 +293,3 @@ def _ranks(listing: Listing) -> dict[Key, tuple[int, str]]:
         seen[name] = rank = seen.get(name, -1) + 1
         ranks[name, version] = rank, name
     return ranks
-
-
-def _link(source: Path, target: Path) -> bool:
-    """Have a file under another name as well; returns whether it could be."""
-    try:
-        os.link(source, target)
-    except OSError:
-        return False
-    return True
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -93,6 +93,15 @@ class Settings(BaseSettings, ModelSettings):
         description="MiB of bundles loaded at once; beyond, those asked for longest ago are "
         "unloaded until they are asked for again (no limit)",
     )
+    max_bundle_mib: Count = Field(
+        default=4096,
+        description="MiB of the files of one bundle; larger ones are refused before they are read",
+    )
+    trusted_keys: Path | None = Field(
+        default=None,
+        description="PEM file of public keys of Ed25519; bundles that none of them has signed are "
+        "refused (signatures are not looked at; takes bijecta[sign])",
+    )
     load_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=300.0, description="after so long, the load of a bundle is given up"
     )

@@ -16,6 +16,7 @@ from service.bundle import (
     DetectorManifest,
     PerCoordinate,
     TableManifest,
+    TrustedKeys,
     read_calibration,
     read_columns,
     read_hours,
@@ -41,12 +42,16 @@ class Loader:
         limits: of batches and queues, by model.
         metrics: are told of batches and queues.
         watching: gives each model its watch; None for none.
+        trusted: keys that bundles have to be signed with; None where they need not be.
+        max_bytes: of the files of a bundle; None for no limit.
     """
 
     device: Device
     limits: Callable[[str], ModelSettings]
     metrics: Metrics
     watching: Watching | None = None
+    trusted: TrustedKeys | None = None
+    max_bytes: int | None = None
 
     def load(
         self, folder: Path, cancellation: Cancellation, identity: tuple[str, int] | None = None
@@ -64,7 +69,9 @@ class Loader:
             Exception: whatever else onnxruntime makes of it, or of its cancellation.
         """
         with in_use(folder):
-            manifest = bundle.read(folder, cancellation.check, identity)
+            manifest = bundle.read(
+                folder, cancellation.check, identity, self.trusted, self.max_bytes
+            )
             limits = self.limits(manifest.name)
             calibration = columns = hours = None
             if isinstance(manifest, DetectorManifest):
@@ -74,7 +81,9 @@ class Loader:
                     hours = read_hours(folder, manifest)
 
             def content(graph: str) -> bytes:
-                return bundle.read_file(folder, manifest, f"{graph}.onnx", cancellation.check)
+                return bundle.read_listed(
+                    folder, manifest.files, f"{graph}.onnx", go_on=cancellation.check
+                )
 
             graphs = manifest.tensors
             args = self.device, self.metrics, limits, cancellation

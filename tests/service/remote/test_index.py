@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service import bundle
-from service.bundle import MANIFEST, NAMES, Names, write_names
+from service.bundle import MANIFEST, NAMES, SIGNATURE, Names, write_names
 from service.cli import main
 from service.remote.address import parse
 from service.remote.files import RemoteError
@@ -76,6 +76,11 @@ def test_a_store_is_taken_by_its_index(web: tuple[Path, str], tmp_path: Path) ->
     mirror.look()
     assert bundle.versions(held / NAME) == [1, 2, 3]
     assert bundle.read_names(held / NAME).withdrawn == {3}
+    (folder / NAME / "3" / SIGNATURE).write_bytes(b"a signature")
+    index(folder)
+    mirror.look()
+    assert (held / NAME / "3" / SIGNATURE).read_bytes() == b"a signature"
+    assert not (held / NAME / "2" / SIGNATURE).exists()
     # a cache on the way that still has the old file
     (folder / NAME / NAMES).write_bytes(Names().to_json())
     opened(f"{url}?sig=hunter2", tmp_path / "cache")
