@@ -69,6 +69,7 @@ class Process(uvicorn.Server):
         limits = ConnectionLimits.of(settings)
         self._all_connections = Connections(limits, server.metrics.connections)
         self._all_connections.on_refusal = server.telemetry.refused
+        self._all_connections.on_overload = server.telemetry.turned_away
         http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(
             uvicorn.Config(

@@ -3,9 +3,9 @@
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from service.errors import ServiceError
+from service.errors import OverloadedError, ServiceError
 from service.metrics import OTHER, Metrics
-from service.telemetry.ids import new_id
+from service.telemetry.ids import new_id, request_id
 from service.telemetry.request import RequestRecord
 from service.telemetry.request_log import RequestLog
 
@@ -72,6 +72,25 @@ class Telemetry:
             if self._request_log is not None:
                 self._request_log.write(record, 0.0)
         return record.id
+
+    def turned_away(self, given: bytes | None, method: str, path: str) -> str:
+        """A connection turns a request away unread, as the server is overloaded.
+
+        Args:
+            given: its `X-Request-Id`; None where it has none.
+            method, path: of the request.
+
+        Returns:
+            The id that the answer is to have.
+        """
+        self.metrics.turned_away(OverloadedError.status, OverloadedError.reason)
+        identity = request_id(given)
+        if self._request_log is not None:
+            record = RequestRecord(identity, method, path, OTHER)
+            record.answer(OverloadedError.status)
+            record.fail(OverloadedError.reason)
+            self._request_log.write(record, 0.0)
+        return identity
 
     def close(self) -> None:
         """Have what waits written and sent, for a few seconds at most."""

@@ -259,6 +259,8 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Have an application answer."""
+        if self._connection is not None:
+            self._connection.started()
         try:
             await app(self.scope, self.receive, self.send)
             if not self.response_complete and not self.disconnected:

@@ -23,6 +23,10 @@ class HasExchange(Protocol):
         """Whether an answer of this status that begins now is the last one."""
         ...
 
+    def started(self) -> None:
+        """The exchange has begun to answer."""
+        ...
+
     def read_body(self) -> None:
         """Read on: the application waits for the body."""
         ...

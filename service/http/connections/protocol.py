@@ -8,22 +8,15 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.errors import ServiceError, TooSlowError, UnavailableError
+from service.errors import TooSlowError, UnavailableError
 from service.http.connections.exchange import Exchange
-from service.http.connections.limits import (
-    LINGER_SECONDS,
-    MAX_LINGER_BYTES,
-    MAX_MALFORMED_LINGER_BYTES,
-    MAX_SKIPPED_BYTES,
-)
-from service.http.connections.reading import RequestReader
-from service.http.connections.refusals import refusal
+from service.http.connections.limits import MAX_SKIPPED_BYTES
+from service.http.connections.refusals import RefusingReader
 from service.http.connections.registry import Connections, has_input, is_gone
 from service.http.connections.unsent import Stall
-from service.telemetry import SCOPE_KEY, RequestRecord
 
 
-class Connection(RequestReader):
+class Connection(RefusingReader):
     """One HTTP/1.1 connection: when it reads, what it answers by itself, and when it is closed.
 
     Args:
@@ -46,10 +39,7 @@ class Connection(RequestReader):
         self.heard = registry.now
         self.unsent = registry.unsent
         self.registry = registry
-        self._lingers_until = 0.0
         self._lingered = 0
-        self._max_lingered = MAX_LINGER_BYTES
-        self._has_turn = False  # among those that answer what was sent ahead
         self._stall = Stall()
         self._is_new = True  # nothing has been asked yet
         self._answering_since = 0.0
@@ -66,7 +56,7 @@ class Connection(RequestReader):
         else:
             self.registry.metrics.closed("too-many")
             error = UnavailableError("too many connections are open")
-            self._send_refusal(error)
+            self.send_refusal(error)
             self.transport.close()
         self.is_closing = True
 
@@ -93,7 +83,7 @@ class Connection(RequestReader):
         self.heard = self.registry.now
         if self.is_closing:
             self._lingered += len(data)
-            if self._lingered > self._max_lingered:
+            if self._lingered > self.max_lingered:
                 self.transport.abort()
         elif self.ahead:
             self.hold(self.ahead[self.ahead_at :] + data, 0)
@@ -120,6 +110,12 @@ class Connection(RequestReader):
                 self.depart()
                 self.is_closing = True
                 return
+        admission = self.registry.admission
+        if admission.is_full and keep_alive and self.can_turn_away(scope):
+            admission.refused()
+            self.turn_away(scope)
+            return
+        admission.begun()
         self.cycle = exchange = Exchange(self, scope, self.expect_100_continue, keep_alive)
         task = self.loop.create_task(exchange.run(cast(ASGIApp, self.app)))
         task.add_done_callback(self.tasks.discard)
@@ -127,9 +123,9 @@ class Connection(RequestReader):
 
     # what the exchange calls
 
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers of every answer."""
-        return self.server_state.default_headers
+    def started(self) -> None:
+        """The exchange has begun to answer."""
+        self.registry.admission.started()
 
     def closes_after(self, status: int) -> bool:
         """Whether an answer of this status that begins now is the last one."""
@@ -164,7 +160,7 @@ class Connection(RequestReader):
             transport.close()
         elif exchange is not None and not exchange.keep_alive:
             if exchange.more_body or self.ahead or self.flow.read_paused:
-                self._linger()
+                self.linger()
             else:
                 transport.close()
         else:
@@ -175,7 +171,7 @@ class Connection(RequestReader):
 
     def take_turn(self) -> None:
         """Go on with the next request that was sent ahead; `registry.ahead` says when."""
-        self._has_turn = True
+        self.has_turn = True
         if not self.transport.is_closing() and not self.is_closing:
             self.take_ahead()
             if not self.ahead:
@@ -184,8 +180,8 @@ class Connection(RequestReader):
             self._end_turn()
 
     def _end_turn(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
+        if self.has_turn:
+            self.has_turn = False
             self.registry.ahead.end()
 
     @property
@@ -210,7 +206,7 @@ class Connection(RequestReader):
             return self._look_at_reader(now)
         limits = self.registry.limits
         if self.is_closing:
-            if now < self._lingers_until:
+            if now < self.lingers_until:
                 return False
             self.transport.abort()
         elif self.is_silent:
@@ -265,37 +261,6 @@ class Connection(RequestReader):
             self.transport.abort()
         else:
             self.transport.close()
-
-    def refuse(self, error: ServiceError, reason: str | None = None) -> None:
-        """Answer a request that does not become one, or not a whole one, and close."""
-        self.registry.metrics.closed(reason or error.reason)
-        self.let_go_of_input()
-        exchange, record = self.cycle, None
-        if exchange is not None and not exchange.response_complete:
-            exchange.depart()
-            if exchange.response_started:
-                self.transport.abort()
-                return
-            record = exchange.scope.get(SCOPE_KEY)
-        self._send_refusal(error, record)
-        if error.status in (400, 431):
-            self._max_lingered = MAX_MALFORMED_LINGER_BYTES
-        self._linger()
-
-    def _send_refusal(self, error: ServiceError, record: RequestRecord | None = None) -> None:
-        request_id = self.registry.on_refusal(error, record)
-        self.transport.write(refusal(error, request_id, self.default_headers()))
-
-    def _linger(self) -> None:
-        """Send no more, and throw away what still arrives for a while."""
-        self.let_go_of_input()
-        if self.transport.is_closing():
-            return
-        self.is_closing = True
-        self._lingers_until = self.registry.now + LINGER_SECONDS
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
 
     def shutdown(self) -> None:
         """Close for the end of the process; what uvicorn calls."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service.errors import ServiceError
+from service.http.connections.admission import Admission
 from service.http.connections.limits import (
     CLOSED_AT_ONCE,
     MAX_AHEAD_ANSWERED,
@@ -93,6 +94,10 @@ class Connections:
         self.on_refusal: Callable[[ServiceError, RequestRecord | None], str] = _new_id
         """Told of what is refused before it is a request, or answered here and not by the
         application; returns the id that the answer is to have."""
+        self.on_overload: Callable[[bytes | None, str, str], str] = lambda *_: new_id()
+        """Told of what is turned away unread: its own id, method and path; returns its id."""
+        self.admission = Admission(clock)
+        """Tells when that is to be."""
         self._stopped_at: float | None = None
         self._clock = clock
         self._looked_at = clock()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.benchmarks.common.bar import Bar, figure
 from tests.benchmarks.common.markdown import table
-from tests.benchmarks.serving.load_result import GENERATOR_CORES, Figures, Result
+from tests.benchmarks.serving.load_result import LATE_SECONDS, Figures, Result
 
 COLUMNS = (
     "offered, of capacity",
@@ -39,7 +39,8 @@ def page(results: Sequence[Result], reached: Sequence[Bar], made: str, seconds: 
         "",
         f"Made by `make bench-load` on {made}.",
         "",
-        "One server process at its defaults, one generator process, one machine. Capacity is what",
+        "One server process on one core, at its defaults but for the connections that it takes",
+        "(8192), and one generator process on the other core. Capacity is what",
         "a closed loop of 64 connections gets. Then requests come at random (Poisson) at a fixed",
         f"rate, whatever the server does, {seconds:g} s each. Latency is that of requests answered",
         "with 200 and counts from the time at which a request was to be sent, so that it includes",
@@ -51,7 +52,12 @@ def page(results: Sequence[Result], reached: Sequence[Bar], made: str, seconds: 
     ]
     for result in results:
         lines += _model(result)
-    lines += [f"The generator may use {GENERATOR_CORES} cores. Bars:", ""]
+    lines += [
+        "A load counts only where the generator kept to its schedule: it sent 99 % within",
+        f"{1e3 * LATE_SECONDS:g} ms of the time intended, and each request found a connection.",
+        "Bars:",
+        "",
+    ]
     lines += [f"- {'' if bar.held else '**missed** '}{bar}" for bar in reached]
     return "\n".join(lines) + "\n"
 

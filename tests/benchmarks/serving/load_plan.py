@@ -18,6 +18,7 @@ class Plan:
         seconds: to measure for.
         run_in: seconds before.
         seed: of the arrivals.
+        cpus: that the generator may use; all where there are none.
     """
 
     port: int
@@ -29,6 +30,7 @@ class Plan:
     seconds: float
     run_in: float
     seed: int = 0
+    cpus: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Summary:
         cores, server_cores: used meanwhile by the generator and by the server.
         all_cores: of the generator, from its first request to its last.
         connections: that were open at the end.
+        starved: requests of an open loop that found no connection free, and waited for one.
         kept: numbers of the requests whose answers were kept.
     """
 
@@ -49,4 +52,5 @@ class Summary:
     server_cores: float = 0.0
     all_cores: float = 0.0
     connections: int = 0
+    starved: int = 0
     kept: list[int] = field(default_factory=list)

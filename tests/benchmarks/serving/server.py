@@ -83,16 +83,23 @@ class Server:
         log: a file for what it says.
         checkout: whose code it runs.
         options: of `bijecta serve`, beside store and port.
+        cpus: that it may use; all of this process where there are none.
     """
 
     def __init__(
-        self, served: Servable, log: Path, checkout: Path = ROOT, options: Sequence[str] = ()
+        self,
+        served: Servable,
+        log: Path,
+        checkout: Path = ROOT,
+        options: Sequence[str] = (),
+        cpus: Sequence[int] = (),
     ) -> None:
         self.port = free_port()
         self._served = served
         self._log = log
         self._checkout = checkout
         self._options = options
+        self._cpus = cpus
 
     def __enter__(self) -> "Server":
         with self._log.open("wb") as log:
@@ -105,6 +112,8 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         try:
+            if self._cpus:  # long before it counts them, as Python takes a while to start
+                os.sched_setaffinity(self._process.pid, self._cpus)
             self._wait()
         except BaseException:
             self._process.kill()
