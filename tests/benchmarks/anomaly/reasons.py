@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,7 +92,6 @@ def measured(name: str, folder: Path) -> Result:
         ):
             names = [column["name"] for column in columns]
             records = [dict(zip(names, row.tolist(), strict=True)) for row in changed.rows]
-            began = time.monotonic()
             reasons = client.score(records, reasons=REASONS).reasons
             assert reasons is not None
             named = [[reason["column"] for reason in each or []] for each in reasons]
@@ -101,7 +99,6 @@ def measured(name: str, folder: Path) -> Result:
             result[kind] = {
                 "first": sum(n[:1] == [c] for n, c in zip(named, causes, strict=True)),
                 "among": sum(c in n for n, c in zip(named, causes, strict=True)),
-                "seconds": time.monotonic() - began,
             }
     return result
 
@@ -154,9 +151,7 @@ def page(results: Mapping[str, Result]) -> str:
     rows = []
     for name, result in results.items():
         found = [f"{100 * result[kind][rank] / result['rows']:.1f}" for kind, rank in ranks]
-        seconds = sum(result[kind]["seconds"] for kind in FIRST)
-        each = 1000 * seconds / (len(FIRST) * result["rows"])
-        rows.append((name, str(result["columns"]), str(result["rows"]), *found, f"{each:.0f}"))
+        rows.append((name, str(result["columns"]), str(result["rows"]), *found))
     means = ["{:.1f} ± {:.1f}".format(*shares(results, *each)) for each in ranks]
     head = [
         f"{what} {rank}"
@@ -171,9 +166,7 @@ def page(results: Mapping[str, Result]) -> str:
         f"smaller. Of 100 rows the reasons of `/score` name its column first, or among {REASONS};",
         "errors are of the rows that were drawn. `make bench-reasons`.",
         "",
-        *table(
-            ("table", "columns", "rows", *head, "ms a row"), [*rows, ("mean", "", "", *means, "")]
-        ),
+        *table(("table", "columns", "rows", *head), [*rows, ("mean", "", "", *means)]),
     ]
     return "\n".join(lines)
 
