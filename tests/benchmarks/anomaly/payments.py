@@ -12,7 +12,6 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -51,9 +50,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         normal, check = _made(Path(folder))
-        began = time.monotonic()
         store = fitted(normal, Path(folder))
-        seconds = time.monotonic() - began
         with served(store) as url, Client(url, "table", timeout=600) as client:
             p_values, reasons = _asked(client, check)
             others = {
@@ -62,7 +59,7 @@ def main() -> int:
                 "alarms": [_false_alarms(client, seed) for seed in OTHER_SEEDS],
             }
     causes = [row["cause"] for row in check]
-    found = figures(p_values, causes, reasons) | {"seconds": seconds, "others": others}
+    found = figures(p_values, causes, reasons) | {"others": others}
     return publish(arguments.results, "anomaly_payments", found, page(found), bars(found))
 
 
@@ -199,8 +196,6 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         f"The figures of check.csv have been looked at {LOOKS} times. Pairs of columns in reasons",
         "came before the last time, and were chosen on frauds of other seeds.",
-        "",
-        f"Fit, calibration and export: {found['seconds']:.0f} s.",
     ]
     return "\n".join(lines) + "\n"
 
