@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import math
 import os
 import signal
 import sys
@@ -13,6 +12,8 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import argument_types
+from service.key_commands import add_keys
 from service.store_commands import add_store, folder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from service.server import Server
 
 BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
-WITHOUT_TRAINING = ("store", "score", "calibrate", "compare", "sign", "verify")
+WITHOUT_TRAINING = ("store", "keys", "score", "calibrate", "compare", "sign", "verify")
 TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
 
 
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_score(commands)
     _add_detectors(commands)
     _add_signing(commands)
+    add_keys(commands)
     if arguments[:1] == ["serve"]:
         arguments = _add_flags(serve, arguments)
     elif not arguments or arguments[0] not in WITHOUT_TRAINING:
@@ -62,6 +64,11 @@ def _add_flags(serve: argparse.ArgumentParser, arguments: list[str]) -> list[str
     """
     from service.settings import add_flags, as_flags
 
+    serve.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print all settings, what each is from, secrets masked, and end",
+    )
     serve.set_defaults(handler=partial(_serve, add_flags(serve)))
     return as_flags(arguments)
 
@@ -138,11 +145,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Exit codes: 0 all rows have a score; 3 some were skipped, and are listed; 1 "
         "the run ended early, and the same command goes on where it was.",
     )
-    score.add_argument(
-        "model",
-        metavar="BUNDLE",
-        help=f"{BUNDLE}, or a server's URL",
-    )
+    score.add_argument("model", metavar="BUNDLE", help=f"{BUNDLE}, or a server's URL")
     score.add_argument(
         "inputs", nargs="+", metavar="IN", help="files, folders of files, or - for standard input"
     )
@@ -158,12 +161,21 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default="stop",
         help="what a row that cannot be scored does: end the run (stop), or be left out",
     )
-    score.add_argument("--alpha", type=_rate, help="a detector's largest p-value of an anomaly")
-    score.add_argument("--fdr", type=_rate, help="or its rate of false discoveries in all rows")
     score.add_argument(
-        "--reasons", type=_count, metavar="K", help="columns to be named of each possible anomaly"
+        "--alpha", type=argument_types.rate, help="a detector's largest p-value of an anomaly"
     )
-    score.add_argument("--seed", type=_seed, help="draws its p-values of equal scores")
+    score.add_argument(
+        "--fdr", type=argument_types.rate, help="or its rate of false discoveries in all rows"
+    )
+    score.add_argument(
+        "--reasons",
+        type=argument_types.count,
+        metavar="K",
+        help="columns to be named of each possible anomaly",
+    )
+    score.add_argument(
+        "--seed", type=argument_types.seed, help="draws its p-values of equal scores"
+    )
     score.add_argument(
         "--report", metavar="FILE", help="lists what was skipped (OUT.skipped.ndjson)"
     )
@@ -172,7 +184,9 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--engine", choices=("threads", "ray"), default="threads", help="of this machine, or Ray's"
     )
     score.add_argument("--model", metavar="NAME", dest="name", help="of a server that has several")
-    score.add_argument("--workers", type=_count, help="processes of Ray (its CPUs, or GPUs)")
+    score.add_argument(
+        "--workers", type=argument_types.count, help="processes of Ray (its CPUs, or GPUs)"
+    )
     score.add_argument("--overwrite", action="store_true", help="replace OUT")
     score.add_argument("--restart", action="store_true", help="throw unfinished work away")
     score.add_argument("--quiet", action="store_true", help="say nothing on the way")
@@ -183,28 +197,6 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         return score_files(arguments)
 
     score.set_defaults(handler=handle)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 19 and int(text)):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r:.40}")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r:.40}")
-    return rate
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
-        raise argparse.ArgumentTypeError(f"expected a whole number below 2^64, got {text!r:.40}")
-    return int(text)
 
 
 def _add_training(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -226,22 +218,28 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
     from service.http import Process
     from service.log import Log
     from service.runtime import DeviceError
+    from service.security import KeysError
     from service.server import Server
-    from service.settings import SettingsError, load
+    from service.settings import SettingsError, as_toml, load, log_unknown_variables
     from service.store import end_loads
 
     # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load(flags, arguments)
+        if arguments.print_config:
+            print(as_toml(settings, arguments), end="")
+            return 0
         log = Log(settings.log_repeat_seconds)
         log.install()
+        log_unknown_variables()
         server = Server(settings, log)
         listeners = [] if settings.grpc_port is None else [_grpc_listener(server)]
-    except (SettingsError, DeviceError) as error:
+        process = Process(server, listeners)
+    except (SettingsError, DeviceError, KeysError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
-    Process(server, listeners).run()
+    process.run()
     log.say_counts(at_end=True)
     code = 0
     if server.failure is not None:

@@ -52,6 +52,33 @@ class MalformedBodyError(ServiceError):
     status, reason = 400, "malformed-body"
 
 
+class KeyInUrlError(ServiceError):
+    """A request with a key in its URL, which programs on the way write down."""
+
+    status, reason = 400, "key-in-url"
+
+
+class UnauthorizedError(ServiceError):
+    """A request without a key, or with one that is not known.
+
+    Args:
+        detail: which of these.
+        challenge: what `WWW-Authenticate` says beside the scheme (RFC 6750).
+    """
+
+    status, reason = 401, "unauthorized"
+
+    def __init__(self, detail: str, challenge: str = "") -> None:
+        super().__init__(detail)
+        self.headers = {"WWW-Authenticate": f'Bearer realm="bijecta"{challenge}'}
+
+
+class NotPermittedError(ServiceError):
+    """A request that the key of its caller does not allow."""
+
+    status, reason = 403, "not-permitted"
+
+
 class ForbiddenError(ServiceError):
     """What this server does not do for callers."""
 
@@ -133,6 +160,22 @@ class OverloadedError(ServiceError):
     """
 
     status, reason = 429, "overloaded"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class RateLimitedError(ServiceError):
+    """More requests or rows than the key of their caller allows in this time.
+
+    Args:
+        detail: how many it allows.
+        retry_after: seconds until the same request would be answered.
+    """
+
+    status, reason = 429, "rate-limited"
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)

@@ -15,6 +15,7 @@ from service.metrics import GpuGauges, Metrics, ServerState
 from service.operations import CheckedRuns, Operations
 from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
+from service.security import Keyring, TlsFiles
 from service.settings import Settings, SettingsError, by_model, settings_key
 from service.store import Loader, Store
 from service.telemetry import RequestLog, Telemetry, traces_of
@@ -48,7 +49,8 @@ class Server:
 
     Raises:
         DeviceError: the device asked for cannot be used here.
-        SettingsError: a file of settings makes no sense.
+        KeysError: the file of keys cannot be read.
+        SettingsError: a file of settings makes no sense, or those of a certificate do not.
     """
 
     def __init__(self, settings: Settings, log: Log | None = None) -> None:
@@ -73,6 +75,11 @@ class Server:
         self._started = False
         self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
+        self.keyring = None if settings.keys is None else Keyring(settings.keys)
+        """The keys that callers need; None where they need none."""
+        certificate, key = settings.tls_certificate, settings.tls_key
+        self.tls = None if certificate is None or key is None else TlsFiles(certificate, key)
+        """What it shows callers that connect by TLS; None where they do not."""
         self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
         watch_folder = settings.watch_folder if settings.watch else None
         self.watching = Watching(self.metrics, self.threads, settings.watch_threshold, watch_folder)
@@ -194,6 +201,9 @@ class Server:
         tasks = [asyncio.create_task(work) for work in works]
         if self.follower is not None:
             tasks.append(asyncio.create_task(self.follower.keep()))
+        if self.keyring is not None:
+            keep = self.keyring.keep(self.threads.in_thread, self.metrics.keys_readable.set)
+            tasks.append(asyncio.create_task(keep))
         try:
             yield
         finally:

@@ -9,9 +9,11 @@ import grpc
 
 from service.decompression import GZIP_MAGIC, Decompression
 from service.errors import OverloadedError, TooLargeError, UnavailableError
+from service.grpc.admission import ASKING, authorization
 from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
 from service.grpc.statuses import Failure, failure
 from service.inflight import MemoryShare
+from service.security import Key, Scope
 from service.server import Server
 from service.telemetry import CURRENT, RequestRecord, Trace, request_id
 
@@ -45,7 +47,7 @@ class Call:
         method: of the service.
     """
 
-    __slots__ = ("_code", "_label", "_server", "asked_id", "due", "record", "share")
+    __slots__ = ("_code", "_label", "_server", "asked_id", "due", "key", "record", "share")
 
     def __init__(self, server: Server, context: Context, label: str, method: str) -> None:
         self._server = server
@@ -65,7 +67,44 @@ class Call:
         """What it holds in memory."""
         self.asked_id = ""
         """The id of what it asks, by its caller, once that has been read."""
+        self.key: Key | None = None
+        """By which its caller is known; None where none is needed."""
         server.metrics.in_flight += 1
+
+    def admit(self, context: Context, scopes: tuple[Scope, ...]) -> None:
+        """Find the key of its caller, and check that it is for this.
+
+        Raises:
+            ServiceError: it is not, or there is none.
+        """
+        if self._server.keyring is None or not scopes:
+            return
+        self.key = key = self._server.keyring.find(authorization(context))
+        self.record.key = key.name
+        key.check_scope(scopes)
+        key.charge_request()
+
+    def check_model(self, name: str) -> None:
+        """Check that the caller may ask a model of the protocol.
+
+        Raises:
+            NotPermittedError, UnknownModelError: see `Key.check_model`.
+        """
+        if self.key is not None:
+            self.key.check_model(name.partition(".")[0], self._server.store.entries)
+
+    def may_see(self, name: str) -> bool:
+        """Whether a listing for the caller has a model of that name."""
+        return self.key is None or self.key.may_ask(name)
+
+    def charge_rows(self, rows: int) -> None:
+        """Count rows, before anything is done with them.
+
+        Raises:
+            RateLimitedError: there were too many.
+        """
+        if self.key is not None:
+            self.key.charge_rows(min(rows, self._server.settings.max_sample_rows))
 
     async def content(self, message: bytes) -> bytes:
         """A message, which is charged, decompressed where it was compressed by gzip.
@@ -134,7 +173,7 @@ class Calls:
             server.metrics.requests.add_endpoint(label)
 
     def unary(
-        self, label: str, method: str, answer: Answer, *, is_admin: bool = False
+        self, label: str, method: str, answer: Answer, scopes: tuple[Scope, ...]
     ) -> grpc.RpcMethodHandler:
         """A method with one message and one answer.
 
@@ -145,14 +184,15 @@ class Calls:
             label: of its metrics.
             method: its name.
             answer: makes the answer.
-            is_admin: whether it changes the server.
+            scopes: what a caller's key is to be for: one of these.
         """
 
         async def handle(_: object, context: Context) -> bytes:
             call = Call(self._server, context, label, method)
             context.add_done_callback(call.end)
             try:
-                self._enter(context, is_admin)
+                self._enter(context)
+                call.admit(context, scopes)
                 message = await self._slow.message(context)
                 if label == OTHER and len(message) > MAX_OTHER_BYTES:
                     raise TooLargeError(f"this message may have {MAX_OTHER_BYTES} bytes")
@@ -174,7 +214,9 @@ class Calls:
         async def handle(_: object, context: Context) -> None:
             is_open = False
             try:
-                self._enter(context, is_admin=False)
+                self._enter(context)
+                if self._server.keyring is not None:  # each message is admitted by itself
+                    self._server.keyring.find(authorization(context)).check_scope(ASKING)
                 self._slow.open_stream()
                 is_open = True
                 message: bytes | None = await self._slow.message(context)
@@ -204,8 +246,8 @@ class Calls:
         """How long nobody has asked a server that stops."""
         return time.monotonic() - self._last
 
-    def _enter(self, context: Context, is_admin: bool) -> None:
-        """Let a call in. The one place where a caller's metadata are looked at.
+    def _enter(self, context: Context) -> None:
+        """Let a call in.
 
         Raises:
             OverloadedError: there are too many.

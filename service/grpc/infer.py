@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.grpc import wire
+from service.grpc.admission import ASKING
 from service.grpc.calls import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
 from service.grpc.requests import read_request
 from service.grpc.responses import infer_response, stream_error
@@ -50,6 +51,7 @@ class InferCalls:
         """
         call = Call(self._server, context, STREAM, "ModelStreamInfer")
         try:
+            call.admit(context, ASKING)
             lease, inference = await self._understood(call, await call.content(message))
             with lease:
                 async with aclosing(self._pieces(call, inference)) as pieces:
@@ -76,6 +78,7 @@ class InferCalls:
             asked = await in_turn(read_request, message, reading)
         record.spent(PARSE, began, time.monotonic())
         call.asked_id = asked.request.id
+        call.check_model(asked.name)
         lease, kind = await self._repository.find(asked.name, asked.version)
         try:
             began = time.monotonic()
@@ -85,6 +88,7 @@ class InferCalls:
                 understood = Inference.understood
                 inference = await in_turn(understood, kind, lease.resource, asked.request)
             record.spent(PARSE, began, time.monotonic())
+            call.charge_rows(inference.request.row_count)
         except BaseException:
             lease.release()
             raise

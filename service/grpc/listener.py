@@ -8,7 +8,8 @@ import time
 
 import grpc
 
-from service.grpc.admin import CHANGES, AdminCalls
+from service.grpc.admin import SCOPES, AdminCalls
+from service.grpc.admission import ASKING
 from service.grpc.calls import INFER, OTHER, SERVICE, Calls
 from service.grpc.infer import InferCalls
 from service.grpc.slow_callers import SlowCallers, break_off
@@ -79,6 +80,7 @@ class GrpcListener:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
+        credentials = self._credentials()
         try:
             if settings.grpc_port:
                 _check_free(settings.host, settings.grpc_port)
@@ -86,16 +88,21 @@ class GrpcListener:
                 listener = grpc.aio.server(options=self._options())
                 self._listeners.append(listener)
                 # the first one finds a port where none is named
-                self.port = listener.add_insecure_port(f"{host}:{self.port or settings.grpc_port}")
+                where = f"{host}:{self.port or settings.grpc_port}"
+                self.port = (
+                    listener.add_insecure_port(where)
+                    if credentials is None
+                    else listener.add_secure_port(where, credentials)
+                )
         except (OSError, RuntimeError):
             raise OSError(f"gRPC cannot listen on {address}: is it in use?") from None
         infer = InferCalls(self._server, self._slow)
         methods = {
-            "ModelInfer": self._calls.unary(INFER, "ModelInfer", infer.infer),
+            "ModelInfer": self._calls.unary(INFER, "ModelInfer", infer.infer, ASKING),
             "ModelStreamInfer": self._calls.stream(infer.answer_in_stream),
         }
         for name, answer in AdminCalls(self._server, self.port).methods().items():
-            methods[name] = self._calls.unary(OTHER, name, answer, is_admin=name in CHANGES)
+            methods[name] = self._calls.unary(OTHER, name, answer, SCOPES[name])
         # of methods that are registered one by one, grpc.aio waits for each anew at every call
         handlers = (grpc.method_handlers_generic_handler(SERVICE, methods),)
         for listener in self._listeners:
@@ -124,6 +131,16 @@ class GrpcListener:
     async def abort(self) -> None:
         """End at once."""
         await asyncio.gather(*(listener.stop(None) for listener in self._listeners))
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        """The certificate of HTTP, asked for at each connection; None where there is no TLS."""
+        if (tls := self._server.tls) is None:
+            return None
+
+        def shown() -> grpc.ServerCertificateConfiguration:
+            return grpc.ssl_server_certificate_configuration([tls.pair])
+
+        return grpc.dynamic_ssl_server_credentials(shown(), shown)
 
     def _options(self) -> tuple[tuple[str, int], ...]:
         settings = self._server.settings

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from service.http.admission import Admission
 from service.http.asgi_route import AsgiRoute
 from service.http.middleware import RequestMiddleware
 from service.http.origins import Origins
@@ -60,10 +61,16 @@ def create_app(server: Server) -> ASGIApp:
     def openapi() -> dict[str, Any]:
         described = FastAPI.openapi(app)
         described["paths"] |= paths
+        if server.keyring is not None:
+            schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
+            schemes["key"] = {"type": "http", "scheme": "bearer"}
+            described["security"] = [{"key": []}]
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]
-    outermost = RequestMiddleware(app, routes, server.telemetry, Origins(server.settings))
+    admission = None if server.keyring is None else Admission(server)
+    origins, root_path = Origins(server.settings), server.settings.root_path
+    outermost = RequestMiddleware(app, routes, server.telemetry, origins, admission, root_path)
     if mcp is not None:
         mcp.tools.app = outermost
     return outermost

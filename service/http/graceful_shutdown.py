@@ -4,12 +4,13 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import uvicorn
 
@@ -25,6 +26,9 @@ from service.http.gc_policy import apply_gc_policy
 from service.server import Server
 
 log = logging.getLogger(__name__)
+
+# How often the files of a certificate are looked at, in seconds.
+TLS_SECONDS = 60.0
 
 # uvicorn's exit code where it cannot listen.
 STARTUP_FAILURE = 3
@@ -70,12 +74,15 @@ class Process(uvicorn.Server):
         self._all_connections = Connections(limits, server.metrics.connections)
         self._all_connections.on_refusal = server.telemetry.refused
         self._all_connections.on_overload = server.telemetry.turned_away
+        self._tls_at = time.monotonic()
         http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(
             uvicorn.Config(
                 create_app(server),
                 host=settings.host,
                 port=settings.port,
+                uds=None if settings.uds is None else str(settings.uds),
+                ssl_context_factory=None if server.tls is None else self._context,
                 http=http,
                 ws="none",
                 access_log=False,
@@ -101,14 +108,15 @@ class Process(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, on the port of model control as well where it has its own."""
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # of a UNIX socket, which uvicorn does not catch
+            await self._fail("%s: %s", self._served.settings.uds, error.strerror or error)
         try:
             for listener in self._listeners:
                 await listener.start()
         except OSError as error:
-            log.error("%s", error)
-            await self.shutdown()
-            sys.exit(STARTUP_FAILURE)
+            await self._fail("%s", error)
         config: Any = self.config
         protocol = partial(
             config.http_protocol_class,
@@ -116,16 +124,16 @@ class Process(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        self.servers += await listen_with_copies(self.servers, protocol, config.backlog)
+        self.servers += await listen_with_copies(self.servers, protocol, config.backlog, config.ssl)
         port, host = self._served.control_port, self._served.settings.control_host
         if port is None:
             return
         try:
-            control = await asyncio.get_running_loop().create_server(protocol, host, port)
+            control = await asyncio.get_running_loop().create_server(
+                protocol, host, port, ssl=config.ssl
+            )
         except OSError as error:
-            log.error("model control: %s", error)
-            await self.shutdown()
-            sys.exit(STARTUP_FAILURE)
+            await self._fail("model control: %s", error)
         self.servers.append(control)
         self._served.control_port = control.sockets[0].getsockname()[1]
         log.info("models are loaded and unloaded on %s:%d", host, self._served.control_port)
@@ -134,6 +142,9 @@ class Process(uvicorn.Server):
         """What uvicorn does ten times a second."""
         if time.monotonic() >= self._end:
             self._stop()
+        if (tls := self._served.tls) and time.monotonic() - self._tls_at >= TLS_SECONDS:
+            self._tls_at = time.monotonic()
+            tls.refresh()
         self._collect()
         return await super().on_tick(counter)
 
@@ -141,6 +152,8 @@ class Process(uvicorn.Server):
         """Answer what has been accepted, then end; after `stop_seconds`, in any case."""
         end = time.monotonic() + self._served.settings.stop_seconds
         self._served.draining = True
+        if self._served.settings.uds is not None and self.started:
+            self._served.settings.uds.unlink(missing_ok=True)
         if not self.force_exit:
             await stop_accepting(self.servers)
         self._all_connections.stop()
@@ -157,6 +170,17 @@ class Process(uvicorn.Server):
         # uvicorn's own wait is for those that are left, and for what the application still does
         self.config.timeout_graceful_shutdown = max(1, round(end - time.monotonic()))
         await super().shutdown(sockets)
+
+    async def _fail(self, text: str, *arguments: object) -> NoReturn:
+        """End, as it cannot listen."""
+        log.error(text, *arguments)
+        self.servers = getattr(self, "servers", [])
+        await self.shutdown()
+        sys.exit(STARTUP_FAILURE)
+
+    def _context(self, *_: object) -> ssl.SSLContext:
+        assert self._served.tls is not None
+        return self._served.tls.context
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -6,10 +6,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ServiceError
 from service.http import problems
+from service.http.admission import Admission
 from service.http.asgi_route import AsgiRoute
 from service.http.origins import Origins, is_preflight, preflight, readable_by
 from service.log import BrokenOffError
 from service.metrics import OTHER
+from service.security import without_keys
 from service.telemetry import (
     CURRENT,
     MAX_PATH,
@@ -37,17 +39,27 @@ class RequestMiddleware:
         routes: the plain ASGI routes; the application has them too, behind layers that take longer
             than a small flow.
         telemetry: takes the records.
-        origins: who may ask.
+        origins: which pages may ask, and for which hosts.
+        admission: who may ask for what; None for everybody.
+        root_path: below which a proxy shows the application, and which it may pass on.
     """
 
     def __init__(
-        self, app: ASGIApp, routes: Sequence[AsgiRoute], telemetry: Telemetry, origins: Origins
+        self,
+        app: ASGIApp,
+        routes: Sequence[AsgiRoute],
+        telemetry: Telemetry,
+        origins: Origins,
+        admission: Admission | None,
+        root_path: str,
     ) -> None:
         self.app = app
         self._telemetry = telemetry
         self._metrics = telemetry.metrics
         self._tracing = telemetry.tracing
         self._origins = origins
+        self._admission = admission
+        self._root_path = root_path
         starlette_routes = [(one, route) for route in routes for one in route.routes]
         self._exact = {one.path: r for one, r in starlette_routes if not one.param_convertors}
         self._patterns = [(one, r) for one, r in starlette_routes if one.param_convertors]
@@ -57,21 +69,27 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        outer = scope
+        if self._root_path:
+            scope = self._below_root(scope)
         route = self._route(scope)
         record = _record(scope, OTHER if route is None else route.name)
         if self._tracing is not None:  # a call of a tool is a request in a request
             self._tracing.begin(record, scope["headers"], scope.get(SCOPE_KEY))
-        scope[SCOPE_KEY] = record
+        outer[SCOPE_KEY] = scope[SCOPE_KEY] = record  # the connection looks at its own
         if scope["method"] == "HEAD":  # wherever GET is; the answer without its body
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         app: ASGIApp = self.app
         if route is not None and scope["method"] == "POST":
             app = route
         try:
+            is_for_page = False
             if (origin := self._origins.other_origin(scope)) is not None:
                 send = readable_by(origin, send)
-                if is_preflight(scope):
+                if is_for_page := is_preflight(scope):
                     app = preflight()
+            if self._admission is not None and not is_for_page:
+                self._admission.admit(scope)
         except ServiceError as error:
             app = problems.answer(scope, error)
         is_whole = False
@@ -106,6 +124,16 @@ class RequestMiddleware:
                 _describe(record.trace, record, scope)
             self._telemetry.ended(record)
 
+    def _below_root(self, scope: Scope) -> Scope:
+        """A request without the root path, however often it is there.
+
+        Starlette takes it off once more: what is checked here has to be the path that it finds.
+        """
+        root, path = self._root_path, scope["path"]
+        while path.startswith(f"{root}/"):
+            path = path.removeprefix(root)
+        return {**scope, "path": path, "root_path": root}
+
     def _route(self, scope: Scope) -> AsgiRoute | None:
         path = scope["path"]
         if (route := self._exact.get(path)) is not None:
@@ -124,7 +152,9 @@ def _record(scope: Scope, endpoint: str) -> RequestRecord:
         if name == b"x-request-id":
             given = value
             break
-    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
+    # who sends a key with the path is told so, where there are keys; it is written nowhere
+    path = without_keys(scope["path"])
+    return RequestRecord(request_id(given), scope["method"], path, endpoint)
 
 
 def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:

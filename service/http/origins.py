@@ -11,7 +11,6 @@ computes something has done so by then. Two things are looked at:
   there are.
 """
 
-import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -19,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
 from service.errors import ForeignOriginError, UnknownHostError
-from service.settings import Settings
+from service.settings import Settings, is_loopback
 
 # Methods that change nothing and compute nothing, as RFC 9110 says.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,10 +30,12 @@ HEALTH_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/
 CONTROL_PATH = "/v2/repository/"
 
 # What a page may send and read, beyond what every page may (Fetch standard, CORS protocol).
-REQUEST_HEADERS = "Accept, Content-Encoding, Content-Type, Inference-Header-Content-Length, \
+REQUEST_HEADERS = (
+    "Accept, Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, \
 Traceparent, Tracestate, X-Request-Id, X-Request-Timeout"
-ANSWER_HEADERS = "Inference-Header-Content-Length, Retry-After, Server-Timing, X-Bijecta-Model, \
-X-Bijecta-Seed, X-Bijecta-Version, X-Request-Id"
+)
+ANSWER_HEADERS = "Inference-Header-Content-Length, Retry-After, Server-Timing, WWW-Authenticate, \
+X-Bijecta-Model, X-Bijecta-Seed, X-Bijecta-Version, X-Request-Id"
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Allow-Headers": REQUEST_HEADERS,
@@ -60,7 +61,8 @@ class Origins:
             if "*" not in hosts:
                 self._is_host = lru_cache(256)(lambda host: _is_named(host_name(host), hosts))
         elif settings.control_port is None:
-            if settings.model_control and is_loopback(settings.host):
+            # no page reaches a UNIX socket by a name of its own
+            if settings.model_control and settings.uds is None and is_loopback(settings.host):
                 self._is_host = _is_loopback_host
         elif is_loopback(settings.control_host):
             self._is_control_host = _is_loopback_host
@@ -138,16 +140,6 @@ def host_name(host: bytes) -> str:
     if text.startswith("["):
         return text.partition("]")[0] + "]"
     return text.partition(":")[0].removesuffix(".")
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a name or address can only be this machine's."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _field(scope: Scope, name: bytes) -> bytes | None:

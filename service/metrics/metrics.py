@@ -108,6 +108,8 @@ class Metrics:
         for state in ("held", "refused"):
             self.remote_versions.labels(state)
         self.remote_bytes = self._counter(series.REMOTE_BYTES)
+        self.keys_readable = self._gauge(series.KEYS_READABLE)
+        self.keys_readable.set(1)
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)

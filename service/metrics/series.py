@@ -193,6 +193,13 @@ REMOTE_BYTES = MetricSpec(
     "bytes",
     "Bytes of the versions that were taken from a store elsewhere.",
 )
+KEYS_READABLE = MetricSpec(
+    "bijecta_keys_readable",
+    "gauge",
+    (),
+    "1",
+    "1 while the keys are those of their file, 0 while those of before stay as it cannot be read.",
+)
 LOADS = MetricSpec(
     "bijecta_loads_total",
     "counter",
@@ -256,6 +263,7 @@ METRICS = (
     REMOTE_READABLE,
     REMOTE_VERSIONS,
     REMOTE_BYTES,
+    KEYS_READABLE,
     LOADS,
     GRANTED_CPUS,
     THREADS,

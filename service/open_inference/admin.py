@@ -1,5 +1,6 @@
 """What the Open Inference Protocol asks beside inference: metadata, statistics, the repository."""
 
+from collections.abc import Callable
 from importlib.metadata import version as package_version
 from typing import Any, TypeVar
 
@@ -123,18 +124,27 @@ class ModelRepository:
         with lease as model:
             return {"model_stats": [_statistics(model, protocol_model)]}
 
-    def all_statistics(self) -> dict[str, Any]:
-        """What each model that is loaded has done since it was."""
+    def all_statistics(self, is_seen: Callable[[str], bool]) -> dict[str, Any]:
+        """What each model that is loaded has done since it was.
+
+        Args:
+            is_seen: whether the caller may know of the model of a name.
+        """
         return {
             "model_stats": [
                 _statistics(model, protocol_model)
                 for model in self._store.models
+                if is_seen(model.manifest.name)
                 for protocol_model in protocol_models(model).values()
             ]
         }
 
-    def index(self, body: bytes) -> list[dict[str, str]]:
+    def index(self, body: bytes, is_seen: Callable[[str], bool]) -> list[dict[str, str]]:
         """Every model of the repository, and whether it answers.
+
+        Args:
+            body: of the request.
+            is_seen: whether the caller may know of the model of a name.
 
         Raises:
             MalformedBodyError: the body is no request of the protocol.
@@ -143,6 +153,7 @@ class ModelRepository:
         return [
             _listed(protocol_model.name(name), version, entry)
             for name, versions in sorted(self._store.entries.items())
+            if is_seen(name)
             for version, entry in sorted(versions.items())
             for protocol_model in protocol_models(entry.model).values()
             if entry.model or not request.ready

@@ -68,6 +68,12 @@ class FlowRequest(BaseModel):
         """Bytes of its arrays."""
         return sum([v.nbytes for v in self.__dict__.values() if isinstance(v, np.ndarray)])
 
+    @property
+    def row_count(self) -> int:
+        """Rows that a model runs for it, as rates count them: each noisy copy is one."""
+        shape: tuple[int, ...] = getattr(self, self.npy_fields[0]).shape
+        return shape[0] if shape else 0
+
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """Numbers of its answer, about; whatever it asks for, no more than of so many rows.
 
@@ -92,6 +98,11 @@ class LogProbRequest(FlowRequest):
     seed: Seed | None = None
     quantile: Quantile = False
     partial: Partial = False
+
+    @property
+    def row_count(self) -> int:
+        """See `FlowRequest`."""
+        return super().row_count * (self.dequantize or 1)
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """One or two for each row, one for each of its copies, and what it becomes on the way."""
@@ -153,6 +164,11 @@ class SampleRequest(FlowRequest):
         bool, Field(description="round integer columns; log_prob is that of the unrounded row")
     ] = False
 
+    @property
+    def row_count(self) -> int:
+        """See `FlowRequest`."""
+        return self.n
+
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """A row and its log-density, n times."""
         return min(self.n, max_rows) * (row_numbers + 1)
@@ -167,6 +183,11 @@ class PathRequest(FlowRequest):
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"
     partial: Partial = False
+
+    @property
+    def row_count(self) -> int:
+        """See `FlowRequest`: both ends, and the points between them."""
+        return self.steps + 2
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """A row, its latent and its log-density for each step."""

@@ -1,13 +1,16 @@
 """What can be set about a server, and where it is read from."""
 
+from service.settings.listening import is_loopback
 from service.settings.loading import (
     SettingsError,
     add_flags,
     as_flags,
     by_model,
     load,
+    log_unknown_variables,
     settings_key,
 )
+from service.settings.printing import as_toml
 from service.settings.settings import ModelSettings, Settings
 
 __all__ = [
@@ -16,7 +19,10 @@ __all__ = [
     "SettingsError",
     "add_flags",
     "as_flags",
+    "as_toml",
     "by_model",
+    "is_loopback",
     "load",
+    "log_unknown_variables",
     "settings_key",
 ]

@@ -1,6 +1,7 @@
 """Settings of flags, variables and files, and what is wrong with them, for people."""
 
 import argparse
+import logging
 import os
 import sys
 import tomllib
@@ -12,6 +13,16 @@ from pydantic_settings import CliSettingsSource
 
 from service.errors import nearest, readable
 from service.settings.settings import PREFIX, ModelSettings, Settings
+
+log = logging.getLogger(__name__)
+
+# Of the client, which may run beside a server.
+OTHER_VARIABLES = {f"{PREFIX}API_KEY"}
+
+SERVICE_LINKS = (
+    f"Kubernetes sets {PREFIX}PORT where there is a service named bijecta, unless a pod says "
+    "enableServiceLinks: false"
+)
 
 
 class SettingsError(Exception):
@@ -32,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
 
 def as_flags(arguments: list[str]) -> list[str]:
     """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
-    booleans = {_flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
+    booleans = {flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
     flags: list[str] = []
     for argument in arguments:
         last = flags[-1] if flags else ""
@@ -47,24 +58,13 @@ def as_flags(arguments: list[str]) -> list[str]:
 def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settings:
     """Settings from flags, then the environment, then the defaults.
 
-    A variable that begins as settings do and is none is said on stderr.
-
     Args:
         flags: what `add_flags` returned for the parser.
         arguments: what the parser made of the command line.
 
     Raises:
-        SettingsError: a value that is not allowed, or a file of keys, which this version ignores.
+        SettingsError: a value that is not allowed, or settings that contradict each other.
     """
-    # whoever sets it counts on callers being asked for a key
-    if os.environ.get(f"{PREFIX}KEYS"):
-        raise SettingsError(
-            f"{PREFIX}KEYS: this version asks nobody for a key; unset it to serve all"
-        )
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name.partition("__")[0] not in known:
-            print(f"bijecta: {name} is no setting{nearest(name, known)}", file=sys.stderr)
     try:
         return Settings(_cli_settings_source=flags(parsed_args=arguments))  # type: ignore[call-arg]
     except ValidationError as error:
@@ -72,6 +72,28 @@ def load(flags: CliSettingsSource[Any], arguments: argparse.Namespace) -> Settin
     except pydantic_settings.SettingsError:  # of the one setting that is read as JSON
         expected = 'models: expected JSON such as {"digits-maf": {"threads": 2}}'
         raise SettingsError(f"{expected} (--models, {PREFIX}MODELS)") from None
+
+
+def log_unknown_variables() -> None:
+    """Write a line to the log for each variable that begins as settings do and is none."""
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | OTHER_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name.partition("__")[0] not in known:
+            log.warning("%s is no setting%s", name, nearest(name, known))
+
+
+def given_by(field: str, arguments: argparse.Namespace) -> str:
+    """The flag or the variable that a setting is from; empty where it is the default.
+
+    Args:
+        field: its name.
+        arguments: what the parser made of the command line.
+    """
+    if field in vars(arguments):
+        return flag(field)
+    variable = f"{PREFIX}{field.upper()}"
+    names = (name for name in sorted(os.environ) if name.upper().partition("__")[0] == variable)
+    return ", ".join(names)
 
 
 def settings_key(name: str) -> str:
@@ -108,7 +130,8 @@ def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) 
     parser.add_argument(*names, **options)
 
 
-def _flag(field: str) -> str:
+def flag(field: str) -> str:
+    """How a setting is named on the command line."""
     return f"--{field.replace('_', '-')}"
 
 
@@ -117,4 +140,6 @@ def _readable(error: Any) -> str:
     if not error["loc"]:  # of several settings
         return readable(error)
     field = str(error["loc"][0])
-    return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"
+    if field == "port" and str(error["input"]).startswith("tcp://"):
+        return f"{readable(error)}: {SERVICE_LINKS}"
+    return f"{readable(error)} ({flag(field)}, {PREFIX}{field.upper()})"

@@ -10,15 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.settings.listening import ListeningSettings
+
 PREFIX = "BIJECTA_"
 
 Count = Annotated[int, Field(ge=1)]
-
-# Lists divided by commas: of names and addresses without a port, of schemes with an authority.
-_HOST = r"(\*|(\*\.)?[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])"
-_ORIGIN = r"(\*|https?://[^\s/?#,]+)"
-HOSTS = rf"^({_HOST}(, ?{_HOST})*)?$"
-ORIGINS = rf"^({_ORIGIN}(, ?{_ORIGIN})*)?$"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -45,7 +41,7 @@ class ModelSettings(BaseModel):
     )
 
 
-class Settings(BaseSettings, ModelSettings):
+class Settings(BaseSettings, ModelSettings, ListeningSettings):
     """Settings of one server: what is given, else the environment, else the default."""
 
     model_config = SettingsConfigDict(
@@ -60,10 +56,6 @@ class Settings(BaseSettings, ModelSettings):
     cache: Path | None = Field(
         default=None,
         description="folder where stores elsewhere are kept (the user's own, else a temporary one)",
-    )
-    host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        default=8000, description="port; 0 picks a free one"
     )
     device: str = Field(
         default="auto",
@@ -108,34 +100,10 @@ class Settings(BaseSettings, ModelSettings):
     poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.0, description="how often the store is looked through for changes; 0 for never"
     )
-    model_control: bool = Field(
-        default=False,
-        description="whether callers may load and unload models, under /v2/repository",
-    )
-    control_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        default=None,
-        description="port of its own for model control, which is refused on the other one then; "
-        "0 picks a free one (none)",
-    )
-    control_host: str = Field(default="127.0.0.1", description="address of that port")
-    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        default=None,
-        description="port of the Open Inference Protocol over gRPC; 0 picks a free one (none)",
-    )
     max_grpc_streams: Count = Field(
         default=64,
         description="streams of gRPC at once, each of which may hold a message of --max-body-mib "
         "that has not come to its end; beyond, the longest silent one is ended for a new one",
-    )
-    allowed_hosts: Annotated[str, Field(pattern=HOSTS)] = Field(
-        default="",
-        description="names that a request's Host may be, such as flows.example,*.flows.example; * "
-        "for any (any; where models are controlled on a loopback address, its names)",
-    )
-    allowed_origins: Annotated[str, Field(pattern=ORIGINS)] = Field(
-        default="",
-        description="pages that may ask besides this server's own, such as "
-        "https://app.example,http://localhost:3000; * for any (none)",
     )
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.0, description="after SIGTERM, time to go on answering while not ready"
@@ -214,11 +182,12 @@ class Settings(BaseSettings, ModelSettings):
     )
 
     @model_validator(mode="after")
-    def _check_ports(self) -> Self:
-        if self.control_port and self.control_port == self.port:
-            raise ValueError(f"control_port: {self.port} is the port of all requests")
-        if self.grpc_port and self.grpc_port in (self.port, self.control_port):
-            raise ValueError(f"grpc_port: {self.grpc_port} is a port of HTTP")
+    def _check_memory(self) -> Self:
+        if self.max_body_mib > self.max_inflight_mib and "max_body_mib" in self.model_fields_set:
+            raise ValueError(
+                f"max_body_mib: a body of {self.max_body_mib} MiB is more than all requests may "
+                f"hold together: max_inflight_mib is {self.max_inflight_mib}"
+            )
         return self
 
     @field_validator("mcp")
@@ -227,16 +196,6 @@ class Settings(BaseSettings, ModelSettings):
         if mcp and find_spec("mcp") is None:
             raise ValueError("this install has no MCP: pip install 'bijecta[mcp]'")
         return mcp
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The names of `allowed_hosts`, in lower case."""
-        return _listed(self.allowed_hosts)
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        """The origins of `allowed_origins`, in lower case."""
-        return _listed(self.allowed_origins)
 
     @property
     def max_body(self) -> int:
@@ -252,7 +211,3 @@ class Settings(BaseSettings, ModelSettings):
     def max_models(self) -> int | None:
         """Most bytes of bundles loaded at once."""
         return None if self.max_models_mib is None else self.max_models_mib * 2**20
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(item.strip().lower() for item in text.split(",") if item.strip())

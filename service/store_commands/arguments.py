@@ -1,12 +1,13 @@
 """The arguments of `bijecta store`, whose commands show and change what a store holds."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+
+from service import argument_types
 
 INTERRUPTED = 130
 
@@ -21,17 +22,25 @@ def add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _finish(one, "listing", "list_versions", _folder_or_address)
     one = kinds.add_parser("prune", help="remove old versions that no name means")
     one.add_argument("names", nargs="*", metavar="NAME", help="models (all)")
-    one.add_argument("--keep", type=_count, default=3, help="so many of the newest stay (3)")
-    one.add_argument("--keep-days", type=_days, default=0.0, help="younger ones stay too (0)")
+    one.add_argument(
+        "--keep", type=argument_types.count, default=3, help="so many of the newest stay (3)"
+    )
+    one.add_argument(
+        "--keep-days", type=argument_types.days, default=0.0, help="younger ones stay too (0)"
+    )
     one.add_argument("--yes", action="store_true", help="remove without asking")
     _finish(one, "changes", "prune_versions")
     one = kinds.add_parser("rollback", help="make NAME mean the version before, or another")
     one.add_argument("name", metavar="NAME")
-    one.add_argument("--to", type=_version, metavar="VERSION", help="a number, or latest")
+    one.add_argument(
+        "--to", type=argument_types.version, metavar="VERSION", help="a number, or latest"
+    )
     _finish(one, "changes", "roll_back_model")
     one = kinds.add_parser("alias", help="make NAME@ALIAS mean a version")
     one.add_argument("alias", metavar="NAME@ALIAS")
-    one.add_argument("version", nargs="?", type=_count, metavar="VERSION", help="NAME's own")
+    one.add_argument(
+        "version", nargs="?", type=argument_types.count, metavar="VERSION", help="NAME's own"
+    )
     one.add_argument("--remove", action="store_true", help="make it mean nothing")
     _finish(one, "changes", "set_or_remove_alias")
     one = kinds.add_parser("index", help="write index.json, which a store behind https:// needs")
@@ -72,26 +81,6 @@ def _finish(
         "--store", type=kind or folder, default=usual, help=f"folder of bundles ({usual})"
     )
     command.set_defaults(handler=handle)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 19 and int(text)):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r:.40}")
-    return int(text)
-
-
-def _version(text: str) -> int | str:
-    return text if text == "latest" else _count(text)
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not 0 <= days < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of days, got {text!r:.40}")
-    return days
 
 
 def folder(text: str) -> Path:

@@ -36,9 +36,9 @@ helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not 
         ({"settings": {"BIJECTA_PORT": 9000}}, "BIJECTA_PORT"),
         ({"settings": {"BIJECTA_STORE": "/models"}}, "BIJECTA_STORE"),
         ({"settings": {"BIJECTA_MODELS__A__THREAD": 2}}, "BIJECTA_MODELS__A__THREAD"),
-        ({"keys": {"insecure": False}}, "keys"),
-        ({"keys": {"secret": "some"}}, "keys"),
-        ({"keys": {"secret": "Not_A_Name", "insecure": False}}, "secret"),
+        ({"keys": {"secret": "", "insecure": False}}, "keys"),
+        ({"keys": {"secret": "some", "insecure": True}}, "keys"),
+        ({"keys": {"secret": "Not_A_Name"}}, "secret"),
         ({"store": {"claim": ""}}, "claim"),
         ({"store": {"size": "10 GB"}}, "size"),
         ({"store": {"url": "ftp://store"}}, "url"),
@@ -97,13 +97,11 @@ def test_a_model_has_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_keys_are_of_a_secret_or_everybody_may_ask() -> None:
-    values = {"keys": {"secret": "some", "insecure": False}, "monitoring": {"enabled": True}}
-    objects = of_chart(values)
-    keys = environment_of(objects["Deployment", "bijecta"])
+    keys = environment_of(of_chart({})["Deployment", "bijecta"])
     assert keys["BIJECTA_KEYS"] == "/keys/keys"
     assert "BIJECTA_INSECURE" not in keys
-    assert "authorization" in objects["ServiceMonitor", "bijecta"]["spec"]["endpoints"][0]
-    objects = of_chart({"monitoring": {"enabled": True}})
+    values = {"keys": {"secret": "", "insecure": True}, "monitoring": {"enabled": True}}
+    objects = of_chart(values)
     nobody = environment_of(objects["Deployment", "bijecta"])
     assert nobody["BIJECTA_INSECURE"] == "true"
     assert "BIJECTA_KEYS" not in nobody

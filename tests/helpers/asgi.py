@@ -35,10 +35,15 @@ async def running_app(store: Path, **settings: Any) -> AsyncIterator[tuple[ASGIA
     server = make_server(store, **settings)
     app = create_app(server)
     async with server.running():
-        async with asyncio.timeout(START_SECONDS):
-            while not server.ready:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.ready)
         yield app, server
+
+
+async def until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    """Wait for a condition of the running loop."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @dataclass

@@ -18,6 +18,7 @@ PAGES = [
     "service/ANOMALY.md",
     "service/DRIFT.md",
     "service/FILES.md",
+    "service/KEYS.md",
     "service/LIMITS.md",
     "service/METRICS.md",
     "service/README.md",

@@ -166,7 +166,7 @@ def _infer_raw(data: bytes) -> object:
 
 def _index(data: bytes) -> object:
     store: Any = SimpleNamespace(entries={})
-    return ModelRepository(store).index(data)
+    return ModelRepository(store).index(data, lambda _: True)
 
 
 def _decompressed(encoding: str) -> Callable[[bytes], object]:

@@ -3,11 +3,14 @@
 import argparse
 import subprocess
 import sys
+import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from service import settings
+from service.cli import main
 from service.settings import Settings, SettingsError
 
 
@@ -18,28 +21,132 @@ def loaded(*flags: str) -> Settings:
 
 
 def test_flags_come_before_variables_and_these_before_defaults(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in {"BIJECTA_PORT": "9000", "BIJECTA_MAX_ROWS": "5", "PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("BIJECTA_OF_SOMETHING_ELSE", "x")
-    monkeypatch.setenv("BIJECTA_MAX_ROW", "7")
     found = loaded("--port", "9001")
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        "bijecta: BIJECTA_MAX_ROW is no setting: is BIJECTA_MAX_ROWS meant?",
-        "bijecta: BIJECTA_OF_SOMETHING_ELSE is no setting",
-    ]
     assert (found.port, found.max_rows, found.host) == (9001, 5, "127.0.0.1")
     assert found.max_body == 64 * 2**20
 
 
-def test_a_server_that_asks_for_no_keys_does_not_start_with_keys(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_variable_that_is_no_setting_is_a_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("BIJECTA_KEYS", "/keys/keys")
-    with pytest.raises(SettingsError, match="BIJECTA_KEYS: this version asks nobody for a key"):
+    for name in ("MAX_ROW", "OF_SOMETHING_ELSE", "MAX_BODY_MIB", "MODELS__X__THREADS", "API_KEY"):
+        monkeypatch.setenv(f"BIJECTA_{name}", "1")
+    settings.log_unknown_variables()
+    assert caplog.messages == [
+        "BIJECTA_MAX_ROW is no setting: is BIJECTA_MAX_ROWS meant?",
+        "BIJECTA_OF_SOMETHING_ELSE is no setting",
+    ]
+
+
+CONTRADICTIONS: dict[str, tuple[list[str], str]] = {
+    "no keys beyond loopback": (["--host", "0.0.0.0"], r"host: 0\.0\.0\.0 is .*--insecure"),
+    "of every address": (["--host", ""], r"host: every address is .*bijecta keys add"),
+    "of a name": (["--host", "flows.example"], r"host: flows.example is reached"),
+    "of IPv6": (["--host", "::"], r"host: :: is reached"),
+    "control beyond loopback": (
+        ["--control-port", "9001", "--control-host", "10.0.0.1"],
+        r"control_host: 10\.0\.0\.1 is reached",
+    ),
+    "control without a port": (["--control-host", "127.0.0.1"], r"control_host: .*--control-port"),
+    "one port twice": (["--control-port", "8000"], r"8000 is the port of all requests"),
+    "gRPC beside a UNIX socket": (
+        ["--host", "0.0.0.0", "--uds", "/tmp/s", "--grpc-port", "0"],
+        r"host: 0\.0\.0\.0 is reached",
+    ),
+    "a certificate alone": (["--tls-certificate", "c.pem"], r"tls_key: TLS takes both files"),
+    "a key alone": (["--tls-key", "k.pem"], r"tls_certificate: TLS takes both files"),
+    "a root without a slash": (["--root-path", "flows"], r"root_path.*--root-path, BIJECTA_ROOT"),
+    "a root that ends in one": (["--root-path", "/flows/"], r"root_path"),
+    "bodies beyond the memory of all": (
+        ["--max-body-mib", "64", "--max-inflight-mib", "8"],
+        r"max_body_mib: .* max_inflight_mib is 8",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_refused_in_words(kind: str) -> None:
+    flags, words = CONTRADICTIONS[kind]
+    with pytest.raises(SettingsError, match=words):
+        loaded(*flags)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--host", "127.9.9.9"],
+        ["--host", "::1"],
+        ["--host", "localhost"],
+        ["--host", "0.0.0.0", "--insecure"],
+        ["--host", "0.0.0.0", "--keys", "keys.json"],
+        ["--host", "0.0.0.0", "--uds", "/tmp/bijecta.sock"],
+        ["--root-path", "/a/b.c"],
+    ],
+)
+def test_what_is_reached_from_here_alone_needs_no_keys(flags: list[str]) -> None:
+    loaded(*flags)
+
+
+@pytest.mark.parametrize(
+    ("bind", "starts"),
+    [
+        *[(bind, True) for bind in ("true", "127.0.0.1", "localhost", "[::1]")],
+        *[(bind, False) for bind in ("false", "0.0.0.0", "::", "192.0.2.1")],
+    ],
+)
+def test_where_a_port_is_published_says_whether_keys_are_needed(
+    bind: str, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIJECTA_HOST", "0.0.0.0")
+    monkeypatch.setenv("BIJECTA_INSECURE", bind)
+    with nullcontext() if starts else pytest.raises(SettingsError, match="there are no keys"):
         loaded()
+
+
+def test_the_port_that_kubernetes_sets_is_told_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIJECTA_PORT", "tcp://10.0.0.1:8000")
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        loaded()
+
+
+def test_settings_are_printed_with_what_they_are_from_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = tmp_path / "models.toml"
+    tables.write_text("[moons-maf]\nthreads = 2\n")
+    monkeypatch.setenv("BIJECTA_MAX_ROWS", "5")
+    monkeypatch.setenv("BIJECTA_MODELS__MOONS_MAF__QUEUE_ROWS", "7")
+    monkeypatch.setenv("BIJECTA_STORE", "s3://who:secret@host/flows?sig=secret")
+    flags = ["--port", "9001", "--model-settings", str(tables), "--no-watch"]
+    assert main(["serve", *flags, "--print-config"]) == 0
+    text = capsys.readouterr().out
+    assert "secret" not in text
+    for line in (
+        "port = 9001  # --port",
+        "max_rows = 5  # BIJECTA_MAX_ROWS",
+        "watch = false  # --watch",
+        'store = "s3://***@host/flows?***"  # BIJECTA_STORE',
+        "# keys is not set  # default",
+        "queue_rows = 4096  # default",
+    ):
+        assert line in text.splitlines(), line
+    read = tomllib.loads(text)
+    assert read["models"] == {"moons_maf": {"threads": 2, "queue_rows": 7}}
+    unset = {line.split()[1] for line in text.splitlines() if line.startswith("# ")}
+    assert read.keys() | unset == Settings.model_fields.keys()
+
+
+def test_what_is_refused_at_the_start_is_refused_when_it_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "--host", "0.0.0.0", "--print-config"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("bijecta: host: 0.0.0.0 is reached")
 
 
 @pytest.mark.parametrize("by", ["flag", "variable"])

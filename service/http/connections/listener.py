@@ -5,6 +5,7 @@ import ctypes
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ async def listen_with_copies(
     servers: Sequence[asyncio.base_events.Server],
     protocol: Callable[[], asyncio.Protocol],
     backlog: int,
+    context: ssl.SSLContext | None = None,
 ) -> list[asyncio.base_events.Server]:
     """Listen on copies of sockets, so that several connections are taken in a turn.
 
@@ -44,6 +46,7 @@ async def listen_with_copies(
         servers: that listen.
         protocol: makes that of a connection.
         backlog: connections that the kernel holds.
+        context: of TLS; None where there is none.
 
     Returns:
         Servers on the copies, to be closed as the others.
@@ -55,7 +58,12 @@ async def listen_with_copies(
         for listening in server.sockets
         for _ in range(ACCEPTED_A_TURN - 1)
     ]
-    return [await loop.create_server(protocol, sock=copy, backlog=backlog) for copy in copies]
+    return [
+        await (loop.create_unix_server if copy.family == socket.AF_UNIX else loop.create_server)(
+            protocol, sock=copy, backlog=backlog, ssl=context
+        )
+        for copy in copies
+    ]
 
 
 async def stop_accepting(servers: Sequence[asyncio.base_events.Server]) -> None:
@@ -71,7 +79,7 @@ async def stop_accepting(servers: Sequence[asyncio.base_events.Server]) -> None:
     """
     listening = [socket.socket(fileno=os.dup(s.fileno())) for one in servers for s in one.sockets]
     try:
-        if min(map(_keep_out, listening)):
+        if min(map(_keep_out, listening), default=False):
             await asyncio.sleep(HANDSHAKE_SECONDS)
         loop = asyncio.get_running_loop()
         end = loop.time() + ACCEPT_SECONDS

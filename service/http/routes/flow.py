@@ -18,6 +18,7 @@ from service.codecs import (
     parse_request,
 )
 from service.errors import InvalidInputError, NotAcceptableError, UnavailableError
+from service.http.admission import key_of
 from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
@@ -36,6 +37,7 @@ from service.operations import (
     FlowRequest,
     operation_of,
 )
+from service.security import Key
 from service.server import Server
 from service.store import Model
 from service.telemetry import PARSE, SERIALISE, current, spent
@@ -83,12 +85,20 @@ class FlowRoute(AsgiRoute, Generic[R]):
     async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The operation's arrays, in the format asked for."""
         question = await self._read(scope, receive, share)
-        request = question.request
-        with await self.server.store.get(request.model, request.version) as model:
-            return await self._answer_of(model, question, receive, share)
+        request, key = question.request, key_of(scope)
+        name, store = request.model, self.server.store
+        if key is not None:
+            name = key.model_of(name, store.default, store.entries)
+        with await store.get(name, request.version) as model:
+            return await self._answer_of(model, question, receive, share, key)
 
     async def _answer_of(
-        self, model: Model, question: ParsedRequest[R], receive: Receive, share: MemoryShare
+        self,
+        model: Model,
+        question: ParsedRequest[R],
+        receive: Receive,
+        share: MemoryShare,
+        key: Key | None,
     ) -> Response:
         """The answer of a model."""
         asked, content_type, accept, output, due = question
@@ -104,6 +114,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
             request = asked
         else:  # it was read as one to a flow, before there was a table or a detector here
             raise UnavailableError(f"{model.manifest.name} has just been loaded: ask again")
+        if key is not None:
+            key.charge_rows(min(request.row_count, self.server.settings.max_sample_rows))
         if share.held > MIN_KEPT_BYTES:
             share.keep(request.nbytes)
         schema = operation.request

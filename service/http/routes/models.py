@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from service.codecs import JSON_TYPE
+from service.http.admission import may_see
 from service.http.request_body import ServerDependency
 from service.store import Entry
 
@@ -14,25 +15,28 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("")
-async def models(server: ServerDependency) -> Response:
+async def models(server: ServerDependency, request: Request) -> Response:
     """Every model, described by the version that its name means; what was refused, and why."""
-    store = server.store
+    store, scope = server.store, request.scope
+    default = store.default
+    seen = {name: store.entries[name] for name in sorted(store.entries) if may_see(scope, name)}
     listed = {
-        "default": store.default,
+        "default": default if default and may_see(scope, default.partition("@")[0]) else None,
         "models": [
             _described(loaded) | {"versions": sorted(loaded)} | store.naming.describe(name)
-            for name, versions in sorted(store.entries.items())
+            for name, versions in seen.items()
             if (loaded := {v: entry for v, entry in versions.items() if entry.model})
         ],
         "refused": [
             {"name": name, "version": version, "reason": entry.refused}
-            for name, versions in sorted(store.entries.items())
+            for name, versions in seen.items()
             for version, entry in sorted(versions.items())
             if entry.refused
         ],
         "refused_names": [
             {"name": name, "reason": problem}
             for name, problem in sorted(store.naming.problems.items())
+            if name in seen
         ],
     }
     # FastAPI's encoder takes a hundred times as long

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from starlette.types import Receive, Scope
 
 from service.codecs import BYTES_TYPE, JSON_TYPE
+from service.http.admission import key_of, may_see
 from service.http.answer_room import held_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
@@ -43,7 +44,7 @@ class InferRoute(AsgiRoute):
 
     async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The outputs asked for, in JSON or binary."""
-        headers = Headers(scope)
+        headers, key = Headers(scope), key_of(scope)
         due = deadline(headers)
         body = await body_of(receive, headers, self.server, share)
         path = scope["path_params"]
@@ -52,6 +53,10 @@ class InferRoute(AsgiRoute):
         with lease as model:
             parse = partial(Inference.parse, kind, model, body, length)
             inference = await parsed(self.server, share, body, parse)
+            if key is not None:
+                key.charge_rows(
+                    min(inference.request.row_count, self.server.settings.max_sample_rows)
+                )
             if share.held > MIN_KEPT_BYTES:
                 share.keep(inference.request.nbytes)
             max_rows = self.server.settings.max_rows
@@ -139,9 +144,9 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool]
 
 # Before the metadata of a model of that name, as in Triton.
 @router.get("/models/stats")
-async def all_statistics(repository: Repository) -> dict[str, Any]:
+async def all_statistics(repository: Repository, request: Request) -> dict[str, Any]:
     """What each model that is loaded has done since it was."""
-    return repository.all_statistics()
+    return repository.all_statistics(partial(may_see, request.scope))
 
 
 @router.get("/models/{name}")
@@ -178,9 +183,9 @@ async def statistics(repository: StartedRepository, name: str, version: str = ""
 
 
 @router.post("/repository/index")
-async def index(repository: Repository, body: Body) -> list[dict[str, str]]:
+async def index(repository: Repository, body: Body, request: Request) -> list[dict[str, str]]:
     """Every model of the repository, and whether it answers."""
-    return repository.index(body)
+    return repository.index(body, partial(may_see, request.scope))
 
 
 @router.post("/repository/models/{name}/load")

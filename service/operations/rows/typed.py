@@ -40,6 +40,11 @@ class TypedRows:
     unfamiliar: Sequence[Unfamiliar] = ()
     remarks: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return self.values.shape
+
     def ends(self, names: Sequence[str]) -> dict[str, "TypedRows"]:
         """Each of as many rows as there are names, by name.
 

@@ -1,5 +1,6 @@
 """A server gives files the scores that its bundles give them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 
 from service.bulk.scorers import server
 from service.cli import main
+from service.http.app import create_app
+from tests.helpers.api_keys import add_key
+from tests.helpers.asgi import behind_uvicorn, make_server, wait_until
 from tests.helpers.servers import Serve
 from tests.service.bulk.conftest import Score, read, write
 from tests.service.bulk.test_formats import ROWS, TABLE
@@ -53,6 +57,31 @@ def test_outside_the_support_is_said_by_a_server_too(url: str, tmp_path: Path) -
     source = write(tmp_path / "in.parquet", pa.table({"x": codes}))
     assert asked(url, "typed", source, "--out", tmp_path / "out.parquet") == 0
     assert read(tmp_path / "out.parquet") == [{"row": 0, "log_prob": -np.inf}]
+
+
+def test_a_server_with_keys_is_asked_with_that_of_the_variable(
+    bundles: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = add_key(tmp_path / "keys.json", models=["tiny"])
+    source = write(tmp_path / "in.parquet", pa.table({"a": [0.0, 1.0], "b": [0.0, 1.0]}))
+    running = make_server(bundles, keys=tmp_path / "keys.json")
+    with behind_uvicorn(create_app(running)) as port:
+        wait_until(lambda: running.ready)
+        address, out = f"http://127.0.0.1:{port}", tmp_path / "out.csv"
+        for given, words in (("", "401|a key"), (key[:-1], "not known here")):
+            monkeypatch.setenv("BIJECTA_API_KEY", given)
+            assert asked(address, "tiny", source, "--out", out) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert re.search(words, line)
+            assert not given or given not in line
+        monkeypatch.setenv("BIJECTA_API_KEY", key)
+        assert asked(address, "tiny", source, "--out", out) == 0
+        assert len(read(out)) == 2
+        assert key not in capsys.readouterr().err
+    assert not any(key.encode() in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
 
 def test_a_server_that_cannot_be_asked_is_named(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from service.errors import OverloadedError, ServiceError
+from service.errors import OverloadedError, RateLimitedError, ServiceError
 from service.grpc.statuses import MAX_DETAIL, failure
 
 
@@ -17,7 +17,7 @@ def kinds(kind: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError
 
 @pytest.mark.parametrize("kind", list(kinds()))
 def test_every_error_has_a_status_code(kind: type[ServiceError]) -> None:
-    error = kind("x", 3) if kind is OverloadedError else kind("x")
+    error = kind("x", 3) if kind in (OverloadedError, RateLimitedError) else kind("x")
     failed = failure("grpc-infer", error)
     assert failed.detail == "x"
     assert failed.http_status == kind.status
@@ -27,8 +27,11 @@ def test_every_error_has_a_status_code(kind: type[ServiceError]) -> None:
     assert ("bijecta-reason", kind.reason) in failed.metadata
 
 
-def test_an_overloaded_server_says_when_to_come_again() -> None:
-    metadata = dict(failure("grpc-infer", OverloadedError("full", 3)).metadata)
+@pytest.mark.parametrize("kind", [OverloadedError, RateLimitedError])
+def test_a_caller_who_asks_too_much_is_told_when_to_come_again(
+    kind: type[OverloadedError | RateLimitedError],
+) -> None:
+    metadata = dict(failure("grpc-infer", kind("full", 3)).metadata)
     assert metadata["grpc-retry-pushback-ms"] == "3000"
 
 

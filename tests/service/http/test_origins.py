@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from service.errors import ForbiddenError, ServiceError
 from service.http.app import create_app
-from service.http.origins import Origins, host_name, is_loopback
+from service.http.origins import Origins, host_name
 from service.server import Server
-from service.settings import Settings
+from service.settings import Settings, is_loopback
 from tests.helpers.http import metric_of
 
 OWN, OTHER = "http://here:8000", "https://evil.example"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import httpx
 import pytest
 
 from service.http.app import create_app
+from service.security import Keyring
 from service.server import Server
 from service.settings import Settings
+from tests.helpers.api_keys import Lines, add_key, bearer
 from tests.helpers.asgi import behind_uvicorn, wait_until
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.tiny import write_tiny_bundle
@@ -171,6 +174,47 @@ def test_calls_are_counted_as_calls_and_as_what_they_ask(address: str) -> None:
         if line.startswith("bijecta_requests_total{")
     }
     assert {"mcp", "sample"} <= endpoints
+
+
+def test_a_tool_does_what_the_key_of_its_caller_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.server.Keyring", partial(Keyring, clock=lambda: 0.0))
+    path, store = tmp_path / "keys.json", tmp_path / "store"
+    limits: dict[str, Any] = {"models": ["mine"], "requests_per_second": 5, "rows_per_second": 3}
+    limited, metrics = add_key(path, **limits), add_key(path, "metrics", scopes=["metrics"])
+    for name in ("mine", "other"):
+        write_tiny_bundle(store, name)
+    server = Server(Settings(store=store, device="cpu", mcp=True, keys=path))
+    lines = server.telemetry._request_log = Lines()  # type: ignore[assignment]
+    with behind_uvicorn(create_app(server)) as port, httpx.Client() as client:
+        wait_until(lambda: server.ready)
+
+        def call(key: str, name: str, **arguments: Any) -> httpx.Response:
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            headers = {"Accept": "application/json"} | bearer(key)
+            return client.post(f"http://127.0.0.1:{port}/mcp", json=body, headers=headers)
+
+        assert call("", "models").status_code == 401
+        assert call(metrics, "models").status_code == 403
+        answers = [
+            call(limited, "models"),
+            call(limited, "models", model="other"),
+            call(limited, "log_prob", x=[[0, 0]] * 3),
+            call(limited, "log_prob", x=[[0, 0]] * 3),
+            call(limited, "sample", n=1, model="other"),
+        ]
+        # five calls, and what they ask, were five requests
+        assert call(limited, "models").status_code == 429
+        listed, *said = [each.json()["result"]["structuredContent"] for each in answers]
+    assert [model["name"] for model in listed["models"]] == ["mine"]
+    assert "other" not in answers[0].text
+    assert said[1]["log_prob"] == [0, 0, 0]
+    assert [each.get("status") for each in said] == [403, None, 429, 403]
+    assert said[2]["type"] == "urn:bijecta:rate-limited"
+    assert limited not in lines.text
+    assert {record.key for record in lines.records} == {None, "metrics", "somebody"}
 
 
 def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ from bijecta_client.answers import (
     UnfamiliarValuesWarning,
 )
 from bijecta_client.client import AsyncClient, Client
-from bijecta_client.exchange import (
+from bijecta_client.errors import (
     BijectaError,
+    NotPermittedError,
+    RateLimitedError,
     RefusedError,
     TimedOutError,
+    UnauthorizedError,
     UnavailableError,
     UnreachableError,
     UnreadableError,
@@ -38,13 +41,16 @@ __all__ = [
     "Encoded",
     "InexactRowsWarning",
     "Interpolated",
+    "NotPermittedError",
     "Numbers",
     "Placed",
+    "RateLimitedError",
     "RefusedError",
     "RowError",
     "Sampled",
     "Scored",
     "TimedOutError",
+    "UnauthorizedError",
     "UnavailableError",
     "UnfamiliarValuesWarning",
     "UnreachableError",

@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client import bodies, native, remarks, tables
 from bijecta_client.answers import Numbers, RowError
+from bijecta_client.errors import BijectaError, UnreadableError
 from bijecta_client.exchange import (
     MALFORMED,
     Ask,
-    BijectaError,
     Patience,
     Steps,
-    UnreadableError,
     exchange,
     json_of,
 )

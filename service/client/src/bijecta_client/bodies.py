@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client.answers import Numbers
-from bijecta_client.exchange import RefusedError, UnreadableError
+from bijecta_client.errors import RefusedError, UnreadableError
 
 LENGTH = "inference-header-content-length"
 

@@ -1,13 +1,21 @@
 """The client, blocking and for asyncio: it carries out what a question asks of a connection."""
 
 import math
+import os
 from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
 
-from bijecta_client.exchange import Answer, Ask, Failed, Patience, Steps, Wait
+from bijecta_client.exchange import (
+    Answer,
+    Ask,
+    Failed,
+    Patience,
+    Steps,
+    Wait,
+)
 from bijecta_client.methods import AwaitableQuestions, BlockingQuestions
 from bijecta_client.questions import Questions
 
@@ -15,6 +23,8 @@ T = TypeVar("T")
 
 # A server that does not so much as take the call in this time may be another one the next time.
 CONNECT_SECONDS = 5.0
+
+KEY_VARIABLE = "BIJECTA_API_KEY"
 
 
 class Client(BlockingQuestions):
@@ -37,6 +47,11 @@ class Client(BlockingQuestions):
         rows_per_request: questions of more rows are sent in parts.
         http: what sends the requests, with its own proxies, certificates and headers; it is left
             open. None for one of this client's own.
+        key: an API key of the server; None for that of the variable `BIJECTA_API_KEY`, where there
+            is one and `http` has no header `Authorization` of its own; empty for none.
+
+    Raises:
+        ValueError: the key is none.
     """
 
     def __init__(
@@ -49,8 +64,10 @@ class Client(BlockingQuestions):
         wait: float = 60.0,
         rows_per_request: int = 16_384,
         http: httpx.Client | None = None,
+        key: str | None = None,
     ) -> None:
         self._url = url.rstrip("/")
+        self._headers = _headers(key, http)
         self._questions = Questions(
             model, version, timeout, Patience(retries, wait), rows_per_request
         )
@@ -81,7 +98,7 @@ class Client(BlockingQuestions):
                 continue
             ends = _end(step)
             try:
-                with self._http.stream(**_arguments(self._url, step)) as response:
+                with self._http.stream(**_arguments(self._url, self._headers, step)) as response:
                     parts = [_in_time(part, ends, response) for part in response.iter_bytes()]
                 outcome = _answer(response, b"".join(parts))
             except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -92,7 +109,7 @@ class AsyncClient(AwaitableQuestions):
     """Asks a server without blocking: `Client`'s questions, each to be awaited.
 
     Args:
-        url, model, version, timeout, retries, wait, rows_per_request: as `Client` has them.
+        url, model, version, timeout, retries, wait, rows_per_request, key: as `Client` has them.
         http: what sends the requests; it is left open. None for one of this client's own.
     """
 
@@ -106,8 +123,10 @@ class AsyncClient(AwaitableQuestions):
         wait: float = 60.0,
         rows_per_request: int = 16_384,
         http: httpx.AsyncClient | None = None,
+        key: str | None = None,
     ) -> None:
         self._url = url.rstrip("/")
+        self._headers = _headers(key, http)
         self._questions = Questions(
             model, version, timeout, Patience(retries, wait), rows_per_request
         )
@@ -138,7 +157,9 @@ class AsyncClient(AwaitableQuestions):
                 continue
             ends = _end(step)
             try:
-                async with self._http.stream(**_arguments(self._url, step)) as response:
+                async with self._http.stream(
+                    **_arguments(self._url, self._headers, step)
+                ) as response:
                     read = response.aiter_bytes()
                     parts = [_in_time(part, ends, response) async for part in read]
                 outcome = _answer(response, b"".join(parts))
@@ -146,14 +167,29 @@ class AsyncClient(AwaitableQuestions):
                 outcome = _failed(error, f"{self._url}{step.path}")
 
 
-def _arguments(url: str, ask: Ask) -> dict[str, Any]:
+def _headers(key: str | None, http: httpx.Client | httpx.AsyncClient | None) -> dict[str, str]:
+    """What shows who asks. httpx keeps this header, and no other, from other hosts.
+
+    Raises:
+        ValueError: the key is none.
+    """
+    if key is None and (http is None or "Authorization" not in http.headers):
+        key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        return {}
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError("key: expected one word of printable ASCII, without a line's end")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _arguments(url: str, headers: dict[str, str], ask: Ask) -> dict[str, Any]:
     """What httpx is told of a request."""
     connect = CONNECT_SECONDS if ask.seconds is None else min(CONNECT_SECONDS, ask.seconds)
     return {
         "method": ask.method,
         "url": f"{url}{ask.path}",
         "content": ask.content,
-        "headers": dict(ask.headers),
+        "headers": {**headers, **ask.headers},
         "timeout": httpx.Timeout(ask.seconds, connect=connect),
     }
 

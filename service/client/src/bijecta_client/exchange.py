@@ -14,6 +14,18 @@ from itertools import count
 from time import monotonic, time
 from typing import Any, TypeVar
 
+from bijecta_client.errors import (
+    BijectaError,
+    NotPermittedError,
+    RateLimitedError,
+    RefusedError,
+    TimedOutError,
+    UnauthorizedError,
+    UnavailableError,
+    UnreachableError,
+    UnreadableError,
+)
+
 T = TypeVar("T")
 
 # The longest first wait without the server's word, doubled each time, up to the longest of all.
@@ -21,79 +33,6 @@ FIRST_WAIT = 0.1
 LONGEST_WAIT = 10.0
 
 BUSY = (429, 503)
-
-
-class BijectaError(Exception):
-    """A call that has no answer.
-
-    Args:
-        detail: for people: what was expected and what came.
-        status: of HTTP; None where the server did not answer.
-        reason: a word for what is wrong, such as `invalid-input`.
-        extra: what else the server says, such as `row`, `column` and `bounds`.
-
-    Attributes:
-        first_row: where the part begins that failed, of rows that were sent in several; `detail`
-            counts rows from there, `extra["row"]` from the first of all.
-    """
-
-    def __init__(
-        self,
-        detail: str,
-        status: int | None = None,
-        reason: str = "",
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.status = status
-        self.reason = reason
-        self.extra = dict(extra or {})
-        self.first_row = 0
-
-    def __str__(self) -> str:
-        where = f" (in the part that begins at row {self.first_row})" if self.first_row else ""
-        return f"{self.detail}{where}"
-
-    def begins_at(self, row: int) -> None:
-        """Say that the rows which failed are those from this one on."""
-        self.first_row = row
-        if isinstance(self.extra.get("row"), int):
-            self.extra["row"] += row
-        if isinstance(rows := self.extra.get("rows"), list):
-            self.extra["rows"] = [row + each for each in rows if isinstance(each, int)]
-        if isinstance(errors := self.extra.get("errors"), list):
-            self.extra["errors"] = [
-                {**each, "row": row + each["row"]}
-                for each in errors
-                if isinstance(each, dict) and isinstance(each.get("row"), int)
-            ]
-
-
-class RefusedError(BijectaError):
-    """A request that would be refused again: wrong values, no such model, too many rows."""
-
-
-class UnavailableError(BijectaError):
-    """A server that was busy, starting or stopping each time it was asked."""
-
-
-class TimedOutError(BijectaError):
-    """No answer within the call's time."""
-
-
-class UnreachableError(BijectaError):
-    """A server that could not be reached, or that hung up.
-
-    Attributes:
-        may_pass: whether another try could do better; not where the address is none.
-    """
-
-    may_pass = True
-
-
-class UnreadableError(BijectaError):
-    """An answer that is not what was asked for: something else answers at this address."""
 
 
 # What reading such an answer raises: JSON of another form, numbers that no float holds.
@@ -275,15 +214,22 @@ def _error(outcome: Answer | Failed) -> BijectaError:
     said = outcome.content[:200].decode("utf-8", "replace")
     detail = document.pop("detail", None) or document.pop("error", None) or said or phrase
     reason = str(document.pop("type", "")).removeprefix("urn:bijecta:")
-    kind = BijectaError
-    if status in BUSY:
-        kind = UnavailableError
-    elif status == HTTPStatus.GATEWAY_TIMEOUT:
-        kind = TimedOutError
-    elif 400 <= status < 500:
-        kind = RefusedError
     extra = {k: v for k, v in document.items() if k not in ("title", "status", "error")}
-    return kind(str(detail), status, reason or phrase.lower().replace(" ", "-"), extra)
+    kind = _kind(status, reason)
+    error = kind(str(detail), status, reason or phrase.lower().replace(" ", "-"), extra)
+    if isinstance(error, UnavailableError) and "retry-after" in outcome.headers:
+        error.retry_after = _retry_after(outcome)
+    return error
+
+
+def _kind(status: int, reason: str) -> type[BijectaError]:
+    if status in BUSY:
+        return RateLimitedError if reason == "rate-limited" else UnavailableError
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        return TimedOutError
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return UnauthorizedError if status == HTTPStatus.UNAUTHORIZED else NotPermittedError
+    return RefusedError if 400 <= status < 500 else BijectaError
 
 
 def _phrase(status: int) -> str:

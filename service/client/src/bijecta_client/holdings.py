@@ -3,15 +3,8 @@
 from typing import Any
 
 from bijecta_client.asking import Asking
-from bijecta_client.exchange import (
-    Ask,
-    Patience,
-    Steps,
-    TimedOutError,
-    UnavailableError,
-    UnreachableError,
-    exchange,
-)
+from bijecta_client.errors import TimedOutError, UnavailableError, UnreachableError
+from bijecta_client.exchange import Ask, Patience, Steps, exchange
 
 
 class Holdings(Asking):

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bijecta_client import tables
 from bijecta_client.bodies import context_of_part, numbers, to_json
-from bijecta_client.exchange import MALFORMED, UnreadableError
+from bijecta_client.errors import UnreadableError
+from bijecta_client.exchange import MALFORMED
 
 
 class Body:

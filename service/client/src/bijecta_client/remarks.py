@@ -17,7 +17,8 @@ from bijecta_client.answers import (
     RowError,
     UnfamiliarValuesWarning,
 )
-from bijecta_client.exchange import MALFORMED, UnreadableError
+from bijecta_client.errors import UnreadableError
+from bijecta_client.exchange import MALFORMED
 
 PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
