@@ -22,12 +22,15 @@ def score_files(arguments: Namespace) -> int:
     """Score files; returns the exit code."""
     if not HAS_PYARROW:
         return _refuse(NO_PYARROW)
-    from service.bulk import FORMATS, BulkError, Decision, Job
+    from service.bulk import FORMATS, INPUT_FORMATS, BulkError, Decision, Job
 
     try:
-        for given in (arguments.format, arguments.out_format):
-            if given is not None and given not in FORMATS:
-                raise BulkError(f"a format is one of {', '.join(FORMATS)}, not {given!r:.40}")
+        for given, formats in (
+            (arguments.format, INPUT_FORMATS),
+            (arguments.out_format, FORMATS),
+        ):
+            if given is not None and given not in formats:
+                raise BulkError(f"a format is one of {', '.join(formats)}, not {given!r:.40}")
         job = Job(
             inputs=arguments.inputs,
             out=arguments.out,

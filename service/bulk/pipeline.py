@@ -32,7 +32,7 @@ from service.bulk.output import Writer, open_writer, write_tables
 from service.bulk.pieces import BulkError, Place, Skipped
 from service.bulk.progress import Progress
 from service.bulk.scorers import Scorer
-from service.bulk.sources import PIPE, format_of
+from service.bulk.sources import FORMATS, PIPE, format_of
 from service.bulk.unfamiliar import count, said
 from service.conformal import discovery_limit
 from service.errors import few
@@ -107,9 +107,9 @@ def run(job: Job, scorer: Scorer, engine: Engine = in_threads) -> Outcome:
         raise BulkError(f"--keep {few(twice)}: the output has a column of that name: rename it")
     inputs = Inputs(files, job.format, scorer.manifest, job.keep)
     if job.out != PIPE:
-        out_format = format_of(job.out, job.out_format, "--out-format")
+        out_format = format_of(job.out, job.out_format, "--out-format", FORMATS)
         return _to_file(job, scorer, engine, inputs, out_format)
-    out_format = job.out_format or format_of(files[0], job.format, "--out-format")
+    out_format = job.out_format or format_of(files[0], job.format, "--out-format", FORMATS)
     if scorer.fdr is None:
         return _to_pipe(job, scorer, engine, inputs, out_format)
     with tempfile.TemporaryDirectory() as folder:  # what is decided on all rows waits for all

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from service.runtime import granted_cpus
+from service.tables import DatetimeColumn
 from training.config import Recipe, load_recipe
 from training.data import TypedDataset, load_rows
 from training.errors import RunError
@@ -85,6 +86,12 @@ def fit(arguments: Namespace) -> None:
         )
     table: LookedAt = arguments.looked_at
     print_columns(table.found)
+    for column in table.found.decision.columns:
+        if isinstance(column, DatetimeColumn) and "weekday" in column.features:
+            say(
+                f"column {column.name!r}: its dates count in log_prob, and rows later than those "
+                "of the table are unlikely by them (training/README.md says what to do)"
+            )
 
     def recipe(path: Path, model: str) -> Recipe:
         """Write a recipe of the table with these sections, and read it."""

@@ -5,6 +5,7 @@ from service.bulk.sources.ndjson import NdjsonSource
 from service.bulk.sources.opening import (
     ENDINGS,
     FORMATS,
+    INPUT_FORMATS,
     PIPE,
     format_of,
     open_source,
@@ -14,6 +15,7 @@ from service.bulk.sources.opening import (
 __all__ = [
     "ENDINGS",
     "FORMATS",
+    "INPUT_FORMATS",
     "PIPE",
     "CsvSource",
     "NdjsonSource",

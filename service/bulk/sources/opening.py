@@ -4,6 +4,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Sequence
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from service.bulk.sources.arrow import (
 )
 from service.bulk.sources.csv import CsvSource
 from service.bulk.sources.ndjson import NdjsonSource
+from service.bulk.sources.npy import NpySource
 
 PIPE = "-"
 """The name of standard input and output."""
@@ -31,23 +33,29 @@ ENDINGS = {
     ".csv": "csv",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
+    ".npy": "npy",
 }
 FORMATS = ("parquet", "arrow", "arrow-stream", "csv", "ndjson")
+"""Of outputs."""
+
+INPUT_FORMATS = (*FORMATS, "npy")
 
 
-def format_of(name: str, given: str | None, option: str) -> str:
+def format_of(
+    name: str, given: str | None, option: str, formats: Sequence[str] = INPUT_FORMATS
+) -> str:
     """The format of a file, by its ending unless it is given.
 
     Raises:
-        BulkError: neither says.
+        BulkError: neither says, or it is none of these.
     """
-    if given is not None:
+    if given is not None and given in formats:
         return given
     ending = Path(name).suffix.lower()
-    if name == PIPE or ending not in ENDINGS:
+    if name == PIPE or ENDINGS.get(ending) not in formats:
         what = "standard input and output have" if name == PIPE else f"{name} has"
         raise BulkError(
-            f"{what} no ending that says the format: {option} is one of {', '.join(FORMATS)}"
+            f"{what} no ending that says the format: {option} is one of {', '.join(formats)}"
         )
     return ENDINGS[ending]
 
@@ -62,7 +70,7 @@ def open_source(name: str, file_format: str, rows: int) -> Source:
 
     Args:
         name: of it, `-` for standard input.
-        file_format: one of `FORMATS`.
+        file_format: one of `INPUT_FORMATS`.
         rows: of a piece, at most.
 
     Raises:
@@ -80,6 +88,8 @@ def open_source(name: str, file_format: str, rows: int) -> Source:
             return _binary_pipe(shown, file_format, rows)
         if file_format == "parquet":
             return ParquetSource(shown, Path(name), rows)
+        if file_format == "npy":
+            return NpySource(shown, Path(name), rows)
         with Path(name).open("rb") as beginning:
             is_file = beginning.read(len(FILE_MAGIC)) == FILE_MAGIC
         if is_file:
@@ -91,6 +101,8 @@ def open_source(name: str, file_format: str, rows: int) -> Source:
 
 def _binary_pipe(shown: str, file_format: str, rows: int) -> Source:
     pipe = cast(BufferedReader, sys.stdin.buffer)
+    if file_format == "npy":
+        raise FileError(f"{shown}: a .npy file is read from a path, not from a pipe")
     if file_format == "parquet":
         # its table of contents stands at its end; the source closes the file
         whole = tempfile.TemporaryFile()  # noqa: SIM115

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from service.bulk.journal import Journal
 from service.bulk.scorers.rows import ModelRows
@@ -127,6 +128,71 @@ def test_rows_may_be_arrays(score: Score, tmp_path: Path) -> None:
     assert score("arrays", write(tmp_path / "in.parquet", table), "--out", out) == 0
     first, second = [row["score"] for row in read(out)]
     assert second != first
+
+
+ARRAYS = np.arange(60.0).reshape(10, 2, 3) % 7
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        ARRAYS,
+        ARRAYS.astype(np.uint8),
+        ARRAYS.astype(np.float16),
+        ARRAYS.astype(">i4"),
+        np.asfortranarray(ARRAYS.astype(np.float32)),
+        ARRAYS.reshape(10, 6),
+    ],
+    ids=["float64", "uint8", "float16", "big-endian", "column by column", "flat"],
+)
+def test_arrays_of_numpy_are_read(stored: NDArray[Any], score: Score, tmp_path: Path) -> None:
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(ARRAYS.ravel()), 6)
+    source = write(tmp_path / "in.parquet", pa.table({"x": lists}))
+    assert score("arrays", source, "--out", tmp_path / "expected.ndjson") == 0
+    np.save(tmp_path / "in.npy", stored)
+    assert score("arrays", tmp_path / "in.npy", "--out", tmp_path / "out.ndjson") == 0
+    assert read(tmp_path / "out.ndjson") == read(tmp_path / "expected.ndjson")
+    assert len({row["score"] for row in read(tmp_path / "out.ndjson")}) > 3
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (np.zeros(6), "expected rows of numbers, N × the shape of a row; it is of shape [6]"),
+        (np.zeros((3, 0)), "it is of shape [3, 0]"),
+        (np.zeros((3, 6), complex), "of complex128"),
+        (np.full((3, 6), "a"), "of str32"),
+        (np.full((3, 6), None), "it is no .npy file"),
+        (b"PK", "it is no .npy file"),
+        (b"", "it is no .npy file"),
+        (np.zeros((3, 5)), "5"),
+    ],
+)
+def test_other_files_of_numpy_are_named(
+    stored: Any, words: str, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in.npy"
+    if isinstance(stored, bytes):
+        path.write_bytes(stored)
+    else:
+        np.save(path, stored, allow_pickle=True)
+    assert score("arrays", path, "--out", tmp_path / "out.ndjson") != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "in.npy" in line
+
+
+def test_arrays_of_numpy_that_end_early_or_are_a_pipe_are_named(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "in.npy", ARRAYS)
+    (tmp_path / "in.npy").write_bytes((tmp_path / "in.npy").read_bytes()[:-8])
+    assert score("arrays", tmp_path / "in.npy", "--out", tmp_path / "out.ndjson") != 0
+    assert "in.npy: it is no .npy file" in capsys.readouterr().err
+    assert score("arrays", "-", "--format", "npy", "--out", tmp_path / "out.ndjson") != 0
+    assert "standard input: a .npy file is read from a path" in capsys.readouterr().err
+    assert score("arrays", tmp_path / "in.npy", "--out", tmp_path / "out.npy") != 0
+    assert "out.npy has no ending that says the format: --out-format" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", ["--alpha=0.2", "--fdr=0.3"])

@@ -73,6 +73,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "mixed.csv: 300 rows; 6 columns are modelled: " in done.stdout
     assert "column 'currency': left out: is 'EUR' in every row" in done.stdout
+    assert "column 'when': its dates count in log_prob" in done.stdout
     assert "candidate 2 of 3: sixteen units" in done.stdout
     return folder
 
