@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.conformal.urn import Urn, urn_of, urns_from_array, urns_to_array
 from service.types import Float64
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 DAY_HOURS, WEEK_HOURS = 24, 168
 
 NO_HOUR = -1.0
@@ -53,6 +53,8 @@ class HourClasses(NamedTuple):
     def number(self, times: Float64, classes: Float64 | None) -> NDArray[np.intp]:
         """The class of each row; m where there is none, as no calibration row was like it.
 
+        Rows without a time are of none: as they come they have the course of their times.
+
         Args:
             times: n, in seconds since 1970; NaN where it is missing.
             classes: n, of a calibration by class.
@@ -60,7 +62,14 @@ class HourClasses(NamedTuple):
         keys = _keys(hours_of(times, self.cycle), _or_zeros(classes, times))
         known = _keys(self.hours, self.classes)
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[place] == keys, place, len(known))
+        is_known = (known[place] == keys) & ~np.isnan(times)
+        return np.where(is_known, place, len(known))
+
+    @property
+    def span(self) -> float:
+        """Seconds of which rows may have one time: those of an hour, or of dates those of a day."""
+        are_dates = (self.hours[self.hours != NO_HOUR] % DAY_HOURS == 0).all()
+        return DAY if are_dates else HOUR
 
 
 def hours_of(times: Float64, cycle: int) -> Float64:

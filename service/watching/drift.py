@@ -82,7 +82,7 @@ class DriftTest:
         self._classes = np.array(calibration.class_codes)
         self._unknown = len(self._classes) or 1 if hours is None else len(hours.hours)
         self._hours = hours
-        self._open = None if hours is None else OpenHours(random)
+        self._open = None if hours is None else OpenHours(random, hours.span)
         if hours is None:
             urns, of_columns = _score_urns(calibration, random), reference
         else:

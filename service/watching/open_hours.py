@@ -26,8 +26,8 @@ MAX_OPEN_HOURS = 24
 MAX_IDLE_SECONDS = 300.0
 """An hour of which no row came for so long is over."""
 
-MAX_OPEN_SECONDS = 3900.0
-"""An hour is over after so long, whatever the times of its rows."""
+LATE_SECONDS = 300.0
+"""An hour is over so long after its rows may have come, whatever their times."""
 
 MAX_HOUR_ROWS = 2048
 """Rows of an hour that are tested, drawn at random."""
@@ -69,10 +69,12 @@ class OpenHours:
 
     Args:
         random: orders rows of an hour, and draws those that are too many.
+        span: seconds in which rows of one hour come; of dates those of a day.
     """
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, span: float = HOUR) -> None:
         self._random = random
+        self._max_open = span + LATE_SECONDS
         self._rows: Rows | None = None
         self._hours = self._keys = np.empty(0)
         self._opened: dict[float, float] = {}
@@ -158,7 +160,7 @@ class OpenHours:
 
     def _is_over(self, hour: float, now: float) -> bool:
         idle, opened = now - self._last[hour], now - self._opened[hour]
-        return idle >= MAX_IDLE_SECONDS or opened >= MAX_OPEN_SECONDS
+        return idle >= MAX_IDLE_SECONDS or opened >= self._max_open
 
 
 def _by_last_row(hours: Float64) -> list[float]:

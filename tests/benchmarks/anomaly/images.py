@@ -43,7 +43,7 @@ def main() -> int:
     add_results_option(parser)
     arguments = parser.parse_args()
     if missing := [path for path in (TRAIN, *TESTS.values()) if not path.exists()]:
-        raise SystemExit(f"there is no {missing[0]}")
+        raise SystemExit(f"{missing[0]} is missing: BIJECTA_SHARED_DATA says where shared data is")
     result = measured()
     return publish(arguments.results, "anomaly_images", result, page(result), bars(result))
 

@@ -59,7 +59,7 @@ def test_each_class_of_a_calibration_has_hours_of_its_own() -> None:
         assert np.isin(found.urns[i][0].edges.real, times[of]).all()
 
 
-def test_rows_of_no_class_are_told_and_missing_times_are_a_class() -> None:
+def test_rows_of_no_class_are_told_and_those_without_a_time() -> None:
     times = times_of(28, 40)
     times[::10] = np.nan
     found = hour_classes(0, times, None, times[:, None], np.random.default_rng(0))
@@ -67,12 +67,20 @@ def test_rows_of_no_class_are_told_and_missing_times_are_a_class() -> None:
     of_week = found.number(np.array([MONDAY + 7.5 * HOUR, MONDAY + 10 * HOUR, np.nan]), None)
     assert found.hours[of_week[0]] == (MONDAY + 7 * HOUR) // HOUR % found.cycle
     assert of_week[1] == len(found.hours)
-    assert found.hours[of_week[2]] == -1
-    assert found.urns[of_week[2]][0].gaps.sum() == np.isnan(times).sum() + 1
+    assert of_week[2] == len(found.hours)
     again = found.number(np.array([MONDAY + 21 * DAY + 7.1 * HOUR, 1e300, -1e300]), None)
     assert again[0] == of_week[0]
     other_class = found.number(np.array([MONDAY + 7.5 * HOUR]), np.array([3.0]))
     assert other_class[0] == len(found.hours)
+
+
+@pytest.mark.parametrize(("whole", "span"), [(3600.0, 3600.0), (DAY, DAY)])
+def test_dates_are_of_a_day(whole: float, span: float) -> None:
+    times = times_of(56, 40) // whole * whole
+    times[::10] = np.nan
+    found = hour_classes(0, times, None, times[:, None], np.random.default_rng(0))
+    assert found is not None
+    assert found.span == span
 
 
 TIMES = times_of(28, 20)

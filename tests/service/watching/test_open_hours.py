@@ -5,10 +5,10 @@ import pytest
 
 from service.types import Float64
 from service.watching.open_hours import (
+    LATE_SECONDS,
     MAX_HOUR_ROWS,
     MAX_IDLE_SECONDS,
     MAX_OPEN_HOURS,
-    MAX_OPEN_SECONDS,
     MAX_WAITING_ROWS,
     OpenHours,
     Rows,
@@ -105,9 +105,16 @@ def test_an_hour_ends_by_the_clock() -> None:
     assert sorted(found.scores) == [0, 0]
     assert not hours.is_due(1e9)
     assert len(hours) == 0
-    for now in np.arange(0, MAX_OPEN_SECONDS, MAX_IDLE_SECONDS / 2):
+    for now in np.arange(0, HOUR + LATE_SECONDS, MAX_IDLE_SECONDS / 2):
         assert take(hours, np.array([7.0]), now=1e6 + now) == []
-    assert len(take(hours, np.array([7.0]), now=1e6 + MAX_OPEN_SECONDS)) > 20
+    assert len(take(hours, np.array([7.0]), now=1e6 + HOUR + LATE_SECONDS)) > 20
+
+
+def test_rows_of_dates_wait_for_the_end_of_their_day() -> None:
+    hours, day = OpenHours(np.random.default_rng(0), 24 * HOUR), np.zeros(1)
+    for now in np.arange(0, 24 * HOUR, MAX_IDLE_SECONDS / 2):
+        assert take(hours, day, now=now) == []
+    assert len(take(hours, day, now=24 * HOUR + LATE_SECONDS)) > 500
 
 
 def test_of_an_hour_with_too_many_rows_some_are_drawn_wherever_they_stand() -> None:
