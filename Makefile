@@ -16,7 +16,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-distill test test-long \
-    test-deep test-hostile gpu-check release-check docker-check lock notices manifests protos lint format
+    test-deep test-hostile gpu-check release-check docker-check alerts-check lock notices manifests protos lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,6 +78,9 @@ release-check: $(INSTALLED) ## Build every distribution, install each alone, ser
 docker-check: $(INSTALLED) ## Build the images of a clean clone, bring them up, ask and stop them (15 minutes)
 	$(BIN)/python -m tests.release.docker_check tests/stored/format_1/store maf
 
+alerts-check: $(INSTALLED) ## Fire each alert on a real Prometheus by its fault, and ask the dashboard (minutes)
+	$(BIN)/python -m tests.monitoring
+
 lock: ## Pin anew what the images install (deploy/locks)
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
@@ -97,7 +100,7 @@ notices: $(INSTALLED) ## Write THIRD_PARTY_NOTICES.md from the packages that are
 	$(BIN)/python deploy/notices.py > build/notices.md
 	mv build/notices.md THIRD_PARTY_NOTICES.md
 
-manifests: $(INSTALLED) ## Write what follows from chart and routes: kustomize's base, a schema, llms.txt
+manifests: $(INSTALLED) ## Write what follows from chart, panels and routes: kustomize's base, dashboard, llms.txt
 	$(BIN)/python -m deploy.manifests
 	$(BIN)/python -c 'from service.http.routes import llms_text as t; print(t(), end="")' > llms.txt
 

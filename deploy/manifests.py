@@ -1,4 +1,4 @@
-"""Write what follows from the Helm chart: its schema of settings, and the manifests of kustomize.
+"""Write what follows from the Helm chart and from the dashboard's panels.
 
     python -m deploy.manifests
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import helm_python
 
+from deploy.dashboard import DASHBOARD, dashboard_text
 from service.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -93,10 +94,14 @@ def kustomize_files() -> dict[Path, str]:
     }
 
 
+def written() -> dict[Path, str]:
+    """Every file that is written."""
+    return {SCHEMA: schema_text(), DASHBOARD: dashboard_text(), **kustomize_files()}
+
+
 def main() -> None:
     """Write everything."""
-    SCHEMA.write_text(schema_text())
-    for path, text in kustomize_files().items():
+    for path, text in written().items():
         path.write_text(text)
 
 

@@ -33,7 +33,8 @@ licence and its own notices. The images `cpu` and `gpu` of `deploy/` hold the pa
 
 `tests/deploy/schemas` holds schemas of Kubernetes objects, two made from the types of the KServe
 Python SDK 0.21.0 (kserve, Apache-2.0, the KServe authors) and two from those of the Prometheus
-Operator 0.80.1 (cloudcoil-models-prometheus-operator 0.80.1.0, Apache-2.0, its authors).
+Operator 0.80.1 (cloudcoil-models-prometheus-operator 0.80.1.0, Apache-2.0, its authors). The one of
+Grafana's dashboards is made from the types of @grafana/schema 13.2.3 (Apache-2.0, Grafana Labs).
 
 `make notices` writes this page.
 

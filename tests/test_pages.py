@@ -31,6 +31,7 @@ NOT_RUN = {
     "pip install ./service/client": "make release-check installs the wheel of the same folder",
     "pip install '.[train]' ./training/estimators": "make release-check installs wheels of both",
     "prometheus --config.file": "needs Prometheus",
+    "docker compose kill bijecta": "needs Docker; make alerts-check kills a server as well",
     "kubectl apply": "needs a cluster; tests/deploy checks every object",
     "serve run deploy/ray": "tests/deploy/test_ray.py runs the application where Ray is",
     "helm upgrade": "needs a cluster; tests/deploy renders the chart",

@@ -107,6 +107,8 @@ def test_grafana_asks_the_prometheus_of_the_file() -> None:
     (source,) = yaml.safe_load((folder / "datasource.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090"
     (provider,) = yaml.safe_load((folder / "dashboards.yml").read_text())["providers"]
-    assert f"./deploy/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+    mount = f"./deploy/grafana/dashboards:{provider['options']['path']}:ro"
+    assert mount in SERVICES["grafana"]["volumes"]
+    assert (folder / "dashboards" / "bijecta.json").exists()
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
     assert source["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"]

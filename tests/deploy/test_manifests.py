@@ -94,9 +94,9 @@ def test_kustomize_and_the_chart_make_the_same_objects(name: str) -> None:
 
 def test_what_follows_from_the_chart_is_written() -> None:
     pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
-    from deploy.manifests import SCHEMA, kustomize_files, schema_text
+    from deploy.manifests import written
 
-    for path, text in {SCHEMA: schema_text(), **kustomize_files()}.items():
+    for path, text in written().items():
         assert path.read_text() == text, f"run `make manifests`: {path.relative_to(ROOT)}"
 
 

@@ -1,0 +1,1 @@
+"""Alerts and dashboard on a real Prometheus: `make alerts-check`."""
