@@ -16,7 +16,8 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-distill test test-long \
-    test-deep test-hostile gpu-check release-check docker-check alerts-check lock notices manifests protos lint format
+    test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
+    lock notices manifests protos lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -68,6 +69,12 @@ test-deep: $(INSTALLED) ## Look for counterexamples, 50 times as long as `test` 
 
 test-hostile: $(INSTALLED) ## Attack the server as each hostile client would (15 minutes, timed)
 	$(BIN)/pytest -m hostile
+
+# in an environment of its own: it wants versions of its own
+test-schema: $(INSTALLED) ## Ask the server what /openapi.json allows, and what it does not (minutes)
+	$(PYTHON) -m venv build/schema
+	build/schema/bin/pip install --quiet 'schemathesis>=4.32,<5'
+	$(BIN)/python -m tests.release.schema_check "$(CURDIR)/build/schema/bin/schemathesis"
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

@@ -13,7 +13,15 @@ from service.http.asgi_route import AsgiRoute
 from service.http.middleware import RequestMiddleware
 from service.http.origins import Origins
 from service.http.problems import add_handlers
-from service.http.routes import ROUTERS, InferRoute, McpRoute, flow_routes, openapi_paths
+from service.http.routes import (
+    NATIVE_ERRORS,
+    ROUTERS,
+    InferRoute,
+    McpRoute,
+    flow_routes,
+    infer_paths,
+    openapi_paths,
+)
 from service.server import Server
 
 DESCRIPTION = """\
@@ -45,6 +53,7 @@ def create_app(server: Server) -> ASGIApp:
         redoc_url=None,
         # to whatever Host says, and a client that follows one by GET has lost its body
         redirect_slashes=False,
+        responses=NATIVE_ERRORS,
     )
     app.state.server = server
     add_handlers(app)
@@ -56,7 +65,7 @@ def create_app(server: Server) -> ASGIApp:
         app.router.routes.extend(route.routes)
     for router in ROUTERS:
         app.include_router(router)
-    paths = openapi_paths(on_flows)
+    paths = openapi_paths(on_flows) | infer_paths()
 
     def openapi() -> dict[str, Any]:
         described = FastAPI.openapi(app)

@@ -9,9 +9,10 @@ from service.open_inference.protocol import (
     parse_content,
     plain_request,
 )
-from service.open_inference.tensors import TEXT, RawTensor, datatype, to_bytes
+from service.open_inference.tensors import DTYPES, TEXT, RawTensor, datatype, to_bytes
 
 __all__ = [
+    "DTYPES",
     "LENGTH_HEADER",
     "MAX_TENSORS",
     "TEXT",

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.codecs import CODECS, CSV_TYPE, JSON_TYPE, PROBLEM_TYPE
+from service.codecs import CODECS, CSV_TYPE, JSON_TYPE
 from service.http.routes.flow import FlowRoute
+from service.http.routes.infer_openapi import NATIVE_ERRORS
 from service.operations import TABLE_REQUESTS, FlowRequest, TableRequest
 
 OUTPUT_PARAMETER = {
@@ -56,7 +57,7 @@ def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
                         "description": "the answer",
                         "content": _answers(route.operation.request),
                     },
-                    "default": {"description": "a problem document", "content": {PROBLEM_TYPE: {}}},
+                    **NATIVE_ERRORS,
                 },
             }
         }

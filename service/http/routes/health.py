@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.http.request_body import ServerDependency
+from service.http.routes.infer_openapi import NOT_READY
 
 router = APIRouter(tags=["operation"])
 
@@ -14,7 +15,7 @@ async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses=NOT_READY)
 async def ready(server: ServerDependency, response: Response) -> dict[str, bool | str]:
     """Whether requests should be sent here: 503 while models are loaded, and before the end."""
     if reason := server.not_ready:
@@ -23,7 +24,11 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool 
     return {"ready": True}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(server: ServerDependency) -> Response:
     """Prometheus metrics."""
     return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

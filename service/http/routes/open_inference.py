@@ -14,6 +14,12 @@ from service.http.answer_room import held_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
 from service.http.disconnect import DepartureWatch, unless_departed
 from service.http.request_body import MIN_KEPT_BYTES, Headers, ServerDependency, body_of, parsed
+from service.http.routes.infer_openapi import (
+    INDEX_BODY,
+    LOAD_BODY,
+    NOT_READY,
+    V2_ERRORS,
+)
 from service.http.streaming import StreamingAnswer, closed_on_failure, made_pieces
 from service.inflight import MemoryShare
 from service.open_inference import LENGTH_HEADER, Inference, ModelRepository, server_metadata
@@ -27,7 +33,7 @@ MAX_REPOSITORY_BYTES = 2**16
 
 LENGTH_FIELD = LENGTH_HEADER.lower().encode()
 
-router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=V2_ERRORS)
 
 
 class InferRoute(AsgiRoute):
@@ -134,7 +140,7 @@ async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses=NOT_READY)
 async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
     """Whether requests should be sent here."""
     if not server.ready:
@@ -163,8 +169,8 @@ async def config(repository: StartedRepository, name: str, version: str = "") ->
     return await repository.config(name, version)
 
 
-@router.get("/models/{name}/ready")
-@router.get("/models/{name}/versions/{version}/ready")
+@router.get("/models/{name}/ready", responses=NOT_READY)
+@router.get("/models/{name}/versions/{version}/ready", responses=NOT_READY)
 async def model_ready(
     repository: StartedRepository, response: Response, name: str, version: str = ""
 ) -> dict[str, Any]:
@@ -182,20 +188,20 @@ async def statistics(repository: StartedRepository, name: str, version: str = ""
     return await repository.statistics(name, version)
 
 
-@router.post("/repository/index")
+@router.post("/repository/index", openapi_extra=INDEX_BODY)
 async def index(repository: Repository, body: Body, request: Request) -> list[dict[str, str]]:
     """Every model of the repository, and whether it answers."""
     return repository.index(body, partial(may_see, request.scope))
 
 
-@router.post("/repository/models/{name}/load")
+@router.post("/repository/models/{name}/load", openapi_extra=LOAD_BODY)
 async def load(repository: ChangeableRepository, body: Body, name: str) -> Response:
     """Load a flow anew; requests in progress finish on what was loaded before."""
     await repository.load(name, body)
     return Response()
 
 
-@router.post("/repository/models/{name}/unload")
+@router.post("/repository/models/{name}/unload", openapi_extra=LOAD_BODY)
 async def unload(repository: ChangeableRepository, body: Body, name: str) -> Response:
     """Unload a flow, all of its graphs, until it is loaded by name."""
     await repository.unload(name, body)

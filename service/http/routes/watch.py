@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from service.errors import InvalidInputError
 from service.http.origins import CONTROL_PATH
 from service.http.request_body import ServerDependency
+from service.http.routes.infer_openapi import V2_ERRORS
 from service.store import Model
 from service.watching import Watch
 
@@ -20,7 +21,7 @@ async def watch(server: ServerDependency, name: str, version: int | None = None)
         return await _watch_of(model).describe()
 
 
-@router.post(CONTROL_PATH + "models/{name}/watch/reset")
+@router.post(CONTROL_PATH + "models/{name}/watch/reset", responses=V2_ERRORS)
 async def reset(
     server: ServerDependency, request: Request, name: str, version: int | None = None
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tests.benchmarks.serving.load_requests import OPENER
 
 ROOT = Path(__file__).parents[3]
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 40
 
 

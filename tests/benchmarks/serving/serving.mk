@@ -10,12 +10,17 @@ fastapi.needs = fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0
 litserve.needs = litserve==0.2.19 uvloop==0.23.0 httptools==0.9.0
 mlserver.needs = mlserver==1.7.1 uvloop==0.21.0 httptools==0.9.0
 
-.PHONY: bench-serving bench-load bench-pairs bench-peers peers
+.PHONY: bench-serving bench-load bench-pairs bench-peers peers soak
 
 bench-serving: bench-load bench-peers ## Load the server, then compare it with others (an hour and more)
 
 bench-load: $(PEERS_FOLDER)/models ## Load the server at fixed rates, below and beyond capacity (11 minutes)
 	$(BIN)/python -m tests.benchmarks.serving.load --models "$(PEERS_FOLDER)"
+
+SOAK_MINUTES ?= 60
+
+soak: $(PEERS_FOLDER)/models ## Load the server at 70 % for SOAK_MINUTES (60), with its model loaded anew each minute
+	$(BIN)/python -m tests.benchmarks.serving.soak --models "$(PEERS_FOLDER)" --minutes "$(SOAK_MINUTES)"
 
 bench-pairs: $(PEERS_FOLDER)/models ## Compare the server with that of the worktree BASE (4 minutes)
 	$(BIN)/python -m tests.benchmarks.serving.pairs --models "$(PEERS_FOLDER)" --base "$(BASE)"
