@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BUNDLE = "store/NAME, store/NAME@ALIAS or store/NAME/VERSION"
 WITHOUT_TRAINING = ("store", "keys", "score", "calibrate", "compare", "sign", "verify")
-TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export")
+TRAINING = ("train", "inspect", "fit", "fit-detector", "distill", "evaluate", "export", "plot")
 
 
 def main(arguments: list[str] | None = None) -> int:

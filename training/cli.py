@@ -18,6 +18,9 @@ _BEFORE_TORCH = {
     "fit_detector": ("training.inspection", "look_at_detector_data"),
 }
 
+# The modules of the extra `plots`.
+PLOTS = ("matplotlib", "PIL")
+
 # How torch says that the system gives it no memory.
 ALLOCATION = "can't allocate memory"
 
@@ -85,6 +88,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_bundle_arguments(export)
     export.set_defaults(handler=_handler("export"))
 
+    _add_plot(commands)
+
 
 def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """What `bijecta fit-detector` is told."""
@@ -129,6 +134,41 @@ def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     detector.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
     _add_bundle_arguments(detector)
     detector.set_defaults(handler=_handler("fit_detector", "training.detection"))
+
+
+def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What `bijecta plot` is told."""
+    plot = commands.add_parser("plot", help="draw pictures of a run or of a bundle")
+    plot.add_argument(
+        "model",
+        type=Path,
+        metavar="RUN|BUNDLE",
+        help="a run folder, store/NAME or store/NAME/VERSION",
+    )
+    plot.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        help="of plot, can be given several times; all that the model has where left out",
+    )
+    plot.add_argument(
+        "--out", type=Path, metavar="FILE|FOLDER", help="a file of one plot, or a folder (plots)"
+    )
+    plot.add_argument(
+        "--format",
+        choices=["png", "svg", "gif", "mp4"],
+        help="gif of what moves and png of the rest, where left out; mp4 needs ffmpeg",
+    )
+    plot.add_argument(
+        "--data",
+        type=Path,
+        help="of a run: its data, if it has moved; of a bundle: rows to draw it beside",
+    )
+    plot.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
+    plot.add_argument(
+        "--shape", type=_shape, metavar="N,N,…", help="of rows that are pictures, such as 28,28"
+    )
+    plot.set_defaults(handler=_handler("plot", "training.plots"))
 
 
 def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None:
@@ -187,6 +227,14 @@ def _shape(text: str) -> list[int]:
     return sides
 
 
+def _seed(text: str) -> int:
+    """A whole number from 0, as a generator takes it."""
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise ValueError(text)
+    return seed
+
+
 def _folder(text: str) -> Path:
     """A folder to write bundles to, and no address of a store elsewhere."""
     if "://" in text:
@@ -226,9 +274,11 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
             run = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
             command = name.replace("_", "-")
+            needed = (error.name or "").partition(".")[0]
+            extra = "plots" if needed in PLOTS else "train"
             return _fail(
-                f"`bijecta {command}` needs {error.name}, which a serving install leaves out: "
-                "pip install 'bijecta[train]'"
+                f"`bijecta {command}` needs {needed}, which a serving install leaves out: "
+                f"pip install 'bijecta[{extra}]'"
             )
         except (TrainingError, OSError) as error:
             return _fail(str(error))
@@ -249,7 +299,7 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 "\ninterrupted: "
                 + (
                     "the same command begins anew"
-                    if name == "fit_detector"
+                    if name in ("fit_detector", "plot")
                     else "the same command goes on from what was saved last, which is every half "
                     "minute"
                 ),

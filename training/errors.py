@@ -23,3 +23,7 @@ class NonFiniteError(TrainingError):
 
 class ExportError(TrainingError):
     """An exported graph whose results differ from its flow's by more than the tolerances."""
+
+
+class PlotError(TrainingError):
+    """A plot that a model has not, or that cannot be made or written; its text says why."""

@@ -1,7 +1,7 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx."""
 
 from service.bundle.alarms import USUAL_LEVELS, AlarmLevel, alarm_levels, rows_for
-from service.bundle.bases import BASES, LatentDraw, RandomStreams
+from service.bundle.bases import BASES, BaseDensity, LatentDraw, LatentPath, PathKind, RandomStreams
 from service.bundle.calibration_file import (
     CALIBRATION_LEVELS,
     calibration_bytes,
@@ -130,6 +130,7 @@ __all__ = [
     "AlarmLevel",
     "AnyManifest",
     "Arithmetic",
+    "BaseDensity",
     "BundleError",
     "ContextColumn",
     "DensityManifest",
@@ -147,9 +148,11 @@ __all__ = [
     "KeyFileError",
     "LabelledFigures",
     "LatentDraw",
+    "LatentPath",
     "Manifest",
     "Names",
     "Number",
+    "PathKind",
     "PerCoordinate",
     "RandomStreams",
     "RoundTrip",

@@ -1,14 +1,15 @@
 """The requests of the native routes, as callers see them under /docs."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.bundle import PathKind
 from service.operations.values import Array, ContextArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
-Path = Literal["linear", "normalized", "geodesic"]
+Path = PathKind
 Partial = Annotated[
     bool,
     Field(

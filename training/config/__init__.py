@@ -11,7 +11,14 @@ from training.config.data import (
 from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
 from training.config.flow import NO_PREPROCESSING, TYPED_FAMILY, FlowRecipe, family_class
-from training.config.flow_spec import AnySpec, ContextSpec, FlowSpec, TableColumns, TabularSpec
+from training.config.flow_spec import (
+    AnySpec,
+    ClassFeature,
+    ContextSpec,
+    FlowSpec,
+    TableColumns,
+    TabularSpec,
+)
 from training.config.plain import faults, one_line, shown
 from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
 from training.config.refusals import messages as messages_of
@@ -38,6 +45,7 @@ __all__ = [
     "TYPED_FAMILY",
     "AnySpec",
     "ArchiveSource",
+    "ClassFeature",
     "ContextSpec",
     "Count",
     "DataSource",

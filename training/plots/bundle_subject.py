@@ -1,0 +1,191 @@
+"""A bundle that is plotted, by its graphs in onnxruntime; torch is not imported."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from service.bundle import (
+    MANIFEST,
+    BundleError,
+    DensityManifest,
+    DetectorManifest,
+    Manifest,
+    read,
+    read_identity,
+    read_names,
+    versions,
+)
+from service.runtime import Device
+from training.errors import PlotError
+from training.plots.bundle_rows import read_rows
+from training.plots.subject import Array, Float64, Rows, Stage, Subject, Traits
+
+ROWS_AT_ONCE = 4096
+
+
+class BundleSubject(Subject):
+    """A bundle.
+
+    Args:
+        folder: store/NAME/VERSION.
+        data: rows to draw it beside: a file, or the name of a source; None for none.
+        picture_shape: see `Subject`.
+
+    Raises:
+        PlotError: it cannot be read or loaded, or is a detector.
+    """
+
+    def __init__(
+        self, folder: Path, data: Path | None = None, picture_shape: Sequence[int] | None = None
+    ) -> None:
+        self.folder = folder
+        try:
+            manifest = read(folder, identity=read_identity(folder))
+        except BundleError as error:
+            raise PlotError(str(error)) from None
+        if isinstance(manifest, DetectorManifest):
+            raise PlotError(f"{folder} is a detector, which has no latents and draws no rows")
+        self._manifest = manifest
+        try:
+            sessions = {
+                d: Device("cpu").session((folder / f"{d}.onnx").read_bytes())
+                for d in ("encode", "decode")
+            }
+        except Exception as error:  # onnxruntime refuses graphs in every way there is
+            raise PlotError(f"{folder}: onnxruntime cannot load it: {error}") from None
+        self._sessions = sessions
+        self.weights_sha256 = manifest.weights_sha256
+        super().__init__(_traits(manifest), picture_shape)
+        self._rows = None if data is None else read_rows(manifest, self.traits, data)
+
+    def encode(
+        self, x: Array, context: Array | None = None, u: Float64 | None = None
+    ) -> tuple[Float64, Float64]:
+        """Rows and context → latents, and log p(x) in nats."""
+        feeds = {"x": x, "context": context}
+        if self.traits.columns is not None:
+            feeds["u"] = np.full(x.shape, 0.5) if u is None else u
+        return self._run("encode", "z", feeds)
+
+    def decode(self, z: Array, context: Array | None = None) -> tuple[Float64, Float64]:
+        """Latents and context → rows, and log p(x) in nats."""
+        return self._run("decode", "x", {"z": z, "context": context})
+
+    def _run(
+        self, direction: str, output: str, feeds: Mapping[str, Array | None]
+    ) -> tuple[Float64, Float64]:
+        given = {
+            name: np.ascontiguousarray(values, self.traits.dtype)
+            for name, values in feeds.items()
+            if values is not None
+        }
+        session = self._sessions[direction]
+        rows = len(next(iter(given.values())))
+        parts = []
+        for first in range(0, max(rows, 1), ROWS_AT_ONCE):
+            part = {name: values[first : first + ROWS_AT_ONCE] for name, values in given.items()}
+            try:
+                parts.append(session.run([output, "log_prob"], part))
+            except Exception as error:  # onnxruntime has no one class of errors
+                raise PlotError(f"{self.folder}: {direction} failed: {error}") from None
+        values, log_prob = (
+            np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True)
+        )
+        return values, log_prob
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `--data`."""
+        if self._rows is None:
+            raise PlotError(
+                f"a bundle holds no rows: --data names some, such as {self._manifest.data.name}"
+            )
+        return self._rows
+
+    def decode_by_layers(self, z: Array, context: Array | None) -> list[Stage]:
+        """No graph has them."""
+        self._refuse_layers()
+
+    def encode_by_layers(self, x: Array, context: Array | None) -> list[Stage]:
+        """No graph has them."""
+        self._refuse_layers()
+
+    def _refuse_layers(self) -> NoReturn:
+        raise PlotError("the graphs of a bundle do not have the output of each layer: plot its run")
+
+    @property
+    def log(self) -> Sequence[Mapping[str, float]]:
+        """A bundle has none."""
+        raise PlotError("a bundle has no log of its training: plot its run")
+
+    @cached_property
+    def teacher(self) -> "BundleSubject":
+        """The bundle in the same store that this one was taught by."""
+        taught = self._manifest.distilled if isinstance(self._manifest, Manifest) else None
+        if taught is None:
+            raise PlotError("it is no student: `bijecta distill` makes one")
+        folder = self.folder.parent.parent / taught.teacher / str(taught.version)
+        if taught.version is None or not (folder / MANIFEST).is_file():
+            raise PlotError(f"its teacher, {taught.teacher}, is not in the same store")
+        teacher = BundleSubject(folder, picture_shape=self._picture_shape)
+        if teacher.weights_sha256 != taught.sha256:
+            raise PlotError(f"{folder} has other weights than those that taught it")
+        return teacher
+
+
+def bundle_folder(path: Path) -> Path | None:
+    """The folder of a bundle: store/NAME/VERSION, store/NAME or store/NAME@ALIAS; None if none.
+
+    Raises:
+        PlotError: a name without such a version.
+    """
+    if (path / MANIFEST).exists():
+        return path.resolve()
+    name, at, alias = path.name.partition("@")
+    folder = path.with_name(name) if name else path
+    numbers = versions(folder)
+    if not numbers:
+        return None
+    try:
+        names = read_names(folder)
+    except BundleError as error:
+        raise PlotError(str(error)) from None
+    if at:
+        if alias not in names.aliases:
+            raise PlotError(f"{path}: there is no alias {alias!r:.80}")
+        return (folder / str(names.aliases[alias])).resolve()
+    whole = [n for n in numbers if n not in names.withdrawn]
+    if not whole:
+        raise PlotError(f"{path}: all versions are withdrawn")
+    return (folder / str(whole[-1])).resolve()
+
+
+def _traits(manifest: DensityManifest) -> Traits:
+    integer = low = high = None
+    if manifest.dequantization is not None:
+        flags = np.zeros(manifest.dimensions, bool)
+        flags[manifest.dequantization.index] = True
+        integer = flags.reshape(manifest.event_shape)
+        low = float(np.min(manifest.dequantization.low))
+        high = float(np.max(manifest.dequantization.high))
+    return Traits(
+        name=manifest.name,
+        family=manifest.family,
+        data_name=manifest.data.name,
+        event_shape=tuple(manifest.event_shape),
+        latent_shape=tuple(manifest.latent_shape),
+        base=manifest.base_density,
+        base_parameters=manifest.base_parameters,
+        dtype=manifest.dtype,
+        columns=None if manifest.typed is None else manifest.columns,
+        names=manifest.column_names,
+        context=manifest.context or (),
+        integer=integer,
+        noise=manifest.data.noise,
+        low=low,
+        high=high,
+        sound=manifest.sound,
+    )

@@ -1,0 +1,1 @@
+"""Plots of flows of two numbers."""

@@ -1,0 +1,1 @@
+"""Plots of rows that are sounds."""

@@ -1,0 +1,61 @@
+"""Histograms of probability integral transforms: flat where the model is right."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from training.plots.kind import Kind
+from training.plots.style import DATA, INK, MODEL, PALE, hide_unused, new_figure, panels, short
+from training.plots.subject import Subject
+from training.plots.tables.bands import Base, histogram_counts
+from training.plots.tables.columns import (
+    check_columns,
+    latent_names,
+    latents_of,
+    note,
+    some_rows,
+)
+
+MOST_ROWS, MOST_COLUMNS, PANELS_A_ROW = 5000, 12, 4
+
+# So many rows a bar at least.
+BAR_ROWS, MOST_BARS, FEWEST_BARS = 10, 20, 5
+
+
+def draw_pit(subject: Subject, seed: int) -> Figure:
+    """A histogram of each latent's place in the base, with the band of a right model.
+
+    Latents of an autoregressive model are Rosenblatt's transforms (1952) of its columns.
+    """
+    check_columns(subject)
+    rows = some_rows(subject, seed, MOST_ROWS)
+    z, outside = latents_of(subject, rows, seed)
+    base, n = Base(subject), len(z)
+    bars = min(MOST_BARS, max(FEWEST_BARS, n // BAR_ROWS))
+    low, high = histogram_counts(n, bars)
+    shown = min(z.shape[1], MOST_COLUMNS)
+    columns = min(shown, PANELS_A_ROW)
+    lines = math.ceil(shown / columns)
+    title = f"{subject.title}: probability integral transforms of {rows.said}"
+    figure = new_figure(title, 0.9 + 1.5 * lines)
+    axes = panels(figure, lines, columns, sharex=True, sharey=True)
+    edges = np.linspace(0, 1, bars + 1)
+    for i, each in enumerate(axes[:shown]):
+        counts, _ = np.histogram(base.places(z[:, i], i), edges)
+        colours = np.where((counts < low) | (counts > high), DATA, MODEL)
+        each.bar(
+            edges[:-1], counts, 1 / bars, align="edge", color=colours, alpha=0.7, lw=0, gid="pit"
+        )
+        each.stairs(high, edges, baseline=low, fill=True, color=PALE, alpha=0.6, lw=0, zorder=0)
+        each.axhline(n / bars, color=INK, lw=0.6)
+        each.set_xlim(0, 1)
+        each.set_title(short(latent_names(subject)[i]))
+    hide_unused(axes, shown)
+    below = f"place of the latent in the {subject.traits.base.name} base (probability)"
+    figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
+    figure.supylabel(f"rows, of {n}", fontsize=8.5)
+    return figure
+
+
+PIT = Kind("pit", draw_pit)
