@@ -106,7 +106,7 @@ async def falls_of(
     falls, unexplained = await runs.threads.run(
         NUMBERS_PER_P_VALUE * len(x), _alone, model, context, score, alone.lowest, deadline=deadline
     )
-    added, expected = falls.copy(), alone.values
+    added, expected = falls.copy(), alone.values.copy()
     numbers = LEADING * alone.values[:1].size
     at_once = rows_at_once(max(1, numbers))
     for start in range(0, len(unexplained), at_once):
