@@ -7,7 +7,7 @@ folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 
 # extras of the serving images
-extras="--extra arrow --extra s3 --extra gs --extra az --extra hf --extra https --extra grpc --extra traces"
+extras="--extra arrow --extra s3 --extra gs --extra az --extra hf --extra https --extra grpc --extra mcp --extra sign --extra traces"
 
 compile() { # OUTPUT INPUT...
     output=$1
