@@ -17,7 +17,7 @@ INSTALLED = .venv/installed
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-distill test test-long \
     test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
-    lock notices manifests protos lint format
+    lock sbom audit notices manifests protos lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -92,6 +92,18 @@ lock: ## Pin anew what the images install (deploy/locks)
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
 	UV="$(CURDIR)/build/lock/bin/uv" sh deploy/locks/lock.sh
+
+sbom: ## List what the images install, in CycloneDX (build/sbom)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet cyclonedx-bom==7.5.0
+	mkdir -p build/sbom
+	for lock in cpu gpu train; do build/audit/bin/cyclonedx-py requirements deploy/locks/$$lock.txt \
+	    --pyproject pyproject.toml --output-reproducible -o build/sbom/$$lock.cdx.json || exit; done
+
+audit: ## Ask PyPI's advisory service about what the images install
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit==2.10.1
+	PIP_AUDIT="$(CURDIR)/build/audit/bin/pip-audit" sh deploy/audit.sh
 
 # protobuf keeps messages by name in one pool of the process; these have a pool of their own
 protos: ## Make the modules of gRPC's messages from open_inference.proto

@@ -12,6 +12,7 @@ import torch
 
 from models import zoo
 from models.flow import Flow
+from service.graphs import check, read_graph
 from tests.helpers.bundles import line_flow
 from tests.laws.zoo_table import FLOWS, case, every_line, missing_lines
 
@@ -20,6 +21,7 @@ GRAPHS = {"x": "encode.onnx", "z": "decode.onnx"}
 
 
 def assert_agrees(flow: Flow, name: str, source: str, content: bytes) -> None:
+    check(read_graph(content))  # as servers do before they load it
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     reference = flow.double()
     for batch in BATCHES:
