@@ -246,6 +246,7 @@ class Check:
         rows = [each.result() for each in large]
         way = "Docker's proxy" if through_proxy else "the container's address"
         print(f"stopped under load by {way}: {callers.answered} answered, {len(callers.lost)} lost")
+        print(*callers.lost, sep="\n", end="")
         assert callers.lost == []
         assert callers.sent_away == KEEPERS
         assert len(set(rows)) == 1
