@@ -86,7 +86,11 @@ class Device:
         if cancellation is not None:
             cancellation.watch_load(options)
         if self.kind == "cpu":
-            return onnxruntime.InferenceSession(content, options, providers=[CPU])
+            session = onnxruntime.InferenceSession(content, options, providers=[CPU])
+            # which keeps the file to fall back to the CPU: as much memory as the weights
+            session.disable_fallback()
+            session._model_bytes = None
+            return session
         onnxruntime.preload_dlls()
         providers = [(CUDA, cuda_options(self.index)), CPU]
         session = onnxruntime.InferenceSession(content, options, providers=providers)

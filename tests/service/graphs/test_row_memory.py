@@ -104,7 +104,10 @@ def test_memory_of_heavy_graphs_is_not_planned_ahead(
 ) -> None:
     path = (write_heavy_bundle if name == "heavy" else write_tiny)(tmp_path) / "encode.onnx"
     device = Device.choose("cpu")
-    graph = _load("encode", path.read_bytes(), tensors(path), device, Cancellation())
+    content = path.read_bytes()
+    references = sys.getrefcount(content)
+    graph = _load("encode", content, tensors(path), device, Cancellation())
+    assert sys.getrefcount(content) == references  # a loaded graph does not keep its file
     assert graph._session is not None
     assert graph._session.get_session_options().enable_mem_pattern is plans
 
