@@ -15,7 +15,7 @@ from service.grpc.statuses import Failure, failure
 from service.inflight import MemoryShare
 from service.security import Key, Scope
 from service.server import Server
-from service.telemetry import CURRENT, RequestRecord, Trace, request_id
+from service.telemetry import CURRENT, RECEIVE, RequestRecord, Trace, request_id
 
 # The label of requests in the metrics.
 INFER, STREAM, OTHER = "grpc-infer", "grpc-stream", "grpc-other"
@@ -114,6 +114,8 @@ class Call:
             MemoryFullError, TooLargeError: more bytes than the limits allow.
         """
         self.share.charge(len(message))
+        self.record.bytes_in = len(message)
+        self.record.spent(RECEIVE, self.record.began, time.monotonic())
         if not message.startswith(GZIP_MAGIC):  # with which no message begins
             return message
         server = self._server
@@ -197,6 +199,7 @@ class Calls:
                 if label == OTHER and len(message) > MAX_OTHER_BYTES:
                     raise TooLargeError(f"this message may have {MAX_OTHER_BYTES} bytes")
                 content = await answer(call, await call.content(message))
+                call.record.bytes_out = len(content)
                 self._slow.hold_answer(context, len(content))
                 return content
             except Exception as error:

@@ -56,6 +56,7 @@ class InferCalls:
             with lease:
                 async with aclosing(self._pieces(call, inference)) as pieces:
                     async for piece in pieces:
+                        call.record.bytes_out += len(piece)
                         await self._slow.write(context, wire.stream_response(piece))
         except NotTakenError as error:
             call.failed(error)

@@ -74,8 +74,9 @@ class SlowCallers:
         self._break_off = break_off
         self._streams = 0
         self._unread_bytes = 0
-        self._is_watching = False
-        # who waits, since when; the longest waiting first
+        self._due = 0.0  # of the next look; 0 where there is none
+        self._stalled = 0.0
+        # who waits, since when by `_clock`; the longest waiting first
         self._messages: dict[asyncio.Task[Any], float] = {}
         self._silent: dict[asyncio.Task[Any], float] = {}
         self._unread: dict[Context, tuple[float, int]] = {}
@@ -110,7 +111,7 @@ class SlowCallers:
         """
         if self._streams >= self._most_streams:
             longest = next(iter(self._silent), None)
-            if longest is None or time.monotonic() - self._silent[longest] < MIN_SILENT_SECONDS:
+            if longest is None or self._clock() - self._silent[longest] < MIN_SILENT_SECONDS:
                 raise OverloadedError(f"{self._streams} streams are open, as many as may be", 1)
             self._end(longest, UnavailableError("this stream was silent longest, others came"))
             del self._silent[longest]  # its place is taken
@@ -122,7 +123,7 @@ class SlowCallers:
 
     def end_silent(self) -> None:
         """End streams that have nothing to be answered any more, as the server stops."""
-        now = time.monotonic()
+        now = self._clock()
         silent = [t for t, since in self._silent.items() if now - since >= MIN_SILENT_SECONDS]
         for task in silent:
             self._end(task, UnavailableError("the server stops: open a stream to another one"))
@@ -145,7 +146,7 @@ class SlowCallers:
                 f"{self._most_unread} bytes that they may hold, and this one needs {size} more"
             )
         self._unread_bytes += size
-        self._unread[context] = time.monotonic(), size
+        self._unread[context] = self._clock(), size
         context.add_done_callback(self._taken)
         self._watch()
 
@@ -170,7 +171,7 @@ class SlowCallers:
     ) -> bytes | None:
         task = asyncio.current_task()
         assert task is not None
-        waiting[task] = time.monotonic()
+        waiting[task] = self._clock()
         self._watch()
         error = None
         try:
@@ -194,14 +195,20 @@ class SlowCallers:
             self._ended[task] = error
             task.cancel()
 
+    def _clock(self) -> float:
+        """Seconds, without those in which nothing was done here: a caller is not slow by them."""
+        return time.monotonic() - self._stalled
+
     def _watch(self) -> None:
-        if not self._is_watching:
-            self._is_watching = True
+        if not self._due:
+            self._due = time.monotonic() + TICK_SECONDS
             asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
 
     def _look(self) -> None:
         """End what has taken too long."""
-        now = time.monotonic()
+        # a process that gets no CPU would take all that is there for slow, be it small
+        self._stalled += max(0.0, time.monotonic() - self._due)
+        now = self._clock()
         slow = [task for task, since in self._messages.items() if now - since > MOMENT_SECONDS]
         for task in slow[: max(0, len(slow) - self._most_slow)]:
             text = f"more than {self._most_slow} messages come slowly, this one longest of all"
@@ -213,7 +220,7 @@ class SlowCallers:
         for context, (since, _) in tuple(self._unread.items()):
             if now - since > self._write_seconds:
                 self._break_off(context.peer())
-        self._is_watching = False
+        self._due = 0.0
         if self._messages or self._unread:
             self._watch()
 

@@ -1,6 +1,6 @@
 """Attackers in a process of their own.
 
-    python -m tests.hostile.attack PORT STORE NAME=CONNECTIONS ...
+    python -m tests.hostile.attack PORT GRPC_PORT STORE NAME=CONNECTIONS ...
 
 They make what they will send, say `ready`, and begin when they get a line. They go on until their
 standard input ends, and then print what they were answered as JSON, one after another.
@@ -41,13 +41,14 @@ def _chosen(text: str) -> Attacker:
 
 
 if __name__ == "__main__":
-    port, store, *names = sys.argv[1:]
+    port, grpc_port, store, *names = sys.argv[1:]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     attacks = []
     for chosen in map(_chosen, names):
         payloads = tuple(make(1.0) for make in chosen.make)
-        attacks.append((chosen, Target(int(port), Path(store), payloads)))
+        target = Target(int(port), Path(store), payloads, grpc_port=int(grpc_port))
+        attacks.append((chosen, target))
     print("ready", flush=True)
     sys.stdin.readline()
     asyncio.run(main(attacks))

@@ -34,6 +34,7 @@ class Target:
         ends: when the attack is over, on `time.monotonic`'s clock.
         scale: factor of every number of the attack: 1, or less where it is only tried.
         once: whether each connection's part is played once, not again and again.
+        grpc_port: where it listens for gRPC; 0 for nowhere.
     """
 
     port: int
@@ -42,6 +43,7 @@ class Target:
     ends: float = math.inf
     scale: float = 1.0
     once: bool = False
+    grpc_port: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     """How often each status has come; 0 for connections that broke."""
     wrong: list[str] = field(default_factory=list)
@@ -96,7 +98,7 @@ class Attacker:
 
     Args:
         name: of the attack.
-        line: of the table of faults (B1 to B30), or a kind (vi to xiii).
+        line: of the table of faults (B1 to B30), or a kind (vi to xiv).
         guards: what has to hold, in words.
         play: what one of its connections does, again and again.
         connections: how many there are at once.

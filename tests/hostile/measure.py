@@ -195,7 +195,8 @@ def measure(
 
 def _helper(company: Company, server: ServerUnderTest) -> Helper:
     parts = [f"{one.name}={one.connections}" for one in company.attackers]
-    return Helper("-m", "tests.hostile.attack", str(server.port), str(server.store), *parts)
+    ports = str(server.port), str(server.grpc_port)
+    return Helper("-m", "tests.hostile.attack", *ports, str(server.store), *parts)
 
 
 def _wait(result: Result, server: ServerUnderTest, each_second: Callable[[Result], None]) -> None:

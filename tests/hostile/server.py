@@ -136,6 +136,8 @@ class ServerUnderTest:
         while time.monotonic() < end and self.is_alive:
             if match := re.search(r"running on http://127\.0\.0\.1:(\d+)", "\n".join(self.lines)):
                 self.port = int(match[1])
+                grpc = re.search(r"gRPC on \S+:(\d+)", "\n".join(self.lines))
+                self.grpc_port = int(grpc[1]) if grpc else 0
                 with contextlib.suppress(OSError):  # not ready yet
                     _page(self.port, "/health/ready")
                     _page(self.port, "/metrics")

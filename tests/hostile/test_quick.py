@@ -38,7 +38,15 @@ def test_no_attacker_of_a_moment_gets_more_than_it_may(tmp_path: Path) -> None:
         for one in attackers:
             payloads = tuple(make(one.quick) for make in one.make)
             ends = time.monotonic() + SECONDS
-            target = Target(server.port, server.store, payloads, ends, one.quick, once=True)
+            target = Target(
+                server.port,
+                server.store,
+                payloads,
+                ends,
+                one.quick,
+                once=True,
+                grpc_port=server.grpc_port,
+            )
             before = len(server.lines)
             found = asyncio.run(_attacked(one, target))
             found += [line for line in server.lines[before:] if "Traceback" in line]

@@ -1,5 +1,6 @@
 """Callers who send slowly, or take nothing: others are answered, and memory stays bounded."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from grpc import StatusCode
 
+from service.errors import MemoryFullError
+from service.grpc import slow_callers
 from service.grpc.protos import messages
 from tests.helpers.asgi import wait_until
 from tests.helpers.grpc_calls import Http2Caller, RawCaller, count, grpc_port, infer_request
@@ -163,3 +166,38 @@ def test_a_deadline_in_the_request_passes(
     (answer,) = raw_to(impatient).stream(message)
     assert answer.infer_response.parameters["reason"].string_param == "deadline"
     assert messages.ModelStreamInferResponse.FromString(b"") != answer
+
+
+class Slow:
+    """A call whose message comes later."""
+
+    def __init__(self, comes: asyncio.Event) -> None:
+        self._comes = comes
+
+    async def read(self) -> bytes:
+        await self._comes.wait()
+        return b"message"
+
+
+@pytest.mark.parametrize("is_stalled", [True, False])
+def test_callers_are_not_slow_by_what_the_server_loses(
+    monkeypatch: pytest.MonkeyPatch, is_stalled: bool
+) -> None:
+    for name in ("TICK_SECONDS", "MOMENT_SECONDS"):
+        monkeypatch.setattr(slow_callers, name, 0.1)
+
+    async def read() -> list[bytes | BaseException]:
+        slow, comes = slow_callers.SlowCallers(1, 60, 60, 1, 1, lambda _: None), asyncio.Event()
+        reading = [asyncio.ensure_future(slow.message(Slow(comes))) for _ in range(3)]
+        await asyncio.sleep(0)
+        if is_stalled:
+            time.sleep(0.4)
+        else:
+            await asyncio.sleep(0.4)
+        asyncio.get_running_loop().call_later(0.02, comes.set)
+        return await asyncio.gather(*reading, return_exceptions=True)
+
+    results = asyncio.run(read())
+    refused = [one for one in results if isinstance(one, MemoryFullError)]
+    assert len(refused) == (0 if is_stalled else 2)
+    assert results.count(b"message") == 3 - len(refused)
