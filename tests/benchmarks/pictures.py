@@ -1,73 +1,85 @@
-"""The picture of the README: what a server of the store of `make serve` draws and scores.
+"""The pictures of the README, from models that the recipes train: `make pictures`.
 
-    python -m tests.benchmarks.pictures [STORE]
+    python -m tests.benchmarks.pictures [RUNS] [STORE]
 
-Asks the application itself, as a client would, and writes results/pictures/store.png.
+Reads the runs of `MOVING` and `FAMILIES` in RUNS (runs) and digits-student in STORE (store), and
+writes to results/pictures.
 """
 
 import sys
-import time
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
-from fastapi.testclient import TestClient
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from bijecta_client import Client
-from service.http.app import create_app
-from service.server import Server
-from service.settings import Settings
 from tests.benchmarks.common.bar import RESULTS
+from training.plots import KINDS, Moving, Subject, open_subject, write
+from training.plots.points.layers import animate_layers
+from training.plots.points.truths import moons
+from training.plots.style import INK, SHADES, new_figure, panels, styled
+from training.plots.writing import write_moving
 
-SECONDS_TO_LOAD = 60.0
-DIGITS_A_SIDE = 6
-GRID_POINTS = 240
+FOLDER = RESULTS / "pictures"
 
+MOVING = ("moons-planar", "moons-realnvp")
+FAMILIES = ("moons-planar", "moons-realnvp", "moons-iaf", "moons-maf")
+DIGITS = ("samples", "interpolation")
 
-def draw_digits(axes: Axes, client: Client) -> None:
-    """Digits drawn by the student in one pass each, in a square."""
-    drawn = client.sample(DIGITS_A_SIDE**2, seed=7, quantize=True, model="digits-student").x
-    padded = np.pad(drawn.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-    sheet = padded.reshape(DIGITS_A_SIDE, DIGITS_A_SIDE, 10, 10).transpose(0, 2, 1, 3)
-    axes.imshow(sheet.reshape(10 * DIGITS_A_SIDE, -1), cmap="gray_r", vmin=0, vmax=16)
-    axes.set_title("digits-student draws", fontsize=9)
-    axes.axis("off")
+SEED, SIDE = 7, 140
+VIEW = ((-1.6, -1.1), (2.6, 1.6))
 
-
-def draw_density(axes: Axes, client: Client) -> None:
-    """The density of two moons, and samples of it."""
-    x, y = np.linspace(-1.6, 2.6, GRID_POINTS), np.linspace(-1.1, 1.6, GRID_POINTS)
-    grid = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-    density = np.exp(client.log_prob(grid, model="moons-maf")).reshape(len(y), len(x))
-    axes.imshow(density, origin="lower", extent=(x[0], x[-1], y[0], y[-1]), cmap="Blues")
-    drawn = client.sample(150, seed=7, model="moons-maf").x
-    axes.plot(*drawn.T, ".", markersize=2.5, color="#d1495b")
-    axes.set_title("moons-maf: density and samples", fontsize=9)
-    axes.axis("off")
+# Every so many frames are kept: a page loads 300 kB at most for each.
+KEPT_FRAMES, DPI = 2, 90
 
 
-def main(store: Path) -> None:
-    """Write the picture."""
-    server = Server(Settings(store=store, device="cpu"))
-    with TestClient(create_app(server)) as http:
-        end = time.monotonic() + SECONDS_TO_LOAD
-        while not server.ready and time.monotonic() < end:
-            time.sleep(0.05)
-        client = Client("http://testserver", http=http)
-        figure, (left, right) = plt.subplots(
-            1, 2, figsize=(7, 2.9), layout="constrained", width_ratios=[1, 1.5]
+def on_the_way_to_the_data(subject: Subject) -> Moving:
+    """The layers at work from the prior to the samples, in fewer frames than the command makes."""
+    whole = animate_layers(subject, SEED)
+    whole.figure.set_dpi(DPI)
+    last = whole.milliseconds.index(max(whole.milliseconds), 1)
+    kept = [*range(0, last, KEPT_FRAMES), last]
+    times = [KEPT_FRAMES * whole.milliseconds[i] for i in kept]
+    times[-1] = whole.milliseconds[last]
+    return Moving(whole.figure, lambda i: whole.show(kept[i]), times)
+
+
+def densities(subjects: list[Subject]) -> Figure:
+    """The density of two moons as each model has it, beside the truth."""
+    (left, bottom), (right, top) = VIEW
+    x, y = np.meshgrid(np.linspace(left, right, SIDE), np.linspace(bottom, top, SIDE))
+    grid = np.stack([x, y], -1).reshape(-1, 2)
+    heights = {
+        subject.traits.family: np.exp(subject.encode(grid)[1]).reshape(SIDE, SIDE)
+        for subject in subjects
+    } | {"truth": np.exp(moons(grid)).reshape(SIDE, SIDE)}
+    figure = new_figure("Two moons: densities of families", 1.75, 8.0)
+    axes = panels(figure, 1, len(heights), sharex=True, sharey=True)
+    most = float(heights["truth"].max())
+    for each, (name, height) in zip(axes, heights.items(), strict=True):
+        extent = (left, right, bottom, top)
+        each.imshow(height, origin="lower", extent=extent, cmap=SHADES, vmin=0, vmax=most)
+        levels = [most / 20, most / 4]
+        each.contour(height, levels, extent=extent, colors=INK, linewidths=0.5, alpha=0.6)
+        each.set(title=name, xlabel="x", xticks=[-1, 0, 1, 2], yticks=[-1, 0, 1])
+    axes[0].set_ylabel("y")
+    return figure
+
+
+def main(runs: Path, store: Path) -> None:
+    """Write the pictures."""
+    FOLDER.mkdir(exist_ok=True)
+    kinds = {kind.name: kind for kind in KINDS}
+    digits = open_subject(store / "digits-student")
+    for name in DIGITS:
+        write(kinds[name], digits, SEED, FOLDER / f"digits-{name}.png")
+    with styled():
+        densities([open_subject(runs / name) for name in FAMILIES]).savefig(
+            FOLDER / "moons.png", metadata={"Software": None}
         )
-        draw_digits(left, client)
-        draw_density(right, client)
-        folder = RESULTS / "pictures"
-        folder.mkdir(exist_ok=True)
-        figure.savefig(folder / "store.png", dpi=120)
+        for name in MOVING:
+            moving = on_the_way_to_the_data(open_subject(runs / name))
+            write_moving(moving, FOLDER / f"{name}.gif")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "store"))
+    main(*map(Path, sys.argv[1:] or ("runs", "store")))
