@@ -69,7 +69,8 @@ def measured(rows: Rows) -> Result:
         seconds = time.monotonic() - began
         with served(store) as url, Client(url, "table", timeout=600) as client:
             names = [column["name"] for column in client.model()["columns"]]
-            chosen = [rows.names.index(name) for name in names]
+            of_file = [name.strip() for name in rows.names]  # as headers are read
+            chosen = [of_file.index(name) for name in names]
             records = [
                 {k: None if np.isnan(v) else float(v) for k, v in zip(names, row, strict=True)}
                 for row in rows.test[:, chosen]
