@@ -241,7 +241,8 @@ class LatentPath:
     """
 
     def __init__(self, start: Latent, end: Latent, steps: int, kind: PathKind) -> None:
-        self._shape, self._dtype = start.shape, start.dtype
+        self._shape = start.shape
+        self._dtype: np.dtype[Any] = start.dtype
         self._a, self._b = (point.ravel().astype(np.float64) for point in (start, end))
         self._t = np.linspace(0, 1, steps)[:, None]
         self._kind = kind

@@ -13,7 +13,7 @@ import pytest
 
 from service import bundle
 from service.metrics import Metrics
-from service.operations import CheckedRuns, Operations, context, interpolation, noise
+from service.operations import CheckedRuns, Operations, context, noise
 from service.operations import operations as answers
 from service.operations.requests import (
     DecodeRequest,
@@ -102,7 +102,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         (noise.NoisyCopies, "draw"),
         (answers, "quantiles"),
         (noise, "quantized"),
-        (interpolation.LatentPath, "points"),
+        (bundle.LatentPath, "points"),
         (context, "rows"),
         (np, "ascontiguousarray"),
     ):
@@ -146,7 +146,7 @@ def test_no_turn_of_a_path_or_of_noise_is_longer_than_a_block(watch: Watch) -> N
     made = [numbers for _, numbers in watch.diary.entries]
     assert max(made) == 4 * BLOCK_NUMBERS  # the check of the whole answer
     start, end = np.eye(2, 64, dtype=np.float32)
-    interpolated = interpolation.LatentPath(start, end, 10**5, "linear")
+    interpolated = bundle.LatentPath(start, end, 10**5, "linear")
     blocks: list[tuple[int, int]] = []
 
     async def work() -> None:

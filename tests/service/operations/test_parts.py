@@ -13,12 +13,12 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy.stats import truncnorm
 
-from service.bundle import BASES
+from service.bundle import BASES, LatentPath
 from service.bundle.truncated_normal import truncated_normal
 from service.codecs.json import read_object, write_object
 from service.codecs.npy import read_array, write_array
 from service.errors import InvalidInputError, ServiceError
-from service.operations import interpolation, noise
+from service.operations import noise
 from service.operations.requests import Path
 from service.operations.values import to_float32
 from service.types import Float32
@@ -94,7 +94,7 @@ def test_paths_keep_their_laws(kind: Path, steps: int, ends: Float32) -> None:
     a, b = ends
     assume(min(np.linalg.norm(a), np.linalg.norm(b)) > 1e-3)
     try:
-        z = interpolation.LatentPath(a, b, steps, kind).points(0, steps)
+        z = LatentPath(a, b, steps, kind).points(0, steps)
     except ValueError:
         assert kind != "linear"
         return
@@ -118,7 +118,7 @@ def test_opposite_ends_have_no_great_circle() -> None:
     a = np.array([1.0, 2.0], np.float32)
     for kind in ("normalized", "geodesic"):
         with pytest.raises(ValueError, match="opposite"):
-            interpolation.LatentPath(a, -a, 5, kind)
+            LatentPath(a, -a, 5, kind)
 
 
 class Base:
