@@ -155,11 +155,15 @@ class SlowCallers:
 
         Raises:
             NotTakenError: the caller takes nothing; the connection has been broken off.
+            asyncio.CancelledError: the caller has left.
         """
         try:
             async with asyncio.timeout(self._write_seconds) as limit:
                 await context.write(message)
             return
+        except grpc.aio.InternalError:
+            # core knows of the departure before the task of the call is cancelled
+            raise asyncio.CancelledError from None
         except TimeoutError:
             if not limit.expired():
                 raise

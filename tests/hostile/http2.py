@@ -36,6 +36,7 @@ class GrpcConnection:
         )
         self._http2.initiate_connection()
         self._ends: deque[int] = deque()
+        self._is_half_closed = False
 
     @classmethod
     async def open(cls, port: int) -> "GrpcConnection":
@@ -50,6 +51,7 @@ class GrpcConnection:
 
     def half_close(self) -> None:
         """Send nothing more."""
+        self._is_half_closed = True
         self._writer.write_eof()
 
     async def begin(self, method: str, **heads: str) -> int:
@@ -151,6 +153,9 @@ class GrpcConnection:
             raise ConnectionResetError(str(error)) from None
 
     async def flush(self) -> None:
-        """Send what is to be sent."""
-        self._writer.write(self._http2.data_to_send())
+        """Send what is to be sent; nothing once the connection is half closed."""
+        data = self._http2.data_to_send()
+        if self._is_half_closed:
+            return
+        self._writer.write(data)
         await self._writer.drain()

@@ -1,10 +1,13 @@
 """What telemetry knows of a call."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import numpy as np
+import pytest
 
 from service.grpc.admission import ASKING
 from service.grpc.calls import INFER, Calls
@@ -34,6 +37,10 @@ class OneCall:
     async def read(self) -> bytes:
         return self._message
 
+    async def write(self, _: bytes) -> None:
+        """What grpc.aio does of a call whose caller has just reset it."""
+        raise grpc.aio.InternalError("Failed grpc_call_start_batch: 8")
+
     def end(self) -> None:
         for callback in self._callbacks:
             callback(self)
@@ -60,3 +67,18 @@ def test_a_call_has_bytes_rows_and_stages_as_a_request_of_http(grpc_store: Path)
             assert (calls.count, served.server.metrics.in_flight) == (0, 0)
 
     run(work)
+
+
+def test_who_leaves_while_a_piece_is_sent_is_no_error_of_the_server(grpc_store: Path) -> None:
+    records: list[RequestRecord] = []
+    message = infer_request("maf", ("x", np.ones((3, 3), "f4"))).SerializeToString()
+
+    async def work() -> None:
+        async with running(grpc_store) as served:
+            served.server.telemetry.ended = records.append  # type: ignore[assignment, method-assign]
+            infer = InferCalls(served.server, SlowCallers(1, 60, 60, 1, 2**20, lambda _: None))
+            with pytest.raises(asyncio.CancelledError):
+                await infer.answer_in_stream(OneCall(message), message)
+
+    run(work)
+    assert [(record.status, record.reason) for record in records] == [(0, "cancelled")]
