@@ -1,5 +1,6 @@
 """ModelInfer and ModelStreamInfer."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -58,6 +59,9 @@ class InferCalls:
                     async for piece in pieces:
                         call.record.bytes_out += len(piece)
                         await self._slow.write(context, wire.stream_response(piece))
+        except asyncio.CancelledError:  # the caller has left, perhaps in the midst of the answer
+            call.record.fail("cancelled")
+            raise
         except NotTakenError as error:
             call.failed(error)
             raise

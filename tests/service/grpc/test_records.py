@@ -81,4 +81,4 @@ def test_who_leaves_while_a_piece_is_sent_is_no_error_of_the_server(grpc_store: 
                 await infer.answer_in_stream(OneCall(message), message)
 
     run(work)
-    assert [(record.status, record.reason) for record in records] == [(0, "cancelled")]
+    assert [(record.status, record.reason) for record in records] == [(200, "cancelled")]
