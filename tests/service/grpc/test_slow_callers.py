@@ -64,7 +64,7 @@ def test_slow_messages_are_few_and_have_an_end(
         last = caller.trailers(stream)
         assert last["grpc-status"] == str(StatusCode.DEADLINE_EXCEEDED.value[0])
         assert last["bijecta-reason"] == "too-slow"
-    assert metric(impatient.client, "bijecta_inflight_requests") == 1  # this one
+    wait_until(lambda: metric(impatient.client, "bijecta_inflight_requests") == 1)  # this one
 
 
 def asked_in_stream(caller: Http2Caller, message: bytes) -> int:
