@@ -6,12 +6,13 @@ from typing import Any
 import orjson
 
 from service.errors import NotPermittedError, ServiceError
-from service.grpc.admission import CONTROLLING, OPEN, READING
+from service.grpc.admission import OPEN
 from service.grpc.calls import Call
 from service.grpc.protos import messages
 from service.grpc.requests import parsed
 from service.grpc.responses import from_json
 from service.open_inference import ModelRepository, server_metadata
+from service.security import CONTROLLING, READING
 from service.server import Server
 
 # What a key is to be for, by method.

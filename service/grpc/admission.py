@@ -4,11 +4,8 @@ from service.errors import UnauthorizedError
 from service.grpc.slow_callers import Context
 from service.security import Scope
 
-# What a key is to be for: one of these. No key is asked for where there are none.
+# In the place of what a key is to be for: none is asked for.
 OPEN: tuple[Scope, ...] = ()
-ASKING: tuple[Scope, ...] = ("ask",)
-READING: tuple[Scope, ...] = ("ask", "admin")
-CONTROLLING: tuple[Scope, ...] = ("admin",)
 
 
 def authorization(context: Context) -> bytes | None:

@@ -9,11 +9,11 @@ import grpc
 
 from service.decompression import GZIP_MAGIC, Decompression
 from service.errors import OverloadedError, TooLargeError, UnavailableError
-from service.grpc.admission import ASKING, authorization
+from service.grpc.admission import authorization
 from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
 from service.grpc.statuses import Failure, failure
 from service.inflight import MemoryShare
-from service.security import Key, Scope
+from service.security import ASKING, Key, Scope
 from service.server import Server
 from service.telemetry import CURRENT, RECEIVE, RequestRecord, Trace, request_id
 

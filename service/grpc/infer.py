@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.grpc import wire
-from service.grpc.admission import ASKING
 from service.grpc.calls import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
 from service.grpc.requests import read_request
 from service.grpc.responses import infer_response, stream_error
@@ -14,6 +13,7 @@ from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
 from service.inflight import Reading
 from service.open_inference import Inference, ModelRepository
 from service.operations import Answer, AnswerPieces
+from service.security import ASKING
 from service.server import Server
 from service.store import Lease, Model
 from service.telemetry import PARSE, SERIALISE

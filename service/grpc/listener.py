@@ -9,10 +9,10 @@ import time
 import grpc
 
 from service.grpc.admin import SCOPES, AdminCalls
-from service.grpc.admission import ASKING
 from service.grpc.calls import INFER, OTHER, SERVICE, Calls
 from service.grpc.infer import InferCalls
 from service.grpc.slow_callers import SlowCallers, break_off
+from service.security import ASKING
 from service.server import Server
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from service.errors import KeyInUrlError, UnauthorizedError
 from service.http.origins import CONTROL_PATH, HEALTH_PATHS
-from service.security import PREFIX, Key, without_keys
+from service.security import ASKING, CONTROLLING, MEASURING, PREFIX, READING, Key, without_keys
 from service.security import Scope as KeyScope
 from service.server import Server
 from service.telemetry import of_scope
@@ -27,11 +27,6 @@ METRICS_PATH = "/metrics"
 INDEX_PATH = f"{CONTROL_PATH}index"
 STATISTICS_PATH = "/v2/models/stats"
 """Of all models: that of none by this name."""
-
-ASKING: tuple[KeyScope, ...] = ("ask",)
-READING: tuple[KeyScope, ...] = ("ask", "admin")
-MEASURING: tuple[KeyScope, ...] = ("metrics", "admin")
-CONTROLLING: tuple[KeyScope, ...] = ("admin",)
 
 # Of a request whose path names a model: whether it is by the protocol, and its name.
 NAMED_MODEL = re.compile(r"/(v2/(?:repository/)?)?models/([^/]+)")

@@ -3,7 +3,11 @@
 from service.security.key import Key
 from service.security.keyring import Keyring
 from service.security.keys_file import (
+    ASKING,
+    CONTROLLING,
+    MEASURING,
     PREFIX,
+    READING,
     KeysError,
     Scope,
     StoredKey,
@@ -16,7 +20,11 @@ from service.security.keys_file import (
 from service.security.tls import TlsFiles
 
 __all__ = [
+    "ASKING",
+    "CONTROLLING",
+    "MEASURING",
     "PREFIX",
+    "READING",
     "Key",
     "Keyring",
     "KeysError",

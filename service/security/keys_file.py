@@ -34,6 +34,11 @@ MAX_FILE_BYTES = 8 * 2**20
 MAX_KEYS = 10_000
 
 Scope = Literal["ask", "metrics", "admin"]
+ASKING: tuple[Scope, ...] = ("ask",)
+READING: tuple[Scope, ...] = ("ask", "admin")
+MEASURING: tuple[Scope, ...] = ("metrics", "admin")
+CONTROLLING: tuple[Scope, ...] = ("admin",)
+"""What the key of a request is to be for: one of these."""
 Rate = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 

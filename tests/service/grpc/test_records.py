@@ -9,10 +9,10 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from service.grpc.admission import ASKING
 from service.grpc.calls import INFER, Calls
 from service.grpc.infer import InferCalls
 from service.grpc.slow_callers import SlowCallers
+from service.security import ASKING
 from service.telemetry import RequestRecord
 from tests.helpers.grpc_calls import infer_request
 from tests.helpers.running import run, running

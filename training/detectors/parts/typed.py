@@ -108,10 +108,11 @@ def ordinary(
     rounded = np.isin(values, masses[~is_kept])
     width = float(np.diff(masses).min())
     shift = width * (torch.rand(len(values), generator=generator).numpy() - 0.5)
-    spread = np.where(rounded, values + shift, values)
+    moved = (values + shift)[rounded]
     if isinstance(column, LatticeColumn):
-        spread = np.where(rounded, on_lattice(spread, column.step, column.origin), spread)
-    spread = np.where(rounded, np.clip(spread, column.low, column.high), values)
+        moved = on_lattice(moved, column.step, column.origin)
+    spread = values.copy()
+    spread[rounded] = np.clip(moved, column.low, column.high)
     return column.model_copy(update={"point_masses": masses[is_kept].tolist()}), spread
 
 
