@@ -242,8 +242,8 @@ def cut(name: str, most: int = 80) -> str:
 def masked(url: str) -> str:
     """A URL without what may be a secret: its user, its password and its query."""
     head, _, query = url.partition("?")
-    scheme, slashes, rest = head.rpartition("//")
-    user, at, rest = rest.rpartition("@")
+    user, at, rest = head.rpartition("@")
+    scheme, slashes, user = user.partition("//") if "//" in user else ("", "", user)
     return f"{scheme}{slashes}{'***' if user else ''}{at}{rest}{'?***' if query else ''}"
 
 

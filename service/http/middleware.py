@@ -11,7 +11,6 @@ from service.http.asgi_route import AsgiRoute
 from service.http.origins import Origins, is_preflight, preflight, readable_by
 from service.log import BrokenOffError
 from service.metrics import OTHER
-from service.security import without_keys
 from service.telemetry import (
     CURRENT,
     MAX_PATH,
@@ -152,9 +151,7 @@ def _record(scope: Scope, endpoint: str) -> RequestRecord:
         if name == b"x-request-id":
             given = value
             break
-    # who sends a key with the path is told so, where there are keys; it is written nowhere
-    path = without_keys(scope["path"])
-    return RequestRecord(request_id(given), scope["method"], path, endpoint)
+    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
 
 
 def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:

@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0
 
 HOW = "send one as Authorization: Bearer KEY"
 
-Mark = tuple[int, int, int] | None
+Mark = tuple[int, int, int, int] | None
 
 
 class Keyring:
@@ -129,4 +129,5 @@ class Keyring:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        # the mode: a file that could not be read is as it was, but for that
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from service.metrics import STAGES, UNKNOWN_MODEL
+from service.security import without_keys
 from service.telemetry.trace import Trace
 
 RECEIVE, PARSE, QUEUE, RUN, SERIALISE = range(len(STAGES))
@@ -68,7 +69,8 @@ class RequestRecord:
     def __init__(self, id: str, method: str, path: str, endpoint: str) -> None:  # noqa: A002
         self.id = id
         self.method = method
-        self.path = path
+        # who sends a key with the path is told so, where there are keys; it is written nowhere
+        self.path = without_keys(path)
         self.endpoint = endpoint
         self.began = monotonic()
         self.status = 0

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from service.errors import masked
+from service.security import new_key
 from service.telemetry import RequestLog, RequestRecord
 from service.telemetry.request_log import MAX_PATH, MAX_WAITING_BYTES, line_of
 from tests.helpers.exchange import Exchange, until
@@ -178,3 +180,14 @@ def test_a_line_is_one_line_of_json_whatever_the_path(path: str) -> None:
     line = line_of(record(path), 0.1)
     assert line.count(b"\n") == 1
     assert json.loads(line)["path"] in (path, ascii(path))
+
+
+def test_a_key_in_a_path_is_in_no_record() -> None:
+    key = new_key()
+    assert key not in RequestRecord("r-1", "POST", f"/models/{key}/log_prob", "log_prob").path
+
+
+@pytest.mark.parametrize("url", ["http://u:pw@host/v1", "http://u:pw@host//v1?a=b", "u:pw@host"])
+def test_no_url_shows_who_logs_in(url: str) -> None:
+    assert "pw" not in masked(url)
+    assert masked("http://host//v1") == "http://host//v1"
