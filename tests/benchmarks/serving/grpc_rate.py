@@ -17,6 +17,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -88,6 +89,22 @@ async def rates(
     return [[await turn(server) for server in range(len(ports))] for _ in range(PAIRS)]
 
 
+def first_answer(port: int, question: bytes) -> bytes:
+    """Ask until the models are loaded."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        ask = channel.unary_unary(f"{METHOD}ModelInfer")
+        for _ in range(300):
+            try:
+                answer: bytes = ask(question, timeout=30, wait_for_ready=True)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                time.sleep(0.1)
+            else:
+                return answer
+    raise SystemExit("the models are not loaded after half a minute")
+
+
 def main() -> int:
     """Measure; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,11 +129,9 @@ def main() -> int:
         for line in process.stderr:
             if match := re.search(r"gRPC on \S+:(\d+)", line):
                 port = int(match[1])
-            if f"/{asked.model}/" in line and "loaded" in line:
                 break
-        time.sleep(1)
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            answer = channel.unary_unary(f"{METHOD}ModelInfer")(question, timeout=30)
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe stops it
+        answer = first_answer(port, question)
         context = multiprocessing.get_context("spawn")
         ports: multiprocessing.Queue[int] = context.Queue()
         empty = context.Process(target=serve_empty, args=(answer, ports))  # type: ignore[assignment]

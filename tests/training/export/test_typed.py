@@ -28,9 +28,15 @@ def graphs(name: str) -> TypedGraphs:
     )
 
 
-def run(graph: bytes, **feed: NDArray[np.float64]) -> Any:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, feed)
+@cache
+def session(name: str, direction: str) -> onnxruntime.InferenceSession:
+    """A session of a table's graph; loading one takes up to a second."""
+    graph: bytes = getattr(graphs(name), direction)
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+def run(name: str, direction: str, **feed: NDArray[np.float64]) -> Any:
+    return session(name, direction).run(None, feed)
 
 
 def also(name: str, rows: int) -> dict[str, NDArray[np.float64]]:
@@ -55,7 +61,7 @@ def test_graphs_are_within_the_bars_at_any_batch_size(name: str) -> None:
     assert {key: measured[key] <= bar for key, bar in BARS.items()} == dict.fromkeys(BARS, True)
     for rows in (1, 5):
         z = np.random.default_rng(1).normal(size=(rows, n))
-        x, log_prob = run(graphs(name).decode, z=z, **also(name, rows))
+        x, log_prob = run(name, "decode", z=z, **also(name, rows))
         assert x.dtype == log_prob.dtype == np.float64
         assert (x.shape, log_prob.shape) == ((rows, n), (rows,))
 
@@ -64,8 +70,8 @@ def test_graphs_are_within_the_bars_at_any_batch_size(name: str) -> None:
 @pytest.mark.parametrize("u", [1e-300, 1e-16, 0.3, 1 - 2**-53])
 def test_the_graph_decodes_what_the_graph_encodes(name: str, u: float) -> None:
     x = far_rows(name)
-    z, log_prob = run(graphs(name).encode, x=x, u=np.full_like(x, u), **also(name, len(x)))
-    again, decoded = run(graphs(name).decode, z=z, **also(name, len(x)))
+    z, log_prob = run(name, "encode", x=x, u=np.full_like(x, u), **also(name, len(x)))
+    again, decoded = run(name, "decode", z=z, **also(name, len(x)))
     for i, column in enumerate(TABLES[name]):
         if column["kind"] == "categorical" or "step" in column:
             np.testing.assert_array_equal(again[:, i], x[:, i], err_msg=str(i))
@@ -81,7 +87,7 @@ def test_the_graph_decodes_what_the_graph_encodes(name: str, u: float) -> None:
 def test_the_graph_gives_rows_outside_the_support_no_density(name: str) -> None:
     x = rows_of(name)[:5].copy()
     x[2, 0] = np.inf
-    z, log_prob = run(graphs(name).encode, x=x, u=np.full_like(x, 0.5), **also(name, 5))
+    z, log_prob = run(name, "encode", x=x, u=np.full_like(x, 0.5), **also(name, 5))
     assert np.isneginf(log_prob).tolist() == [False, False, True, False, False]
     assert np.isnan(z).all(axis=1).tolist() == [False, False, True, False, False]
 
