@@ -14,7 +14,7 @@ from service.engine.session import OnnxGraph
 from service.engine.workers import Workers
 from service.graphs import Graph, GraphError, check, read_graph, row_bytes
 from service.metrics import Metrics
-from service.runtime import Cancellation, Device, granted_cpus
+from service.runtime import Cancellation, Device, batch_rows, granted_cpus, plans_memory
 from service.settings import ModelSettings
 from service.types import Arrays, Floats
 
@@ -61,16 +61,18 @@ class Engine:
         """The execution provider in use, in onnxruntime's words."""
         self.threads = threads = device.runs(settings.threads)
         """Runs at a time."""
-        batch_rows = {
-            graph: _batch_rows(session.row_bytes, device, settings, threads)
+        limits = {
+            graph: batch_rows(
+                session.row_bytes, device, threads, settings.batch_rows, settings.batch_mib
+            )
             for graph, session in self._graphs.items()
         }
         self._observers = {graph: metrics.queue(name, graph) for graph in self._graphs}
         self._queues: dict[str, JobQueue[AwaitedJob]] = {
             graph: JobQueue(
                 observer,
-                batch_rows[graph],
-                max(batch_rows[graph], settings.queue_rows),
+                limits[graph],
+                max(limits[graph], settings.queue_rows),
                 POLICY.speed_smoothing,
             )
             for graph, observer in self._observers.items()
@@ -157,7 +159,7 @@ def _load(
         memory = row_bytes(graph, cancellation.check)
     except GraphError as error:
         raise UnsafeBundleError(f"{name}.onnx {error}", error.kind) from None
-    return OnnxGraph(content, memory, device, cancellation, memory < POLICY.heavy_row_bytes)
+    return OnnxGraph(content, memory, device, cancellation, plans_memory(memory))
 
 
 def _check_shapes(name: str, graph: Graph, described: Mapping[str, Tensor]) -> None:
@@ -192,18 +194,6 @@ def _check_shapes(name: str, graph: Graph, described: Mapping[str, Tensor]) -> N
 def _shown(sides: tuple[int | None, ...]) -> str:
     """A shape for people, N for the rows and for what a graph leaves open."""
     return " × ".join("N" if side is None else str(side) for side in sides) or "without sides"
-
-
-def _batch_rows(row_bytes: int, device: Device, settings: ModelSettings, threads: int) -> int:
-    """Rows of a batch of a graph, at most: by the policy, the settings and the memory of a row."""
-    is_cpu = device.kind == "cpu"
-    rows = settings.batch_rows or (POLICY.cpu_batch_rows if is_cpu else POLICY.cuda_batch_rows)
-    mib = settings.batch_mib or (POLICY.cpu_batch_mib if is_cpu else POLICY.cuda_batch_mib)
-    if row_bytes:
-        fitting = max(1, mib * 2**20 // (threads * row_bytes))
-        # a GPU's batches are rounded up to a power of two
-        rows = min(rows, fitting if is_cpu else 1 << (fitting.bit_length() - 1))
-    return rows
 
 
 def _feeds(name: str, rows: Floats, context: Floats | None, u: Floats | None = None) -> Arrays:

@@ -54,9 +54,9 @@ def export(
     flow = run.best_flow()
     reference = Reference(flow, dataset)
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
-    both = (graphs["encode"].content, graphs["decode"].content)
     additions = _additions(dataset)
-    additions["round_trip"] = measured_round_trip(reference, *both).model_dump()
+    round_trip = measured_round_trip(reference, graphs["encode"].graph, graphs["decode"].graph)
+    additions["round_trip"] = round_trip.model_dump()
     files = {FILES[which]: graph.content for which, graph in graphs.items()}
     files[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
     measured = tolerances(*(graph.errors for graph in graphs.values()))

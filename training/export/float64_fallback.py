@@ -12,13 +12,15 @@ from service.bundle import Arithmetic, Direction, InverseReport, Number
 from training.errors import ExportError
 from training.export.graphs import draft
 from training.export.inverse_search import InverseRequest, fastest
-from training.export.verify import Errors, Reference, verify
+from training.export.served_graph import ServedGraph
+from training.export.verify import Errors, Reference, preview, verify
 
 
 class VerifiedGraph(NamedTuple):
-    """One direction: its ONNX file, and what the manifest states about it."""
+    """One direction: its ONNX file, loaded and not, and what the manifest states about it."""
 
     content: bytes
+    graph: ServedGraph
     number: Number
     errors: Errors
     inverse: InverseReport | None
@@ -34,7 +36,13 @@ def verified(
     for number in typing.get_args(Number):
         typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
         try:
-            graph, inverse = fastest(draft(typed_flow, source, target), expected.feed, request)
+            content, inverse = fastest(
+                draft(typed_flow, source, target),
+                expected.feed,
+                request,
+                lambda graph: preview(direction, expected, graph),
+            )
+            graph = ServedGraph(content)
             errors = verify(direction, expected, graph)
         except ExportError as error:
             missed = missed or error
@@ -44,7 +52,7 @@ def verified(
             if inverse is not None:
                 residual = reference.residual(direction, graph)
                 inverse = inverse.model_copy(update={"residual": residual})
-            return VerifiedGraph(graph, number, errors, inverse)
+            return VerifiedGraph(content, graph, number, errors, inverse)
     assert missed is not None
     raise missed
 

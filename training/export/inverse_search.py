@@ -2,22 +2,20 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
 from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
 from training.export.graphs import Draft
+from training.export.served_graph import ServedGraph
 
 Feed = Mapping[str, NDArray[np.float32]]
 
-# Typical requests: single rows, and batches as large as a server makes.
-BATCH_SIZES = (1, 256)
 # Each graph runs MAX_RUNS times at each batch size, or for MAX_SECONDS.
 MAX_RUNS, MAX_SECONDS = 7, 2.0
 # Sequential graphs of more coordinates are large and slow to load, and sweeps were faster.
@@ -62,14 +60,18 @@ def candidates(n: int, request: InverseRequest) -> list[Inverse]:
 
 
 def fastest(
-    draft: Draft, feed: Feed, request: InverseRequest
+    draft: Draft,
+    feed: Feed,
+    request: InverseRequest,
+    check: Callable[[ServedGraph], None] | None = None,
 ) -> tuple[bytes, InverseReport | None]:
     """Finish a draft with the inverse that takes the least time.
 
     Args:
         draft: one direction of a flow.
-        feed: inputs of its graph, as many rows as the largest of `BATCH_SIZES`.
+        feed: inputs of its graph, as many rows as a server runs at once.
         request: which inverses to choose from.
+        check: raises where a graph cannot pass, before the others are made.
 
     Returns:
         The ONNX file; which inverse it has and what was measured, with a residual of NaN, or None
@@ -78,15 +80,22 @@ def fastest(
     n = draft.sequential
     if not n:
         return draft.finish(None), None
-    graphs = [(inverse, draft.finish(inverse)) for inverse in candidates(n, request)]
-    measured = [
-        InverseMethod(
-            method=METHOD_WORDS[inverse.method],
-            width=inverse.width,
-            milliseconds=_milliseconds(content, feed),
+    graphs: list[tuple[Inverse, bytes]] = []
+    measured: list[InverseMethod] = []
+    # the last first: sweeps are quick to load, and in each candidate the arithmetic is the same
+    for inverse in reversed(candidates(n, request)):
+        content = draft.finish(inverse)
+        graph = ServedGraph(content)
+        if check is not None and not graphs:
+            check(graph)
+        graphs.append((inverse, content))
+        measured.append(
+            InverseMethod(
+                method=METHOD_WORDS[inverse.method],
+                width=inverse.width,
+                milliseconds=_milliseconds(graph, feed),
+            )
         )
-        for inverse, content in graphs
-    ]
     # by the product, so that each batch size counts alike
     order = sorted(range(len(graphs)), key=lambda i: math.prod(measured[i].milliseconds.values()))
     best, *others = (measured[i] for i in order)
@@ -97,17 +106,16 @@ def fastest(
     return content, report
 
 
-def _milliseconds(content: bytes, feed: Feed) -> dict[str, float]:
-    """Least time of a run at each batch size, on the CPU."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+def _milliseconds(graph: ServedGraph, feed: Feed) -> dict[str, float]:
+    """Least time of a run of one row, and of as many as a server runs at once."""
     measured = {}
-    for size in BATCH_SIZES:
+    for size in (1, graph.batch_rows):
         rows = {name: values[:size] for name, values in feed.items()}
         times: list[float] = []
         began = time.perf_counter()
         while len(times) < MAX_RUNS and time.perf_counter() - began < MAX_SECONDS:
             start = time.perf_counter()
-            session.run(None, rows)
+            graph.run(rows)
             times.append(1e3 * (time.perf_counter() - start))
         measured[str(size)] = round(min(times), 4)
     return measured

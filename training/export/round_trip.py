@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from service.bundle import RoundTrip
 from training.data import Float32
-from training.export.verify import BARS, Float64, Reference, run_in_batches
+from training.export.served_graph import ServedGraph
+from training.export.verify import BARS, Float64, Reference
 from training.preprocessing import per_coordinate
 
 T = TypeVar("T", bound=np.generic)
@@ -23,12 +24,14 @@ MAX_ROWS, MIN_ROWS, MAX_VALUES = 240, 120, 2**14
 NEAREST, FARTHEST = 0.1, 3000.0
 
 
-def measured_round_trip(reference: Reference, encode: bytes, decode: bytes) -> RoundTrip:
+def measured_round_trip(
+    reference: Reference, encode: ServedGraph, decode: ServedGraph
+) -> RoundTrip:
     """Bounds beyond which rows were seen not to come back.
 
     Args:
         reference: the flow and its held-out rows.
-        encode, decode: the graphs, ONNX files.
+        encode, decode: the graphs.
 
     Returns:
         The bounds, between the held-out rows and the first row that did not come back, and how many
@@ -47,7 +50,7 @@ def measured_round_trip(reference: Reference, encode: bytes, decode: bytes) -> R
     rows[::6] = _decoded_far_latents(noise, context, decode)[::6]
     with np.errstate(all="ignore"):
         x = rows.astype(np.float32)
-        z, log_prob = run_in_batches(encode, {"x": x} | context)
+        z, log_prob = encode.run_in_batches({"x": x} | context)
         finite = np.isfinite(log_prob) & np.isfinite(_flat(z)).all(1) & _inside(reference, x)
         if not finite.any():
             return RoundTrip(
@@ -60,7 +63,7 @@ def measured_round_trip(reference: Reference, encode: bytes, decode: bytes) -> R
                 unflagged=0,
             )
         kept = {k: v[finite] for k, v in context.items()}
-        back, _ = run_in_batches(decode, {"z": z[finite]} | kept)
+        back, _ = decode.run_in_batches({"z": z[finite]} | kept)
         given = _flat(x[finite]).astype(np.float64)
         error = (np.abs(_flat(back) - given) / np.maximum(scale, np.abs(given))).max(1)
     return _bounds(
@@ -124,12 +127,14 @@ def _far_rows(starts: Float64, scale: Float64) -> Float64:
     return rows
 
 
-def _decoded_far_latents(noise: Float32, context: dict[str, Float32], decode: bytes) -> Float32:
+def _decoded_far_latents(
+    noise: Float32, context: dict[str, Float32], decode: ServedGraph
+) -> Float32:
     """What noise, stretched by up to a hundred, decodes to; zero where that is not finite."""
     rng = np.random.default_rng(1)
     stretch = np.exp(rng.uniform(0, np.log(100), (len(noise), *[1] * (noise.ndim - 1))))
     with np.errstate(all="ignore"):
-        x, _ = run_in_batches(decode, {"z": (noise * stretch).astype(np.float32)} | context)
+        x, _ = decode.run_in_batches({"z": (noise * stretch).astype(np.float32)} | context)
     return np.where(np.isfinite(x), x, np.float32(0))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from models.flow import Flow
 from training.export.graphs import draft
-from training.export.inverse_search import BATCH_SIZES, FASTEST, fastest
+from training.export.inverse_search import FASTEST, fastest
+from training.export.verify import REFERENCE_ROWS
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Graphs:
 
 def graphs(flow: Flow) -> Graphs:
     """Both graphs of a MAF."""
-    shape = (max(BATCH_SIZES), *flow.bijection.latent_shape)
+    shape = (REFERENCE_ROWS, *flow.bijection.latent_shape)
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     decode, chosen = fastest(draft(flow, "z", "x"), {"z": noise}, FASTEST)
     assert chosen is not None

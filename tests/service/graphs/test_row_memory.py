@@ -11,15 +11,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.bundle import Tensor, read_flow
-from service.engine.engine import _batch_rows, _load
+from service.engine.engine import _load
 from service.graphs import ARENA_FACTOR, GraphError, check, read_graph, row_bytes
-from service.runtime import Cancellation, Device
-from service.settings import ModelSettings
+from service.runtime import Cancellation, Device, batch_rows
 from tests.helpers.heavy import WIDTH, write_heavy_bundle
 from tests.helpers.tiny import write_tiny_bundle
 
 STORED = Path(__file__).parents[2] / "stored" / "format_1" / "store"
-SETTINGS = ModelSettings.model_validate({})
 
 
 def estimate(path: Path) -> int:
@@ -28,9 +26,8 @@ def estimate(path: Path) -> int:
     return row_bytes(graph)
 
 
-def rows(path: Path, threads: int = 2, **settings: int) -> int:
-    own = ModelSettings.model_validate(settings)
-    return _batch_rows(estimate(path), Device.choose("cpu"), own, threads)
+def at_most(path: Path, threads: int = 2, **limits: int) -> int:
+    return batch_rows(estimate(path), Device.choose("cpu"), threads, **limits)
 
 
 def test_the_bytes_of_a_row_are_those_alive_at_once(tmp_path: Path) -> None:
@@ -89,12 +86,12 @@ def test_what_a_loop_and_a_function_hold_counts_while_they_run(tmp_path: Path) -
 def test_heavy_graphs_have_fewer_rows_and_small_ones_keep_theirs(tmp_path: Path) -> None:
     heavy = write_heavy_bundle(tmp_path) / "encode.onnx"
     # 256 MiB, for both threads together
-    assert rows(heavy) == 256 * 2**20 // (2 * estimate(heavy))
-    assert 16 <= rows(heavy) < 32
-    assert rows(heavy, batch_rows=4) == 4
-    assert rows(heavy, batch_mib=1) == 1
-    assert rows(heavy, batch_mib=100_000) == 256
-    gpu = _batch_rows(estimate(heavy), Device("cuda"), SETTINGS, 1)
+    assert at_most(heavy) == 256 * 2**20 // (2 * estimate(heavy))
+    assert 16 <= at_most(heavy) < 32
+    assert at_most(heavy, rows=4) == 4
+    assert at_most(heavy, mib=1) == 1
+    assert at_most(heavy, mib=100_000) == 256
+    gpu = batch_rows(estimate(heavy), Device("cuda"), 1)
     assert gpu in (512, 1024)  # a power of two, as its batches are
 
 
@@ -123,7 +120,7 @@ def write_tiny(folder: Path) -> Path:
 @pytest.mark.parametrize("graph", sorted(STORED.glob("*/1/*.onnx")), ids=lambda p: p.parts[-3])
 def test_no_small_flow_has_smaller_batches(graph: Path) -> None:
     assert estimate(graph) > 0
-    assert rows(graph, threads=8) == 256
+    assert at_most(graph, threads=8) == 256
 
 
 def test_a_file_that_is_no_graph_is_said_to_be_none_and_takes_no_time(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from training.errors import ExportError
 from training.export import bundle as export
 from training.export import verify
 from training.export.graphs import Draft, draft
+from training.export.served_graph import ServedGraph
 from training.export.verify import Errors, Expected
 from training.runs.run import Run
 
@@ -206,7 +207,7 @@ def too_steep(monkeypatch: pytest.MonkeyPatch, *directions: str) -> None:
     """Let the first graph of each of these directions miss its bars."""
     measure, left = verify.verify, list(directions)
 
-    def missed_at_first(direction: Direction, expected: Expected, graph: bytes) -> Errors:
+    def missed_at_first(direction: Direction, expected: Expected, graph: ServedGraph) -> Errors:
         if direction in left:
             left.remove(direction)
             raise ExportError("too steep")

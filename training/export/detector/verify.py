@@ -4,7 +4,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -12,7 +11,8 @@ from service.bundle import ScoreTolerances
 from training.detectors import ArrayDetector, Detector
 from training.errors import ExportError
 from training.export.detector.graphs import neighbours_graph, score_graph
-from training.export.verify import BARS, BATCH_SIZES
+from training.export.served_graph import ServedGraph
+from training.export.verify import BARS, REFERENCE_ROWS
 
 Float64 = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def verified_detector(
     Raises:
         ExportError: a difference is above its bar; all are named.
     """
-    index = np.arange(BATCH_SIZES[-1]) % len(rows)  # repeated where there are fewer
+    index = np.arange(REFERENCE_ROWS) % len(rows)  # repeated where there are fewer
     feed = {"x": rows[index].astype(np.float64)}
     if context is not None:
         feed["context"] = context[index].astype(np.float64)
@@ -93,15 +93,11 @@ def _compared(
     with torch.no_grad():
         answers = detector(*(torch.from_numpy(values) for values in feed.values()))
     expected = [answer.numpy() for answer in answers]
-    session = _session(graph)
+    served = ServedGraph(graph)
     errors: list[list[Float64]] = [[], []]
-    count = len(feed["x"])
-    for size in BATCH_SIZES:
-        for start in range(0, count, size):
-            batch = slice(start, start + size)
-            found = session.run(None, {name: values[batch] for name, values in feed.items()})
-            for kept, values, right in zip(errors, found, expected, strict=True):
-                kept.append(_difference(values, right[batch]))
+    for batch, found in served.at_each_size(feed):
+        for kept, values, right in zip(errors, found, expected, strict=True):
+            kept.append(_difference(values, right[batch]))
     score, log_prob = (np.concatenate(each) for each in errors)
     per_dim = log_prob / math.prod(detector.event_shape)
     measured = {
@@ -117,7 +113,7 @@ def _compared(
     tolerances = ScoreTolerances(
         score=measured["score"][0],
         log_prob_per_dim=measured["log_prob_per_dim_max"][0],
-        batch_sizes=BATCH_SIZES,
+        batch_sizes=sorted(served.batch_sizes),
     )
     return tolerances, missed
 
@@ -132,7 +128,7 @@ def _farther(detector: Detector, graph: bytes, feed: dict[str, Float64]) -> floa
         A difference of squared distances, as a part of the largest of its row; infinite where a
         value is of no training row.
     """
-    values = _session(graph).run(None, feed)[0]
+    values = ServedGraph(graph).run(feed)[0]
     with torch.no_grad():
         distances = detector.distances_by_others(*map(torch.from_numpy, feed.values())).numpy()
     nearest = np.sort(distances, 2)[:, :, : values.shape[2]]
@@ -155,7 +151,3 @@ def _difference(answer: Float64, expected: Float64) -> Float64:
     with np.errstate(invalid="ignore"):
         difference = np.abs(answer - expected)
     return np.where(answer == expected, 0.0, np.where(np.isnan(difference), np.inf, difference))
-
-
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.columns import NumberGroup, TypedColumns
 from service.bundle import Tolerances
+from training.export.served_graph import ServedGraph
 from training.export.typed.graphs import decode_graph, encode_graph
-from training.export.verify import BATCH_SIZES, Errors, refuse_misses, tolerances
+from training.export.verify import REFERENCE_ROWS, Errors, refuse_misses, tolerances
 
 Float64 = NDArray[np.float64]
 Context = NDArray[np.float32] | NDArray[np.float64]
@@ -23,9 +23,6 @@ Feed = Mapping[str, Float64]
 # With more cells the probability of one is a rounding error of the distribution function: a random
 # latent may lead to the next cell. Of 9e13 cells, 2 of 512 latents did.
 MAX_EXACT_CELLS = 2.0**30
-
-# Rows are computed one by one, as the smallest batch, up to so many.
-MAX_SINGLE_ROWS = 64
 
 
 class TypedGraphs(NamedTuple):
@@ -52,7 +49,7 @@ def verified_graphs(density: TypedColumns, rows: Float64, context: Context | Non
     """
     reference = copy.deepcopy(density).double().eval()
     generator = np.random.default_rng(0)
-    index = np.arange(BATCH_SIZES[-1]) % len(rows)  # repeated where there are fewer
+    index = np.arange(REFERENCE_ROWS) % len(rows)  # repeated where there are fewer
     x = np.tile(rows[index], (2, 1))
     u = np.concatenate([np.full_like(rows[index], 0.5), generator.random(rows[index].shape)])
     also = (
@@ -98,20 +95,18 @@ def _errors(
         exact: columns of x whose values are to be equal: another value is an infinite error. None
             for latents, whose range counts as 1 at least.
     """
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    served = ServedGraph(graph)
     value_errors, log_prob_errors = [], []
-    for size in BATCH_SIZES:
-        for start in range(0, min(len(value), MAX_SINGLE_ROWS) if size == 1 else len(value), size):
-            batch = slice(start, start + size)
-            answers = session.run(None, {name: values[batch] for name, values in feed.items()})
-            value_errors.append(_difference(answers[0], value[batch]))
-            log_prob_errors.append(_difference(answers[1], log_prob[batch]))
+    for rows, answers in served.at_each_size(feed):
+        value_errors.append(_difference(answers[0], value[rows]))
+        log_prob_errors.append(_difference(answers[1], log_prob[rows]))
     errors = np.concatenate(value_errors).max(0)
     if exact:
         errors[exact] = np.where(errors[exact] == 0, 0, np.inf)
     least = 1.0 if exact is None else np.finfo(np.float64).tiny
     relative = errors / np.maximum(_span(value), least)
-    return Errors(float(relative.max()), np.concatenate(log_prob_errors) / len(errors))
+    per_dim = np.concatenate(log_prob_errors) / len(errors)
+    return Errors(float(relative.max()), per_dim, served.batch_sizes)
 
 
 def _difference(answer: Float64, expected: Float64) -> Float64:
