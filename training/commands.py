@@ -15,9 +15,9 @@ from training.config import (
     moved,
 )
 from training.data import Dataset, TypedDataset, load_rows
-from training.distill import Distillation, measure_fidelity
+from training.distill import Distillation, measure_fidelity, measured_fidelity
 from training.errors import TrainingError
-from training.evaluate import TypedHeldOut, gaussian_score
+from training.evaluate import TypedHeldOut, calibration_of, evaluated, gaussian_score
 from training.evaluate import evaluate as evaluate_run
 from training.export import FASTEST, InverseRequest, export_table, exported_already
 from training.export import export as export_run
@@ -104,6 +104,7 @@ def _fit_and_score(
     score = evaluate_run(run, dataset)
     print_score(run, score)
     if isinstance(dataset, Dataset):
+        calibration_of(run, dataset, run.best_flow())  # for the export
         _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
     if teacher is not None and isinstance(dataset, Dataset):
         print_fidelity(run, measure_fidelity(run, dataset))
@@ -143,7 +144,7 @@ def export(arguments: Namespace) -> None:
             say(f"{there} holds these weights already: --next-version exports them once more")
             return
     dataset = rows_of(run, arguments.data)
-    evaluation = evaluate_run(run, dataset)
+    evaluation = evaluated(run, dataset)
     if isinstance(dataset, TypedDataset):
         assert isinstance(evaluation, TypedHeldOut)
         if request != FASTEST:
@@ -158,7 +159,7 @@ def export(arguments: Namespace) -> None:
         return
     if arguments.no_values:
         raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
-    fidelity = None if run.file.teacher is None else measure_fidelity(run, dataset)
+    fidelity = None if run.file.teacher is None else measured_fidelity(run, dataset)
     folder, manifest = export_run(
         run, dataset, evaluation, arguments.store, name, request, fidelity
     )

@@ -104,12 +104,17 @@ class Dataset(DividedRows[np.float32]):
     noise: float = 0.0
     sound: Sound | None = None
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether rows get noise: of whole numbers, or of the recipe."""
+        return bool(self.integer.any()) or self.noise > 0
+
     def noisy(self, rows: Float32, copies: int, seed: int) -> Float32:
         """Noisy copies of rows, copies × N × event shape; one copy if there is no noise to add.
 
         Integers get noise U(−½, ½), and every value normal noise of deviation `noise`.
         """
-        if not self.integer.any() and not self.noise:
+        if not self.is_noisy:
             return rows[None]
         rng = np.random.default_rng(seed)
         noise = rng.uniform(-0.5, 0.5, (copies, *rows.shape)) * self.integer

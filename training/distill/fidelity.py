@@ -1,7 +1,7 @@
 """How close a student is to its teacher."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +14,22 @@ from training.data import Dataset
 from training.distill.objective import batches
 from training.distill.two_sample import accuracy
 from training.files import write_atomically
-from training.runs import Run
+from training.runs import Run, keep, kept
 from training.scoring import log_prob, rows_at_once
 
 # Draws of the student and of the teacher. Long rows, which take a teacher long, are limited to
 # MAX_VALUES in all, but MIN_ROWS are needed for standard errors and for both halves of the
 # classifiers' rows.
 ROWS, MIN_ROWS, MAX_VALUES = 5000, 100, 2_000_000
+
+# The name of what is kept.
+FIDELITY = "fidelity"
+
+
+def measured_fidelity(run: Run, dataset: Dataset) -> Fidelity:
+    """The figures that `measure_fidelity` has kept of these weights, or makes now."""
+    figures = kept(run, FIDELITY, _options_of(run))
+    return measure_fidelity(run, dataset) if figures is None else Fidelity.model_validate(figures)
 
 
 def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
@@ -59,7 +68,15 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
         two_sample_of_teacher=accuracy(of_teacher_again.x, of_teacher.x),
     )
     write_atomically(run.folder / "fidelity.json", fidelity.model_dump_json(indent=2).encode())
+    keep(run, FIDELITY, _options_of(run), fidelity.model_dump(mode="json"))
     return fidelity
+
+
+def _options_of(run: Run) -> dict[str, Any]:
+    """What the figures depend on beside the student's weights and the data."""
+    teacher, fit = run.file.teacher, run.file.recipe.fit
+    assert teacher is not None
+    return {"teacher": teacher.sha256, "noise_copies": fit.noise_copies, "seed": fit.seed}
 
 
 class _ScoredDraws(NamedTuple):

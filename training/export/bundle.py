@@ -10,15 +10,15 @@ from models.flow import Flow
 from service import bundle
 from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifest
 from training.data import Dataset
+from training.evaluate import calibration_of
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.next_version import check_name
-from training.export.publish import calibration, of_run
+from training.export.publish import of_run
 from training.export.round_trip import measured_round_trip
 from training.export.verify import Reference, tolerances
 from training.preprocessing import per_coordinate
 from training.runs import Run
-from training.scoring import log_prob
 
 FILES: dict[Direction, str] = {"encode": bundle.ENCODE, "decode": bundle.DECODE}
 
@@ -76,7 +76,6 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
     """What a manifest states about a flow, its data and its scores."""
     bijection = flow.bijection
     integer = dataset.integer
-    scores = log_prob(flow, dataset.test.rows[None], dataset.test.context)
     return {
         "format_version": FORMAT_VERSION,
         "family": run.file.flow.family,
@@ -105,7 +104,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "sound": None if dataset.sound is None else dataset.sound.model_dump(),
         "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
-        "calibration": calibration(scores),
+        "calibration": calibration_of(run, dataset, flow),
         **of_run(run),
     }
 

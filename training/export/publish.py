@@ -3,9 +3,6 @@
 from importlib.metadata import version as package_version
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service import bundle
 from training.detectors import DetectorRun
 from training.export.next_version import run_sha256
@@ -23,13 +20,4 @@ def of_run(run: Run | DetectorRun) -> dict[str, Any]:
             "run": run.file.name,
             "run_sha256": run_sha256(run),
         },
-    }
-
-
-def calibration(scores: NDArray[np.float64]) -> dict[str, Any]:
-    """The quantiles of log_prob of held-out rows, from which a server computes p-values."""
-    return {
-        "rows": len(scores),
-        "levels": bundle.CALIBRATION_LEVELS,
-        "log_prob": bundle.quantiles(scores),
     }

@@ -8,6 +8,7 @@ from training.runs.lifecycle import (
     with_stored_defaults,
 )
 from training.runs.lock import training_lock
+from training.runs.measured import keep, kept
 from training.runs.progress import Progress, Stateful
 from training.runs.run import Run
 
@@ -17,6 +18,8 @@ __all__ = [
     "Stateful",
     "columns_of",
     "dataset_of",
+    "keep",
+    "kept",
     "open_or_create",
     "rows_of",
     "training_lock",

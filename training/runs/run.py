@@ -8,6 +8,7 @@ RUN/log.jsonl              one line per epoch
 RUN/refused-0.safetensors  a batch without a finite loss, if one ended training
 RUN/evaluation.json        the figures of the last `bijecta evaluate`
 RUN/fidelity.json          of a student: how close it is to its teacher
+RUN/measured.json          the same and more, with what they are of: an export measures none twice
 """
 
 import json

@@ -14,9 +14,10 @@ from service.bundle import DetectorManifest, LabelledFigures, raw_values_of
 from service.tables import to_values
 from training.detectors import AnyPart, ArrayDetector, ArrayPart, ContextRows, Detector, DetectorRun
 from training.errors import ExportError
+from training.evaluate import quantiles_of
 from training.export.detector.verify import verified_detector
 from training.export.next_version import check_name
-from training.export.publish import calibration, of_run
+from training.export.publish import of_run
 
 Float64 = NDArray[np.float64]
 
@@ -90,7 +91,7 @@ def export_detector(
         "calibration": {
             "method": "out_of_bag",
             "by": None if label is None else run.file.context[label].name,
-            **calibration(held_out.log_prob),
+            **quantiles_of(held_out.log_prob),
             "score": bundle.quantiles(held_out.score),
         },
         "tolerances": graphs.tolerances.model_dump(),

@@ -11,9 +11,9 @@ from service.bundle import TableManifest, raw_values_of
 from service.tables import to_values
 from training.data import TypedDataset
 from training.errors import RunError
-from training.evaluate import TypedHeldOut
+from training.evaluate import TypedHeldOut, quantiles_of
 from training.export.next_version import check_name
-from training.export.publish import calibration, of_run
+from training.export.publish import of_run
 from training.export.typed.verify import verified_graphs
 from training.runs import Run
 from training.scoring import log_prob
@@ -57,7 +57,7 @@ def export_table(
     manifest = _manifest(run, density, dataset, evaluation) | {
         "left_out": [column.model_dump() for column in left_out],
         "raw_values": raw_values_of(columns, values, left_out),
-        "calibration": calibration(scores),
+        "calibration": quantiles_of(scores),
         "tolerances": graphs.tolerances.model_dump(),
     }
     if values:

@@ -1,0 +1,96 @@
+"""What is measured of a run is kept, and taken over only if it is of the same."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from service import bundle
+from training import evaluate
+from training.data import Dataset
+from training.runs import Run, dataset_of, keep, kept
+from training.runs.measured import MEASURED
+
+
+@pytest.fixture
+def copied(runs: Path, tmp_path: Path) -> Callable[[str], Run]:
+    """A copy of a trained run by its name."""
+
+    def copy(name: str) -> Run:
+        shutil.copytree(runs / name, tmp_path / name)
+        return Run.open(tmp_path / name)
+
+    return copy
+
+
+def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("rows are scored")
+
+    monkeypatch.setattr(evaluate, "log_prob", refused)
+
+
+@pytest.mark.parametrize("name", ["moons-maf", "digits-maf"])
+def test_after_training_an_export_scores_no_row(
+    copied: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = copied(name)
+    dataset = dataset_of(run, None)
+    nothing_is_scored(monkeypatch)
+    evaluation = evaluate.evaluated(run, dataset)
+    assert evaluation.model_dump() == json.loads((run.folder / "evaluation.json").read_text())
+    calibration = evaluate.calibration_of(run, dataset, run.best_flow())
+    assert calibration["rows"] == len(dataset.test)
+
+
+def test_what_is_kept_is_what_is_measured(copied: Callable[[str], Run]) -> None:
+    for name in ("moons-maf", "digits-maf"):  # without noise, and with
+        run = copied(name)
+        dataset = dataset_of(run, None)
+        before = (
+            evaluate.evaluated(run, dataset),
+            evaluate.calibration_of(run, dataset, run.best_flow()),
+        )
+        (run.folder / MEASURED).unlink()
+        after = (
+            evaluate.evaluated(run, dataset),
+            evaluate.calibration_of(run, dataset, run.best_flow()),
+        )
+        assert before == after
+
+
+def test_figures_of_other_weights_data_or_options_are_not_taken_over(
+    copied: Callable[[str], Run],
+) -> None:
+    run = copied("moons-maf")
+    dataset = dataset_of(run, None)
+    first = evaluate.evaluated(run, dataset)
+    other = run.file.model_copy(update={"data_sha256": "0" * 64})
+    assert kept(Run(run.folder, other), evaluate.EVALUATION, evaluate._noise_of(run)) is None
+    assert kept(run, evaluate.EVALUATION, {"noise_copies": 1, "seed": -1}) is None
+    assert kept(run, "nothing", {}) is None
+    weights = {name: value + 0.01 for name, value in load_file(run.weights).items()}
+    save_file({k: v.to(torch.float32) for k, v in weights.items()}, run.weights)
+    assert evaluate.evaluated(run, dataset) != first
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"evaluation": 3}', b"[" * 100_000, b"\xff"])
+def test_a_damaged_file_is_measured_anew(copied: Callable[[str], Run], content: bytes) -> None:
+    run = copied("moons-maf")
+    dataset: Dataset = dataset_of(run, None)
+    before = evaluate.evaluated(run, dataset)
+    (run.folder / MEASURED).write_bytes(content)
+    assert evaluate.evaluated(run, dataset) == before
+    keep(run, "more", {}, 1)
+    assert kept(run, "more", {}) == 1
+
+
+def test_an_export_states_what_is_kept(store: Path, runs: Path) -> None:
+    run = Run.open(runs / "digits-maf")
+    calibration = evaluate.calibration_of(run, dataset_of(run, None), run.best_flow())
+    manifest = bundle.read_flow(store / "digits-maf" / "1")
+    assert manifest.calibration.model_dump() == calibration
