@@ -4,6 +4,7 @@ import logging
 import ssl
 from pathlib import Path
 
+from service.file_mark import mark_of
 from service.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class TlsFiles:
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate
         self._key = key
-        self._mark = self._mark_now()
+        self._marks = mark_of(certificate), mark_of(key)
         self.context = self._loaded()
         """Of new connections."""
         self.pair = key.read_bytes(), certificate.read_bytes()
@@ -31,8 +32,8 @@ class TlsFiles:
 
     def refresh(self) -> None:
         """Take up other files, both or none."""
-        mark = self._mark_now()
-        if mark == self._mark:
+        marks = mark_of(self._certificate), mark_of(self._key)
+        if marks == self._marks:
             return
         try:
             self._loaded()  # half of a pair must not come into the context in use
@@ -41,7 +42,7 @@ class TlsFiles:
         except (SettingsError, OSError) as error:
             log.error("%s; the certificate of before stays", error)
             return
-        self._mark = mark
+        self._marks = marks
         log.info("%s has been taken up", self._certificate)
 
     def _loaded(self) -> ssl.SSLContext:
@@ -60,18 +61,6 @@ class TlsFiles:
                 f"its key, in PEM and without a password: {getattr(error, 'reason', error)}"
             ) from None
         return context
-
-    def _mark_now(self) -> list[tuple[int, int, int] | None]:
-        """What tells the files from others in their place, without reading them."""
-        marks: list[tuple[int, int, int] | None] = []
-        for path in (self._certificate, self._key):
-            try:
-                status = path.stat()
-            except OSError:
-                marks.append(None)
-            else:
-                marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        return marks
 
 
 def _no_password() -> str:
