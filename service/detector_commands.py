@@ -30,7 +30,8 @@ from service.bundle import (
 from service.bundle import CALIBRATION_LEVELS as LEVELS
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.conformal import Calibration, auroc_difference, placements
-from service.score_command import INTERRUPTED, bundle_folder, os_error_text
+from service.errors import os_error_text
+from service.score_command import INTERRUPTED, bundle_folder
 from service.tables import TableError, anomalies_of, from_arrow
 from service.types import Float64
 
