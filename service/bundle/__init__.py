@@ -97,8 +97,14 @@ from service.bundle.reference_files import (
     said_of_hours,
     watched_columns,
 )
-from service.bundle.regular_file import place, read_error, read_listed
-from service.bundle.signature import SIGNATURE, KeyFileError, TrustedKeys, sign
+from service.bundle.regular_file import place, read_bytes, read_error, read_listed
+from service.bundle.signature import (
+    MAX_SIGNATURE_BYTES,
+    SIGNATURE,
+    KeyFileError,
+    TrustedKeys,
+    sign,
+)
 from service.tables import is_column_name
 
 __all__ = [
@@ -116,6 +122,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MAX_NAMES_BYTES",
     "MAX_NEIGHBOURS",
+    "MAX_SIGNATURE_BYTES",
     "MAX_WATCHED_COLUMNS",
     "METHODS",
     "METHOD_WORDS",
@@ -189,6 +196,7 @@ __all__ = [
     "quantiles",
     "raw_values_of",
     "read",
+    "read_bytes",
     "read_calibration",
     "read_columns",
     "read_detector",

@@ -175,6 +175,28 @@ def test_a_file_that_is_replaced_after_it_was_compared_is_not_run(
         loader(TrustedKeys(keys[1])).load(path, Cancellation())
 
 
+@pytest.mark.parametrize("command", ["sign", "verify"])
+def test_a_manifest_that_is_replaced_while_its_files_are_compared_is_neither_signed_nor_believed(
+    path: Path,
+    keys: tuple[Path, Path],
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read, before = bundle.read, (path / SIGNATURE).read_bytes()
+
+    def replaced(*arguments: object, **options: object) -> object:
+        manifest = read(*arguments, **options)  # type: ignore[arg-type]
+        another_manifest(path)
+        return manifest
+
+    monkeypatch.setattr(bundle, "read", replaced)
+    key = ["--key", str(keys[0])] if command == "sign" else ["--trusted-keys", str(keys[1])]
+    assert main([command, str(path), *key]) == 1
+    assert capsys.readouterr().err == "bijecta: tiny/1 has just become another\n"
+    assert (path / SIGNATURE).read_bytes() == before
+
+
 def test_one_of_several_keys_is_enough_and_hidden_files_do_not_count(
     path: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
