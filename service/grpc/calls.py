@@ -104,7 +104,7 @@ class Call:
             RateLimitedError: there were too many.
         """
         if self.key is not None:
-            self.key.charge_rows(min(rows, self._server.settings.max_sample_rows))
+            self.key.charge_rows(rows, self._server.settings.max_sample_rows)
 
     async def content(self, message: bytes) -> bytes:
         """A message, which is charged, decompressed where it was compressed by gzip.
