@@ -146,12 +146,7 @@ class RequestMiddleware:
 
 def _record(scope: Scope, endpoint: str) -> RequestRecord:
     """The record of a request that begins."""
-    given = None
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given = value
-            break
-    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
+    return RequestRecord(request_id(scope["headers"]), scope["method"], scope["path"], endpoint)
 
 
 def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:

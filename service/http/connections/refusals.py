@@ -145,9 +145,8 @@ class RefusingReader(RequestReader):
 
     def turn_away(self, scope: Scope) -> None:
         """Answer a request before it is begun; its body is passed over as it comes."""
-        given = dict(scope["headers"]).get(b"x-request-id")
         path = scope["path"]
-        request_id = self.registry.on_overload(given, scope["method"], path)
+        request_id = self.registry.on_overload(scope["headers"], scope["method"], path)
         self.transport.write(turned_away(request_id, path, self.default_headers()))
         self.release_head()
         self.cycle = None
