@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from starlette.types import Scope
+
 from service.errors import ServiceError
 from service.http.connections.admission import Admission
 from service.http.connections.limits import (
@@ -96,6 +98,8 @@ class Connections:
         application; returns the id that the answer is to have."""
         self.on_overload: Callable[[HeaderPairs, str, str], str] = lambda *_: new_id()
         """Told of what is turned away unread: headers, method and path; returns its id."""
+        self.refusal_headers: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda _: []
+        """Headers of answers that are given here and not by the application."""
         self.admission = Admission(clock)
         """Tells when that is to be."""
         self._stopped_at: float | None = None
