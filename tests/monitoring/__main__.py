@@ -20,7 +20,8 @@ from typing import Any
 
 from deploy.dashboard import DASHBOARD, dashboard
 from tests.helpers.pages import ALL_BLOCKS, ROOT
-from tests.monitoring.prometheus import EVERY, WAIT, Prometheus, alert_names, until
+from tests.helpers.waiting import wait_until
+from tests.monitoring.prometheus import EVERY, WAIT, Prometheus, alert_names
 from tests.monitoring.world import (
     CONNECTIONS,
     INFLIGHT_MIB,
@@ -179,6 +180,11 @@ class Shown:
     seconds: float
 
 
+def comes_to_hold(condition: Callable[[], bool], else_said: str) -> None:
+    """Wait for what Prometheus sees after some scrapes."""
+    wait_until(condition, 120, else_said, 0.2)
+
+
 def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     """Provoke a fault, and wait for its alerts.
 
@@ -190,7 +196,7 @@ def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     began, shown = time.monotonic(), list[Shown]()
     with contextmanager(fault.provoke)(world):
         for alert in fault.alerts:
-            until(lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire")  # type: ignore[misc]
+            comes_to_hold(lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire")  # type: ignore[misc]
             shown.append(Shown(alert, fault.words, time.monotonic() - began))
             print(f"{alert:30} {shown[-1].seconds:6.1f} s  {fault.words}", flush=True)
     return shown
@@ -267,8 +273,8 @@ def main() -> int:
         world.start()
         prometheus = Prometheus(Path(folder) / "prometheus", f"127.0.0.1:{world.port}")
         stack.callback(prometheus.close)
-        until(lambda: prometheus.values("bijecta_ready") == [1], "the server is not scraped")
-        until(lambda: not prometheus.firing(), "alerts fire without a fault")
+        comes_to_hold(lambda: prometheus.values("bijecta_ready") == [1], "the server is not scraped")
+        comes_to_hold(lambda: not prometheus.firing(), "alerts fire without a fault")
         run_runbook(world)
         shown = [each for fault in FAULTS[:-3] for each in show(prometheus, world, fault)]
         asked, empty = ask_dashboard(prometheus, world)

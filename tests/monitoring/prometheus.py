@@ -3,10 +3,7 @@
 import json
 import math
 import re
-import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import httpx
 import yaml
 
 from tests.helpers.pages import ROOT
+from tests.helpers.waiting import free_port, wait_until
 
 RULES = ROOT / "deploy" / "alerts.yml"
 
@@ -39,23 +37,6 @@ def quick_rules() -> str:
 def alert_names() -> list[str]:
     """The alerts of the rules, in their order."""
     return re.findall(r"- alert: (\w+)", RULES.read_text())
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> float:
-    """Seconds until a condition holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - began
 
 
 class Prometheus:
@@ -87,7 +68,7 @@ class Prometheus:
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stderr=log, stdout=log)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
-        until(self._is_ready, f"Prometheus does not start: {folder / 'log'}")
+        wait_until(self._is_ready, what=f"Prometheus does not start: {folder / 'log'}", pause=0.2)
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, "Prometheus has ended"

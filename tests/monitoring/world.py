@@ -24,7 +24,7 @@ from tests.helpers.heavy import write_heavy_bundle
 from tests.helpers.pages import ROOT
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
-from tests.monitoring.prometheus import free_port, until
+from tests.helpers.waiting import free_port, wait_until
 
 INFLIGHT_MIB, CONNECTIONS, QUEUE_ROWS = 32, 40, 64
 
@@ -64,7 +64,9 @@ class World:
             self._process = subprocess.Popen(
                 command, env=variables, cwd=ROOT, stderr=log, stdout=log
             )
-        until(lambda: self._is_there(200 if is_ready else 503), f"no server: {self._log}")
+        wait_until(
+            lambda: self._is_there(200 if is_ready else 503), 120, f"no server: {self._log}", 0.2
+        )
 
     def kill(self) -> None:
         """End it without a word."""

@@ -20,9 +20,10 @@ from service.http import Process
 from service.security import TlsFiles
 from service.server import Server
 from service.settings import Settings, SettingsError
-from tests.helpers.asgi import make_server, wait_until
+from tests.helpers.asgi import make_server
 from tests.helpers.pages import ROOT
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import wait_until
 
 ASKED = {"x": [[1, 2]]}
 
