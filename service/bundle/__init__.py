@@ -9,7 +9,13 @@ from service.bundle.calibration_file import (
     quantiles,
     read_calibration,
 )
-from service.bundle.errors import BundleError, UnreadableBundleError, UnsafeBundleError, printable
+from service.bundle.errors import (
+    UNSAFE_KINDS,
+    BundleError,
+    UnreadableBundleError,
+    UnsafeBundleError,
+    printable,
+)
 from service.bundle.files import (
     ADDITIONS,
     DECODE,
@@ -132,6 +138,7 @@ __all__ = [
     "SCORE",
     "SIGNATURE",
     "TYPED_FORMAT",
+    "UNSAFE_KINDS",
     "USUAL_LEVELS",
     "VERSION",
     "AlarmLevel",

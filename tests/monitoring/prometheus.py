@@ -4,6 +4,7 @@ import json
 import math
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,20 @@ def alert_names() -> list[str]:
 
 
 class Prometheus:
-    """A Prometheus that scrapes one server.
+    """A Prometheus.
 
     Args:
         folder: of its files.
-        target: host and port of the server.
+        jobs: how it scrapes each server, by the name of its job.
     """
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, jobs: Mapping[str, dict[str, Any]]) -> None:
         folder.mkdir()
         (folder / "alerts.yml").write_text(quick_rules())
         config = {
             "global": {"scrape_interval": EVERY, "evaluation_interval": "2s"},
             "rule_files": ["alerts.yml"],
-            "scrape_configs": [
-                {"job_name": "bijecta", "static_configs": [{"targets": [target]}]},
-            ],
+            "scrape_configs": [{"job_name": name, **job} for name, job in jobs.items()],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         port = free_port()

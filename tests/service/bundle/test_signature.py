@@ -139,9 +139,13 @@ def test_signed_bundles_are_loaded_and_others_are_not_where_keys_are_trusted(
     write_tiny_bundle(store_folder, "tiny", version=2)
 
     async def work() -> None:
-        store = Store(store_folder, loader(TrustedKeys(keys[1])), None, None)
+        trusting = loader(TrustedKeys(keys[1]))
+        store, metrics = Store(store_folder, trusting, None, None), trusting.metrics
         await store.refresh()
         assert "tiny/2 is not signed" in store.entries["tiny"][2].refused
+        counted = metrics.registry.get_sample_value
+        assert counted("bijecta_bundle_refusals_total", {"kind": "unsigned"}) == 1
+        assert counted("bijecta_bundle_refusals_total", {"kind": "operators"}) == 0
         with await store.get("tiny", None) as model:
             assert model.manifest.version == 1
         assert main(["sign", str(store_folder / "tiny" / "2"), "--key", str(keys[0])]) == 0
