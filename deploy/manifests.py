@@ -98,11 +98,12 @@ def kustomize_files() -> dict[Path, str]:
 
 def written() -> dict[Path, str]:
     """Every file that is written."""
-    return {SCHEMA: schema_text(), DASHBOARD: dashboard_text(), **kustomize_files()}
+    return {DASHBOARD: dashboard_text(), SCHEMA: schema_text(), **kustomize_files()}
 
 
 def main() -> None:
     """Write everything."""
+    DASHBOARD.write_text(dashboard_text())  # the chart holds it
     for path, text in written().items():
         path.write_text(text)
 

@@ -213,8 +213,8 @@ BUNDLE_REFUSALS = MetricSpec(
     "counter",
     ("kind",),
     "loads",
-    "Loads of bundles that were refused: unsigned, or with a signature of no trusted key; more than "
-    "bounded data, by what of it; or other, as altered files and failed checks are.",
+    "Loads of bundles that were refused: unsigned, or with a signature of no trusted key; more "
+    "than bounded data, by what of it; or other, as altered files and failed checks are.",
 )
 GRANTED_CPUS = MetricSpec(
     "bijecta_granted_cpus", "gauge", (), "CPUs", "CPUs that the machine or container grants."

@@ -35,6 +35,7 @@ from tests.monitoring.world import (
 
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "alerts.md"
 
+
 def refused_bundle(world: World) -> Iterator[None]:
     world.add_version(edited=True)
     yield
@@ -182,7 +183,9 @@ def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     began, shown = time.monotonic(), list[Shown]()
     with contextmanager(fault.provoke)(world):
         for alert in fault.alerts:
-            comes_to_hold(lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire")  # type: ignore[misc]
+            comes_to_hold(
+                lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire"
+            )  # type: ignore[misc]
             shown.append(Shown(alert, fault.words, time.monotonic() - began))
             print(f"{alert:30} {shown[-1].seconds:6.1f} s  {fault.words}", flush=True)
     return shown
@@ -263,7 +266,9 @@ def main() -> int:
         jobs = {"bijecta": world.scraped, "guarded": guarded.scraped}
         prometheus = Prometheus(Path(folder) / "prometheus", jobs)
         stack.callback(prometheus.close)
-        comes_to_hold(lambda: prometheus.values("bijecta_ready") == [1, 1], "the server is not scraped")
+        comes_to_hold(
+            lambda: prometheus.values("bijecta_ready") == [1, 1], "the server is not scraped"
+        )
         comes_to_hold(lambda: not prometheus.firing(), "alerts fire without a fault")
         run_runbook(world)
         shown = [each for fault in FAULTS[:-3] for each in show(prometheus, world, fault)]

@@ -215,7 +215,7 @@ class Check:
             run(*self.compose, "down", "--volumes", folder=self.clone)
 
     def check_keys(self, model: str) -> None:
-        """On every address the server starts with keys alone, made as the page says; then with TLS."""
+        """On every address a server starts with keys alone, made as the page says; TLS too."""
         os.environ["BIND"] = "0.0.0.0"
         self.up("bijecta")
         server = self.container("bijecta")

@@ -28,6 +28,7 @@ from service.server import Server
 from service.settings import Settings, SettingsError
 from tests.helpers.asgi import make_server
 from tests.helpers.certificates import make_certificate
+from tests.helpers.http import metric
 from tests.helpers.pages import ROOT
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.waiting import wait_until
@@ -103,7 +104,8 @@ def test_connections_of_ours_work_through_tls(tmp_path: Path, certificates: Made
         control = process._served.control_port
         with httpx.Client(base_url=f"https://localhost:{control}", verify=trusted) as client:
             assert client.post("/v2/repository/models/tiny/load").status_code == 200
-            assert f"expiry_timestamp_seconds {end_of(certificate):g}" in client.get("/metrics").text
+            name = "bijecta_tls_certificate_expiry_timestamp_seconds"
+            assert metric(client, name) == end_of(certificate)
         # a head too large is answered, and the connection closed, by the connection itself
         raw = socket.create_connection(("localhost", port))
         with trusted.wrap_socket(raw, server_hostname="localhost") as wrapped:
