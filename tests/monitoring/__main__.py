@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,8 @@ def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     began, shown = time.monotonic(), list[Shown]()
     with contextmanager(fault.provoke)(world):
         for alert in fault.alerts:
-            comes_to_hold(
-                lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire"
-            )  # type: ignore[misc]
+            fires = partial(prometheus.fires, alert)
+            comes_to_hold(fires, f"{alert} does not fire")
             shown.append(Shown(alert, fault.words, time.monotonic() - began))
             print(f"{alert:30} {shown[-1].seconds:6.1f} s  {fault.words}", flush=True)
     return shown

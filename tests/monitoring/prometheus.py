@@ -89,6 +89,10 @@ class Prometheus:
         alerts = self._http.get("/api/v1/alerts").json()["data"]["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
+    def fires(self, alert: str) -> bool:
+        """Whether an alert fires now."""
+        return alert in self.firing()
+
     def version(self) -> str:
         """Its version."""
         said: str = self._http.get("/api/v1/status/buildinfo").json()["data"]["version"]
