@@ -40,7 +40,6 @@ from service.bundle.regular_file import (
     read_bytes,
 )
 from service.bundle.signature import SIGNATURE, TrustedKeys, check_all_listed
-from service.file_mark import Mark, mark_of
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
@@ -70,7 +69,7 @@ KINDS: dict[str, type[TableManifest] | type[DetectorManifest]] = {
 
 M = TypeVar("M", Manifest, TableManifest, DetectorManifest)
 
-Fingerprint = tuple[Mark | None, ...]
+Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
 
 
 def read(
@@ -289,4 +288,12 @@ def sha256(path: Path) -> str:
 
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
-    return tuple([mark_of(folder / name) for name in FILES])
+    marks: list[tuple[int, int, int, int] | None] = []
+    for name in FILES:
+        try:
+            status = (folder / name).stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+    return tuple(marks)

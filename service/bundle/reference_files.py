@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle.calibration_file import bytes_of, read_array
+from service.bundle.calibration_file import MAX_CALIBRATION_BYTES, array_of, bytes_of
+from service.bundle.errors import BundleError, printable
 from service.bundle.manifests.detector import COLUMN_VALUES, HOURS, DetectorManifest
+from service.bundle.regular_file import place, read_listed
 from service.conformal import (
     WEEK_HOURS,
     HourClasses,
@@ -109,14 +111,15 @@ def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
     """
     if COLUMN_VALUES not in manifest.files:
         return None
-
-    def made(array: Float64) -> list[Urn]:
-        urns = urns_from_array(array)
+    content = read_listed(folder, manifest.files, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
+    try:
+        urns = urns_from_array(array_of(content))
         if len(urns) != manifest.dimensions:
             raise ValueError(f"it is of {len(urns)} columns, the rows have {manifest.dimensions}")
-        return urns
-
-    return read_array(folder, manifest, COLUMN_VALUES, made)
+    except ValueError as error:
+        shown = f"{place(folder)}/{COLUMN_VALUES}"
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+    return urns
 
 
 def read_hours(folder: Path, manifest: DetectorManifest) -> HourClasses | None:
@@ -126,13 +129,14 @@ def read_hours(folder: Path, manifest: DetectorManifest) -> HourClasses | None:
     """
     if HOURS not in manifest.files:
         return None
-
-    def made(array: Float64) -> HourClasses:
-        hours = hours_from_array(array)
+    content = read_listed(folder, manifest.files, HOURS, MAX_CALIBRATION_BYTES)
+    try:
+        hours = hours_from_array(array_of(content))
         _check_hours(hours, manifest)
-        return hours
-
-    return read_array(folder, manifest, HOURS, made)
+    except ValueError as error:
+        shown = f"{place(folder)}/{HOURS}"
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
+    return hours
 
 
 def _check_hours(hours: HourClasses, manifest: DetectorManifest) -> None:

@@ -19,9 +19,10 @@ from service.telemetry import of_scope
 # The key of an ASGI scope under which a request has its key.
 KEY = "bijecta.key"
 
-# Probes have no key, and a browser sends none with the address of a page. What /docs and /llms.txt
-# show is the same for every server of this version.
-OPEN_PATHS = HEALTH_PATHS | {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/llms.txt"}
+# Probes have no key, and a browser sends none with the address of a page. What /, /docs and
+# /llms.txt show is the same for every server of this version; the page's own requests need a key.
+OPEN_PATHS = HEALTH_PATHS | {"/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/llms.txt"}
+PLAYGROUND_PATH = "/playground/"
 
 METRICS_PATH = "/metrics"
 INDEX_PATH = f"{CONTROL_PATH}index"
@@ -59,7 +60,7 @@ class Admission:
             ServiceError: it is not, or there is none.
         """
         path = scope["path"]
-        if self._keyring is None or path in OPEN_PATHS:
+        if self._keyring is None or path in OPEN_PATHS or path.startswith(PLAYGROUND_PATH):
             return
         query, is_new = scope["query_string"], KEY not in scope
         if (query and KEY_IN_QUERY.search(query)) or without_keys(path) != path:

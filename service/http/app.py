@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service.http.admission import Admission
-from service.http.asgi_route import AsgiRoute
+from service.http.asgi_route import PlainRoute
 from service.http.middleware import RequestMiddleware
 from service.http.origins import Origins
 from service.http.problems import add_handlers
@@ -18,6 +18,7 @@ from service.http.routes import (
     ROUTERS,
     InferRoute,
     McpRoute,
+    PlaygroundRoute,
     flow_routes,
     infer_paths,
     openapi_paths,
@@ -58,9 +59,11 @@ def create_app(server: Server) -> ASGIApp:
     app.state.server = server
     add_handlers(app)
     on_flows = flow_routes(server)
-    routes: list[AsgiRoute] = [*on_flows, InferRoute(server)]
+    routes: list[PlainRoute] = [*on_flows, InferRoute(server)]
     if mcp is not None:
         routes.append(mcp)
+    if server.settings.playground:
+        routes.append(PlaygroundRoute(server))
     for route in routes:
         app.router.routes.extend(route.routes)
     for router in ROUTERS:

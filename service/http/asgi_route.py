@@ -7,6 +7,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -42,20 +43,33 @@ class WholeAnswer(Response):
             self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
 
 
-class AsgiRoute(ABC):
-    """An ASGI application that answers POST requests of one kind.
+class PlainRoute(ABC):
+    """An ASGI application that answers requests of one kind.
 
     Args:
-        server: whose models are asked.
+        server: which answers.
         name: of the route, its label in the metrics.
         paths: which it answers, in starlette's words.
     """
 
+    method: ClassVar[str]
+    """Which it answers; HEAD, where that is GET, by its head."""
+
     def __init__(self, server: Server, name: str, paths: Sequence[str]) -> None:
         self.server = server
         self.name = name
-        self.routes = [Route(path, self, methods=["POST"], name=name) for path in paths]
+        self.routes = [Route(path, self, methods=[self.method], name=name) for path in paths]
         server.metrics.requests.add_endpoint(name)
+
+    @abstractmethod
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever comes of it."""
+
+
+class AsgiRoute(PlainRoute):
+    """A route of questions to models."""
+
+    method: ClassVar[str] = "POST"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever comes of it."""

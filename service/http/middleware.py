@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import ServiceError
 from service.http import problems
 from service.http.admission import Admission
-from service.http.asgi_route import AsgiRoute
+from service.http.asgi_route import PlainRoute
 from service.http.origins import Origins, is_preflight, preflight, readable_by
 from service.log import BrokenOffError
 from service.metrics import OTHER
@@ -46,7 +46,7 @@ class RequestMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        routes: Sequence[AsgiRoute],
+        routes: Sequence[PlainRoute],
         telemetry: Telemetry,
         origins: Origins,
         admission: Admission | None,
@@ -79,10 +79,10 @@ class RequestMiddleware:
         if scope["method"] == "HEAD":  # wherever GET is; the answer without its body
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         app: ASGIApp = self.app
-        if route is not None and scope["method"] == "POST":
+        if route is not None and scope["method"] == route.method:
             app = route
-        origin, is_for_page = None, False
         try:
+            is_for_page = False
             if (origin := self._origins.other_origin(scope)) is not None:
                 send = readable_by(origin, send)
                 if is_for_page := is_preflight(scope):
@@ -91,8 +91,6 @@ class RequestMiddleware:
                 self._admission.admit(scope)
         except ServiceError as error:
             app = problems.answer(scope, error)
-            if origin is None and (origin := self._origins.reader(scope)) is not None:
-                send = readable_by(origin, send)
         is_whole = False
 
         async def noted_send(message: Message) -> None:
@@ -133,9 +131,11 @@ class RequestMiddleware:
         root, path = self._root_path, scope["path"]
         while path.startswith(f"{root}/"):
             path = path.removeprefix(root)
+        if path == root:  # the page, without the slash behind it
+            path = "/"
         return {**scope, "path": path, "root_path": root}
 
-    def _route(self, scope: Scope) -> AsgiRoute | None:
+    def _route(self, scope: Scope) -> PlainRoute | None:
         path = scope["path"]
         if (route := self._exact.get(path)) is not None:
             return route
@@ -148,7 +148,12 @@ class RequestMiddleware:
 
 def _record(scope: Scope, endpoint: str) -> RequestRecord:
     """The record of a request that begins."""
-    return RequestRecord(request_id(scope["headers"]), scope["method"], scope["path"], endpoint)
+    given = None
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value
+            break
+    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
 
 
 def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:

@@ -59,7 +59,7 @@ class ListeningSettings(BaseModel):
     keys: Path | None = Field(
         default=None,
         description="file of API keys, of `bijecta keys`; every request but those for health and "
-        "/docs takes one then; it is read again when it changes (none)",
+        "the pages / and /docs takes one then; it is read again when it changes (none)",
     )
     insecure: Annotated[bool, BeforeValidator(_of_address)] = Field(
         default=False,

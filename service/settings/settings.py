@@ -141,6 +141,9 @@ class Settings(BaseSettings, ModelSettings, ListeningSettings):
         default=False,
         description="whether language models may call tools, at /mcp (takes bijecta[mcp])",
     )
+    playground: bool = Field(
+        default=True, description="whether / is a page that tries the models in a browser"
+    )
     watch: bool = Field(
         default=True,
         description="whether answers are watched: histograms of log_prob and of p-values, and a "

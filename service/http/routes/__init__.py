@@ -7,6 +7,7 @@ from service.http.routes.infer_openapi import NATIVE_ERRORS, infer_paths
 from service.http.routes.llms import llms_text
 from service.http.routes.mcp import McpRoute
 from service.http.routes.open_inference import InferRoute
+from service.http.routes.playground import PlaygroundRoute
 
 ROUTERS = (models.router, watch.router, open_inference.router, health.router, llms.router)
 
@@ -15,6 +16,7 @@ __all__ = [
     "ROUTERS",
     "InferRoute",
     "McpRoute",
+    "PlaygroundRoute",
     "flow_routes",
     "infer_paths",
     "llms_text",

@@ -23,9 +23,8 @@ from service.operations import (
 )
 from service.operations.values import Array
 from service.store import Model
-from tests.helpers.asgi import make_server
+from tests.helpers.asgi import make_server, wait_until
 from tests.helpers.http import ARROW, NPY
-from tests.helpers.waiting import wait_until
 
 X = [[0.5, 0.5], [9.0, 9.0]]
 
@@ -116,7 +115,11 @@ def test_every_endpoint_has_its_series_from_the_start_and_no_other_path_any(
         for line in text.splitlines()
         if "endpoint=" in line
     }
-    assert labels == {operation.name for operation in FLOW_OPERATIONS} | {"infer", "other"}
+    assert labels == {operation.name for operation in FLOW_OPERATIONS} | {
+        "infer",
+        "other",
+        "playground",
+    }
     for name in labels - {"other"}:
         of = f'endpoint="{name}",model="unknown"'
         assert f'bijecta_requests_total{{code="200",{of}}} 0.0' in text

@@ -1,0 +1,48 @@
+// What a conditional model is told beside a row: a control for each column of its context.
+
+import { choice, h, labelled } from "./dom.js";
+import { shownNumber } from "./model.js";
+
+/**
+ * Fill a form with the columns of a model's context.
+ * @param {HTMLFormElement} form
+ * @param {Model} model
+ * @param {State} state keeps them as `context`
+ * @param {(values: Array) => void} onchange is called with the values of all columns
+ * @returns {Array | null} the values; null of a model that is conditional on nothing
+ */
+export function fillConditions(form, model, state, onchange) {
+  form.replaceChildren();
+  form.hidden = model.context === null;
+  if (model.context === null) return null;
+  const values = startingValues(model.context, state.get("context"));
+  const set = (i, value) => {
+    values[i] = value;
+    state.set({ context: values.join(",") });
+    onchange([...values]);
+  };
+  form.append(h("span", { class: "lead" }, "This model is conditional. Given"));
+  model.context.forEach((column, i) => {
+    if (column.classes) {
+      const options = column.classes.map((code, k) => [String(code), column.labels?.[k] ?? String(code)]);
+      form.append(labelled(column.name, choice(options, String(values[i]), (value) => set(i, Number(value)))));
+      return;
+    }
+    const input = h("input", { type: "number", step: "any", value: values[i] });
+    input.addEventListener("change", () => {
+      if (input.value.trim() !== "" && Number.isFinite(Number(input.value))) set(i, Number(input.value));
+      else input.value = values[i];
+    });
+    form.append(labelled(column.name, input, h("span", { class: "hint" }, `data: ${shownNumber(column.low)} to ${shownNumber(column.high)}`)));
+  });
+  return values;
+}
+
+/** The values of a URL where they are some, else the first class and the mean. */
+function startingValues(columns, text) {
+  const given = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+  const isGiven =
+    given.length === columns.length &&
+    columns.every((column, i) => (column.classes ? column.classes.includes(given[i]) : Number.isFinite(given[i])));
+  return isGiven ? given : columns.map((column) => (column.classes ? column.classes[0] : Number(column.mean.toPrecision(6))));
+}

@@ -1,0 +1,36 @@
+// Rows of columns with names, as a table.
+
+import { h } from "../dom.js";
+import { shownNumber } from "../model.js";
+
+// Columns of a row that are shown.
+const MAX_COLUMNS = 64;
+
+/**
+ * A table of rows.
+ * @param {Model} model whose columns they have
+ * @param {Array<ArrayLike<number>>} rows
+ * @param {object} options `caption`, and `extra`: more columns, as [name, values] pairs
+ */
+export function tableOf(model, rows, { caption, extra = [] }) {
+  const columns = model.columns.slice(0, MAX_COLUMNS);
+  const more = model.columns.length - columns.length;
+  const cell = (value) => h("td", {}, typeof value === "number" ? shownNumber(value) : String(value));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", {}, more > 0 ? `${caption}; ${more} more columns are not shown` : caption),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row"), ...columns.map(({ name }) => h("th", { scope: "col" }, name)), ...extra.map(([name]) => h("th", { scope: "col" }, name)))),
+      h(
+        "tbody",
+        {},
+        ...rows.map((row, i) =>
+          h("tr", {}, h("th", { scope: "row" }, String(i + 1)), ...columns.map((_, k) => h("td", {}, model.shown(k, row[k]))), ...extra.map(([, values]) => cell(values[i]))),
+        ),
+      ),
+    ),
+  );
+}

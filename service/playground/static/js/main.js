@@ -1,0 +1,124 @@
+// The page: which models there are, which one is chosen, and its panels.
+
+import { announce } from "./announcer.js";
+import { ask } from "./ask.js";
+import { fillConditions } from "./conditions.js";
+import { h } from "./dom.js";
+import { mountPanel } from "./frame.js";
+import { keepKey, key } from "./key.js";
+import { Model } from "./model.js";
+import { PANELS } from "./panels/index.js";
+import { referenceRows } from "./reference.js";
+import { State } from "./state.js";
+
+const state = new State();
+const element = (id) => document.getElementById(id);
+const panels = element("panels");
+
+// The panels that are shown end with this.
+let shown = new AbortController();
+
+function fail(error) {
+  if (error !== null && error.name === "AbortError") return;
+  const problem = element("problem");
+  problem.hidden = error === null;
+  problem.textContent = error === null ? "" : error.message;
+  if (error !== null && error.name !== "AskError") console.error(error);
+}
+
+/** Ask which models there are, and show one. */
+async function start() {
+  panels.setAttribute("aria-busy", "true");
+  try {
+    await ask("health/ready");
+    const { json } = await ask("models");
+    fail(null);
+    element("key").hidden = !key();
+    fillChoice(json);
+    if (json.models.length) await show();
+    else fail(new Error(nothing(json)));
+  } catch (error) {
+    fail(error);
+    if (error.status === 503) setTimeout(start, 2000); // the models are being loaded
+  }
+  panels.setAttribute("aria-busy", "false");
+}
+
+function nothing({ refused }) {
+  if (refused.length) return `No model could be loaded. ${refused[0].name}: ${refused[0].reason}`;
+  return "There is no model here yet: `bijecta export RUN --store STORE` writes one, and `make store` trains examples.";
+}
+
+function fillChoice({ models, default: standard }) {
+  const names = models.map((model) => model.name);
+  const select = element("model");
+  select.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+  element("choice").hidden = names.length === 0;
+  const wanted = [state.get("model"), (standard ?? "").split("@")[0], firstToSee(models)];
+  const chosen = wanted.find((name) => names.includes(name));
+  if (state.get("model") && chosen !== state.get("model")) announce(`There is no model ${state.get("model")} here.`);
+  if (chosen) select.value = chosen;
+}
+
+/** Points in the plane are the easiest to understand. */
+function firstToSee(models) {
+  const flat = models.find(({ event_shape: shape, kind }) => kind !== "detector" && shape?.length === 1 && shape[0] === 2);
+  return (flat ?? models.find(({ kind }) => kind !== "detector") ?? models[0])?.name;
+}
+
+/** Show the model that is chosen. */
+async function show() {
+  shown.abort();
+  shown = new AbortController();
+  const { signal } = shown;
+  const name = element("model").value;
+  state.set({ model: name });
+  const { json } = await ask(`models/${encodeURIComponent(name)}`, { signal });
+  if (signal.aborted) return;
+  const model = new Model(json);
+  document.title = `${model.name} – Bijecta playground`;
+  element("about").textContent = model.about;
+  const conditions = fillConditions(element("context"), model, state, (values) => mountAll(model, values));
+  mountAll(model, conditions);
+}
+
+function mountAll(model, conditions) {
+  shown.abort();
+  shown = new AbortController();
+  const page = { model, state, conditions, signal: shown.signal, reference: referenceRows(model, conditions, shown.signal) };
+  panels.replaceChildren(...PANELS.filter((panel) => panel.fits(model)).map((panel) => mountPanel(panel, page)));
+}
+
+element("model").addEventListener("change", () => {
+  for (const panel of PANELS) state.removeAll(`${panel.id}.`);
+  state.set({ context: null });
+  show().then(() => announce(`${element("model").value} is shown.`), fail);
+});
+
+element("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepKey(element("key-value").value.trim());
+  element("key-value").value = "";
+  start();
+});
+
+document.addEventListener("key-wanted", () => {
+  element("key").hidden = false;
+});
+
+element("copy-link").addEventListener("click", async () => {
+  state.write();
+  try {
+    await navigator.clipboard.writeText(location.href);
+    announce("The link is copied.");
+    element("copy-link").textContent = "Copied";
+  } catch {
+    element("copy-link").textContent = "The link is in the address bar";
+  }
+  setTimeout(() => {
+    element("copy-link").textContent = "Copy a link to this view";
+  }, 3000);
+});
+
+state.onChange(start);
+start();

@@ -1,0 +1,112 @@
+// The density of a model of two numbers as a map, and a point in it.
+
+import { NPY_TYPE } from "../ask.js";
+import { h, labelled } from "../dom.js";
+import { viridis } from "../draw/colours.js";
+import { Plane, viewOf } from "../draw/plane.js";
+import { shownNumber } from "../model.js";
+import { writeNpy } from "../npy.js";
+
+// Columns and rows of the map: a coarse one is there at once.
+const GRIDS = [
+  [32, 24],
+  [128, 96],
+];
+// The scale ends so many nats below the highest density: what is less likely has one colour.
+const DEPTH = 8;
+
+/** See `editorOf` in point_editors.js. */
+export async function densityEditor({ model, ask, state, latest, reference, signal, onchange }) {
+  const rows = await reference();
+  const view = viewOf(rows.data);
+  const names = model.columns.map(({ name }) => name);
+  let here = state.numbers("x", 2) ?? Array.from(rows.row(0), (value) => Number(value.toPrecision(4)));
+  let map = null;
+
+  const plane = new Plane({
+    label: `Log-density of ${model.name} as a map, and your point. The arrow keys move the point.`,
+    names,
+    view,
+    signal,
+    paint: (self) => {
+      if (map) self.picture(map);
+      self.axes();
+      self.marker(here);
+    },
+  });
+  const inputs = names.map((name, axis) => {
+    const input = h("input", { type: "number", step: "any", value: here[axis] });
+    input.addEventListener("input", () => {
+      if (input.value === "" || !Number.isFinite(Number(input.value))) return;
+      here = here.map((value, k) => (k === axis ? Number(input.value) : value));
+      moved();
+    });
+    return input;
+  });
+  const moved = () => {
+    state.set({ x: here.join(",") });
+    plane.paint();
+    onchange();
+  };
+  plane.movable({
+    get: () => here,
+    set: (point) => {
+      here = point.map((value) => Number(value.toPrecision(4)));
+      inputs.forEach((input, axis) => (input.value = here[axis]));
+      moved();
+    },
+    signal,
+  });
+
+  const legend = h("p", { class: "legend" });
+  const draw = latest(async () => {
+    for (const [width, height] of GRIDS) {
+      const grid = gridOf(view, width, height);
+      const { array } = await ask("log_prob", { body: writeNpy(grid, [width * height, 2]), type: NPY_TYPE, file: "grid.npy", accept: NPY_TYPE });
+      const top = array.data.reduce((most, value) => (value > most ? value : most), -Infinity);
+      map = mapOf(array.data, width, height, top);
+      legend.replaceChildren(...legendOf(top));
+      plane.paint();
+    }
+  });
+  draw();
+  const fields = inputs.map((input, axis) => labelled(names[axis], input));
+  return {
+    element: h("div", {}, plane.canvas, legend, h("div", { class: "row" }, ...fields)),
+    rows: () => ({ x: [here] }),
+  };
+}
+
+/** The middles of the cells of a grid, from the top left: x, y, x, y, …. */
+function gridOf([[left, right], [bottom, top]], width, height) {
+  const grid = new Float32Array(2 * width * height);
+  for (let i = 0; i < height; i += 1) {
+    for (let k = 0; k < width; k += 1) {
+      grid[2 * (i * width + k)] = left + ((k + 0.5) / width) * (right - left);
+      grid[2 * (i * width + k) + 1] = top - ((i + 0.5) / height) * (top - bottom);
+    }
+  }
+  return grid;
+}
+
+function mapOf(logProbs, width, height, top) {
+  const canvas = h("canvas", { width, height });
+  const pen = canvas.getContext("2d");
+  const pixels = pen.createImageData(width, height);
+  for (let i = 0; i < width * height; i += 1) {
+    const share = (logProbs[i] - (top - DEPTH)) / DEPTH;
+    pixels.data.set([...viridis(Number.isNaN(share) ? 0 : share), 255], 4 * i);
+  }
+  pen.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function legendOf(top) {
+  const bar = h("canvas", { width: 100, height: 1, role: "img", "aria-label": "The colours from dark, unlikely, to bright, likely" });
+  const pen = bar.getContext("2d");
+  for (let i = 0; i < 100; i += 1) {
+    pen.fillStyle = `rgb(${viridis(i / 99).join(" ")})`;
+    pen.fillRect(i, 0, 1, 1);
+  }
+  return ["log-density ", `${shownNumber(top - DEPTH, 3)} or less`, bar, `${shownNumber(top, 3)} nats`];
+}
