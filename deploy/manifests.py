@@ -24,7 +24,8 @@ KUSTOMIZE = FOLDER / "kubernetes"
 
 # What the chart sets itself, or has no place for: TLS ends before the pods.
 OF_THE_CHART = frozenset(
-    {"host", "port", "uds", "store", "keys", "insecure", "tls_certificate", "tls_key"}
+    {"host", "port", "uds", "store", "keys", "trusted_keys", "insecure"}
+    | {"tls_certificate", "tls_key"}
 )
 
 # Of one model: BIJECTA_MODELS__DIGITS_MAF__THREADS.
@@ -36,6 +37,7 @@ HEAD = "# Written by `make manifests` from deploy/chart.\n"
 COMPONENTS = {
     "service-monitor.yaml": "monitoring",
     "prometheus-rule.yaml": "monitoring",
+    "dashboard.yaml": "monitoring",
     "horizontal-pod-autoscaler.yaml": "autoscaling",
 }
 
@@ -96,11 +98,12 @@ def kustomize_files() -> dict[Path, str]:
 
 def written() -> dict[Path, str]:
     """Every file that is written."""
-    return {SCHEMA: schema_text(), DASHBOARD: dashboard_text(), **kustomize_files()}
+    return {DASHBOARD: dashboard_text(), SCHEMA: schema_text(), **kustomize_files()}
 
 
 def main() -> None:
     """Write everything."""
+    DASHBOARD.write_text(dashboard_text())  # the chart holds it
     for path, text in written().items():
         path.write_text(text)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         action="store_true",
         help="write it even if the rows are too few for an alarm at an alpha of 0.05",
     )
-    one.set_defaults(handler=_detector_command("calibrate"))
+    one.set_defaults(handler=_handler("detector_commands", "calibrate"))
     two = commands.add_parser("compare", help="compare two bundles on the same rows, with errors")
     two.add_argument("a", metavar="A", help=BUNDLE)
     two.add_argument("b", metavar="B")
@@ -94,7 +95,7 @@ def _add_detectors(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     two.add_argument(
         "--labels", metavar="COLUMN", help="says which rows are anomalies: compares AUROC too"
     )
-    two.set_defaults(handler=_detector_command("compare"))
+    two.set_defaults(handler=_handler("detector_commands", "compare"))
     for each in (one, two):
         each.add_argument("--device", default="cpu", help="as of serve (cpu)")
 
@@ -105,7 +106,7 @@ def _add_signing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     two = commands.add_parser("verify", help="see that bundles are whole, and signed")
     for each, function in ((one, "sign_bundles"), (two, "verify_bundles")):
         each.add_argument("bundles", nargs="+", metavar="BUNDLE", help=BUNDLE)
-        each.set_defaults(handler=_signing_command(function))
+        each.set_defaults(handler=_handler("sign_commands", function))
     one.add_argument(
         "--key", type=Path, required=True, metavar="FILE", help="private key of Ed25519, in PEM"
     )
@@ -114,25 +115,12 @@ def _add_signing(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
-def _signing_command(name: str) -> Callable[[argparse.Namespace], int]:
-    """A handler that imports what it needs when it runs."""
+def _handler(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """A function of a module of the service, which is imported when it runs."""
 
     def handle(arguments: argparse.Namespace) -> int:
-        from service import sign_commands
-
-        code: int = getattr(sign_commands, name)(arguments)
+        code: int = getattr(import_module(f"service.{module}"), function)(arguments)
         return code
-
-    return handle
-
-
-def _detector_command(name: str) -> Callable[[argparse.Namespace], int]:
-    """A handler that imports what it needs when it runs."""
-
-    def handle(arguments: argparse.Namespace) -> int:
-        from service import detector_commands
-
-        return detector_commands.command(getattr(detector_commands, name))(arguments)
 
     return handle
 
@@ -190,13 +178,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     score.add_argument("--overwrite", action="store_true", help="replace OUT")
     score.add_argument("--restart", action="store_true", help="throw unfinished work away")
     score.add_argument("--quiet", action="store_true", help="say nothing on the way")
-
-    def handle(arguments: argparse.Namespace) -> int:
-        from service.score_command import score_files
-
-        return score_files(arguments)
-
-    score.set_defaults(handler=handle)
+    score.set_defaults(handler=_handler("score_command", "score_files"))
 
 
 def _add_training(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

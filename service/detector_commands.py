@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ from service.bundle import (
 from service.bundle import CALIBRATION_LEVELS as LEVELS
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.conformal import Calibration, auroc_difference, placements
-from service.score_command import INTERRUPTED, bundle_folder, os_error_text
+from service.errors import os_error_text
+from service.score_command import INTERRUPTED, bundle_folder
 from service.tables import TableError, anomalies_of, from_arrow
 from service.types import Float64
 
@@ -41,9 +43,10 @@ if TYPE_CHECKING:
 MIN_COLUMN_ROWS = 100
 
 
-def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]:
-    """A handler that prints errors on one line."""
+def _command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]:
+    """What a command does, as a handler that prints errors on one line."""
 
+    @wraps(function)
     def handle(arguments: Namespace) -> int:
         if not HAS_PYARROW:
             return _refuse(NO_PYARROW)
@@ -63,6 +66,7 @@ def command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int]
     return handle
 
 
+@_command
 def calibrate(arguments: Namespace) -> None:
     """Write a version of a detector whose calibration comes from new normal rows.
 
@@ -147,6 +151,7 @@ def _say_levels(levels: Sequence[AlarmLevel]) -> None:
             print(f"bijecta: warning: {level.warning}", file=sys.stderr)
 
 
+@_command
 def compare(arguments: Namespace) -> None:
     """Print paired differences of two bundles on the same rows.
 

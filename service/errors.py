@@ -247,6 +247,12 @@ def masked(url: str) -> str:
     return f"{scheme}{slashes}{'***' if user else ''}{at}{rest}{'?***' if query else ''}"
 
 
+def os_error_text(error: OSError) -> str:
+    """What is wrong with a file, for people; a full disk is told without the file's name."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
 def few(names: Collection[str]) -> str:
     """The first few names, and how many there are."""
     named = ", ".join(map(cut, islice(names, MOST_NAMED)))

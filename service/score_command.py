@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from service.bundle import MANIFEST, BundleError, read_names, versions
 from service.codecs import HAS_PYARROW, NO_PYARROW
+from service.errors import os_error_text
 from service.store_folder import current
 
 if TYPE_CHECKING:
@@ -103,12 +104,6 @@ def bundle_folder(text: str) -> Path:
             f"{text}: there is no alias {alias!r:.80}" if at else f"{text}: no version is whole"
         )
     return (folder / str(version)).absolute()
-
-
-def os_error_text(error: OSError) -> str:
-    """What is wrong with a file, for people."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
 
 
 def _say(arguments: Namespace, rows: int, skipped: int) -> None:

@@ -111,6 +111,7 @@ class Server:
             lambda: self.ready,
             lambda: self.store.states,
             lambda: sum(model.size for model in self.store.models),
+            lambda: None if self.tls is None else self.tls.expiry,
         )
         self.metrics.registry.register(state)
         if device.kind == "cuda" and (gpus := GpuGauges.begin()) is not None:

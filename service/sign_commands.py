@@ -3,10 +3,21 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from service import bundle
-from service.bundle import MANIFEST, BundleError, KeyFileError, TrustedKeys, place, sign
-from service.score_command import bundle_folder, os_error_text
+from service.bundle import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    BundleError,
+    KeyFileError,
+    TrustedKeys,
+    place,
+    read_bytes,
+    sign,
+)
+from service.errors import os_error_text
+from service.score_command import bundle_folder
 
 
 def sign_bundles(arguments: Namespace) -> int:
@@ -14,11 +25,8 @@ def sign_bundles(arguments: Namespace) -> int:
 
     def work() -> Iterator[str]:
         for folder in map(bundle_folder, arguments.bundles):
-            content = (folder / MANIFEST).read_bytes()
-            bundle.read(folder, identity=bundle.read_identity(folder))
-            if (folder / MANIFEST).read_bytes() != content:
-                raise BundleError(f"{place(folder)} has just become another")
-            yield f"signed {place(folder)} with key {sign(folder, content, arguments.key)}"
+            manifest = _checked(folder)
+            yield f"signed {place(folder)} with key {sign(folder, manifest, arguments.key)}"
 
     return _say(work)
 
@@ -29,11 +37,27 @@ def verify_bundles(arguments: Namespace) -> int:
     def work() -> Iterator[str]:
         trusted = TrustedKeys(arguments.trusted_keys)
         for folder in map(bundle_folder, arguments.bundles):
-            bundle.read(folder, identity=bundle.read_identity(folder), trusted=trusted)
-            key = trusted.check(folder, (folder / MANIFEST).read_bytes())
+            key = trusted.check(folder, _checked(folder, trusted))
             yield f"{place(folder)} is whole, and signed with key {key}"
 
     return _say(work)
+
+
+def _checked(folder: Path, trusted: TrustedKeys | None = None) -> bytes:
+    """The manifest of a bundle whose files are all those that it lists.
+
+    Args:
+        folder: store/<name>/<version>.
+        trusted: see `bundle.read`.
+
+    Raises:
+        BundleError: they are not, or it has become another meanwhile.
+    """
+    content = read_bytes(folder, MANIFEST, MAX_MANIFEST_BYTES)
+    bundle.read(folder, identity=bundle.read_identity(folder), trusted=trusted)
+    if read_bytes(folder, MANIFEST, MAX_MANIFEST_BYTES) != content:
+        raise BundleError(f"{place(folder)} has just become another")
+    return content
 
 
 def _say(work: Callable[[], Iterator[str]]) -> int:

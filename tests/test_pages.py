@@ -25,7 +25,6 @@ CHECKS = (
 
 # Blocks that nothing runs, by a line of theirs, and why. They are parsed all the same.
 NOT_RUN = {
-    "docker compose run --rm train bijecta keys": "tests/service/http/test_keys.py asks by keys",
     "curl -s https://flows.example/log_prob": "tests/service/http/test_keys.py asks by keys",
     "bijecta-gpu": "needs a GPU and the network",
     "pip install ./service/client": "make release-check installs the wheel of the same folder",

@@ -9,7 +9,13 @@ from service.bundle.calibration_file import (
     quantiles,
     read_calibration,
 )
-from service.bundle.errors import BundleError, UnreadableBundleError, UnsafeBundleError, printable
+from service.bundle.errors import (
+    UNSAFE_KINDS,
+    BundleError,
+    UnreadableBundleError,
+    UnsafeBundleError,
+    printable,
+)
 from service.bundle.files import (
     ADDITIONS,
     DECODE,
@@ -97,8 +103,14 @@ from service.bundle.reference_files import (
     said_of_hours,
     watched_columns,
 )
-from service.bundle.regular_file import place, read_error, read_listed
-from service.bundle.signature import SIGNATURE, KeyFileError, TrustedKeys, sign
+from service.bundle.regular_file import place, read_bytes, read_error, read_listed
+from service.bundle.signature import (
+    MAX_SIGNATURE_BYTES,
+    SIGNATURE,
+    KeyFileError,
+    TrustedKeys,
+    sign,
+)
 from service.tables import is_column_name
 
 __all__ = [
@@ -116,6 +128,7 @@ __all__ = [
     "MAX_MANIFEST_BYTES",
     "MAX_NAMES_BYTES",
     "MAX_NEIGHBOURS",
+    "MAX_SIGNATURE_BYTES",
     "MAX_WATCHED_COLUMNS",
     "METHODS",
     "METHOD_WORDS",
@@ -125,6 +138,7 @@ __all__ = [
     "SCORE",
     "SIGNATURE",
     "TYPED_FORMAT",
+    "UNSAFE_KINDS",
     "USUAL_LEVELS",
     "VERSION",
     "AlarmLevel",
@@ -189,6 +203,7 @@ __all__ = [
     "quantiles",
     "raw_values_of",
     "read",
+    "read_bytes",
     "read_calibration",
     "read_columns",
     "read_detector",

@@ -3,7 +3,9 @@
 import io
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +23,8 @@ HEADER_BYTES = 128
 
 CALIBRATION_LEVELS = [i / 200 for i in range(201)]
 """Of the quantiles that a manifest states."""
+
+T = TypeVar("T")
 
 DTYPE = np.dtype("<f8")
 HEADER = re.compile(
@@ -44,14 +48,12 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     """
     if manifest.calibration is None:
         return None
-    shown = f"{place(folder)}/{CALIBRATION}"
-    content = read_listed(folder, manifest.files, CALIBRATION, MAX_CALIBRATION_BYTES)
-    try:
-        calibration = Calibration.from_array(array_of(content))
-        if calibration.rows != manifest.calibration.rows:
-            raise ValueError(
-                f"it is of {calibration.rows} rows, the manifest says {manifest.calibration.rows}"
-            )
+    stated = manifest.calibration.rows
+
+    def made(array: Float64) -> Calibration:
+        calibration = Calibration.from_array(array)
+        if calibration.rows != stated:
+            raise ValueError(f"it is of {calibration.rows} rows, the manifest says {stated}")
         column = manifest.class_column
         if calibration.has_classes != (column is not None):
             raise ValueError("it has classes, or none, unlike the manifest")
@@ -59,9 +61,9 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
             known = manifest.context[column].classes if manifest.context else None
             if unknown := sorted(set(calibration.class_codes) - set(known or ())):
                 raise ValueError(f"it has class {unknown[0]:g}, unlike the context")
-    except ValueError as error:
-        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
-    return calibration
+        return calibration
+
+    return read_array(folder, manifest, CALIBRATION, made)
 
 
 def calibration_of(scores: Float64, classes: Float64 | None = None) -> Calibration:
@@ -88,6 +90,29 @@ def quantiles(values: Float64) -> list[float | None]:
     with np.errstate(invalid="ignore"):
         found = np.quantile(values, CALIBRATION_LEVELS)
     return [float(value) if np.isfinite(value) else None for value in found]
+
+
+def read_array(
+    folder: Path, manifest: DetectorManifest, name: str, made: Callable[[Float64], T]
+) -> T:
+    """What the array in a file of a detector is of.
+
+    Args:
+        folder: store/<name>/<version>.
+        manifest: of this bundle, which lists the file.
+        name: of the file.
+        made: makes it of the array; raises ValueError of one that is of something else.
+
+    Raises:
+        BundleError: the file is missing, larger than any such, no such array, or of something else.
+        UnreadableBundleError: it cannot be read now.
+    """
+    content = read_listed(folder, manifest.files, name, MAX_CALIBRATION_BYTES)
+    try:
+        return made(array_of(content))
+    except ValueError as error:
+        shown = f"{place(folder)}/{name}"
+        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
 
 
 def bytes_of(array: Float64) -> bytes:

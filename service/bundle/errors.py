@@ -1,6 +1,14 @@
 """What is wrong with a bundle, in words that name no path of this machine."""
 
+from typing import Literal, get_args
+
 MAX_CHARACTERS = 500
+
+UnsafeKind = Literal[
+    "damaged", "operators", "external-data", "nesting", "size", "shapes", "unsigned", "signature"
+]
+UNSAFE_KINDS: tuple[UnsafeKind, ...] = get_args(UnsafeKind)
+"""Why a bundle is not loaded as it is more than bounded data, or of no trusted key."""
 
 
 class BundleError(Exception):
@@ -8,16 +16,16 @@ class BundleError(Exception):
 
 
 class UnsafeBundleError(BundleError):
-    """A bundle that is as it was made, and is not loaded as it is more than bounded data.
+    """A bundle that is as it was made, and not loaded: no bounded data, or of no trusted key.
 
     Args:
         text: what is wrong.
-        kind: the same in one word, of a closed set.
+        kind: the same in one word.
     """
 
-    def __init__(self, text: str, kind: str) -> None:
+    def __init__(self, text: str, kind: UnsafeKind) -> None:
         super().__init__(text)
-        self.kind = kind
+        self.kind: UnsafeKind = kind
 
 
 class UnreadableBundleError(BundleError):

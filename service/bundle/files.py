@@ -40,6 +40,7 @@ from service.bundle.regular_file import (
     read_bytes,
 )
 from service.bundle.signature import SIGNATURE, TrustedKeys, check_all_listed
+from service.file_mark import Mark, mark_of
 
 ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
 ADDITIONS = "additions.json"
@@ -69,7 +70,7 @@ KINDS: dict[str, type[TableManifest] | type[DetectorManifest]] = {
 
 M = TypeVar("M", Manifest, TableManifest, DetectorManifest)
 
-Fingerprint = tuple[tuple[int, int, int, int] | None, ...]
+Fingerprint = tuple[Mark | None, ...]
 
 
 def read(
@@ -288,12 +289,4 @@ def sha256(path: Path) -> str:
 
 def fingerprint(folder: Path) -> Fingerprint:
     """What tells a bundle's files from others in their place, without reading them."""
-    marks: list[tuple[int, int, int, int] | None] = []
-    for name in FILES:
-        try:
-            status = (folder / name).stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
-    return tuple(marks)
+    return tuple([mark_of(folder / name) for name in FILES])

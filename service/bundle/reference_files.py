@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle.calibration_file import MAX_CALIBRATION_BYTES, array_of, bytes_of
-from service.bundle.errors import BundleError, printable
+from service.bundle.calibration_file import bytes_of, read_array
 from service.bundle.manifests.detector import COLUMN_VALUES, HOURS, DetectorManifest
-from service.bundle.regular_file import place, read_listed
 from service.conformal import (
     WEEK_HOURS,
     HourClasses,
@@ -111,15 +109,14 @@ def read_columns(folder: Path, manifest: DetectorManifest) -> list[Urn] | None:
     """
     if COLUMN_VALUES not in manifest.files:
         return None
-    content = read_listed(folder, manifest.files, COLUMN_VALUES, MAX_CALIBRATION_BYTES)
-    try:
-        urns = urns_from_array(array_of(content))
+
+    def made(array: Float64) -> list[Urn]:
+        urns = urns_from_array(array)
         if len(urns) != manifest.dimensions:
             raise ValueError(f"it is of {len(urns)} columns, the rows have {manifest.dimensions}")
-    except ValueError as error:
-        shown = f"{place(folder)}/{COLUMN_VALUES}"
-        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
-    return urns
+        return urns
+
+    return read_array(folder, manifest, COLUMN_VALUES, made)
 
 
 def read_hours(folder: Path, manifest: DetectorManifest) -> HourClasses | None:
@@ -129,14 +126,13 @@ def read_hours(folder: Path, manifest: DetectorManifest) -> HourClasses | None:
     """
     if HOURS not in manifest.files:
         return None
-    content = read_listed(folder, manifest.files, HOURS, MAX_CALIBRATION_BYTES)
-    try:
-        hours = hours_from_array(array_of(content))
+
+    def made(array: Float64) -> HourClasses:
+        hours = hours_from_array(array)
         _check_hours(hours, manifest)
-    except ValueError as error:
-        shown = f"{place(folder)}/{HOURS}"
-        raise BundleError(f"{shown} is damaged: {printable(str(error))}") from None
-    return hours
+        return hours
+
+    return read_array(folder, manifest, HOURS, made)
 
 
 def _check_hours(hours: HourClasses, manifest: DetectorManifest) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SIGNATURE = "manifest.sig"
 SIGNATURE_BYTES = 64
+MAX_SIGNATURE_BYTES = 2**16
+"""That are read: of one that is too long, how many it has is said."""
 
 MAX_KEYS_BYTES = 2**16
 
@@ -68,7 +70,7 @@ class TrustedKeys:
                 "signed: `bijecta sign`",
                 "unsigned",
             )
-        signature = read_bytes(folder, SIGNATURE, MAX_KEYS_BYTES)
+        signature = read_bytes(folder, SIGNATURE, MAX_SIGNATURE_BYTES)
         if len(signature) != SIGNATURE_BYTES:
             raise UnsafeBundleError(
                 f"{shown} has {len(signature)} bytes; a signature has {SIGNATURE_BYTES}",

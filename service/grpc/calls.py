@@ -53,13 +53,11 @@ class Call:
         self._server = server
         self._label = label
         self._code = grpc.StatusCode.OK
-        metadata = context.invocation_metadata()
-        given = dict(metadata).get("x-request-id")
-        identity = request_id(given.encode() if isinstance(given, str) else None)
-        self.record = RequestRecord(identity, "POST", f"/{SERVICE}/{method}", label)
+        headers = [(name.encode(), _bytes(value)) for name, value in context.invocation_metadata()]
+        self.record = RequestRecord(request_id(headers), "POST", f"/{SERVICE}/{method}", label)
         """What telemetry knows of it."""
         if (tracing := server.telemetry.tracing) is not None:
-            tracing.begin(self.record, [(k.encode(), _bytes(v)) for k, v in metadata])
+            tracing.begin(self.record, headers)
         CURRENT.set(self.record)
         self.due = deadline(context)
         """When its answer is of no more use, on `time.monotonic`'s clock."""
@@ -104,7 +102,7 @@ class Call:
             RateLimitedError: there were too many.
         """
         if self.key is not None:
-            self.key.charge_rows(min(rows, self._server.settings.max_sample_rows))
+            self.key.charge_rows(rows, self._server.settings.max_sample_rows)
 
     async def content(self, message: bytes) -> bytes:
         """A message, which is charged, decompressed where it was compressed by gzip.

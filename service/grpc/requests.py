@@ -11,6 +11,7 @@ from service.grpc.protos import messages
 from service.grpc.wire import SMALL_BYTES, without_raw_contents
 from service.inflight import Reading
 from service.open_inference import (
+    MAX_PARAMETERS,
     MAX_TENSORS,
     TEXT,
     InferenceRequest,
@@ -32,7 +33,7 @@ TYPED_FIELDS = {
 
 # What is beyond these is refused for their number, and need not be looked at.
 MOST_TENSORS = MAX_TENSORS + 1
-MOST_PARAMETERS = 65
+MOST_PARAMETERS = MAX_PARAMETERS + 1
 
 
 class ReadRequest(NamedTuple):

@@ -23,6 +23,7 @@ from service.http.connections import (
     stop_accepting,
 )
 from service.http.gc_policy import apply_gc_policy
+from service.http.origins import Origins
 from service.server import Server
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Process(uvicorn.Server):
         self._all_connections = Connections(limits, server.metrics.connections)
         self._all_connections.on_refusal = server.telemetry.refused
         self._all_connections.on_overload = server.telemetry.turned_away
+        self._all_connections.refusal_headers = Origins(settings).refusal_headers
         self._tls_at = time.monotonic()
         http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(

@@ -81,8 +81,8 @@ class RequestMiddleware:
         app: ASGIApp = self.app
         if route is not None and scope["method"] == route.method:
             app = route
+        origin, is_for_page = None, False
         try:
-            is_for_page = False
             if (origin := self._origins.other_origin(scope)) is not None:
                 send = readable_by(origin, send)
                 if is_for_page := is_preflight(scope):
@@ -91,6 +91,8 @@ class RequestMiddleware:
                 self._admission.admit(scope)
         except ServiceError as error:
             app = problems.answer(scope, error)
+            if origin is None and (origin := self._origins.reader(scope)) is not None:
+                send = readable_by(origin, send)
         is_whole = False
 
         async def noted_send(message: Message) -> None:
@@ -148,12 +150,7 @@ class RequestMiddleware:
 
 def _record(scope: Scope, endpoint: str) -> RequestRecord:
     """The record of a request that begins."""
-    given = None
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given = value
-            break
-    return RequestRecord(request_id(given), scope["method"], scope["path"], endpoint)
+    return RequestRecord(request_id(scope["headers"]), scope["method"], scope["path"], endpoint)
 
 
 def _describe(trace: Trace, record: RequestRecord, scope: Scope) -> None:

@@ -100,6 +100,18 @@ class Origins:
             )
         return None
 
+    def reader(self, scope: Scope) -> bytes | None:
+        """The origin of a request that is refused, where it may ask others and so read why."""
+        origin = _field(scope, b"origin")
+        if origin is None or not self._origins & {"*", origin.decode("latin-1").lower()}:
+            return None
+        return origin
+
+    def refusal_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """The headers with which it reads that, of a request that no application sees."""
+        origin = self.reader(scope)
+        return [] if origin is None else _page_headers(origin)
+
 
 def is_preflight(scope: Scope) -> bool:
     """Whether a browser asks what a page may send, before it sends it."""
@@ -120,11 +132,7 @@ def readable_by(origin: bytes, send: Send) -> Send:
         origin: of the page.
         send: of the request.
     """
-    headers = [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", ANSWER_HEADERS.encode()),
-        (b"vary", b"Origin"),
-    ]
+    headers = _page_headers(origin)
 
     async def send_readable(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -132,6 +140,14 @@ def readable_by(origin: bytes, send: Send) -> Send:
         await send(message)
 
     return send_readable
+
+
+def _page_headers(origin: bytes) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", ANSWER_HEADERS.encode()),
+        (b"vary", b"Origin"),
+    ]
 
 
 def host_name(host: bytes) -> str:

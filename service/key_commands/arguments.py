@@ -45,6 +45,7 @@ def _finish(command: argparse.ArgumentParser, function: str) -> None:
     """Give a command its file, and a handler that prints errors on one line."""
 
     def handle(arguments: argparse.Namespace) -> int:
+        from service.errors import os_error_text
         from service.key_commands import commands
         from service.security import KeysError
 
@@ -54,7 +55,7 @@ def _finish(command: argparse.ArgumentParser, function: str) -> None:
         except KeysError as error:
             print(f"bijecta: {error}", file=sys.stderr)
         except OSError as error:
-            print(f"bijecta: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(f"bijecta: {os_error_text(error)}", file=sys.stderr)
         return 1
 
     file = os.environ.get("BIJECTA_KEYS", "keys.json")

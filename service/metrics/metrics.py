@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from service.bundle import AnyManifest
+from service.bundle import UNSAFE_KINDS, AnyManifest
 from service.metrics import series, state_series
 from service.metrics.histogram import Histogram, Series
 from service.metrics.log_probs import HeldOutLogProb, LogProbs
@@ -113,6 +113,9 @@ class Metrics:
         self.loads = self._counter(series.LOADS)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(outcome)
+        self.bundle_refusals = self._counter(series.BUNDLE_REFUSALS)
+        for kind in (*UNSAFE_KINDS, "other"):
+            self.bundle_refusals.labels(kind)
         self.granted_cpus = self._gauge(series.GRANTED_CPUS)
         self.threads = self._gauge(series.THREADS)
         self.connections = ConnectionMetrics(

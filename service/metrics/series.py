@@ -208,6 +208,14 @@ LOADS = MetricSpec(
     "Loads of bundles that ended: loaded, refused, unreadable (tried again), or given up as too "
     "slow.",
 )
+BUNDLE_REFUSALS = MetricSpec(
+    "bijecta_bundle_refusals_total",
+    "counter",
+    ("kind",),
+    "loads",
+    "Loads of bundles that were refused: unsigned, or with a signature of no trusted key; more "
+    "than bounded data, by what of it; or other, as altered files and failed checks are.",
+)
 GRANTED_CPUS = MetricSpec(
     "bijecta_granted_cpus", "gauge", (), "CPUs", "CPUs that the machine or container grants."
 )
@@ -265,6 +273,7 @@ METRICS = (
     REMOTE_BYTES,
     KEYS_READABLE,
     LOADS,
+    BUNDLE_REFUSALS,
     GRANTED_CPUS,
     THREADS,
     CONNECTIONS,

@@ -21,6 +21,7 @@ class ServerState(Collector):
         is_ready: whether requests should be sent to it.
         versions: how many of the store are in each of `VERSION_STATES`; others are in none.
         loaded_bytes: of the files of loaded versions.
+        certificate_expiry: in seconds since 1970; None without one.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class ServerState(Collector):
         is_ready: Callable[[], bool],
         versions: Callable[[], Mapping[str, int]],
         loaded_bytes: Callable[[], int],
+        certificate_expiry: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._is_ready = is_ready
         self._versions = versions
         self._loaded_bytes = loaded_bytes
+        self._certificate_expiry = certificate_expiry
         self._limits = {
             state_series.INFLIGHT_LIMIT: settings.max_inflight,
             state_series.CONNECTIONS_LIMIT: settings.max_connections,
@@ -54,6 +57,8 @@ class ServerState(Collector):
         yield states
         yield _gauge(state_series.READY, self._is_ready())
         yield _gauge(state_series.LOADED_BYTES, self._loaded_bytes())
+        if (expiry := self._certificate_expiry()) is not None:
+            yield _gauge(state_series.CERTIFICATE_EXPIRY, expiry)
         for spec, limit in self._limits.items():
             yield _gauge(spec, limit)
 

@@ -40,6 +40,13 @@ QUEUE_CAPACITY = MetricSpec(
     "rows",
     "Most rows that wait: bijecta_queue_rows goes up to it.",
 )
+CERTIFICATE_EXPIRY = MetricSpec(
+    "bijecta_tls_certificate_expiry_timestamp_seconds",
+    "gauge",
+    (),
+    "seconds",
+    "When the first certificate of --tls-certificate expires, since 1970; absent without TLS.",
+)
 INFLIGHT_LIMIT = MetricSpec(
     "bijecta_inflight_limit_bytes",
     "gauge",
@@ -119,6 +126,7 @@ STATE_METRICS = (
     LOADED_BYTES,
     MODEL_THREADS,
     QUEUE_CAPACITY,
+    CERTIFICATE_EXPIRY,
     INFLIGHT_LIMIT,
     CONNECTIONS_LIMIT,
     UNSENT_LIMIT,

@@ -9,11 +9,23 @@ from service.open_inference.protocol import (
     parse_content,
     plain_request,
 )
-from service.open_inference.tensors import DTYPES, TEXT, RawTensor, datatype, to_bytes
+from service.open_inference.tensors import (
+    DTYPES,
+    MAX_DIMENSIONS,
+    MAX_NAME,
+    MAX_PARAMETERS,
+    TEXT,
+    RawTensor,
+    datatype,
+    to_bytes,
+)
 
 __all__ = [
     "DTYPES",
     "LENGTH_HEADER",
+    "MAX_DIMENSIONS",
+    "MAX_NAME",
+    "MAX_PARAMETERS",
     "MAX_TENSORS",
     "TEXT",
     "Inference",

@@ -25,7 +25,6 @@ from service.remote.files import Listed, Listing, RemoteError, RemoteFiles
 from service.remote.names import RemoteNames
 
 MAX_FILE_BYTES = 2**31
-MAX_SIGNATURE_BYTES = 2**16
 MAX_BUNDLE_BYTES = 2**33
 FREE_BYTES = 2**28
 """Left free on the disk of the cache."""
@@ -211,7 +210,7 @@ class Mirror:
         if listed.sizes is None or SIGNATURE in listed.sizes:
             to, path = folder / SIGNATURE, f"{where}/{SIGNATURE}"
             try:
-                self._files.fetch(path, to, MAX_SIGNATURE_BYTES, self._beat)
+                self._files.fetch(path, to, bundle.MAX_SIGNATURE_BYTES, self._beat)
             except FileNotFoundError:
                 to.unlink(missing_ok=True)
 

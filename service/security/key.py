@@ -114,13 +114,17 @@ class Key:
         if self._requests is not None and (wait := self._requests.take(1)):
             raise _too_many(f"{self.stored.requests_per_second:g} requests", wait)
 
-    def charge_rows(self, rows: int) -> None:
+    def charge_rows(self, rows: int, most: int) -> None:
         """Count the rows of a request, before anything is done with them.
+
+        Args:
+            rows: that it asks for.
+            most: that a request may ask for; of one that is refused for more, no more count.
 
         Raises:
             RateLimitedError: there were too many.
         """
-        if self._rows is not None and (wait := self._rows.take(rows)):
+        if self._rows is not None and (wait := self._rows.take(min(rows, most))):
             raise _too_many(f"{self.stored.rows_per_second:g} rows", wait)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from service.errors import UnauthorizedError
+from service.file_mark import mark_of
 from service.security.key import Key
 from service.security.keys_file import KeysError, digest_of, read_keys
 
@@ -27,8 +28,6 @@ INDEX_BYTES = 8
 LOOK_SECONDS = 1.0
 
 HOW = "send one as Authorization: Bearer KEY"
-
-Mark = tuple[int, int, int, int] | None
 
 
 class Keyring:
@@ -54,7 +53,7 @@ class Keyring:
         self._now = now
         self._nobody = secrets.token_bytes(32)
         self._keys: dict[bytes, Key] = {}
-        self._mark = self._mark_now()
+        self._mark = mark_of(path)
         self.is_readable = True
         """Whether the keys are those of the file as it is."""
         self._read()
@@ -84,7 +83,7 @@ class Keyring:
 
     def refresh(self) -> None:
         """Read the file again where it is another one, all of it or, where it is bad, none."""
-        mark = self._mark_now()
+        mark = mark_of(self._path)
         if mark == self._mark:
             return
         self._mark = mark
@@ -122,12 +121,3 @@ class Keyring:
             keys[index] = key if before is None or before.stored != stored else before
         self._keys = keys
         log.info("%s: %d keys", self._path, len(keys))
-
-    def _mark_now(self) -> Mark:
-        """What tells the file from another one in its place, without reading it."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        # the mode: a file that could not be read is as it was, but for that
-        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

@@ -43,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> CliSettingsSource[Any]:
 
 def as_flags(arguments: list[str]) -> list[str]:
     """Rewrite `--model-control true`, the former way to write a boolean option, as a flag."""
-    booleans = {flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
+    booleans = {_flag(n) for n, field in Settings.model_fields.items() if field.annotation is bool}
     flags: list[str] = []
     for argument in arguments:
         last = flags[-1] if flags else ""
@@ -90,7 +90,7 @@ def given_by(field: str, arguments: argparse.Namespace) -> str:
         arguments: what the parser made of the command line.
     """
     if field in vars(arguments):
-        return flag(field)
+        return _flag(field)
     variable = f"{PREFIX}{field.upper()}"
     names = (name for name in sorted(os.environ) if name.upper().partition("__")[0] == variable)
     return ", ".join(names)
@@ -130,7 +130,7 @@ def _add_argument(parser: argparse.ArgumentParser, *names: str, **options: Any) 
     parser.add_argument(*names, **options)
 
 
-def flag(field: str) -> str:
+def _flag(field: str) -> str:
     """How a setting is named on the command line."""
     return f"--{field.replace('_', '-')}"
 
@@ -142,4 +142,4 @@ def _readable(error: Any) -> str:
     field = str(error["loc"][0])
     if field == "port" and str(error["input"]).startswith("tcp://"):
         return f"{readable(error)}: {SERVICE_LINKS}"
-    return f"{readable(error)} ({flag(field)}, {PREFIX}{field.upper()})"
+    return f"{readable(error)} ({_flag(field)}, {PREFIX}{field.upper()})"

@@ -140,6 +140,8 @@ class Loads:
 
     def _refuse(self, entry: Entry, reason: Refusal, outcome: str) -> None:
         self._loader.metrics.loads.labels(outcome).inc()
+        if outcome == "refused":
+            self._loader.metrics.bundle_refusals.labels(reason.kind).inc()
         entry.pause = next_pause(entry.pause) if reason.may_pass else 0.0
         entry.next_try = time.monotonic() + entry.pause if reason.may_pass else math.inf
         if reason.reason != entry.refused:

@@ -5,7 +5,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.bundle import BundleError, UnreadableBundleError, place, printable, read_error
+from service.bundle import (
+    BundleError,
+    UnreadableBundleError,
+    UnsafeBundleError,
+    place,
+    printable,
+    read_error,
+)
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 600.0
 """Seconds until a bundle is tried again that was refused for a reason that may pass."""
@@ -24,11 +31,13 @@ class Refusal:
         reason: for callers; names no path of this machine.
         may_pass: whether the same files may be loaded later.
         is_known: whether the reason says all there is; else the log should have the traceback.
+        kind: the reason in one word, of `UNSAFE_KINDS` or "other".
     """
 
     reason: str
     may_pass: bool
     is_known: bool = True
+    kind: str = "other"
 
 
 def refusal(folder: Path, error: BaseException) -> Refusal:
@@ -38,7 +47,8 @@ def refusal(folder: Path, error: BaseException) -> Refusal:
         reason = str(error)
         if not reason.startswith(shown):
             reason = f"{shown} could not be loaded: {reason}"
-        return Refusal(reason, isinstance(error, UnreadableBundleError))
+        kind = error.kind if isinstance(error, UnsafeBundleError) else "other"
+        return Refusal(reason, isinstance(error, UnreadableBundleError), kind=kind)
     if isinstance(error, OSError):
         problem = read_error(shown, error)
         return Refusal(str(problem), isinstance(problem, UnreadableBundleError))

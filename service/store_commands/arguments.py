@@ -61,6 +61,7 @@ def _finish(
 
     def handle(arguments: argparse.Namespace) -> int:
         from service.bundle import BundleError
+        from service.errors import os_error_text
 
         try:
             chosen = import_module(f"service.store_commands.{module}")
@@ -70,7 +71,7 @@ def _finish(
             print(f"bijecta: {error}", file=sys.stderr)
             return 1
         except OSError as error:
-            print(f"bijecta: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(f"bijecta: {os_error_text(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print(file=sys.stderr)

@@ -17,7 +17,7 @@ from service.telemetry.request import (
 )
 from service.telemetry.request_log import MAX_PATH, RequestLog
 from service.telemetry.telemetry import Telemetry
-from service.telemetry.trace import Trace
+from service.telemetry.trace import HeaderPairs, Trace
 from service.telemetry.trace_settings import traces_of
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "SCOPE_KEY",
     "SERIALISE",
     "STAGES",
+    "HeaderPairs",
     "RequestLog",
     "RequestRecord",
     "Telemetry",

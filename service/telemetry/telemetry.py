@@ -8,6 +8,7 @@ from service.metrics import OTHER, Metrics
 from service.telemetry.ids import new_id, request_id
 from service.telemetry.request import RequestRecord
 from service.telemetry.request_log import RequestLog
+from service.telemetry.trace import HeaderPairs
 
 if TYPE_CHECKING:  # imported where it is asked for alone: it takes 0.2 s
     from service.telemetry.trace_export import TraceExport
@@ -73,18 +74,17 @@ class Telemetry:
                 self._request_log.write(record, 0.0)
         return record.id
 
-    def turned_away(self, given: bytes | None, method: str, path: str) -> str:
+    def turned_away(self, headers: HeaderPairs, method: str, path: str) -> str:
         """A connection turns a request away unread, as the server is overloaded.
 
         Args:
-            given: its `X-Request-Id`; None where it has none.
-            method, path: of the request.
+            headers, method, path: of the request.
 
         Returns:
             The id that the answer is to have.
         """
         self.metrics.turned_away(OverloadedError.status, OverloadedError.reason)
-        identity = request_id(given)
+        identity = request_id(headers)
         if self._request_log is not None:
             record = RequestRecord(identity, method, path, OTHER)
             record.answer(OverloadedError.status)

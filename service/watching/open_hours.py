@@ -107,7 +107,10 @@ class OpenHours:
         self._keys = np.concatenate([self._keys, self._random.random(len(hours))])
 
     def over(self, now: float) -> Rows | None:
-        """The rows of hours that are over, hour by hour; those without a time do not wait."""
+        """The rows of hours that are over, hour by hour; None without any.
+
+        Those without a time do not wait.
+        """
         for hour in [hour for hour in self._last if self._is_over(hour, now)]:
             self._end(hour)
         if self._rows is None:
@@ -115,6 +118,8 @@ class OpenHours:
         if len(self._hours) > MAX_WAITING_ROWS:
             self._end_surplus()
         waits = np.isin(self._hours, [*self._last])
+        if waits.all() and len(waits) <= MAX_WAITING_ROWS:
+            return None
         over = self._rows.of(self._drawn(np.flatnonzero(~waits)))
         kept = np.flatnonzero(waits)
         if len(kept) > MAX_WAITING_ROWS:

@@ -39,6 +39,8 @@ helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not 
         ({"keys": {"secret": "", "insecure": False}}, "keys"),
         ({"keys": {"secret": "some", "insecure": True}}, "keys"),
         ({"keys": {"secret": "Not_A_Name"}}, "secret"),
+        ({"trustedKeys": {"secret": "keys"}}, "secret"),
+        ({"settings": {"BIJECTA_TRUSTED_KEYS": "/keys"}}, "BIJECTA_TRUSTED_KEYS"),
         ({"store": {"claim": ""}}, "claim"),
         ({"store": {"size": "10 GB"}}, "size"),
         ({"store": {"url": "ftp://store"}}, "url"),
@@ -106,6 +108,19 @@ def test_keys_are_of_a_secret_or_everybody_may_ask() -> None:
     assert nobody["BIJECTA_INSECURE"] == "true"
     assert "BIJECTA_KEYS" not in nobody
     assert "authorization" not in objects["ServiceMonitor", "bijecta"]["spec"]["endpoints"][0]
+
+
+def test_bundles_are_signed_where_keys_are_trusted() -> None:
+    assert "BIJECTA_TRUSTED_KEYS" not in environment_of(of_chart({})["Deployment", "bijecta"])
+    objects = of_chart({"trustedKeys": {"configMap": "release-keys"}})
+    deployment = objects["Deployment", "bijecta"]
+    folder, _, file = environment_of(deployment)["BIJECTA_TRUSTED_KEYS"].rpartition("/")
+    assert file == "trusted.pem"
+    mount = {"name": "trusted", "mountPath": folder, "readOnly": True}
+    assert mount in container_of(deployment)["volumeMounts"]
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "trusted", "configMap": {"name": "release-keys"}} in volumes
+    check(deployment)
 
 
 def test_a_claim_that_is_there_is_not_made() -> None:

@@ -1,5 +1,6 @@
 """Chart, kustomize and KServe: sound by their schemas, the same by either way, and safe."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,15 @@ def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric() -> None:
 def test_the_rules_are_those_of_prometheus() -> None:
     rule = of_kustomize("cpu")["PrometheusRule", "bijecta"]
     assert rule["spec"] == yaml.safe_load((DEPLOY / "alerts.yml").read_text())
+
+
+def test_the_dashboard_is_that_of_grafana() -> None:
+    from deploy.dashboard import dashboard
+
+    shown = of_kustomize("cpu")["ConfigMap", "bijecta-dashboard"]
+    assert json.loads(shown["data"]["bijecta.json"]) == dashboard()
+    assert shown["metadata"]["labels"] == {"grafana_dashboard": "1"}  # of Grafana's own chart
+    assert not any(kind == "ConfigMap" for kind, _ in of_chart({}))
 
 
 def test_a_gpu_is_asked_for_and_freed_before_it_is_needed_again() -> None:

@@ -3,7 +3,7 @@
 import ast
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.helpers.pages import ROOT
+from tests.helpers.waiting import wait_until
 
 FOLDER = ROOT / "deploy" / "ray"
 STORE = ROOT / "tests" / "stored" / "format_1" / "store"
@@ -70,15 +71,6 @@ def running(serve: Any) -> int:
     return int({str(getattr(k, "value", k)): n for k, n in states.items()}.get("RUNNING", 0))
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> float:
-    """Seconds until a condition holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
 @pytest.mark.long
 def test_a_replica_is_killed_under_load_and_no_request_is_lost(serve: Any) -> None:
     import ray
@@ -114,7 +106,7 @@ def test_a_replica_is_killed_under_load_and_no_request_is_lost(serve: Any) -> No
     with ThreadPoolExecutor(CALLERS) as pool:
         callers = [pool.submit(ask) for _ in range(CALLERS)]
         try:
-            up = until(lambda: running(serve) == 2, "it was not scaled up")
+            up = wait_until(lambda: running(serve) == 2, 90, "it was not scaled up", 0.2)
             names = [
                 each["name"]
                 for each in ray.util.list_named_actors(all_namespaces=True)
@@ -122,14 +114,14 @@ def test_a_replica_is_killed_under_load_and_no_request_is_lost(serve: Any) -> No
             ]
             before = outcomes["right"]
             ray.kill(ray.get_actor(names[0], namespace="serve"))
-            until(lambda: running(serve) < 2, "the kill was not noticed")
-            replaced = until(lambda: running(serve) == 2, "no other replica came")
+            wait_until(lambda: running(serve) < 2, 90, "the kill was not noticed", 0.2)
+            replaced = wait_until(lambda: running(serve) == 2, 90, "no other replica came", 0.2)
             after = outcomes["right"] - before
         finally:
             over.set()
         for caller in callers:
             caller.result()
-    down = until(lambda: running(serve) == 1, "it was not scaled down")
+    down = wait_until(lambda: running(serve) == 1, 90, "it was not scaled down", 0.2)
     print(f"up {up:.1f} s, replaced {replaced:.1f} s, down {down:.1f} s, {dict(outcomes)}")
     assert after > 0
     assert outcomes["lost"] == outcomes["wrong"] == 0

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from service.http.connections import Connection, ConnectionLimits, Connections
 from service.metrics import Metrics
 from service.server import Server
 from service.settings import Settings
-
-START_SECONDS = 30
+from tests.helpers.waiting import free_port, until, wait_until
 
 
 def make_server(store: Path, **settings: Any) -> Server:
@@ -37,13 +35,6 @@ async def running_app(store: Path, **settings: Any) -> AsyncIterator[tuple[ASGIA
     async with server.running():
         await until(lambda: server.ready)
         yield app, server
-
-
-async def until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Wait for a condition of the running loop."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -112,9 +103,7 @@ def behind_uvicorn(app: ASGIApp) -> Iterator[int]:
 @contextmanager
 def behind_hypercorn(app: ASGIApp) -> Iterator[int]:
     """The port of a hypercorn server of an application."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     config = hypercorn.config.Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.graceful_timeout = 1
@@ -134,14 +123,6 @@ def behind_hypercorn(app: ASGIApp) -> Iterator[int]:
 
 Behind = Callable[[ASGIApp], AbstractContextManager[int]]
 ASGI_SERVERS: dict[str, Behind] = {"uvicorn": behind_uvicorn, "hypercorn": behind_hypercorn}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Return as soon as a condition holds; fail where it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(0.01)
 
 
 def _listens(port: int) -> bool:

@@ -1,7 +1,6 @@
 """Requests to the application in this process, without a socket, one message at a time."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,10 +77,3 @@ class Exchange:
         self.sent.append(message)
         if len(self.sent) > 1:
             await self.taken.wait()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)

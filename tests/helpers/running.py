@@ -16,8 +16,8 @@ from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
 from service.store import Model
-from tests.helpers.exchange import until
 from tests.helpers.stores import edit
+from tests.helpers.waiting import until
 
 NAME = "tiny"
 """Of the bundle."""

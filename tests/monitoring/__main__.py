@@ -15,38 +15,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.dashboard import DASHBOARD, dashboard
 from tests.helpers.pages import ALL_BLOCKS, ROOT
-from tests.monitoring.prometheus import EVERY, WAIT, Prometheus, alert_names, until
+from tests.helpers.waiting import wait_until
+from tests.monitoring.fault import Fault
+from tests.monitoring.guarded import GUARDED_FAULTS, GuardedWorld
+from tests.monitoring.prometheus import EVERY, WAIT, Prometheus, alert_names
 from tests.monitoring.world import (
     CONNECTIONS,
     INFLIGHT_MIB,
+    OpenWorld,
     World,
     far_arrays,
     normal_rows,
 )
 
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "alerts.md"
-
-Provoke = Callable[[World], Iterator[None]]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault, and the alerts that are for it.
-
-    Args:
-        words: what is done, for people.
-        alerts: that have to fire as long as it lasts.
-        provoke: does it until its context ends.
-    """
-
-    words: str
-    alerts: tuple[str, ...]
-    provoke: Provoke
 
 
 def refused_bundle(world: World) -> Iterator[None]:
@@ -123,7 +111,8 @@ def restarts(world: World) -> Iterator[None]:
     yield
 
 
-def kill(world: World) -> Iterator[None]:
+def kill(world: OpenWorld) -> Iterator[None]:
+    world.neighbour.kill()
     world.kill()
     yield
 
@@ -160,7 +149,7 @@ FAULTS = (
     ),
     Fault("the server is started on an empty store", ("BijectaNotReady",), empty_store),
     Fault("the server is killed and started three times", ("BijectaRestarts",), restarts),
-    Fault("the server is killed", ("BijectaDown", "BijectaNoServer"), kill),
+    Fault("all servers are killed", ("BijectaDown", "BijectaNoServer"), kill),
 )
 
 
@@ -179,6 +168,11 @@ class Shown:
     seconds: float
 
 
+def comes_to_hold(condition: Callable[[], bool], else_said: str) -> None:
+    """Wait for what Prometheus sees after some scrapes."""
+    wait_until(condition, 120, else_said, 0.2)
+
+
 def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     """Provoke a fault, and wait for its alerts.
 
@@ -190,7 +184,8 @@ def show(prometheus: Prometheus, world: World, fault: Fault) -> list[Shown]:
     began, shown = time.monotonic(), list[Shown]()
     with contextmanager(fault.provoke)(world):
         for alert in fault.alerts:
-            until(lambda alert=alert: alert in prometheus.firing(), f"{alert} does not fire")  # type: ignore[misc]
+            fires = partial(prometheus.fires, alert)
+            comes_to_hold(fires, f"{alert} does not fire")
             shown.append(Shown(alert, fault.words, time.monotonic() - began))
             print(f"{alert:30} {shown[-1].seconds:6.1f} s  {fault.words}", flush=True)
     return shown
@@ -241,7 +236,8 @@ def page(version: str, shown: list[Shown], asked: int, empty: list[str]) -> str:
         "# Alerts, each fired by its fault",
         "",
         f"`make alerts-check`, {datetime.now(UTC):%Y-%m-%d}, Prometheus {version}. A server of "
-        f"four small bundles on this machine, scraped every {EVERY}; the rules are those of "
+        "four small bundles on this machine, and one with keys, TLS and signed bundles, scraped "
+        f"every {EVERY}; the rules are those of "
         f"[deploy/alerts.yml](../../../deploy/alerts.yml) with `for: {WAIT}` in place of their "
         "own. No alert fired before its fault. The seconds are those from the fault to the alert.",
         "",
@@ -262,15 +258,21 @@ def main() -> int:
         print("needs prometheus in PATH: Debian's package has it, or its releases", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        world = World(Path(folder))
-        stack.callback(world.kill)
-        world.start()
-        prometheus = Prometheus(Path(folder) / "prometheus", f"127.0.0.1:{world.port}")
+        guarded = GuardedWorld(Path(folder) / "guarded")
+        world = OpenWorld(Path(folder) / "open", guarded)
+        for each in (guarded, world):
+            stack.callback(each.kill)
+            each.start()
+        jobs = {"bijecta": world.scraped, "guarded": guarded.scraped}
+        prometheus = Prometheus(Path(folder) / "prometheus", jobs)
         stack.callback(prometheus.close)
-        until(lambda: prometheus.values("bijecta_ready") == [1], "the server is not scraped")
-        until(lambda: not prometheus.firing(), "alerts fire without a fault")
+        comes_to_hold(
+            lambda: prometheus.values("bijecta_ready") == [1, 1], "the server is not scraped"
+        )
+        comes_to_hold(lambda: not prometheus.firing(), "alerts fire without a fault")
         run_runbook(world)
         shown = [each for fault in FAULTS[:-3] for each in show(prometheus, world, fault)]
+        shown += [each for fault in GUARDED_FAULTS for each in show(prometheus, guarded, fault)]
         asked, empty = ask_dashboard(prometheus, world)
         assert all("gpu" in query for query in empty), empty
         shown += [each for fault in FAULTS[-3:] for each in show(prometheus, world, fault)]

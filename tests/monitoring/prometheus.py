@@ -3,10 +3,8 @@
 import json
 import math
 import re
-import socket
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import httpx
 import yaml
 
 from tests.helpers.pages import ROOT
+from tests.helpers.waiting import free_port, wait_until
 
 RULES = ROOT / "deploy" / "alerts.yml"
 
@@ -41,40 +40,21 @@ def alert_names() -> list[str]:
     return re.findall(r"- alert: (\w+)", RULES.read_text())
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> float:
-    """Seconds until a condition holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
 class Prometheus:
-    """A Prometheus that scrapes one server.
+    """A Prometheus.
 
     Args:
         folder: of its files.
-        target: host and port of the server.
+        jobs: how it scrapes each server, by the name of its job.
     """
 
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, jobs: Mapping[str, dict[str, Any]]) -> None:
         folder.mkdir()
         (folder / "alerts.yml").write_text(quick_rules())
         config = {
             "global": {"scrape_interval": EVERY, "evaluation_interval": "2s"},
             "rule_files": ["alerts.yml"],
-            "scrape_configs": [
-                {"job_name": "bijecta", "static_configs": [{"targets": [target]}]},
-            ],
+            "scrape_configs": [{"job_name": name, **job} for name, job in jobs.items()],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         port = free_port()
@@ -87,7 +67,7 @@ class Prometheus:
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stderr=log, stdout=log)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
-        until(self._is_ready, f"Prometheus does not start: {folder / 'log'}")
+        wait_until(self._is_ready, what=f"Prometheus does not start: {folder / 'log'}", pause=0.2)
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, "Prometheus has ended"
@@ -108,6 +88,10 @@ class Prometheus:
         """The alerts that fire now."""
         alerts = self._http.get("/api/v1/alerts").json()["data"]["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+
+    def fires(self, alert: str) -> bool:
+        """Whether an alert fires now."""
+        return alert in self.firing()
 
     def version(self) -> str:
         """Its version."""

@@ -24,7 +24,7 @@ from tests.helpers.heavy import write_heavy_bundle
 from tests.helpers.pages import ROOT
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
-from tests.monitoring.prometheus import free_port, until
+from tests.helpers.waiting import free_port, wait_until
 
 INFLIGHT_MIB, CONNECTIONS, QUEUE_ROWS = 32, 40, 64
 
@@ -43,28 +43,38 @@ class World:
     """A server of its own store, on a port that stays over restarts.
 
     Args:
-        folder: of its files.
+        folder: of its files, which is made.
     """
 
+    scheme = "http"
+
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         self.store = folder / "store"
         self.store.mkdir()
-        _write_bundles(self.store)
         self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.address = f"{self.scheme}://127.0.0.1:{self.port}"
+        self.options: dict[str, Any] = {}
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def scraped(self) -> dict[str, Any]:
+        """How Prometheus is to scrape it."""
+        return {"static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]}
 
     def start(self, is_ready: bool = True) -> None:
         """Start it, and wait until it is ready, or has been asked whether it is."""
         command = [sys.executable, "-m", "service.cli", "serve", "--store", str(self.store)]
-        settings = {f"BIJECTA_{name.upper()}": str(value) for name, value in OPTIONS.items()}
+        settings = {f"BIJECTA_{name.upper()}": str(value) for name, value in self.options.items()}
         variables = {**os.environ, **settings, "BIJECTA_PORT": str(self.port)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=variables, cwd=ROOT, stderr=log, stdout=log
             )
-        until(lambda: self._is_there(200 if is_ready else 503), f"no server: {self._log}")
+        wait_until(
+            lambda: self._is_there(200 if is_ready else 503), 120, f"no server: {self._log}", 0.2
+        )
 
     def kill(self) -> None:
         """End it without a word."""
@@ -75,7 +85,8 @@ class World:
 
     def _is_there(self, status: int) -> bool:
         with suppress(httpx.TransportError):
-            return httpx.get(f"{self.address}/health/ready").status_code == status
+            answer = httpx.get(f"{self.address}/health/ready", verify=False)
+            return answer.status_code == status
         return False
 
     @contextmanager
@@ -87,7 +98,7 @@ class World:
         body = json.dumps({"model": model, "x": np.asarray(rows).tolist()})
 
         def go_on() -> None:
-            with httpx.Client(base_url=self.address, timeout=60) as http:
+            with httpx.Client(base_url=self.address, timeout=60, verify=False) as http:
                 while not over.is_set():
                     with suppress(httpx.TransportError):
                         http.post(f"/{question}", content=body)
@@ -123,6 +134,21 @@ class World:
             (made / "tiny" / "2" / "encode.onnx").write_bytes(b"altered")
         (made / "tiny" / "2").rename(self.store / "tiny" / "2")
         shutil.rmtree(made)
+
+
+class OpenWorld(World):
+    """A server of four small bundles that answers whoever comes.
+
+    Args:
+        folder: of its files.
+        neighbour: another one, which is killed with it.
+    """
+
+    def __init__(self, folder: Path, neighbour: World) -> None:
+        super().__init__(folder)
+        self.options = OPTIONS
+        self.neighbour = neighbour
+        _write_bundles(self.store)
 
 
 def normal_rows(count: int, shift: float = 0.0) -> list[list[float]]:

@@ -9,6 +9,7 @@ TORCH_INDEX, an index that has torch for the CPU; MODELS, what is trained (a flo
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from urllib.request import ProxyHandler, build_opener
 from sklearn.datasets import load_wine
 
 from bijecta_client import Client
+from tests.helpers.certificates import make_certificate
+from tests.helpers.pages import ALL_BLOCKS
 from tests.release.ask import questions
 from tests.release.stopping import KEEPERS, Callers
 
@@ -207,8 +210,44 @@ class Check:
         try:
             wait_until("the server", lambda: is_ready(url), SECONDS_TO_START)
             ask_everything(url, model)
+            self.check_keys(model)
         finally:
             run(*self.compose, "down", "--volumes", folder=self.clone)
+
+    def check_keys(self, model: str) -> None:
+        """On every address a server starts with keys alone, made as the page says; TLS too."""
+        os.environ["BIND"] = "0.0.0.0"
+        self.up("bijecta")
+        server = self.container("bijecta")
+        logs = f"docker logs --tail 20 {server} 2>&1"
+        wait_until(
+            "the reason",
+            lambda: "there are no keys" in run("sh", "-c", logs, folder=self.clone),
+            SECONDS_TO_START,
+        )
+        (block,) = [block for block in ALL_BLOCKS if "export BIND=0.0.0.0" in block.text]
+        added = re.findall(r"^docker compose (run .*?)(?: >.*)?$", block.text, re.MULTILINE)
+        key, _ = (run(*self.compose, *each.split(), folder=self.clone) for each in added)
+        os.environ["BIJECTA_KEYS"] = "/store/keys.json"
+        url = self.up("bijecta")
+        wait_until("the server", lambda: is_ready(url), SECONDS_TO_START)
+        assert get(f"{url}/models")[0] == get(f"{url}/metrics")[0] == 401
+        with Client(url, key=key) as client:
+            assert client.sample(2, seed=1, model=model).x is not None
+        server = self.container("bijecta")
+        assert self.docker("port", server, "8000").startswith("0.0.0.0:")
+        wait_until("the health check", lambda: self.is_healthy(server), SECONDS_TO_START)
+        certificate, key_file = make_certificate(self.clone / "store", "tls")
+        os.environ["BIJECTA_TLS_CERTIFICATE"] = f"/store/{certificate.name}"
+        os.environ["BIJECTA_TLS_KEY"] = f"/store/{key_file.name}"
+        self.up("bijecta")
+        server = self.container("bijecta")
+        wait_until("its health check by TLS", lambda: self.is_healthy(server), SECONDS_TO_START)
+        print("keys, every address and TLS: it answers who has a key, and is healthy")
+
+    def is_healthy(self, container: str) -> bool:
+        """What the image's health check has found."""
+        return self.docker("inspect", "-f", "{{.State.Health.Status}}", container) == "healthy"
 
     def up(self, *services: str) -> str:
         """Bring services up on a free port; returns the server's address."""

@@ -14,7 +14,7 @@ import pytest
 
 from service.errors import DeadlineError, TooLargeError
 from service.work_threads import MIN_NUMBERS, SWITCH_SECONDS, WorkThreads
-from tests.helpers.asgi import wait_until
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture

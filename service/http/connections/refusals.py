@@ -15,7 +15,7 @@ from service.http.connections.limits import (
     MAX_SKIPPED_BYTES,
 )
 from service.http.connections.reading import RequestReader
-from service.telemetry import SCOPE_KEY, RequestRecord
+from service.telemetry import SCOPE_KEY
 
 OVERLOAD = OverloadedError("more requests come than this server can answer", retry_after=1)
 
@@ -28,21 +28,19 @@ REASON_PHRASES = {
 }
 
 
-def refusal(
-    error: ServiceError, request_id: str, default_headers: list[tuple[bytes, bytes]]
-) -> bytes:
+def refusal(error: ServiceError, request_id: str, headers: list[tuple[bytes, bytes]]) -> bytes:
     """A whole answer: a problem document (RFC 9457), after which the connection is closed.
 
     Args:
         error: why.
         request_id: of what is refused.
-        default_headers: that every answer has.
+        headers: that it has besides.
     """
     body = orjson.dumps(error.problem() | {"request_id": request_id})
     named = {name: text for name, text in error.headers.items() if name != "Connection"}
     lines = [
         b"HTTP/1.1 %d %s" % (error.status, REASON_PHRASES[error.status]),
-        *(name + b": " + value for name, value in default_headers),
+        *(name + b": " + value for name, value in headers),
         b"content-type: " + PROBLEM_TYPE.encode(),
         b"content-length: %d" % len(body),
         *(f"{name}: {text}".lower().encode() for name, text in named.items()),
@@ -70,17 +68,17 @@ _V2 = _turning_away(
 )
 
 
-def turned_away(request_id: str, path: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+def turned_away(request_id: str, path: str, headers: list[tuple[bytes, bytes]]) -> bytes:
     """A whole answer to a request that finds the server overloaded (429); the connection stays.
 
     Args:
         request_id: of the request; it has no character that JSON escapes.
         path: of the request.
-        default_headers: that every answer has.
+        headers: that the answer has besides.
     """
     answer, size = _V2 if path.startswith("/v2") else _NATIVE
     identity = request_id.encode()
-    heads = b"".join([b"%b: %b\r\n" % header for header in default_headers])
+    heads = b"".join([b"%b: %b\r\n" % header for header in headers])
     return answer % (heads, size + len(identity), identity, identity)
 
 
@@ -102,22 +100,23 @@ class RefusingReader(RequestReader):
         """Answer a request that does not become one, or not a whole one, and close."""
         self.registry.metrics.closed(reason or error.reason)
         self.let_go_of_input()
-        exchange, record = self.cycle, None
+        exchange, scope = self.cycle, None
         if exchange is not None and not exchange.response_complete:
             exchange.depart()
             if exchange.response_started:
                 self.transport.abort()
                 return
-            record = exchange.scope.get(SCOPE_KEY)
-        self.send_refusal(error, record)
+            scope = exchange.scope
+        self.send_refusal(error, scope)
         if error.status in (400, 431):
             self.max_lingered = MAX_MALFORMED_LINGER_BYTES
         self.linger()
 
-    def send_refusal(self, error: ServiceError, record: RequestRecord | None = None) -> None:
-        """Answer what is refused; `record` is of a request that the application has begun."""
+    def send_refusal(self, error: ServiceError, scope: Scope | None = None) -> None:
+        """Answer what is refused; `scope` is of a request that the application has begun."""
+        record = None if scope is None else scope.get(SCOPE_KEY)
         request_id = self.registry.on_refusal(error, record)
-        self.transport.write(refusal(error, request_id, self.default_headers()))
+        self.transport.write(refusal(error, request_id, self._refusal_headers(scope)))
 
     def linger(self) -> None:
         """Send no more, and throw away what still arrives for a while."""
@@ -145,9 +144,13 @@ class RefusingReader(RequestReader):
 
     def turn_away(self, scope: Scope) -> None:
         """Answer a request before it is begun; its body is passed over as it comes."""
-        given = dict(scope["headers"]).get(b"x-request-id")
         path = scope["path"]
-        request_id = self.registry.on_overload(given, scope["method"], path)
-        self.transport.write(turned_away(request_id, path, self.default_headers()))
+        request_id = self.registry.on_overload(scope["headers"], scope["method"], path)
+        self.transport.write(turned_away(request_id, path, self._refusal_headers(scope)))
         self.release_head()
         self.cycle = None
+
+    def _refusal_headers(self, scope: Scope | None) -> list[tuple[bytes, bytes]]:
+        """Headers of an answer to what is refused here, of a request where one has been read."""
+        headers = self.default_headers()
+        return headers if scope is None else [*headers, *self.registry.refusal_headers(scope)]

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from starlette.types import Scope
+
 from service.errors import ServiceError
 from service.http.connections.admission import Admission
 from service.http.connections.limits import (
@@ -19,7 +21,7 @@ from service.http.connections.limits import (
 from service.http.connections.turns import Turns
 from service.http.connections.unsent import UnsentAnswers
 from service.metrics import ConnectionMetrics
-from service.telemetry import RequestRecord, new_id
+from service.telemetry import HeaderPairs, RequestRecord, new_id
 
 # More than that between two looks is time in which this process did not run, and could not read.
 MAX_STEP_SECONDS = 1.0
@@ -94,8 +96,10 @@ class Connections:
         self.on_refusal: Callable[[ServiceError, RequestRecord | None], str] = _new_id
         """Told of what is refused before it is a request, or answered here and not by the
         application; returns the id that the answer is to have."""
-        self.on_overload: Callable[[bytes | None, str, str], str] = lambda *_: new_id()
-        """Told of what is turned away unread: its own id, method and path; returns its id."""
+        self.on_overload: Callable[[HeaderPairs, str, str], str] = lambda *_: new_id()
+        """Told of what is turned away unread: headers, method and path; returns its id."""
+        self.refusal_headers: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda _: []
+        """Headers of answers that are given here and not by the application."""
         self.admission = Admission(clock)
         """Tells when that is to be."""
         self._stopped_at: float | None = None

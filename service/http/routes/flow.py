@@ -115,7 +115,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         else:  # it was read as one to a flow, before there was a table or a detector here
             raise UnavailableError(f"{model.manifest.name} has just been loaded: ask again")
         if key is not None:
-            key.charge_rows(min(request.row_count, self.server.settings.max_sample_rows))
+            key.charge_rows(request.row_count, self.server.settings.max_sample_rows)
         if share.held > MIN_KEPT_BYTES:
             share.keep(request.nbytes)
         schema = operation.request

@@ -3,7 +3,14 @@
 from typing import Any
 
 from service.codecs import BYTES_TYPE, JSON_TYPE, PROBLEM_TYPE
-from service.open_inference import DTYPES, LENGTH_HEADER, MAX_TENSORS
+from service.open_inference import (
+    DTYPES,
+    LENGTH_HEADER,
+    MAX_DIMENSIONS,
+    MAX_NAME,
+    MAX_PARAMETERS,
+    MAX_TENSORS,
+)
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -46,10 +53,10 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
     }
 }
 
-NAME = {"type": "string", "maxLength": 1024}
+NAME = {"type": "string", "maxLength": MAX_NAME}
 PARAMETERS = {
     "type": "object",
-    "maxProperties": 64,
+    "maxProperties": MAX_PARAMETERS,
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
 NAMED = {
@@ -62,7 +69,11 @@ TENSOR = {
     "required": ["name", "shape", "datatype"],
     "properties": {
         "name": NAME,
-        "shape": {"type": "array", "maxItems": 32, "items": {"type": "integer", "minimum": 0}},
+        "shape": {
+            "type": "array",
+            "maxItems": MAX_DIMENSIONS,
+            "items": {"type": "integer", "minimum": 0},
+        },
         "datatype": {"enum": list(DTYPES)},
         "data": {"type": "array", "description": "row by row, nested or flat"},
         "parameters": PARAMETERS,

@@ -60,9 +60,8 @@ class InferRoute(AsgiRoute):
             parse = partial(Inference.parse, kind, model, body, length)
             inference = await parsed(self.server, share, body, parse)
             if key is not None:
-                key.charge_rows(
-                    min(inference.request.row_count, self.server.settings.max_sample_rows)
-                )
+                rows = inference.request.row_count
+                key.charge_rows(rows, self.server.settings.max_sample_rows)
             if share.held > MIN_KEPT_BYTES:
                 share.keep(inference.request.nbytes)
             max_rows = self.server.settings.max_rows

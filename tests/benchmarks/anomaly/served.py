@@ -1,6 +1,5 @@
 """A detector that is fitted and served as users do."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bijecta_client import Client
+from tests.helpers.waiting import free_port
 
 
 def fitted(table: Path, folder: Path) -> Path:
@@ -23,9 +23,7 @@ def fitted(table: Path, folder: Path) -> Path:
 @contextmanager
 def served(store: Path) -> Iterator[str]:
     """A server of a store; yields its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--store", str(store)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -33,7 +33,8 @@ from tests.benchmarks.common.bar import add_results_option, publish
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.serving.peers_page import page
 from tests.benchmarks.serving.peers_result import OURS, OURS_V2, PEERS, Line, Result, bars
-from tests.benchmarks.serving.server import ROOT, Served, environment, free_port
+from tests.benchmarks.serving.server import ROOT, Served, environment
+from tests.helpers.waiting import free_port
 
 FOLDER = Path("runs/bench-serving")
 # seconds; run.py begins no case after its deadline, and ends the last within two minutes

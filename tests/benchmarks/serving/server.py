@@ -1,7 +1,6 @@
 """Our server as a process of its own, on a store with one untrained flow (`serving_models`)."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from tests.benchmarks.common.machine import memory
 from tests.benchmarks.serving.load_requests import OPENER
+from tests.helpers.waiting import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -57,14 +57,6 @@ def environment(checkout: Path = ROOT) -> dict[str, str]:
     """The variables of a server of a checkout, wherever it is started, with no settings."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BIJECTA_")}
     return {**kept, "PYTHONPATH": str(checkout)}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Servable(Protocol):

@@ -11,8 +11,9 @@ from service.bulk.scorers import server
 from service.cli import main
 from service.http.app import create_app
 from tests.helpers.api_keys import add_key
-from tests.helpers.asgi import behind_uvicorn, make_server, wait_until
+from tests.helpers.asgi import behind_uvicorn, make_server
 from tests.helpers.servers import Serve
+from tests.helpers.waiting import wait_until
 from tests.service.bulk.conftest import Score, read, write
 from tests.service.bulk.test_formats import ROWS, TABLE
 

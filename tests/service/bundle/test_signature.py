@@ -139,9 +139,13 @@ def test_signed_bundles_are_loaded_and_others_are_not_where_keys_are_trusted(
     write_tiny_bundle(store_folder, "tiny", version=2)
 
     async def work() -> None:
-        store = Store(store_folder, loader(TrustedKeys(keys[1])), None, None)
+        trusting = loader(TrustedKeys(keys[1]))
+        store, metrics = Store(store_folder, trusting, None, None), trusting.metrics
         await store.refresh()
         assert "tiny/2 is not signed" in store.entries["tiny"][2].refused
+        counted = metrics.registry.get_sample_value
+        assert counted("bijecta_bundle_refusals_total", {"kind": "unsigned"}) == 1
+        assert counted("bijecta_bundle_refusals_total", {"kind": "operators"}) == 0
         with await store.get("tiny", None) as model:
             assert model.manifest.version == 1
         assert main(["sign", str(store_folder / "tiny" / "2"), "--key", str(keys[0])]) == 0
@@ -173,6 +177,28 @@ def test_a_file_that_is_replaced_after_it_was_compared_is_not_run(
     monkeypatch.setattr(bundle, "read", replaced)
     with pytest.raises(BundleError, match=r"encode\.onnx is altered"):
         loader(TrustedKeys(keys[1])).load(path, Cancellation())
+
+
+@pytest.mark.parametrize("command", ["sign", "verify"])
+def test_a_manifest_that_is_replaced_while_its_files_are_compared_is_neither_signed_nor_believed(
+    path: Path,
+    keys: tuple[Path, Path],
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read, before = bundle.read, (path / SIGNATURE).read_bytes()
+
+    def replaced(*arguments: object, **options: object) -> object:
+        manifest = read(*arguments, **options)  # type: ignore[arg-type]
+        another_manifest(path)
+        return manifest
+
+    monkeypatch.setattr(bundle, "read", replaced)
+    key = ["--key", str(keys[0])] if command == "sign" else ["--trusted-keys", str(keys[1])]
+    assert main([command, str(path), *key]) == 1
+    assert capsys.readouterr().err == "bijecta: tiny/1 has just become another\n"
+    assert (path / SIGNATURE).read_bytes() == before
 
 
 def test_one_of_several_keys_is_enough_and_hidden_files_do_not_count(

@@ -18,9 +18,10 @@ from bijecta_client import (
 )
 from service.http.app import create_app
 from tests.helpers.api_keys import add_key
-from tests.helpers.asgi import behind_uvicorn, make_server, wait_until
+from tests.helpers.asgi import behind_uvicorn, make_server
 from tests.helpers.askers import Clock, Make, Server, X, scripted
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import wait_until
 
 KEY = "bijecta_of-the-argument"
 

@@ -11,10 +11,10 @@ import pytest
 from grpc import RpcError, StatusCode
 
 from service.grpc.protos import messages
-from tests.helpers.asgi import wait_until
 from tests.helpers.grpc_calls import RawCaller, infer_request
 from tests.helpers.http import metric
 from tests.helpers.servers import Serve, Served
+from tests.helpers.waiting import wait_until
 
 X = np.array([[0.5, -0.5, 0.25]], np.float32)
 INVALID = StatusCode.INVALID_ARGUMENT

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from service.grpc.statuses import STATUS_CODES
-from tests.helpers.asgi import wait_until
 from tests.helpers.grpc_calls import grpc_port
 from tests.helpers.http import metric
 from tests.helpers.servers import Served
+from tests.helpers.waiting import wait_until
 
 try:
     import tritonclient.grpc as triton

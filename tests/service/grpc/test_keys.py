@@ -17,10 +17,11 @@ from service.grpc.protos import messages
 from service.security import Keyring, change_keys
 from service.server import Server
 from tests.helpers.api_keys import CALLERS, Lines, add_key, keys_of_every_kind
-from tests.helpers.asgi import make_server, until
+from tests.helpers.asgi import make_server
 from tests.helpers.grpc_calls import METHOD, count, infer_request
 from tests.helpers.http import metric_of
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import until
 
 OK, NOBODY, DENIED, MISSING, LIMITED = (
     grpc.StatusCode.OK,

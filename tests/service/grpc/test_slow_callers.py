@@ -13,10 +13,10 @@ from grpc import StatusCode
 from service.errors import MemoryFullError
 from service.grpc import slow_callers
 from service.grpc.protos import messages
-from tests.helpers.asgi import wait_until
 from tests.helpers.grpc_calls import Http2Caller, RawCaller, count, grpc_port, infer_request
 from tests.helpers.http import metric
 from tests.helpers.servers import Serve, Served
+from tests.helpers.waiting import wait_until
 
 X = np.array([[0.5, -0.5, 0.25]], np.float32)
 QUESTION = infer_request("maf", ("x", X)).SerializeToString()

@@ -15,11 +15,11 @@ from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
 from service.store_folder import roll_back, set_alias
-from tests.helpers.asgi import wait_until
 from tests.helpers.http import NPY, assert_problem, metric, to_npy
 from tests.helpers.limited import asked, x
 from tests.helpers.servers import Serve
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import wait_until
 
 NAME = "wine"
 ROWS = [[1.0, 2.0]]

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from service.http.app import create_app
-from tests.helpers.asgi import ASGI_SERVERS, Held, make_server, wait_until
+from tests.helpers.asgi import ASGI_SERVERS, Held, make_server
 from tests.helpers.http import ARROW, NPY, metric
+from tests.helpers.waiting import wait_until
 
 BODY = json.dumps({"x": [[0.5, 0.5], [1.0, -0.5]]}).encode()
 

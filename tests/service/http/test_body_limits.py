@@ -15,9 +15,10 @@ from starlette.types import ASGIApp
 from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
-from tests.helpers.exchange import Exchange, until
+from tests.helpers.exchange import Exchange
 from tests.helpers.http import NPY, to_npy
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import until
 
 MIB = 2**20
 GOOD = b'{"x": [[0.5, -2.0]]}'

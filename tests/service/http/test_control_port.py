@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.helpers.asgi import wait_until
 from tests.helpers.http import metric
 from tests.helpers.servers import Serve
+from tests.helpers.waiting import wait_until
 
 UNLOAD = "/v2/repository/models/moons-maf/unload"
 LOAD = "/v2/repository/models/moons-maf/load"

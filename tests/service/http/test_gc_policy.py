@@ -21,9 +21,10 @@ from service.http.gc_policy import (
 )
 from service.server import Server
 from service.settings import Settings
-from tests.helpers.exchange import Exchange, until
+from tests.helpers.exchange import Exchange
 from tests.helpers.http import NPY
 from tests.helpers.tiny import ROW, write_tiny_bundle
+from tests.helpers.waiting import until
 
 
 class Circle:

@@ -18,11 +18,11 @@ from service.runtime import Cancellation
 from service.server import Server
 from service.settings import Settings
 from service.store.loader import Loader, Model
-from tests.helpers.asgi import wait_until
 from tests.helpers.http import NPY, metric
 from tests.helpers.recipes import run_bijecta
 from tests.helpers.servers import Serve
 from tests.helpers.stores import NAME, add_version, folder
+from tests.helpers.waiting import wait_until
 
 __all__ = ["folder"]
 

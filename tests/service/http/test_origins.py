@@ -15,6 +15,7 @@ from service.http.app import create_app
 from service.http.origins import Origins, host_name
 from service.server import Server
 from service.settings import Settings, is_loopback
+from tests.helpers.api_keys import add_key
 from tests.helpers.http import metric_of
 
 OWN, OTHER = "http://here:8000", "https://evil.example"
@@ -88,6 +89,22 @@ def test_a_page_is_answered_and_counted_as_it_may_ask(allowed: str, status: int)
     may_read = status == 503
     assert answer.headers.get("access-control-allow-origin") == (OTHER if may_read else None)
     assert ("origin" in answer.headers.get("vary", "").lower()) == may_read
+
+
+@pytest.mark.parametrize("allowed", [OTHER, "*"])
+def test_a_page_that_may_ask_reads_why_it_may_not_this_time(allowed: str, tmp_path: Path) -> None:
+    add_key(tmp_path / "keys")
+    refused: list[tuple[str, dict[str, Any], int]] = [
+        ("/log_prob", {"keys": tmp_path / "keys"}, 401),
+        ("/log_prob", {"allowed_hosts": "there"}, 421),
+    ]
+    if allowed == "*":  # may ask, and control no models
+        refused.append(("/v2/repository/models/a/load", {"allowed_hosts": "*"}, 403))
+    for path, settings, status in refused:
+        answer, _ = ask("POST", path, {"Origin": OTHER}, allowed_origins=allowed, **settings)
+        assert answer.status_code == status
+        assert answer.headers.get_list("access-control-allow-origin") == [OTHER]
+        assert "WWW-Authenticate" in answer.headers["access-control-expose-headers"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])

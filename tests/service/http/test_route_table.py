@@ -23,8 +23,9 @@ from service.operations import (
 )
 from service.operations.values import Array
 from service.store import Model
-from tests.helpers.asgi import make_server, wait_until
+from tests.helpers.asgi import make_server
 from tests.helpers.http import ARROW, NPY
+from tests.helpers.waiting import wait_until
 
 X = [[0.5, 0.5], [9.0, 9.0]]
 

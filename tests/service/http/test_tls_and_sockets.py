@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import shutil
 import socket
 import ssl
@@ -10,23 +11,39 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.http import Process
 from service.security import TlsFiles
+from service.security.tls import first_expiry
 from service.server import Server
 from service.settings import Settings, SettingsError
-from tests.helpers.asgi import make_server, wait_until
+from tests.helpers.asgi import make_server
+from tests.helpers.certificates import make_certificate
+from tests.helpers.http import metric
 from tests.helpers.pages import ROOT
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import wait_until
 
 ASKED = {"x": [[1, 2]]}
 
-Made = Callable[[str], tuple[Path, Path]]
+Made = Callable[..., tuple[Path, Path]]
+
+# The beginning of one, as far as its times.
+CERTIFICATE = bytes.fromhex(
+    "3081a5308192a00302010202010130"
+    "0a06082a8648ce3d040302"
+    "30143112301006035504030c096c6f63616c686f7374"
+    "301e170d3236313133303030303030305a170d3236313230323030303030305a"
+)
 
 
 @pytest.fixture(scope="session")
@@ -36,15 +53,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Made:
         pytest.skip("needs the command openssl")
     folder = tmp_path_factory.mktemp("certificates")
 
-    def made(name: str) -> tuple[Path, Path]:
-        certificate, key = folder / f"{name}.pem", folder / f"{name}-key.pem"
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2"
-        command += " -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-        options = ["-keyout", str(key), "-out", str(certificate)]
-        subprocess.run([*command.split(), *options], check=True, capture_output=True)
-        return certificate, key
-
-    return made
+    return partial(make_certificate, folder)
 
 
 @contextlib.contextmanager
@@ -95,6 +104,8 @@ def test_connections_of_ours_work_through_tls(tmp_path: Path, certificates: Made
         control = process._served.control_port
         with httpx.Client(base_url=f"https://localhost:{control}", verify=trusted) as client:
             assert client.post("/v2/repository/models/tiny/load").status_code == 200
+            name = "bijecta_tls_certificate_expiry_timestamp_seconds"
+            assert metric(client, name) == end_of(certificate)
         # a head too large is answered, and the connection closed, by the connection itself
         raw = socket.create_connection(("localhost", port))
         with trusted.wrap_socket(raw, server_hostname="localhost") as wrapped:
@@ -136,13 +147,42 @@ def test_a_certificate_is_taken_up_when_it_changes_with_its_key(
         return ssl.PEM_cert_to_DER_cert(path.read_text())
 
     assert shown() == of(first)
+    assert files.expiry == end_of(first)
     shutil.copy(second, certificate)  # and not its key yet
     files.refresh()
     assert shown() == of(first)
     assert "the certificate of before stays" in caplog.text
+    assert files.expiry == end_of(first)
     shutil.copy(second_key, key)
     files.refresh()
     assert shown() == of(second)
+    assert files.expiry == end_of(second)
+
+
+def end_of(certificate: Path) -> float:
+    """When a certificate expires, as openssl says it."""
+    command = ["openssl", "x509", "-in", str(certificate), "-noout", "-enddate"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
+
+
+def test_of_several_certificates_the_first_to_expire_counts(certificates: Made) -> None:
+    short, long = certificates("short")[0], certificates("long", days=40_000)[0]
+    both = long.read_bytes() + b"a remark\n" + short.read_bytes()
+    assert end_of(long) > 2524608000  # of 2050: with four digits of the year
+    assert first_expiry(long.read_bytes()) == end_of(long)
+    assert first_expiry(both) == end_of(short)
+    assert first_expiry(b"") is None
+    assert first_expiry(both.replace(b"MI", b"!!")) is None
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_what_is_no_certificate_has_no_end(noise: bytes, at: int) -> None:
+    der = noise if at > len(CERTIFICATE) else CERTIFICATE[:at] + noise + CERTIFICATE[at + 1 :]
+    found = first_expiry(ssl.DER_cert_to_PEM_cert(der).encode())
+    assert found is None or math.isfinite(found)
+    whole = ssl.DER_cert_to_PEM_cert(CERTIFICATE).encode()
+    assert first_expiry(whole) == datetime(2026, 12, 2, tzinfo=UTC).timestamp()
 
 
 def test_files_that_are_no_certificate_are_refused_in_words(

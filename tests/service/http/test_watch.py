@@ -9,11 +9,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.http.app import create_app
-from tests.helpers.asgi import make_server, wait_until
+from tests.helpers.asgi import make_server
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.http import assert_problem, metric
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.typed import FIRST_DAY
+from tests.helpers.waiting import wait_until
 
 RESET = "/v2/repository/models/detector/watch/reset"
 

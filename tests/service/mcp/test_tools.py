@@ -16,10 +16,11 @@ from service.security import Keyring
 from service.server import Server
 from service.settings import Settings
 from tests.helpers.api_keys import Lines, add_key, bearer
-from tests.helpers.asgi import behind_uvicorn, wait_until
+from tests.helpers.asgi import behind_uvicorn
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.typed import write_typed_bundle
+from tests.helpers.waiting import wait_until
 
 mcp = pytest.importorskip("mcp", reason="MCP is not installed: pip install 'bijecta[mcp]'")
 

@@ -37,6 +37,9 @@ PUBLISHED = {
     "bijecta_model_info": ("model", "version", "family", "provider", "sha256"),
     "bijecta_store_readable": (),
     "bijecta_loads_total": ("outcome",),
+    "bijecta_bundle_refusals_total": ("kind",),
+    "bijecta_keys_readable": (),
+    "bijecta_tls_certificate_expiry_timestamp_seconds": (),
     "bijecta_granted_cpus": (),
     "bijecta_threads": (),
     "bijecta_connections": (),
@@ -85,7 +88,7 @@ def used() -> Metrics:
     series.show()
     manifest = SimpleNamespace(name="moons", version=1, family="maf", checksum="0" * 64)
     metrics.loaded(manifest, "CPUExecutionProvider", 2)  # type: ignore[arg-type]
-    state = ServerState(Settings(), lambda: True, lambda: {"loaded": 1}, lambda: 5)
+    state = ServerState(Settings(), lambda: True, lambda: {"loaded": 1}, lambda: 5, lambda: 1.8e9)
     metrics.registry.register(state)
     gpus = GpuGauges(Driver())
     gpus.sample()

@@ -80,6 +80,7 @@ def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
     )
     sample = Server(settings).metrics.registry.get_sample_value
     assert sample("bijecta_ready") == 0
+    assert sample("bijecta_tls_certificate_expiry_timestamp_seconds") is None
     assert sample("bijecta_inflight_limit_bytes") == 100 * 2**20
     assert sample("bijecta_connections_limit") == 7
     assert sample("bijecta_unsent_limit_bytes") == 5 * 2**20

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,7 @@ from service.server import Server
 from service.settings import Settings
 from tests.helpers.stores import NAME, add_version, run_within
 from tests.helpers.tiny import write_tiny_bundle
-
-
-async def until(condition: Callable[[], Any], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not come to pass"
-        await asyncio.sleep(0.02)
+from tests.helpers.waiting import until
 
 
 def figure(server: Server, name: str, **labels: str) -> float:

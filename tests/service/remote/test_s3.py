@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.helpers.s3 import BUCKET, S3, Asker, environment, s3_server
 from tests.helpers.servers import Serve
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -31,13 +32,6 @@ NAME = "tiny"
 def s3() -> Iterator[S3]:
     with s3_server() as server:
         yield server
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not come to pass"
-        time.sleep(0.02)
 
 
 def versions(folder: Path, count: int) -> list[Path]:
@@ -64,23 +58,23 @@ def test_a_server_of_a_bucket_loses_no_request_whatever_becomes_of_it(
         served = serve(*serving.split()[2:])
     client = served.client
     asker = Asker(client.base_url)
-    until(lambda: asker.versions)
+    wait_until(lambda: asker.versions)
     assert set(asker.versions) == {1}
     s3.upload(two, f"p/{NAME}/2")
-    until(lambda: asker.versions[-1] == 2)
+    wait_until(lambda: asker.versions[-1] == 2)
     s3.upload(three, f"p/{NAME}/3")
-    until(lambda: asker.versions[-1] == 3)
+    wait_until(lambda: asker.versions[-1] == 3)
     shutil.rmtree(next((tmp_path / "cache").iterdir()) / "files")  # it would know the graphs
     (next((tmp_path / "cache").iterdir()) / "files").mkdir()
     for file in ("decode.onnx", "encode.onnx"):
         s3.put(f"p/{NAME}/4/{file}", (four / file).read_bytes()[:-7])  # truncated
     s3.put(f"p/{NAME}/4/manifest.json", (four / "manifest.json").read_bytes())
-    until(lambda: metric(client, "bijecta_remote_versions", state="refused") == 1)
+    wait_until(lambda: metric(client, "bijecta_remote_versions", state="refused") == 1)
     s3.client.delete_object(Bucket=BUCKET, Key=f"p/{NAME}/4/manifest.json")
     s3.network.is_down = True
-    until(lambda: metric(client, "bijecta_remote_store_readable") == 0)
+    wait_until(lambda: metric(client, "bijecta_remote_store_readable") == 0)
     s3.network.is_down = False
-    until(lambda: metric(client, "bijecta_remote_store_readable") == 1)
+    wait_until(lambda: metric(client, "bijecta_remote_store_readable") == 1)
     asker.end()
     assert asker.versions[-1] == 3
     assert asker.failures == []
@@ -108,20 +102,20 @@ def test_a_bucket_that_vanishes_and_networks_that_hang_or_are_slow_cost_no_reque
         return metric(client, "bijecta_remote_store_readable") == 1
 
     s3.network.bytes_per_second = 0  # connections are taken, and nothing comes
-    until(lambda: not is_readable(), 180)
+    wait_until(lambda: not is_readable(), 180)
     s3.network.bytes_per_second = None
-    until(is_readable, 180)
+    wait_until(is_readable, 180)
     s3.network.bytes_per_second = 2000
     s3.upload(two, f"q/{NAME}/2")
-    until(lambda: asker.versions[-1] == 2, 120)
+    wait_until(lambda: asker.versions[-1] == 2, 120)
     s3.network.bytes_per_second = None
     for key in s3.client.list_objects_v2(Bucket=BUCKET, Prefix="q/")["Contents"]:
         s3.client.delete_object(Bucket=BUCKET, Key=key["Key"])
-    until(lambda: not is_readable())
+    wait_until(lambda: not is_readable())
     time.sleep(2)
     assert asker.versions[-1] == 2
     s3.upload(three, f"q/{NAME}/3")
-    until(lambda: asker.versions[-1] == 3, 120)
+    wait_until(lambda: asker.versions[-1] == 3, 120)
     s3.network.bytes_per_second = 0
     time.sleep(1)
     started = time.monotonic()

@@ -1,6 +1,8 @@
 """`bijecta keys`: a key is printed once, and what it allows whenever it is asked for."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,24 @@ def test_what_cannot_be_done_is_one_line(file: Path, capsys: Captured, kind: str
     assert line.startswith("bijecta: ")
     assert words in line
     assert file.read_bytes() == before
+
+
+def test_a_full_disk_is_said_and_the_file_stays(
+    file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("add", "ci")
+    before = file.read_bytes()
+    capsys.readouterr()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert call("add", "other") == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "bijecta: No space left on device\n")
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from service import server as server_module
 from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
-from tests.helpers.asgi import wait_until
-from tests.helpers.exchange import until
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import until, wait_until
 
 
 @pytest.mark.parametrize("poll_seconds", [0.0, 0.05])

@@ -9,10 +9,10 @@ import pytest
 
 from service.runtime import Cancellation
 from service.store import Loader, Model
-from tests.helpers.exchange import until
 from tests.helpers.running import NAME, run, running, sessions, threads
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import until
 
 
 @pytest.fixture

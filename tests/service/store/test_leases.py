@@ -13,10 +13,11 @@ import pytest
 from service.errors import OutOfOrderError, UnavailableError
 from service.store import Lease, Model
 from service.store.lease import LeaseCount
-from tests.helpers.exchange import Exchange, until
+from tests.helpers.exchange import Exchange
 from tests.helpers.http import NPY
 from tests.helpers.running import NAME, run, running, threads
 from tests.helpers.tiny import ROW, write_tiny_bundle
+from tests.helpers.waiting import until
 
 X = np.array([ROW], np.float32)
 

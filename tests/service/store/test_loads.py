@@ -16,10 +16,10 @@ from service.errors import ModelRefusedError, UnavailableError
 from service.runtime import Cancellation
 from service.store import Entry, Loader, Model, Store, loads
 from tests.helpers.bad_bundles import write_endless_bundle
-from tests.helpers.exchange import until
 from tests.helpers.servers import Serve
 from tests.helpers.stores import Opened, names, run_within
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.waiting import until
 
 
 def entry_of(store: Store, name: str, version: int = 1) -> Entry:

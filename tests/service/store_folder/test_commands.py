@@ -294,6 +294,18 @@ def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(
         assert store.refused(*command).endswith(": Read-only file system")
 
 
+def test_a_full_disk_is_said_and_names_stay(
+    store: Commands, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store("alias", f"{NAME}@a", "2")
+    monkeypatch.setattr(os, "fsync", full)
+    assert store.refused("alias", f"{NAME}@a", "3") == "No space left on device"
+    assert bundle.read_names(folder / NAME).aliases == {"a": 2}
+
+
 def test_commands_wait_for_each_other_but_not_for_ever(
     store: Commands, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,10 @@ from service.errors import masked
 from service.security import new_key
 from service.telemetry import RequestLog, RequestRecord
 from service.telemetry.request_log import MAX_PATH, MAX_WAITING_BYTES, line_of
-from tests.helpers.exchange import Exchange, until
+from tests.helpers.exchange import Exchange
 from tests.helpers.http import metric_of
 from tests.helpers.running import NAME, run, running
+from tests.helpers.waiting import until
 from tests.helpers.wire import Party
 
 FIELDS = [

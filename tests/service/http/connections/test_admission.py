@@ -15,10 +15,12 @@ from service.http.connections.limits import (
     STRAIN_SECONDS,
     TURN_SECONDS,
 )
+from service.http.origins import Origins
+from service.settings import Settings
 from tests.helpers.http import metric_of
 from tests.helpers.running import NAME, run, running
 from tests.helpers.tiny import write_tiny_bundle
-from tests.helpers.wire import Party, statuses
+from tests.helpers.wire import LIMITS, Party, statuses
 
 MANY = 3 * MAX_BEGUN_AT_ONCE
 POST = b"POST /log_prob HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab"
@@ -160,6 +162,31 @@ def test_what_is_turned_away_has_an_answer_and_its_connection_goes_on(tmp_path: 
             assert statuses(await caller.hears()) == [400]
             text = served.server.metrics.exposition().decode()
         assert metric_of(text, "bijecta_rejections_total", reason="overloaded") == 2
+
+    run(work)
+
+
+def test_a_page_that_may_ask_reads_that_it_is_turned_away_or_too_slow() -> None:
+    settings = Settings(store=Path("nowhere"), allowed_origins="https://app.example")
+
+    async def work() -> None:
+        party = Party()
+        party.registry.refusal_headers = Origins(settings).refusal_headers
+        await overloaded(party)
+        for origin in (b"https://app.example", b"https://evil.example"):
+            asked = POST.replace(b"Host", b"Origin: " + origin + b"\r\nHost")
+            readable = b"\r\naccess-control-allow-origin: " + origin + b"\r\n"
+            caller, slow = party.caller(), party.caller()
+            await caller.says(asked)
+            answers = [await caller.hears()]
+            party.registry.admission._is_refusing = False
+            await slow.says(asked[:-1])
+            await party.wait(LIMITS.idle_seconds + 1)
+            answers.append(await slow.hears())
+            await overloaded(party)
+            assert [statuses(answer) for answer in answers] == [[429], [408]]
+            for answer in answers:
+                assert (readable in answer) == (b"app" in origin)
 
     run(work)
 
