@@ -21,7 +21,7 @@ export function fillConditions(form, model, state, onchange) {
     state.set({ context: values.join(",") });
     onchange([...values]);
   };
-  form.append(h("span", { class: "lead" }, "This model is conditional. Given"));
+  form.append(h("span", { class: "lead" }, "This model is conditional. Everything below is for rows of"));
   model.context.forEach((column, i) => {
     if (column.classes) {
       const options = column.classes.map((code, k) => [String(code), column.labels?.[k] ?? String(code)]);

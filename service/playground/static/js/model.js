@@ -16,6 +16,14 @@ export function shownNumber(value, digits = 4) {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
+const DAY_SECONDS = 86_400;
+
+/** A time of a column, in seconds since 1970: a date where all its times are dates. */
+export function shownTime({ step }, seconds) {
+  const text = new Date(seconds * 1000).toISOString();
+  return step && step % DAY_SECONDS === 0 ? text.slice(0, 10) : text.replace(".000Z", "");
+}
+
 /** A model of the server. */
 export class Model {
   /** @param {object} manifest as `/models/NAME` answers it */
@@ -76,10 +84,11 @@ export class Model {
 
   /** A value of a row, as people read it. */
   shown(column, value) {
-    const { kind, classes } = this.columns[column];
+    const described = this.columns[column];
+    const { kind, classes } = described;
     if (Number.isNaN(value) || value === null) return "missing";
     if (kind === "categorical") return value < classes.length ? String(classes[value]) : "(other)";
-    if (kind === "datetime") return new Date(value * 1000).toISOString().replace(".000Z", "").replace("T00:00:00", "");
+    if (kind === "datetime") return shownTime(described, value);
     return shownNumber(value, kind === "lattice" ? 8 : 4);
   }
 }

@@ -6,6 +6,9 @@ import { themed } from "./colours.js";
 // Browsers need not play fewer samples a second.
 const MIN_RATE = 8000;
 
+// Pixels of a waveform; the page shows it smaller.
+const SIZE = [720, 128];
+
 let audio = null;
 let playing = null;
 
@@ -27,13 +30,12 @@ export function play(row, { rate, full_scale: fullScale }) {
 
 /** Draw the waveform of a row. */
 export function paintWave(canvas, row) {
-  canvas.width = 240;
-  canvas.height = 64;
+  [canvas.width, canvas.height] = SIZE;
   const pen = canvas.getContext("2d");
   let largest = 1e-12;
   for (const value of row) largest = Math.max(largest, Math.abs(value));
   pen.strokeStyle = themed("accent");
-  pen.lineWidth = 1.5;
+  pen.lineWidth = 3;
   pen.beginPath();
   row.forEach((value, i) => pen.lineTo((i / (row.length - 1)) * canvas.width, canvas.height * (0.5 - 0.47 * (value / largest))));
   pen.stroke();

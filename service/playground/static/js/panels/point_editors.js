@@ -4,7 +4,7 @@ import { choice, h, labelled } from "../dom.js";
 import { Easel } from "../draw/easel.js";
 import { valueRange } from "../draw/images.js";
 import { nested } from "../latents.js";
-import { MAX_FORM_COLUMNS } from "../model.js";
+import { MAX_FORM_COLUMNS, shownTime } from "../model.js";
 import { densityEditor } from "./density.js";
 
 const MISSING = "missing";
@@ -161,14 +161,12 @@ function control(column) {
   };
 }
 
-const shownEnd = ({ kind }, value) => (kind === "datetime" ? timeOf(value) : String(Number(value.toPrecision(7))).replace("-", "−"));
-
-const timeOf = (seconds) => new Date(seconds * 1000).toISOString().replace(".000Z", "").replace("T00:00:00", "");
+const shownEnd = (column, value) => (column.kind === "datetime" ? shownTime(column, value) : String(Number(value.toPrecision(7))).replace("-", "−"));
 
 /** A number of a typed row as a value of its column's own kind. */
 function valueOf(model, k, value) {
   const column = model.columns[k];
   if (value === null || Number.isNaN(value)) return null;
   if (column.kind === "categorical") return value < column.classes.length ? column.classes[value] : OTHER;
-  return column.kind === "datetime" ? timeOf(value) : value;
+  return column.kind === "datetime" ? shownTime(column, value) : value;
 }
