@@ -48,13 +48,12 @@ def read_calibration(folder: Path, manifest: DetectorManifest) -> Calibration | 
     """
     if manifest.calibration is None:
         return None
-    stated = manifest.calibration.rows
+    stated, column = manifest.calibration.rows, manifest.class_column
 
     def made(array: Float64) -> Calibration:
-        calibration = Calibration.from_array(array)
+        calibration = Calibration.from_array(array, column is not None)
         if calibration.rows != stated:
             raise ValueError(f"it is of {calibration.rows} rows, the manifest says {stated}")
-        column = manifest.class_column
         if calibration.has_classes != (column is not None):
             raise ValueError("it has classes, or none, unlike the manifest")
         if calibration.has_classes and column is not None:

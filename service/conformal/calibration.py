@@ -93,8 +93,13 @@ class Calibration:
         return cls(kept[order], of[order], None if (counts == 1).all() else counts[order])
 
     @classmethod
-    def from_array(cls, array: Float64) -> Self:
+    def from_array(cls, array: Float64, has_classes: bool) -> Self:
         """What `to_array` has made an array of.
+
+        Args:
+            array: m, or 2 or 3 × m.
+            has_classes: whether it is to have classes. Where not, counts stand below zeros in place
+                of them.
 
         Raises:
             ValueError: it is of another shape, or holds no calibration.
@@ -103,7 +108,10 @@ class Calibration:
             return cls(array)
         if array.ndim != 2 or len(array) not in (2, 3):
             raise ValueError(f"expected m scores, or 2 or 3 × m values, got shape {array.shape}")
-        return cls(array[0], array[1], array[2] if len(array) == 3 else None)
+        counts = array[2] if len(array) == 3 else None
+        if counts is not None and not has_classes and not array[1].any():
+            return cls(array[0], None, counts)
+        return cls(array[0], array[1], counts)
 
     def to_array(self) -> Float64:
         """Scores alone (m), with classes (2 × m), or with classes and counts (3 × m)."""

@@ -48,6 +48,20 @@ def test_a_detector_loads_without_reasons_and_without_a_calibration(tmp_path: Pa
     assert model.detector.neighbours == 0
 
 
+@pytest.mark.parametrize("classes", [None, [0.0] * 150 + [1.0] * 150, [0.0] * 300])
+def test_a_sketch_of_many_scores_is_read_as_it_was_written(
+    tmp_path: Path, classes: list[float] | None
+) -> None:
+    scores = [float(i) for i in range(300)]
+    has_classes = classes is not None
+    options = {"context": has_classes, "scores": scores, "classes": classes, "most": 100}
+    calibration = load(write_detector_bundle(tmp_path, **options)).calibration  # type: ignore[arg-type]
+    assert calibration is not None
+    assert (calibration.rows, calibration.has_classes) == (300, has_classes)
+    assert calibration.counts is not None
+    assert calibration.counts.sum() == 300
+
+
 def test_classes_of_a_calibration_are_those_of_the_context(tmp_path: Path) -> None:
     path = write_detector_bundle(tmp_path, context=True, scores=[1.0, 2.0, 3.0], classes=[1, 0, 1])
     calibration = load(path).calibration
