@@ -72,6 +72,7 @@ from service.bundle.manifests.part import (
     Tensor,
     Tolerances,
 )
+from service.bundle.manifests.picture import Picture, PictureShape, picture_shape
 from service.bundle.manifests.table import (
     MAX_COLUMNS,
     Graph,
@@ -168,6 +169,8 @@ __all__ = [
     "Number",
     "PathKind",
     "PerCoordinate",
+    "Picture",
+    "PictureShape",
     "RandomStreams",
     "RoundTrip",
     "RowSelfTest",
@@ -197,6 +200,7 @@ __all__ = [
     "is_version",
     "manifest_of",
     "next_version",
+    "picture_shape",
     "place",
     "printable",
     "publish",

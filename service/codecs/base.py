@@ -25,6 +25,7 @@ ARROW_FILE_TYPE = "application/vnd.apache.arrow.file"
 PARQUET_TYPE = "application/vnd.apache.parquet"
 CSV_TYPE = "text/csv"
 WAV_TYPE = "audio/wav"
+PNG_TYPE = "image/png"
 BYTES_TYPE = "application/octet-stream"
 # What curl -d sends unless told otherwise; its body is JSON all the same.
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -110,6 +111,15 @@ class Codec(ABC):
             schema: of the request.
             manifest: of the model that is to answer.
             output: the one array picked; None for the default.
+        """
+        return None
+
+    def too_large(self, manifest: AnyManifest, request: FlowRequest) -> str | None:
+        """Why an answer is too large for this type, before it is made; None where it is not.
+
+        Args:
+            manifest: of the model that is to answer.
+            request: checked by its schema alone.
         """
         return None
 

@@ -18,6 +18,7 @@ from service.codecs.fields import ArrayRequest, PendingRequest, R, target, with_
 from service.codecs.json import JsonCodec
 from service.codecs.npy import NpyCodec
 from service.codecs.parquet import ParquetCodec
+from service.codecs.png import PngCodec
 from service.codecs.wav import WavCodec
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
 from service.inflight import Reading
@@ -30,6 +31,7 @@ CODECS: tuple[Codec, ...] = (
     ArrowCodec(),
     WavCodec(),
     CsvCodec(),
+    PngCodec(),
     ParquetCodec(),
 )
 """Every codec; where a caller is content with several, the first of them answers."""

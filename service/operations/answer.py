@@ -28,12 +28,14 @@ class Answer:
             `changed_constants`), none of them empty; by what rate a decision was taken (`alpha`,
             `fdr`); and `reasons`, a list of objects for each row.
         columns: where x is to be written as values of these by name, in formats that have names.
+        is_path: whether rows are the points of one path, in their order.
     """
 
     arrays: Arrays
     seed: int | None = None
     remarks: dict[str, Any] = field(default_factory=dict)
     columns: Sequence[Column] | None = None
+    is_path: bool = False
 
     @property
     def numbers(self) -> int:

@@ -1,5 +1,7 @@
 """Paths between two latents."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from service.bundle import LatentPath
@@ -82,4 +84,4 @@ async def along_path(
     decoded = await runs.run_decode(model, z, every_step, faults, deadline)
     answer = await runs.answer(decoded | {"z": z}, faults, deadline)
     await runs.remark_inexact(model, answer, z, deadline)
-    return answer
+    return replace(answer, is_path=True)

@@ -49,6 +49,7 @@ MANIFEST: Any = SimpleNamespace(
     name="moons",
     version=1,
     sound=None,
+    picture=None,
     typed=None,
     column_names=["a", "b"],
     dtype="float32",

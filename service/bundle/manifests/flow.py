@@ -28,6 +28,7 @@ from service.bundle.manifests.part import (
     Tensor,
     Tolerances,
 )
+from service.bundle.manifests.picture import Picture, picture_shape
 from service.tables import ColumnName
 
 FORMAT_VERSION = 1
@@ -194,6 +195,18 @@ class Manifest(ManifestPart):
         if self.context is None:
             return None
         return np.array([[column.example for column in self.context]], np.float32)
+
+    @property
+    def picture(self) -> Picture | None:
+        """What rows are that are pictures of a known range of values; None of others."""
+        if self.sound is not None:
+            return None
+        is_whole = self.has_bits_per_dim
+        shape = picture_shape(self.event_shape, is_whole and self.columns is None)
+        box = self.dequantization if is_whole else self.support
+        if shape is None or shape[0] not in (1, 3) or box is None:
+            return None
+        return Picture(shape, box.low, box.high, is_whole)
 
     @property
     def has_bits_per_dim(self) -> bool:

@@ -201,6 +201,10 @@ class TypedManifest(ManifestPart):
     def sound(self) -> None:
         """None: rows are no sounds."""
 
+    @property
+    def picture(self) -> None:
+        """None: rows that are answered are no pictures."""
+
 
 class TableManifest(TypedManifest):
     """A density over typed columns: graphs to encode and to decode, of normal latents.

@@ -17,7 +17,12 @@ from service.codecs import (
     choose_codec,
     parse_request,
 )
-from service.errors import InvalidInputError, NotAcceptableError, UnavailableError
+from service.errors import (
+    InvalidInputError,
+    NotAcceptableError,
+    TooLargeError,
+    UnavailableError,
+)
 from service.http.admission import key_of
 from service.http.answer_room import BYTES_PER_STREAMED_NUMBER, held_answer, room_for_answer
 from service.http.asgi_route import AsgiRoute, WholeAnswer, deadline
@@ -125,6 +130,8 @@ class FlowRoute(AsgiRoute, Generic[R]):
                 f"reasons: {codec.media_type} has no room for them: ask for JSON, CSV, Arrow or "
                 "Parquet"
             )
+        if (reason := codec.too_large(model.manifest, request)) is not None:
+            raise TooLargeError(reason)
         # the values of records say their types: all of them, and not the first
         pieces = None if getattr(request, "records", False) else operation.pieces
         if pieces is not None and (stream := codec.stream(model.manifest, output)):

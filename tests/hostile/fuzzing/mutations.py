@@ -29,9 +29,10 @@ NAMES = (
     b"INT64", b"BOOL", b"FP16", b"BF16", b"UINT8", b"classification", b"shared_memory_region",
 )  # fmt: skip
 HEADERS = (
-    b"*/*", b"application/json", b"application/x-npy", b"audio/wav", b"q=0", b"q=1.0000", b"q=nan",
-    b"q=", b";", b",", b"/", b"text/*", b"*", b"inf", b"nan", b"-1", b"1e309", b"1_0", b"\xb2",
-    b"%00", b"%ff", b"%", b"&", b"=", b"+", b"a=b", b"%22", b"context=", b"n=", b"\x00", b"  ",
+    b"*/*", b"application/json", b"application/x-npy", b"audio/wav", b"image/png", b"q=0",
+    b"q=1.0000", b"q=nan", b"q=", b";", b",", b"/", b"text/*", b"*", b"inf", b"nan", b"-1",
+    b"1e309", b"1_0", b"\xb2", b"%00", b"%ff", b"%", b"&", b"=", b"+", b"a=b", b"%22",
+    b"context=", b"n=", b"\x00", b"  ",
 )  # fmt: skip
 CELLS = (
     b'"', b'""', b",", b"\n", b"\r", b"\r\n", b",,", b"NA", b"nan", b"-inf", b"?", b"0.30", b"1,5",

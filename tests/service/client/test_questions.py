@@ -20,6 +20,7 @@ from bijecta_client import (
     RefusedError,
     TimedOutError,
     UnreachableError,
+    UnreadableError,
 )
 from tests.helpers.askers import (
     DIGITS,
@@ -69,6 +70,26 @@ def test_options_arrive(real: Make, client: httpx.Client) -> None:
     assert np.array_equal(asker("sample", 3, seed=np.uint64(5), quantize=True).x, rounded)
     assert asker("sample", 2).seed != asker("sample", 2).seed
     assert asker("sample", 1, seed=2**64 - 1).seed == 2**64 - 1
+
+
+def test_pictures_are_the_files_of_the_server(real: Make, make: Make, client: httpx.Client) -> None:
+    asker, accept = real(model="digits-image"), {"accept": "image/png"}
+    z = np.zeros((2, 1, 8, 8), np.float32)
+    for question, fields, body in (
+        ("sample", {"n": 3, "seed": 5, "context": [4]}, {"n": 3, "seed": 5, "context": [4]}),
+        ("decode", {"z": z, "context": [[4]]}, {"z": z.tolist(), "context": [[4]]}),
+    ):
+        told = client.post(f"/{question}", json={"model": "digits-image"} | body, headers=accept)
+        assert asker("png", question, **fields) == told.content
+    path = {"start": DIGITS[0], "end": DIGITS[1], "steps": 4, "model": "digits-maf"}
+    assert asker("png", "interpolate", **path).startswith(b"\x89PNG")
+    with pytest.raises(RefusedError, match="rows of moons-maf are no pictures"):
+        asker("png", "sample", model="moons-maf")
+    with pytest.raises(TypeError, match="z: expected an array of numbers"):
+        asker("png", "decode", z=["a"])
+    other = make("http://server", lambda _: httpx.Response(200, content=b"<p>"), model="m")
+    with pytest.raises(UnreadableError, match="expected a file in PNG, got '<p>'"):
+        other("png", "sample")
 
 
 def test_arrays_of_any_layout_and_number_are_taken(real: Make) -> None:

@@ -8,18 +8,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from service.bundle import Picture
 from service.codecs import CODECS, choose_codec
 from service.codecs.negotiation import CACHED_CHARACTERS, MAX_CHARACTERS, _ranked
 from service.errors import NotAcceptableError
 from service.operations import LogProbRequest, SampleRequest
 from tests.helpers.http import ARROW, NPY
 
-JSON, WAV, CSV = "application/json", "audio/wav", "text/csv"
+JSON, WAV, PNG, CSV = "application/json", "audio/wav", "image/png", "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 TYPES = [codec.media_type for codec in CODECS]
 SHAPES = {"event_shape": [2], "latent_shape": [2], "column_names": None}
-ROWS: Any = SimpleNamespace(name="rows", sound=None, **SHAPES)
-SOUNDS: Any = SimpleNamespace(name="sounds", sound=object(), **SHAPES)
+PICTURE = Picture((1, 4, 4), 0.0, 255.0, is_whole=True)
+ROWS: Any = SimpleNamespace(name="rows", sound=None, picture=None, **SHAPES)
+# both, so that every type can hold them
+SOUNDS: Any = SimpleNamespace(name="sounds", sound=object(), picture=PICTURE, **SHAPES)
 
 
 def chosen(accept: str, content_type: str = JSON, manifest: Any = SOUNDS) -> str:
@@ -56,6 +59,8 @@ CASES = [
     (NPY, JSON, NPY),
     (ARROW, JSON, ARROW),
     (WAV, NPY, WAV),
+    (PNG, NPY, PNG),
+    ("image/avif, image/webp, image/*;q=0.8", JSON, PNG),
     (NPY.upper(), JSON, NPY),
     # weights
     (f"{JSON};q=0.5, {NPY}", JSON, NPY),
@@ -114,9 +119,12 @@ def test_a_type_that_cannot_hold_the_answer_gives_way_to_the_next() -> None:
     with pytest.raises(NotAcceptableError, match="rows of rows are no sounds") as caught:
         choose_codec(WAV, JSON, SampleRequest, ROWS, None)
     assert caught.value.extra == {"offered": [JSON, NPY, ARROW, CSV, PARQUET]}
+    with pytest.raises(NotAcceptableError, match="rows of rows are no pictures"):
+        choose_codec(PNG, JSON, SampleRequest, ROWS, None)
     for schema, output in ((LogProbRequest, None), (SampleRequest, "log_prob")):
-        with pytest.raises(NotAcceptableError, match="holds x"):
-            choose_codec(WAV, JSON, schema, SOUNDS, output)
+        for accept in (WAV, PNG):
+            with pytest.raises(NotAcceptableError, match="holds x"):
+                choose_codec(accept, JSON, schema, SOUNDS, output)
     with pytest.raises(
         NotAcceptableError, match=r"text/html.*offered: application/json, "
     ) as caught:
@@ -130,11 +138,11 @@ def test_an_install_without_pyarrow_offers_no_arrow(monkeypatch: pytest.MonkeyPa
     assert chosen(f"{ARROW}, {NPY};q=0.1") == NPY
     with pytest.raises(NotAcceptableError, match="pip install 'bijecta") as caught:
         choose_codec(ARROW, JSON, SampleRequest, SOUNDS, None)
-    assert caught.value.extra == {"offered": [JSON, NPY, WAV, CSV]}
+    assert caught.value.extra == {"offered": [JSON, NPY, WAV, CSV, PNG]}
 
 
 WEIGHTS = st.integers(0, 1000).map(lambda n: f"{n / 1000:.3f}")
-RANGES = st.sampled_from([*TYPES, "application/*", "audio/*", "*/*", "text/html"])
+RANGES = st.sampled_from([*TYPES, "application/*", "audio/*", "image/*", "*/*", "text/html"])
 MEMBERS = st.tuples(RANGES, WEIGHTS)
 SPACE = st.sampled_from(["", " ", "\t", "  "])
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from service.codecs import CODECS, Codec, json_writer
-from service.codecs.base import CSV_TYPE, PARQUET_TYPE
+from service import codecs
+from service.codecs import Codec, json_writer
+from service.codecs.base import CSV_TYPE, PARQUET_TYPE, PNG_TYPE
 from service.codecs.flat_columns import MAX_COLUMNS
 from service.codecs.json_writer import PIECE_NUMBERS, json_pieces
 from service.open_inference import protocol
@@ -23,11 +24,14 @@ MANIFEST: Any = SimpleNamespace(
     name="moons",
     version=3,
     sound=SimpleNamespace(full_scale=1.0, rate=8000),
+    picture=None,
     column_names=None,
     typed=None,
     event_shape=[2],
     latent_shape=[2],
 )
+# Those that write rows of any shape.
+CODECS = [codec for codec in codecs.CODECS if codec.media_type != PNG_TYPE]
 SHAPES = [(7,), (PIECE_NUMBERS + 1,), (3 * PIECE_NUMBERS, 2), (5, 3, 4), (3, PIECE_NUMBERS + 5)]
 DTYPES = ["<f4", ">f4", "<f8", "<i8", "bool"]
 

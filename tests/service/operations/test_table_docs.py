@@ -7,7 +7,7 @@ from tests.helpers.http import ARROW
 from tests.helpers.tables import CSV, PARQUET
 
 TYPES = {"application/json", "application/x-npy", ARROW, CSV, PARQUET}
-WAV = "audio/wav"
+WAV, PNG = "audio/wav", "image/png"
 
 
 @pytest.mark.parametrize("endpoint", ["log_prob", "encode", "decode", "sample", "interpolate"])
@@ -16,7 +16,7 @@ def test_bodies_and_answers_of_tables_are_shown(tables: TestClient, endpoint: st
     bodies = shown["requestBody"]["content"]
     assert bodies.keys() == TYPES
     answers = shown["responses"]["200"]["content"]
-    assert answers.keys() == TYPES | {WAV}
+    assert answers.keys() == TYPES | {WAV, PNG}
     of_flow, of_table = bodies["application/json"]["schema"]["anyOf"]
     assert of_table["title"].endswith("OfTable")
     if endpoint in ("log_prob", "encode"):
