@@ -41,8 +41,8 @@ with open("rows.jsonl", "w") as file:
     file.writelines(json.dumps({"x": x, "y": y}) + "\\n" for x, y in rows)
 assert main(["inspect", "rows.jsonl"]) == 0
 assert main(["train", "my.toml", "--device", "cpu"]) == 0
-assert main(["plot", "runs/my", "--kind", "scores", "--out", "scores.svg"]) == 0
-assert "log_prob (nats per row)" in open("scores.svg").read()
+assert main(["plot", "runs/my", "--kind", "log-probs", "--out", "log-probs.svg"]) == 0
+assert "log_prob (nats per row)" in open("log-probs.svg").read()
 assert main(["export", "runs/my", "--store", "store"]) == 0
 with TestClient(create_app(Server(Settings(store="store", device="cpu")))) as http:
     while http.get("/health/ready").status_code != 200:

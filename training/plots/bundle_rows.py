@@ -27,7 +27,7 @@ def read_rows(manifest: DensityManifest, traits: Traits, data: Path) -> Rows:
         TrainingError: likewise, as training says it.
     """
     if data.suffix == ".npy" and traits.columns is None and not traits.context:
-        return Rows(_npy(traits, data), None, f"rows of {data.name}")
+        return Rows(read_npy(traits, data), None, f"rows of {data.name}")
     try:
         from training.data import load_rows
     except ModuleNotFoundError as error:
@@ -41,12 +41,7 @@ def read_rows(manifest: DensityManifest, traits: Traits, data: Path) -> Rows:
             f"{data} has rows of shape {list(dataset.event_shape)}, expected "
             f"{list(traits.event_shape)}"
         )
-    context = list(dataset.context)
-    if [_meaning(column) for column in context] != [_meaning(column) for column in traits.context]:
-        raise PlotError(
-            f"{data} has other classes in its context than {traits.name}: "
-            f"{[c.name for c in context]}"
-        )
+    check_context(traits, dataset.context, data)
     splits = [dataset.train, dataset.validation, dataset.test]
     said = f"rows of {dataset.name}"
     if dataset.sha256 == manifest.data.sha256:
@@ -87,8 +82,25 @@ def _source(manifest: DensityManifest, traits: Traits, data: Path) -> tuple[Any,
         raise PlotError(f"{data}: {said}") from None
 
 
-def _npy(traits: Traits, data: Path) -> Array:
-    """The array of a file, N × event shape."""
+def check_context(traits: Traits, context: Sequence[ContextColumn], data: Path) -> None:
+    """Check that the context of rows is that of a model.
+
+    Raises:
+        PlotError: it has other columns or classes.
+    """
+    if [_meaning(column) for column in context] != [_meaning(column) for column in traits.context]:
+        raise PlotError(
+            f"{data} has other classes in its context than {traits.name}: "
+            f"{[c.name for c in context]}"
+        )
+
+
+def read_npy(traits: Traits, data: Path) -> Array:
+    """The array of a file, N × event shape.
+
+    Raises:
+        PlotError: it cannot be read, or holds no rows of this shape.
+    """
     try:
         values = np.load(data, allow_pickle=False)
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.errors import PlotError
 from training.plots.bundle_subject import BundleSubject, bundle_folder
+from training.plots.detectors.subject import detector_of_bundle, is_detector
 from training.plots.kind import Kind
 from training.plots.registry import KINDS
 from training.plots.style import styled
@@ -80,6 +81,7 @@ def open_subject(
     """
     if (path / "run.json").exists():
         try:
+            from training.plots.detectors.run import detector_of_run, is_detector_run
             from training.plots.run_subject import RunSubject
             from training.runs import Run
         except ModuleNotFoundError as error:
@@ -87,12 +89,16 @@ def open_subject(
                 f"plotting a run needs {error.name}: pip install 'bijecta[train]'; a bundle is "
                 "plotted without"
             ) from None
+        if is_detector_run(path):
+            return detector_of_run(path, data)
         return RunSubject(Run.open(path), data, picture_shape)
     folder = bundle_folder(path)
     if folder is None:
         raise PlotError(
             f"{path}: expected a run folder, or a bundle: store/NAME or store/NAME/VERSION"
         )
+    if is_detector(folder):
+        return detector_of_bundle(folder, data)
     return BundleSubject(folder, data, picture_shape)
 
 

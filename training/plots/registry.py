@@ -1,5 +1,6 @@
 """The kinds of plots, in the order in which they are made."""
 
+from training.plots.detectors.scores import SCORES
 from training.plots.kind import Kind
 from training.plots.pictures.interpolation import INTERPOLATION
 from training.plots.pictures.reconstruction import RECONSTRUCTION
@@ -25,6 +26,7 @@ KINDS: tuple[Kind, ...] = (
     PAIRS,
     LATENTS,
     PIT,
+    SCORES,
     WAVEFORMS,
     SPECTROGRAMS,
     TRAINING,

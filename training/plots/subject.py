@@ -12,15 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import BaseDensity, ContextColumn, LatentDraw, RandomStreams, Sound
+from service.bundle import (
+    BaseDensity,
+    ContextColumn,
+    LatentDraw,
+    PictureShape,
+    RandomStreams,
+    Sound,
+    picture_shape,
+)
+from service.conformal import Calibration
 from service.tables import Column
 from training.errors import PlotError
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
-
-# A flat row of fewer whole numbers is no picture.
-MIN_PIXELS = 25
 
 
 class Rows(NamedTuple):
@@ -34,6 +40,24 @@ class Rows(NamedTuple):
 
     values: Array
     context: Array | None
+    said: str
+
+
+class Scores(NamedTuple):
+    """Scores of a detector, of which a larger one is more anomalous.
+
+    Args:
+        calibration: those of normal rows.
+        label: the column of the context within whose classes rows are compared; None where all are.
+        of_rows: those of rows of data, N; None without.
+        classes: the class of each of these, N; None where all are compared.
+        said: what these are, for people.
+    """
+
+    calibration: Calibration
+    label: ContextColumn | None
+    of_rows: Float64 | None
+    classes: Array | None
     said: str
 
 
@@ -169,6 +193,15 @@ class Subject(ABC):
             PlotError: there is none, and why.
         """
 
+    @property
+    def scores(self) -> Scores:
+        """Of a detector, how anomalous normal rows and rows of data are.
+
+        Raises:
+            PlotError: there are none, and why.
+        """
+        raise PlotError("it is no detector: `bijecta fit-detector` makes one")
+
     def latents(self, n: int, seed: int, temperature: float = 1.0) -> Array:
         """Latents drawn from the base, as a server draws them: n × latent shape."""
         traits = self.traits
@@ -237,7 +270,7 @@ class Subject(ABC):
         return np.asarray(rows + noise, rows.dtype)
 
     @cached_property
-    def picture_shape(self) -> tuple[int, int, int]:
+    def picture_shape(self) -> PictureShape:
         """Channels, height and width of a row that is a picture.
 
         A flat row is one if it is of whole numbers alone without names, as many as a square has.
@@ -245,25 +278,21 @@ class Subject(ABC):
         Raises:
             PlotError: it is none.
         """
-        traits, shape = self.traits, tuple(self._picture_shape or self.traits.event_shape)
-        if len(shape) == 2:
-            shape = (1, *shape)
-        n = traits.dimensions
-        side = math.isqrt(n)
+        traits = self.traits
         whole = traits.integer is not None and bool(traits.integer.all())
-        if len(shape) == 1 and whole and not traits.names and side**2 == n >= MIN_PIXELS:
-            shape = (1, side, side)
-        if len(shape) != 3 or traits.columns is not None or traits.sound is not None:
+        given = self._picture_shape or traits.event_shape
+        shape = picture_shape(given, whole and not traits.names)
+        if shape is None or traits.columns is not None or traits.sound is not None:
             raise PlotError(
                 f"rows of shape {list(traits.event_shape)} are no pictures (--shape HEIGHT,WIDTH "
                 "or CHANNELS,HEIGHT,WIDTH says otherwise)"
             )
-        if math.prod(shape) != n or shape[0] not in (1, 3):
+        if math.prod(shape) != traits.dimensions or shape[0] not in (1, 3):
             raise PlotError(
                 f"pictures have one channel or three, and shape {list(shape)} "
-                f"{math.prod(shape)} values: rows have {n}"
+                f"{math.prod(shape)} values: rows have {traits.dimensions}"
             )
-        return shape[0], shape[1], shape[2]
+        return shape
 
 
 def shown_value(column: ContextColumn, value: float) -> str:
