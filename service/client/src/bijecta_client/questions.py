@@ -23,7 +23,7 @@ from bijecta_client.answers import (
 )
 from bijecta_client.asking import Question
 from bijecta_client.exchange import Steps
-from bijecta_client.pictures import Pictures
+from bijecta_client.holdings import Holdings
 
 # Of a request for reasons: each row is scored again for each value of each of its columns.
 REASONED_ROWS = 32
@@ -31,7 +31,7 @@ REASONED_ROWS = 32
 Path = Literal["linear", "normalized", "geodesic"]
 
 
-class Questions(Pictures):
+class Questions(Holdings):
     """The questions of a client, each as steps that end in its answer.
 
     Every question may name another `model` and `version` than the client's; a version that is
