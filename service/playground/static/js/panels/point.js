@@ -13,11 +13,12 @@ const REASONS = 3;
 export const point = {
   id: "point",
   title: "Score a row of your own",
-  hint: (model) =>
-    ({
-      points: "Click into the map, drag the point, or type its numbers. Bright is likely.",
-      images: "Paint on the image, or start from a sample, and see how likely the model finds it.",
-    })[model.look] ?? "Change the values of this row, and see how likely the model finds it.",
+  hint: (model) => {
+    if (model.isDetector) return "Change the values of this row, and see whether the detector takes it for an anomaly, and why.";
+    if (model.look === "points") return "Click into the map, drag the point, or type its numbers. Bright is likely.";
+    if (model.look === "images") return "Paint on the image, or start from a sample, and see how likely the model finds it.";
+    return "Change the values of this row, and see how likely the model finds it.";
+  },
   fits: (model) => model.isDetector || model.dimensions <= 65_536,
 
   async mount(root, { model, ask, state, announce, latest, reference, signal }) {
