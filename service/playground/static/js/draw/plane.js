@@ -15,24 +15,41 @@ export class Plane {
    *   - `label`: what the drawing shows, for who does not see it
    *   - `names`: of the two axes
    *   - `view`: [[low, high], [low, high]] of the two axes
-   *   - `paint(plane)`: draws everything; it is called when the size or the colours change
+   *   - `backdrop(plane)`: draws what stays below the rest: it is kept until the size or the colours
+   *     change, or `paintAll` is called
+   *   - `paint(plane)`: draws what changes with every movement, on the backdrop
    *   - `signal`: ends its listeners
    */
-  constructor({ label, names, view, paint, signal }) {
+  constructor({ label, names, view, backdrop = () => {}, paint = () => {}, signal }) {
     this.names = names;
     this.view = view;
     this.canvas = h("canvas", { class: "plane", role: "img", "aria-label": label });
     this.pen = this.canvas.getContext("2d");
+    const kept = h("canvas");
+    /** Draw what changes. */
     this.paint = () => {
       if (!this.width) return;
+      this.pen.setTransform(1, 0, 0, 1, 0, 0);
+      this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+      this.pen.drawImage(kept, 0, 0);
       this.pen.setTransform(this.scale, 0, 0, this.scale, 0, 0);
-      this.pen.clearRect(0, 0, this.width, this.height);
       paint(this);
+    };
+    /** Draw everything. */
+    this.paintAll = () => {
+      if (!this.width) return;
+      [kept.width, kept.height] = [this.canvas.width, this.canvas.height];
+      const pen = this.pen;
+      this.pen = kept.getContext("2d");
+      this.pen.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+      backdrop(this);
+      this.pen = pen;
+      this.paint();
     };
     const observer = new ResizeObserver(() => this.resize());
     observer.observe(this.canvas);
     signal.addEventListener("abort", () => observer.disconnect());
-    onScheme(this.paint, signal);
+    onScheme(this.paintAll, signal);
   }
 
   resize() {
@@ -42,7 +59,7 @@ export class Plane {
     [this.width, this.height] = [clientWidth, clientHeight];
     this.canvas.width = Math.round(clientWidth * this.scale);
     this.canvas.height = Math.round(clientHeight * this.scale);
-    this.paint();
+    this.paintAll();
   }
 
   /** Where a point of the data is on the canvas. */

@@ -28,11 +28,11 @@ export async function densityEditor({ model, ask, state, latest, reference, sign
     names,
     view,
     signal,
-    paint: (self) => {
+    backdrop: (self) => {
       if (map) self.picture(map);
       self.axes();
-      self.marker(here);
     },
+    paint: (self) => self.marker(here),
   });
   const inputs = names.map((name, axis) => {
     const input = h("input", { type: "number", step: "any", value: here[axis] });
@@ -66,7 +66,7 @@ export async function densityEditor({ model, ask, state, latest, reference, sign
       const top = array.data.reduce((most, value) => (value > most ? value : most), -Infinity);
       map = mapOf(array.data, width, height, top);
       legend.replaceChildren(...legendOf(top));
-      plane.paint();
+      plane.paintAll();
     }
   });
   draw();

@@ -28,9 +28,11 @@ function plane({ model, rows, state, signal, onEnds }) {
     names: model.columns.map(({ name }) => name),
     view: viewOf(rows.data),
     signal,
-    paint: (self) => {
+    backdrop: (self) => {
       self.axes();
       self.points(rows.data, { colour: "soft", radius: 1.5, alpha: 0.35 });
+    },
+    paint: (self) => {
       if (way) self.curve(way, { colour: "accent", width: 3 });
       self.marker(points.a, { colour: "other", text: "A" });
       self.marker(points.b, { colour: "other", text: "B" });

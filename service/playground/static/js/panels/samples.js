@@ -84,7 +84,7 @@ async function drawerOf(model, element, reference, signal) {
       names,
       view,
       signal,
-      paint: (self) => {
+      backdrop: (self) => {
         self.axes();
         if (rows) self.points(rows.data);
       },
@@ -92,7 +92,7 @@ async function drawerOf(model, element, reference, signal) {
     element.append(plane.canvas);
     return (drawn) => {
       rows = drawn;
-      plane.paint();
+      plane.paintAll();
     };
   }
   const all = (drawn) => Array.from({ length: drawn.count }, (_, i) => drawn.row(i));
