@@ -5,6 +5,9 @@ import { ask } from "./ask.js";
 import { h, uniqueId } from "./dom.js";
 import { latest } from "./latest.js";
 
+// What is answered sooner does not flicker.
+const SLOW_MS = 400;
+
 /**
  * A panel: one module in `panels/`, one entry in `panels/index.js`.
  *
@@ -80,11 +83,22 @@ export function mountPanel(panel, page) {
     fail,
     signal: page.signal,
     reference: () => page.reference(request.show),
-    latest: (work) => latest(work, fail, (isBusy) => section.setAttribute("aria-busy", String(isBusy))),
+    latest: (work) => latest(work, fail, busy(section)),
   };
   const start = context.latest(async () => panel.mount(root, context));
   start();
   return section;
+}
+
+/** Mark a panel as busy; who looks at it sees that only when it takes long. */
+function busy(section) {
+  let timer = null;
+  return (isBusy) => {
+    section.setAttribute("aria-busy", String(isBusy));
+    clearTimeout(timer);
+    if (isBusy) timer = setTimeout(() => section.classList.add("slow"), SLOW_MS);
+    else section.classList.remove("slow");
+  };
 }
 
 /** The last request of a panel, to be copied. */

@@ -90,14 +90,14 @@ export class Plane {
     pen.strokeRect(MARGIN.left, MARGIN.top, width - MARGIN.left - MARGIN.right, height - MARGIN.top - MARGIN.bottom);
     pen.textAlign = "center";
     pen.textBaseline = "top";
-    for (const tick of ticks(this.view[0], width / 90)) {
+    for (const tick of ticks(this.view[0], Math.max(3, width / 90))) {
       const [x] = this.toPixel([tick, 0]);
       pen.fillText(shownNumber(tick), x, height - MARGIN.bottom + 6);
     }
     pen.fillText(this.names[0], (MARGIN.left + width - MARGIN.right) / 2, height - 18);
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const tick of ticks(this.view[1], height / 60)) {
+    for (const tick of ticks(this.view[1], Math.max(3, height / 60))) {
       const [, y] = this.toPixel([0, tick]);
       pen.fillText(shownNumber(tick), MARGIN.left - 6, y);
     }
