@@ -40,7 +40,9 @@ for model in $MODELS; do
         learn="distill runs/digits-maf"
     fi
     bijecta $learn "$model" --device cpu
-    bijecta export "runs/$model" --store "$store" >"runs/$model/export.log" 2>&1 &
+    layers=
+    case $model in moons-*) layers=--layers ;; esac # flows of two numbers, which can be watched
+    bijecta export "runs/$model" --store "$store" $layers >"runs/$model/export.log" 2>&1 &
     exports="$exports $!:$model"
 done
 for export in $exports; do

@@ -65,7 +65,8 @@ def store(runs: Path, made_once: Callable[..., Path]) -> Path:
     """A store of one bundle for each recipe. Not to be written to: copy it."""
 
     def export(folder: Path) -> None:
-        done = call_bijecta("export", folder.name, "--store", folder.parent, cwd=runs)
+        layers = ["--layers"] if folder.name.startswith("moons-") else []
+        done = call_bijecta("export", folder.name, "--store", folder.parent, *layers, cwd=runs)
         assert done.returncode == 0, done.stderr
 
     # from opposite ends, so that a second process exports too and does not wait for the first

@@ -85,6 +85,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=0.0,
         help="change below which sweeps of jacobi stop, relative to max(1, |x|) (0: exact)",
     )
+    export.add_argument(
+        "--layers",
+        action="store_true",
+        help="add a graph of every layer's output, of flows of up to three dimensions",
+    )
     _add_bundle_arguments(export)
     export.set_defaults(handler=_handler("export"))
 

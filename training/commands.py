@@ -19,7 +19,13 @@ from training.distill import Distillation, measure_fidelity, measured_fidelity
 from training.errors import TrainingError
 from training.evaluate import TypedHeldOut, calibration_of, evaluated, gaussian_score
 from training.evaluate import evaluate as evaluate_run
-from training.export import FASTEST, InverseRequest, export_table, exported_already
+from training.export import (
+    FASTEST,
+    InverseRequest,
+    check_layers,
+    export_table,
+    exported_already,
+)
 from training.export import export as export_run
 from training.first_look import LookedAt, run_folder, run_name
 from training.fit import (
@@ -133,13 +139,15 @@ def export(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     name = arguments.name or run.file.name
     run.check_weights()
+    if arguments.layers:
+        check_layers(run)
     try:
         method = METHODS.get(arguments.inverse, arguments.inverse)  # by its former name too
         request = InverseRequest(method, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
     if not arguments.next_version:
-        there = exported_already(run, arguments.store, name)
+        there = exported_already(run, arguments.store, name, arguments.layers)
         if there is not None and request == FASTEST:
             say(f"{there} holds these weights already: --next-version exports them once more")
             return
@@ -161,9 +169,11 @@ def export(arguments: Namespace) -> None:
         raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
     fidelity = None if run.file.teacher is None else measured_fidelity(run, dataset)
     folder, manifest = export_run(
-        run, dataset, evaluation, arguments.store, name, request, fidelity
+        run, dataset, evaluation, arguments.store, name, request, fidelity, arguments.layers
     )
     print_exported(folder, manifest)
+    if manifest.layers is not None:
+        say(f"{folder}: with the output of each of {len(manifest.layers.names)} layers")
     for direction, inverse in manifest.inverse.items():
         times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
         method = METHODS[inverse.method]

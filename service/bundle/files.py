@@ -2,6 +2,7 @@
 
 store/<name>/<version>/encode.onnx     x[, u][, context] → z, log_prob
 store/<name>/<version>/decode.onnx     z[, context] → x, log_prob; of detectors other files
+store/<name>/<version>/layers.onnx     z[, context] → states, log_probs; of some flows
 store/<name>/<version>/manifest.json
 store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
 
@@ -42,13 +43,13 @@ from service.bundle.regular_file import (
 from service.bundle.signature import SIGNATURE, TrustedKeys, check_all_listed
 from service.file_mark import Mark, mark_of
 
-ENCODE, DECODE, MANIFEST = "encode.onnx", "decode.onnx", "manifest.json"
-ADDITIONS = "additions.json"
+ENCODE, DECODE, LAYERS = "encode.onnx", "decode.onnx", "layers.onnx"
+MANIFEST, ADDITIONS = "manifest.json", "additions.json"
 OF_DETECTORS = (SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, HOURS)
-FILES = (ENCODE, DECODE, *OF_DETECTORS, MANIFEST, ADDITIONS, SIGNATURE)
+FILES = (ENCODE, DECODE, LAYERS, *OF_DETECTORS, MANIFEST, ADDITIONS, SIGNATURE)
 """All that a bundle of any kind may hold."""
 
-ADDED_KEYS = ("columns", "round_trip")
+ADDED_KEYS = ("columns", "layers", "round_trip")
 """The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -209,9 +210,7 @@ def manifest_of(content: Mapping[str, Any]) -> AnyManifest:
         raise BundleError(f"this is no description of a model: {first_error(error)}") from None
 
 
-def _manifest_class(
-    content: bytes, shown: str
-) -> type[Manifest] | type[TableManifest] | type[DetectorManifest]:
+def _manifest_class(content: bytes, shown: str) -> type[AnyManifest]:
     """What the manifest is of, by its format and its kind.
 
     Raises:

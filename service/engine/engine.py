@@ -112,6 +112,12 @@ class Engine:
         """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
         return self._workers.run("decode", _feeds("z", z, context), output_names, deadline)
 
+    def layers(
+        self, z: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
+    ) -> Awaitable[Arrays]:
+        """Z (N × latent shape) and context (N × columns) → `states`, `log_probs`."""
+        return self._workers.run("layers", _feeds("z", z, context), output_names, deadline)
+
     def score(
         self, x: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
     ) -> Awaitable[Arrays]:

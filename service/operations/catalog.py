@@ -6,6 +6,7 @@ request in `requests.py`, a method or function that answers it, and an entry her
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from service.errors import InvalidInputError
@@ -17,6 +18,7 @@ from service.operations.requests import (
     EncodeRequest,
     FlowRequest,
     InterpolateRequest,
+    LayersRequest,
     LogProbRequest,
     SampleRequest,
 )
@@ -43,18 +45,23 @@ class FlowOperation(Generic[R]):
         request: what it takes.
         answer: what answers it, of a model, a request and a deadline on `time.monotonic`'s clock.
         pieces: the same answer, some rows at a time, where it may be longer than memory holds.
+        row_numbers: numbers of a row of a model, by which `request` tells those of its answer.
     """
 
     name: str
     request: type[R]
     answer: Callable[[Operations, Model, R, float], Awaitable[Answer]]
     pieces: Callable[[Operations, Model, R, float], Awaitable[AnswerPieces]] | None = None
+    row_numbers: Callable[[Model], int] = attrgetter("dimensions")
 
 
 FLOW_OPERATIONS: tuple[FlowOperation[Any], ...] = (
     FlowOperation("log_prob", LogProbRequest, Operations.log_prob),
     FlowOperation("encode", EncodeRequest, Operations.encode),
     FlowOperation("decode", DecodeRequest, Operations.decode),
+    FlowOperation(
+        "layers", LayersRequest, Operations.layers, row_numbers=attrgetter("layer_numbers")
+    ),
     FlowOperation("sample", SampleRequest, Operations.sample, Operations.samples),
     FlowOperation("interpolate", InterpolateRequest, Operations.interpolate),
     FlowOperation("score", ScoreRequest, detectors.score),

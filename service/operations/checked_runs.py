@@ -30,6 +30,7 @@ from service.work_threads import MIN_NUMBERS, WorkThreads
 
 ENCODED = ("z", "log_prob")
 DECODED = ("x", "log_prob")
+PASSED = ("states", "log_probs")
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class CheckedRuns:
     ) -> Arrays:
         """Outputs of the encode graph, as they come; of no rows without running it."""
         if len(x) == 0:
-            return _of_no_rows(model, outputs)
+            return _of_no_rows(model, "encode", outputs)
         if context_rows is not None:
             context_rows = await self.written_out(context_rows, deadline)
         return await model.engine.encode(x, context_rows, outputs, deadline, u)
@@ -150,7 +151,7 @@ class CheckedRuns:
     ) -> dict[str, Floats]:
         """Outputs of the decode graph; rows of which one is not finite are faults."""
         if len(z) == 0:
-            return _of_no_rows(model, DECODED)
+            return _of_no_rows(model, "decode", DECODED)
         if context_rows is not None:
             context_rows = await self.written_out(context_rows, deadline)
         decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
@@ -172,6 +173,26 @@ class CheckedRuns:
             z.size, self.check_finite, model, faults, *decoded.values(), deadline=deadline
         )
         return decoded
+
+    async def run_layers(
+        self,
+        model: Model,
+        z: Floats,
+        context_rows: Floats | None,
+        faults: RowFaults,
+        deadline: float,
+    ) -> dict[str, Floats]:
+        """Outputs of the graph of layers; rows of which one is not finite are faults."""
+        if len(z) == 0:
+            return _of_no_rows(model, "layers", PASSED)
+        if context_rows is not None:
+            context_rows = await self.written_out(context_rows, deadline)
+        passed = await model.engine.layers(z, context_rows, PASSED, deadline)
+        numbers = sum([values.size for values in passed.values()])
+        await self.threads.run(
+            numbers, self.check_finite, model, faults, *passed.values(), deadline=deadline
+        )
+        return passed
 
     async def answer(
         self, arrays: Arrays, faults: RowFaults, deadline: float, seed: int | None = None
@@ -251,9 +272,9 @@ class CheckedRuns:
         faults.check(faulty, NonFiniteOutputError, too_far)
 
 
-def _of_no_rows(model: Model, outputs: tuple[str, ...]) -> Arrays:
-    shapes = {"x": model.event_shape, "z": model.latent_shape, "log_prob": ()}
-    return {name: np.empty((0, *shapes[name]), model.manifest.dtype) for name in outputs}
+def _of_no_rows(model: Model, graph: str, outputs: tuple[str, ...]) -> Arrays:
+    tensors = model.manifest.tensors[graph]
+    return {name: np.empty((0, *tensors[name].row_shape), tensors[name].type) for name in outputs}
 
 
 def too_far(_: int, row: int) -> Fault:

@@ -16,6 +16,7 @@ from service.operations.requests import (
     DecodeRequest,
     EncodeRequest,
     InterpolateRequest,
+    LayersRequest,
     LogProbRequest,
     SampleRequest,
 )
@@ -29,7 +30,7 @@ from service.work_threads import MIN_NUMBERS, WorkThreads
 
 @dataclass(frozen=True)
 class Operations:
-    """The five questions, with the limits of one server.
+    """The questions to a flow, with the limits of one server.
 
     Each takes a model, a request and a deadline (on `time.monotonic`'s clock), raises what
     `Workers.run` does, `InvalidInputError` for rows of the wrong shape, `TooLargeError` for too
@@ -113,6 +114,21 @@ class Operations:
         answer = await self.runs.answer(decoded, faults, deadline)
         await self.runs.remark_inexact(model, answer, request.z, deadline)
         return answer
+
+    async def layers(self, model: Model, request: LayersRequest, deadline: float) -> Answer:
+        """States and log-densities of each latent as it passes the layers, to the data."""
+        if not model.layer_numbers:
+            raise InvalidInputError(
+                f"{model.manifest.name} has no graph of its layers: `bijecta export RUN --layers` "
+                "makes a bundle that has, of flows of up to three dimensions"
+            )
+        z, run = self.runs.checked_rows(request.z, model.latent_shape, "z"), self.threads.run
+        faults = RowFaults(len(z), request.partial)
+        context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
+        await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
+        z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
+        passed = await self.runs.run_layers(model, z, context_rows, faults, deadline)
+        return await self.runs.answer(passed, faults, deadline)
 
     async def sample(self, model: Model, request: SampleRequest, deadline: float) -> Answer:
         """Rows drawn from the flow, with the log-density of each."""

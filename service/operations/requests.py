@@ -141,6 +141,20 @@ class DecodeRequest(FlowRequest):
         return 2 * self.z.size
 
 
+class LayersRequest(FlowRequest):
+    """Latents to take through the layers."""
+
+    npy_fields = ("z",)
+    outputs = ("states", "log_probs")
+
+    z: Annotated[Array, Field(description="N × latent shape, of a model that has `layers`")]
+    partial: Partial = False
+
+    def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
+        """All states of each latent, and one for each of them."""
+        return min(self.row_count, max_rows) * row_numbers
+
+
 class SampleRequest(FlowRequest):
     """How many rows to draw."""
 

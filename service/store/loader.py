@@ -14,6 +14,7 @@ from service.bundle import (
     AnyManifest,
     DensityManifest,
     DetectorManifest,
+    Manifest,
     PerCoordinate,
     TableManifest,
     TrustedKeys,
@@ -189,6 +190,12 @@ class Model:
     def dimensions(self) -> int:
         """Number of coordinates of one row."""
         return self.manifest.dimensions
+
+    @cached_property
+    def layer_numbers(self) -> int:
+        """Numbers of a row's states and of their densities; 0 where there is no graph of layers."""
+        layers = self.manifest.layers if isinstance(self.manifest, Manifest) else None
+        return 0 if layers is None else (1 + len(layers.names)) * (1 + self.dimensions)
 
     def _common(self, *more: str) -> dict[str, Any]:
         """What is said of every model, whatever its manifest leaves to be found out."""

@@ -54,6 +54,21 @@ def _try_density(manifest: DensityManifest, engine: Engine) -> None:
         row, its_context = _tested_row(manifest, manifest.self_test)
         said = engine.try_run("encode", _feeds(x=row, context=its_context, u=u), outputs)
         _check_log_prob(manifest, float(said["log_prob"][0]), manifest.self_test.log_prob)
+    if isinstance(manifest, Manifest) and manifest.layers is not None:
+        _try_layers(manifest, len(manifest.layers.names), engine, float(decoded["log_prob"][0]))
+
+
+def _try_layers(manifest: Manifest, layers: int, engine: Engine, log_prob: float) -> None:
+    """See that the layers end where decoding does, by the log_prob of the example latent."""
+    feeds = _feeds(z=manifest.example_latent, context=manifest.example_context)
+    said = engine.try_run("layers", feeds, ("states", "log_probs"))
+    shapes = said["states"].shape, said["log_probs"].shape
+    if shapes != ((1, layers + 1, manifest.dimensions), (1, layers + 1)):
+        raise BundleError(
+            f"the graph of layers answers in shapes {shapes}, where the manifest names {layers} "
+            f"layers of {manifest.dimensions} numbers"
+        )
+    _check_log_prob(manifest, float(said["log_probs"][0, -1]), log_prob)
 
 
 def _try_detector(manifest: DetectorManifest, engine: Engine) -> None:

@@ -91,6 +91,19 @@ def test_a_store_that_may_not_be_written_to_says_so(folder: Path) -> None:
     assert "may not write to /proc/store" in done.stderr
 
 
+def test_flows_of_two_numbers_are_exported_with_their_layers(folder: Path) -> None:
+    fill(folder, MODELS="moons-maf digits-maf")
+    exports = [
+        line.split()[2:]
+        for line in (folder / "calls").read_text().splitlines()
+        if line.startswith("bijecta export")
+    ]
+    assert sorted(exports) == [
+        ["runs/digits-maf", "--store", "store"],
+        ["runs/moons-maf", "--store", "store", "--layers"],
+    ]
+
+
 def test_an_export_that_fails_is_a_failure_at_the_end(folder: Path) -> None:
     done, models = fill(folder, MODELS="moons-maf moons-iaf", FAILS="moons-maf")
     assert done.returncode == 1

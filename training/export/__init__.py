@@ -3,6 +3,7 @@
 from training.export.bundle import export
 from training.export.detector import HeldOutScores, check_without_values, export_detector
 from training.export.inverse_search import FASTEST, InverseRequest
+from training.export.layers import check_layers
 from training.export.next_version import check_name, check_store, exported_already
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
@@ -11,6 +12,7 @@ __all__ = [
     "HeldOutScores",
     "InverseRequest",
     "TypedGraphs",
+    "check_layers",
     "check_name",
     "check_store",
     "check_without_values",

@@ -13,6 +13,7 @@ from training.data import Dataset
 from training.evaluate import calibration_of
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
+from training.export.layers import check_layers, described_layers
 from training.export.next_version import check_name
 from training.export.publish import of_run
 from training.export.round_trip import measured_round_trip
@@ -31,6 +32,7 @@ def export(
     name: str,
     request: InverseRequest = FASTEST,
     fidelity: Fidelity | None = None,
+    with_layers: bool = False,
 ) -> tuple[Path, Manifest]:
     """Write the best flow of a run as a new version of a bundle.
 
@@ -42,22 +44,29 @@ def export(
         name: name of the bundle.
         request: which inverses of masked layers to choose from.
         fidelity: how close a student is to its teacher, for the manifest.
+        with_layers: whether to write the graph of every layer's output too.
 
     Returns:
         The folder store/<name>/<version> and the manifest in it.
 
     Raises:
-        ExportError: the name is not allowed, or a graph misses the tolerances both in float32 and
-            in float64 arithmetic.
+        ExportError: the name is not allowed, a graph misses the tolerances both in float32 and in
+            float64 arithmetic, or a flow with so many dimensions has no graph of its layers.
     """
     check_name(name)
+    if with_layers:
+        check_layers(run)
     flow = run.best_flow()
-    reference = Reference(flow, dataset)
+    reference = Reference(flow, dataset, with_layers)
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
     additions = _additions(dataset)
     round_trip = measured_round_trip(reference, graphs["encode"].graph, graphs["decode"].graph)
     additions["round_trip"] = round_trip.model_dump()
     files = {FILES[which]: graph.content for which, graph in graphs.items()}
+    if with_layers:
+        by_layers = verified("layers", flow, reference, request)
+        files[bundle.LAYERS] = by_layers.content
+        additions["layers"] = described_layers(flow, by_layers)
     files[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
     measured = tolerances(*(graph.errors for graph in graphs.values()))
     manifest = _manifest(run, flow, dataset, evaluation) | {

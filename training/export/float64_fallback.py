@@ -1,4 +1,4 @@
-"""A verified graph of one direction: in float32 or, where that misses the bars, in float64."""
+"""A verified graph of a flow: in float32 or, where that misses the bars, in float64."""
 
 import copy
 import typing
@@ -8,16 +8,16 @@ from typing import NamedTuple
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as RuntimeNotImplemented
 
 from models.flow import Flow
-from service.bundle import Arithmetic, Direction, InverseReport, Number
+from service.bundle import Arithmetic, InverseReport, Number
 from training.errors import ExportError
 from training.export.graphs import draft
 from training.export.inverse_search import InverseRequest, fastest
 from training.export.served_graph import ServedGraph
-from training.export.verify import Errors, Reference, preview, verify
+from training.export.verify import TENSORS, Errors, GraphName, Reference, preview, verify
 
 
 class VerifiedGraph(NamedTuple):
-    """One direction: its ONNX file, loaded and not, and what the manifest states about it."""
+    """A graph: its ONNX file, loaded and not, and what the manifest states about it."""
 
     content: bytes
     graph: ServedGraph
@@ -27,11 +27,11 @@ class VerifiedGraph(NamedTuple):
 
 
 def verified(
-    direction: Direction, flow: Flow, reference: Reference, request: InverseRequest
+    name: GraphName, flow: Flow, reference: Reference, request: InverseRequest
 ) -> VerifiedGraph:
     """A graph in float32 arithmetic or, if a steep flow misses the bars in it, in float64."""
-    source, target = ("x", "z") if direction == "encode" else ("z", "x")
-    expected = reference.expected[direction]
+    source, target = TENSORS[name]
+    expected = reference.expected[name]
     missed: ExportError | None = None
     for number in typing.get_args(Number):
         typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
@@ -40,17 +40,17 @@ def verified(
                 draft(typed_flow, source, target),
                 expected.feed,
                 request,
-                lambda graph: preview(direction, expected, graph),
+                lambda graph: preview(name, expected, graph),
             )
             graph = ServedGraph(content)
-            errors = verify(direction, expected, graph)
+            errors = verify(name, expected, graph)
         except ExportError as error:
             missed = missed or error
         except RuntimeNotImplemented:  # onnxruntime has no erf in float64
             break
         else:
-            if inverse is not None:
-                residual = reference.residual(direction, graph)
+            if inverse is not None and name != "layers":
+                residual = reference.residual(name, graph)
                 inverse = inverse.model_copy(update={"residual": residual})
             return VerifiedGraph(content, graph, number, errors, inverse)
     assert missed is not None

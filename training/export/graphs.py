@@ -1,7 +1,9 @@
-"""The two directions of a flow as ONNX files."""
+"""The two directions of a flow, and decoding layer by layer, as ONNX files."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from models.flow import Flow
 from models.layers import Inverse, MaskedAutoregressive
+from models.layerwise import decode_by_layers
 from models.numerics import fold
 from training.export.masked import defer, expand, is_deferred
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
@@ -17,7 +20,7 @@ from training.export.recorded import onnx_model, recorded
 
 @dataclass(frozen=True)
 class Draft:
-    """One exported direction of a flow, in which the inverses of masked layers are still missing.
+    """An exported graph of a flow, in which the inverses of masked layers are still missing.
 
     Args:
         model: the exported model, with one node for each missing inverse.
@@ -50,18 +53,24 @@ def draft(flow: Flow, source: str, target: str) -> Draft:
     Args:
         flow: the flow, in whose number type the graph computes.
         source, target: names of the graph's input and first output: x and z to encode, z and x
-            to decode. The second output is log_prob; a conditional flow has the input context.
+            to decode, z and states to decode layer by layer (`models.layerwise`). The second
+            output is log_prob, of states log_probs; a conditional flow has the input context.
     """
     folded = copy.deepcopy(flow).cpu().eval().requires_grad_(False)
     fold(folded)
     layers = defer(folded)
-    bijection, encodes = flow.bijection, source == "x"
-    shapes = {source: bijection.event_shape if encodes else bijection.latent_shape}
+    shapes = {source: flow.event_shape if source == "x" else flow.latent_shape}
     if flow.context_shape is not None:
         shapes["context"] = flow.context_shape
 
+    calls: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+        "z": folded.encode,
+        "x": folded.decode,
+        "states": partial(decode_by_layers, folded),
+    }
+    call = calls[target]
+
     def direction(value: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        call = folded.encode if encodes else folded.decode
         context = None if context is None else context.to(folded.like)
         output, log_prob = call(value.to(folded.like), context)
         return output.float(), log_prob.float()
@@ -69,7 +78,7 @@ def draft(flow: Flow, source: str, target: str) -> Draft:
     graph = recorded(
         direction,
         {name: ("batch", *shape) for name, shape in shapes.items()},
-        (target, "log_prob"),
+        (target, "log_probs" if target == "states" else "log_prob"),
         torch.float32,
         names={**dict(folded.named_buffers()), **dict(folded.named_parameters())},
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service import bundle
-from service.bundle import NAME, AnyManifest, BundleError
+from service.bundle import NAME, AnyManifest, BundleError, Manifest
 from training.detectors import DetectorRun
 from training.errors import ExportError
 from training.runs import Run
@@ -35,13 +35,16 @@ def run_sha256(run: Run | DetectorRun) -> str:
     return bundle.sha256(run.folder / "run.json")
 
 
-def exported_already(run: Run | DetectorRun, store: Path, name: str) -> Path | None:
+def exported_already(
+    run: Run | DetectorRun, store: Path, name: str, with_layers: bool = False
+) -> Path | None:
     """The newest version of a bundle, if it holds the weights of this run already.
 
     Args:
         run: that is to be exported.
         store: folder of bundles.
         name: of the bundle.
+        with_layers: whether only one that has the output of every layer will do.
 
     Raises:
         ExportError: the name is not allowed, or its newest version is of another run: those who ask
@@ -55,6 +58,8 @@ def exported_already(run: Run | DetectorRun, store: Path, name: str) -> Path | N
     same_weights = weights == bundle.sha256(run.weights)
     same_run = made_with.get("run_sha256") == run_sha256(run)
     if same_weights and (same_run or "run_sha256" not in made_with):
+        if with_layers and isinstance(newest.manifest, Manifest) and not newest.manifest.layers:
+            return None
         return newest.folder
     if same_run:
         return None

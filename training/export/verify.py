@@ -2,15 +2,19 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.flow import Flow
+from models.layerwise import decode_by_layers
 from service.bundle import Direction, SelfTest, Tolerances
 from service.runtime import granted_cpus
 from training.data import Dataset, Float32
@@ -33,13 +37,24 @@ BARS = {
     "z_relative": 1e-4,
     "x_relative": 1e-4,
 }
+STATES_BAR = {"states_relative": BARS["x_relative"]}
+"""Of points between layers."""
+
+GraphName = Direction | Literal["layers"]
+
+TENSORS: dict[GraphName, tuple[str, str]] = {
+    "encode": ("x", "z"),
+    "decode": ("z", "x"),
+    "layers": ("z", "states"),
+}
+"""The input and the first output of each graph."""
 
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Inputs of one direction, and the outputs of the float64 flow.
+    """Inputs of one graph, and the outputs of the float64 flow.
 
     Args:
         feed: the inputs by name, x or z first.
@@ -64,9 +79,10 @@ class Reference:
     Args:
         flow: the flow, in float32.
         dataset: has the held-out rows.
+        with_layers: whether outputs layer by layer are wanted too.
     """
 
-    def __init__(self, flow: Flow, dataset: Dataset) -> None:
+    def __init__(self, flow: Flow, dataset: Dataset, with_layers: bool = False) -> None:
         self.flow = copy.deepcopy(flow).double().eval()
         rows = np.arange(REFERENCE_ROWS) % len(dataset.test)  # repeated where there are fewer
         feed = {"x": dataset.noisy(dataset.test.rows[rows], copies=1, seed=0)[0]}
@@ -77,7 +93,9 @@ class Reference:
         latents = np.concatenate([encode.value.astype(np.float32), noise])
         feed = {"z": latents} | {k: np.tile(v, (2, 1)) for k, v in feed.items() if k == "context"}
         decode = Expected(feed, *self._run("decode", feed))
-        self.expected: dict[Direction, Expected] = {"encode": encode, "decode": decode}
+        self.expected: dict[GraphName, Expected] = {"encode": encode, "decode": decode}
+        if with_layers:
+            self.expected["layers"] = Expected(feed, *self._run("layers", feed))
 
     def self_test(self) -> SelfTest:
         """The row of median log_prob, with which a server checks its graphs."""
@@ -104,14 +122,15 @@ class Reference:
         back, _ = self._run("decode" if source == "x" else "encode", feed | {source: answer})
         return float(np.abs(back - inputs).max() / max(1.0, np.ptp(inputs)))
 
-    def _run(self, direction: Direction, feed: dict[str, Float32]) -> tuple[Float64, Float64]:
+    def _run(self, name: GraphName, feed: dict[str, Float32]) -> tuple[Float64, Float64]:
         """The outputs of the float64 flow."""
         flow = self.flow
-        call, cost = (
-            (flow.encode, flow.encode_cost)
-            if direction == "encode"
-            else (flow.decode, flow.bijection.decode_cost)
-        )
+        calls: dict[GraphName, Callable[..., tuple[Tensor, Tensor]]] = {
+            "encode": flow.encode,
+            "decode": flow.decode,
+            "layers": partial(decode_by_layers, flow),
+        }
+        call, cost = calls[name], flow.encode_cost if name == "encode" else flow.decode_cost
         inputs = [torch.split(torch.from_numpy(v).double(), ROWS_AT_ONCE) for v in feed.values()]
         with torch.no_grad(), torch_threads(granted_cpus() if cost == "parallel" else 1):
             answers = [call(*batch) for batch in zip(*inputs, strict=True)]
@@ -140,7 +159,8 @@ class Errors:
     Args:
         relative: largest difference of a coordinate, as a fraction of its range; the range of
             latents, whose base has scale 1, counts as 1 at least.
-        log_prob_per_dim: absolute differences of each row at each batch size, in nats.
+        log_prob_per_dim: absolute differences of each row at each batch size, in nats; of layers
+            the largest of a row.
         batch_sizes: that were tried.
     """
 
@@ -149,11 +169,11 @@ class Errors:
     batch_sizes: list[int]
 
 
-def verify(direction: Direction, expected: Expected, graph: ServedGraph) -> Errors:
+def verify(name: GraphName, expected: Expected, graph: ServedGraph) -> Errors:
     """Measure how far a graph is from its flow in float64, at each of its batch sizes.
 
     Args:
-        direction: of the graph.
+        name: of the graph.
         expected: the outputs of the flow that it was made from.
         graph: that is measured.
 
@@ -162,40 +182,39 @@ def verify(direction: Direction, expected: Expected, graph: ServedGraph) -> Erro
             of the rows cannot change that.
     """
     checks = sum(graph.rows_at_each_size(expected.feed).values())
-    for errors in _growing_errors(direction, expected, graph):
+    for errors in _growing_errors(name, expected, graph):
         if _is_missed(errors, checks):
             break
-    refuse_misses(direction, errors)
+    refuse_misses(name, errors)
     return errors
 
 
-def preview(direction: Direction, expected: Expected, graph: ServedGraph) -> None:
+def preview(name: GraphName, expected: Expected, graph: ServedGraph) -> None:
     """Look at `PREVIEW_ROWS` rows, before anything is done for a graph that cannot pass.
 
     Raises:
         ExportError: as of `verify`.
     """
     checks = sum(graph.rows_at_each_size(expected.feed).values())
-    for errors in _growing_errors(direction, expected, graph):
+    for errors in _growing_errors(name, expected, graph):
         if _is_missed(errors, checks):
-            refuse_misses(direction, errors)
+            refuse_misses(name, errors)
         if len(errors.log_prob_per_dim) >= PREVIEW_ROWS:
             return
 
 
-def _growing_errors(
-    direction: Direction, expected: Expected, graph: ServedGraph
-) -> Iterator[Errors]:
+def _growing_errors(name: GraphName, expected: Expected, graph: ServedGraph) -> Iterator[Errors]:
     """The errors of more and more rows."""
     scale = np.ptp(expected.value, axis=0)
-    if direction == "encode":
+    if name == "encode":
         scale = np.maximum(scale, 1)
+    dimensions = next(iter(expected.feed.values()))[0].size
     relative, per_dim = 0.0, np.empty(0)
     for part, (value, log_prob) in graph.at_each_size(expected.feed):
         largest = np.abs(value - expected.value[part]).max(0)
         relative = float(np.maximum(relative, (largest / scale).max()))  # which keeps NaN
-        difference = np.abs(log_prob - expected.log_prob[part])
-        per_dim = np.concatenate([per_dim, difference / expected.value[0].size])
+        difference = np.abs(log_prob - expected.log_prob[part]).reshape(len(log_prob), -1).max(1)
+        per_dim = np.concatenate([per_dim, difference / dimensions])
         yield Errors(relative, per_dim, graph.batch_sizes)
 
 
@@ -213,16 +232,18 @@ def _is_missed(errors: Errors, checks: int) -> bool:
     )
 
 
-def refuse_misses(direction: Direction, errors: Errors) -> None:
+def refuse_misses(name: GraphName, errors: Errors) -> None:
     """Raise an ExportError that names the errors of a graph that are above their bars, if any."""
-    answer = "z_relative" if direction == "encode" else "x_relative"
-    measured = _of_log_prob(errors.log_prob_per_dim) | {answer: errors.relative}
+    answer = f"{TENSORS[name][1]}_relative"
+    measured, bars = _of_log_prob(errors.log_prob_per_dim), BARS | STATES_BAR
+    measured[answer] = errors.relative
     # written so that NaN is a miss
-    missed = [f"{k} {v:.2g} (bar {BARS[k]:.0e})" for k, v in measured.items() if not v <= BARS[k]]
+    missed = [f"{k} {v:.2g} (bar {bars[k]:.0e})" for k, v in measured.items() if not v <= bars[k]]
     if missed:
+        what = "of layers" if name == "layers" else f"to {name}"
         raise ExportError(
-            f"the exported graph to {direction} misses the float64 reference by more than allowed, "
-            f"and nothing was written: {', '.join(missed)}"
+            f"the exported graph {what} misses the float64 reference by more than allowed, and "
+            f"nothing was written: {', '.join(missed)}"
         )
 
 
@@ -235,6 +256,11 @@ def tolerances(encode: Errors, decode: Errors) -> Tolerances:
         x_relative=decode.relative,
         batch_sizes=sorted({*encode.batch_sizes, *decode.batch_sizes}),
     )
+
+
+def layer_tolerances(errors: Errors) -> dict[str, float]:
+    """The errors of the graph of layers, as a manifest states them."""
+    return _of_log_prob(errors.log_prob_per_dim) | {"states_relative": errors.relative}
 
 
 def _of_log_prob(per_dim: Float64) -> dict[str, float]:

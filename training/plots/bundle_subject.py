@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -51,8 +50,8 @@ class BundleSubject(Subject):
         self._manifest = manifest
         try:
             sessions = {
-                d: Device("cpu").session((folder / f"{d}.onnx").read_bytes())
-                for d in ("encode", "decode")
+                graph: Device("cpu").session((folder / f"{graph}.onnx").read_bytes())
+                for graph in manifest.tensors
             }
         except Exception as error:  # onnxruntime refuses graphs in every way there is
             raise PlotError(f"{folder}: onnxruntime cannot load it: {error}") from None
@@ -68,29 +67,29 @@ class BundleSubject(Subject):
         feeds = {"x": x, "context": context}
         if self.traits.columns is not None:
             feeds["u"] = np.full(x.shape, 0.5) if u is None else u
-        return self._run("encode", "z", feeds)
+        return self._run("encode", ("z", "log_prob"), feeds)
 
     def decode(self, z: Array, context: Array | None = None) -> tuple[Float64, Float64]:
         """Latents and context → rows, and log p(x) in nats."""
-        return self._run("decode", "x", {"z": z, "context": context})
+        return self._run("decode", ("x", "log_prob"), {"z": z, "context": context})
 
     def _run(
-        self, direction: str, output: str, feeds: Mapping[str, Array | None]
+        self, graph: str, outputs: tuple[str, str], feeds: Mapping[str, Array | None]
     ) -> tuple[Float64, Float64]:
         given = {
             name: np.ascontiguousarray(values, self.traits.dtype)
             for name, values in feeds.items()
             if values is not None
         }
-        session = self._sessions[direction]
+        session = self._sessions[graph]
         rows = len(next(iter(given.values())))
         parts = []
         for first in range(0, max(rows, 1), ROWS_AT_ONCE):
             part = {name: values[first : first + ROWS_AT_ONCE] for name, values in given.items()}
             try:
-                parts.append(session.run([output, "log_prob"], part))
+                parts.append(session.run(list(outputs), part))
             except Exception as error:  # onnxruntime has no one class of errors
-                raise PlotError(f"{self.folder}: {direction} failed: {error}") from None
+                raise PlotError(f"{self.folder}: {graph}.onnx failed: {error}") from None
         values, log_prob = (
             np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True)
         )
@@ -106,15 +105,27 @@ class BundleSubject(Subject):
         return self._rows
 
     def decode_by_layers(self, z: Array, context: Array | None) -> list[Stage]:
-        """No graph has them."""
-        self._refuse_layers()
+        """The points that each layer makes of latents in turn: the latents first, rows last."""
+        layers = self._manifest.layers if isinstance(self._manifest, Manifest) else None
+        if layers is None:
+            raise PlotError(
+                "the bundle has no graph of its layers: `bijecta export RUN --layers` makes one "
+                "that has, or plot its run"
+            )
+        states, _ = self._run("layers", ("states", "log_probs"), {"z": z, "context": context})
+        shape = (len(z), *self.traits.event_shape)
+        return [
+            Stage(name, states[:, i].reshape(shape)) for i, name in enumerate(["", *layers.names])
+        ]
 
     def encode_by_layers(self, x: Array, context: Array | None) -> list[Stage]:
-        """No graph has them."""
-        self._refuse_layers()
-
-    def _refuse_layers(self) -> NoReturn:
-        raise PlotError("the graphs of a bundle do not have the output of each layer: plot its run")
+        """The same of rows, which their latents come back to: these first, latents last."""
+        z, _ = self.encode(x, context)
+        stages = self.decode_by_layers(z, context)
+        names = ["", *[stage.layer for stage in reversed(stages[1:])]]
+        return [
+            Stage(name, stage.points) for name, stage in zip(names, reversed(stages), strict=True)
+        ]
 
     @property
     def log(self) -> Sequence[Mapping[str, float]]:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bijection import Bijection, Compose
 from models.density import Density
 from models.flow import Flow
+from models.layerwise import layer_name, through_layers
 from service.bundle import BASES, ContextColumn
 from training.config import ClassFeature, ContextSpec, SoundSource, TabularSpec, one_line
 from training.data import AnyDataset, Dataset
@@ -101,15 +101,11 @@ class RunSubject(Subject):
         flow = self._density
         if not isinstance(flow, Flow):
             raise PlotError("a density over typed columns has no layers between rows and latents")
-        layers = _flat(flow.bijection)
-        values = self._tensor(points)
+        start, given = self._tensor(points), None if context is None else self._tensor(context)
         with torch.no_grad():
-            features = flow.featurize(None if context is None else self._tensor(context))
-            yield Stage("", values.double().numpy())
-            for layer in reversed(layers) if decodes else layers:
-                given = features if layer.context_shape is not None else None
-                values, _ = layer.decode(values, given) if decodes else layer.encode(values, given)
-                yield Stage(_name(layer), values.double().numpy())
+            yield Stage("", start.double().numpy())
+            for layer, made, _ in through_layers(flow, start, given, decodes=decodes):
+                yield Stage(layer_name(layer), made.double().numpy())
 
     @property
     def log(self) -> Sequence[Mapping[str, float]]:
@@ -176,23 +172,3 @@ def _context(spec: ContextSpec | None) -> list[ContextColumn]:
                 )
             )
     return columns
-
-
-def _flat(bijection: Bijection) -> list[Bijection]:
-    """The layers of a bijection in the order of encoding, those of chains within it too."""
-    if not isinstance(bijection, Compose):
-        return [bijection]
-    return [inner for layer in bijection.layers for inner in _flat(layer)]  # type: ignore[arg-type]
-
-
-def _name(layer: Bijection) -> str:
-    """The name of a layer's class in words; of an inverted layer what it inverts."""
-    inner = getattr(layer, "bijection", None)
-    if isinstance(inner, Bijection):
-        return f"inverse of {_name(inner)}"
-    name = type(layer).__name__
-    words = "".join(
-        f" {c.lower()}" if c.isupper() and i and not name[i - 1].isupper() else c
-        for i, c in enumerate(name)
-    )
-    return words if name.isupper() else words[0].lower() + words[1:]

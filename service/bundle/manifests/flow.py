@@ -20,6 +20,7 @@ from service.bundle.manifests.part import (
     Direction,
     HeldOut,
     InverseReport,
+    Layers,
     ManifestPart,
     RoundTrip,
     SelfTest,
@@ -93,6 +94,9 @@ class Manifest(ManifestPart):
     round_trip: RoundTrip | None = Field(
         None, description="null in bundles from before it was measured"
     )
+    layers: Layers | None = Field(
+        None, description="where the bundle was exported with `--layers`, what it has of them"
+    )
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"
     )
@@ -121,6 +125,8 @@ class Manifest(ManifestPart):
             raise ValueError(f"columns are not {n} names, each another")
         if self.context_shape != (None if self.context is None else [len(self.context)]):
             raise ValueError(f"context shape {self.context_shape} is not that of its columns")
+        if self.layers is not None and "layers.onnx" not in self.files:
+            raise ValueError("layers: the bundle has no layers.onnx")
         if self.self_test is not None:
             rows = [self.self_test.x, self.self_test.context or []]
             if list(map(len, rows)) != [n, len(self.context or ())]:
@@ -162,12 +168,24 @@ class Manifest(ManifestPart):
 
     @property
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Inputs and outputs of the graphs, the same of both."""
-        shapes = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
-        if self.context is not None:
-            shapes["context"] = [len(self.context)]
-        both = {k: Tensor(type="float32", row_shape=shape) for k, shape in shapes.items()}
-        return {"encode": both, "decode": both}
+        """Inputs and outputs of the graphs, the same of both directions."""
+        directions = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
+        shapes = {"encode": directions, "decode": directions}
+        if self.layers is not None:
+            states = 1 + len(self.layers.names)
+            shapes["layers"] = {
+                "z": self.latent_shape,
+                "states": [states, self.dimensions],
+                "log_probs": [states],
+            }
+        context = {} if self.context is None else {"context": [len(self.context)]}
+        return {
+            graph: {
+                name: Tensor(type="float32", row_shape=shape)
+                for name, shape in (of_graph | context).items()
+            }
+            for graph, of_graph in shapes.items()
+        }
 
     @property
     def base_density(self) -> BaseDensity:

@@ -11,6 +11,8 @@ Arithmetic = Literal[Number, "mixed"]
 PerCoordinate = float | list[float]
 """One number, or one for each coordinate in row-major order."""
 
+MAX_LAYERS = 2**10
+
 
 class ManifestPart(BaseModel):
     """What a manifest or a part of it is: it never changes, and all its keys are known."""
@@ -163,6 +165,26 @@ class Tolerances(ManifestPart):
     z_relative: float
     x_relative: float
     batch_sizes: list[int]
+
+
+class Layers(ManifestPart):
+    """The graph `layers.onnx`, which has the output of each layer that decoding passes.
+
+    Args:
+        names: of the layers, in the order of decoding: from the latents to the data.
+        arithmetic: what the graph computes in.
+        log_prob_per_dim_p99, log_prob_per_dim_max, states_relative: largest differences between
+            the graph and the float64 reference, measured at export.
+    """
+
+    names: Annotated[
+        list[Annotated[str, Field(pattern=r"^[ -~]{1,80}$")]],
+        Field(min_length=1, max_length=MAX_LAYERS),
+    ]
+    arithmetic: Number
+    log_prob_per_dim_p99: float
+    log_prob_per_dim_max: float
+    states_relative: float
 
 
 class SelfTest(ManifestPart):

@@ -138,7 +138,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
             check_output(output, schema.outputs)
             sampled = pieces(self.server.operations, model, request, due)
             return await self._sampled(model, codec, stream, sampled, receive, due)
-        size = request.answer_numbers(model.dimensions, self.server.settings.max_rows)
+        size = request.answer_numbers(operation.row_numbers(model), self.server.settings.max_rows)
         if room := held_answer(receive, share, size, due):
             await unless_departed(receive, room)
         work = operation.answer(self.server.operations, model, request, due)

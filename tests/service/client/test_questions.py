@@ -32,6 +32,19 @@ from tests.helpers.http import MOONS, ask
 TRICKLE = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 
+def test_latents_are_taken_through_the_layers(real: Make, client: httpx.Client) -> None:
+    z = np.array([[0, 0], [1.5, -0.5]])
+    found = real(model="moons-maf")("layers", z)
+    told = ask(client, "/layers", model="moons-maf", z=z.tolist())
+    for name in ("states", "log_probs"):
+        np.testing.assert_allclose(getattr(found, name), told[name], rtol=1e-5, atol=1e-5)
+        assert getattr(found, name).dtype == np.float32
+    of_context = real(model="moons-context")("layers", z, context=[[0.5, "upper"]])
+    assert of_context.states.shape[::2] == (2, 2)
+    with pytest.raises(RefusedError, match="--layers"):
+        real(model="digits-maf")("layers", np.zeros((1, 64)))
+
+
 @pytest.mark.parametrize("model", ["moons-maf", "digits-maf"])
 def test_every_question_answers_as_json_does(real: Make, client: httpx.Client, model: str) -> None:
     rows, asker, name = (MOONS if "moons" in model else DIGITS), real(model=model), {"model": model}

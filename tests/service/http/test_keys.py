@@ -300,6 +300,7 @@ QUESTIONS: dict[str, tuple[str, Any, int]] = {
     "copies": ("/log_prob", {"x": [[0, 0]] * 2, "dequantize": 3}, 6),
     "encode": ("/encode", {"x": [[0, 0]] * 7}, 7),
     "decode": ("/decode", {"z": [[0, 0]] * 5}, 5),
+    "layers": ("/layers", {"z": [[0, 0]] * 4}, 4),
     "sample": ("/sample", {"n": 9}, 9),
     "interpolate": ("/interpolate", {"start": [0, 0], "end": [1, 1], "steps": 4}, 6),
     "protocol": (

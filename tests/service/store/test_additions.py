@@ -20,6 +20,15 @@ KEYS_OF_FIRST_SERVERS = {
 }
 
 
+LAYERS = {
+    "names": ["coupling"],
+    "arithmetic": "float32",
+    "log_prob_per_dim_p99": 0.0,
+    "log_prob_per_dim_max": 0.0,
+    "states_relative": 0.0,
+}
+
+
 def with_additions(folder: Path, content: Any) -> Path:
     """A bundle with additions; bytes are written as they are."""
     path = write_tiny_bundle(folder, "moons")
@@ -55,6 +64,10 @@ def test_additions_of_later_versions_are_passed_over(tmp_path: Path) -> None:
         {"columns": ["a", "b\n"]},
         {"columns": ["a", "b" * 501]},
         {"columns": "ab"},
+        {"layers": LAYERS},  # without their graph
+        {"layers": LAYERS | {"names": []}},
+        {"layers": LAYERS | {"names": ["a\n"]}},
+        {"layers": ["a"]},
         ["columns"],
         None,
         b"{",

@@ -96,7 +96,7 @@ def test_mp4_without_ffmpeg_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["--kind", "violins"], "--kind is one of layers, density, samples"),
         (["--kind", "pit", "--format", "gif"], "no pit of maf-context: it does not move: png or"),
         (["--kind", "samples"], "no samples of maf-context: rows of shape [2] are no pictures"),
-        (["--kind", "layers"], "do not have the output of each layer: plot its run"),
+        (["--kind", "layers"], "no graph of its layers: `bijecta export RUN --layers` makes one"),
         (["--kind", "training"], "a bundle has no log of its training"),
         (["--kind", "pit"], "--data names some, such as table.csv"),
         (["--out", "all.png"], "--kind says of which plot"),

@@ -1,6 +1,7 @@
 """Plots of flows of two numbers show the points and the density of the model."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,21 @@ def test_layers_go_from_the_latents_of_the_seed_to_the_models_samples(
     np.testing.assert_allclose(
         points_in(moving.figure), subject.encode(rows)[0], rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_bundle_with_layers_has_the_stages_of_its_run(runs: Path, store: Path) -> None:
+    of_run = open_subject(runs / "moons-maf")
+    of_bundle = open_subject(store / "moons-maf" / "1")
+    z, x = of_run.latents(50, 3), of_run.rows.values[:50]
+    for expected, found in (
+        (of_run.decode_by_layers(z, None), of_bundle.decode_by_layers(z, None)),
+        (of_run.encode_by_layers(x, None), of_bundle.encode_by_layers(x, None)),
+    ):
+        assert [stage.layer for stage in found] == [stage.layer for stage in expected]
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_allclose(other.points, one.points, rtol=1e-4, atol=1e-4)
+    drawn, again = draw_layers(of_bundle, 3), draw_layers(of_run, 3)
+    np.testing.assert_allclose(points_in(drawn, -1), points_in(again, -1), rtol=1e-4, atol=1e-4)
 
 
 def test_points_move_between_the_stages_and_the_grid_with_them() -> None:

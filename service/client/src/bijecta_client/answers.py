@@ -34,6 +34,18 @@ class Decoded(NamedTuple):
     log_prob: Numbers
 
 
+class Layered(NamedTuple):
+    """Latents on their way to the data, through L layers.
+
+    Args:
+        states: N × (L + 1) × D: of each latent itself, and what each layer makes of it.
+        log_probs: N × (L + 1), in nats, of each state under what the base becomes by then.
+    """
+
+    states: Numbers
+    log_probs: Numbers
+
+
 class Sampled(NamedTuple):
     """Rows, N × event shape or records, the log-density of each, and the seed that makes them."""
 

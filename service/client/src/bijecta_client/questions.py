@@ -15,6 +15,7 @@ from bijecta_client.answers import (
     Decoded,
     Encoded,
     Interpolated,
+    Layered,
     Numbers,
     Placed,
     RowError,
@@ -197,6 +198,30 @@ class Questions(Holdings):
         inputs = bodies.inputs({"z": z, "context": context})
         question = Question(Decoded._fields, {}, self._rows, model, version, failures)
         return Decoded(**(yield from self._of_arrays(".decode", inputs, question, due)))
+
+    def layers(
+        self,
+        z: ArrayLike,
+        context: ArrayLike | None = None,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Steps[Layered]:
+        """States and log-densities of latents as they pass the layers, to the data.
+
+        Args:
+            z: N × latent shape, as many as the server allows in a request.
+            context: as of `log_prob`.
+            model, version: others than the client's; a bundle exported with `--layers`.
+        """
+        due, rows = self._due(), bodies.numbers("z", z)
+        name, version = yield from self._target(model, version, due)
+        head = {"model": name, "version": version}
+        body = native.Body(head, "z", rows, context)
+        said = yield from self._post("/layers", body.part(0, body.n), due)
+        answer = native.arrays(said, Layered._fields, np.float32)
+        bodies.check_rows(answer, body.n)
+        return Layered(**answer)
 
     def sample(
         self,
