@@ -90,6 +90,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="add a graph of every layer's output, of flows of up to three dimensions",
     )
+    export.add_argument(
+        "--accept-residual",
+        action="store_true",
+        help="export a flow though held-out rows do not come back from their latents",
+    )
     _add_bundle_arguments(export)
     export.set_defaults(handler=_handler("export"))
 

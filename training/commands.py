@@ -169,7 +169,15 @@ def export(arguments: Namespace) -> None:
         raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
     fidelity = None if run.file.teacher is None else measured_fidelity(run, dataset)
     folder, manifest = export_run(
-        run, dataset, evaluation, arguments.store, name, request, fidelity, arguments.layers
+        run,
+        dataset,
+        evaluation,
+        arguments.store,
+        name,
+        request,
+        fidelity,
+        with_layers=arguments.layers,
+        accept_residual=arguments.accept_residual,
     )
     print_exported(folder, manifest)
     if manifest.layers is not None:

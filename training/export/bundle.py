@@ -16,7 +16,7 @@ from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.layers import check_layers, described_layers
 from training.export.next_version import check_name
 from training.export.publish import of_run
-from training.export.round_trip import measured_round_trip
+from training.export.round_trip import measured_residual, measured_round_trip
 from training.export.verify import Reference, tolerances
 from training.preprocessing import per_coordinate
 from training.runs import Run
@@ -33,6 +33,7 @@ def export(
     request: InverseRequest = FASTEST,
     fidelity: Fidelity | None = None,
     with_layers: bool = False,
+    accept_residual: bool = False,
 ) -> tuple[Path, Manifest]:
     """Write the best flow of a run as a new version of a bundle.
 
@@ -45,13 +46,15 @@ def export(
         request: which inverses of masked layers to choose from.
         fidelity: how close a student is to its teacher, for the manifest.
         with_layers: whether to write the graph of every layer's output too.
+        accept_residual: whether a flow from whose latents rows do not come back is exported too.
 
     Returns:
         The folder store/<name>/<version> and the manifest in it.
 
     Raises:
         ExportError: the name is not allowed, a graph misses the tolerances both in float32 and in
-            float64 arithmetic, or a flow with so many dimensions has no graph of its layers.
+            float64 arithmetic, held-out rows do not come back from their latents, or a flow with so
+            many dimensions has no graph of its layers.
     """
     check_name(name)
     if with_layers:
@@ -60,8 +63,9 @@ def export(
     reference = Reference(flow, dataset, with_layers)
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
     additions = _additions(dataset)
-    round_trip = measured_round_trip(reference, graphs["encode"].graph, graphs["decode"].graph)
-    additions["round_trip"] = round_trip.model_dump()
+    served = graphs["encode"].graph, graphs["decode"].graph
+    additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
+    additions["round_trip"] = measured_round_trip(reference, *served).model_dump()
     files = {FILES[which]: graph.content for which, graph in graphs.items()}
     if with_layers:
         by_layers = verified("layers", flow, reference, request)

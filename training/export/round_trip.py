@@ -10,18 +10,61 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import RoundTrip
+from service.bundle import Residual, RoundTrip
 from training.data import Float32
+from training.errors import ExportError
 from training.export.served_graph import ServedGraph
 from training.export.verify import BARS, Float64, Reference
 from training.preprocessing import per_coordinate
 
 T = TypeVar("T", bound=np.generic)
 
+# Rows come back if each coordinate does within this part of its range, and so many have to.
+RESIDUAL_TOLERANCE, MIN_WITHIN = 1e-3, 0.99
+
 # Rows that are tried; of many coordinates fewer, since each may take a second to decode.
 MAX_ROWS, MIN_ROWS, MAX_VALUES = 240, 120, 2**14
 # How far out they are: from a tenth of the data's range to thousands of it.
 NEAREST, FARTHEST = 0.1, 3000.0
+
+
+def measured_residual(
+    reference: Reference, encode: ServedGraph, decode: ServedGraph, accept: bool
+) -> Residual:
+    """How well held-out rows come back through both graphs, latents being float32 between them.
+
+    Args:
+        reference: the flow and its held-out rows.
+        encode, decode: the graphs.
+        accept: whether a flow from whose latents rows do not come back is exported all the same.
+
+    Raises:
+        ExportError: less than `MIN_WITHIN` of the rows come back, and that is not accepted.
+    """
+    feed = reference.expected["encode"].feed
+    x = next(iter(feed.values()))
+    context = {k: v for k, v in feed.items() if k == "context"}
+    with np.errstate(all="ignore"):
+        z, _ = encode.run_in_batches(feed)
+        back, _ = decode.run_in_batches({"z": z} | context)
+        span = np.ptp(_flat(x).astype(np.float64), axis=0)
+        error = np.abs(_flat(back).astype(np.float64) - _flat(x)) / np.where(span > 0, span, 1)
+        largest = np.where(np.isnan(error), np.inf, error).max(1)
+    within = float((largest <= RESIDUAL_TOLERANCE).mean())
+    p99 = float(np.quantile(largest, 0.99, method="higher"))
+    if within < MIN_WITHIN and not accept:
+        raise ExportError(
+            f"{within:.1%} of {len(x)} held-out rows come back from their latents "
+            f"within {RESIDUAL_TOLERANCE:g} of the range, and {MIN_WITHIN:.0%} are wanted: it is too "
+            "steep for latents in float32. Train it longer or with a lower learning rate; "
+            "--accept-residual exports it as it is, for log_prob and /sample alone"
+        )
+    return Residual(
+        rows=len(x),
+        tolerance=RESIDUAL_TOLERANCE,
+        within=within,
+        p99=p99 if np.isfinite(p99) else None,
+    )
 
 
 def measured_round_trip(

@@ -22,6 +22,7 @@ from service.bundle.manifests.part import (
     InverseReport,
     Layers,
     ManifestPart,
+    Residual,
     RoundTrip,
     SelfTest,
     Sound,
@@ -92,6 +93,9 @@ class Manifest(ManifestPart):
     calibration: Calibration
     tolerances: Tolerances
     round_trip: RoundTrip | None = Field(
+        None, description="null in bundles from before it was measured"
+    )
+    residual: Residual | None = Field(
         None, description="null in bundles from before it was measured"
     )
     layers: Layers | None = Field(

@@ -149,6 +149,22 @@ class RoundTrip(ManifestPart):
     unflagged: int
 
 
+class Residual(ManifestPart):
+    """How well held-out rows come back: encoded and decoded again by the graphs.
+
+    Args:
+        rows: how many were tried.
+        tolerance: of a coordinate, as a part of its range.
+        within: share of rows whose coordinates are all within the tolerance.
+        p99: largest error of a row, as a part of the range, that 99 % of rows do not exceed.
+    """
+
+    rows: Annotated[int, Field(gt=0)]
+    tolerance: Annotated[float, Field(gt=0)]
+    within: Annotated[float, Field(ge=0, le=1)]
+    p99: float | None
+
+
 class Calibration(ManifestPart):
     """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
 

@@ -198,6 +198,10 @@ class TypedManifest(ManifestPart):
         """None: rows come back as they were."""
 
     @property
+    def residual(self) -> None:
+        """None: rows come back as they were."""
+
+    @property
     def sound(self) -> None:
         """None: rows are no sounds."""
 

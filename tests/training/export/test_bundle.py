@@ -29,7 +29,7 @@ from training import evaluate
 from training.data import load as data
 from training.errors import ExportError
 from training.export import bundle as export
-from training.export import verify
+from training.export import round_trip, verify
 from training.export.graphs import Draft, draft
 from training.export.served_graph import ServedGraph
 from training.export.verify import Errors, Expected
@@ -247,6 +247,33 @@ def test_a_direction_that_is_not_steep_stays_in_float32(
             if len(weights.dims) == 2 and min(weights.dims) > 1
         }
         assert numbers == {"DOUBLE" if direction == steep else "FLOAT"}
+
+
+def test_rows_that_do_not_come_back_refuse_an_export(
+    runs: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = bundle.read_flow(store / "moons-maf" / "1").residual
+    assert found is not None
+    assert (found.within, found.tolerance) == (1.0, 1e-3)
+    rows = data.load_dataset(Run.open(runs / "moons-maf").file.recipe.data).test.rows[: found.rows]
+    graphs = (store / "moons-maf" / "1" / f"{name}.onnx" for name in ("encode", "decode"))
+    encode, decode = map(onnxruntime.InferenceSession, graphs)
+    back = decode.run(["x"], {"z": encode.run(["z"], {"x": rows})[0]})[0]
+    errors = (np.abs(back - rows) / np.ptp(rows, axis=0)).max(1)
+    assert found.p99 == pytest.approx(np.quantile(errors, 0.99), rel=0.3)
+    # no tolerance is as small as that of float32
+    monkeypatch.setattr(round_trip, "RESIDUAL_TOLERANCE", 1e-12)
+    command = ("export", runs / "moons-maf", "--store", tmp_path)
+    refused = call_bijecta(*command, cwd=runs)
+    assert refused.returncode == 1
+    assert "held-out rows come back from their latents within 1e-12" in refused.stderr
+    assert "--accept-residual" in refused.stderr
+    assert not list(tmp_path.rglob("*.onnx"))
+    accepted = call_bijecta(*command, "--accept-residual", cwd=runs)
+    assert accepted.returncode == 0, accepted.stderr
+    said = bundle.read_flow(tmp_path / "moons-maf" / "1").residual
+    assert said is not None
+    assert said.within < 0.99
 
 
 def test_names_and_moved_data_are_checked(runs: Path, tmp_path: Path) -> None:
