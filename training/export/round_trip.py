@@ -55,8 +55,8 @@ def measured_residual(
     if within < MIN_WITHIN and not accept:
         raise ExportError(
             f"{within:.1%} of {len(x)} held-out rows come back from their latents "
-            f"within {RESIDUAL_TOLERANCE:g} of the range, and {MIN_WITHIN:.0%} are wanted: it is too "
-            "steep for latents in float32. Train it longer or with a lower learning rate; "
+            f"within {RESIDUAL_TOLERANCE:g} of the range, and {MIN_WITHIN:.0%} are wanted: it is "
+            "too steep for latents in float32. Train it longer or with a lower learning rate; "
             "--accept-residual exports it as it is, for log_prob and /sample alone"
         )
     return Residual(
