@@ -87,7 +87,7 @@ function mountAll(model, conditions) {
   shown = new AbortController();
   const page = { model, state, conditions, signal: shown.signal, reference: referenceRows(model, conditions, shown.signal) };
   const sections = PANELS.filter((panel) => panel.fits(model)).map((panel) => mountPanel(panel, page));
-  const half = Math.ceil(sections.length / 2);
+  const half = Math.floor(sections.length / 2);
   panels.replaceChildren(...[sections.slice(0, half), sections.slice(half)].map((part) => h("div", { class: "column" }, ...part)));
 }
 
