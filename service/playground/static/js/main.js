@@ -88,7 +88,8 @@ function mountAll(model, conditions) {
   const page = { model, state, conditions, signal: shown.signal, reference: referenceRows(model, conditions, shown.signal) };
   const sections = PANELS.filter((panel) => panel.fits(model)).map((panel) => mountPanel(panel, page));
   const half = Math.floor(sections.length / 2);
-  panels.replaceChildren(...[sections.slice(0, half), sections.slice(half)].map((part) => h("div", { class: "column" }, ...part)));
+  const columns = [sections.slice(0, half), sections.slice(half)].filter((part) => part.length);
+  panels.replaceChildren(...columns.map((part) => h("div", { class: "column" }, ...part)));
 }
 
 element("model").addEventListener("change", () => {
