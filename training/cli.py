@@ -18,8 +18,8 @@ _BEFORE_TORCH = {
     "fit_detector": ("training.inspection", "look_at_detector_data"),
 }
 
-# The modules of the extra `plots`.
-PLOTS = ("matplotlib", "PIL")
+# The modules of the extra `plots`, which pages are made with too.
+PLOTS = ("jinja2", "markupsafe", "matplotlib", "PIL")
 
 # How torch says that the system gives it no memory.
 ALLOCATION = "can't allocate memory"
@@ -99,6 +99,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.set_defaults(handler=_handler("export"))
 
     _add_plot(commands)
+    _add_report(commands)
 
 
 def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -149,12 +150,7 @@ def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """What `bijecta plot` is told."""
     plot = commands.add_parser("plot", help="draw pictures of a run or of a bundle")
-    plot.add_argument(
-        "model",
-        type=Path,
-        metavar="RUN|BUNDLE",
-        help="a run folder, store/NAME or store/NAME/VERSION",
-    )
+    _add_what_is_drawn(plot)
     plot.add_argument(
         "--kind",
         action="append",
@@ -169,16 +165,44 @@ def _add_plot(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         choices=["png", "svg", "gif", "mp4"],
         help="gif of what moves and png of the rest, where left out; mp4 needs ffmpeg",
     )
-    plot.add_argument(
+    plot.set_defaults(handler=_handler("plot", "training.plots"))
+
+
+def _add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What `bijecta report` is told."""
+    report = commands.add_parser(
+        "report", help="write a page on a run or a bundle: its data, figures, plots and commands"
+    )
+    _add_what_is_drawn(report)
+    report.add_argument(
+        "--output", "--out", type=Path, metavar="FILE.html", help="the page (reports/NAME.html)"
+    )
+    report.add_argument(
+        "--bundle", type=Path, help="of a run: its bundle, which the page is to be on as well"
+    )
+    report.add_argument(
+        "--trusted-keys", type=Path, metavar="FILE", help="public keys to check a signature with"
+    )
+    report.set_defaults(handler=_handler("report", "training.html_report"))
+
+
+def _add_what_is_drawn(command: argparse.ArgumentParser) -> None:
+    """A model, and how it is drawn."""
+    command.add_argument(
+        "model",
+        type=Path,
+        metavar="RUN|BUNDLE",
+        help="a run folder, store/NAME or store/NAME/VERSION",
+    )
+    command.add_argument(
         "--data",
         type=Path,
         help="of a run: its data, if it has moved; of a bundle: rows to draw it beside",
     )
-    plot.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
-    plot.add_argument(
+    command.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
+    command.add_argument(
         "--shape", type=_shape, metavar="N,N,…", help="of rows that are pictures, such as 28,28"
     )
-    plot.set_defaults(handler=_handler("plot", "training.plots"))
 
 
 def _add_training_arguments(command: argparse.ArgumentParser, data: str) -> None:
@@ -309,7 +333,7 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 "\ninterrupted: "
                 + (
                     "the same command begins anew"
-                    if name in ("fit_detector", "plot")
+                    if name in ("fit_detector", "plot", "report")
                     else "the same command goes on from what was saved last, which is every half "
                     "minute"
                 ),

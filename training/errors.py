@@ -25,5 +25,9 @@ class ExportError(TrainingError):
     """An exported graph whose results differ from its flow's by more than the tolerances."""
 
 
+class ReportError(TrainingError):
+    """A report that cannot be made or written; its text says why."""
+
+
 class PlotError(TrainingError):
     """A plot that a model has not, or that cannot be made or written; its text says why."""

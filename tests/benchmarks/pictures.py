@@ -17,7 +17,7 @@ from training.plots import KINDS, Moving, Subject, open_subject, write
 from training.plots.points.layers import animate_layers
 from training.plots.points.truths import moons
 from training.plots.style import INK, SHADES, new_figure, panels, styled
-from training.plots.writing import write_moving
+from training.plots.writing import write_moving, write_still
 
 FOLDER = RESULTS / "pictures"
 
@@ -73,9 +73,8 @@ def main(runs: Path, store: Path) -> None:
     for name in DIGITS:
         write(kinds[name], digits, SEED, FOLDER / f"digits-{name}.png")
     with styled():
-        densities([open_subject(runs / name) for name in FAMILIES]).savefig(
-            FOLDER / "moons.png", metadata={"Software": None}
-        )
+        subjects = [open_subject(runs / name) for name in FAMILIES]
+        write_still(densities(subjects), FOLDER / "moons.png")
         for name in MOVING:
             moving = on_the_way_to_the_data(open_subject(runs / name))
             write_moving(moving, FOLDER / f"{name}.gif")

@@ -20,7 +20,13 @@ from training.config.flow_spec import (
     TabularSpec,
 )
 from training.config.plain import faults, one_line, shown
-from training.config.recipe import Recipe, load_data_source, load_recipe, load_student
+from training.config.recipe import (
+    TEACHERS_KEYS,
+    Recipe,
+    load_data_source,
+    load_recipe,
+    load_student,
+)
 from training.config.refusals import messages as messages_of
 from training.config.section import Count, Section
 from training.config.sources import (
@@ -37,11 +43,13 @@ from training.config.sources import (
     ToySource,
     TypedSource,
 )
+from training.config.toml import text_of
 
 __all__ = [
     "FILES",
     "NO_PREPROCESSING",
     "SOURCE_KINDS",
+    "TEACHERS_KEYS",
     "TYPED_FAMILY",
     "AnySpec",
     "ArchiveSource",
@@ -79,4 +87,5 @@ __all__ = [
     "moved",
     "one_line",
     "shown",
+    "text_of",
 ]

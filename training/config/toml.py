@@ -1,6 +1,8 @@
 """Recipe files: where they are, and what they hold."""
 
+import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,26 @@ MAX_BYTES = 2**20
 
 # Faults that a message names.
 MOST_NAMED = 8
+
+
+def text_of(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """A recipe as TOML, which reads as these sections; TOML has no null: such keys are left out."""
+    lines = []
+    for name, keys in sections.items():
+        given = [f"{key} = {_value(value)}" for key, value in keys.items() if value is not None]
+        lines += [f"[{name}]", *given, ""]
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    """A value; strings and numbers of JSON are those of TOML, but for one character."""
+    if isinstance(value, Mapping):
+        keys = {k: v for k, v in value.items() if v is not None}
+        pairs = ", ".join(f"{_value(key)} = {_value(inner)}" for key, inner in keys.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def content_of(name_or_path: str) -> tuple[Path, dict[str, Any]]:

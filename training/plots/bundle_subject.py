@@ -18,6 +18,7 @@ from service.bundle import (
     versions,
 )
 from service.runtime import Device
+from service.store_folder import current
 from training.errors import PlotError
 from training.plots.bundle_rows import read_rows
 from training.plots.subject import Array, Float64, Rows, Stage, Subject, Traits
@@ -165,13 +166,14 @@ def bundle_folder(path: Path) -> Path | None:
     except BundleError as error:
         raise PlotError(str(error)) from None
     if at:
-        if alias not in names.aliases:
-            raise PlotError(f"{path}: there is no alias {alias!r:.80}")
-        return (folder / str(names.aliases[alias])).resolve()
-    whole = [n for n in numbers if n not in names.withdrawn]
-    if not whole:
-        raise PlotError(f"{path}: all versions are withdrawn")
-    return (folder / str(whole[-1])).resolve()
+        version, missing = names.aliases.get(alias), f"there is no alias {alias!r:.80}"
+    else:  # where none is whole the newest one says what is wrong with it
+        kept = [n for n in numbers if n not in names.withdrawn]
+        version = current(folder, names) or max(kept, default=None)
+        missing = "all versions are withdrawn"
+    if version is None:
+        raise PlotError(f"{path}: {missing}")
+    return (folder / str(version)).resolve()
 
 
 def _traits(manifest: DensityManifest) -> Traits:

@@ -29,11 +29,13 @@ class Kind:
 
     Args:
         name: by which it is asked for, and in the names of files.
+        shows: what it shows, in a sentence for people.
         draw: the figure of a model, by a seed. Raises PlotError where the model has none, and
             says why.
         animate: the same, moving; None of kinds that stand still.
     """
 
     name: str
+    shows: str
     draw: Callable[[Subject, int], Figure]
     animate: Callable[[Subject, int], Moving] | None = None

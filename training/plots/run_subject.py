@@ -139,6 +139,11 @@ def _traits(run: Run, density: Density, dataset: AnyDataset | None) -> Traits:
         raise PlotError(
             f"{run.folder} is of sounds, whose rate is in their files: --data names them"
         )
+    if dataset is not None:
+        splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+        numbers["splits"] = {name: len(split) for name, split in splits.items()}
+    if run.file.recipe.distill is not None:
+        numbers["chosen_by"] = run.file.recipe.distill.chosen_by
     columns = spec.columns.modelled if isinstance(spec, TabularSpec) else None
     if columns is not None:
         numbers["names"] = [column.name for column in columns]
@@ -153,6 +158,7 @@ def _traits(run: Run, density: Density, dataset: AnyDataset | None) -> Traits:
         dtype="float64" if is_table else "float32",
         columns=columns,
         context=_context(spec.context) if dataset is None else dataset.context,
+        parameters=sum(parameter.numel() for parameter in density.parameters()),
         **numbers,
     )
 

@@ -4,8 +4,10 @@ Colours are those of Okabe and Ito (2008), which people tell apart whatever thei
 numbers the lightness alone tells (`Blues`, `magma`), so that they can be printed in grey.
 """
 
+import math
 import textwrap
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,13 +50,16 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.4,
     "svg.hashsalt": "bijecta",
     "path.simplify": True,
+    "text.parse_math": False,  # $ in the name of a column is no formula
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
     """What is drawn within looks so, whatever the user's own settings are."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # a name in a script that the font lacks is drawn as boxes, and said to no one
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
         matplotlib.rcdefaults()
         for name, value in RC.items():
             matplotlib.rcParams[name] = value  # type: ignore[index]
@@ -85,7 +90,23 @@ def short(text: str, most: int = 18) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def hide_unused(axes: Sequence[Axes], used: int) -> None:
-    """Take away the axes from a number on."""
-    for each in axes[used:]:
-        each.remove()
+def grid_of(
+    title: str, number: int, side_by_side: int, inches: float, head: float = 0.0, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, row by row.
+
+    Args:
+        title: of the figure.
+        number: of panels.
+        side_by_side: panels of a row, at most.
+        inches: height of a row.
+        head: height of what is not panels.
+        options: of `Figure.subplots`.
+    """
+    columns = min(number, side_by_side)
+    rows = math.ceil(number / columns)
+    figure = new_figure(title, head + inches * rows)
+    axes = panels(figure, rows, columns, **options)
+    for unused in axes[number:]:
+        unused.remove()
+    return figure, axes[:number]

@@ -90,6 +90,9 @@ class Traits:
         noise: deviation of normal noise that all values got.
         low, high: range of the whole numbers; None where there are none.
         sound: what rows of sound are; None of others.
+        parameters: how many numbers were trained; None where that is not known.
+        splits: how many rows trained, stopped the training and are held out; None likewise.
+        chosen_by: of a student whose log is known, what its weights were chosen by: `kl` or `loss`.
     """
 
     name: str
@@ -108,6 +111,9 @@ class Traits:
     low: float | None = None
     high: float | None = None
     sound: Sound | None = None
+    parameters: int | None = None
+    splits: Mapping[str, int] | None = None
+    chosen_by: str | None = None
 
     @property
     def dimensions(self) -> int:
@@ -162,6 +168,14 @@ class Subject(ABC):
         Raises:
             PlotError: there are none here, and why.
         """
+
+    @property
+    def rows_if_any(self) -> Rows | None:
+        """The same; None where there are none here."""
+        try:
+            return self.rows
+        except PlotError:
+            return None
 
     @abstractmethod
     def decode_by_layers(self, z: Array, context: Array | None) -> list[Stage]:
@@ -250,12 +264,9 @@ class Subject(ABC):
         if len(columns) == 1 and columns[0].classes:
             given = np.array(columns[0].classes, self.traits.dtype)[:, None]
         else:
-            try:
-                of_rows = self.rows.context
-            except PlotError:
-                of_rows = None
+            rows = self.rows_if_any
             example = np.array([[column.example for column in columns]], self.traits.dtype)
-            given = example if of_rows is None else of_rows
+            given = example if rows is None or rows.context is None else rows.context
         return np.resize(given, (n, len(columns)))
 
     def noisy(self, rows: Array, seed: int) -> Array:

@@ -30,15 +30,20 @@ GIF_COLOURS = 32
 MP4_FRAMES_A_SECOND = 25
 
 
+def still(figure: Figure, form: str) -> bytes:
+    """A figure as PNG or SVG."""
+    content = io.BytesIO()
+    figure.savefig(content, format=form, metadata=METADATA[form])
+    return content.getvalue()
+
+
 def write_still(figure: Figure, path: Path) -> None:
     """Write a figure as PNG or SVG, by the ending of the path.
 
     Raises:
         OSError: it cannot be written.
     """
-    content, form = io.BytesIO(), path.suffix[1:]
-    figure.savefig(content, format=form, metadata=METADATA[form])
-    write_atomically(path, content.getvalue())
+    write_atomically(path, still(figure, path.suffix[1:]))
 
 
 def write_moving(moving: Moving, path: Path) -> None:

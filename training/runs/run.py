@@ -129,6 +129,11 @@ class Run:
         return self.folder / "weights.safetensors"
 
     @property
+    def _state(self) -> Path:
+        """The file of all that the next step depends on."""
+        return self.folder / "state.safetensors"
+
+    @property
     def flow_spec(self) -> FlowSpec:
         """The run's flow.
 
@@ -229,7 +234,7 @@ class Run:
             for name, value in stateful.state_dict().items()
         }
         metadata = {"progress": json.dumps(asdict(progress))}
-        write_atomically(self.folder / "state.safetensors", save(tensors, metadata))
+        write_atomically(self._state, save(tensors, metadata))
 
     def load_state(self, **objects: Stateful) -> Progress:
         """Restore what `save_state` saved; a fresh Progress if nothing was saved yet.
@@ -237,24 +242,39 @@ class Run:
         Raises:
             RunError: the file is damaged or of another flow.
         """
-        path = self.folder / "state.safetensors"
+        progress, path = self.progress(), self._state
         if not path.is_file():
-            return Progress()
+            return progress
         try:
             with safe_open(path, "pt") as file:
-                progress = PROGRESS.validate_json((file.metadata() or {})["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if progress.best_epoch > progress.epoch:
-                raise ValueError(f"best epoch {progress.best_epoch} of {progress.epoch}")
             for name, stateful in objects.items():
                 prefix = f"{name}."
                 stateful.load_state_dict(
                     {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
                 )
+        except Exception as error:  # flows and optimizers refuse tensors in every way there is
+            raise RunError(f"{path} is damaged: {one_line(error)}") from error
+        return progress
+
+    def progress(self) -> Progress:
+        """How far training had got when its state was saved; a fresh Progress if it never was.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self._state
+        if not path.is_file():
+            return Progress()
+        try:
+            with safe_open(path, "pt") as file:
+                progress = PROGRESS.validate_json((file.metadata() or {})["progress"])
+            if progress.best_epoch > progress.epoch:
+                raise ValueError(f"best epoch {progress.best_epoch} of {progress.epoch}")
         except ValidationError as error:
             said = messages_of(error.errors(include_url=False), {}, RunFile)
             raise RunError(f"{path} is damaged: its progress: {said}") from None
-        except Exception as error:  # flows and optimizers refuse tensors in every way there is
+        except Exception as error:  # safetensors has no one class of errors
             raise RunError(f"{path} is damaged: {one_line(error)}") from error
         return progress
 

@@ -1,5 +1,5 @@
 """Choosing a model of a table without a recipe: what `bijecta fit` does."""
 
-from training.selection.command import fit
+from training.selection.command import CHOSEN, Selection, fit
 
-__all__ = ["fit"]
+__all__ = ["CHOSEN", "Selection", "fit"]

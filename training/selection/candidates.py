@@ -1,7 +1,8 @@
 """The densities that `bijecta fit` tries on a table, with their budgets in epochs."""
 
-import json
 from typing import Any, NamedTuple
+
+from training.config import text_of
 
 # Values that a candidate is trained on in all, so that the first ones end within a minute or two on
 # two cores however large the table is. A step of 512 rows of 8 columns took 11 ms of one core.
@@ -39,11 +40,7 @@ class Candidate(NamedTuple):
     @property
     def toml(self) -> str:
         """The sections [flow] and [fit] of its recipe."""
-        sections = {"flow": {"family": "tabular", **self.flow}, "fit": self.fit}
-        lines = []
-        for name, keys in sections.items():
-            lines += [f"[{name}]", *(f"{key} = {json.dumps(v)}" for key, v in keys.items()), ""]
-        return "\n".join(lines)
+        return text_of({"flow": {"family": "tabular", **self.flow}, "fit": self.fit})
 
 
 def candidates_of(rows: int, columns: int) -> list[Candidate]:

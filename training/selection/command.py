@@ -209,7 +209,7 @@ def _try(
 
 def _tried(name: str, place: Path) -> Tried:
     """What has come of a candidate in its run folder."""
-    progress = Run.open(place).load_state()
+    progress = Run.open(place).progress()
     return Tried(
         name=name,
         validation=progress.best_score,

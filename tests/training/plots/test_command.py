@@ -16,9 +16,10 @@ from service.bundle import checksum
 from tests.helpers.pages import ROOT
 from tests.helpers.plotted import STORE, Gaussian, drawn
 from tests.helpers.recipes import call_bijecta
+from tests.helpers.stores import edit
 from tests.stored.files import unpack
 from training.errors import PlotError
-from training.plots import KINDS, Moving, write
+from training.plots import KINDS, Moving, bundle_folder, write
 from training.plots.points.layers import LAYERS
 from training.plots.tables.pit import PIT
 from training.plots.writing import write_moving
@@ -129,6 +130,17 @@ def test_what_is_no_model_is_said(tmp_path: Path) -> None:
     assert "has format_version 99; this program reads 1 and 2" in said("planar", cwd=tmp_path)
     (folder / "manifest.json").write_text("{")
     assert "damaged" in said("planar", cwd=tmp_path)
+
+
+def test_a_damaged_version_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    for version in (1, 2):
+        folder = shutil.copytree(STORE / "planar" / "1", tmp_path / "planar" / str(version))
+        edit(folder, version=version)
+    (folder / "decode.onnx").write_bytes(b"")
+    assert bundle_folder(tmp_path / "planar") == tmp_path / "planar" / "1"
+    assert "planar/2/decode.onnx is altered" in said("planar/2", cwd=tmp_path)
+    (tmp_path / "planar" / "1" / "encode.onnx").unlink()
+    assert "planar/2/decode.onnx is altered" in said("planar", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from service.bundle import BASES
 from tests.helpers.plotted import Gaussian, drawn, stored
 from tests.stored.files import FORMAT_1
 from training.errors import PlotError
-from training.plots import Subject
+from training.plots import Subject, still, styled
 from training.plots.tables.bands import Base, histogram_counts, uniform_order_statistics
 from training.plots.tables.latents import draw_latents
 from training.plots.tables.pairs import draw_pairs
@@ -32,6 +32,13 @@ def test_pairs_show_the_rows_below_the_diagonal_and_samples_above() -> None:
     shares = [patch.get_data().values.sum() for patch in diagonal.patches]  # type: ignore[attr-defined]
     assert shares[0] == pytest.approx(1)
     assert shares[1] == pytest.approx(1, abs=0.06)
+
+
+def test_names_are_no_formulas_and_may_lack_letters(recwarn: pytest.WarningsRecorder) -> None:
+    names = ["$\\frac{", "\N{GRINNING FACE} \N{HANGUL SYLLABLE GA}"]
+    with styled():
+        assert still(draw_pairs(Gaussian(drawn(30, 1), names=names), 0), "png")
+    assert not list(recwarn)
 
 
 def test_pairs_of_typed_columns_have_classes_dates_and_missing_values(mixed: Subject) -> None:

@@ -146,4 +146,8 @@ def _bars(
     axes.stairs(shares, edges, color=colour, lw=0.9)
 
 
-SCORES = Kind("scores", draw_scores)
+SCORES = Kind(
+    "scores",
+    "Scores of normal rows, and of rows of data if there are some, with the levels of alarms.",
+    draw_scores,
+)

@@ -49,9 +49,8 @@ def draw_interpolation(subject: Subject, seed: int) -> Figure:
 def _ends(subject: Subject, seed: int) -> tuple[Array, Array | None, str]:
     """Latents of the ends of pairs, the context of each, and what they are."""
     n = 2 * PAIRS
-    try:
-        rows = subject.rows
-    except PlotError:
+    rows = subject.rows_if_any
+    if rows is None:
         return subject.latents(n, seed), subject.contexts(n), "samples"
     count = len(rows.values)
     chosen = np.random.default_rng(seed).choice(count, n, replace=count < n)
@@ -63,4 +62,8 @@ def _ends(subject: Subject, seed: int) -> tuple[Array, Array | None, str]:
     return z.astype(subject.traits.dtype), context, rows.said
 
 
-INTERPOLATION = Kind("interpolation", draw_interpolation)
+INTERPOLATION = Kind(
+    "interpolation",
+    "Paths through the latents between two pictures, one kind of path under another.",
+    draw_interpolation,
+)

@@ -33,4 +33,8 @@ def draw_reconstruction(subject: Subject, _: int) -> Figure:
     return draw_sheet(title, np.concatenate([shown, magnified]), len(x), labels, (below, ""))
 
 
-RECONSTRUCTION = Kind("reconstruction", draw_reconstruction)
+RECONSTRUCTION = Kind(
+    "reconstruction",
+    "Rows, what comes back of them through the latents, and the difference.",
+    draw_reconstruction,
+)

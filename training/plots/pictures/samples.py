@@ -26,4 +26,6 @@ def draw_samples(subject: Subject, seed: int) -> Figure:
     return draw_sheet(f"{subject.title}: samples", pictures(subject, drawn), COLUMNS, labels, names)
 
 
-SAMPLES = Kind("samples", draw_samples)
+SAMPLES = Kind(
+    "samples", "Samples; a row for each class where a label conditions the model.", draw_samples
+)

@@ -29,4 +29,4 @@ def draw_temperature(subject: Subject, seed: int) -> Figure:
     return draw_sheet(title, shown, COLUMNS, labels, ("", "temperature"))
 
 
-TEMPERATURE = Kind("temperature", draw_temperature)
+TEMPERATURE = Kind("temperature", "The same samples at several temperatures.", draw_temperature)

@@ -96,4 +96,8 @@ def _level_sets(
         )
 
 
-DENSITY = Kind("density", draw_density)
+DENSITY = Kind(
+    "density",
+    "The density with its level sets, beside the truth where known, else beside held-out rows.",
+    draw_density,
+)

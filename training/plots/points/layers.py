@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.errors import PlotError
 from training.plots.kind import Kind, Moving
 from training.plots.points.plane import View, check_plane, given, one_context, some_rows, view_of
-from training.plots.style import PALE, QUADRANTS, few_ticks, hide_unused, new_figure, panels
+from training.plots.style import PALE, QUADRANTS, few_ticks, grid_of, new_figure, panels
 from training.plots.subject import Float64, Stage, Subject
 
 POINTS = 600
@@ -84,13 +84,10 @@ def draw_layers(subject: Subject, seed: int) -> Figure:
     passage, _ = _passages(subject, seed)
     stages = len(passage.points)
     shown = np.unique(np.linspace(0, stages - 1, min(stages, MOST_PANELS)).round()).astype(int)
-    columns = min(len(shown), PANELS_A_ROW)
-    rows = math.ceil(len(shown) / columns)
-    figure = new_figure(f"{subject.title}: from the prior to the data{given(subject)}", 1.9 * rows)
-    axes = panels(figure, rows, columns)
-    for each, stage in zip(axes, shown, strict=False):
+    title = f"{subject.title}: from the prior to the data{given(subject)}"
+    figure, axes = grid_of(title, len(shown), PANELS_A_ROW, 1.9)
+    for each, stage in zip(axes, shown, strict=True):
         passage.show(each, float(stage))
-    hide_unused(axes, len(shown))
     return figure
 
 
@@ -185,4 +182,9 @@ def _colours(subject: Subject, z: Float64) -> list[str]:
     return [QUADRANTS[i] for i in quadrant]
 
 
-LAYERS = Kind("layers", draw_layers, animate_layers)
+LAYERS = Kind(
+    "layers",
+    "A grid and a sample of the prior on their way through the layers to the data.",
+    draw_layers,
+    animate_layers,
+)

@@ -36,9 +36,8 @@ def view_of(points: Array) -> View:
 
 def some_rows(subject: Subject, most: int) -> Rows | None:
     """The first held-out rows, of a conditional model those of one context; None without any."""
-    try:
-        rows = subject.rows
-    except PlotError:
+    rows = subject.rows_if_any
+    if rows is None:
         return None
     values, context = rows.values, rows.context
     if context is not None:

@@ -36,11 +36,8 @@ def clips_of(subject: Subject, seed: int) -> tuple[Sound, list[Clips]]:
         raise PlotError("it is for models of sounds")
     groups = []
     n, context = CLIPS, subject.contexts(CLIPS)
-    try:
-        rows = subject.rows
-    except PlotError:
-        pass
-    else:
+    rows = subject.rows_if_any
+    if rows is not None:
         real = rows.values[:CLIPS]
         n, context = len(real), None if rows.context is None else rows.context[:CLIPS]
         said, _, _ = rows.said.partition(" of ")

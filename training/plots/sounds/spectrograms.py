@@ -61,4 +61,8 @@ def draw_spectrograms(subject: Subject, seed: int) -> Figure:
     return figure
 
 
-SPECTROGRAMS = Kind("spectrograms", draw_spectrograms)
+SPECTROGRAMS = Kind(
+    "spectrograms",
+    "The power of each frequency over time, of sounds of the data and of samples.",
+    draw_spectrograms,
+)

@@ -28,4 +28,4 @@ def draw_waveforms(subject: Subject, seed: int) -> Figure:
     return figure
 
 
-WAVEFORMS = Kind("waveforms", draw_waveforms)
+WAVEFORMS = Kind("waveforms", "Sounds of the data and samples, on the same axes.", draw_waveforms)

@@ -1,12 +1,10 @@
 """Quantiles of the latents of rows beside those of the base: a line where the model is right."""
 
-import math
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from training.plots.kind import Kind
-from training.plots.style import MODEL, PALE, few_ticks, hide_unused, new_figure, panels, short
+from training.plots.style import MODEL, PALE, few_ticks, grid_of, short
 from training.plots.subject import Subject
 from training.plots.tables.bands import Base, uniform_order_statistics
 from training.plots.tables.columns import (
@@ -29,11 +27,9 @@ def draw_latents(subject: Subject, seed: int) -> Figure:
     middle = (np.arange(n) + 0.5) / n
     low, high = uniform_order_statistics(n)
     shown = min(z.shape[1], MOST_COLUMNS)
-    columns = min(shown, PANELS_A_ROW)
-    lines = math.ceil(shown / columns)
-    figure = new_figure(f"{subject.title}: latents of {n} {rows.said}", 0.8 + 1.7 * lines)
-    axes = panels(figure, lines, columns)
-    for i, each in enumerate(axes[:shown]):
+    title = f"{subject.title}: latents of {n} {rows.said}"
+    figure, axes = grid_of(title, shown, PANELS_A_ROW, 1.7, 0.8)
+    for i, each in enumerate(axes):
         expected = base.quantiles(middle, i)
         each.fill_between(
             expected, base.quantiles(low, i), base.quantiles(high, i), color=PALE, alpha=0.35, lw=0
@@ -42,11 +38,14 @@ def draw_latents(subject: Subject, seed: int) -> Figure:
         each.plot(expected, np.sort(z[:, i]), ".", ms=2.5, color=MODEL, gid=f"latents {i}")
         each.set_title(short(latent_names(subject)[i]))
         few_ticks(each)
-    hide_unused(axes, shown)
     below = f"quantile of the {subject.traits.base.name} base"
     figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
     figure.supylabel("quantile of the latents", fontsize=8.5)
     return figure
 
 
-LATENTS = Kind("latents", draw_latents)
+LATENTS = Kind(
+    "latents",
+    "Quantiles of the latents of rows beside those of the base: a line where the model is right.",
+    draw_latents,
+)

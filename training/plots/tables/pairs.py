@@ -12,6 +12,8 @@ from training.plots.subject import Float64, Subject
 from training.plots.tables.columns import check_columns, label_axis, some_rows
 
 MOST_COLUMNS, MOST_POINTS = 5, 1000
+# Of a point, in square points: few are seen at all only where they are larger.
+SMALL, LARGE, FEW_POINTS = 3, 12, 200
 FEWEST_BARS, MOST_BARS = 6, 24
 SMALLEST_INCHES = 4.2
 # Of values of few classes, so that points beside each other are seen.
@@ -48,7 +50,8 @@ def draw_pairs(subject: Subject, seed: int) -> Figure:
                 for side, column in enumerate((kinds[j], kinds[i])):
                     if isinstance(column, CategoricalColumn):
                         points[:, side] += rng.uniform(-JITTER, JITTER, len(points))
-                each.scatter(*points.T, s=3, c=colour, alpha=0.4, linewidths=0, gid=what)
+                area = SMALL if len(points) > FEW_POINTS else LARGE
+                each.scatter(*points.T, s=area, c=colour, alpha=0.4, linewidths=0, gid=what)
                 each.set_ylim(*limits[i])
             each.set_xlim(*limits[j])
             _label(each, i, j, k, names, kinds)
@@ -112,4 +115,8 @@ def _label(
         axes.set_ylabel(names[i] if i else "share of rows")
 
 
-PAIRS = Kind("pairs", draw_pairs)
+PAIRS = Kind(
+    "pairs",
+    "Columns against each other: rows of the data below the diagonal, samples above it.",
+    draw_pairs,
+)

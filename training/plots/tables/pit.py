@@ -1,12 +1,10 @@
 """Histograms of probability integral transforms: flat where the model is right."""
 
-import math
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from training.plots.kind import Kind
-from training.plots.style import DATA, INK, MODEL, PALE, hide_unused, new_figure, panels, short
+from training.plots.style import DATA, INK, MODEL, PALE, grid_of, short
 from training.plots.subject import Subject
 from training.plots.tables.bands import Base, histogram_counts
 from training.plots.tables.columns import (
@@ -35,13 +33,10 @@ def draw_pit(subject: Subject, seed: int) -> Figure:
     bars = min(MOST_BARS, max(FEWEST_BARS, n // BAR_ROWS))
     low, high = histogram_counts(n, bars)
     shown = min(z.shape[1], MOST_COLUMNS)
-    columns = min(shown, PANELS_A_ROW)
-    lines = math.ceil(shown / columns)
     title = f"{subject.title}: probability integral transforms of {rows.said}"
-    figure = new_figure(title, 0.9 + 1.5 * lines)
-    axes = panels(figure, lines, columns, sharex=True, sharey=True)
+    figure, axes = grid_of(title, shown, PANELS_A_ROW, 1.5, 0.9, sharex=True, sharey=True)
     edges = np.linspace(0, 1, bars + 1)
-    for i, each in enumerate(axes[:shown]):
+    for i, each in enumerate(axes):
         counts, _ = np.histogram(base.places(z[:, i], i), edges)
         colours = np.where((counts < low) | (counts > high), DATA, MODEL)
         each.bar(
@@ -51,11 +46,12 @@ def draw_pit(subject: Subject, seed: int) -> Figure:
         each.axhline(n / bars, color=INK, lw=0.6)
         each.set_xlim(0, 1)
         each.set_title(short(latent_names(subject)[i]))
-    hide_unused(axes, shown)
     below = f"place of the latent in the {subject.traits.base.name} base (probability)"
     figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
     figure.supylabel(f"rows, of {n}", fontsize=8.5)
     return figure
 
 
-PIT = Kind("pit", draw_pit)
+PIT = Kind(
+    "pit", "Places of the latents of rows in the base: flat where the model is right.", draw_pit
+)

@@ -70,4 +70,9 @@ def _draws(axes: Axes, subject: Subject, drawn: Float64, colour: str, name: str)
     few_ticks(axes)
 
 
-STUDENT = Kind("student", draw_student)
+STUDENT = Kind(
+    "student",
+    "Draws of the student and of its teacher from the same random numbers, and how both score the "
+    "student's draws.",
+    draw_student,
+)

@@ -1,0 +1,66 @@
+"""Figures of rows that training never saw."""
+
+from service.bundle import DetectorHeldOut, HeldOut, LabelledFigures, TableHeldOut
+from training.html_report.blocks import Block, Facts, Note, Table
+from training.html_report.reported import Reported
+from training.html_report.section import Section
+from training.html_report.words import figure, number
+
+
+def write_held_out(reported: Reported) -> list[Block]:
+    """The scores with their standard errors; of a detector what labels say of it."""
+    held_out = reported.held_out
+    pairs: list[tuple[str, str | None]] = [
+        ("log_prob", figure(held_out.log_prob, held_out.se, "nats per row")),
+    ]
+    if isinstance(held_out, HeldOut):
+        pairs += _of_flow(held_out)
+    elif isinstance(held_out, TableHeldOut):
+        independent, gain = held_out.independent, held_out.gain
+        pairs += [
+            ("Independent columns", figure(independent.mean, independent.se, "nats per row")),
+            ("Gain over these", figure(gain.mean, gain.se, "nats per row")),
+        ]
+    pairs.append(("Rows", number(held_out.rows)))
+    blocks: list[Block] = [Facts("Mean over held-out rows ± its standard error", pairs)]
+    if isinstance(held_out, TableHeldOut) and held_out.gain.mean <= 2 * held_out.gain.se:
+        blocks.append(Note("The model does not beat independent columns on these rows."))
+    if isinstance(held_out, DetectorHeldOut) and held_out.labelled is not None:
+        blocks += _labelled(held_out.labelled)
+    if reported.trained is not None and not reported.trained.progress.finished:
+        blocks.append(Note("Training had not ended: later weights may score otherwise."))
+    return blocks
+
+
+def _of_flow(held_out: HeldOut) -> list[tuple[str, str | None]]:
+    bits = held_out.bits_per_dim
+    is_noisy = held_out.noise_copies > 1
+    return [
+        (
+            "Per dimension",
+            None if bits is None else figure(bits, held_out.bits_per_dim_se or 0.0, "bits/dim"),
+        ),
+        (
+            "Noise",
+            f"mean over {held_out.noise_copies} noisy copies of each row" if is_noisy else None,
+        ),
+    ]
+
+
+def _labelled(labelled: LabelledFigures) -> list[Block]:
+    rows = [
+        ["AUROC", figure(labelled.auroc.mean, labelled.auroc.se)],
+        ["AUPRC", figure(labelled.auprc.mean, labelled.auprc.se)],
+    ]
+    rows += [
+        [f"Recall at {100 * float(share):g} % false alarms", figure(recall.mean, recall.se)]
+        for share, recall in labelled.recall.items()
+    ]
+    said = (
+        f"By labels of {labelled.rows} rows, {labelled.anomalies} of them anomalies; labels never "
+        "train"
+    )
+    return [Table(said, ["Figure", "± its standard error"], rows, [1])]
+
+
+HELD_OUT = Section("Held-out figures", write_held_out)
