@@ -17,7 +17,7 @@ INSTALLED = .venv/installed
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-distill pictures test test-long \
     test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
-    lock sbom audit notices manifests protos lint format
+    test-browser lock sbom audit notices manifests protos lint format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,7 +62,8 @@ pictures: store ## Draw the pictures of the README (minutes)
 	$(BIN)/python -m tests.benchmarks.pictures runs "$(STORE)"
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest -m "not long and not hostile" --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest -m "not long and not hostile and not browser" \
+	    --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-long: store ## Check the trained models of STORE against their bars, and run the longer tests
 	STORE="$(STORE)" $(BIN)/pytest -m long --numprocesses auto --maxprocesses 4
@@ -79,6 +80,9 @@ test-schema: $(INSTALLED) ## Ask the server what /openapi.json allows, and what 
 	$(PYTHON) -m venv build/schema
 	build/schema/bin/pip install --quiet 'schemathesis>=4.32,<5'
 	$(BIN)/python -m tests.release.schema_check "$(CURDIR)/build/schema/bin/schemathesis"
+
+test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (2 minutes)
+	STORE="$(STORE)" $(BIN)/pytest tests/browser
 
 gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

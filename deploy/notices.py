@@ -36,6 +36,9 @@ Python SDK 0.21.0 (kserve, Apache-2.0, the KServe authors) and two from those of
 Operator 0.80.1 (cloudcoil-models-prometheus-operator 0.80.1.0, Apache-2.0, its authors). The one of
 Grafana's dashboards is made from the types of @grafana/schema 13.2.3 (Apache-2.0, Grafana Labs).
 
+`service/playground/docs` holds two files of swagger-ui-dist 5.35.0 (npm; Apache-2.0, SmartBear
+Software Inc.) as they are, with its licence and those of what it is bundled from.
+
 `make notices` writes this page.
 
 | package | licence | for |

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from service.errors import KeyInUrlError, UnauthorizedError
 from service.http.origins import CONTROL_PATH, HEALTH_PATHS
+from service.playground import PAGES
 from service.security import ASKING, CONTROLLING, MEASURING, PREFIX, READING, Key, without_keys
 from service.security import Scope as KeyScope
 from service.server import Server
@@ -21,8 +22,8 @@ KEY = "bijecta.key"
 
 # Probes have no key, and a browser sends none with the address of a page. What /, /docs and
 # /llms.txt show is the same for every server of this version; the page's own requests need a key.
-OPEN_PATHS = HEALTH_PATHS | {"/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/llms.txt"}
-PLAYGROUND_PATH = "/playground/"
+OPEN_PATHS = HEALTH_PATHS | {"/openapi.json", "/llms.txt"} | {page.path for page in PAGES}
+OPEN_FOLDERS = tuple(page.files_path for page in PAGES)
 
 METRICS_PATH = "/metrics"
 INDEX_PATH = f"{CONTROL_PATH}index"
@@ -60,7 +61,7 @@ class Admission:
             ServiceError: it is not, or there is none.
         """
         path = scope["path"]
-        if self._keyring is None or path in OPEN_PATHS or path.startswith(PLAYGROUND_PATH):
+        if self._keyring is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return
         query, is_new = scope["query_string"], KEY not in scope
         if (query and KEY_IN_QUERY.search(query)) or without_keys(path) != path:

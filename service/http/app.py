@@ -18,10 +18,10 @@ from service.http.routes import (
     ROUTERS,
     InferRoute,
     McpRoute,
-    PlaygroundRoute,
     flow_routes,
     infer_paths,
     openapi_paths,
+    page_routes,
 )
 from service.server import Server
 
@@ -51,6 +51,8 @@ def create_app(server: Server) -> ASGIApp:
         version=version("bijecta"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        # a page of its own, as FastAPI's takes its scripts from elsewhere
+        docs_url=None,
         redoc_url=None,
         # to whatever Host says, and a client that follows one by GET has lost its body
         redirect_slashes=False,
@@ -62,8 +64,7 @@ def create_app(server: Server) -> ASGIApp:
     routes: list[PlainRoute] = [*on_flows, InferRoute(server)]
     if mcp is not None:
         routes.append(mcp)
-    if server.settings.playground:
-        routes.append(PlaygroundRoute(server))
+    routes += page_routes(server)
     for route in routes:
         app.router.routes.extend(route.routes)
     for router in ROUTERS:

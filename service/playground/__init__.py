@@ -1,10 +1,12 @@
-"""The page at `/`: its files, and what it may do in a browser."""
+"""The pages at `/` and `/docs`: their files, and what they may do in a browser."""
 
-from service.playground.assets import CONTENT_SECURITY_POLICY, INDEX, Asset, read_assets
+from service.playground.assets import DOCS, INDEX, PAGES, PLAYGROUND, Page, read_assets
 
 __all__ = [
-    "CONTENT_SECURITY_POLICY",
+    "DOCS",
     "INDEX",
-    "Asset",
+    "PAGES",
+    "PLAYGROUND",
+    "Page",
     "read_assets",
 ]

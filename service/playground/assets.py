@@ -1,15 +1,19 @@
-"""The files of the page, read once: what is not among them cannot be asked for."""
+"""Pages and their files, read once: what is not among them cannot be asked for."""
 
 import hashlib
 import html
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent / "static"
+"""Of the page at `/`."""
+
+DOCS_FOLDER = Path(__file__).parent / "docs"
 
 INDEX = "index.html"
 
-# The page takes nothing from elsewhere, and runs nothing that is not a file of its own.
+# A page takes nothing from elsewhere, and runs nothing that is not a file of its own.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'self'; "
     "form-action 'none'; frame-ancestors 'self'"
@@ -27,7 +31,7 @@ MEDIA_TYPES = {
 
 
 class Asset(NamedTuple):
-    """A file of the page.
+    """A file of a page.
 
     Args:
         content: its bytes.
@@ -40,21 +44,53 @@ class Asset(NamedTuple):
     etag: str
 
 
-def read_assets(root_path: str) -> dict[str, Asset]:
-    """Every file of the page, by its path in the folder.
+class Page(NamedTuple):
+    """A page of the server.
 
     Args:
-        root_path: below which a proxy shows the server: the page's URLs are relative to it,
+        name: its label in the metrics; its files are shown below `/name/`.
+        path: where it is shown.
+        folder: its files.
+        security_policy: what it may do in a browser (Content-Security-Policy).
+    """
+
+    name: str
+    path: str
+    folder: Path
+    security_policy: str = CONTENT_SECURITY_POLICY
+
+    @property
+    def files_path(self) -> str:
+        """Below which its files are shown."""
+        return f"/{self.name}/"
+
+
+@cache
+def read_assets(page: Page, root_path: str) -> dict[str, Asset]:
+    """Every file of a page, by its path in the folder.
+
+    Args:
+        page: whose files.
+        root_path: below which a proxy shows the server: URLs of the page at `/` are relative to it,
             whether its own ends with a slash or not.
     """
     assets = {}
-    for path in sorted(FOLDER.rglob("*")):
+    for path in sorted(page.folder.rglob("*")):
         if path.is_file() and (media_type := MEDIA_TYPES.get(path.suffix)) is not None:
             content = path.read_bytes()
-            name = path.relative_to(FOLDER).as_posix()
-            if name == INDEX and root_path:
+            name = path.relative_to(page.folder).as_posix()
+            if name == INDEX and root_path and page.path == "/":
                 base = f'<head>\n    <base href="{html.escape(root_path)}/" />'
                 content = content.replace(b"<head>", base.encode(), 1)
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
             assets[name] = Asset(content, media_type, etag)
     return assets
+
+
+PLAYGROUND = Page("playground", "/", FOLDER)
+"""Models to try in a browser."""
+
+DOCS = Page("docs", "/docs", DOCS_FOLDER)
+"""What can be asked over HTTP: Swagger UI on `/openapi.json`."""
+
+PAGES = (PLAYGROUND, DOCS)

@@ -7,7 +7,7 @@ from service.http.routes.infer_openapi import NATIVE_ERRORS, infer_paths
 from service.http.routes.llms import llms_text
 from service.http.routes.mcp import McpRoute
 from service.http.routes.open_inference import InferRoute
-from service.http.routes.playground import PlaygroundRoute
+from service.http.routes.pages import page_routes
 
 ROUTERS = (models.router, watch.router, open_inference.router, health.router, llms.router)
 
@@ -16,9 +16,9 @@ __all__ = [
     "ROUTERS",
     "InferRoute",
     "McpRoute",
-    "PlaygroundRoute",
     "flow_routes",
     "infer_paths",
     "llms_text",
     "openapi_paths",
+    "page_routes",
 ]

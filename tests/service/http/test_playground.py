@@ -106,9 +106,10 @@ def test_what_its_files_name_is_there() -> None:
     seen = [name.removeprefix("playground/") for name in named if name.endswith(".js")]
     for name in seen:
         folder = (FOLDER / name).parent
-        for target in re.findall(
-            r'^import .*?"([^"]+)";', (FOLDER / name).read_text(), re.M | re.S
-        ):
+        text = (FOLDER / name).read_text()
+        imported = re.findall(r'^import .*?"([^"]+)";', text, re.M | re.S)
+        workers = re.findall(r'new Worker\(new URL\("([^"]+)", import.meta.url\)', text)
+        for target in imported + workers:
             path = (folder / target).resolve()
             assert target.startswith("."), (name, target)
             assert path.is_file(), (name, target)

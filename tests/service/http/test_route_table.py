@@ -119,6 +119,7 @@ def test_every_endpoint_has_its_series_from_the_start_and_no_other_path_any(
     assert labels == {operation.name for operation in FLOW_OPERATIONS} | {
         "infer",
         "other",
+        "docs",
         "playground",
     }
     for name in labels - {"other"}:

@@ -52,6 +52,18 @@ async function problemOf(response) {
 }
 
 /**
+ * A request as `onRequest` is told of it; its body, which a worker sends, is the file of that name.
+ *
+ * @param {string} path of an endpoint, relative to the page
+ * @param {object} options `query`, `type` and `file` as of `ask`
+ */
+export function described(path, { query = {}, type, file }) {
+  const url = new URL(path, document.baseURI);
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return { line: curlLine({ url: url.href, method: "POST", headers: { "Content-Type": type }, file, hasKey: Boolean(key()) }) };
+}
+
+/**
  * Ask the server.
  *
  * @param {string} path of an endpoint, relative to the page: `log_prob`, `models/NAME`

@@ -1,7 +1,7 @@
 // The frame around a panel: its heading, its errors, its last request as a curl line.
 
 import { announce } from "./announcer.js";
-import { ask } from "./ask.js";
+import { ask, described } from "./ask.js";
 import { h, uniqueId } from "./dom.js";
 import { latest } from "./latest.js";
 
@@ -25,6 +25,8 @@ const SLOW_MS = 400;
  * @property {(path: string, options: object) => Promise<object>} ask see ask.js. `json` gets the model,
  *   its version and its context; `query` of a request with other bodies likewise. `about: false`
  *   leaves them out, for what is not of one model (`metrics`). The request is shown as a curl line.
+ * @property {(path: string, options: object) => void} showRequest show a request that is sent in another way
+ *   (by a worker) as a curl line; options as of `ask`, with `file` in place of `body`
  * @property {object} state the panel's part of the URL: `get`, `number`, `numbers`, `set`, see state.js
  * @property {(text: string) => void} announce say a change to a screen reader
  * @property {(work: Function) => Function} latest a function that does work for a control: one at a time, and
@@ -78,6 +80,7 @@ export function mountPanel(panel, page) {
   const context = {
     model,
     ask: asked,
+    showRequest: (path, options) => request.show(described(path, options)),
     state: page.state.of(panel.id),
     announce,
     fail,

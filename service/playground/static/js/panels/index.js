@@ -2,8 +2,10 @@
 // frame.js says what it has and what it gets.
 
 import { layers } from "./layers.js";
+import { live } from "./live.js";
 import { path } from "./path.js";
 import { point } from "./point.js";
 import { samples } from "./samples.js";
+import { upload } from "./upload.js";
 
-export const PANELS = [samples, point, path, layers];
+export const PANELS = [samples, point, path, layers, upload, live];

@@ -1,4 +1,4 @@
-"""`GET /`: the page that tries models in a browser, and its files below `/playground/`."""
+"""Pages for a browser: `/` tries models, `/docs` shows what can be asked; and their files."""
 
 from typing import ClassVar
 
@@ -7,38 +7,39 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.http import problems
-from service.http.admission import PLAYGROUND_PATH
 from service.http.asgi_route import PlainRoute
 from service.http.request_body import Headers
-from service.playground import CONTENT_SECURITY_POLICY, INDEX, read_assets
+from service.playground import DOCS, INDEX, PLAYGROUND, Page, read_assets
 from service.server import Server
 
 
-class PlaygroundRoute(PlainRoute):
-    """The route of the page, which also answers while models are loaded.
+class PageRoute(PlainRoute):
+    """The route of a page, which also answers while models are loaded.
 
     Args:
         server: whose page it is.
+        page: the page.
     """
 
     method: ClassVar[str] = "GET"
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server, "playground", ["/", f"{PLAYGROUND_PATH}{{file:path}}"])
-        self._assets = read_assets(server.settings.root_path)
+    def __init__(self, server: Server, page: Page) -> None:
+        super().__init__(server, page.name, [page.path, f"{page.files_path}{{file:path}}"])
+        self._page = page
+        self._assets = read_assets(page, server.settings.root_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with one of the files."""
         response: Response
-        name = scope["path"].removeprefix(PLAYGROUND_PATH) if scope["path"] != "/" else INDEX
-        asset = self._assets.get(name)
+        page, path = self._page, scope["path"]
+        asset = self._assets.get(INDEX if path == page.path else path.removeprefix(page.files_path))
         if asset is None:
             response = problems.answer(scope, HTTPException(404))
         else:
             # asked for anew each time: after an update no old file is beside a new one
             headers = {
                 "Cache-Control": "no-cache",
-                "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+                "Content-Security-Policy": page.security_policy,
                 "Cross-Origin-Opener-Policy": "same-origin",
                 "ETag": asset.etag,
                 "Referrer-Policy": "no-referrer",
@@ -50,3 +51,9 @@ class PlaygroundRoute(PlainRoute):
             else:
                 response = Response(asset.content, 200, headers, asset.media_type)
         await response(scope, receive, send)
+
+
+def page_routes(server: Server) -> list[PageRoute]:
+    """The routes of the pages that a server shows."""
+    pages = [PLAYGROUND, DOCS] if server.settings.playground else [DOCS]
+    return [PageRoute(server, page) for page in pages]

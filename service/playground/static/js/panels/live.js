@@ -1,0 +1,124 @@
+// How busy the server is: questions, latency and queue of the last minute, from its metrics.
+
+import { h } from "../dom.js";
+import { Plane } from "../draw/plane.js";
+import { between, readMetrics } from "../live/metrics.js";
+import { shownNumber } from "../model.js";
+
+const EVERY_MS = 1000;
+const SECONDS = 60;
+
+// After an answer that came late, or none, the server is asked less often.
+const LATE_MS = 500;
+const PAUSE_MS = 5000;
+
+// Larger numbers are shown in thousands: their digits would not fit beside the axis.
+const LARGE = 10_000;
+
+const CHARTS = [
+  { title: "Questions a second", unit: "1/s", curves: [["requests", "accent", "answered"], ["failures", "mark", "of these refused"]] },
+  { title: "Rows a second", unit: "rows/s", curves: [["rows", "accent", "rows"]] },
+  { title: "Latency", unit: "ms", curves: [["median", "accent", "half are faster"], ["slow", "mark", "99 % are faster"]] },
+  { title: "Rows that wait", unit: "rows", curves: [["queue", "accent", "rows ahead of a new request"]] },
+];
+
+// What has been seen stays when another model is chosen: it is of all of them.
+const seen = [];
+let before = null;
+
+export const live = {
+  id: "live",
+  title: "The server, live",
+  hint: "The last minute of all models and callers, this page among them, from /metrics.",
+  fits: () => true,
+
+  mount(root, context) {
+    const { signal } = context;
+    const said = h("p", { class: "hint" }, "…");
+    const charts = CHARTS.map((chart) => chartOf(chart, signal));
+    root.append(h("div", { class: "charts" }, ...charts.map(({ element }) => element)), said);
+    let isVisible = false;
+    let timer = null;
+
+    const draw = (at) => {
+      for (const chart of charts) chart.draw(at);
+    };
+    const look = async () => {
+      timer = null;
+      if (!isVisible || document.hidden) return;
+      const began = performance.now();
+      let pause = EVERY_MS;
+      try {
+        const { blob } = await context.ask("metrics", { about: false });
+        const at = performance.now();
+        note(readMetrics(await blob.text()), at);
+        said.textContent = words(seen.at(-1));
+        draw(at);
+        if (at - began > LATE_MS) pause = PAUSE_MS;
+      } catch (error) {
+        if (signal.aborted) return;
+        context.fail(error);
+        if (error.status === 401 || error.status === 403) return; // the key does not allow it
+        pause = PAUSE_MS;
+      }
+      next(pause);
+    };
+    const next = (pause) => {
+      if (timer === null && isVisible && !document.hidden && !signal.aborted) timer = setTimeout(look, pause);
+    };
+    const observer = new IntersectionObserver((entries) => {
+      isVisible = entries.at(-1).isIntersecting;
+      next(EVERY_MS); // until then the panels above may push it out of sight
+    });
+    observer.observe(root);
+    document.addEventListener("visibilitychange", () => next(EVERY_MS), { signal });
+    signal.addEventListener("abort", () => {
+      observer.disconnect();
+      clearTimeout(timer);
+    });
+  },
+};
+
+/** Remember what the metrics say, beside what they said before. */
+function note(totals, at) {
+  if (before && at - before.at < 10 * PAUSE_MS) seen.push({ at, ...between(before.totals, totals, (at - before.at) / 1000) });
+  before = { totals, at };
+  while (seen.length && seen[0].at < at - 1000 * SECONDS) seen.shift();
+}
+
+function words(last) {
+  if (!last) return "…";
+  const latency = last.median === null ? "" : `, half of them within ${shownNumber(last.median, 2)} ms`;
+  return `${shownNumber(last.requests, 2)} questions and ${shownNumber(last.rows, 3)} rows a second${latency}; ${last.queue} rows wait, ${last.inFlight} requests are in progress.`;
+}
+
+/** A chart with its heading and its legend. */
+function chartOf({ title, unit, curves }, signal) {
+  let now = 0;
+  const paint = (plane) => {
+    const largest = Math.max(1, ...seen.flatMap((each) => curves.map(([name]) => each[name] ?? 0)));
+    const scale = largest < LARGE ? 1 : 1000;
+    plane.names = ["seconds", scale === 1 ? unit : `thousand ${unit}`];
+    plane.view = [
+      [-SECONDS, 0],
+      [0, (1.15 * largest) / scale],
+    ];
+    for (const [name, colour] of curves) {
+      const points = seen.flatMap((each) => (each[name] === null ? [] : [(each.at - now) / 1000, each[name] / scale]));
+      plane.curve(points, { colour });
+    }
+    plane.axes();
+  };
+  const plane = new Plane({ label: title, names: ["seconds", unit], view: [[-SECONDS, 0], [0, 1]], paint, signal });
+  plane.canvas.classList.add("low");
+  const legend = curves.map(([, colour, text]) => h("span", { class: `key ${colour}` }, text));
+  return {
+    element: h("figure", {}, h("figcaption", {}, h("strong", {}, title), " ", ...legend), plane.canvas),
+    draw(at) {
+      now = at;
+      const last = seen.at(-1);
+      if (last) plane.canvas.setAttribute("aria-label", `${title}: ${curves.map(([name, , text]) => `${text} ${last[name] === null ? "none" : shownNumber(last[name], 3)}`).join(", ")}`);
+      plane.paint();
+    },
+  };
+}

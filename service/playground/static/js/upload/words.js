@@ -1,0 +1,69 @@
+// What is said of a file's scores, and its rows beyond the level.
+
+import { h } from "../dom.js";
+import { shownNumber } from "../model.js";
+
+// Columns of a file that are shown beside the scores.
+const MOST_COLUMNS = 12;
+
+const count = (number) => number.toLocaleString("en");
+const percent = (share) => `${shownNumber(100 * share, 3)} %`;
+const rowsOf = (number) => `${count(number)} ${number === 1 ? "row" : "rows"}`;
+
+/** What came of a file, in a few sentences. */
+export function summary({ rows, scored, failed, failures, seconds, alpha, picture, isDetector, isRankedWithin, unfamiliar }) {
+  const sentences = [`${rowsOf(scored)} in ${shownNumber(seconds, 2)} s.`];
+  const share = `${rowsOf(picture.beyondCount)} (${percent(picture.beyondCount / Math.max(1, scored))})`;
+  if (isDetector) sentences.push(`${share} with a p-value of at most ${alpha}: anomalies at this level. Of normal rows it would be about ${percent(alpha)}.`);
+  else if (isRankedWithin) sentences.push(`${share} beyond the level. The model has no calibration: rows are compared with those of this file.`);
+  else sentences.push(`${share} no likelier than the least likely ${percent(alpha)} of the held-out rows.`);
+  if (picture.infinite) sentences.push(`${rowsOf(picture.infinite)} cannot occur, by the model: not in the histogram.`);
+  if (picture.below + picture.above) sentences.push(`${rowsOf(picture.below + picture.above)} beyond the ends of the axis, in the outermost bars, the farthest at ${shownNumber(picture.above ? picture.largest : picture.smallest)}.`);
+  if (failed) sentences.push(`${rowsOf(failed)} of ${count(rows)} without an answer: ${failures.join("; ")}${failed > failures.length ? "; …" : ""}.`);
+  for (const { column, value, expected, rows: number } of unfamiliar) {
+    sentences.push(
+      expected === undefined
+        ? `Column ${column} has ${JSON.stringify(value)} in ${rowsOf(number)}, which the training data had not.`
+        : `Column ${column} is ${JSON.stringify(value)} in ${rowsOf(number)}, and ${JSON.stringify(expected)} in all of the training data.`,
+    );
+  }
+  return sentences.join(" ");
+}
+
+/** What rows of a model have, for a file that has something else. */
+export function expectation({ name, columns, manifest }) {
+  const isNamed = Array.isArray(manifest.columns);
+  if (!isNamed) return ` Rows of ${name} have ${columns.length} numbers.`;
+  const named = columns.slice(0, MOST_COLUMNS).map((column) => column.name);
+  return ` Rows of ${name} have the columns ${named.join(", ")}${named.length < columns.length ? `, … (${columns.length} in all)` : ""}.`;
+}
+
+/** The rows beyond the level as a table; nothing where there is none. */
+export function rowsTable({ beyond, picture, names, isDetector }, model) {
+  if (!beyond.length) return [];
+  const width = Math.min(MOST_COLUMNS, beyond[0].cells.length);
+  const columns = names.length ? names : model.columns.map(({ name }) => name);
+  const scores = isDetector ? ["score", "p-value", "log p (nats)"] : ["log p (nats)", "quantile"];
+  const heads = ["row", ...scores, ...columns.slice(0, width)];
+  const caption = `The ${beyond.length < picture.beyondCount ? `${beyond.length} most unusual of ${count(picture.beyondCount)} rows` : rowsOf(beyond.length)} beyond the level${width < beyond[0].cells.length || width < names.length ? `, and the first ${width} columns` : ""}`;
+  const scoresOf = ({ score, tail, logProb }) => (isDetector ? [score, tail, logProb] : [logProb, tail]);
+  return [
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+      h(
+        "table",
+        {},
+        h("caption", {}, caption),
+        h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))),
+        h(
+          "tbody",
+          {},
+          ...beyond.map((row) =>
+            h("tr", {}, h("th", { scope: "row" }, count(row.row)), ...scoresOf(row).map((value) => h("td", {}, shownNumber(value))), ...row.cells.slice(0, width).map((cell) => h("td", {}, cell))),
+          ),
+        ),
+      ),
+    ),
+  ];
+}

@@ -1,0 +1,133 @@
+"""Every control of every panel does what it is for, on models of every kind."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.browser.conftest import Models
+from tests.helpers.visits import Visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+KINDS = ("points", "images", "table", "detector", "conditional", "sounds")
+
+CONTROLS = (
+    "input:not([type=file]):visible, select:visible, textarea:visible, button:visible, "
+    "summary:visible, canvas.movable:visible, [role=application]:visible"
+)
+
+# Of many alike, such as the choices of a row, so many are used.
+MOST_ALIKE = 3
+
+ALIKE = """
+(each) => {
+  const { name, id, className, type, parentElement } = each;
+  return [each.closest("section").id, name || id || className, type, parentElement.tagName].join();
+}
+"""
+
+VALUES = """
+() => {
+  const value = (each) => (each.type === "radio" ? each.checked : each.value);
+  const all = document.querySelectorAll("#panels input:not([type=file]), #panels select");
+  return [...all].map((each) => [each.labels?.[0]?.textContent, value(each)]);
+}
+"""
+
+
+def use(visit: Visit, control: "Locator") -> None:
+    """Do what a control is for."""
+    page = visit.page
+    kind = control.evaluate("(each) => each.type || each.tagName.toLowerCase()")
+    control.scroll_into_view_if_needed()
+    match kind:
+        case "select-one":
+            options = control.locator("option").count()
+            for index in reversed(range(min(options, MOST_ALIKE))):
+                control.select_option(index=index)
+                visit.idle()
+        case "range":
+            for key in ("End", "Home", "ArrowRight", "ArrowRight"):
+                control.press(key)
+                visit.idle()
+        case "number" | "text" | "textarea":
+            value = control.input_value()
+            control.fill(value[:-1] + "1" if value else "1")
+            control.press("Tab")
+        case "canvas":
+            box = control.bounding_box()
+            assert box is not None
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x + 20, y + 10, steps=4)
+            page.mouse.up()
+            for key in ("ArrowLeft", "Shift+ArrowUp", " "):
+                control.press(key)
+        case _:
+            control.click()
+    visit.idle()
+
+
+def controls(visit: Visit) -> list["Locator"]:
+    return visit.page.locator("#panels").locator(CONTROLS).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_control_can_be_used(
+    open_tab: Callable[..., Visit], address: str, models: Models, kind: str
+) -> None:
+    tab = open_tab(address, permissions=["clipboard-read", "clipboard-write"])
+    tab.open(getattr(models, kind))
+    assert tab.problems == []
+    alike: dict[str, int] = {}
+    for control in controls(tab):
+        if not control.is_visible():
+            continue
+        name = control.evaluate(ALIKE)
+        alike[name] = alike.get(name, 0) + 1
+        if alike[name] > MOST_ALIKE:
+            continue
+        use(tab, control)
+        assert tab.problems == [], control
+    assert len(alike) > 5
+    line = tab.page.locator("#samples .request code, .request code").first.inner_text()
+    assert line.startswith("curl -s ")
+    before = tab.page.evaluate(VALUES)
+    tab.page.wait_for_timeout(500)  # until the address is written
+    tab.page.reload()
+    tab.page.wait_for_selector("#panels > section")
+    tab.idle()
+    assert tab.page.evaluate(VALUES) == before, "the address does not say all that was chosen"
+
+
+def test_another_model_can_be_chosen_and_a_link_leads_to_it(
+    open_tab: Callable[..., Visit], address: str, models: Models
+) -> None:
+    tab = open_tab(address, permissions=["clipboard-read", "clipboard-write"])
+    tab.open()
+    for name in (models.table, models.images, models.detector, models.points):
+        tab.page.select_option("#model", name)
+        tab.page.wait_for_function(f"() => document.title.startsWith({name!r})")
+        tab.idle()
+        assert tab.problems == []
+    tab.page.click("#copy-link")
+    link = tab.page.evaluate("navigator.clipboard.readText()")
+    other = open_tab(address)
+    other.page.goto(link)
+    other.page.wait_for_selector("#panels > section")
+    assert other.page.input_value("#model") == models.points
+
+
+def test_a_curl_line_asks_the_same(tab: Visit, address: str, models: Models) -> None:
+    tab.open(models.points)
+    tab.page.locator("#point .request summary").click()
+    line = tab.page.locator("#point .request code").inner_text()
+    assert f"'{address}/" in line
+    body = line.split(" -d ", 1)[1].strip("'")
+    path = line.split("'")[1]
+    answered = httpx.post(path, content=body)
+    assert answered.status_code == 200, line

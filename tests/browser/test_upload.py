@@ -1,0 +1,252 @@
+"""Files of rows are scored as the server scores them, and what is wrong with them is said."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.browser.conftest import Models
+from tests.helpers.servers import Serve
+from tests.helpers.visits import Visit
+
+CSV = {"Content-Type": "text/csv", "Accept": "application/json"}
+NAMES = ("amount", "count", "country", "seen")
+
+# How many pixels of a drawing have a colour of the style sheet.
+DRAWN = """
+(selector) => {
+  const canvas = document.querySelector(selector);
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const counts = { accent: 0, mark: 0 };
+  const style = getComputedStyle(document.documentElement);
+  for (const name of Object.keys(counts)) {
+    const colour = style.getPropertyValue(`--${name}`).trim();
+    const wanted = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    for (let i = 0; i < data.length; i += 4) {
+      if (wanted.every((value, k) => data[i + k] === value)) counts[name]++;
+    }
+  }
+  return counts;
+}
+"""
+
+
+def table(rows: int) -> str:
+    """Rows of the detector's columns, as CSV."""
+    random = np.random.default_rng(0)
+    lines = [
+        f"{amount:.4f},{count / 10},{country},2024-{month:02d}-{day:02d}"
+        for amount, count, country, month, day in zip(
+            random.normal(size=rows),
+            random.integers(0, 4, rows),
+            random.choice(["DE", "FR", ""], rows),
+            random.integers(1, 3, rows),
+            random.integers(1, 28, rows),
+            strict=True,
+        )
+    ]
+    return "\n".join([",".join(NAMES), *lines]) + "\n"
+
+
+def choose(tab: Visit, name: str, content: bytes) -> None:
+    """Choose a file, and wait until it is scored or refused."""
+    tab.upload(name, content)
+    tab.page.wait_for_selector("#upload .problem:visible, #upload button:text('Download'):visible")
+
+
+def said(tab: Visit) -> str:
+    return tab.page.locator("#upload [role=status]").first.inner_text()
+
+
+def downloaded(tab: Visit) -> list[list[str]]:
+    """The cells of the scored file."""
+    with tab.page.expect_download() as download:
+        tab.page.click("#upload button:text('Download')")
+    text = Path(download.value.path()).read_text()
+    return [line.split(",") for line in text.splitlines()]
+
+
+def test_scores_of_a_table_are_the_servers(tab: Visit, address: str) -> None:
+    content = table(3000)
+    tab.open("detector")
+    choose(tab, "rows.csv", content.encode())
+    answer = httpx.post(f"{address}/score?model=detector", content=content, headers=CSV).json()
+    p = np.array(answer["p_value"])
+    beyond = int((p <= 0.05).sum())
+    assert 0 < beyond < 3000
+    assert "3,000 rows" in said(tab)
+    assert f"{beyond:,} rows" in said(tab)
+    label = tab.page.locator("#upload canvas").get_attribute("aria-label")
+    assert label is not None
+    assert f"{beyond} rows are beyond the level 0.05" in label
+    first, *rows = downloaded(tab)
+    assert first == [*NAMES, "score", "p_value", "anomaly", "log_prob"]
+    assert [",".join(row[:4]) for row in rows] == content.splitlines()[1:]
+    assert np.allclose([float(row[4]) for row in rows], answer["score"])
+    assert np.allclose([float(row[5]) for row in rows], p)
+    assert [row[6] == "true" for row in rows] == [each <= 0.05 for each in p]
+    # of the rows beyond, the most unusual ones are shown first
+    shown = tab.page.locator("#upload tbody tr").all()
+    numbers = [int(each.locator("th").inner_text().replace(",", "")) for each in shown]
+    assert len(numbers) == min(100, beyond)
+    assert p[numbers[0]] == p.min()
+    assert (
+        shown[0].locator("td").last.inner_text()
+        == content.splitlines()[1 + numbers[0]].split(",")[3]
+    )
+
+
+def test_the_level_and_the_histogram_follow_their_controls(tab: Visit) -> None:
+    tab.open("detector")
+    choose(tab, "rows.csv", table(500).encode())
+    label = tab.page.locator("#upload canvas")
+    few = label.get_attribute("aria-label")
+    level = tab.page.get_by_label("Level α")
+    level.fill("0.5")
+    level.press("Tab")
+    tab.page.wait_for_function(
+        "(few) => document.querySelector('#upload canvas').ariaLabel !== few", arg=few
+    )
+    more = label.get_attribute("aria-label")
+    assert more is not None
+    assert "level 0.5" in more
+    tab.page.get_by_label("Histogram of", exact=True).select_option("tail")
+    tab.page.wait_for_function(
+        "() => document.querySelector('#upload canvas').ariaLabel.includes('p-value')"
+    )
+    assert "upload.alpha=0.5" in tab.page.evaluate(
+        "new Promise((done) => setTimeout(() => done(location.hash), 500))"
+    )
+    drawn: dict[str, int] = tab.page.evaluate(DRAWN, "#upload canvas")
+    assert min(drawn.values()) > 500  # of rows within and beyond
+
+
+AS_PEOPLE_HAVE_IT = {
+    "semicolons.csv": "sep=;\namount;count;country;seen\n0.5;0.1;DE;2024-01-02\n",
+    "mark.csv": "\ufeffamount,count,country,seen\r\n0.5,0.1,DE,2024-01-02\r\n",
+    "remarks.csv": "# of today\n\namount,count,country,seen\n0.5,0.1,DE,2024-01-02\n\n",
+    "numpy.csv": "# amount,count,country,seen\n0.5,0.1,DE,2024-01-02\n",
+    "quotes.csv": '"amount","seen","count","country"\n0.5,"2024-01-02",0.1,"DE"',
+    "lines.csv": 'amount,count,country,seen\n0.5,0.1,"D\nE",2024-01-02\n',
+}
+
+
+def test_csv_as_people_have_it(tab: Visit) -> None:
+    tab.open("detector")
+    for name, content in AS_PEOPLE_HAVE_IT.items():
+        choose(tab, name, content.encode())
+        assert tab.problems == [], name
+        assert said(tab).startswith("1 row in"), name
+        assert len(downloaded(tab)) >= 2, name
+
+
+def test_rows_are_cut_into_pieces_that_the_server_takes(
+    open_tab: Callable[..., Visit], folder: Path, serve: Serve
+) -> None:
+    served = serve("--store", folder, "--max-rows", "100")
+    tab = open_tab(str(served.client.base_url).rstrip("/"))
+    tab.open("detector")
+    # one request of 256 rows is refused, and cut
+    choose(tab, "rows.csv", table(1000).encode())
+    served.end()
+    tab.errors[:] = [each for each in tab.errors if "413" not in each]
+    assert tab.problems == []
+    assert "1,000 rows" in said(tab)
+
+
+def test_arrays_and_parquet(tab: Visit, address: str, models: Models) -> None:
+    x = np.random.default_rng(1).normal(size=(700, 2)).astype(np.float32)
+    answer = httpx.post(
+        f"{address}/log_prob", json={"model": models.points, "x": x.tolist()}
+    ).json()
+    file = io.BytesIO()
+    np.save(file, x)
+    tab.open(models.points)
+    choose(tab, "rows.npy", file.getvalue())
+    first, *rows = downloaded(tab)
+    assert first == ["row", "log_prob", "quantile"]
+    assert np.allclose([float(row[1]) for row in rows], answer["log_prob"], atol=1e-4)
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x0": x[:, 0], "x1": x[:, 1]}), sink)
+    choose(tab, "rows.parquet", sink.getvalue().to_pybytes())
+    tab.page.wait_for_function("() => document.querySelector('#upload .request code') !== null")
+    _, *rows = downloaded(tab)
+    assert np.allclose([float(row[1]) for row in rows], answer["log_prob"], atol=1e-4)
+
+
+WRONG: list[tuple[str, bytes, str]] = [
+    ("letter.txt", b"Dear all,\nthere is no table in here.\n", "row 0, line 2"),
+    ("cat.csv", b"\x89PNG\r\n\x1a\n" + bytes(99), "is a picture"),
+    ("rows.xlsx", b"PK\x03\x04" + bytes(99), "zip archive"),
+    ("empty.csv", b"", "is empty"),
+    ("names.csv", b"amount,count,country,seen\n", "has no rows"),
+    ("other.csv", b"price,count,country,seen\n1,0.1,DE,2024-01-02\n", "price"),
+    ("wide.csv", b"amount,count,country,seen\n1,0.1,DE\n", "expected 4 cells"),
+    ("latin.csv", "amount,count,country,seen\n1,0.1,é,2024-01-02\n".encode("latin-1"), "UTF-8"),
+    ("lines.csv", b"1" * (2**21), "is no CSV"),
+    ("half.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'", "npy"),
+]
+
+
+def test_a_wrong_file_is_answered_with_what_is_wrong(tab: Visit, address: str) -> None:
+    tab.open("detector")
+    for name, content, expected in WRONG:
+        choose(tab, name, content)
+        problem = " ".join(tab.problems)
+        assert expected in problem, name
+        assert name in problem
+    # a browser says of every refusal that it was one
+    tab.errors[:] = [each for each in tab.errors if "Failed to load resource" not in each]
+    assert httpx.get(f"{address}/health/ready").status_code == 200
+    choose(tab, "rows.csv", table(10).encode())
+    assert tab.problems == []
+    assert "10 rows" in said(tab)
+
+
+def test_rows_that_have_no_answer_are_counted(tab: Visit, models: Models) -> None:
+    x = np.zeros((300, 2), np.float32)
+    x[270] = np.nan
+    x[280, 0] = 3e38
+    file = io.BytesIO()
+    np.save(file, x)
+    tab.open(models.points)
+    choose(tab, "rows.npy", file.getvalue())
+    tab.errors[:] = [each for each in tab.errors if "Failed to load resource" not in each]
+    text = " ".join([*tab.problems, said(tab)])
+    assert "row 270" in text
+    assert "is nan" in text
+    tab.open("detector")
+    rows = "amount,count,country,seen\n1,0.1,DE,2024-01-02\nmuch,0.1,DE,2024-01-02\n"
+    choose(tab, "words.csv", rows.encode())
+    assert "1 row of 2 without an answer: row 1, line 3" in said(tab)
+    assert "'much'" in said(tab)
+
+
+def test_a_file_that_is_too_large_is_not_read(tab: Visit) -> None:
+    tab.open("detector")
+    asked: list[Any] = []
+    tab.page.on("request", lambda request: asked.append(request))
+    # 2 GB that are nowhere: a file is a list of pieces, here the same one again and again
+    tab.page.evaluate(
+        """() => {
+          const piece = new Blob([new Uint8Array(2 ** 20)]);
+          const file = new File(new Array(2048).fill(piece), "huge.csv");
+          const files = new DataTransfer();
+          files.items.add(file);
+          const input = document.querySelector("#upload input[type=file]");
+          input.files = files.files;
+          input.dispatchEvent(new Event("change"));
+        }"""
+    )
+    tab.page.wait_for_selector("#upload .problem:visible")
+    (problem,) = tab.problems
+    assert "2 GiB" in problem
+    assert "bijecta score" in problem
+    assert [each for each in asked if each.method == "POST"] == []
