@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from service.bundle import VERSION, BundleError
 from service.errors import (
@@ -41,7 +41,7 @@ T = TypeVar("T", bound=BaseModel)
 class IndexRequest(BaseModel):
     """Which models to list."""
 
-    ready: bool | None = Field(None, description="only those that answer")
+    ready: StrictBool | None = Field(None, description="only those that answer")
 
 
 class ChangeRequest(BaseModel):

@@ -99,7 +99,9 @@ def test_the_index_of_those_that_answer(native: httpx.Client) -> None:
     # as Triton's tests send it: with a body, without a content type
     ready = native.post("/v2/repository/index", content='{"ready": true}').json()
     assert len(ready) == len(RECIPES) * len(SUFFIXES)
-    assert native.post("/v2/repository/index", content='{"ready": 2}').status_code == 400
+    for other in ("2", "0", '"yes"', "[]"):
+        body = f'{{"ready": {other}}}'
+        assert native.post("/v2/repository/index", content=body).status_code == 400
 
 
 @pytest.mark.parametrize("binary_in", [True, False])
