@@ -1,6 +1,7 @@
 """Callers of a server that is being stopped: every request that it takes is to be answered."""
 
 import json
+import select
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,7 +74,9 @@ class Callers:
     def _keep(self) -> None:
         try:
             connection, closes = self._connected(), False
-            while not closes:
+            # a keeper that had no CPU for a second was silent, and is closed before it asks again:
+            # pools look for that before they send
+            while not closes and not select.select([connection.sock], [], [], 0)[0]:
                 rows, closes = self._ask(connection, 4)
                 assert rows == 4
         except (OSError, HTTPException, ValueError) as error:
