@@ -1,9 +1,7 @@
 """Figures as files, the same byte for byte whenever they are drawn."""
 
 import io
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -64,17 +62,16 @@ def write_moving(moving: Moving, path: Path) -> None:
     exact += ["-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2"]
     writer = FFMpegWriter(fps=MP4_FRAMES_A_SECOND, metadata={}, extra_args=exact)
     FigureCanvasAgg(moving.figure)
-    handle, temporary = tempfile.mkstemp(".mp4", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f"{path.stem}.partial.mp4")  # with the rights that files have
     try:
-        with writer.saving(moving.figure, temporary, moving.figure.dpi):
+        with writer.saving(moving.figure, str(temporary), moving.figure.dpi):
             for number, milliseconds in enumerate(moving.milliseconds):
                 moving.show(number)
                 for _ in range(max(1, round(milliseconds / frame))):
                     writer.grab_frame()
-        Path(temporary).replace(path)
+        temporary.replace(path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _gif(moving: Moving) -> bytes:

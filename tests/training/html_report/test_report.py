@@ -97,7 +97,7 @@ def test_the_training_is_told(page: Page, run: Path) -> None:
 def test_pictures_are_part_of_the_page_which_is_small(page: Page) -> None:
     seen = [picture["alt"] for picture in page.pictures]
     assert any("student-layers" in alt and "training" in alt for alt in seen)
-    assert any("log_prob by the teacher (nats)" in alt for alt in seen)
+    assert any("teacher's log_prob (nats)" in alt for alt in seen)
     assert all(picture["src"].startswith("data:image/png;base64,") for picture in page.pictures)
     assert "rows of shape [2] are no pictures" in page.texts["Plots"]
     assert len(page.content) < 5_000_000

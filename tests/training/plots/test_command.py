@@ -84,6 +84,23 @@ def test_frames_of_a_gif_stand_as_long_as_they_are_to(tmp_path: Path) -> None:
     assert durations == [100, 250, 1500]
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not there")
+def test_an_mp4_has_the_frames_and_the_rights_of_other_files(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1), dpi=51)  # of an odd number of pixels
+    (line,) = figure.subplots().plot([0, 1], [0, 1], color="black")
+    moving = Moving(figure, lambda i: line.set_ydata([0, i]), [40, 400])
+    (tmp_path / "other").touch()
+    for name in ("a.mp4", "b.mp4"):
+        write_moving(moving, tmp_path / name)
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content[4:8] == b"ftyp"
+    assert content == (tmp_path / "b.mp4").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "other"]
+    assert (tmp_path / "a.mp4").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_mp4_without_ffmpeg_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlotError, match="ffmpeg, which is not on the PATH"):

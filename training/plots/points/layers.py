@@ -1,6 +1,7 @@
 """How each layer of a flow warps a grid and a sample of the prior into the data, and back."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ GRID_ENDS = (0.00135, 0.99865)
 SMALLEST_MOVE = 1e-3
 
 MOST_PANELS, PANELS_A_ROW = 8, 4
+PANEL_CHARACTERS = 18
 
 # Of an animation in one direction, in frames; how long each stands, in milliseconds.
 FRAMES, FEWEST_FRAMES = 36, 3
@@ -85,9 +87,10 @@ def draw_layers(subject: Subject, seed: int) -> Figure:
     stages = len(passage.points)
     shown = np.unique(np.linspace(0, stages - 1, min(stages, MOST_PANELS)).round()).astype(int)
     title = f"{subject.title}: from the prior to the data{given(subject)}"
-    figure, axes = grid_of(title, len(shown), PANELS_A_ROW, 1.9)
+    figure, axes = grid_of(title, len(shown), PANELS_A_ROW, 2.0)
     for each, stage in zip(axes, shown, strict=True):
         passage.show(each, float(stage))
+        each.set_title(textwrap.fill(passage.names[stage], PANEL_CHARACTERS))
     return figure
 
 

@@ -35,11 +35,11 @@ def draw_student(subject: Subject, seed: int) -> Figure:
     right.plot([low, high], [low, high], color=PALE, lw=0.8)
     right.scatter(own, others, s=3, c=MODEL, alpha=0.5, linewidths=0, gid="scores")
     right.set(xlim=(low, high), ylim=(low, high))
-    right.set_xlabel("log_prob by the student (nats)")
-    right.set_ylabel("log_prob by the teacher (nats)")
+    right.set_xlabel("student's log_prob (nats)")
+    right.set_ylabel("teacher's log_prob (nats)")
     divergence = float((own - others).mean()) / subject.traits.dimensions
     error = float((own - others).std() / len(own) ** 0.5) / subject.traits.dimensions
-    right.set_title(f"KL {divergence:.4f} ± {error:.4f} nats/dim")
+    right.set_title(f"KL(student‖teacher)\n{divergence:.4f} ± {error:.4f} nats/dim")
     few_ticks(right)
     return figure
 

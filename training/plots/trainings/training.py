@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from training.errors import PlotError
 from training.plots.kind import Kind
@@ -54,6 +55,7 @@ def draw_training(subject: Subject, _: int) -> Figure:
     axes.set(xlabel=unit, ylabel=f"{score} (nats per row)")
     axes.legend(loc="lower right")
     few_ticks(axes, 6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 
