@@ -42,7 +42,7 @@ def test_a_key_is_asked_for_and_sent(
     assert "key" in tab.problems[0]
     tab.page.get_by_label("API key").fill(key)
     tab.page.get_by_role("button", name="Use this key").click()
-    tab.page.wait_for_selector("#panels > section")
+    tab.page.wait_for_selector("#panels section")
     tab.idle()
     assert tab.page.locator("#model option").all_inner_texts() == [models.points]
     tab.upload("rows.csv", b"a,b\n0,1\n1,0\n")

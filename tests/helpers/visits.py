@@ -91,7 +91,7 @@ class Visit:
         values = ({} if model is None else {"model": model}) | state
         self.page.goto("about:blank")  # else only the hash would change
         self.page.goto(f"{self.base}/#{urlencode(values)}")
-        self.page.wait_for_selector("#panels > section, #problem:not([hidden]), #key:not([hidden])")
+        self.page.wait_for_selector("#panels section, #problem:not([hidden]), #key:not([hidden])")
         self.idle()
 
     def idle(self) -> None:

@@ -38,6 +38,17 @@ export function fillConditions(form, model, state, onchange) {
   return values;
 }
 
+/**
+ * Values of the context as a query string has them: a line of CSV, in which a class that has a name
+ * goes by it.
+ * @param {Array} columns of the context
+ * @param {Array} values of them
+ */
+export function conditionLine(columns, values) {
+  const texts = columns.map((column, i) => String(column.labels?.[column.classes.indexOf(values[i])] ?? values[i]));
+  return texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",");
+}
+
 /** The values of a URL where they are some, else the first class and the mean. */
 function startingValues(columns, text) {
   const given = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));

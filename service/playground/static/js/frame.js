@@ -2,6 +2,7 @@
 
 import { announce } from "./announcer.js";
 import { ask, described } from "./ask.js";
+import { conditionLine } from "./conditions.js";
 import { h, uniqueId } from "./dom.js";
 import { latest } from "./latest.js";
 
@@ -25,6 +26,7 @@ const SLOW_MS = 400;
  * @property {(path: string, options: object) => Promise<object>} ask see ask.js. `json` gets the model,
  *   its version and its context; `query` of a request with other bodies likewise. `about: false`
  *   leaves them out, for what is not of one model (`metrics`). The request is shown as a curl line.
+ * @property {string | null} conditionLine the context that was chosen, as a query string has it
  * @property {(path: string, options: object) => void} showRequest show a request that is sent in another way
  *   (by a worker) as a curl line; options as of `ask`, with `file` in place of `body`
  * @property {object} state the panel's part of the URL: `get`, `number`, `numbers`, `set`, see state.js
@@ -71,7 +73,7 @@ export function mountPanel(panel, page) {
       if (page.conditions) json.context = [page.conditions];
     } else if (about) {
       query = { ...target, ...query };
-      if (page.conditions) query.context = page.conditions.join(",");
+      if (page.conditions) query.context = conditionLine(model.context, page.conditions);
     }
     const answer = await ask(path, { signal: page.signal, onRequest: request.show, json, query, ...options });
     fail(null);
@@ -80,6 +82,7 @@ export function mountPanel(panel, page) {
   const context = {
     model,
     ask: asked,
+    conditionLine: page.conditions ? conditionLine(model.context, page.conditions) : null,
     showRequest: (path, options) => request.show(described(path, options)),
     state: page.state.of(panel.id),
     announce,

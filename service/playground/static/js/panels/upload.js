@@ -14,11 +14,11 @@ const SERIES = {
 };
 
 /** The request of each piece of a file. */
-function requestOf({ model }) {
+function requestOf({ model, conditionLine }) {
   const query = { model: model.name, version: String(model.version) };
   if (!model.isDetector && model.hasQuantiles) query.quantile = "true";
   const headers = key() ? { Authorization: `Bearer ${key()}` } : {};
-  return { base: new URL(".", document.baseURI).href, path: model.isDetector ? "score" : "log_prob", query, headers };
+  return { base: new URL(".", document.baseURI).href, path: model.isDetector ? "score" : "log_prob", query, headers, conditionLine, conditions: (model.context ?? []).map(({ name }) => name) };
 }
 
 export const upload = {

@@ -56,7 +56,8 @@ export class Scorer {
   /**
    * @param {object} source the file: see csv.js, npy.js and files.js.
    * @param {{base: string, path: string, query: Record<string, string>,
-   *   headers: Record<string, string>}} request of a piece, but for its body.
+   *   headers: Record<string, string>, conditionLine: string | null, conditions: string[]}}
+   *   request of a piece, but for its body; the context that was chosen, and names of its columns.
    * @param {AbortSignal} signal that ends it.
    */
   constructor(source, request, signal) {
@@ -64,6 +65,11 @@ export class Scorer {
     this.request = request;
     this.signal = signal;
     this.query = { ...request.query, partial: "true" };
+    // the page's context, where the file has none; of Parquet the columns are not known
+    const names = ["context", ...request.conditions];
+    if (request.conditionLine && source.canBeCut && !names.some((name) => source.names.includes(name))) {
+      this.query.context = request.conditionLine;
+    }
     this.pieceRows = source.canBeCut ? source.pieceRows : Infinity;
     this.columns = null;
   }
