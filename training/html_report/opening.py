@@ -91,8 +91,8 @@ def _detector_run(folder: Path) -> "DetectorRun":
 def _of_run(folder: Path) -> OfRun:
     try:
         from training.config import TYPED_FAMILY, family_class
-        from training.evaluate import TypedHeldOut
-        from training.runs import Run
+        from training.evaluate import EVALUATION, TypedHeldOut
+        from training.runs import Run, kept_of
         from training.selection import CHOSEN, Selection
     except ModuleNotFoundError as error:
         raise _needed(error) from None
@@ -116,6 +116,7 @@ def _of_run(folder: Path) -> OfRun:
         held_out=held_out,
         fidelity=_figures(folder / "fidelity.json", Fidelity),
         selection=_figures(folder / CHOSEN, Selection),
+        evaluated=kept_of(run, EVALUATION),
         pass_name="step" if family_class(family).without_gradients else "epoch",
     )
 

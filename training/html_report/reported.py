@@ -1,8 +1,9 @@
 """What is reported on: a run, a bundle, or both."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.bundle import (
     AnyManifest,
@@ -35,6 +36,7 @@ class OfRun:
         fidelity: how near a student came to its teacher; None likewise.
         selection: what `bijecta fit` tried; None of other runs.
         pass_name: what its training is counted in, `epoch` or `step`.
+        evaluated: which weights the figures are of, and by which versions; empty where unknown.
     """
 
     run: "Run"
@@ -43,6 +45,7 @@ class OfRun:
     fidelity: Fidelity | None
     selection: "Selection | None"
     pass_name: str
+    evaluated: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from training.runs.lifecycle import (
     with_stored_defaults,
 )
 from training.runs.lock import training_lock
-from training.runs.measured import keep, kept
+from training.runs.measured import keep, kept, kept_of
 from training.runs.progress import Progress, Stateful
 from training.runs.run import Run
 
@@ -20,6 +20,7 @@ __all__ = [
     "dataset_of",
     "keep",
     "kept",
+    "kept_of",
     "open_or_create",
     "rows_of",
     "training_lock",

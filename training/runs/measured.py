@@ -39,6 +39,13 @@ def kept(run: Run, name: str, options: Mapping[str, Any]) -> Any:
     return entry.get("figures")
 
 
+def kept_of(run: Run, name: str) -> Mapping[str, Any]:
+    """What the figures are of that `keep` has written last; nothing where there are none."""
+    entry = _all(run).get(name)
+    of = entry.get("of") if isinstance(entry, dict) else None
+    return of if isinstance(of, dict) else {}
+
+
 def _of(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     """What figures are of."""
     return {

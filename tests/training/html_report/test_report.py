@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from service.bundle import MANIFEST, Manifest, read, sign
+from service.bundle import MANIFEST, Manifest, read, sha256, sign
 from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.keys import write_keys
 from tests.helpers.pages import ROOT
@@ -173,6 +173,20 @@ def test_a_run_without_figures_weights_or_data_says_so(tmp_path: Path) -> None:
     assert "left out for time: c" in page.texts["Training"]
     assert "bijecta fit chose this recipe" in page.texts["Reproduce"]
     assert "no: the same command goes on" in page.texts["Training"]
+
+
+def test_figures_of_earlier_weights_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "KINDS", ())
+    run = unpack("planar", tmp_path)
+    weights = sha256(run / "weights.safetensors")
+    for earlier in (False, True):
+        of = {"weights": "0" * 64 if earlier else weights, "bijecta": "0.0.9", "torch": "<2>"}
+        (run / "measured.json").write_text(json.dumps({"evaluation": {"of": of}}))
+        page = report(run, cwd=tmp_path)
+        assert ("figures of earlier weights" in page.texts["Held-out figures"]) == earlier
+        assert "evaluated with bijecta 0.0.9, torch <2>" in page.texts["Training"]
 
 
 def test_names_and_values_of_others_are_text(

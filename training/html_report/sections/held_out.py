@@ -1,8 +1,8 @@
 """Figures of rows that training never saw."""
 
-from service.bundle import DetectorHeldOut, HeldOut, LabelledFigures, TableHeldOut
+from service.bundle import DetectorHeldOut, HeldOut, LabelledFigures, TableHeldOut, sha256
 from training.html_report.blocks import Block, Facts, Note, Table
-from training.html_report.reported import Reported
+from training.html_report.reported import OfRun, Reported
 from training.html_report.section import Section
 from training.html_report.words import figure, number
 
@@ -27,9 +27,24 @@ def write_held_out(reported: Reported) -> list[Block]:
         blocks.append(Note("The model does not beat independent columns on these rows."))
     if isinstance(held_out, DetectorHeldOut) and held_out.labelled is not None:
         blocks += _labelled(held_out.labelled)
-    if reported.trained is not None and not reported.trained.progress.finished:
-        blocks.append(Note("Training had not ended: later weights may score otherwise."))
+    if reported.trained is not None:
+        blocks += _age(reported.trained)
     return blocks
+
+
+def _age(learned: OfRun) -> list[Block]:
+    """Whether figures are of the weights that the run has now, as far as that is known."""
+    notes: list[Block] = []
+    weights, of = learned.run.weights, learned.evaluated.get("weights")
+    if of is not None and weights.is_file() and of != sha256(weights):
+        notes.append(
+            Note(
+                "These are figures of earlier weights of the run: `bijecta evaluate` makes new ones."
+            )
+        )
+    if not learned.progress.finished:
+        notes.append(Note("Training had not ended: later weights may score otherwise."))
+    return notes
 
 
 def _of_flow(held_out: HeldOut) -> list[tuple[str, str | None]]:

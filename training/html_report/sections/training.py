@@ -54,9 +54,16 @@ def _of_run(learned: OfRun) -> Facts:
         ("Device", progress.device or None),
         ("Precision", fit.precision),
         ("Ended", "yes" if progress.finished else "no: the same command goes on"),
-        ("Versions", "a run does not keep them; those of the export stand there"),
+        ("Versions", _versions(learned)),
     ]
     return Facts("Of the training", pairs)
+
+
+def _versions(learned: OfRun) -> str:
+    """By which programs, as far as the run keeps it."""
+    names = [name for name in ("bijecta", "torch") if name in learned.evaluated]
+    said = ", ".join(f"{name} {learned.evaluated[name]}" for name in names)
+    return f"evaluated with {said}" if said else "the run does not keep them"
 
 
 def _what_chose(learned: OfRun) -> str:
