@@ -83,7 +83,8 @@ def _gif(moving: Moving) -> bytes:
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         frames.append(Image.fromarray(pixels).convert("RGB"))
-    palette = frames[-1].quantize(GIF_COLOURS)
+    # median cut, the usual way, made green of blue points beside much white and grey
+    palette = frames[-1].quantize(GIF_COLOURS, method=Image.Quantize.FASTOCTREE)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     content = io.BytesIO()
     frames[0].save(

@@ -21,6 +21,7 @@ from tests.stored.files import unpack
 from training.errors import PlotError
 from training.plots import KINDS, Moving, bundle_folder, write
 from training.plots.points.layers import LAYERS
+from training.plots.style import PALE, QUADRANTS
 from training.plots.tables.pit import PIT
 from training.plots.writing import write_moving
 
@@ -99,6 +100,23 @@ def test_an_mp4_has_the_frames_and_the_rights_of_other_files(tmp_path: Path) -> 
     assert content == (tmp_path / "b.mp4").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "other"]
     assert (tmp_path / "a.mp4").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_colours_that_are_told_apart_stay_so_in_a_gif(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3, 3), dpi=90)
+    axes, rng, x = figure.subplots(), np.random.default_rng(0), np.linspace(0, 9, 200)
+    for i in range(40):
+        axes.plot(x, np.sin(x + i / 9) + i / 40, color=PALE, linewidth=0.5)
+    for colour, points in zip(QUADRANTS, (40, 150, 300, 150), strict=True):
+        right, up = rng.uniform(0, 9, (2, points))
+        axes.scatter(right, up, s=5, c=colour, linewidths=0)
+    write_moving(Moving(figure, lambda _: None, [100]), tmp_path / "a.gif")
+    pixels = np.asarray(Image.open(tmp_path / "a.gif").convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in QUADRANTS:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.abs(pixels - rgb).sum(1).min() < 20, colour
 
 
 def test_mp4_without_ffmpeg_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
