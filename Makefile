@@ -15,7 +15,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-false-alarms bench-reasons bench-images bench-distill pictures test test-long \
+    bench-false-alarms bench-reasons bench-images bench-distill pictures gallery test test-long \
     test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
     test-browser lock sbom audit notices manifests protos lint format
 
@@ -57,9 +57,13 @@ bench-images: $(INSTALLED) ## Tell digits from clothes by a detector of images (
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
 
-pictures: store ## Draw the pictures of the README (minutes)
+pictures: store gallery ## Draw the pictures of the pages (a quarter of an hour; goes on where it was)
 	$(MAKE) store MODELS="moons-planar moons-realnvp"
 	$(BIN)/python -m tests.benchmarks.pictures runs "$(STORE)"
+
+gallery: $(INSTALLED) ## Draw each family for models/GALLERY.md (ten minutes; goes on where it was)
+	$(MAKE) store MODELS=wine
+	$(BIN)/python -m tests.benchmarks.gallery runs "$(STORE)"
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -m "not long and not hostile and not browser" \

@@ -2,28 +2,39 @@
 
     python -m tests.benchmarks.pictures [RUNS] [STORE]
 
-Reads the runs of `MOVING` and `FAMILIES` in RUNS (runs) and digits-student in STORE (store), and
-writes to results/pictures.
+Reads the runs of `MOVING` and `FAMILIES` in RUNS (runs) and digits-student in STORE (store), fits a
+detector of payments in RUNS/payments where there is none, and writes to results/pictures.
 """
 
+import csv
+import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tests.benchmarks.common.bar import RESULTS
+from tests.benchmarks.common.small_png import write_small
+from training.data.examples.payments import payment_lines
 from training.plots import KINDS, Moving, Subject, open_subject, write
+from training.plots.detectors.scores import draw_scores
 from training.plots.points.layers import animate_layers
 from training.plots.points.truths import moons
 from training.plots.style import INK, SHADES, new_figure, panels, styled
-from training.plots.writing import write_moving, write_still
+from training.plots.writing import write_moving
 
 FOLDER = RESULTS / "pictures"
 
 MOVING = ("moons-planar", "moons-realnvp")
 FAMILIES = ("moons-planar", "moons-realnvp", "moons-iaf", "moons-maf")
 DIGITS = ("samples", "interpolation")
+
+# Payments that a detector is fitted to; of each of the others a value of one of the columns is
+# replaced.
+PAYMENTS, NORMAL = 8000, 6000
+REPLACED = ("when", "country", "merchant_category", "amount", "fee")
 
 SEED, SIDE = 7, 140
 VIEW = ((-1.6, -1.1), (2.6, 1.6))
@@ -65,6 +76,26 @@ def densities(subjects: list[Subject]) -> Figure:
     return figure
 
 
+def payments(folder: Path) -> Subject:
+    """A detector of normal payments, beside others with a value that is another payment's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, random = list(csv.DictReader(payment_lines(PAYMENTS))), Random(SEED)
+    altered = []
+    for row in rows[NORMAL:]:
+        name = random.choice(REPLACED)
+        others = [other[name] for other in random.choices(rows, k=50) if other[name] != row[name]]
+        altered.append(row | {name: others[0]})
+    for name, part in (("normal", rows[:NORMAL]), ("altered", altered)):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(part)
+    options = ["--name", "payments", "--store", folder / "store", "--out", folder / "run"]
+    command = [sys.executable, "-m", "service.cli", "fit-detector", folder / "normal.csv", *options]
+    subprocess.run(list(map(str, command)), check=True)
+    return open_subject(folder / "store" / "payments", folder / "altered.csv")
+
+
 def main(runs: Path, store: Path) -> None:
     """Write the pictures."""
     FOLDER.mkdir(exist_ok=True)
@@ -73,8 +104,10 @@ def main(runs: Path, store: Path) -> None:
     for name in DIGITS:
         write(kinds[name], digits, SEED, FOLDER / f"digits-{name}.png")
     with styled():
+        scores = draw_scores(payments(runs / "payments"), SEED)
+        write_small(scores, FOLDER / "payments-scores.png", DPI)
         subjects = [open_subject(runs / name) for name in FAMILIES]
-        write_still(densities(subjects), FOLDER / "moons.png")
+        write_small(densities(subjects), FOLDER / "moons.png")
         for name in MOVING:
             moving = on_the_way_to_the_data(open_subject(runs / name))
             write_moving(moving, FOLDER / f"{name}.gif")

@@ -14,6 +14,7 @@ PAGES = [
     "SECURITY.md",
     "deploy/README.md",
     "deploy/RUNBOOK.md",
+    "models/GALLERY.md",
     "models/README.md",
     "service/ANOMALY.md",
     "service/DRIFT.md",

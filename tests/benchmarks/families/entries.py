@@ -83,11 +83,13 @@ ENTRIES: dict[str, Entry] = {
 
 def recipe(entry: Entry, source: str) -> Recipe:
     """The training of one entry on one source."""
-    data: dict[str, Any] = {"source": source, "rows": ROWS}
+    data: dict[str, Any] = {"source": source}
     flow = {"family": entry.family, **entry.options}
     fit = FIT | entry.fit
     if entry.image:
         data["shape"] = [1, 8, 8]
         flow["preprocessing"] = "soft-logit"
         fit = FIT | IMAGE_FIT | entry.fit
+    else:
+        data["rows"] = ROWS
     return Recipe.model_validate({"data": data, "flow": flow, "fit": fit})

@@ -6,7 +6,6 @@ Runs in a process of its own; what it measured goes to FOLDER/<slug>/measured.js
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ import torch
 
 from service.bundle import files as bundle
 from tests.benchmarks.families import measure
-from tests.benchmarks.families.entries import ENTRIES, recipe
+from tests.benchmarks.families.entries import ENTRIES
+from tests.benchmarks.families.trained import slug, train
 from tests.benchmarks.zuko.flows import zuko_run
 from tests.benchmarks.zuko.maf import over_seeds_and_rows
-from training import commands
-from training.data import load as data
 from training.data.dataset import Dataset
-from training.evaluate import evaluate
 from training.export.bundle import export
 from training.fit.gradient import fit
-from training.runs import lifecycle
 from training.runs.run import Run, RunFile
 from training.scoring import log_prob
 
@@ -35,20 +31,10 @@ ROWS = 256
 SEEDS = range(3)
 
 
-def slug(title: str, source: str) -> str:
-    """A name of the cell that files and bundles may have."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{title} {source}".lower()).strip("-")
-
-
 def measure_cell(folder: Path, title: str, source: str) -> dict[str, Any]:
     """Train, export and measure one family on one source."""
-    torch.set_num_threads(1)
     name = slug(title, source)
-    chosen = recipe(ENTRIES[title], source)
-    dataset = data.load_dataset(chosen.data)
-    run = lifecycle.open_or_create(folder / name, name, chosen, dataset)
-    progress = commands.fit_run(run, dataset, torch.device("cpu"))
-    held_out = evaluate(run, dataset)
+    run, dataset, progress, held_out = train(folder, name, ENTRIES[title], source)
     path, manifest = export(run, dataset, held_out, folder / "store", name)
     start, trained = run.new_flow(), run.best_flow()
     start.initialize_from_data(

@@ -25,7 +25,7 @@ from service.runtime.cpus import granted_cpus
 from tests.benchmarks.common.bar import RESULTS
 from tests.benchmarks.common.markdown import table
 from tests.benchmarks.families.entries import ENTRIES
-from tests.benchmarks.families.job import slug
+from tests.benchmarks.families.trained import slug
 
 FOLDER = Path("runs/family-table")
 

@@ -60,7 +60,7 @@ def draw_scores(subject: Subject, _: int) -> Figure:
         _draw(each, group)
     for unused in axes[len(groups) :]:
         unused.remove()
-    said = "dashed: above it, a row is an anomaly at this level"
+    said = "above a dashed line a row is an anomaly; what is farther than the axis is in the last bar"
     below = "score, in units of this detector: the larger, the more anomalous"
     figure.supxlabel(f"{below}\n{said}", fontsize=8)
     figure.supylabel("share of the rows (%)", fontsize=8.5)
@@ -111,9 +111,9 @@ def _draw(axes: Axes, group: Group) -> None:
         limit = group.limit(level)
         if limit is None or not np.isfinite(limit):
             continue
-        said = f"{100 * level:g} %"
+        said = f"α = {100 * level:g} %"
         if rows is not None and len(rows):
-            said += f": {(rows > limit).mean():.0%} of the rows of data"
+            said += f": {100 * (rows > limit).mean():.0f} % of the data"
         axes.axvline(limit, color=INK, lw=0.8, ls="--", gid=f"level {level:g}")
         axes.annotate(
             said,
