@@ -60,7 +60,7 @@ def draw_scores(subject: Subject, _: int) -> Figure:
         _draw(each, group)
     for unused in axes[len(groups) :]:
         unused.remove()
-    said = "above a dashed line a row is an anomaly; what is farther than the axis is in the last bar"
+    said = "above a dashed line rows are anomalies; the last bar holds what is farther, too"
     below = "score, in units of this detector: the larger, the more anomalous"
     figure.supxlabel(f"{below}\n{said}", fontsize=8)
     figure.supylabel("share of the rows (%)", fontsize=8.5)
