@@ -38,9 +38,7 @@ def _age(learned: OfRun) -> list[Block]:
     weights, of = learned.run.weights, learned.evaluated.get("weights")
     if of is not None and weights.is_file() and of != sha256(weights):
         notes.append(
-            Note(
-                "These are figures of earlier weights of the run: `bijecta evaluate` makes new ones."
-            )
+            Note("These are figures of earlier weights: `bijecta evaluate` makes new ones.")
         )
     if not learned.progress.finished:
         notes.append(Note("Training had not ended: later weights may score otherwise."))
