@@ -135,6 +135,11 @@ def check_names(given: Set[str], columns: Sequence[Column], left_out: Iterable[s
     names = [column.name for column in columns]
     missing = [name for name in names if name not in given]
     unknown = sorted(given - {*names, *left_out})
+    if unknown and len(missing) == len(names):
+        raise TableError(
+            f"the table has none of the columns {listed(names)}, but {listed(unknown)}"
+            f"{undivided(given)}"
+        )
     if missing or unknown:
         said = [f"lacks {listed(missing)}"] * bool(missing)
         said += [f"has {listed(unknown)}, which it does not know"] * bool(unknown)

@@ -192,7 +192,7 @@ BAD_CSV: dict[str, tuple[bytes, int, str]] = {
     "no UTF-8": (b"a,b\n1,\xe9\n", 400, "byte 0xe9, in line 1 or behind it, is not UTF-8"),
     "a name twice": (b"a,a\n1,2\n", 400, "several columns have one name: a"),
     "a long cell": (b"a,b\n1," + b"9" * 200_000, 400, "field larger than field limit"),
-    "semicolons": (b"amount;count\n1;2\n", 422, "and has 'amount;count'"),
+    "semicolons": (b"amount;count\n1;2\n", 422, "but 'amount;count'; its only name holds"),
 }
 
 

@@ -195,7 +195,7 @@ def test_classes_that_are_unknown(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"rows": [{"amont": 1}]}, "lacks 'amount', 'count', 'country', 'seen', and has 'amont'"),
+        ({"rows": [{"amont": 1}]}, "none of the columns 'amount', 'count', 'country', 'seen', but"),
         ({"columns": {"amount": [1], "x": [1]}}, "lacks 'count', 'country', 'seen', and has 'x'"),
         ({"rows": [RECORD, {"amount": 1}]}, "row 1 lacks 'count', 'country', 'seen'"),
         ({"columns": LONGER}, "'amount' has 2 values, and 'count' 1"),

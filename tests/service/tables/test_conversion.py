@@ -190,6 +190,8 @@ def test_names_are_those_of_the_columns_in_any_order() -> None:
         to_rows(table, [AMOUNT, REAL])
     with pytest.raises(TableError, match="lacks 'age', and has 'real', which it does not know"):
         to_rows(table, [AMOUNT, AGE], left_out=["id"])
+    with pytest.raises(TableError, match=r"none of the columns 'amount', 'age', but 'height'$"):
+        to_rows({"height": from_values([7])}, [AMOUNT, AGE])
 
 
 def test_float32_is_as_exact_as_it_can_be() -> None:

@@ -112,12 +112,13 @@ function requestLine() {
   const code = h("code", { tabindex: "0" }, "Nothing has been asked yet.");
   const save = h("a", { hidden: true }, "Save its body");
   const copied = h("span", { role: "status" });
-  let last = { line: "" };
+  let last = null;
   let address = null;
   const copy = h(
     "button",
     {
       type: "button",
+      hidden: true,
       onclick: async () => {
         try {
           await navigator.clipboard.writeText(last.line);
@@ -133,7 +134,8 @@ function requestLine() {
   const element = h("details", { class: "request" }, h("summary", {}, "This request as a command"), h("pre", {}, code), h("p", { class: "row" }, copy, save, copied));
   // Nobody sees it most of the time: it is written when it is open.
   const write = () => {
-    if (!element.open) return;
+    if (!element.open || !last) return;
+    copy.hidden = false;
     code.textContent = last.line.length > 4000 ? `${last.line.slice(0, 4000)}… (Copy takes all of it)` : last.line;
     if (address) URL.revokeObjectURL(address);
     address = last.file ? URL.createObjectURL(new Blob([last.body])) : null;

@@ -8,7 +8,7 @@ const LARGE = 10_000;
 
 const AXES = {
   score: "score (larger is more anomalous)",
-  surprise: "−log p (nats; larger is less likely)",
+  surprise: "−log-density (nats; larger is less likely)",
 };
 
 /** An empty plane for a histogram; `picture()` is what it shows, see upload/view.js. */
@@ -20,6 +20,7 @@ export function histogramPlane(model, signal, picture) {
       [0, 1],
       [0, 1],
     ],
+    isCounted: true,
     paint: (plane) => picture() && paint(plane, picture()),
     signal,
   });

@@ -1,4 +1,4 @@
-// How busy the server is: questions, latency and queue of the last minute, from its metrics.
+// How busy the server is: requests, latency and queue of the last minute, from its metrics.
 
 import { h } from "../dom.js";
 import { Plane } from "../draw/plane.js";
@@ -16,10 +16,10 @@ const PAUSE_MS = 5000;
 const LARGE = 10_000;
 
 const CHARTS = [
-  { title: "Questions a second", unit: "1/s", curves: [["requests", "accent", "answered"], ["failures", "mark", "of these refused"]] },
+  { title: "Requests a second", unit: "1/s", curves: [["requests", "accent", "answered"], ["failures", "mark", "of these refused"]] },
   { title: "Rows a second", unit: "rows/s", curves: [["rows", "accent", "rows"]] },
   { title: "Latency", unit: "ms", curves: [["median", "accent", "half are faster"], ["slow", "mark", "99 % are faster"]] },
-  { title: "Rows that wait", unit: "rows", curves: [["queue", "accent", "rows ahead of a new request"]] },
+  { title: "Rows that wait", unit: "rows", curves: [["queue", "accent", "ahead of a new request"]] },
 ];
 
 // What has been seen stays when another model is chosen: it is of all of them.
@@ -89,7 +89,7 @@ function note(totals, at) {
 function words(last) {
   if (!last) return "…";
   const latency = last.median === null ? "" : `, half of them within ${shownNumber(last.median, 2)} ms`;
-  return `${shownNumber(last.requests, 2)} questions and ${shownNumber(last.rows, 3)} rows a second${latency}; ${last.queue} rows wait, ${last.inFlight} requests are in progress.`;
+  return `${shownNumber(last.requests, 2)} requests and ${shownNumber(last.rows, 3)} rows a second${latency}. Rows that wait: ${last.queue}; requests in progress, this page's look among them: ${last.inFlight}.`;
 }
 
 /** A chart with its heading and its legend. */

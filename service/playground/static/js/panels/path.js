@@ -16,8 +16,8 @@ export const path = {
   title: "Walk between two rows",
   hint: (model) =>
     model.look === "points"
-      ? "Drag the points A and B, then the slider: the model leads from one to the other through what it takes for likely."
-      : "Choose two rows, then drag the slider: the model leads from one to the other through rows that it takes for likely.",
+      ? "Drag the points A and B, then the slider: between the latents of the two lies a path, and each place on it is a row again. Where the curve leaves the grey samples, rows are unlikely."
+      : "Choose two rows, then drag the slider: between the latents of the two lies a path, and each place on it is a row again.",
   fits: (model) => !model.isDetector && model.dimensions <= 65_536,
 
   async mount(root, { model, ask, state, announce, latest, reference, signal }) {

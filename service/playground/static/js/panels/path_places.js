@@ -165,7 +165,7 @@ function columns({ model, rows, state, onEnds }) {
   const put = (place, row) => lines.forEach((cells, k) => (cells[place].textContent = model.shown(k, row[k])));
   const heads = ["column", "A", "between", "B"].map((name) => h("th", { scope: "col" }, name));
   const body = shown.map(({ name }, k) => h("tr", {}, h("th", { scope: "row" }, name), ...lines[k]));
-  const table = h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...body));
+  const table = h("table", { class: "rotated" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...body));
   return {
     element: h("div", {}, element, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The rows A, B, and between" }, table)),
     steps: 2,

@@ -1,4 +1,4 @@
-// A row of one's own, and what the model says of it: log-density, p-value, latent.
+// A row of one's own, and what the model says of it: log-density, quantile or p-value, latent.
 
 import { h } from "../dom.js";
 import { flat } from "../latents.js";
@@ -40,7 +40,7 @@ async function likelihood(model, ask, rows) {
   const value = json.log_prob[0];
   const said = [["Log-density", value === null ? "−∞: the model holds this for impossible" : `${shownNumber(value, 5)} nats`]];
   if (json.bits_per_dim) said.push(["Bits per dimension", shownNumber(json.bits_per_dim[0] ?? Infinity)]);
-  if (json.quantile) said.push(["p-value", `${percent(json.quantile[0])} of the held-out rows are at most as likely`]);
+  if (json.quantile) said.push(["Quantile", `${percent(json.quantile[0])} of the held-out rows are at most as likely`]);
   said.push(...remarks(json));
   if (model.isDetector || value === null) return said;
   const { json: encoded } = await ask("encode", { json: rows });

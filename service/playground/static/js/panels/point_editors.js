@@ -151,12 +151,22 @@ function control(column) {
   const isTime = column.kind === "datetime";
   const input = h("input", { type: "text", inputmode: isTime ? null : "decimal", autocomplete: "off", placeholder: column.missing ? MISSING : null });
   const range = column.low === undefined ? "" : `data: ${shownEnd(column, column.low)} to ${shownEnd(column, column.high)}`;
+  const said = h("span", { class: "hint" }, range);
+  // where the data had nothing, a score says little
+  const mark = () => {
+    const value = isTime ? NaN : Number(input.value.trim() || NaN);
+    const isOutside = value < column.low || value > column.high;
+    said.classList.toggle("outside", isOutside);
+    said.textContent = isOutside ? `outside the ${range}` : range;
+  };
+  input.addEventListener("input", mark);
   return {
     input,
-    element: labelled(column.name, input, h("span", { class: "hint" }, range)),
+    element: labelled(column.name, input, said),
     read: () => (input.value.trim() === "" ? null : isTime ? input.value.trim() : numberOrText(input.value)),
     write: (value) => {
       input.value = value === null || Number.isNaN(value) ? "" : typeof value === "number" ? Number(value.toPrecision(7)) : value;
+      mark();
     },
   };
 }

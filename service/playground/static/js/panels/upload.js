@@ -8,7 +8,7 @@ import { expectation, rowsTable, summary } from "../upload/words.js";
 
 const SERIES = {
   score: "scores",
-  surprise: "−log p",
+  surprise: "−log-density",
   "tail-score": "p-values",
   "tail-surprise": "quantiles",
 };
@@ -40,6 +40,8 @@ export const upload = {
     const input = h("input", { type: "file", accept: ".csv,.npy,.parquet,.pq,text/csv" });
     const level = h("input", { type: "number", min: 0, max: 1, step: "any", value: alpha });
     const show = h("select", { disabled: true }, h("option", {}, SERIES[model.isDetector ? "score" : "surprise"]));
+    const showField = labelled("Histogram of", show);
+    showField.hidden = true;
     const stop = h("button", { type: "button", hidden: true, onclick: () => end("Stopped.") }, "Stop");
     const download = h("button", { type: "button", hidden: true, onclick: () => tell({ do: "download" }) }, "Download the scored file");
     const progress = h("progress", { hidden: true, "aria-label": "rows that are scored" });
@@ -48,7 +50,7 @@ export const upload = {
     const table = h("div");
     plane.canvas.hidden = true;
     root.append(
-      h("div", { class: "row" }, labelled("File", input), labelled(model.isDetector ? "Level α" : "Least likely share α", level), labelled("Histogram of", show), stop, download),
+      h("div", { class: "row" }, labelled("File", input), labelled("Alarm level α", level), showField, stop, download),
       progress,
       said,
       plane.canvas,
@@ -69,7 +71,7 @@ export const upload = {
       context.fail(null);
       shown = null;
       table.replaceChildren();
-      plane.canvas.hidden = download.hidden = true;
+      plane.canvas.hidden = showField.hidden = download.hidden = true;
       show.disabled = true;
       worker = new Worker(new URL("../upload/worker.js", import.meta.url), { type: "module" });
       worker.onmessage = ({ data }) => data.job === job && on[data.is](data);
@@ -83,7 +85,7 @@ export const upload = {
 
     const draw = (data) => {
       shown = data;
-      plane.canvas.hidden = false;
+      plane.canvas.hidden = showField.hidden = false;
       fillShow(data);
       drawHistogram(plane, data);
     };
@@ -115,7 +117,7 @@ export const upload = {
       failed({ message, offersCommand, status }) {
         end("");
         const command = offersCommand ? ` From a shell, bijecta score ${request.base} FILE --model ${model.name} --out scores.csv takes files of any size.` : "";
-        context.fail(new AskError(`${message.replace(/[.]$/, "")}.${[400, 422].includes(status) ? expectation(model) : ""}${command}`));
+        context.fail(new AskError(`${message.replace(/[.]$/, "")}.${[400, 422].includes(status) ? expectation(model, message) : ""}${command}`));
       },
       download({ blob, name }) {
         const address = URL.createObjectURL(blob);

@@ -14,9 +14,10 @@ const rowsOf = (number) => `${count(number)} ${number === 1 ? "row" : "rows"}`;
 export function summary({ rows, scored, failed, failures, seconds, alpha, picture, isDetector, isRankedWithin, unfamiliar }) {
   const sentences = [`${rowsOf(scored)} in ${shownNumber(seconds, 2)} s.`];
   const share = `${rowsOf(picture.beyondCount)} (${percent(picture.beyondCount / Math.max(1, scored))})`;
-  if (isDetector) sentences.push(`${share} with a p-value of at most ${alpha}: anomalies at this level. Of normal rows it would be about ${percent(alpha)}.`);
-  else if (isRankedWithin) sentences.push(`${share} beyond the level. The model has no calibration: rows are compared with those of this file.`);
-  else sentences.push(`${share} no likelier than the least likely ${percent(alpha)} of the held-out rows.`);
+  const alarms = `Alarms: ${share}`;
+  if (isDetector) sentences.push(`${alarms}, with a p-value of at most ${alpha}. Of normal rows it would be about ${percent(alpha)}.`);
+  else if (isRankedWithin) sentences.push(`${alarms}, the least likely of this file: the model has no calibration, so that rows are compared with one another.`);
+  else sentences.push(`${alarms}, no likelier than the least likely ${percent(alpha)} of the held-out rows.`);
   if (picture.infinite) sentences.push(`${rowsOf(picture.infinite)} cannot occur, by the model: not in the histogram.`);
   if (picture.below + picture.above) sentences.push(`${rowsOf(picture.below + picture.above)} beyond the ends of the axis, in the outermost bars, the farthest at ${shownNumber(picture.above ? picture.largest : picture.smallest)}.`);
   if (failed) sentences.push(`${rowsOf(failed)} of ${count(rows)} without an answer: ${failures.join("; ")}${failed > failures.length ? "; …" : ""}.`);
@@ -30,9 +31,10 @@ export function summary({ rows, scored, failed, failures, seconds, alpha, pictur
   return sentences.join(" ");
 }
 
-/** What rows of a model have, for a file that has something else. */
-export function expectation({ name, columns, manifest }) {
+/** What rows of a model have, for a file that has something else; nothing where the message has said it. */
+export function expectation({ name, columns, manifest }, message) {
   const isNamed = Array.isArray(manifest.columns);
+  if (isNamed && columns.slice(0, 2).every((column) => message.includes(`'${column.name}'`))) return "";
   if (!isNamed) return ` Rows of ${name} have ${columns.length} numbers.`;
   const named = columns.slice(0, MOST_COLUMNS).map((column) => column.name);
   return ` Rows of ${name} have the columns ${named.join(", ")}${named.length < columns.length ? `, … (${columns.length} in all)` : ""}.`;
@@ -43,9 +45,9 @@ export function rowsTable({ beyond, picture, names, isDetector }, model) {
   if (!beyond.length) return [];
   const width = Math.min(MOST_COLUMNS, beyond[0].cells.length);
   const columns = names.length ? names : model.columns.map(({ name }) => name);
-  const scores = isDetector ? ["score", "p-value", "log p (nats)"] : ["log p (nats)", "quantile"];
+  const scores = isDetector ? ["score", "p-value", "log-density (nats)"] : ["log-density (nats)", "quantile"];
   const heads = ["row", ...scores, ...columns.slice(0, width)];
-  const caption = `The ${beyond.length < picture.beyondCount ? `${beyond.length} most unusual of ${count(picture.beyondCount)} rows` : rowsOf(beyond.length)} beyond the level${width < beyond[0].cells.length || width < names.length ? `, and the first ${width} columns` : ""}`;
+  const caption = `The ${beyond.length < picture.beyondCount ? `${beyond.length} most unusual of ${count(picture.beyondCount)} rows` : rowsOf(beyond.length)} beyond the level, counted from 0${width < beyond[0].cells.length || width < names.length ? `, and the first ${width} columns` : ""}`;
   const scoresOf = ({ score, tail, logProb }) => (isDetector ? [score, tail, logProb] : [logProb, tail]);
   return [
     h(
