@@ -16,8 +16,8 @@ from service.bundle import (
     read_bytes,
     sign,
 )
+from service.bundle_commands.score import bundle_folder
 from service.errors import os_error_text
-from service.score_command import bundle_folder
 
 
 def sign_bundles(arguments: Namespace) -> int:

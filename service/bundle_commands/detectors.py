@@ -29,10 +29,10 @@ from service.bundle import (
     sha256,
 )
 from service.bundle import CALIBRATION_LEVELS as LEVELS
+from service.bundle_commands.score import INTERRUPTED, bundle_folder
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.conformal import Calibration, auroc_difference, placements
 from service.errors import os_error_text
-from service.score_command import INTERRUPTED, bundle_folder
 from service.tables import TableError, anomalies_of, from_arrow
 from service.types import Float64
 
