@@ -23,9 +23,11 @@ fi
 
 # each export runs beside the training of the next model, and has its say at the end
 exports=
+count=0
 for model in $MODELS; do
+    count=$((count + 1))
     ls "$store/$model"/*/manifest.json >/dev/null 2>&1 && continue
-    echo "fill-store: $model"
+    echo "fill-store: $model, model $count of $(echo $MODELS | wc -w)"
     case $model in wine*)
         fit=fit
         test "$model" = wine || fit=fit-detector

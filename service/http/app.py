@@ -69,11 +69,11 @@ def create_app(server: Server) -> ASGIApp:
         app.router.routes.extend(route.routes)
     for router in ROUTERS:
         app.include_router(router)
-    paths = openapi_paths(on_flows) | infer_paths()
+    first, last = openapi_paths(on_flows), infer_paths()
 
     def openapi() -> dict[str, Any]:
         described = FastAPI.openapi(app)
-        described["paths"] |= paths
+        described["paths"] = first | described["paths"] | last
         if server.keyring is not None:
             schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
             schemes["key"] = {"type": "http", "scheme": "bearer"}

@@ -126,6 +126,29 @@ def test_another_model_can_be_chosen_and_a_link_leads_to_it(
     assert other.page.input_value("#model") == models.points
 
 
+def test_a_painted_image_is_behind_its_link(tab: Visit, models: Models) -> None:
+    tab.open(models.images)
+    tab.page.focus("#point .easel")
+    for key in ("Space", "ArrowLeft", "Space"):
+        tab.page.keyboard.press(key)
+    tab.idle()
+    tab.page.wait_for_function("() => location.hash.includes('point.row=')")
+    said = tab.page.inner_text("#point dl")
+    tab.page.reload()
+    tab.page.wait_for_selector("#point dl dd")
+    tab.idle()
+    assert tab.page.inner_text("#point dl") == said
+
+
+def test_a_value_outside_the_data_is_marked(tab: Visit, models: Models) -> None:
+    tab.open(models.table)
+    fields = tab.page.locator("#point .field:has([inputmode=decimal])")
+    field = fields.filter(has_text="data:").first
+    assert field.locator(".outside").count() == 0
+    field.locator("input").fill("1e9")
+    assert field.locator(".outside").inner_text().startswith("outside the data: ")
+
+
 def test_a_curl_line_asks_the_same(tab: Visit, address: str, models: Models) -> None:
     tab.open(models.points)
     tab.page.locator("#point .request summary").click()

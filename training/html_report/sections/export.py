@@ -83,8 +83,8 @@ def _round_trip(measured: RoundTrip) -> Facts:
             ("Largest latent of such", number(measured.z, 4)),
             ("Lowest log_prob of such", None if least is None else f"{number(least, 4)} nats"),
             ("Rows tried, ever farther from the data", number(measured.rows)),
-            ("Of these further off", number(measured.inexact)),
-            ("And not recognised as such", number(measured.unflagged)),
+            ("Of these, farther off than that", number(measured.inexact)),
+            ("Farther off, yet with such a latent and log_prob", number(measured.unflagged)),
         ],
     )
 

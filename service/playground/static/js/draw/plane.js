@@ -242,5 +242,7 @@ export function ticks([low, high], count) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const first = Math.ceil(low / step);
+  // a single one says nothing of a scale
+  if (high > low && Math.floor(high / step) === first) return ticks([low, high], 2 * count);
   return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }

@@ -106,6 +106,7 @@ function chartOf({ title, unit, curves }, signal) {
     for (const [name, colour] of curves) {
       const points = seen.flatMap((each) => (each[name] === null ? [] : [(each.at - now) / 1000, each[name] / scale]));
       plane.curve(points, { colour });
+      plane.points(points, { colour, radius: 1.5, alpha: 1 }); // one between seconds without requests is no curve
     }
     plane.axes();
   };

@@ -58,7 +58,8 @@ async function scored(model, ask, rows) {
     ["Log-density", `${shownNumber(json.log_prob[0] ?? -Infinity, 5)} nats`],
   ];
   for (const { column, value, expected, share } of json.reasons?.[0] ?? []) {
-    said.push([`Because of ${column}`, `${shownValue(value)}, where ${expected.map(shownValue).join(" or ") || "another value"} is usual (${percent(share)} of the reason)`]);
+    const usual = expected.map(shownValue).join(", ") || "another value";
+    said.push([`${json.anomaly[0] ? "Because of" : "Least usual:"} ${column}`, `${shownValue(value)}; rows that are otherwise alike have ${usual} (${percent(share)} of the reason)`]);
   }
   return [...said, ...remarks(json)];
 }

@@ -7,6 +7,9 @@ import { nested } from "../latents.js";
 import { MAX_FORM_COLUMNS, shownTime } from "../model.js";
 import { densityEditor } from "./density.js";
 
+// An image of more numbers does not stand in the address.
+const MOST_IN_ADDRESS = 1024;
+
 const MISSING = "missing";
 const OTHER = "(other)";
 
@@ -41,16 +44,20 @@ function nextSample(rows, show) {
   return h("button", { type: "button", onclick: next, hidden: rows.count < 2 }, "Start from another sample");
 }
 
-async function easelEditor({ model, reference, onchange }) {
+async function easelEditor({ model, state, reference, onchange }) {
   const rows = await reference();
   const range = valueRange(model.image, rows.data);
-  const easel = new Easel(model.image, range, onchange);
+  const changed = () => {
+    if (model.dimensions <= MOST_IN_ADDRESS) state.set({ row: Array.from(easel.row, (value) => Number(value.toPrecision(4))) });
+    onchange();
+  };
+  const easel = new Easel(model.image, range, changed);
   // as training had them: whole numbers
   const whole = (value) => Math.min(Math.max(Math.round(value), range[0]), range[1]);
   const put = (row) => easel.show(model.manifest.dequantization ? Array.from(row, whole) : row);
   const show = (row) => {
     put(row);
-    onchange();
+    changed();
   };
   const blank = new Float64Array(model.dimensions).fill(range[0]);
   const colour = h("input", { type: "color", value: "#ffffff", oninput: () => setBrush(colour.value) });
@@ -60,7 +67,9 @@ async function easelEditor({ model, reference, onchange }) {
   const shade = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1, oninput: () => easel.brush.fill(Number(shade.value)) });
   const brush = model.image.channels === 3 ? labelled("Colour", colour) : labelled("Brightness", shade);
   const wipe = h("button", { type: "button", onclick: () => show(blank) }, "Wipe all");
-  put(rows.row(0));
+  const given = state.numbers("row", model.dimensions);
+  if (given) easel.show(given);
+  else put(rows.row(0));
   return {
     element: h("div", {}, h("div", { class: "row" }, nextSample(rows, show), wipe, brush), easel.canvas, h("p", { class: "hint" }, "Press and drag to paint; with Shift, to wipe. Keys: arrows, Space, Backspace.")),
     rows: () => ({ x: [nested(easel.row, model.eventShape)] }),
