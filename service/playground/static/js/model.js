@@ -76,7 +76,7 @@ export class Model {
       points: "points in the plane",
       numbers: `rows of ${this.dimensions} numbers`,
     }[this.look];
-    const what = this.isDetector ? "a detector of anomalies among" : `a normalizing flow (${manifest.family}) of`;
+    const what = this.isDetector ? "a detector of anomalies among" : `a normalizing flow of the family ${manifest.family}, a model of`;
     const heldOut = manifest.held_out?.log_prob;
     const score = heldOut === undefined || heldOut === null ? "" : ` The mean log-density of rows that it never saw is ${shownNumber(heldOut)} nats.`;
     return `${this.name}, version ${this.version}, is ${what} ${rows}, trained on ${manifest.data?.name ?? "unknown data"}.${score}`;
