@@ -263,7 +263,7 @@ export class Scorer {
 }
 
 function noRows(file) {
-  return new UnreadableFile(`${file.name} has no rows`);
+  return new UnreadableFile(`${file.name} has no rows: expected a line of names, and rows below it`);
 }
 
 // What is wrong with a row, without where it is.
