@@ -15,8 +15,8 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-false-alarms bench-reasons bench-images bench-distill pictures gallery test test-long \
-    test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
+    bench-false-alarms bench-reasons bench-images bench-playground bench-distill pictures gallery \
+    test test-long test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
     test-browser lock sbom audit notices manifests protos lint format
 
 help: ## List the targets
@@ -53,6 +53,9 @@ bench-reasons: $(INSTALLED) ## Replace values of normal rows and see whether rea
 
 bench-images: $(INSTALLED) ## Tell digits from clothes by a detector of images (minutes)
 	$(BIN)/python -m tests.benchmarks.anomaly.images
+
+bench-playground: $(INSTALLED) ## Hold the page at / to its bars of speed (half a minute)
+	PLAYGROUND_BARS=1 $(BIN)/pytest tests/browser -s -q -k figures
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tests.browser.conftest import Models
 from tests.helpers.api_keys import add_key
+from tests.helpers.http import to_npy
 from tests.helpers.servers import Serve
 from tests.helpers.visits import Visit
 
@@ -45,7 +48,7 @@ def test_a_key_is_asked_for_and_sent(
     tab.page.wait_for_selector("#panels section")
     tab.idle()
     assert tab.page.locator("#model option").all_inner_texts() == [models.points]
-    tab.upload("rows.csv", b"a,b\n0,1\n1,0\n")
+    tab.upload("rows.npy", to_npy(np.zeros((2, 2), np.float32)))
     tab.page.wait_for_selector("#upload button:text('Download'):visible")
     # figures of all callers are for keys with another scope
     tab.page.locator("#live").scroll_into_view_if_needed()
