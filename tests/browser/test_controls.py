@@ -108,6 +108,21 @@ def test_every_control_can_be_used(
     assert tab.page.evaluate(VALUES) == before, "the address does not say all that was chosen"
 
 
+def test_who_takes_the_slider_of_layers_ends_the_play(tab: Visit, models: Models) -> None:
+    tab.open(models.points)
+    if not tab.page.locator("#layers").count():
+        pytest.skip(f"{models.points} has no layers: `make store` makes models that have")
+    tab.page.click("#layers button:text('Play')")
+    tab.page.locator("#layers input[type=range]").fill("1")
+    tab.page.wait_for_timeout(100)
+    tab.idle()
+    assert tab.page.locator("#layers input[type=range]").input_value() == "1"
+    tab.page.click("#layers button:text('Play')")
+    tab.page.click("#layers button:text('Stop')")
+    tab.idle()
+    assert float(tab.page.locator("#layers input[type=range]").input_value()) < 2
+
+
 def test_another_model_can_be_chosen_and_a_link_leads_to_it(
     open_tab: Callable[..., Visit], address: str, models: Models
 ) -> None:

@@ -21,7 +21,7 @@ export const layers = {
   hint: "Drag the slider: each layer bends the plane a little, until the model's simple noise has become data.",
   fits: (model) => Boolean(model.manifest.layers) && model.dimensions === 2,
 
-  async mount(root, { model, ask, state, announce, reference, signal }) {
+  async mount(root, { model, ask, state, announce, latest, reference, signal }) {
     const { names } = model.manifest.layers;
     const rows = await reference();
     const count = Math.min(POINTS, rows.count);
@@ -67,7 +67,12 @@ export const layers = {
       said.textContent = k === steps ? "This is the data." : `${k === 0 ? "These are the latents. " : ""}The next layer is ${next}.`;
       state.set({ k: Number(k.toFixed(2)) });
     };
-    const way = slider({ text: "From latents to data", min: 0, max: steps, step: 0.02, value: place, shown: where, oninput: go });
+    let stop = () => {};
+    const chosen = (k) => {
+      stop(); // who takes the slider has it
+      go(k);
+    };
+    const way = slider({ text: "From latents to data", min: 0, max: steps, step: 0.02, value: place, shown: where, oninput: chosen });
     way.input.classList.add("wide");
     way.input.addEventListener("change", () => announce(`${where(place)}. ${said.textContent}`));
     const set = (k) => {
@@ -75,7 +80,19 @@ export const layers = {
       way.say();
       go(k);
     };
-    const play = h("button", { type: "button", onclick: () => playFrom(set, steps, signal) }, "Play");
+    let plays = false;
+    const run = latest(async () => {
+      let isOver = false;
+      stop = () => {
+        isOver = true;
+      };
+      plays = true;
+      play.textContent = "Stop";
+      await playFrom(set, steps, () => isOver || signal.aborted);
+      plays = false;
+      play.textContent = "Play";
+    });
+    const play = h("button", { type: "button", onclick: () => (plays ? stop() : run()) }, "Play");
     root.append(plane.canvas, h("div", { class: "row" }, play, way.element), said);
     go(place);
   },
@@ -106,16 +123,15 @@ function quartersOf(z) {
   return quarters;
 }
 
-/** Go from latents to data; who wants little motion sees the layers one after another. */
-function playFrom(set, steps, signal) {
+/** Go from latents to data, unless it is over; who wants little motion sees one layer after another. */
+async function playFrom(set, steps, isOver) {
   const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const began = performance.now();
-  const seconds = PLAY_MS * Math.sqrt(steps);
-  const frame = (now) => {
-    if (signal.aborted) return;
-    const k = Math.min(1, Math.max(0, now - began) / seconds) * steps;
+  const duration = PLAY_MS * Math.sqrt(steps);
+  for (let k = 0; k < steps; ) {
+    const now = await new Promise(requestAnimationFrame);
+    if (isOver()) return;
+    k = Math.min(1, Math.max(0, now - began) / duration) * steps;
     set(isStill ? Math.floor(k) : k);
-    if (k < steps) requestAnimationFrame(frame);
-  };
-  requestAnimationFrame(frame);
+  }
 }
