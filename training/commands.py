@@ -17,7 +17,7 @@ from training.config import (
 from training.data import Dataset, TypedDataset, load_rows
 from training.distill import Distillation, measure_fidelity, measured_fidelity
 from training.errors import TrainingError
-from training.evaluate import TypedHeldOut, calibration_of, evaluated, gaussian_score
+from training.evaluate import TypedHeldOut, evaluated, gaussian_score, held_out_calibration
 from training.evaluate import evaluate as evaluate_run
 from training.export import (
     FASTEST,
@@ -110,7 +110,7 @@ def _fit_and_score(
     score = evaluate_run(run, dataset)
     print_score(run, score)
     if isinstance(dataset, Dataset):
-        calibration_of(run, dataset, run.best_flow())  # for the export
+        held_out_calibration(run, dataset)  # for the export
         _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
     if teacher is not None and isinstance(dataset, Dataset):
         print_fidelity(run, measure_fidelity(run, dataset))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.density import Density
-from models.flow import Flow
 from service.bundle import CALIBRATION_LEVELS, HeldOut, quantiles
 from training.data import AnyDataset, Dataset, Float32, TypedDataset
 from training.errors import NonFiniteError
@@ -117,17 +116,18 @@ def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None
     return evaluation
 
 
-def calibration_of(run: Run, dataset: Dataset, flow: Flow) -> dict[str, Any]:
+def held_out_calibration(run: Run, dataset: Dataset) -> dict[str, Any]:
     """The quantiles of log_prob of the test rows as clients send them, kept or made now.
 
     Args:
         run: the run.
         dataset: its data.
-        flow: the run's best.
     """
     found: dict[str, Any] | None = kept(run, CALIBRATION, {})
     if found is None:
-        found = quantiles_of(log_prob(flow, dataset.test.rows[None], dataset.test.context))
+        found = quantiles_of(
+            log_prob(run.best_flow(), dataset.test.rows[None], dataset.test.context)
+        )
         keep(run, CALIBRATION, {}, found)
     return found
 

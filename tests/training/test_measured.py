@@ -43,7 +43,7 @@ def test_after_training_an_export_scores_no_row(
     nothing_is_scored(monkeypatch)
     evaluation = evaluate.evaluated(run, dataset)
     assert evaluation.model_dump() == json.loads((run.folder / "evaluation.json").read_text())
-    calibration = evaluate.calibration_of(run, dataset, run.best_flow())
+    calibration = evaluate.held_out_calibration(run, dataset)
     assert calibration["rows"] == len(dataset.test)
 
 
@@ -53,12 +53,12 @@ def test_what_is_kept_is_what_is_measured(copied: Callable[[str], Run]) -> None:
         dataset = dataset_of(run, None)
         before = (
             evaluate.evaluated(run, dataset),
-            evaluate.calibration_of(run, dataset, run.best_flow()),
+            evaluate.held_out_calibration(run, dataset),
         )
         (run.folder / MEASURED).unlink()
         after = (
             evaluate.evaluated(run, dataset),
-            evaluate.calibration_of(run, dataset, run.best_flow()),
+            evaluate.held_out_calibration(run, dataset),
         )
         assert before == after
 
@@ -91,6 +91,6 @@ def test_a_damaged_file_is_measured_anew(copied: Callable[[str], Run], content: 
 
 def test_an_export_states_what_is_kept(store: Path, runs: Path) -> None:
     run = Run.open(runs / "digits-maf")
-    calibration = evaluate.calibration_of(run, dataset_of(run, None), run.best_flow())
+    calibration = evaluate.held_out_calibration(run, dataset_of(run, None))
     manifest = bundle.read_flow(store / "digits-maf" / "1")
     assert manifest.calibration.model_dump() == calibration

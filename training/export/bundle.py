@@ -10,7 +10,7 @@ from models.flow import Flow
 from service import bundle
 from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifest
 from training.data import Dataset
-from training.evaluate import calibration_of
+from training.evaluate import held_out_calibration
 from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.layers import check_layers, described_layers
@@ -117,7 +117,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "sound": None if dataset.sound is None else dataset.sound.model_dump(),
         "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
-        "calibration": calibration_of(run, dataset, flow),
+        "calibration": held_out_calibration(run, dataset),
         **of_run(run),
     }
 

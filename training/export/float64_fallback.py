@@ -36,13 +36,12 @@ def verified(
     for number in typing.get_args(Number):
         typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
         try:
-            content, inverse = fastest(
+            content, graph, inverse = fastest(
                 draft(typed_flow, source, target),
                 expected.feed,
                 request,
                 lambda graph: preview(name, expected, graph),
             )
-            graph = ServedGraph(content)
             errors = verify(name, expected, graph)
         except ExportError as error:
             missed = missed or error

@@ -144,7 +144,7 @@ def test_the_fastest_is_chosen_and_all_are_reported(
     times[made.finish(best)] = {"1": 4.0, "256": 20.0}  # slower at one row, by less
     monkeypatch.setattr(choice, "ServedGraph", lambda content: content)
     monkeypatch.setattr(choice, "_milliseconds", lambda content, _: times[content])
-    content, report = fastest(made, feed_of(256), choice.FASTEST)
+    content, _, report = fastest(made, feed_of(256), choice.FASTEST)
     assert content == made.finish(best)
     assert report is not None
     assert (report.method, report.width) == (METHOD_WORDS[best.method], best.width)
@@ -156,7 +156,7 @@ def test_the_fastest_is_chosen_and_all_are_reported(
 
 def test_a_flow_without_masked_layers_has_no_inverse_to_choose() -> None:
     flow = zoo.build("nice", (3,), options={"transforms": 2, "hidden": (4,)})
-    assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST)[1] is None
+    assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST)[2] is None
 
 
 @pytest.mark.long
