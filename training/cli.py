@@ -65,6 +65,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     evaluate.add_argument(
         "--scores", type=Path, metavar="FILE", help="write each row's score to this Parquet file"
     )
+    evaluate.add_argument(
+        "--coverage", action="store_true", help="compare held-out rows with draws, by their ranks"
+    )
     evaluate.set_defaults(handler=_handler("evaluate"))
 
     export = commands.add_parser("export", help="write a run as a verified bundle in a store")

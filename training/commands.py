@@ -17,7 +17,13 @@ from training.config import (
 from training.data import Dataset, TypedDataset, load_rows
 from training.distill import Distillation, measure_fidelity, measured_fidelity
 from training.errors import TrainingError
-from training.evaluate import TypedHeldOut, evaluated, gaussian_score, held_out_calibration
+from training.evaluate import (
+    TypedHeldOut,
+    evaluated,
+    gaussian_score,
+    held_out_calibration,
+    measure_coverage,
+)
 from training.evaluate import evaluate as evaluate_run
 from training.export import (
     FASTEST,
@@ -37,7 +43,7 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
-from training.reporting import print_exported, print_fidelity, print_score, say, warn
+from training.reporting import print_coverage, print_exported, print_fidelity, print_score, say, warn
 from training.runs import (
     Progress,
     Run,
@@ -130,6 +136,8 @@ def evaluate(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     dataset = rows_of(run, arguments.data)
     print_score(run, evaluate_run(run, dataset, arguments.scores))
+    if arguments.coverage:
+        print_coverage(run, measure_coverage(run, dataset))
     if run.file.teacher is not None and isinstance(dataset, Dataset):
         print_fidelity(run, measure_fidelity(run, dataset))
 

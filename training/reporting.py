@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from service.bundle import DensityManifest, Fidelity, HeldOut
+from training.coverage import LEVELS, Coverage
 from training.errors import DataError
 from training.evaluate import TypedHeldOut
 from training.inspection import Inspection
@@ -31,6 +32,28 @@ def print_score(run: Run, score: HeldOut) -> None:
             say(f"{run.file.name}: {compared}")
         else:
             warn(f"{run.file.name}: {compared}: it does not beat them on these rows")
+
+
+def print_coverage(run: Run, coverage: Coverage) -> None:
+    """Print how held-out rows lie among draws: the central 90 %, and ranks."""
+    name, columns = run.file.name, coverage.columns
+    place = LEVELS.index(0.9)
+    shares = [column.shares[place] for column in columns]
+    worst = max(columns, key=lambda column: abs(column.shares[place].share - 0.9))
+    say(
+        f"{name}: central 90 % intervals of {coverage.draws} draws hold "
+        f"{sum(s.share for s in shares) / len(shares):.1%} of the values of {coverage.rows} "
+        f"held-out rows; of {worst.name} {worst.shares[place].share:.1%}, where a right model's "
+        f"hold {shares[0].low:.1%} to {shares[0].high:.1%}"
+    )
+    beyond = sum(not column.in_band for column in columns)
+    say(
+        f"{name}: ranks among draws leave the band of a right model in {beyond} of {len(columns)} "
+        f"columns; a right model's would in {0.05 * len(columns):.2g}"
+    )
+    if coverage.joint is not None:
+        of_joint = "lie within" if coverage.joint.in_band else "leave"
+        say(f"{name}: ranks of distances of whole rows {of_joint} it")
 
 
 def print_fidelity(run: Run, fidelity: Fidelity) -> None:

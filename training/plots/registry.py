@@ -10,6 +10,7 @@ from training.plots.points.density import DENSITY
 from training.plots.points.layers import LAYERS
 from training.plots.sounds.spectrograms import SPECTROGRAMS
 from training.plots.sounds.waveforms import WAVEFORMS
+from training.plots.tables.coverage import COVERAGE
 from training.plots.tables.latents import LATENTS
 from training.plots.tables.pairs import PAIRS
 from training.plots.tables.pit import PIT
@@ -26,6 +27,7 @@ KINDS: tuple[Kind, ...] = (
     PAIRS,
     LATENTS,
     PIT,
+    COVERAGE,
     SCORES,
     WAVEFORMS,
     SPECTROGRAMS,

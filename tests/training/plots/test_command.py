@@ -47,7 +47,7 @@ def test_all_plots_of_a_bundle_and_why_others_are_none(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(50, 3)))
     done = call_bijecta("plot", STORE / "copula", "--data", "rows.npy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    made = [f"plots/copula-{name}.png" for name in ("pairs", "latents", "pit")]
+    made = [f"plots/copula-{name}.png" for name in ("pairs", "latents", "pit", "coverage")]
     assert done.stdout.splitlines() == made
     assert all((tmp_path / path).is_file() for path in made)
 

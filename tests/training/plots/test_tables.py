@@ -8,7 +8,9 @@ from tests.helpers.plotted import Gaussian, drawn, stored
 from tests.stored.files import FORMAT_1
 from training.errors import PlotError
 from training.plots import Subject, still, styled
-from training.plots.tables.bands import Base, histogram_counts, uniform_order_statistics
+from training.envelopes import histogram_counts, uniform_order_statistics
+from training.plots.tables.base import Base
+from training.plots.tables.coverage import draw_coverage
 from training.plots.tables.latents import draw_latents
 from training.plots.tables.pairs import draw_pairs
 from training.plots.tables.pit import draw_pit
@@ -128,6 +130,16 @@ def test_pit_counts_the_places_of_all_rows_and_marks_bars_outside_the_band() -> 
         assert heights[0] < 30 < max(heights[8:12])
         colours = {bar.get_facecolor()[:3] for bar in axes.containers[0]}
         assert len(colours) == 2
+
+
+def test_coverage_ranks_rows_among_draws_and_marks_bars_outside_the_band() -> None:
+    figure = draw_coverage(Gaussian(drawn(600, 5), scale=3.0), 0)  # the model is too broad
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["whole rows", "x0", "x1"]
+    for axes in figure.axes[1:]:
+        heights = [bar.get_height() for bar in axes.containers[0]]
+        assert sum(heights) == 600
+        assert heights[0] < 30 < max(heights[8:12])
+        assert len({bar.get_facecolor()[:3] for bar in axes.containers[0]}) == 2
 
 
 def test_latents_of_whole_numbers_are_those_with_the_noise_of_training() -> None:

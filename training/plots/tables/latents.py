@@ -3,10 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from training.envelopes import uniform_order_statistics
 from training.plots.kind import Kind
 from training.plots.style import MODEL, PALE, few_ticks, grid_of, short
 from training.plots.subject import Subject
-from training.plots.tables.bands import Base, uniform_order_statistics
+from training.plots.tables.base import Base
 from training.plots.tables.columns import (
     check_columns,
     latent_names,

@@ -3,10 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from training.envelopes import histogram_counts
 from training.plots.kind import Kind
 from training.plots.style import DATA, INK, MODEL, PALE, grid_of, short
 from training.plots.subject import Subject
-from training.plots.tables.bands import Base, histogram_counts
+from training.plots.tables.base import Base
 from training.plots.tables.columns import (
     check_columns,
     latent_names,
