@@ -43,7 +43,14 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
-from training.reporting import print_coverage, print_exported, print_fidelity, print_score, say, warn
+from training.reporting import (
+    print_coverage,
+    print_exported,
+    print_fidelity,
+    print_score,
+    say,
+    warn,
+)
 from training.runs import (
     Progress,
     Run,
