@@ -30,12 +30,13 @@ import onnxruntime
 from tqdm import tqdm
 
 from tests.benchmarks.common.bar import add_results_option, publish
+from tests.benchmarks.common.checkout import ROOT
 from tests.benchmarks.common.machine import cpu_name, cpu_seconds
 from tests.benchmarks.serving.load_page import page
 from tests.benchmarks.serving.load_plan import Plan, Summary
 from tests.benchmarks.serving.load_requests import Oracle, Requests
 from tests.benchmarks.serving.load_result import OVERLOADS, Figures, Result, bars, figures
-from tests.benchmarks.serving.server import ROOT, Served, Server
+from tests.benchmarks.serving.server import Served, Server
 
 FOLDER = Path("runs/bench-serving")
 

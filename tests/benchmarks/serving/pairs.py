@@ -35,11 +35,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from tests.benchmarks.common.bar import Bar, add_results_option, figure, publish
+from tests.benchmarks.common.checkout import ROOT, commit
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.common.markdown import table
 from tests.benchmarks.serving.load_plan import Plan, Summary
 from tests.benchmarks.serving.load_requests import Requests
-from tests.benchmarks.serving.server import ROOT, Served, Server
+from tests.benchmarks.serving.server import Served, Server
 
 FOLDER = Path("runs/bench-serving")
 MIN_RATIO = 0.95
@@ -64,9 +65,7 @@ class Side:
     @property
     def title(self) -> str:
         """Its commit and its options."""
-        command = ["git", "-C", str(self.checkout), "describe", "--always", "--dirty"]
-        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        return " ".join([commit, *self.options])
+        return " ".join([commit(self.checkout), *self.options])
 
 
 @dataclass(frozen=True)

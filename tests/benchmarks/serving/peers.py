@@ -30,10 +30,11 @@ import onnxruntime
 from tqdm import tqdm
 
 from tests.benchmarks.common.bar import add_results_option, publish
+from tests.benchmarks.common.checkout import ROOT, environment
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.serving.peers_page import page
 from tests.benchmarks.serving.peers_result import OURS, OURS_V2, PEERS, Line, Result, bars
-from tests.benchmarks.serving.server import ROOT, Served, environment
+from tests.benchmarks.serving.server import Served
 from tests.helpers.waiting import free_port
 
 FOLDER = Path("runs/bench-serving")

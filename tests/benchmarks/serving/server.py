@@ -10,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from tests.benchmarks.common.checkout import ROOT, environment
 from tests.benchmarks.common.machine import memory
 from tests.benchmarks.serving.load_requests import OPENER
 from tests.helpers.waiting import free_port
-
-ROOT = Path(__file__).parents[3]
 
 START_SECONDS = 180
 STOP_SECONDS = 40
@@ -51,12 +50,6 @@ class Served:
         """What serves it."""
         serve = [sys.executable, "-m", "service.cli", "serve"]
         return [*serve, "--store", str(self.store.resolve()), "--port", str(port)]
-
-
-def environment(checkout: Path = ROOT) -> dict[str, str]:
-    """The variables of a server of a checkout, wherever it is started, with no settings."""
-    kept = {name: v for name, v in os.environ.items() if not name.startswith("BIJECTA_")}
-    return {**kept, "PYTHONPATH": str(checkout)}
 
 
 class Servable(Protocol):
