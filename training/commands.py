@@ -51,6 +51,7 @@ from training.reporting import (
     say,
     warn,
 )
+from training.single_column import CURVED, is_straight_line
 from training.runs import (
     Progress,
     Run,
@@ -109,6 +110,8 @@ def _fit_and_score(
         run = open_or_create(folder, name, recipe, dataset, teacher)
         if arguments.tensorboard and processes.is_main_process:
             run.listeners.append(tensorboard_writer(folder / "tensorboard"))
+        if processes.is_main_process and isinstance(dataset, Dataset):
+            _say_what_one_column_is(run, dataset)
         progress = fit_run(run, dataset, device, processes)
     processes.leave()
     if not processes.is_main_process:
@@ -127,6 +130,21 @@ def _fit_and_score(
         _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
     if teacher is not None and isinstance(dataset, Dataset):
         print_fidelity(run, measure_fidelity(run, dataset))
+
+
+def _say_what_one_column_is(run: Run, dataset: Dataset) -> None:
+    rows = dataset.train.rows
+    if _without_gradients(run) or rows[0].size != 1:
+        return
+    flow = run.new_flow()
+    if is_straight_line(flow, float(rows.min()), float(rows.max())):
+        normal = flow.base.name == "normal"
+        what = "a Gaussian" if normal else f"its {flow.base.name} base, moved and scaled"
+        say(
+            f"{run.file.name}: of one column {run.file.flow.family} is exactly {what}"
+            f"{', given the context' if dataset.context else ''}, whatever it learns; "
+            f"{', '.join(CURVED)} are not"
+        )
 
 
 def _compare_with_gaussian(name: str, score: HeldOut, dataset: Dataset, seed: int) -> None:

@@ -11,6 +11,7 @@ from models.families.gaussianization import Gaussianization, IterativelyGaussian
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
 from models.families.tabular import Tabular
+from models.families.transformer import ParallelTransformer, Transformer
 
 FAMILIES: dict[str, type[Family]] = {
     "nice": Nice,
@@ -24,6 +25,8 @@ FAMILIES: dict[str, type[Family]] = {
     "iaf": Iaf,
     "wavenet": WaveNet,
     "parallel-wavenet": ParallelWaveNet,
+    "transformer": Transformer,
+    "parallel-transformer": ParallelTransformer,
     "mintnet": MintNet,
     "planar": PlanarFlow,
     "radial": RadialFlow,

@@ -25,6 +25,7 @@ from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
 from models.layers.preprocessing import PREPROCESSING
 from models.layers.sequential_inverse import COORDINATE_LIMIT, ONE_BLOCK_COORDINATES, Inverse
+from models.layers.transformer import TransformerAutoregressive
 
 __all__ = [
     "COORDINATE_LIMIT",
@@ -49,6 +50,7 @@ __all__ = [
     "Radial",
     "Rescale",
     "Sylvester",
+    "TransformerAutoregressive",
     "checkerboard",
     "half_of_channels",
     "is_image",

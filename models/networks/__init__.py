@@ -5,6 +5,7 @@ from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
 from models.networks.sequential import run_by_blocks, run_by_positions
+from models.networks.transformer import CausalTransformer, scores_of
 from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MLP",
     "Block",
     "CausalConvNet",
+    "CausalTransformer",
     "Conditioner",
     "ConvNet",
     "MaskedMLP",
@@ -19,5 +21,6 @@ __all__ = [
     "accept_former_name",
     "run_by_blocks",
     "run_by_positions",
+    "scores_of",
     "set_precision",
 ]

@@ -33,6 +33,7 @@ IMAGES = SMALL | {"transforms": 1, "levels": 2}
 GELU = SMALL | {"activation": "gelu"}
 RESIDUAL = {"transforms": 2, "hidden": (24, 24), "residual": True}
 CAUSAL = {"transforms": 2, "hidden": (8, 8, 6)}
+TOKENS = {"transforms": 2, "hidden": (8, 8), "heads": 2}
 STEPS = {"transforms": 2, "knots": 8}
 ONE = SMALL | {"transforms": 1}  # of what takes onnxruntime long
 LOGIT = [
@@ -127,6 +128,25 @@ FLOWS: dict[str, Line] = {
     "parallel wavenet": Line("parallel-wavenet", (6,), CAUSAL | {"cycle": 2}, slow=True),
     "parallel wavenet context": Line(
         "parallel-wavenet", (4,), CAUSAL | {"transforms": 1, "activation": "silu8"}, context=2
+    ),
+    "transformer context": Line("transformer", (4,), TOKENS, context=3),
+    "transformer 1-D": Line("transformer", (1,), TOKENS, slow=True),
+    "transformer pairs spline": Line(
+        "transformer", (6,), TOKENS | {"patch": 2, "univariate": "spline"}, slow=True
+    ),
+    "transformer image patches context": Line(
+        "transformer",
+        (2, 4, 6),
+        TOKENS | {"patch": 2, "patch_hidden": (16,), "linear": True},
+        context=2,
+        slow=True,
+    ),
+    "transformer mixture": Line(
+        "transformer", (3,), TOKENS | {"univariate": "logistic-mixture", "transforms": 1}, slow=True
+    ),
+    "parallel transformer": Line("parallel-transformer", (5,), TOKENS, slow=True),
+    "parallel transformer context": Line(
+        "parallel-transformer", (4,), TOKENS | {"transforms": 1, "patch": 2}, context=2
     ),
     "mintnet": Line("mintnet", (5,), slow=True),
     "mintnet images context": Line("mintnet", (1, 4, 4), context=3, slow=True),

@@ -52,6 +52,26 @@ def test_two_processes_do_not_train_one_run(runs: Path, tmp_path: Path) -> None:
     )
 
 
+def test_one_column_by_affine_maps_is_said_to_be_a_gaussian(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).exponential(2.0, 300)
+    (tmp_path / "waits.csv").write_text("\n".join(["wait", *map(str, numbers)]) + "\n")
+    for family, said in (("maf", True), ("nsf-ar", False)):
+        (tmp_path / f"{family}.toml").write_text(
+            f"""
+            [data]
+            source = "waits.csv"
+            [flow]
+            family = "{family}"
+            hidden = [8]
+            [fit]
+            epochs = 1
+            """
+        )
+        done = call_bijecta("train", f"{family}.toml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert ("is exactly a Gaussian" in done.stdout) == said
+
+
 def test_a_run_is_named_by_its_folder_and_a_name_that_no_model_has_is_refused_at_once(
     runs: Path, tmp_path: Path
 ) -> None:

@@ -14,11 +14,16 @@ from torch import Tensor
 
 from models.bijection import Bijection, Compose, Inverted
 from models.flow import Flow
-from models.layers import CausalAutoregressive, MaskedAutoregressive
+from models.layers import (
+    CausalAutoregressive,
+    MaskedAutoregressive,
+    TransformerAutoregressive,
+)
 from models.numerics import Affine
 from training.errors import TrainingError
 
-Autoregressive = MaskedAutoregressive | CausalAutoregressive
+Ordered = MaskedAutoregressive | TransformerAutoregressive
+Autoregressive = Ordered | CausalAutoregressive
 
 
 class LayerMatch(NamedTuple):
@@ -135,7 +140,7 @@ def _inverted_layer(layer: Bijection | None, index: int, teacher: Autoregressive
     inner = layer.bijection if isinstance(layer, Inverted) else None
     if not isinstance(inner, Autoregressive) or not isinstance(inner.univariate, Affine):
         raise _mismatch(f"an inverted affine layer for the teacher's layer {index}")
-    if isinstance(inner, MaskedAutoregressive) and isinstance(teacher, MaskedAutoregressive):
+    if isinstance(inner, Ordered) and isinstance(teacher, Ordered):
         same_order = torch.equal(inner.order, teacher.order)
     elif isinstance(inner, CausalAutoregressive) and isinstance(teacher, CausalAutoregressive):
         same_order = inner.reverse == teacher.reverse

@@ -52,6 +52,7 @@ IMAGE_FIT = {
 
 SMALL = {"transforms": 6, "hidden": [64, 64]}
 CAUSAL = {"transforms": 6, "hidden": [32, 32]}
+TOKENS = {"transforms": 4, "hidden": [32, 32]}
 # scalar roots take nearly as long for few rows as for many; few parameters are soon learnt
 ROOTS = {"batch_size": 512, "learning_rate": 6e-3, "epochs": 10}
 CONVOLUTIONS = {"hidden": [32, 32], "dropout": 0.2}
@@ -69,6 +70,8 @@ ENTRIES: dict[str, Entry] = {
     "IAF": Entry("iaf", SMALL),
     "WaveNet": Entry("wavenet", CAUSAL),
     "Parallel WaveNet": Entry("parallel-wavenet", CAUSAL),
+    "Transformer": Entry("transformer", TOKENS),
+    "Parallel transformer": Entry("parallel-transformer", TOKENS),
     "Planar": Entry("planar", {"transforms": 24}, ROOTS),
     "Radial": Entry("radial", {"transforms": 24}),
     "Sylvester": Entry("sylvester", {"transforms": 12}, ROOTS),

@@ -24,6 +24,8 @@ D = 32
 ONE_LAYER: dict[str, Any] = {"transforms": 1, "hidden": [16]}
 WAVES: dict[str, Any] = {"hidden": [8, 8], "alternate": False}
 
+TOKENS: dict[str, Any] = {"transforms": 2, "hidden": [8], "heads": 2}
+
 # teacher and student: family and options
 COUPLES = {
     "one layer": (("maf", ONE_LAYER), ("iaf", ONE_LAYER)),
@@ -38,6 +40,10 @@ COUPLES = {
     "waves": (
         ("wavenet", WAVES | {"transforms": 1}),
         ("parallel-wavenet", WAVES | {"transforms": 3}),
+    ),
+    "tokens": (
+        ("transformer", TOKENS | {"patch": 4}),
+        ("parallel-transformer", TOKENS | {"patch": 8}),
     ),
     "waves back and forth": (
         ("wavenet", {"hidden": [8, 8], "transforms": 2}),

@@ -106,6 +106,10 @@ CALLS: dict[Any, Call] = {
     aten.minimum.default: BINARY,
     aten.mm.default: lambda op, x: op(x, _like(x, 4, 3)),
     aten.mul.Tensor: BINARY,
+    aten.native_layer_norm.default: lambda op, x: (
+        *op(x, [4], _like(x, 4), _like(x, 4) - 1, 1e-3),
+        *op(x.view(-1, 2, 2), [2, 2], _like(x, 2, 2), _like(x, 2, 2), 1e-5),
+    ),
     aten.neg.default: UNARY,
     aten.permute.default: lambda op, x: op(x.view(-1, 2, 2), [1, 0, 2]),
     aten.pow.Tensor_Scalar: lambda op, x: (op(x, 2), op(x, 3), op(x.abs() + 0.1, -0.5)),

@@ -1,4 +1,4 @@
-"""Sums of products as ONNX nodes."""
+"""Sums of products, and what is normalised by them, as ONNX nodes."""
 
 from typing import Any
 
@@ -50,6 +50,21 @@ def _norm(call: Call) -> Value:
     return call.result("ReduceL2", [call.whole(0), axes], keepdims=keep)
 
 
+def _layer_norm(call: Call) -> list[Value]:
+    """Last axes less their mean, by their deviation, scaled and moved; the mean; 1 / deviation."""
+    value, axes = call.whole(0), call.argument(1)
+    first, epsilon = len(value.sizes) - len(axes), call.argument(4)
+    normalised = call.result(
+        "LayerNormalization", [value, call.whole(2), call.whole(3)], axis=first, epsilon=epsilon
+    )
+    last = call.build.integers(range(first, len(value.sizes)))
+    mean = call.result("ReduceMean", [value, last], 1, keepdims=1)
+    centered = call.step("Sub", value, mean)
+    variance = call.step("ReduceMean", call.step("Mul", centered, centered), last, keepdims=1)
+    deviation = call.step("Sqrt", call.step("Add", variance, call.scalar(epsilon)))
+    return [normalised, mean, call.result("Reciprocal", [deviation], 2)]
+
+
 PRODUCTS: dict[Any, Translation] = {
     aten.addmm.default: _affine,
     aten.bmm.default: _matrix_product,
@@ -57,4 +72,5 @@ PRODUCTS: dict[Any, Translation] = {
     aten.linalg_vector_norm.default: _norm,
     aten.matmul.default: _matrix_product,
     aten.mm.default: _matrix_product,
+    aten.native_layer_norm.default: _layer_norm,
 }
