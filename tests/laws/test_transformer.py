@@ -37,7 +37,7 @@ def layer(
     return made.double().eval()
 
 
-@pytest.mark.parametrize("inner", [(), (9,)])
+@pytest.mark.parametrize("inner", [(), (24,)])
 @pytest.mark.parametrize("values", [1, 3, 12])
 def test_a_value_depends_on_all_values_before_it_in_the_order_and_on_nothing_else(
     values: int, inner: Sequence[int]
@@ -77,7 +77,9 @@ def test_decode_costs_the_products_of_one_pass_beside_those_of_attention() -> No
             go(rows)
         flops = counter.get_flop_counts()["Global"]
         counts.append(flops[torch.ops.aten.mm] + flops.get(torch.ops.aten.addmm, 0))
-    assert counts[0] == counts[1]
+    # of a token of one value, encoding multiplies that value by weights that are masked
+    masked = 2 * rows.numel() * one.univariate.size
+    assert counts[0] - masked == counts[1]
 
 
 @pytest.mark.parametrize("direction", ["encode", "decode"])

@@ -52,16 +52,19 @@ def _norm(call: Call) -> Value:
 
 def _layer_norm(call: Call) -> list[Value]:
     """Last axes less their mean, by their deviation, scaled and moved; the mean; 1 / deviation."""
-    value, axes = call.whole(0), call.argument(1)
+    value, weight, bias, axes = *map(call.whole, (0, 2, 3)), call.argument(1)
     first, epsilon = len(value.sizes) - len(axes), call.argument(4)
-    normalised = call.result(
-        "LayerNormalization", [value, call.whole(2), call.whole(3)], axis=first, epsilon=epsilon
-    )
     last = call.build.integers(range(first, len(value.sizes)))
     mean = call.result("ReduceMean", [value, last], 1, keepdims=1)
     centered = call.step("Sub", value, mean)
     variance = call.step("ReduceMean", call.step("Mul", centered, centered), last, keepdims=1)
     deviation = call.step("Sqrt", call.step("Add", variance, call.scalar(epsilon)))
+    if call.dtype == torch.float32:
+        inputs = [value, weight, bias]
+        normalised = call.result("LayerNormalization", inputs, axis=first, epsilon=epsilon)
+    else:  # the attribute of epsilon is in float32
+        scaled = call.step("Mul", call.step("Div", centered, deviation), weight)
+        normalised = call.result("Add", [scaled, bias])
     return [normalised, mean, call.result("Reciprocal", [deviation], 2)]
 
 
