@@ -51,7 +51,6 @@ from training.reporting import (
     say,
     warn,
 )
-from training.single_column import CURVED, is_straight_line
 from training.runs import (
     Progress,
     Run,
@@ -62,6 +61,7 @@ from training.runs import (
     training_lock,
     with_stored_defaults,
 )
+from training.single_column import CURVED, is_straight_line
 
 
 def train(arguments: Namespace) -> None:

@@ -17,8 +17,8 @@ PLACES, SPREAD = 9, 0.3
 def is_straight_line(flow: Flow, low: float, high: float) -> bool:
     """Whether a flow maps one column by a straight line between two values, whatever its weights.
 
-    A network has no other column to read there. Weights are moved at random, by `SPREAD`, and second
-    differences of the latents of `PLACES` values are zero or are not.
+    A network has no other column to read there. Weights are moved at random, by `SPREAD`, and
+    second differences of the latents of `PLACES` values are zero or are not.
 
     Args:
         flow: of any event shape; False where it has more than one number.

@@ -47,7 +47,7 @@ class CachedDecoding:
         rows = [z, self.network.position]
         outputs: list[Tensors] = []
         if count:
-            blocks = [row[:in_blocks].unflatten(0, (count, size)) for row in rows]
+            blocks = [row[:in_blocks].reshape(count, size, *row.shape[1:]) for row in rows]
             masks = torch.stack([self._mask(z, size * i) for i in range(count)])
             states, stacked = scan_loop(self._block, states, [masks, *blocks])
             outputs.append([values.flatten(0, 1) for values in stacked])
@@ -78,8 +78,7 @@ class CachedDecoding:
         """What is added to scores of the long cache after so many tokens, which are at its end."""
         filled = tokens + self.before
         empty = self.network.tokens + self.before - filled
-        like = {"dtype": z.dtype, "device": z.device}
-        return torch.cat([torch.full((empty,), -torch.inf, **like), torch.zeros(filled, **like)])
+        return torch.cat([z.new_full((empty,), -torch.inf), z.new_zeros(filled)])
 
     def _block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
         """Decode a run of at most `BLOCK_TOKENS` tokens.
