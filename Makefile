@@ -16,7 +16,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-playground bench-distill pictures gallery \
-    test test-long test-deep test-hostile test-schema gpu-check release-check docker-check alerts-check \
+    test test-long test-deep test-hostile test-schema gpu-check gpu-check-bundles release-check docker-check alerts-check \
     test-browser lock sbom audit notices manifests protos lint format
 
 help: ## List the targets
@@ -91,8 +91,14 @@ test-schema: $(INSTALLED) ## Ask the server what /openapi.json allows, and what 
 test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (2 minutes)
 	STORE="$(STORE)" $(BIN)/pytest tests/browser
 
-gpu-check: $(INSTALLED) ## Run the tests that need an NVIDIA GPU
-	$(BIN)/pytest -m gpu
+gpu-check-bundles: $(INSTALLED) ## Make the bundles of gpu-check, on any machine (minutes)
+	$(BIN)/python -m tests.benchmarks.gpu bundles
+
+# each half ends after 4 minutes, and goes on where it was when it is called again
+gpu-check: gpu-check-bundles ## Test and time an NVIDIA GPU (two halves of 4 minutes)
+	$(BIN)/pytest -m gpu tests/service/engine
+	$(BIN)/python -m tests.benchmarks.gpu agree
+	$(BIN)/python -m tests.benchmarks.gpu speed
 
 release-check: $(INSTALLED) ## Build every distribution, install each alone, serve, ask and fit (minutes)
 	$(BIN)/python -m tests.release.check tests/stored/format_1/store maf

@@ -36,6 +36,8 @@ NOT_RUN = {
     "helm upgrade": "needs a cluster; tests/deploy renders the chart",
     'np.save("digits.npy"': "tests/training/detection/test_fit_to_arrays.py does the same",
     "fit-detector digits.npy": "tests/training/detection/test_fit_to_arrays.py does the same",
+    "make gpu-check-bundles": "tests/benchmarks/gpu rehearses them",
+    "tests/benchmarks/gpu/install.sh": "needs a GPU",
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
     "make zoo-models ZOO=mnist-glow": "takes hours and the published data",
     "bijecta train fsdd-wavenet": "takes two hours and the recordings",

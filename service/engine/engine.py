@@ -1,22 +1,35 @@
 """Running a bundle's graphs: each has a queue, and the same threads run all."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import numpy as np
 
 from service.bundle import BundleError, Tensor, UnsafeBundleError
 from service.engine.batch import AwaitedJob
+from service.engine.gpu_graph import GpuGraph
 from service.engine.loop_share import main_thread_clock
-from service.engine.policy import SchedulerPolicy
+from service.engine.policy import GPU_POLICY, SchedulerPolicy
 from service.engine.queue import JobQueue, Statistics
 from service.engine.scheduler import Scheduler
 from service.engine.session import OnnxGraph
 from service.engine.workers import Workers
 from service.graphs import Graph, GraphError, check, read_graph, row_bytes
 from service.metrics import Metrics
-from service.runtime import Cancellation, Device, batch_rows, granted_cpus, plans_memory
+from service.runtime import (
+    CUDA,
+    Cancellation,
+    CudaMemory,
+    CudaMemoryError,
+    Device,
+    batch_rows,
+    granted_cpus,
+    plans_memory,
+)
 from service.settings import ModelSettings
 from service.types import Arrays, Floats
+
+log = logging.getLogger(__name__)
 
 POLICY = SchedulerPolicy()
 
@@ -52,13 +65,19 @@ class Engine:
         cancellation: Cancellation | None = None,
     ) -> None:
         cancellation = cancellation or Cancellation()
-        self._graphs = {
-            graph: _load(graph, read(graph), tensors, device, cancellation)
-            for graph, tensors in graphs.items()
-        }
+        self._graphs: dict[str, OnnxGraph | GpuGraph] = {}
+        try:
+            for graph, tensors in graphs.items():
+                args = graph, read(graph), tensors, device, cancellation, settings.cuda_graphs
+                self._graphs[graph] = _load(*args)
+        except BaseException:
+            self._release()
+            raise
         self._load_options = cancellation.run_options()
         self.provider = next(iter(self._graphs.values())).provider
         """The execution provider in use, in onnxruntime's words."""
+        if self.provider != CUDA and device.kind == "cuda":
+            device = Device.choose("cpu")
         self.threads = threads = device.runs(settings.threads)
         """Runs at a time."""
         limits = {
@@ -80,7 +99,8 @@ class Engine:
         for graph, observer in self._observers.items():
             observer.watch(self._queues[graph])
         clock = main_thread_clock()
-        scheduler = Scheduler(self._queues, threads, granted_cpus(), clock, POLICY)
+        policy = GPU_POLICY if device.kind == "cuda" else POLICY
+        scheduler = Scheduler(self._queues, threads, granted_cpus(), clock, policy)
         self._workers = Workers(name, scheduler, self._graphs, threads, self._release)
 
     def statistics(self, graph: str) -> Statistics:
@@ -156,7 +176,8 @@ def _load(
     described: Mapping[str, Tensor],
     device: Device,
     cancellation: Cancellation,
-) -> OnnxGraph:
+    captures: bool = True,
+) -> OnnxGraph | GpuGraph:
     """A graph of a file that has been looked through."""
     try:
         graph = read_graph(content, cancellation.check)
@@ -165,7 +186,30 @@ def _load(
         memory = row_bytes(graph, cancellation.check)
     except GraphError as error:
         raise UnsafeBundleError(f"{name}.onnx {error}", error.kind) from None
-    return OnnxGraph(content, memory, device, cancellation, plans_memory(memory))
+    if device.kind == "cpu":
+        return OnnxGraph(device.session(content, cancellation, plans_memory(memory)), memory)
+    for may_capture in (True, False) if captures and not graph.has_control_flow else (False,):
+        sessions = [
+            gpu.session(content, cancellation, plans_memory(memory), may_capture)
+            for gpu in device.each
+        ]
+        if sessions[0].get_providers()[0] != CUDA:
+            return OnnxGraph(sessions[0], memory)
+        memories = [_cuda_memory(gpu.indices[0]) for gpu in device.each]
+        loaded = GpuGraph(sessions, memories, memory, described, cancellation.run_options())
+        if loaded.captures_rightly:
+            break
+        log.warning("%s.onnx runs without CUDA graphs: one failed, or gave other answers", name)
+        loaded.close()
+    return loaded
+
+
+def _cuda_memory(index: int) -> CudaMemory | None:
+    try:
+        return CudaMemory(index)
+    except CudaMemoryError as error:
+        log.warning("batches are copied by onnxruntime: %s", error)
+        return None
 
 
 def _check_shapes(name: str, graph: Graph, described: Mapping[str, Tensor]) -> None:

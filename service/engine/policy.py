@@ -35,3 +35,15 @@ class SchedulerPolicy:
     busy_loop_share: float = 0.3
     loop_turn_seconds: float = 0.004
     loop_share_window: float = 0.05
+
+
+GPU_POLICY = SchedulerPolicy(
+    # a GPU that has run a batch needs the next one at once: while it runs, a second thread puts
+    # that together, whatever it waits for the interpreter's lock
+    divisible_seconds=0.0005,
+    # a batch costs a GPU about as much as one of twice its rows
+    divisible_rows=2**31,
+    # the loop would wait for the GPU, and have CUDA graphs of its own
+    loop_jobs=0,
+)
+"""Of models that run on GPUs. Nothing here has been measured on one."""

@@ -68,6 +68,12 @@ class Graph:
     functions: dict[str, "Graph"] = field(default_factory=dict)
     shapes: dict[str, list[int]] = field(default_factory=dict)
 
+    @property
+    def has_control_flow(self) -> bool:
+        """Whether what runs depends on values, as of a loop."""
+        every = (self, *self.functions.values())
+        return any(node.graphs for graph in every for node in graph.nodes)
+
 
 def read_graph(content: bytes, go_on: Callable[[], None] = lambda: None) -> Graph:
     """The graph of an ONNX file.

@@ -22,12 +22,13 @@ def batch_rows(
     Args:
         row_bytes: memory of a run for each row; 0 where nothing is known.
         device: where it runs.
-        threads: runs at a time.
+        threads: runs at a time, of a CPU; each GPU has one.
         rows, mib: limits in place of `MAX_ROWS` and `MAX_MIB`.
     """
     most = rows or MAX_ROWS[device.kind]
     if row_bytes:
-        fitting = max(1, (mib or MAX_MIB[device.kind]) * 2**20 // (threads * row_bytes))
+        runs = threads if device.kind == "cpu" else 1
+        fitting = max(1, (mib or MAX_MIB[device.kind]) * 2**20 // (runs * row_bytes))
         # a GPU's batches are rounded up to a power of two
         most = min(most, fitting if device.kind == "cpu" else 1 << (fitting.bit_length() - 1))
     return most

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import onnxruntime
 
+# Of a run: which CUDA graph it captures or replays.
+GRAPH_ID, NO_GRAPH = "gpu_graph_id", "-1"
+
 
 class CancelledLoadError(Exception):
     """A load that nobody waits for any more."""
@@ -43,6 +46,7 @@ class Cancellation:
         """Options of a run that ends, with an error, once this is cancelled."""
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4  # that error would be a line on stderr
+        options.add_run_config_entry(GRAPH_ID, NO_GRAPH)
         self._on_cancel(lambda: setattr(options, "terminate", True))
         return options
 

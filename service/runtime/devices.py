@@ -1,18 +1,27 @@
 """Where graphs run: the choice of a device, and onnxruntime's settings for it."""
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import onnxruntime
 
 from service.runtime.cancellation import Cancellation
+from service.runtime.capture_lock import CAPTURES
 from service.runtime.cpus import granted_cpus
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-SPECIFICATION = re.compile(r"auto|(?P<kind>cpu|cuda)(:(?P<number>[0-9]+))?")
+SPECIFICATION = re.compile(
+    r"auto|(?P<cpu>cpu)(:(?P<threads>[0-9]+))?|(?P<cuda>cuda(:[0-9]+)?(,cuda(:[0-9]+)?)*)"
+)
+
+CAPTURING = "enable_cuda_graph"
+
+# Of a model on each GPU: while one runs, the next is put together and copied.
+GPU_RUNS = 2
 
 
 class DeviceError(Exception):
@@ -21,17 +30,17 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True)
 class Device:
-    """A device to run graphs on.
+    """A device to run graphs on, or several GPUs.
 
     Args:
         kind: `cpu` or `cuda`.
-        index: of the GPU.
+        indices: of the GPUs.
         required: whether another device will not do.
         threads: of the CPU, for a model.
     """
 
     kind: Literal["cpu", "cuda"]
-    index: int = 0
+    indices: tuple[int, ...] = (0,)
     required: bool = True
     threads: int = 1
 
@@ -41,42 +50,58 @@ class Device:
 
         Args:
             specification: `auto`, a GPU where there is one; `cpu`, or `cpu:n` with n threads;
-                `cuda`, or `cuda:n`, the GPU of that number.
+                `cuda`, or `cuda:n`, the GPU of that number; `cuda:0,cuda:1`, both.
 
         Raises:
             DeviceError: it is no specification, or names a GPU and this onnxruntime knows none.
         """
         if not (match := SPECIFICATION.fullmatch(specification)):
             raise DeviceError(
-                f"device: expected auto, cpu, cpu:n, cuda or cuda:n, got {specification!r:.40}"
+                "device: expected auto, cpu, cpu:n, cuda, cuda:n or several of these with commas, "
+                f"got {specification!r:.40}"
             )
-        number = int(match["number"] or 0)
         built = CUDA in onnxruntime.get_available_providers()
-        if match["kind"] == "cuda" and not built:
+        if match["cuda"] and not built:
             raise DeviceError(
                 f"device {specification} was asked for, and this onnxruntime was built without CUDA"
             )
-        if match["kind"] == "cuda" or (match["kind"] is None and built and _has_nvidia_device()):
-            return cls("cuda", number, required=match["kind"] == "cuda")
-        return cls("cpu", threads=number or granted_cpus())
+        if match["cuda"]:
+            names = specification.split(",")
+            return cls("cuda", tuple(int(name.partition(":")[2] or 0) for name in names))
+        if match["cpu"] is None and built and _has_nvidia_device():
+            return cls("cuda", required=False)
+        return cls("cpu", threads=int(match["threads"] or 0) or granted_cpus())
+
+    @property
+    def each(self) -> "list[Device]":
+        """Devices of one GPU each; a CPU alone."""
+        return [replace(self, indices=(index,)) for index in self.indices]
 
     def runs(self, threads: int | None) -> int:
-        """Runs of a model at a time; `threads` is how many the settings ask for, if they do."""
-        return 1 if self.kind == "cuda" else threads or self.threads
+        """Batches of a model at a time; `threads` is how many the settings ask for, if they do.
+
+        Of GPUs, each has as many, of which one runs.
+        """
+        if self.kind == "cuda":
+            return len(self.indices) * (threads or GPU_RUNS)
+        return threads or self.threads
 
     def session(
         self,
         content: bytes,
         cancellation: Cancellation | None = None,
         plans_memory: bool = True,
+        captures: bool = False,
     ) -> onnxruntime.InferenceSession:
-        """A graph, loaded.
+        """A graph, loaded on the CPU or on the first GPU.
 
         Args:
             content: of the ONNX file.
             cancellation: ends the load, with an error of onnxruntime's.
             plans_memory: whether a run takes all its memory at once, by the pattern of an earlier
                 one of as many rows; that comes beside what the earlier one took, and stays.
+            captures: whether a GPU should be able to capture runs as CUDA graphs, where it can:
+                see `captures_graphs`.
 
         Raises:
             DeviceError: a GPU was asked for, and onnxruntime could not use it.
@@ -87,21 +112,26 @@ class Device:
             cancellation.watch_load(options)
         if self.kind == "cpu":
             session = onnxruntime.InferenceSession(content, options, providers=[CPU])
-            # which keeps the file to fall back to the CPU: as much memory as the weights
-            session.disable_fallback()
-            session._model_bytes = None
-            return session
-        onnxruntime.preload_dlls()
-        providers = [(CUDA, cuda_options(self.index)), CPU]
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
-        # onnxruntime falls back to the CPU with no more than a line in its log
-        if self.required and session.get_providers()[0] != CUDA:
-            raise DeviceError(
-                f"device cuda:{self.index} was asked for, and onnxruntime could not use it: it "
-                "needs an NVIDIA driver (in a container: --gpus all), CUDA 13 and cuDNN 9 (pip "
-                "install 'bijecta[cuda]' brings these two); device auto or cpu starts without"
-            )
+        else:
+            session = _gpu_session(content, options, self.indices[0], captures)
+            # onnxruntime falls back to the CPU with no more than a line in its log
+            if self.required and session.get_providers()[0] != CUDA:
+                raise DeviceError(
+                    f"device cuda:{self.indices[0]} was asked for, and onnxruntime could not use "
+                    "it: it needs an NVIDIA driver (in a container: --gpus all), CUDA 13 and cuDNN "
+                    "9 (pip install 'bijecta[cuda]' brings these two); device auto or cpu starts "
+                    "without"
+                )
+        # which keeps the file to fall back to the CPU: as much memory as the weights
+        session.disable_fallback()
+        session._model_bytes = None
         return session
+
+
+def captures_graphs(session: onnxruntime.InferenceSession) -> bool:
+    """Whether runs of a session can be captured as CUDA graphs."""
+    options = session.get_provider_options().get(CUDA, {})
+    return str(options.get(CAPTURING)).lower() in ("1", "true")
 
 
 def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
@@ -120,9 +150,10 @@ def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
     return options
 
 
-def cuda_options(index: int) -> dict[str, str]:
+def cuda_options(index: int, captures: bool = False) -> dict[str, str]:
     """Onnxruntime's settings for the GPU of that number."""
     return {
+        CAPTURING: "1" if captures else "0",
         "device_id": str(index),
         # TF32 keeps 10 bits of mantissa: log-densities need all 23
         "use_tf32": "0",
@@ -130,6 +161,24 @@ def cuda_options(index: int) -> dict[str, str]:
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
     }
+
+
+def _gpu_session(
+    content: bytes, options: onnxruntime.SessionOptions, index: int, captures: bool
+) -> onnxruntime.InferenceSession:
+    """A session on a GPU, which captures only where all nodes that compute can run there."""
+    onnxruntime.preload_dlls()
+    with CAPTURES:
+        if captures:
+            # which graphs cannot be captured only onnxruntime knows, and it does not say how it
+            # means to tell: whatever is wrong besides is wrong again below
+            with suppress(Exception):
+                providers = [(CUDA, cuda_options(index, captures)), CPU]
+                return onnxruntime.InferenceSession(
+                    content, options, providers=providers, enable_fallback=0
+                )
+        providers = [(CUDA, cuda_options(index)), CPU]
+        return onnxruntime.InferenceSession(content, options, providers=providers)
 
 
 def _has_nvidia_device() -> bool:

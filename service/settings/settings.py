@@ -24,7 +24,9 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: Count | None = Field(
-        default=None, description="CPU threads of a model (what the machine or container grants)"
+        default=None,
+        description="CPU threads of a model (what the machine or container grants); on a GPU, "
+        "batches that one of its models has there (2)",
     )
     batch_rows: Count | None = Field(
         default=None, description="most rows of a run (256 on a CPU, 4096 on a GPU)"
@@ -33,6 +35,11 @@ class ModelSettings(BaseModel):
         default=None,
         description="most MiB that the runs of a graph take together, which bounds their rows (256 "
         "on a CPU, 4096 on a GPU)",
+    )
+    cuda_graphs: bool = Field(
+        default=True,
+        description="whether runs on a GPU are captured as CUDA graphs, where they can be and are "
+        "faster so",
     )
     queue_rows: Count = Field(
         default=4096,
@@ -59,8 +66,8 @@ class Settings(BaseSettings, ModelSettings, ListeningSettings):
     )
     device: str = Field(
         default="auto",
-        description="auto uses a GPU if there is one; cuda, or cuda:1, refuses to start without; "
-        "cpu, or cpu:4 with four threads",
+        description="auto uses a GPU if there is one; cuda, cuda:1 or cuda:0,cuda:1 refuses to "
+        "start without; cpu, or cpu:4 with four threads",
     )
     default_model: str | None = Field(
         default=None, description="the model of requests that name none: NAME, or NAME@ALIAS"

@@ -135,7 +135,7 @@ def test_settings_are_printed_with_what_they_are_from_and_no_secret(
     ):
         assert line in text.splitlines(), line
     read = tomllib.loads(text)
-    assert read["models"] == {"moons_maf": {"threads": 2, "queue_rows": 7}}
+    assert read["models"] == {"moons_maf": {"threads": 2, "cuda_graphs": True, "queue_rows": 7}}
     unset = {line.split()[1] for line in text.splitlines() if line.startswith("# ")}
     assert read.keys() | unset == Settings.model_fields.keys()
 

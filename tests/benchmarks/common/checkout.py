@@ -10,7 +10,10 @@ ROOT = Path(__file__).parents[3]
 def environment(checkout: Path = ROOT) -> dict[str, str]:
     """The variables of a process with a checkout's code, wherever it is started, no settings."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BIJECTA_")}
-    return {**kept, "PYTHONPATH": str(checkout)}
+    paths = [str(checkout)]
+    if checkout == ROOT and "PYTHONPATH" in kept:  # packages beside those of this Python
+        paths.append(kept["PYTHONPATH"])
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def commit(checkout: Path = ROOT) -> str:

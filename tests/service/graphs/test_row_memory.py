@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from service.bundle import Tensor, read_flow
 from service.engine.engine import _load
+from service.engine.session import OnnxGraph
 from service.graphs import ARENA_FACTOR, GraphError, check, read_graph, row_bytes
 from service.runtime import Cancellation, Device, batch_rows
 from tests.helpers.heavy import WIDTH, write_heavy_bundle
@@ -105,6 +106,7 @@ def test_memory_of_heavy_graphs_is_not_planned_ahead(
     references = sys.getrefcount(content)
     graph = _load("encode", content, tensors(path), device, Cancellation())
     assert sys.getrefcount(content) == references  # a loaded graph does not keep its file
+    assert isinstance(graph, OnnxGraph)
     assert graph._session is not None
     assert graph._session.get_session_options().enable_mem_pattern is plans
 

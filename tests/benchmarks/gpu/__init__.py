@@ -1,0 +1,1 @@
+"""What needs an NVIDIA GPU, in two halves of a few minutes each."""
