@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, action="append", help="of exports (all)")
     parser.add_argument("--again", action="store_true", help="measure what is kept already, too")
     parser.add_argument("--data", type=Path, default=Path("runs/zoo-data"), help="(runs/zoo-data)")
-    parser.add_argument("--limit", type=float, default=900, help="seconds of an export (900)")
+    parser.add_argument("--limit", type=int, default=900, help="CPU seconds of an export (900)")
     add_results_option(parser)
     options = parser.parse_args()
     if unknown := [name for name in options.recipes if name not in every]:

@@ -69,10 +69,10 @@ class Bench:
     Args:
         folder: of runs, logs and figures.
         data: folder of data sets.
-        limit: seconds of an export, at most.
+        limit: seconds of CPU time of an export, at most.
     """
 
-    def __init__(self, folder: Path, data: Path, limit: float) -> None:
+    def __init__(self, folder: Path, data: Path, limit: int) -> None:
         self.folder, self.data, self.limit = folder.resolve(), data.resolve(), limit
         for name in ("runs", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ class Bench:
             said = log.read_text(encoding="utf-8", errors="replace").splitlines()
             failed = " ".join(said[-1:]) or f"exit code {ended}"
             if ended == -9:
-                failed = f"killed after {cost.wall:.0f} s"
+                failed = f"killed after {cost.cpu:.0f} CPU seconds"
         shutil.rmtree(self._store, ignore_errors=True)
         code_and_commit = side.code, commit(side.checkout)
         return Row(entry.name, state, side.name, *code_and_commit, cost, arithmetic, failed)

@@ -4,7 +4,6 @@ import os
 import resource
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -38,9 +37,9 @@ class Cost:
 
 
 def run(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path, limit: float
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path, limit: int
 ) -> tuple[int, Cost]:
-    """Run a command to its end, or for so many seconds: its exit code and its cost.
+    """Run a command to its end, or up to a limit: its exit code and its cost.
 
     The calling process is to be small: a process begins with the peak of the one that starts it.
 
@@ -49,7 +48,8 @@ def run(
         cwd: where.
         environment: its variables.
         log: a file for all that it says.
-        limit: seconds after which it is killed, and its exit code is −9.
+        limit: seconds of CPU time after which it is killed, and its exit code is −9: on a machine
+            that does other work it may take any time.
     """
     busy, began = _busy_seconds(), time.monotonic()
     with log.open("wb") as said:
@@ -63,16 +63,14 @@ def run(
             start_new_session=True,
         )
     resource.prlimit(process.pid, resource.RLIMIT_DATA, (MAX_DATA, MAX_DATA))
-    timer = threading.Timer(limit, _kill, [process.pid])
-    timer.start()
+    resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit))
     try:
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
-        _kill(process.pid)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
-    finally:
-        timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.monotonic() - began
     cpu = usage.ru_utime + usage.ru_stime
@@ -88,12 +86,6 @@ def busy_process() -> Iterator[None]:
             yield
         finally:
             process.kill()
-
-
-def _kill(process: int) -> None:
-    """End a process that leads a session, with all that it has started."""
-    with suppress(ProcessLookupError):  # it has just ended by itself
-        os.killpg(process, signal.SIGKILL)
 
 
 def _busy_seconds() -> float:

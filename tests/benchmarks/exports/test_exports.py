@@ -121,18 +121,23 @@ def test_the_page_shows_what_is_beyond_a_bar_and_the_base_beside() -> None:
     assert "1.40 (1.10 to 3.00)" in text
 
 
-def test_a_process_is_measured_and_ended_at_its_limit(tmp_path: Path) -> None:
+def test_a_process_is_measured(tmp_path: Path) -> None:
     log = tmp_path / "log"
     work = "import sys; b = b'x' * 2 * 10**8; print(sum(range(10**6))); sys.exit(3)"
     code, cost = process.run([sys.executable, "-c", work], tmp_path, {}, log, 60)
     assert code == 3
     assert log.read_text() == "499999500000\n"
-    assert cost.peak > 10**8
+    assert cost.peak > 2 * 10**8
     assert 0 < cost.cpu < 5
     assert cost.wall > 0
-    code, cost = process.run(["sleep", "60"], tmp_path, {"PATH": "/bin:/usr/bin"}, log, 0.05)
+
+
+@pytest.mark.long
+def test_a_process_is_ended_at_its_limit(tmp_path: Path) -> None:
+    work = "while True: pass"
+    code, cost = process.run([sys.executable, "-c", work], tmp_path, {}, tmp_path / "log", 1)
     assert code == -9
-    assert cost.wall < 30
+    assert 0.9 < cost.cpu < 3
 
 
 def test_an_export_accepts_what_its_checkout_can(tmp_path: Path) -> None:
