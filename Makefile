@@ -155,7 +155,7 @@ format: $(INSTALLED) ## Put the style right
 	$(BIN)/ruff check --fix .
 
 include tests/benchmarks/serving/serving.mk tests/benchmarks/papers/zoo.mk \
-    tests/benchmarks/exports/exports.mk
+    tests/benchmarks/exports/exports.mk tests/benchmarks/memory/memory.mk
 
 # Bijecta stands before the estimators, which require it: in the other order pip 23 looks for
 # bijecta[train] in the package index before it has read this directory.

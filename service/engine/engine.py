@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import numpy as np
 
-from service.bundle import BundleError, Tensor, UnsafeBundleError
+from service.bundle import BundleError, RunCost, Tensor, UnsafeBundleError
 from service.engine.batch import AwaitedJob
 from service.engine.gpu_graph import GpuGraph
 from service.engine.loop_share import main_thread_clock
@@ -14,7 +14,7 @@ from service.engine.queue import JobQueue, Statistics
 from service.engine.scheduler import Scheduler
 from service.engine.session import OnnxGraph
 from service.engine.workers import Workers
-from service.graphs import Graph, GraphError, check, read_graph, row_bytes
+from service.graphs import Graph, GraphError, check, read_graph, row_bytes, trusted_row_bytes
 from service.metrics import Metrics
 from service.runtime import (
     CUDA,
@@ -23,6 +23,7 @@ from service.runtime import (
     CudaMemoryError,
     Device,
     batch_rows,
+    enough_rows,
     granted_cpus,
     plans_memory,
 )
@@ -43,6 +44,7 @@ class Engine:
     Args:
         name: of the model.
         graphs: what its manifest says of each: inputs and outputs by name.
+        costs: what its manifest says of runs of some graphs.
         read: gives the content of the file of a graph.
         device: where to run.
         metrics: are told of batches and queues.
@@ -58,6 +60,7 @@ class Engine:
         self,
         name: str,
         graphs: Mapping[str, Mapping[str, Tensor]],
+        costs: Mapping[str, RunCost],
         read: Callable[[str], bytes],
         device: Device,
         metrics: Metrics,
@@ -65,11 +68,13 @@ class Engine:
         cancellation: Cancellation | None = None,
     ) -> None:
         cancellation = cancellation or Cancellation()
+        if device.kind != "cpu":  # on which they were measured
+            costs = {}
         self._graphs: dict[str, OnnxGraph | GpuGraph] = {}
         try:
             for graph, tensors in graphs.items():
                 args = graph, read(graph), tensors, device, cancellation, settings.cuda_graphs
-                self._graphs[graph] = _load(*args)
+                self._graphs[graph] = _load(*args, costs.get(graph))
         except BaseException:
             self._release()
             raise
@@ -80,9 +85,18 @@ class Engine:
             device = Device.choose("cpu")
         self.threads = threads = device.runs(settings.threads)
         """Runs at a time."""
+        enough = {
+            graph: enough_rows(cost.single_ms, cost.batch_ms, cost.rows)
+            for graph, cost in costs.items()
+        }
         limits = {
             graph: batch_rows(
-                session.row_bytes, device, threads, settings.batch_rows, settings.batch_mib
+                session.row_bytes,
+                device,
+                threads,
+                settings.batch_rows,
+                settings.batch_mib,
+                enough.get(graph),
             )
             for graph, session in self._graphs.items()
         }
@@ -177,6 +191,7 @@ def _load(
     device: Device,
     cancellation: Cancellation,
     captures: bool = True,
+    measured: RunCost | None = None,
 ) -> OnnxGraph | GpuGraph:
     """A graph of a file that has been looked through."""
     try:
@@ -187,7 +202,10 @@ def _load(
     except GraphError as error:
         raise UnsafeBundleError(f"{name}.onnx {error}", error.kind) from None
     if device.kind == "cpu":
-        return OnnxGraph(device.session(content, cancellation, plans_memory(memory)), memory)
+        session = device.session(content, cancellation, plans_memory(memory))
+        if measured is not None:
+            memory = trusted_row_bytes(memory, measured.row_bytes)
+        return OnnxGraph(session, memory)
     for may_capture in (True, False) if captures and not graph.has_control_flow else (False,):
         sessions = [
             gpu.session(content, cancellation, plans_memory(memory), may_capture)

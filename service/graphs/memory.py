@@ -38,6 +38,18 @@ def row_bytes(graph: Graph, go_on: Callable[[], None] = lambda: None) -> int:
     return ARENA_FACTOR * peak
 
 
+def trusted_row_bytes(by_shapes: int, measured: int) -> int:
+    """Bytes of memory that a run takes for each row, as far as its manifest is believed.
+
+    A manifest may say anything: what is alive at once by the shapes counts at least.
+
+    Args:
+        by_shapes: see `row_bytes`.
+        measured: what the manifest says.
+    """
+    return max(measured, by_shapes // ARENA_FACTOR)
+
+
 class _Walk:
     """A walk through a graph, node by node, with all that is alive at each."""
 

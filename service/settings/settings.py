@@ -33,7 +33,7 @@ class ModelSettings(BaseModel):
     )
     batch_mib: Count | None = Field(
         default=None,
-        description="most MiB that the runs of a graph take together, which bounds their rows (256 "
+        description="most MiB that the runs of a graph take together, which bounds their rows (192 "
         "on a CPU, 4096 on a GPU)",
     )
     cuda_graphs: bool = Field(

@@ -86,9 +86,9 @@ class Loader:
                     folder, manifest.files, f"{graph}.onnx", go_on=cancellation.check
                 )
 
-            graphs = manifest.tensors
+            graphs, costs = manifest.tensors, manifest.run_cost
             args = self.device, self.metrics, limits, cancellation
-            engine = Engine(manifest.name, graphs, content, *args)
+            engine = Engine(manifest.name, graphs, costs, content, *args)
             try:
                 try_graphs(manifest, engine)
                 size = sum((folder / name).stat().st_size for name in manifest.files)

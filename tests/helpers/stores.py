@@ -38,6 +38,14 @@ def edit(path: Path, **change: Any) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest))
 
 
+def write_additions(path: Path, content: Any) -> None:
+    """Write a bundle's `additions.json`, and list it; bytes are written as they are."""
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    (path / bundle.ADDITIONS).write_bytes(raw)
+    files = json.loads((path / "manifest.json").read_text())["files"]
+    edit(path, files=files | {bundle.ADDITIONS: bundle.sha256(path / bundle.ADDITIONS)})
+
+
 def add_version(folder: Path, version: int, name: str = NAME, source: int = 1) -> Path:
     """Another version of a model, in place at once, as an export leaves it."""
     made = folder / f".made-{version}"

@@ -64,6 +64,9 @@ def export(
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
     additions = _additions(dataset)
     served = graphs["encode"].graph, graphs["decode"].graph
+    additions["run_cost"] = {
+        which: of.graph.run_cost.model_dump() for which, of in graphs.items() if of.graph.run_cost
+    }
     additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
     additions["round_trip"] = measured_round_trip(reference, *served).model_dump()
     files = {FILES[which]: graph.content for which, graph in graphs.items()}

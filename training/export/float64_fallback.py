@@ -42,6 +42,7 @@ def verified(
                 request,
                 lambda graph: preview(name, expected, graph),
             )
+            graph.measure(content, expected.feed)
             errors = verify(name, expected, graph)
         except ExportError as error:
             missed = missed or error

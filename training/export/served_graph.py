@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.graphs import GraphError, check, read_graph, row_bytes
-from service.runtime import Device, batch_rows, plans_memory
+from service.bundle import RunCost
+from service.graphs import GraphError, check, read_graph, row_bytes, trusted_row_bytes
+from service.runtime import Device, batch_rows, enough_rows, measured_run, plans_memory
 from training.errors import ExportError
 
 Feed = Mapping[str, NDArray[np.floating]]
@@ -16,6 +17,8 @@ Outputs = list[NDArray[Any]]
 
 # Between a single row and the largest batch.
 MIDDLE_ROWS = 17
+# Rows of the larger run of which memory and time are measured.
+MEASURED_ROWS = 16
 # Rows that are run one by one.
 MAX_SINGLE_ROWS, MIN_SINGLE_ROWS, MAX_SINGLE_VALUES = 64, 16, 2**14
 
@@ -38,14 +41,37 @@ class ServedGraph:
         try:
             graph = read_graph(content)
             check(graph)
-            memory = row_bytes(graph)
+            self._by_shapes = row_bytes(graph)
         except GraphError as error:
             raise ExportError(f"the exported graph {error}, and nothing was written") from None
-        device = Device.choose("cpu")
-        self._threads = device.runs(None)
-        self._session = device.session(content, plans_memory=plans_memory(memory))
-        self.batch_rows = batch_rows(memory, device, self._threads)
+        self._device = Device.choose("cpu")
+        self._threads = self._device.runs(None)
+        self._session = self._device.session(content, plans_memory=plans_memory(self._by_shapes))
+        self.batch_rows = batch_rows(self._by_shapes, self._device, self._threads)
         """Rows of a run, at most."""
+        self.run_cost: RunCost | None = None
+        """What a run takes, once it has been measured."""
+
+    def measure(self, content: bytes, feed: Feed) -> None:
+        """Measure what runs take, by which batches are bounded from now on.
+
+        Where rows take little memory by the shapes, batches may be the largest in any case, and
+        nothing is measured.
+
+        Args:
+            content: the ONNX file.
+            feed: inputs of two rows at least.
+        """
+        if plans_memory(self._by_shapes):
+            return
+        rows = {name: values[:MEASURED_ROWS] for name, values in feed.items()}
+        if (figures := measured_run(content, rows)) is None:
+            return
+        cost = RunCost(rows=len(next(iter(rows.values()))), **figures._asdict())
+        self.run_cost = cost
+        memory = trusted_row_bytes(self._by_shapes, cost.row_bytes)
+        enough = enough_rows(cost.single_ms, cost.batch_ms, cost.rows)
+        self.batch_rows = batch_rows(memory, self._device, self._threads, enough=enough)
 
     @property
     def batch_sizes(self) -> list[int]:

@@ -24,6 +24,7 @@ from service.bundle.manifests.part import (
     ManifestPart,
     Residual,
     RoundTrip,
+    RunCost,
     SelfTest,
     Sound,
     Support,
@@ -100,6 +101,11 @@ class Manifest(ManifestPart):
     )
     layers: Layers | None = Field(
         None, description="where the bundle was exported with `--layers`, what it has of them"
+    )
+    run_cost: Annotated[dict[str, RunCost], Field(max_length=MAX_FILES)] = Field(
+        {},
+        description="of each graph whose rows take much memory; none in bundles from before it was "
+        "measured",
     )
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"

@@ -8,10 +8,12 @@ Cost = Literal["parallel", "iterative", "sequential"]
 Direction = Literal["encode", "decode"]
 Number = Literal["float32", "float64"]
 Arithmetic = Literal[Number, "mixed"]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PerCoordinate = float | list[float]
 """One number, or one for each coordinate in row-major order."""
 
 MAX_LAYERS = 2**10
+MAX_ROWS, MAX_ROW_BYTES = 2**20, 2**40
 
 
 class ManifestPart(BaseModel):
@@ -201,6 +203,21 @@ class Layers(ManifestPart):
     log_prob_per_dim_p99: float
     log_prob_per_dim_max: float
     states_relative: float
+
+
+class RunCost(ManifestPart):
+    """What a run of a graph takes, measured on one thread of the CPU of the export.
+
+    Args:
+        row_bytes: memory, for each row more.
+        rows: of the larger run that was measured.
+        single_ms, batch_ms: CPU time of a run of one row, and of so many.
+    """
+
+    row_bytes: Annotated[int, Field(ge=0, le=MAX_ROW_BYTES)]
+    rows: Annotated[int, Field(ge=2, le=MAX_ROWS)]
+    single_ms: Milliseconds
+    batch_ms: Milliseconds
 
 
 class SelfTest(ManifestPart):

@@ -29,6 +29,7 @@ from service.bundle.manifests.part import (
     DataSource,
     Direction,
     ManifestPart,
+    RunCost,
     Tensor,
     Tolerances,
 )
@@ -200,6 +201,11 @@ class TypedManifest(ManifestPart):
     @property
     def residual(self) -> None:
         """None: rows come back as they were."""
+
+    @property
+    def run_cost(self) -> dict[str, RunCost]:
+        """None: rows of columns take little memory."""
+        return {}
 
     @property
     def sound(self) -> None:

@@ -6,16 +6,24 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from service.bundle import Tensor, read_flow
 from service.engine.engine import _load
 from service.engine.session import OnnxGraph
 from service.graphs import ARENA_FACTOR, GraphError, check, read_graph, row_bytes
-from service.runtime import Cancellation, Device, batch_rows
+from service.metrics import Metrics
+from service.runtime import Cancellation, Device, batch_rows, enough_rows, measured_run
+from service.runtime.batches import HANDLING_MS, LITTLE, MAX_MIB
+from service.settings import ModelSettings
+from service.store import Loader
 from tests.helpers.heavy import WIDTH, write_heavy_bundle
+from tests.helpers.stores import write_additions
 from tests.helpers.tiny import write_tiny_bundle
 
 STORED = Path(__file__).parents[2] / "stored" / "format_1" / "store"
@@ -86,14 +94,91 @@ def test_what_a_loop_and_a_function_hold_counts_while_they_run(tmp_path: Path) -
 
 def test_heavy_graphs_have_fewer_rows_and_small_ones_keep_theirs(tmp_path: Path) -> None:
     heavy = write_heavy_bundle(tmp_path) / "encode.onnx"
-    # 256 MiB, for both threads together
-    assert at_most(heavy) == 256 * 2**20 // (2 * estimate(heavy))
-    assert 16 <= at_most(heavy) < 32
+    # for both threads together
+    assert at_most(heavy) == MAX_MIB["cpu"] * 2**20 // (2 * estimate(heavy))
+    assert 8 <= at_most(heavy) < 32
     assert at_most(heavy, rows=4) == 4
     assert at_most(heavy, mib=1) == 1
     assert at_most(heavy, mib=100_000) == 256
     gpu = batch_rows(estimate(heavy), Device("cuda"), 1)
     assert gpu in (512, 1024)  # a power of two, as its batches are
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_what_a_run_takes_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    path = write_heavy_bundle(tmp_path) / "encode.onnx"
+    rows = {"x": np.ones((16, 2), np.float32)}
+    figures = measured_run(path.read_bytes(), rows)
+    assert figures is not None
+    alive = 4 * 4 * WIDTH
+    assert 0.9 * alive < figures.row_bytes < 2 * alive
+    assert 0 < figures.single_ms < figures.batch_ms < 10_000
+    assert measured_run(b"", rows) is None
+
+
+def heavy_batch_rows(folder: Path, cost: Mapping[str, float] | None, **limits: int) -> int:
+    """Rows of a run to encode of the heavy bundle, as a server has them, by its manifest."""
+    path = write_heavy_bundle(folder)
+    if cost is not None:
+        write_additions(path, {"run_cost": {"encode": cost, "unknown": cost}})
+    settings = ModelSettings.model_validate({"threads": 2, **limits})
+    loader = Loader(Device.choose("cpu"), lambda _: settings, Metrics())
+    model = loader.load(path, Cancellation())
+    model.engine.close()
+    return model.engine.batch_rows("encode")
+
+
+# of which a run takes as long whatever its rows are
+COST = {"row_bytes": 2_000_000, "rows": 16, "single_ms": 10.0, "batch_ms": 10.0}
+
+
+def test_batches_are_bounded_by_what_was_measured_at_export(tmp_path: Path) -> None:
+    by_shapes = heavy_batch_rows(tmp_path / "old", None)
+    rows = heavy_batch_rows(tmp_path / "new", COST)
+    assert rows == MAX_MIB["cpu"] * 2**20 // (2 * COST["row_bytes"])
+    assert rows > 2 * by_shapes
+    # more than the shapes say, too: they say nothing of what a kernel keeps beside
+    heavier = COST | {"row_bytes": 20_000_000}
+    assert heavy_batch_rows(tmp_path / "heavier", heavier) < by_shapes
+    assert heavy_batch_rows(tmp_path / "set", COST, batch_mib=8) == 2
+
+
+@pytest.mark.parametrize("row_bytes", [0, 1, 1000, 4 * 4 * WIDTH - 1])
+def test_no_manifest_allows_more_than_what_is_alive_by_the_shapes(
+    tmp_path: Path, row_bytes: int
+) -> None:
+    rows = heavy_batch_rows(tmp_path, COST | {"row_bytes": row_bytes})
+    assert rows == MAX_MIB["cpu"] * 2**20 // (2 * 4 * 4 * WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_row", "expected"), [(0, 1000, 4), (2.7, 5, 20), (10, 5, 256), (0, 0, 256)]
+)
+def test_batches_have_no_more_rows_than_win_time(
+    tmp_path: Path, of_run: float, of_row: float, expected: int
+) -> None:
+    """Of 20 rows, what a run takes by itself, and the engine, is 3 % of the time."""
+    cost = COST | {"single_ms": of_run + of_row, "batch_ms": of_run + 16 * of_row}
+    assert heavy_batch_rows(tmp_path, cost) == min(
+        expected, MAX_MIB["cpu"] * 2**20 // (2 * COST["row_bytes"])
+    )
+    assert heavy_batch_rows(tmp_path / "set", cost, batch_rows=30) == 30
+
+
+@given(of_run=st.floats(0, 1e6), of_row=st.floats(0, 1e6), rows=st.integers(2, 64))
+def test_enough_rows_are_the_fewest_that_take_little_longer(
+    of_run: float, of_row: float, rows: int
+) -> None:
+    enough = enough_rows(of_run + of_row, of_run + rows * of_row, rows)
+    assert 4 <= enough <= 4096
+    assume(of_row > 1e-6 * of_run)
+
+    def share(of: int) -> float:
+        """What a row has of what a run takes by itself, as a part of its own time."""
+        return (of_run + HANDLING_MS) / max(of * of_row, 1e-300)
+
+    assert enough == 4096 or share(enough) <= LITTLE * (1 + 1e-6)
+    assert enough == 4 or share(enough - 1) >= LITTLE * (1 - 1e-6)
 
 
 @pytest.mark.parametrize(("name", "plans"), [("tiny", True), ("heavy", False)])

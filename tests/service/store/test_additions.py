@@ -8,6 +8,7 @@ import pytest
 
 from service import bundle
 from service.bundle import ADDITIONS, MANIFEST, BundleError
+from tests.helpers.stores import write_additions
 from tests.helpers.tiny import write_tiny_bundle
 
 # The keys that a server of `bde3c8a` knows; it refuses a manifest with any other.
@@ -29,15 +30,13 @@ LAYERS = {
 }
 
 
+RUN_COST = {"row_bytes": 1, "rows": 2, "single_ms": 1.0, "batch_ms": 2.0}
+
+
 def with_additions(folder: Path, content: Any) -> Path:
     """A bundle with additions; bytes are written as they are."""
     path = write_tiny_bundle(folder, "moons")
-    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-    (path / ADDITIONS).write_bytes(raw)
-    manifest = json.loads((path / MANIFEST).read_text())
-    manifest["files"][ADDITIONS] = bundle.sha256(path / ADDITIONS)
-    manifest["checksum"] = bundle.checksum(manifest)
-    (path / MANIFEST).write_text(json.dumps(manifest))
+    write_additions(path, content)
     return path
 
 
@@ -68,6 +67,12 @@ def test_additions_of_later_versions_are_passed_over(tmp_path: Path) -> None:
         {"layers": LAYERS | {"names": []}},
         {"layers": LAYERS | {"names": ["a\n"]}},
         {"layers": ["a"]},
+        {"run_cost": {"encode": RUN_COST | {"row_bytes": -1}}},
+        {"run_cost": {"encode": RUN_COST | {"row_bytes": 2**41}}},
+        {"run_cost": {"encode": RUN_COST | {"rows": 1}}},
+        {"run_cost": {"encode": RUN_COST | {"batch_ms": -1.0}}},
+        {"run_cost": {"encode": RUN_COST | {"single_ms": float("nan")}}},
+        {"run_cost": {"encode": 5}},
         ["columns"],
         None,
         b"{",

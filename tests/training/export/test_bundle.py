@@ -20,8 +20,10 @@ import torch
 from models import zoo
 from models.flow import Flow
 from service import bundle
-from service.bundle import BASES, Direction, Manifest
+from service.bundle import BASES, Direction, Manifest, RunCost
 from service.operations import noise
+from service.runtime import Device, batch_rows
+from service.runtime.run_cost import RunFigures
 from tests.helpers.bundles import write_bundle
 from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import FLOWS, SMALL, Line
@@ -29,7 +31,7 @@ from training import evaluate
 from training.data import load as data
 from training.errors import ExportError
 from training.export import bundle as export
-from training.export import round_trip, verify
+from training.export import round_trip, served_graph, verify
 from training.export.graphs import Draft, draft
 from training.export.served_graph import ServedGraph
 from training.export.verify import Errors, Expected
@@ -247,6 +249,23 @@ def test_a_direction_that_is_not_steep_stays_in_float32(
             if len(weights.dims) == 2 and min(weights.dims) > 1
         }
         assert numbers == {"DOUBLE" if direction == steep else "FLOAT"}
+
+
+def test_what_runs_of_heavy_rows_take_is_measured_and_bounds_what_is_verified(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bundle.read_flow(store / "moons-maf" / "1").run_cost == {}
+    figures = RunFigures(row_bytes=40_000_000, single_ms=5.0, batch_ms=6.0)
+    monkeypatch.setattr(served_graph, "plans_memory", lambda _: False)
+    monkeypatch.setattr(served_graph, "measured_run", lambda *_: figures)
+    write_bundle("realnvp context", tmp_path)
+    manifest = bundle.read_flow(tmp_path / "store" / "realnvp-context" / "1")
+    expected = RunCost(rows=16, **figures._asdict())
+    assert manifest.run_cost == {"encode": expected, "decode": expected}
+    device = Device.choose("cpu")
+    most = batch_rows(figures.row_bytes, device, device.threads)
+    assert most < 17
+    assert manifest.tolerances.batch_sizes == sorted({1, most})
 
 
 def test_rows_that_do_not_come_back_refuse_an_export(

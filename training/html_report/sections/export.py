@@ -7,6 +7,7 @@ from service.bundle import (
     InverseReport,
     Manifest,
     RoundTrip,
+    RunCost,
 )
 from training.html_report.blocks import Block, Facts, Table
 from training.html_report.reported import Reported
@@ -23,6 +24,7 @@ def write_export(reported: Reported) -> list[Block]:
     ]
     if isinstance(manifest, Manifest):
         blocks += [_inverse(name, each) for name, each in manifest.inverse.items()]
+        blocks += [_run_cost(name, each) for name, each in manifest.run_cost.items()]
         if manifest.round_trip is not None:
             blocks.append(_round_trip(manifest.round_trip))
     blocks.append(Facts("Made with", list(manifest.made_with.items())))
@@ -70,6 +72,17 @@ def _inverse(direction: str, report: InverseReport) -> Facts:
             ("Time on the CPU of the export", times),
             ("Residual", f"{scientific(report.residual)} of the range"),
             ("Tolerance", "exact" if not report.tolerance else scientific(report.tolerance)),
+        ],
+    )
+
+
+def _run_cost(graph: str, cost: RunCost) -> Facts:
+    return Facts(
+        f"What a run to {graph} takes on the CPU of the export",
+        [
+            ("Memory", f"{size(cost.row_bytes)} a row"),
+            ("CPU time of one row", f"{cost.single_ms:.2f} ms"),
+            (f"CPU time of {cost.rows} rows", f"{cost.batch_ms:.2f} ms"),
         ],
     )
 
