@@ -22,8 +22,9 @@ INSTALLED = .venv/installed
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-serve: store ## Train what the store lacks, then serve it on PORT (8000) from STORE (./store)
-	$(BIN)/bijecta serve --store "$(STORE)" --port $(PORT)
+serve: $(INSTALLED) ## Serve STORE (./store) on PORT (8000), and train what it lacks meanwhile
+	PATH="$(CURDIR)/$(BIN):$$PATH" STORE="$(STORE)" MODELS="$(MODELS)" \
+	    $(BIN)/python deploy/serve_examples.py --port $(PORT)
 
 store: $(INSTALLED) ## Train what the store lacks
 	PATH="$(CURDIR)/$(BIN):$$PATH" STORE="$(STORE)" MODELS="$(MODELS)" sh deploy/fill_store.sh

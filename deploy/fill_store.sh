@@ -5,7 +5,8 @@
 # With --if-empty, a store that holds a model of another name stays as it is.
 set -e
 store=${STORE:-${BIJECTA_STORE:-store}}
-: "${MODELS:=digits-nice digits-realnvp digits-maf digits-student moons-maf moons-iaf wine wine-detector}"
+# the quickest one first, so that a server that waits for them has something to show within a minute
+: "${MODELS:=wine moons-maf moons-iaf digits-nice digits-realnvp digits-maf digits-student wine-detector}"
 
 if test "${1:-}" = --if-empty; then
     for manifest in "$store"/*/*/manifest.json; do
