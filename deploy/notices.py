@@ -38,6 +38,8 @@ Grafana's dashboards is made from the types of @grafana/schema 13.2.3 (Apache-2.
 
 `service/playground/docs` holds two files of swagger-ui-dist 5.35.0 (npm; Apache-2.0, SmartBear
 Software Inc.) as they are, with its licence and those of what it is bundled from.
+`service/playground/static` holds two files of uplot 1.6.32 (npm; MIT, Leon Sorokin) with its
+licence.
 
 `make notices` writes this page.
 

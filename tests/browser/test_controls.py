@@ -1,12 +1,16 @@
 """Every control of every panel does what it is for, on models of every kind."""
 
+import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from tests.browser.conftest import Models
+from tests.helpers.servers import Serve
 from tests.helpers.visits import Visit
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ KINDS = ("points", "images", "table", "detector", "conditional", "sounds")
 
 CONTROLS = (
     "input:not([type=file]):enabled, select:enabled, textarea, button:enabled, summary, "
-    "canvas.movable, [role=application]"
+    "canvas.movable, [role=application], [role=slider]"
 )
 
 # Of many alike, such as the choices of a row, so many are used.
@@ -70,6 +74,9 @@ def use(visit: Visit, control: "ElementHandle") -> None:
             page.mouse.move(x + 20, y + 10, steps=4)
             page.mouse.up()
             for key in ("ArrowLeft", "Shift+ArrowUp", " "):
+                control.press(key)
+        case "div":  # a chart
+            for key in ("Home", "ArrowRight", "End"):
                 control.press(key)
         case _:
             control.click()
@@ -141,6 +148,41 @@ def test_another_model_can_be_chosen_and_a_link_leads_to_it(
     assert other.page.input_value("#model") == models.points
 
 
+def test_models_are_shown_as_they_come(
+    open_tab: Callable[..., Visit], folder: Path, serve: Serve, models: Models, tmp_path: Path
+) -> None:
+    (store := tmp_path / "store").mkdir()
+
+    def add(name: str) -> None:
+        shutil.copytree(folder / name, tmp_path / name)
+        (tmp_path / name).rename(store / name)
+
+    add(models.points)
+    served = serve("--store", store, "--poll-seconds", "0.2")
+    tab = open_tab(str(served.client.base_url).rstrip("/"))
+    # as of a server whose store is empty
+    empty = {"ready": False, "reason": "the store is empty"}
+    tab.page.route("**/ready", lambda route: route.fulfill(status=503, json=empty), times=1)
+    tab.page.goto(tab.base)
+    tab.page.wait_for_selector("#problem:visible")
+    assert "the store is empty. This page looks again" in tab.problems[0]
+    tab.page.wait_for_selector("#panels section")
+    tab.idle()
+    assert tab.problems == []
+    add("detector")
+    while "detector" not in httpx.get(f"{tab.base}/models").text:
+        tab.page.wait_for_timeout(50)
+    tab.page.hover("#model")
+    tab.page.wait_for_selector("#model option[value=detector]", state="attached")
+    assert tab.page.input_value("#model") == models.points
+    tab.page.select_option("#model", "detector")
+    tab.page.wait_for_function("() => document.title.startsWith('detector')")
+    tab.idle()
+    tab.page.goto("about:blank")
+    served.end()
+    tab.errors[:] = [each for each in tab.errors if "503" not in each]
+
+
 def test_a_painted_image_is_behind_its_link(tab: Visit, models: Models) -> None:
     tab.open(models.images)
     tab.page.focus("#point .easel")
@@ -162,6 +204,28 @@ def test_a_value_outside_the_data_is_marked(tab: Visit, models: Models) -> None:
     assert field.locator(".outside").count() == 0
     field.locator("input").fill("1e9")
     assert field.locator(".outside").inner_text().startswith("outside the data: ")
+
+
+def test_the_server_is_watched_and_its_charts_are_read_by_keys(tab: Visit, models: Models) -> None:
+    tab.open(models.points)
+    tab.page.locator("#live").scroll_into_view_if_needed()
+    charts = tab.page.locator("#live .chart")
+    tab.page.wait_for_function(
+        "() => document.querySelector('#live .chart').ariaLabel.includes('answered')"
+    )
+    values = [
+        "answered N 1/s, of these refused N 1/s",
+        "rows N rows/s",
+        "half are faster N( ms)?, 99 % are faster N( ms)?",
+        "ahead of a new request N rows",
+    ]
+    for i, value in enumerate(values):
+        charts.nth(i).press("End")
+        said = charts.nth(i).get_attribute("aria-valuetext") or ""
+        assert re.fullmatch(r"\d+ s ago: " + value.replace("N", r"\S+"), said)
+    # all charts point at the same second
+    (ago,) = {*tab.page.locator("#live figcaption .hint").all_inner_texts()}
+    assert re.fullmatch(r"\d+ s ago", ago)
 
 
 def test_a_curl_line_asks_the_same(tab: Visit, address: str, models: Models) -> None:

@@ -11,6 +11,14 @@ from tests.helpers.http import to_npy
 from tests.helpers.servers import Serve
 from tests.helpers.visits import Visit
 
+# The largest of red, green and blue of a text.
+BRIGHTNESS = """
+() => {
+  const { color } = getComputedStyle(document.querySelector(".opblock-summary-path"));
+  return Math.max(...color.match(/[\\d.]+/g).slice(0, 3).map(Number));
+}
+"""
+
 
 def test_the_interface_is_shown_and_can_be_tried(tab: Visit) -> None:
     tab.page.goto(f"{tab.base}/docs#/flow/log_prob")
@@ -18,7 +26,10 @@ def test_the_interface_is_shown_and_can_be_tried(tab: Visit) -> None:
     assert tab.page.locator(".opblock").count() > 10
     tab.page.get_by_role("button", name="Try it out").first.click()
     tab.page.get_by_role("button", name="Execute").wait_for()
-    tab.picture("docs")
+    for scheme in ("light", "dark"):
+        tab.page.emulate_media(color_scheme=scheme)
+        tab.picture(f"docs-{scheme}")
+        assert (tab.page.evaluate(BRIGHTNESS) > 127) is (scheme == "dark")
     # Swagger UI says so of every address with a _ in it
     tab.errors[:] = [each for each in tab.errors if "deep link whitespace" not in each]
 

@@ -1,6 +1,7 @@
 """Files of rows are scored as the server scores them, and what is wrong with them is said."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.helpers.servers import Serve
 from tests.helpers.visits import Visit
 
 CSV = {"Content-Type": "text/csv", "Accept": "application/json"}
+HISTOGRAM = "#upload .chart"
 NAMES = ("amount", "count", "country", "seen")
 
 # How many pixels of a drawing have a colour of the style sheet.
@@ -80,7 +82,7 @@ def test_scores_of_a_table_are_the_servers(tab: Visit, address: str) -> None:
     assert 0 < beyond < 3000
     assert "3,000 rows" in said(tab)
     assert f"{beyond:,} rows" in said(tab)
-    label = tab.page.locator("#upload canvas").get_attribute("aria-label")
+    label = tab.page.locator(HISTOGRAM).get_attribute("aria-label")
     assert label is not None
     assert f"{beyond} rows are beyond the level 0.05" in label
     first, *rows = downloaded(tab)
@@ -103,26 +105,69 @@ def test_scores_of_a_table_are_the_servers(tab: Visit, address: str) -> None:
 def test_the_level_and_the_histogram_follow_their_controls(tab: Visit) -> None:
     tab.open("detector")
     choose(tab, "rows.csv", table(500).encode())
-    label = tab.page.locator("#upload canvas")
+    label = tab.page.locator(HISTOGRAM)
     few = label.get_attribute("aria-label")
     level = tab.page.get_by_label("Level α")
     level.fill("0.5")
     level.press("Tab")
     tab.page.wait_for_function(
-        "(few) => document.querySelector('#upload canvas').ariaLabel !== few", arg=few
+        "(few) => document.querySelector('#upload .chart').ariaLabel !== few", arg=few
     )
     more = label.get_attribute("aria-label")
     assert more is not None
     assert "level 0.5" in more
     tab.page.get_by_label("Histogram of", exact=True).select_option("tail")
     tab.page.wait_for_function(
-        "() => document.querySelector('#upload canvas').ariaLabel.includes('p-value')"
+        "() => document.querySelector('#upload .chart').ariaLabel.includes('p-value')"
     )
     assert "upload.alpha=0.5" in tab.page.evaluate(
         "new Promise((done) => setTimeout(() => done(location.hash), 500))"
     )
     drawn: dict[str, int] = tab.page.evaluate(DRAWN, "#upload canvas")
     assert min(drawn.values()) > 500  # of rows within and beyond
+
+
+def test_the_bars_are_read_by_keys_and_count_every_row(tab: Visit) -> None:
+    tab.open("detector")
+    choose(tab, "rows.csv", table(500).encode())
+    chart = tab.page.locator(HISTOGRAM)
+    chart.press("Home")
+    rows = beyond = bars = 0
+    while True:
+        said = chart.get_attribute("aria-valuetext")
+        assert said is not None
+        assert tab.page.locator("#upload figure .hint").inner_text() == said
+        counted = re.fullmatch(r"\S+ to \S+: (\d+) rows?, (\d+) of them beyond the level.", said)
+        assert counted is not None, said
+        rows, beyond, bars = rows + int(counted[1]), beyond + int(counted[2]), bars + 1
+        if chart.get_attribute("aria-valuenow") == chart.get_attribute("aria-valuemax"):
+            break
+        chart.press("ArrowRight")
+    assert (rows, bars) == (500, 48)
+    label = chart.get_attribute("aria-label")
+    assert label is not None
+    assert f"; {beyond} rows are beyond" in label
+    tab.page.keyboard.press("Tab")
+    assert "Point at a bar" in tab.page.locator("#upload figure .hint").inner_text()
+
+
+def test_rows_with_what_the_data_had_not_are_marked(tab: Visit) -> None:
+    tab.open("detector")
+    names = "amount,count,country,seen,currency"
+    usual = "0.5,0.1,DE,2024-01-02,EUR"
+    rows = [usual, usual, "9,0.1,DE,2024-01-02,EUR", "0.5,0.1,DE,2024-01-02,USD", usual]
+    choose(tab, "rows.csv", "\n".join([names, *rows]).encode())
+    assert 'Column currency is "USD" in row 3, and "EUR" in all' in said(tab)
+    place = tab.page.locator("#upload thead th").all_inner_texts().index("outside the data")
+    remarks = {
+        row.locator("th").inner_text(): row.locator("td").nth(place - 1).inner_text()
+        for row in tab.page.locator("#upload tbody tr").all()
+    }
+    assert remarks == {"2": "amount: data −3 to 3", "3": "currency: not in the data"}
+    marked = tab.page.locator("#upload tbody td.outside").all_inner_texts()
+    assert {"9", "USD"} <= {*marked}
+    choose(tab, "rows.csv", table(100).encode())
+    assert tab.page.locator("#upload tbody td.outside").count() == 0
 
 
 AS_PEOPLE_HAVE_IT = {

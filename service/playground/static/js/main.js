@@ -38,8 +38,12 @@ async function start() {
     if (json.models.length) await show();
     else fail(new Error(nothing(json)));
   } catch (error) {
+    if (error.status === 503) {
+      // models are being loaded, or those of `make serve` are being trained
+      error.message += " This page looks again every two seconds. Where examples are being trained, the first one takes less than a minute.";
+      setTimeout(start, 2000);
+    }
     fail(error);
-    if (error.status === 503) setTimeout(start, 2000); // the models are being loaded
   }
   panels.setAttribute("aria-busy", "false");
 }
@@ -58,6 +62,22 @@ function fillChoice({ models, default: standard }) {
   const chosen = wanted.find((name) => names.includes(name));
   if (state.get("model") && chosen !== state.get("model")) announce(`There is no model ${state.get("model")} here.`);
   if (chosen) select.value = chosen;
+}
+
+/** Offer models that have come since the page was opened, too. */
+async function addModels() {
+  const select = element("model");
+  try {
+    const { json } = await ask("models");
+    const known = Array.from(select.options, ({ value }) => value);
+    const all = [...new Set([...known, ...json.models.map(({ name }) => name)])].sort();
+    if (all.length === known.length) return;
+    const { value } = select;
+    select.replaceChildren(...all.map((name) => h("option", { value: name }, name)));
+    select.value = value;
+  } catch {
+    // the choice stays as it is
+  }
 }
 
 /** Points in the plane are the easiest to understand. */
@@ -97,6 +117,9 @@ element("model").addEventListener("change", () => {
   state.set({ context: null });
   show().then(() => announce(`${element("model").value} is shown.`), fail);
 });
+
+// whoever is about to choose
+for (const name of ["pointerenter", "focus"]) element("model").addEventListener(name, addModels);
 
 element("key").addEventListener("submit", (event) => {
   event.preventDefault();

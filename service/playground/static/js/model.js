@@ -13,7 +13,9 @@ const extreme = (value, pick) => (Array.isArray(value) ? pick(...value) : value)
 export function shownNumber(value, digits = 4) {
   if (value === null || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  return String(Number(value.toPrecision(digits))).replace("-", "−");
+  const rounded = Number(value.toPrecision(digits));
+  const isLong = Math.abs(rounded) >= 10 ** Math.max(9, digits + 4);
+  return (isLong ? rounded.toExponential().replace("+", "") : String(rounded)).replaceAll("-", "−");
 }
 
 const DAY_SECONDS = 86_400;
@@ -22,6 +24,19 @@ const DAY_SECONDS = 86_400;
 export function shownTime({ step }, seconds) {
   const text = new Date(seconds * 1000).toISOString();
   return step && step % DAY_SECONDS === 0 ? text.slice(0, 10) : text.replace(".000Z", "");
+}
+
+/** The ends of the values that the data had in a column, as text; empty where the manifest does not say them. */
+export function dataRange(column) {
+  if (column.low === undefined) return "";
+  const shown = (value) => (column.kind === "datetime" ? shownTime(column, value) : String(Number(value.toPrecision(7))).replace("-", "−"));
+  return `${shown(column.low)} to ${shown(column.high)}`;
+}
+
+/** Whether a text is a number beyond those ends: where the data had nothing, a score says little. Of times it is not known. */
+export function isOutsideData({ kind, low, high }, text) {
+  const value = kind === "datetime" ? NaN : Number(text.trim() || NaN);
+  return value < low || value > high;
 }
 
 /** A model of the server. */

@@ -15,16 +15,14 @@ export class Plane {
    *   - `label`: what the drawing shows, for who does not see it
    *   - `names`: of the two axes
    *   - `view`: [[low, high], [low, high]] of the two axes
-   *   - `isCounted`: whether the second axis has whole numbers alone
    *   - `backdrop(plane)`: draws what stays below the rest: it is kept until the size or the colours
    *     change, or `paintAll` is called
    *   - `paint(plane)`: draws what changes with every movement, on the backdrop
    *   - `signal`: ends its listeners
    */
-  constructor({ label, names, view, isCounted = false, backdrop = () => {}, paint = () => {}, signal }) {
+  constructor({ label, names, view, backdrop = () => {}, paint = () => {}, signal }) {
     this.names = names;
     this.view = view;
-    this.isCounted = isCounted;
     this.canvas = h("canvas", { class: "plane", role: "img", "aria-label": label });
     this.pen = this.canvas.getContext("2d");
     const kept = h("canvas");
@@ -99,8 +97,7 @@ export class Plane {
     pen.fillText(this.names[0], (MARGIN.left + width - MARGIN.right) / 2, height - 18);
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    const rises = ticks(this.view[1], Math.max(3, height / 60));
-    for (const tick of this.isCounted ? rises.filter(Number.isInteger) : rises) {
+    for (const tick of ticks(this.view[1], Math.max(3, height / 60))) {
       const [, y] = this.toPixel([0, tick]);
       pen.fillText(shownNumber(tick), MARGIN.left - 6, y);
     }

@@ -1,7 +1,7 @@
 // How busy the server is: requests, latency and queue of the last minute, from its metrics.
 
 import { h } from "../dom.js";
-import { Plane } from "../draw/plane.js";
+import { Chart, curve } from "../draw/chart.js";
 import { between, readMetrics } from "../live/metrics.js";
 import { shownNumber } from "../model.js";
 
@@ -12,14 +12,11 @@ const SECONDS = 60;
 const LATE_MS = 500;
 const PAUSE_MS = 5000;
 
-// Larger numbers are shown in thousands: their digits would not fit beside the axis.
-const LARGE = 10_000;
-
 const CHARTS = [
   { title: "Requests a second", unit: "1/s", curves: [["requests", "accent", "answered"], ["failures", "mark", "of these refused"]] },
   { title: "Rows a second", unit: "rows/s", curves: [["rows", "accent", "rows"]] },
   { title: "Latency", unit: "ms", curves: [["median", "accent", "half are faster"], ["slow", "mark", "99 % are faster"]] },
-  { title: "Rows that wait", unit: "rows", curves: [["queue", "accent", "ahead of a new request"]] },
+  { title: "Rows that wait", unit: "rows", isCounted: true, curves: [["queue", "accent", "ahead of a new request"]] },
 ];
 
 // What has been seen stays when another model is chosen: it is of all of them.
@@ -29,7 +26,7 @@ let before = null;
 export const live = {
   id: "live",
   title: "The server, live",
-  hint: "The last minute of all models and callers, this page among them, from /metrics.",
+  hint: "The last minute of all models and callers, this page among them, from /metrics. Point at a second, or use the arrow keys, to read it.",
   fits: () => true,
 
   mount(root, context) {
@@ -92,34 +89,48 @@ function words(last) {
   return `${shownNumber(last.requests, 2)} requests and ${shownNumber(last.rows, 3)} rows a second${latency}. Rows that wait: ${last.queue}; requests in progress, this page's look among them: ${last.inFlight}.`;
 }
 
-/** A chart with its heading and its legend. */
-function chartOf({ title, unit, curves }, signal) {
+/** A chart with its heading and its legend, which says the values: of the second that is pointed at, else the last. */
+function chartOf({ title, unit, isCounted, curves }, signal) {
+  const when = h("span", { class: "hint" });
+  const values = curves.map(() => h("strong"));
+  const legend = curves.map(([, colour, text], i) => h("span", { class: `key ${colour}` }, text, " ", values[i]));
+  const valueOf = (each, [name]) => (each[name] === null ? "–" : `${shownNumber(each[name], 3)} ${unit}`);
+  const words = (each) => curves.map((one) => `${one[2]} ${valueOf(each, one)}`).join(", ");
+  let isRead = false;
   let now = 0;
-  const paint = (plane) => {
-    const largest = Math.max(1, ...seen.flatMap((each) => curves.map(([name]) => each[name] ?? 0)));
-    const scale = largest < LARGE ? 1 : 1000;
-    plane.names = ["seconds", scale === 1 ? unit : `thousand ${unit}`];
-    plane.view = [
-      [-SECONDS, 0],
-      [0, (1.15 * largest) / scale],
-    ];
-    for (const [name, colour] of curves) {
-      const points = seen.flatMap((each) => (each[name] === null ? [] : [(each.at - now) / 1000, each[name] / scale]));
-      plane.curve(points, { colour });
-      plane.points(points, { colour, radius: 1.5, alpha: 1 }); // one between seconds without requests is no curve
-    }
-    plane.axes();
+  const read = (index) => {
+    isRead = index !== null;
+    const each = isRead ? seen[index] : seen.at(-1);
+    if (!each) return "";
+    const ago = `${Math.round((now - each.at) / 1000)} s ago`;
+    when.textContent = isRead ? ago : "";
+    values.forEach((value, i) => (value.textContent = valueOf(each, curves[i])));
+    return `${ago}: ${words(each)}`;
   };
-  const plane = new Plane({ label: title, names: ["seconds", unit], view: [[-SECONDS, 0], [0, 1]], paint, signal });
-  plane.canvas.classList.add("low");
-  const legend = curves.map(([, colour, text]) => h("span", { class: `key ${colour}` }, text));
+  const chart = new Chart({
+    label: title,
+    names: ["seconds", unit],
+    series: curves.map(([, colour]) => curve(colour)),
+    isCounted,
+    read,
+    group: "live",
+    signal,
+  });
+  chart.show([[-SECONDS, 0], ...curves.map(() => [null, null])], [[-SECONDS, 0], [0, 1]], title);
   return {
-    element: h("figure", {}, h("figcaption", {}, h("strong", {}, title), " ", ...legend), plane.canvas),
+    element: h("figure", {}, h("figcaption", {}, h("strong", {}, title), " ", when, h("br"), ...legend), chart.element),
     draw(at) {
       now = at;
       const last = seen.at(-1);
-      if (last) plane.canvas.setAttribute("aria-label", `${title}: ${curves.map(([name, , text]) => `${text} ${last[name] === null ? "none" : shownNumber(last[name], 3)}`).join(", ")}`);
-      plane.paint();
+      if (!last) return;
+      const rows = curves.map(([name]) => seen.map((each) => each[name]));
+      const largest = Math.max(1, ...rows.flat()); // null is less
+      const view = [
+        [-SECONDS, 0],
+        [0, 1.15 * largest],
+      ];
+      chart.show([seen.map((each) => (each.at - at) / 1000), ...rows], view, `${title}: ${words(last)}`);
+      if (!isRead) read(null);
     },
   };
 }

@@ -4,7 +4,7 @@ import { choice, h, labelled } from "../dom.js";
 import { Easel } from "../draw/easel.js";
 import { valueRange } from "../draw/images.js";
 import { nested } from "../latents.js";
-import { MAX_FORM_COLUMNS, shownTime } from "../model.js";
+import { MAX_FORM_COLUMNS, dataRange, isOutsideData, shownTime } from "../model.js";
 import { densityEditor } from "./density.js";
 
 // An image of more numbers does not stand in the address.
@@ -159,12 +159,10 @@ function control(column) {
   }
   const isTime = column.kind === "datetime";
   const input = h("input", { type: "text", inputmode: isTime ? null : "decimal", autocomplete: "off", placeholder: column.missing ? MISSING : null });
-  const range = column.low === undefined ? "" : `data: ${shownEnd(column, column.low)} to ${shownEnd(column, column.high)}`;
+  const range = dataRange(column) && `data: ${dataRange(column)}`;
   const said = h("span", { class: "hint" }, range);
-  // where the data had nothing, a score says little
   const mark = () => {
-    const value = isTime ? NaN : Number(input.value.trim() || NaN);
-    const isOutside = value < column.low || value > column.high;
+    const isOutside = isOutsideData(column, input.value);
     said.classList.toggle("outside", isOutside);
     said.textContent = isOutside ? `outside the ${range}` : range;
   };
@@ -179,8 +177,6 @@ function control(column) {
     },
   };
 }
-
-const shownEnd = (column, value) => (column.kind === "datetime" ? shownTime(column, value) : String(Number(value.toPrecision(7))).replace("-", "−"));
 
 /** A number of a typed row as a value of its column's own kind. */
 function valueOf(model, k, value) {

@@ -2,7 +2,7 @@
 
 import { AskError } from "../ask.js";
 import { h, labelled } from "../dom.js";
-import { drawHistogram, histogramPlane } from "../draw/histogram.js";
+import { Histogram } from "../draw/histogram.js";
 import { key } from "../key.js";
 import { expectation, rowsTable, summary } from "../upload/words.js";
 
@@ -35,7 +35,6 @@ export const upload = {
     let alpha = state.number("alpha", 0.05, 0, 1);
     let series = state.get("show", "");
     let worker = null;
-    let shown = null;
 
     const input = h("input", { type: "file", accept: ".csv,.npy,.parquet,.pq,text/csv" });
     const level = h("input", { type: "number", min: 0, max: 1, step: "any", value: alpha });
@@ -46,14 +45,13 @@ export const upload = {
     const download = h("button", { type: "button", hidden: true, onclick: () => tell({ do: "download" }) }, "Download the scored file");
     const progress = h("progress", { hidden: true, "aria-label": "rows that are scored" });
     const said = h("p", { role: "status" });
-    const plane = histogramPlane(model, signal, () => shown?.picture);
+    const histogram = new Histogram(signal);
     const table = h("div");
-    plane.canvas.hidden = true;
     root.append(
       h("div", { class: "row" }, labelled("File", input), labelled("Alarm level α", level), showField, stop, download),
       progress,
       said,
-      plane.canvas,
+      histogram.element,
       table,
     );
 
@@ -69,9 +67,8 @@ export const upload = {
     const score = (file) => {
       end("");
       context.fail(null);
-      shown = null;
       table.replaceChildren();
-      plane.canvas.hidden = showField.hidden = download.hidden = true;
+      histogram.element.hidden = showField.hidden = download.hidden = true;
       show.disabled = true;
       worker = new Worker(new URL("../upload/worker.js", import.meta.url), { type: "module" });
       worker.onmessage = ({ data }) => data.job === job && on[data.is](data);
@@ -84,10 +81,9 @@ export const upload = {
     };
 
     const draw = (data) => {
-      shown = data;
-      plane.canvas.hidden = showField.hidden = false;
+      showField.hidden = false;
       fillShow(data);
-      drawHistogram(plane, data);
+      histogram.show(data);
     };
     const fillShow = ({ kinds, picture, isDetector }) => {
       const words = kinds.map((kind) => [kind, SERIES[kind] ?? SERIES[`tail-${isDetector ? "score" : "surprise"}`]]);

@@ -5,8 +5,8 @@ import { UnreadableFile } from "./errors.js";
 
 const PIECE_BYTES = 4 * 2 ** 20;
 
-// Numbers of a row that the page shows.
-const SHOWN = 8;
+// Numbers of a row that the page looks at.
+const SHOWN = 100;
 
 const READERS = {
   f4: "getFloat32", f8: "getFloat64",
@@ -82,7 +82,9 @@ export class NpyFile {
     const size = Number(this.type.slice(-1));
     const count = Math.min(SHOWN, view.byteLength / size);
     const isLittle = !this.type.startsWith(">");
-    return Array.from({ length: count }, (_, i) => String(view[read](i * size, isLittle)));
+    // of float32 the digits that it has
+    const shown = (value) => String(read === "getFloat32" ? Number(value.toPrecision(7)) : value);
+    return Array.from({ length: count }, (_, i) => shown(view[read](i * size, isLittle)));
   }
 }
 

@@ -35,7 +35,10 @@ export class Columns {
     this.done = 0;
     this.failed = 0;
     this.failures = [];
-    this.unknown = new Map();
+    /** Values that the training data had not, each with its column, how many rows have it and the first of them. */
+    this.unfamiliar = new Map();
+    /** By column, of which rows the server names such a value: 1. */
+    this.marked = new Map();
     /** Whether `tail` compares rows with those of the file, as the bundle has no others. */
     this.isRankedWithin = false;
   }
@@ -50,6 +53,9 @@ export class Columns {
     this.isRankedWithin = true;
   }
 }
+
+/** A value of a column as a key. */
+export const valueName = (column, value) => JSON.stringify([column, value]);
 
 /** Asks for the scores of one file. */
 export class Scorer {
@@ -173,20 +179,24 @@ export class Scorer {
       if (columns.failures.length >= MOST_DESCRIBED) break;
       columns.failures.push(`${source.place(from + error.row)}: ${withoutPlace(error.detail)}`);
     }
-    this.noteUnfamiliar(answer);
+    this.noteUnfamiliar(from, answer);
   }
 
-  /** Remember values that the training data had not. */
-  noteUnfamiliar(answer) {
+  /** Remember values that the training data had not, and the rows that the server names: the first 1,000 of each. */
+  noteUnfamiliar(from, answer) {
+    const { unfamiliar, marked } = this.columns;
     const said = [
       ...(answer.unknown_classes ?? []).map((each) => ({ ...each, expected: undefined })),
       ...(answer.changed_constants ?? []),
     ];
-    for (const { column, value, expected, row_count: count } of said) {
-      const name = JSON.stringify([column, value]);
-      const known = this.columns.unknown.get(name) ?? { column, value, expected, rows: 0 };
-      known.rows += count;
-      this.columns.unknown.set(name, known);
+    for (const { column, value, expected, rows, row_count: count } of said) {
+      const name = valueName(column, value);
+      const known = unfamiliar.get(name) ?? { column, value, expected, count: 0, first: Infinity };
+      known.count += count;
+      known.first = Math.min(known.first, from + rows[0]); // pieces come in any order
+      unfamiliar.set(name, known);
+      if (!marked.has(column)) marked.set(column, new Uint8Array(this.source.rows));
+      for (const row of rows) marked.get(column)[from + row] = 1;
     }
   }
 

@@ -1,7 +1,7 @@
 // What is shown of scores: a histogram, the rows beyond a level, and the file with its scores.
 
 import { quoted } from "./csv.js";
-import { SCORED } from "./scorer.js";
+import { SCORED, valueName } from "./scorer.js";
 
 const BINS = 48;
 
@@ -13,6 +13,9 @@ const WRITTEN_ROWS = 8192;
 
 // Of rows in a histogram, those between these shares decide its ends; the others are in its first and last bar.
 const ENDS = [0.001, 0.999];
+
+// Farther from the middle half of the rows than so many times its width is no end: a long tail would leave one bar.
+const MOST_WIDTHS = 20;
 
 /** What a histogram can be of. */
 export function seriesOf(columns) {
@@ -82,10 +85,12 @@ export function histogram(columns, series, alpha) {
 // The ends of a histogram: those of nearly all values, as a single one far away would leave the others one bar.
 function endsOf(sorted) {
   if (!sorted.length) return [0, 1];
-  const [low, high] = ENDS.map((share) => sorted[Math.round(share * (sorted.length - 1))]);
+  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  const [low, high] = ENDS.map(at);
   const margin = 0.5 * (high - low);
-  const from = Math.max(sorted[0], low - margin);
-  const to = Math.min(sorted.at(-1), high + margin);
+  const reach = MOST_WIDTHS * (at(0.75) - at(0.25)) || Infinity;
+  const from = Math.max(sorted[0], low - margin, at(0.25) - reach);
+  const to = Math.min(sorted.at(-1), high + margin, at(0.75) + reach);
   return to > from ? [from, to] : [from - 0.5, from + 0.5];
 }
 
@@ -96,14 +101,25 @@ export async function rowsBeyond(source, columns, alpha) {
   const size = columns.score ? (row) => columns.score[row] : (row) => -columns.logProb[row];
   rows.sort((a, b) => columns.tail[a] - columns.tail[b] || (size(b) > size(a) ? 1 : size(b) < size(a) ? -1 : a - b));
   return Promise.all(
-    rows.slice(0, MOST_SHOWN).map(async (row) => ({
-      row,
-      score: columns.score?.[row],
-      tail: columns.tail[row],
-      logProb: columns.logProb[row],
-      cells: await source.cells(row),
-    })),
+    rows.slice(0, MOST_SHOWN).map(async (row) => {
+      const cells = await source.cells(row);
+      return {
+        row,
+        score: columns.score?.[row],
+        tail: columns.tail[row],
+        logProb: columns.logProb[row],
+        cells,
+        unfamiliar: unfamiliarColumns(columns, source.names, row, cells),
+      };
+    }),
   );
+}
+
+// Names of the columns in which a row has a value that the training data had not, by the answers of the server: they name
+// the rows, and the values, which tell where they name no more rows.
+function unfamiliarColumns({ marked, unfamiliar }, names, row, cells) {
+  const hasSuch = (name) => marked.get(name)[row] || unfamiliar.has(valueName(name, cells[names.indexOf(name)] ?? ""));
+  return [...marked.keys()].filter(hasSuch);
 }
 
 /**

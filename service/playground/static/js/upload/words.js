@@ -1,7 +1,7 @@
 // What is said of a file's scores, and its rows beyond the level.
 
 import { h } from "../dom.js";
-import { shownNumber } from "../model.js";
+import { dataRange, isOutsideData, shownNumber } from "../model.js";
 
 // Columns of a file that are shown beside the scores.
 const MOST_COLUMNS = 12;
@@ -21,11 +21,12 @@ export function summary({ rows, scored, failed, failures, seconds, alpha, pictur
   if (picture.infinite) sentences.push(`${rowsOf(picture.infinite)} cannot occur, by the model: not in the histogram.`);
   if (picture.below + picture.above) sentences.push(`${rowsOf(picture.below + picture.above)} beyond the ends of the axis, in the outermost bars, the farthest at ${shownNumber(picture.above ? picture.largest : picture.smallest)}.`);
   if (failed) sentences.push(`${rowsOf(failed)} of ${count(rows)} without an answer: ${failures.join("; ")}${failed > failures.length ? "; …" : ""}.`);
-  for (const { column, value, expected, rows: number } of unfamiliar) {
+  for (const { column, value, expected, count: number, first } of unfamiliar) {
+    const where = `${JSON.stringify(value)} in ${number === 1 ? `row ${count(first)}` : `${rowsOf(number)}, first in row ${count(first)}`}`;
     sentences.push(
       expected === undefined
-        ? `Column ${column} has ${JSON.stringify(value)} in ${rowsOf(number)}, which the training data had not.`
-        : `Column ${column} is ${JSON.stringify(value)} in ${rowsOf(number)}, and ${JSON.stringify(expected)} in all of the training data.`,
+        ? `Column ${column} has ${where}, which the training data had not.`
+        : `Column ${column} is ${where}, and ${JSON.stringify(expected)} in all of the training data.`,
     );
   }
   return sentences.join(" ");
@@ -40,13 +41,26 @@ export function expectation({ name, columns, manifest }, message) {
   return ` Rows of ${name} have the columns ${named.join(", ")}${named.length < columns.length ? `, … (${columns.length} in all)` : ""}.`;
 }
 
+/** What of a row the training data had not, by column: values that it had not, and numbers beyond those that it had. */
+function outside({ cells, logProb, unfamiliar }, columns, model) {
+  const found = new Map(unfamiliar.map((name) => [name, `${name}: not in the data`]));
+  for (const column of model.columns) {
+    const cell = cells[columns.indexOf(column.name)] ?? "";
+    if (isOutsideData(column, cell)) found.set(column.name, `${column.name}: data ${dataRange(column)}`);
+  }
+  if (!found.size && logProb === -Infinity) found.set(null, "cannot occur, by the model");
+  return found;
+}
+
 /** The rows beyond the level as a table; nothing where there is none. */
 export function rowsTable({ beyond, picture, names, isDetector }, model) {
   if (!beyond.length) return [];
   const width = Math.min(MOST_COLUMNS, beyond[0].cells.length);
   const columns = names.length ? names : model.columns.map(({ name }) => name);
   const scores = isDetector ? ["score", "p-value", "log-density (nats)"] : ["log-density (nats)", "quantile"];
-  const heads = ["row", ...scores, ...columns.slice(0, width)];
+  const remarks = beyond.map((row) => outside(row, columns, model));
+  const isRemarked = remarks.some(({ size }) => size > 0);
+  const heads = ["row", ...scores, ...(isRemarked ? ["outside the data"] : []), ...columns.slice(0, width)];
   const caption = `The ${beyond.length < picture.beyondCount ? `${beyond.length} most unusual of ${count(picture.beyondCount)} rows` : rowsOf(beyond.length)} beyond the level, counted from 0${width < beyond[0].cells.length || width < names.length ? `, and the first ${width} columns` : ""}`;
   const scoresOf = ({ score, tail, logProb }) => (isDetector ? [score, tail, logProb] : [logProb, tail]);
   return [
@@ -61,8 +75,15 @@ export function rowsTable({ beyond, picture, names, isDetector }, model) {
         h(
           "tbody",
           {},
-          ...beyond.map((row) =>
-            h("tr", {}, h("th", { scope: "row" }, count(row.row)), ...scoresOf(row).map((value) => h("td", {}, shownNumber(value))), ...row.cells.slice(0, width).map((cell) => h("td", {}, cell))),
+          ...beyond.map((row, i) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, count(row.row)),
+              ...scoresOf(row).map((value) => h("td", {}, shownNumber(value))),
+              isRemarked ? h("td", { class: "outside" }, [...remarks[i].values()].join("; ")) : null,
+              ...row.cells.slice(0, width).map((cell, k) => h("td", { class: remarks[i].has(columns[k]) ? "outside" : null }, cell)),
+            ),
           ),
         ),
       ),

@@ -78,7 +78,7 @@ async function show(mine, isWhole) {
     scored: columns.done,
     failed: columns.failed,
     failures: columns.failures,
-    unfamiliar: [...columns.unknown.values()].slice(0, 5),
+    unfamiliar: [...columns.unfamiliar.values()].slice(0, 5),
     seconds: mine.seconds ?? (performance.now() - mine.began) / 1000,
   });
 }
