@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from service.grpc import GrpcListener
     from service.server import Server
 
+# How shells name the end of a command by Ctrl-C.
+INTERRUPTED = 128 + signal.SIGINT
+
 WITHOUT_TRAINING = ("store", "keys", "score", "calibrate", "compare", "sign", "verify")
 TRAINING = (
     "train",
@@ -58,7 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown and parsed.handler is not _absent:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    code: int = parsed.handler(parsed)
+    try:
+        code: int = parsed.handler(parsed)
+    except KeyboardInterrupt:  # the command has said what becomes of its work
+        return INTERRUPTED
     return code
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 Handler = Callable[[argparse.Namespace], int]
 
-INTERRUPTED = 130
-
 # What commands look at before torch is imported, which takes seconds.
 _BEFORE_TORCH = {
     "train": ("training.first_look", "look"),
@@ -309,6 +307,8 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                     arguments
                 )
             run = getattr(importlib.import_module(module), name)
+            if sys.modules.get("torch"):  # which `inspect` does without
+                importlib.import_module("training.scoring").use_granted_cpus()
         except ModuleNotFoundError as error:
             command = name.replace("_", "-")
             needed = (error.name or "").partition(".")[0]
@@ -342,7 +342,7 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 ),
                 file=sys.stderr,
             )
-            return INTERRUPTED
+            raise
         return 0
 
     return handle

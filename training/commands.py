@@ -43,6 +43,7 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
+from training.progress import phase
 from training.reporting import (
     print_coverage,
     print_exported,
@@ -123,13 +124,17 @@ def _fit_and_score(
     )
     if progress.best_epoch == 1 and run.file.flow.options.get("rotation") == "none":
         say(f"{name}: one step without a rotation is the Gaussian copula of these marginals")
-    score = evaluate_run(run, dataset)
+    with phase("evaluation"):
+        score = evaluate_run(run, dataset)
     print_score(run, score)
     if isinstance(dataset, Dataset):
-        held_out_calibration(run, dataset)  # for the export
+        with phase("calibration"):
+            held_out_calibration(run, dataset)  # for the export
         _compare_with_gaussian(name, score, dataset, recipe.fit.seed + 1)
     if teacher is not None and isinstance(dataset, Dataset):
-        print_fidelity(run, measure_fidelity(run, dataset))
+        with phase("fidelity"):
+            fidelity = measure_fidelity(run, dataset)
+        print_fidelity(run, fidelity)
 
 
 def _say_what_one_column_is(run: Run, dataset: Dataset) -> None:
@@ -159,12 +164,19 @@ def _compare_with_gaussian(name: str, score: HeldOut, dataset: Dataset, seed: in
 def evaluate(arguments: Namespace) -> None:
     """Score a run's best weights."""
     run = Run.open(arguments.run)
-    dataset = rows_of(run, arguments.data)
-    print_score(run, evaluate_run(run, dataset, arguments.scores))
+    with phase("data"):
+        dataset = rows_of(run, arguments.data)
+    with phase("evaluation"):
+        score = evaluate_run(run, dataset, arguments.scores)
+    print_score(run, score)
     if arguments.coverage:
-        print_coverage(run, measure_coverage(run, dataset))
+        with phase("coverage"):
+            coverage = measure_coverage(run, dataset)
+        print_coverage(run, coverage)
     if run.file.teacher is not None and isinstance(dataset, Dataset):
-        print_fidelity(run, measure_fidelity(run, dataset))
+        with phase("fidelity"):
+            fidelity = measure_fidelity(run, dataset)
+        print_fidelity(run, fidelity)
 
 
 def export(arguments: Namespace) -> None:
@@ -184,8 +196,10 @@ def export(arguments: Namespace) -> None:
         if there is not None and request == FASTEST:
             say(f"{there} holds these weights already: --next-version exports them once more")
             return
-    dataset = rows_of(run, arguments.data)
-    evaluation = evaluated(run, dataset)
+    with phase("data"):
+        dataset = rows_of(run, arguments.data)
+    with phase("evaluation"):
+        evaluation = evaluated(run, dataset)
     if isinstance(dataset, TypedDataset):
         assert isinstance(evaluation, TypedHeldOut)
         if request != FASTEST:
@@ -200,7 +214,10 @@ def export(arguments: Namespace) -> None:
         return
     if arguments.no_values:
         raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
-    fidelity = None if run.file.teacher is None else measured_fidelity(run, dataset)
+    fidelity = None
+    if run.file.teacher is not None:
+        with phase("fidelity"):
+            fidelity = measured_fidelity(run, dataset)
     folder, manifest = export_run(
         run,
         dataset,

@@ -1,7 +1,8 @@
-"""Log-densities of many rows."""
+"""Log-densities of many rows, and how many rows and threads compute them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from models.bijection import Cost, Shape
 from models.density import Density
+from service.runtime import granted_cpus
 from training.data import Float32
+from training.progress import say_where
 
 ROWS_AT_ONCE = 4096
 
@@ -36,6 +39,26 @@ def rows_at_once(event_shape: Shape, cost: Cost) -> int:
     return min(ROWS_AT_ONCE, -(-values // math.prod(event_shape)))
 
 
+def use_granted_cpus() -> None:
+    """Compute with no more threads than this process has CPUs: torch knows no quotas of groups."""
+    torch.set_num_threads(min(torch.get_num_threads(), granted_cpus()))
+
+
+@contextmanager
+def threads_for(cost: Cost) -> Iterator[None]:
+    """Compute a direction with all threads where it is parallel, and else with one.
+
+    Steps of small operators take up to 40 times as long with two threads: each waits for the other
+    at the end of every operator, and takes a core from whoever has work.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if cost == "parallel" else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def log_prob(
     flow: Density, noisy: Float32 | NDArray[np.float64], context: Float32 | None = None
 ) -> NDArray[np.float64]:
@@ -49,7 +72,8 @@ def log_prob(
     copies, n = noisy.shape[:2]
     rows = torch.from_numpy(noisy.reshape(copies * n, *noisy.shape[2:]))
     repeated = None if context is None else torch.from_numpy(context).repeat(copies, 1)
-    scores = _in_parts(flow, flow.log_prob, rows, repeated)
+    with threads_for(flow.encode_cost):
+        scores = _in_parts(flow, flow.log_prob, rows, repeated)
     mean: NDArray[np.float64] = scores.view(copies, n).mean(0).numpy()
     return mean
 
@@ -85,9 +109,10 @@ def _in_parts(
     inputs = [rows] if context is None else [rows, context]
     at_once = rows_at_once(flow.event_shape, flow.encode_cost)
     device, number = flow.like.device, flow.like.dtype
+    scores = []
     with torch.no_grad():
-        scores = [
-            score(*(v.to(device, torch.promote_types(v.dtype, number)) for v in part)).cpu()
-            for part in zip(*(torch.split(values, at_once) for values in inputs), strict=True)
-        ]
+        for part in zip(*(torch.split(values, at_once) for values in inputs), strict=True):
+            say_where(f"{at_once * len(scores):,} of {len(rows):,} rows")
+            on_device = (v.to(device, torch.promote_types(v.dtype, number)) for v in part)
+            scores.append(score(*on_device).cpu())
     return torch.cat(scores).double()

@@ -29,7 +29,7 @@ from service.bundle import (
     sha256,
 )
 from service.bundle import CALIBRATION_LEVELS as LEVELS
-from service.bundle_commands.score import INTERRUPTED, bundle_folder
+from service.bundle_commands.score import bundle_folder
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.conformal import Calibration, auroc_difference, placements
 from service.errors import os_error_text
@@ -60,7 +60,7 @@ def _command(function: Callable[[Namespace], None]) -> Callable[[Namespace], int
             return _refuse(os_error_text(error))
         except KeyboardInterrupt:
             print("\nbijecta: nothing was written", file=sys.stderr)
-            return INTERRUPTED
+            raise
         return 0
 
     return handle

@@ -7,15 +7,14 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.bundle import MANIFEST, BundleError, read_names, versions
+from service.bundle import BundleError
 from service.codecs import HAS_PYARROW, NO_PYARROW
 from service.errors import os_error_text
-from service.store_folder import current
+from service.store_folder import named_folder
 
 if TYPE_CHECKING:
     from service.bulk import Decision, Job, Outcome
 
-INTERRUPTED = 130
 SOME_SKIPPED = 3
 
 
@@ -55,7 +54,7 @@ def score_files(arguments: Namespace) -> int:
         return _refuse(os_error_text(error))
     except KeyboardInterrupt:
         print("\nbijecta: the same command goes on where this one stopped", file=sys.stderr)
-        return INTERRUPTED
+        raise
     if not arguments.quiet:
         for note in outcome.notes:
             _print(f"bijecta: warning: {note}")
@@ -90,20 +89,10 @@ def bundle_folder(text: str) -> Path:
     Raises:
         BundleError: there is none.
     """
-    folder = Path(text)
-    if (folder / MANIFEST).exists():
-        return folder.absolute()
-    name, at, alias = folder.name.partition("@")
-    folder = folder.with_name(name) if name else folder
-    if not versions(folder):
+    folder = named_folder(Path(text))
+    if folder is None:
         raise BundleError(f"{text}: expected a bundle: store/NAME, or store/NAME/VERSION")
-    names = read_names(folder)
-    version = names.aliases.get(alias) if at else current(folder, names)
-    if version is None:
-        raise BundleError(
-            f"{text}: there is no alias {alias!r:.80}" if at else f"{text}: no version is whole"
-        )
-    return (folder / str(version)).absolute()
+    return folder
 
 
 def _say(arguments: Namespace, rows: int, skipped: int) -> None:

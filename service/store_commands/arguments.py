@@ -9,8 +9,6 @@ from pathlib import Path
 
 from service import argument_types
 
-INTERRUPTED = 130
-
 
 def add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `store`, whose own commands show and change what a store holds."""
@@ -75,7 +73,7 @@ def _finish(
             return 1
         except KeyboardInterrupt:
             print(file=sys.stderr)
-            return INTERRUPTED
+            raise
 
     usual = os.environ.get("BIJECTA_STORE", "store")
     command.add_argument(

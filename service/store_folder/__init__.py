@@ -4,7 +4,14 @@ from service.store_folder.edits import Change, remove_alias, roll_back, set_alia
 from service.store_folder.folder_lock import in_use
 from service.store_folder.look import Found, in_daemon_thread, look_through
 from service.store_folder.prune import Keep, removable, remove
-from service.store_folder.versions import Version, current, folder_bytes, numbers, read_versions
+from service.store_folder.versions import (
+    Version,
+    current,
+    folder_bytes,
+    named_folder,
+    numbers,
+    read_versions,
+)
 
 __all__ = [
     "Change",
@@ -16,6 +23,7 @@ __all__ = [
     "in_daemon_thread",
     "in_use",
     "look_through",
+    "named_folder",
     "numbers",
     "read_versions",
     "removable",

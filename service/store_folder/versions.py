@@ -117,6 +117,37 @@ def current(folder: Path, names: Names) -> int | None:
     return newest_whole(folder, [v for v in bundle.versions(folder) if v not in names.withdrawn])
 
 
+def named_folder(path: Path) -> Path | None:
+    """The folder of a bundle: store/NAME/VERSION, or what store/NAME or store/NAME@ALIAS means.
+
+    Where no version is whole it is the newest: whoever reads it says what is wrong with it.
+
+    Returns:
+        The folder, or None where there is no bundle.
+
+    Raises:
+        BundleError: there is no such alias, or all versions are withdrawn.
+    """
+    there = path.resolve()
+    if (there / MANIFEST).exists():
+        return there
+    name, at, alias = there.name.partition("@")
+    folder = there.with_name(name) if name else there
+    candidates = bundle.versions(folder)
+    if not candidates:
+        return None
+    names = bundle.read_names(folder)
+    if at:
+        version, missing = names.aliases.get(alias), f"there is no alias {alias!r:.80}"
+    else:
+        kept = [number for number in candidates if number not in names.withdrawn]
+        version = newest_whole(folder, kept) or max(kept, default=None)
+        missing = "all versions are withdrawn"
+    if version is None:
+        raise BundleError(f"{path}: {missing}")
+    return folder / str(version)
+
+
 def folder_bytes(folder: Path) -> int:
     """Bytes of the files in a folder."""
     try:

@@ -15,7 +15,7 @@ from training.distill.objective import batches
 from training.distill.two_sample import accuracy
 from training.files import write_atomically
 from training.runs import Run, keep, kept
-from training.scoring import log_prob, rows_at_once
+from training.scoring import log_prob, rows_at_once, threads_for
 
 # Draws of the student and of the teacher. Long rows, which take a teacher long, are limited to
 # MAX_VALUES in all, but MIN_ROWS are needed for standard errors and for both halves of the
@@ -94,9 +94,9 @@ def _draw(
     context = None
     if contexts is not None:
         context = contexts[torch.randint(len(contexts), (rows,), generator=generator)]
-    z = flow.base.sample(rows, generator)
-    with torch.no_grad():
-        at_once = rows_at_once(flow.bijection.event_shape, flow.bijection.decode_cost)
+    z, cost = flow.base.sample(rows, generator), flow.bijection.decode_cost
+    with torch.no_grad(), threads_for(cost):
+        at_once = rows_at_once(flow.bijection.event_shape, cost)
         decoded = [flow.decode(*batch) for batch in batches(z, context, at_once)]
     x, own = (torch.cat(values).numpy() for values in zip(*decoded, strict=True))
     others = log_prob(other, x[None], None if context is None else context.numpy())

@@ -28,7 +28,7 @@ from training.distill.losses import (
 )
 from training.errors import TrainingError
 from training.fit import SINGLE_PROCESS, Loss, Processes, initialize_from_data
-from training.progress_bar import progress_bar
+from training.progress import progress_bar
 from training.runs import Run
 
 ROWS_AT_ONCE = 1024

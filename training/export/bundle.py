@@ -19,6 +19,7 @@ from training.export.publish import of_run
 from training.export.round_trip import measured_residual, measured_round_trip
 from training.export.verify import Reference, tolerances
 from training.preprocessing import per_coordinate
+from training.progress import phase
 from training.runs import Run
 
 FILES: dict[Direction, str] = {"encode": bundle.ENCODE, "decode": bundle.DECODE}
@@ -60,15 +61,17 @@ def export(
     if with_layers:
         check_layers(run)
     flow = run.best_flow()
-    reference = Reference(flow, dataset, with_layers)
+    with phase("reference in float64"):
+        reference = Reference(flow, dataset, with_layers)
     graphs = {which: verified(which, flow, reference, request) for which in FILES}
     additions = _additions(dataset)
     served = graphs["encode"].graph, graphs["decode"].graph
     additions["run_cost"] = {
         which: of.graph.run_cost.model_dump() for which, of in graphs.items() if of.graph.run_cost
     }
-    additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
-    additions["round_trip"] = measured_round_trip(reference, *served).model_dump()
+    with phase("way back of held-out and of far rows"):
+        additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
+        additions["round_trip"] = measured_round_trip(reference, *served).model_dump()
     files = {FILES[which]: graph.content for which, graph in graphs.items()}
     if with_layers:
         by_layers = verified("layers", flow, reference, request)
@@ -76,7 +79,9 @@ def export(
         additions["layers"] = described_layers(flow, by_layers)
     files[bundle.ADDITIONS] = json.dumps(additions, indent=2).encode()
     measured = tolerances(*(graph.errors for graph in graphs.values()))
-    manifest = _manifest(run, flow, dataset, evaluation) | {
+    with phase("calibration"):
+        stated = _manifest(run, flow, dataset, evaluation)
+    manifest = stated | {
         "arithmetic": arithmetic(graphs.values()),
         "tolerances": measured.model_dump(),
         "inverse": {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse},
@@ -84,8 +89,9 @@ def export(
     }
     if fidelity is not None:
         manifest["distilled"] = _distilled(run, fidelity, store)
-    folder = bundle.publish(store, name, files, manifest)
-    return folder, bundle.read_flow(folder)
+    with phase("writing"):
+        folder = bundle.publish(store, name, files, manifest)
+        return folder, bundle.read_flow(folder)
 
 
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:

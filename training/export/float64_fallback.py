@@ -14,6 +14,7 @@ from training.export.graphs import draft
 from training.export.inverse_search import InverseRequest, fastest
 from training.export.served_graph import ServedGraph
 from training.export.verify import TENSORS, Errors, GraphName, Reference, preview, verify
+from training.progress import phase
 
 
 class VerifiedGraph(NamedTuple):
@@ -35,22 +36,28 @@ def verified(
     missed: ExportError | None = None
     for number in typing.get_args(Number):
         typed_flow = copy.deepcopy(flow).double() if number == "float64" else flow
+        what = f"{name} in {number}"
         try:
-            content, graph, inverse = fastest(
-                draft(typed_flow, source, target),
-                expected.feed,
-                request,
-                lambda graph: preview(name, expected, graph),
-            )
-            graph.measure(content, expected.feed)
-            errors = verify(name, expected, graph)
+            with phase(f"graph of {what}"):
+                unfinished = draft(typed_flow, source, target)
+            with phase(f"{'choice of an inverse' if unfinished.coordinates else 'load'} of {what}"):
+                content, graph, inverse = fastest(
+                    unfinished,
+                    expected.feed,
+                    request,
+                    lambda graph: preview(name, expected, graph),
+                )
+            with phase(f"verification of {what}"):
+                graph.measure(content, expected.feed)
+                errors = verify(name, expected, graph)
         except ExportError as error:
             missed = missed or error
         except RuntimeNotImplemented:  # onnxruntime has no erf in float64
             break
         else:
             if inverse is not None and name != "layers":
-                residual = reference.residual(name, graph)
+                with phase(f"round trip of {what}"):
+                    residual = reference.residual(name, graph)
                 inverse = inverse.model_copy(update={"residual": residual})
             return VerifiedGraph(content, graph, number, errors, inverse)
     assert missed is not None

@@ -17,6 +17,9 @@ from training.export.masked import defer, expand, is_deferred
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
 from training.export.recorded import onnx_model, recorded
 
+# A step of a linear layer and its units: a product, an activation, and joining or cutting.
+NODES_OF_A_UNIT = 4
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -33,10 +36,22 @@ class Draft:
     functions: OnnxFunctions
 
     @property
-    def sequential(self) -> int:
-        """The largest number of coordinates of a missing inverse; 0 if none is missing."""
+    def coordinates(self) -> list[int]:
+        """How many coordinates each missing inverse has."""
         deferred = [node.attribute[0].i for node in self.model.graph.node if is_deferred(node)]
-        return max((self.layers[i].order.numel() for i in deferred), default=0)
+        return [self.layers[i].order.numel() for i in deferred]
+
+    @property
+    def nodes_one_by_one(self) -> int:
+        """About how many nodes compute the coordinates of missing inverses one after another."""
+        deferred = [node.attribute[0].i for node in self.model.graph.node if is_deferred(node)]
+        return sum(self._nodes_of_steps(self.layers[i]) for i in deferred)
+
+    def _nodes_of_steps(self, layer: MaskedAutoregressive) -> int:
+        name = self.functions.decode(layer.univariate).name
+        (decode,) = (proto for proto in self.functions.protos if proto.name == name)
+        step = len(decode.node) + NODES_OF_A_UNIT * len(layer.network.linears)
+        return layer.order.numel() * step
 
     def finish(self, inverse: Inverse | None) -> bytes:
         """The ONNX file, with masked layers inverted by `inverse`: None if none is missing."""

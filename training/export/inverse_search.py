@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
 from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
 from training.export.graphs import Draft
-from training.export.served_graph import ServedGraph
+from training.export.served_graph import MIDDLE_ROWS, ServedGraph
+from training.progress import say_where
 
 Feed = Mapping[str, NDArray[np.float32]]
 
-# Each graph runs MAX_RUNS times at each batch size, or for MAX_SECONDS.
-MAX_RUNS, MAX_SECONDS = 7, 2.0
-# Sequential graphs of more coordinates are large and slow to load, and sweeps were faster.
-MAX_SEQUENTIAL_COORDINATES = 64
+# Each graph runs MAX_RUNS times with each number of rows, or for MAX_SECONDS; one that is
+# HOPELESS times slower than the best after FIRST_RUNS runs no more.
+FIRST_RUNS, MAX_RUNS, MAX_SECONDS, HOPELESS = 2, 7, 0.5, 2.0
+# Nodes up to which a graph of one coordinate after another is tried: 4,500 (43 affine coordinates
+# in five layers) take a CPU-second to load, 16 and 43 coordinates with splines 7 and 31.
+MAX_SEQUENTIAL_NODES = 5000
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,18 @@ class InverseRequest:
 FASTEST = InverseRequest()
 
 
-def candidates(n: int, request: InverseRequest) -> list[Inverse]:
-    """The inverses to measure for layers of n coordinates; a single one where n is small."""
-    root = math.ceil(math.sqrt(n))
-    sequential_widths = [n if n <= ONE_BLOCK_COORDINATES else root * 3 // 2]
-    jacobi_widths = sorted({min(n, k * root) for k in (1, 2, 4)})
-    if request.method == "auto":
-        sequential_widths = sequential_widths if n <= MAX_SEQUENTIAL_COORDINATES else []
-        jacobi_widths = jacobi_widths if n > ONE_BLOCK_COORDINATES else []
-    sequential = [Inverse("sequential", width) for width in sequential_widths]
-    jacobi = [Inverse("jacobi", width, request.tolerance) for width in jacobi_widths]
-    allowed = {"auto": sequential + jacobi, "sequential": sequential, "jacobi": jacobi}
-    return allowed[request.method]
+def sweeps(n: int, tolerance: float = 0.0) -> list[Inverse]:
+    """The inverses by sweeps to choose from for layers of n coordinates, from narrow to wide."""
+    root = math.sqrt(n)
+    widths = sorted({min(n, math.ceil(k * root)) for k in (1, 2, 4)})
+    return [Inverse("jacobi", width, tolerance) for width in widths]
+
+
+def one_by_one(n: int) -> Inverse:
+    """The inverse that computes one of n coordinates after another."""
+    return Inverse(
+        "sequential", n if n <= ONE_BLOCK_COORDINATES else math.ceil(math.sqrt(n)) * 3 // 2
+    )
 
 
 def fastest(
@@ -69,7 +72,7 @@ def fastest(
 
     Args:
         draft: one direction of a flow.
-        feed: inputs of its graph, as many rows as a server runs at once.
+        feed: inputs of its graph; repeated where they are fewer than a server runs at once.
         request: which inverses to choose from.
         check: raises where a graph cannot pass, before the others are made.
 
@@ -77,46 +80,101 @@ def fastest(
         The ONNX file; the same loaded; which inverse it has and what was measured, with a residual
         of NaN, or None if the draft has no masked layer to invert.
     """
-    n = draft.sequential
-    if not n:
+    if not draft.coordinates:
         content = draft.finish(None)
         return content, ServedGraph(content), None
-    measured: list[tuple[float, Inverse, InverseMethod]] = []
-    # the last first: sweeps are quick to load, and in each candidate the arithmetic is the same
-    for inverse in reversed(candidates(n, request)):
-        content = draft.finish(inverse)
+    search = _Search(draft, feed, check)
+    n = max(draft.coordinates)
+    are_few = n <= ONE_BLOCK_COORDINATES
+    if request.method == "jacobi" or (request.method == "auto" and not are_few):
+        search.sweep(sweeps(n, request.tolerance))
+    loads_fast = are_few or draft.nodes_one_by_one <= MAX_SEQUENTIAL_NODES
+    if request.method == "sequential" or (request.method == "auto" and loads_fast):
+        search.cost(one_by_one(n))
+    return search.outcome()
+
+
+class _Search:
+    """Graphs of a draft that are made, timed and compared; the fastest so far stays loaded.
+
+    Args:
+        draft, feed, check: of `fastest`.
+    """
+
+    def __init__(
+        self, draft: Draft, feed: Feed, check: Callable[[ServedGraph], None] | None
+    ) -> None:
+        self._draft, self._feed, self._check = draft, feed, check
+        self._tried: list[tuple[float, Inverse, InverseMethod]] = []
+        self._best: tuple[bytes, ServedGraph]
+
+    def sweep(self, inverses: list[Inverse]) -> None:
+        """Try the middle width; then narrower ones while they are faster, or else wider ones."""
+        middle = len(inverses) // 2
+        first = self.cost(inverses[middle])
+        for side in (inverses[:middle][::-1], inverses[middle + 1 :]):
+            least = first
+            for inverse in side:
+                if (cost := self.cost(inverse)) >= least:
+                    break
+                least = cost
+            if least < first:
+                return
+
+    def cost(self, inverse: Inverse) -> float:
+        """Try an inverse: the product of its times, so that each number of rows counts alike."""
+        say_where(f"{inverse.method}, {inverse.width} wide")
+        content = self._draft.finish(inverse)
         graph = ServedGraph(content)
-        if check is not None and not measured:
-            check(graph)
-        milliseconds = _milliseconds(graph, feed)
+        if self._check is not None and not self._tried:
+            self._check(graph)  # the arithmetic is the same in all
+        least = min((cost for cost, _, _ in self._tried), default=math.inf)
+        milliseconds = _milliseconds(graph, self._feed, least)
+        cost = math.prod(milliseconds.values())
+        if cost < least:
+            self._best = content, graph  # no other stays loaded: they would fill the memory
         method = InverseMethod(
             method=METHOD_WORDS[inverse.method], width=inverse.width, milliseconds=milliseconds
         )
-        # by the product, so that each batch size counts alike
-        cost = math.prod(milliseconds.values())
-        if not measured or cost < min(of for of, _, _ in measured):
-            best = content, graph  # no other stays loaded: together they would fill the memory
-        measured.append((cost, inverse, method))
-    (_, inverse, fastest_method), *others = sorted(measured, key=lambda each: each[0])
-    report = InverseReport(
-        **fastest_method.model_dump(),
-        tolerance=inverse.tolerance,
-        residual=math.nan,
-        others=[method for _, _, method in others],
-    )
-    return *best, report
+        self._tried.append((cost, inverse, method))
+        return cost
+
+    def outcome(self) -> tuple[bytes, ServedGraph, InverseReport]:
+        """What `fastest` returns."""
+        (_, inverse, method), *others = sorted(self._tried, key=lambda each: each[0])
+        report = InverseReport(
+            **method.model_dump(),
+            tolerance=inverse.tolerance,
+            residual=math.nan,
+            others=[method for _, _, method in others],
+        )
+        return *self._best, report
 
 
-def _milliseconds(graph: ServedGraph, feed: Feed) -> dict[str, float]:
-    """Least time of a run of one row, and of as many as a server runs at once."""
-    measured = {}
-    for size in (1, graph.batch_rows):
-        rows = {name: values[:size] for name, values in feed.items()}
-        times: list[float] = []
-        began = time.perf_counter()
-        while len(times) < MAX_RUNS and time.perf_counter() - began < MAX_SECONDS:
-            start = time.perf_counter()
-            graph.run(rows)
-            times.append(1e3 * (time.perf_counter() - start))
-        measured[str(size)] = round(min(times), 4)
-    return measured
+def _milliseconds(graph: ServedGraph, feed: Feed, least: float) -> dict[str, float]:
+    """Least times with numbers of rows that servers meet, by these.
+
+    They are one row, a batch that is formed of single rows, and as many rows as keep all threads
+    busy: neighbours on a CPU share its caches and the way to its memory.
+
+    Args:
+        graph: that is run.
+        feed: its inputs.
+        least: product of the times of the best graph so far.
+    """
+    sizes = sorted({1, min(MIDDLE_ROWS, graph.batch_rows), graph.full_load})
+    feeds = [{k: np.resize(v, (size, *v.shape[1:])) for k, v in feed.items()} for size in sizes]
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+
+    def run(runs: int) -> None:
+        for size, rows in zip(sizes, feeds, strict=True):
+            taken = times[size]
+            while len(taken) < runs and sum(taken) < 1e3 * MAX_SECONDS:
+                start = time.perf_counter()
+                graph.run_in_batches(rows)
+                taken.append(1e3 * (time.perf_counter() - start))
+
+    run(FIRST_RUNS)
+    if math.prod(map(min, times.values())) < HOPELESS ** len(sizes) * least:
+        run(MAX_RUNS)
+    return {str(size): round(min(taken), 4) for size, taken in times.items()}

@@ -86,7 +86,7 @@ class Writer:
         return self.add("Loop", steps, true, *initial, outputs=len(initial), body=body)
 
     def apart(
-        self, like: str, outputs: int, call: Callable[["Writer"], Sequence[str]]
+        self, like: str, dtype: np.dtype[Any], call: Callable[["Writer"], Sequence[str]]
     ) -> list[str]:
         """Write nodes as a graph of their own, a loop of one step; returns the outputs' names.
 
@@ -94,15 +94,15 @@ class Writer:
         eleven typed columns, of 3,400 nodes in one graph, took 6 s to load.
 
         Args:
-            like: a float64 value of the shape of each output.
-            outputs: how many there are.
-            call: writes the nodes and returns the names of the outputs, in float64.
+            like: any value of that number type, whose shape does not matter.
+            dtype: number type of the outputs.
+            call: writes the nodes and returns the names of the outputs.
         """
         body = Writer(self.prefix, self)
         results = call(body)
         once = body.one("Identity", self.constant(np.bool_(True)))
-        graph = body.loop_body(body.name(), once, results, np.dtype(np.float64))
-        return self.loop(1, graph, [like] * outputs)
+        graph = body.loop_body(body.name(), once, results, dtype)
+        return self.loop(1, graph, [like] * len(results))
 
     def loop_body(
         self, last: str, condition: str, results: Sequence[str], dtype: np.dtype[Any]

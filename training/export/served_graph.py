@@ -19,6 +19,9 @@ Outputs = list[NDArray[Any]]
 MIDDLE_ROWS = 17
 # Rows of the larger run of which memory and time are measured.
 MEASURED_ROWS = 16
+# Rows below which a batch is not divided between threads. A server divides them from 8 on, if they
+# take above 2 ms (`service.engine.policy`); so many take that long in any graph that is worth it.
+MIN_DIVIDED_ROWS = 32
 # Rows that are run one by one.
 MAX_SINGLE_ROWS, MIN_SINGLE_ROWS, MAX_SINGLE_VALUES = 64, 16, 2**14
 
@@ -46,6 +49,7 @@ class ServedGraph:
             raise ExportError(f"the exported graph {error}, and nothing was written") from None
         self._device = Device.choose("cpu")
         self._threads = self._device.runs(None)
+        self._pool = ThreadPoolExecutor(self._threads)
         self._session = self._device.session(content, plans_memory=plans_memory(self._by_shapes))
         self.batch_rows = batch_rows(self._by_shapes, self._device, self._threads)
         """Rows of a run, at most."""
@@ -72,6 +76,11 @@ class ServedGraph:
         memory = trusted_row_bytes(self._by_shapes, cost.row_bytes)
         enough = enough_rows(cost.single_ms, cost.batch_ms, cost.rows)
         self.batch_rows = batch_rows(memory, self._device, self._threads, enough=enough)
+
+    @property
+    def full_load(self) -> int:
+        """Rows of which every thread has a largest batch."""
+        return self._threads * self.batch_rows
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -101,20 +110,21 @@ class ServedGraph:
         return outputs
 
     def run_in_batches(self, feed: Feed) -> Outputs:
-        """All outputs of any number of rows."""
-        batches = [outputs for _, outputs in self.batches(feed, self.batch_rows)]
+        """All outputs of any number of rows, divided between the threads as a server does."""
+        rows = len(next(iter(feed.values())))
+        share = max(-(-rows // self._threads), MIN_DIVIDED_ROWS)
+        batches = [outputs for _, outputs in self.batches(feed, min(share, self.batch_rows))]
         return [np.concatenate(each) for each in zip(*batches, strict=True)]
 
     def batches(self, feed: Feed, size: int) -> Iterator[tuple[slice, Outputs]]:
         """Run rows, so many at once, in all threads: which rows, and all outputs, in order."""
         rows = len(next(iter(feed.values())))
         parts = [slice(start, start + size) for start in range(0, rows, size)]
-        with ThreadPoolExecutor(self._threads) as threads:
-            try:
-                answers = threads.map(
-                    lambda part: self.run({name: values[part] for name, values in feed.items()}),
-                    parts,
-                )
-                yield from zip(parts, answers, strict=True)
-            finally:  # whoever has seen enough does not wait for the rest
-                threads.shutdown(cancel_futures=True)
+        if len(parts) == 1:
+            yield parts[0], self.run(feed)
+            return
+        # which whoever has seen enough closes, and what has not begun is not run
+        answers = self._pool.map(
+            lambda part: self.run({name: values[part] for name, values in feed.items()}), parts
+        )
+        yield from zip(parts, answers, strict=True)

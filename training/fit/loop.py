@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from training.errors import NonFiniteError
 from training.fit.distributed import SINGLE_PROCESS, Processes
-from training.progress_bar import progress_bar
+from training.progress import progress_bar
 from training.runs import Progress, Run, Stateful
 
 SECONDS_BETWEEN_SAVES = 30.0

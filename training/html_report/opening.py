@@ -20,9 +20,10 @@ from service.bundle import (
     TrustedKeys,
     UnsafeBundleError,
 )
+from service.store_folder import named_folder
 from training.errors import PlotError, ReportError
 from training.html_report.reported import OfBundle, OfRun, Reported
-from training.plots import Subject, bundle_folder, open_subject
+from training.plots import Subject, open_subject
 
 if TYPE_CHECKING:
     from training.detectors import DetectorRun
@@ -147,12 +148,12 @@ def _figures(path: Path, kind: type[M]) -> M | None:
 
 def _of_bundle(path: Path, trusted_keys: Path | None) -> OfBundle:
     """A bundle, all files of which are as its manifest says."""
-    folder = bundle_folder(path)
-    if folder is None:
-        raise ReportError(
-            f"{path}: expected a run folder, or a bundle: store/NAME or store/NAME/VERSION"
-        )
     try:
+        folder = named_folder(path)
+        if folder is None:
+            raise ReportError(
+                f"{path}: expected a run folder, or a bundle: store/NAME or store/NAME/VERSION"
+            )
         manifest = bundle.read(folder, identity=bundle.read_identity(folder))
         return OfBundle(
             folder=folder, manifest=manifest, signature=_signature(folder, trusted_keys)

@@ -1,6 +1,5 @@
 """Plots of a run or of a bundle. Of a bundle they need matplotlib and Pillow, and no torch."""
 
-from training.plots.bundle_subject import bundle_folder
 from training.plots.command import open_subject, plot, write
 from training.plots.kind import Kind, Moving
 from training.plots.registry import KINDS
@@ -13,7 +12,6 @@ __all__ = [
     "Kind",
     "Moving",
     "Subject",
-    "bundle_folder",
     "open_subject",
     "plot",
     "still",

@@ -14,11 +14,8 @@ from service.bundle import (
     Manifest,
     read,
     read_identity,
-    read_names,
-    versions,
 )
 from service.runtime import Device
-from service.store_folder import current
 from training.errors import PlotError
 from training.plots.bundle_rows import read_rows
 from training.plots.subject import Array, Float64, Rows, Stage, Subject, Traits
@@ -146,34 +143,6 @@ class BundleSubject(Subject):
         if teacher.weights_sha256 != taught.sha256:
             raise PlotError(f"{folder} has other weights than those that taught it")
         return teacher
-
-
-def bundle_folder(path: Path) -> Path | None:
-    """The folder of a bundle: store/NAME/VERSION, store/NAME or store/NAME@ALIAS; None if none.
-
-    Raises:
-        PlotError: a name without such a version.
-    """
-    if (path / MANIFEST).exists():
-        return path.resolve()
-    name, at, alias = path.name.partition("@")
-    folder = path.with_name(name) if name else path
-    numbers = versions(folder)
-    if not numbers:
-        return None
-    try:
-        names = read_names(folder)
-    except BundleError as error:
-        raise PlotError(str(error)) from None
-    if at:
-        version, missing = names.aliases.get(alias), f"there is no alias {alias!r:.80}"
-    else:  # where none is whole the newest one says what is wrong with it
-        kept = [n for n in numbers if n not in names.withdrawn]
-        version = current(folder, names) or max(kept, default=None)
-        missing = "all versions are withdrawn"
-    if version is None:
-        raise PlotError(f"{path}: {missing}")
-    return (folder / str(version)).resolve()
 
 
 def _traits(manifest: DensityManifest) -> Traits:

@@ -5,8 +5,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.bundle import BundleError
+from service.store_folder import named_folder
 from training.errors import PlotError
-from training.plots.bundle_subject import BundleSubject, bundle_folder
+from training.plots.bundle_subject import BundleSubject
 from training.plots.detectors.subject import detector_of_bundle, is_detector
 from training.plots.kind import Kind
 from training.plots.registry import KINDS
@@ -92,7 +94,10 @@ def open_subject(
         if is_detector_run(path):
             return detector_of_run(path, data)
         return RunSubject(Run.open(path), data, picture_shape)
-    folder = bundle_folder(path)
+    try:
+        folder = named_folder(path)
+    except BundleError as error:
+        raise PlotError(str(error)) from None
     if folder is None:
         raise PlotError(
             f"{path}: expected a run folder, or a bundle: store/NAME or store/NAME/VERSION"

@@ -14,6 +14,7 @@ is kept in runs/bench-inverse. Needs a machine that does nothing else: two cores
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -123,6 +124,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare inverses with other libraries.")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="all that there are, if left out")
     wanted = parser.parse_args().device
+    # the same CPUs for all: graphs run in as many threads as there are
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     torch.set_num_threads(THREADS)
     missed: list[Bar] = []
     if wanted != "cuda":

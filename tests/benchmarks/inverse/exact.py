@@ -1,6 +1,7 @@
 """Fast inversion of a trained flow: how far from plain inversion in float64, and how long."""
 
 import copy
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,9 +16,8 @@ from models.flow import Flow
 from models.layers.autoregressive import MaskedAutoregressive
 from models.numerics.folding import fold
 from tests.benchmarks.common.turns import Side, in_turns
-from tests.benchmarks.inverse.graph import open_graph
 from tests.benchmarks.inverse.measure import ONNX, PARALLEL, TORCH
-from tests.benchmarks.inverse.ours import graphs
+from tests.benchmarks.inverse.ours import graphs, served
 from tests.helpers.shared_data import SHARED
 from training.commands import fit_run
 from training.config.recipe import Recipe
@@ -38,12 +38,14 @@ class Trained:
 
     Args:
         data: what it was trained on.
+        dimensions: of a row.
         inverse: how its decode graph inverts.
         errors: largest error of x, as a part of its range, at the latents of held-out rows.
         seconds: median of each side's calls for `TIMED_ROWS` samples.
     """
 
     data: str
+    dimensions: int
     inverse: str
     errors: dict[str, float]
     seconds: dict[str, float]
@@ -88,24 +90,25 @@ def measure(flow: Flow, dataset: Dataset, device: str) -> Trained:
         device: `cpu` or `cuda`, where ours run; the reference runs on the CPU.
     """
     made = graphs(flow)
-    decode, encode = (open_graph(content, device) for content in (made.decode, made.encode))
+    decode, encode = (served(content, device) for content in (made.decode, made.encode))
     ours = copy.deepcopy(flow).to(device)
     x = torch.from_numpy(dataset.noisy(dataset.test.rows[:ROWS], 1, seed=0)[0])
     with torch.no_grad():
         z, _ = flow.encode(x)
         expected = inverted(flow, z)
         in_torch, _ = ours.decode(z.to(device))
-    found = {ONNX: decode.run(None, {"z": z.numpy()})[0], TORCH: in_torch.cpu().numpy()}
+    found = {ONNX: decode({"z": z.numpy()})[0], TORCH: in_torch.cpu().numpy()}
     error = {side: np.abs(values - expected.numpy()).max() for side, values in found.items()}
     noise = flow.base.sample(TIMED_ROWS, torch.Generator().manual_seed(0))
     there, rows = noise.to(device), noise.numpy()
     sides = {
-        ONNX: Side(lambda: decode.run(None, {"z": rows})),
+        ONNX: Side(lambda: decode({"z": rows})),
         TORCH: Side(lambda: ours.decode(there)),
-        PARALLEL: Side(lambda: encode.run(None, {"x": rows})),
+        PARALLEL: Side(lambda: encode({"x": rows})),
     }
     return Trained(
-        data=dataset.name,
+        data="MNIST" if dataset.name == MNIST.name else dataset.name,
+        dimensions=math.prod(dataset.event_shape),
         inverse=made.inverse,
         errors={side: float(worst / np.ptp(expected.numpy())) for side, worst in error.items()},
         seconds={side: median(taken) for side, taken in in_turns(sides, device).items()},

@@ -1,4 +1,4 @@
-"""ONNX graphs in onnxruntime: sessions as the server opens them, and their memory.
+"""ONNX graphs in onnxruntime: sessions, and the memory of one as the server opens it.
 
     python -m tests.benchmarks.inverse.graph FILE ROWS
 
@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from service.graphs import read_graph, row_bytes
+from service.runtime import Device, plans_memory
 from service.runtime.devices import CPU, CUDA, cuda_options, session_options
 from tests.benchmarks.common.machine import memory
 
@@ -21,7 +23,7 @@ RUNS = 3
 
 
 def open_graph(graph: Path | bytes, device: str) -> onnxruntime.InferenceSession:
-    """A session on `cpu` or `cuda`.
+    """A session on `cpu` with all threads for each run, or on `cuda`.
 
     Raises:
         RuntimeError: `cuda` was asked for and onnxruntime did not take it.
@@ -47,7 +49,9 @@ def main() -> int:
     # what came before, the imports, must not have the highest peak
     Path("/proc/self/clear_refs").write_text("5")
     before = memory("self")
-    session = open_graph(path, "cpu")
+    content = path.read_bytes()
+    planned = plans_memory(row_bytes(read_graph(content)))
+    session = Device.choose("cpu").session(content, plans_memory=planned)
     source = session.get_inputs()[0]
     shape = (rows, *source.shape[1:])
     values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)

@@ -10,8 +10,7 @@ from torch import nn
 
 from models import zoo
 from tests.benchmarks.common.turns import Side, in_turns
-from tests.benchmarks.inverse.graph import open_graph
-from tests.benchmarks.inverse.ours import graphs
+from tests.benchmarks.inverse.ours import graphs, served
 from tests.benchmarks.inverse.peers import peers
 
 LAYERS = 5
@@ -20,7 +19,7 @@ BATCHES = (1, 16, 256, 1024)
 
 # Here the peers take minutes: they run one of their equal layers, so many times by batch.
 LARGE = 784
-LARGE_CALLS = {1: 3, 16: 3, 256: 1}
+LARGE_CALLS = {1: 3, 16: 3, 256: 1, 1024: 1}
 
 ONNX, TORCH, PARALLEL = "ours (ONNX)", "ours (torch)", "our parallel direction (ONNX)"
 
@@ -62,8 +61,8 @@ class Size:
         options = {"transforms": LAYERS, "hidden": (hidden, hidden), "zero_start": False}
         self._flow = zoo.build("maf", (features,), options=options).eval()
         self.graphs = graphs(self._flow)
-        self._decode = open_graph(self.graphs.decode, device)
-        self._encode = open_graph(self.graphs.encode, device)
+        self._decode = served(self.graphs.decode, device)
+        self._encode = served(self.graphs.encode, device)
         self._flow.to(device)
         self._scale = 1 if features < LARGE else LAYERS
         self._peers = peers(features, hidden, LAYERS // self._scale)
@@ -91,15 +90,13 @@ class Size:
         noise = torch.randn(batch, self.features, generator=torch.Generator().manual_seed(batch))
         on_device, rows = noise.to(self.device), noise.numpy()
         sides = {
-            ONNX: Side(lambda: self._decode.run(None, {"z": rows})),
+            ONNX: Side(lambda: self._decode({"z": rows})),
             TORCH: Side(lambda: self._flow.decode(on_device)),
         }
-        large = self.features >= LARGE
-        if not large or batch in LARGE_CALLS:
-            calls = LARGE_CALLS[batch] if large else math.inf
-            for name, peer in self._peers.items():
-                sides[name] = Side(partial(peer.invert, on_device), calls, self._scale)
-        return sides | {PARALLEL: Side(lambda: self._encode.run(None, {"x": rows}))}
+        calls = LARGE_CALLS[batch] if self.features >= LARGE else math.inf
+        for name, peer in self._peers.items():
+            sides[name] = Side(partial(peer.invert, on_device), calls, self._scale)
+        return sides | {PARALLEL: Side(lambda: self._encode({"x": rows}))}
 
 
 def _count(module: nn.Module) -> int:

@@ -1,13 +1,21 @@
-"""Our flow's two graphs, as export writes them: the fastest inverse chosen by measurement."""
+"""Our flow's two graphs, as export writes them and the server runs them."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.flow import Flow
+from tests.benchmarks.inverse.graph import open_graph
 from training.export.graphs import draft
 from training.export.inverse_search import FASTEST, fastest
+from training.export.served_graph import ServedGraph
 from training.export.verify import REFERENCE_ROWS
+
+Run = Callable[[Mapping[str, NDArray[np.float32]]], list[NDArray[Any]]]
+"""Inputs by name, any number of rows → all outputs."""
 
 
 @dataclass(frozen=True)
@@ -32,3 +40,14 @@ def graphs(flow: Flow) -> Graphs:
     assert chosen is not None
     encode = draft(flow, "x", "z").finish(None)
     return Graphs(decode, encode, f"{chosen.method}, {chosen.width} wide")
+
+
+def served(graph: bytes, device: str) -> Run:
+    """A graph on `cpu` or `cuda`.
+
+    On the CPU it runs as in a server: rows are divided into batches, each of which one thread runs.
+    """
+    if device == "cpu":
+        return ServedGraph(graph).run_in_batches
+    session = open_graph(graph, device)
+    return lambda feed: session.run(None, dict(feed))

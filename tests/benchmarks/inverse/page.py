@@ -29,6 +29,8 @@ def page(result: Result, reached: list[Bar]) -> str:
         "that the sides make in turns; in brackets, how many times our ONNX graph's time.",
         f"At D={LARGE} a call of the other libraries runs one of the five equal layers, and five",
         "times its time is what the table says. zuko computes no log-determinant, the others do.",
+        "Every side has the same CPUs. Graphs run as in a server, which divides rows into batches",
+        "of up to 256, each run by one thread; torch runs all rows of a call with all threads.",
         "",
         *table(
             ["D", "H", "batch", *SIDES],
@@ -70,7 +72,8 @@ def _trained(trained: Trained) -> list[str]:
     errors = ", ".join(f"{error:.1e} by {side}" for side, error in trained.errors.items())
     times = ", ".join(f"{figure(1e3 * t)} ms by {side}" for side, t in trained.seconds.items())
     return [
-        f"Of a flow trained on {trained.data}, which inverts by {trained.inverse}, the largest",
+        f"Of a flow trained on {trained.data}, D={trained.dimensions}, which inverts by",
+        f"{trained.inverse}, the largest",
         "error of x, as a part of its range, against one float64 pass a dimension at the latents",
         f"of held-out rows is {errors}; {TIMED_ROWS} samples take {times}.",
         "",

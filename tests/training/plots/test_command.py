@@ -13,13 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from service.bundle import checksum
+from service.store_folder import named_folder
 from tests.helpers.pages import ROOT
 from tests.helpers.plotted import STORE, Gaussian, drawn
 from tests.helpers.recipes import call_bijecta
 from tests.helpers.stores import edit
 from tests.stored.files import unpack
 from training.errors import PlotError
-from training.plots import KINDS, Moving, bundle_folder, write
+from training.plots import KINDS, Moving, write
 from training.plots.points.layers import LAYERS
 from training.plots.style import PALE, QUADRANTS
 from training.plots.tables.pit import PIT
@@ -172,7 +173,7 @@ def test_a_damaged_version_gives_way_to_the_one_before(tmp_path: Path) -> None:
         folder = shutil.copytree(STORE / "planar" / "1", tmp_path / "planar" / str(version))
         edit(folder, version=version)
     (folder / "decode.onnx").write_bytes(b"")
-    assert bundle_folder(tmp_path / "planar") == tmp_path / "planar" / "1"
+    assert named_folder(tmp_path / "planar") == tmp_path / "planar" / "1"
     assert "planar/2/decode.onnx is altered" in said("planar/2", cwd=tmp_path)
     (tmp_path / "planar" / "1" / "encode.onnx").unlink()
     assert "planar/2/decode.onnx is altered" in said("planar", cwd=tmp_path)

@@ -10,7 +10,6 @@ model.
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnx
 from onnx import helper
 from torch import Tensor, nn
@@ -115,18 +114,9 @@ class _Layer(NetworkWriter):
     def write(self, z: str, context: str | None = None, *, outputs: Sequence[str]) -> None:
         """Write the nodes from z to `outputs`: x, batch × D in order like z, and log_det, batch."""
         write = self.writer
-        if self.inverse.method == "jacobi":
-            results = self._blocks(z, context)
-        else:
-            # A loop of one step, which makes a separate graph: onnxruntime plans the memory of a
-            # graph in a time quadratic in its values, and five layers of 43 coordinates took 10 s
-            self.writer = Writer(write.prefix, write)
-            results = self._blocks(z, context)
-            once = self.writer.one("Identity", write.constant(np.bool_(True)))
-            body = self.writer.loop_body(self.writer.name(), once, results, self.dtype)
-            results = write.loop(1, body, [self._zeros(write, z)] * len(results))
-        write.name_output(outputs[0], "Identity", results[0])
-        write.name_output(outputs[1], "ReduceSum", results[1], write.integers(1), keepdims=0)
+        x, log_slopes = self._blocks(z, context)
+        write.name_output(outputs[0], "Identity", x)
+        write.name_output(outputs[1], "ReduceSum", log_slopes, write.integers(1), keepdims=0)
 
     def _blocks(self, z: str, context: str | None) -> list[str]:
         """Write all blocks: x and log|dx/dz|, both batch × D (`sequential_inverse.invert`)."""
@@ -139,18 +129,40 @@ class _Layer(NetworkWriter):
         xs, log_slopes = [], []
         for block, width, target in zip(blocks, widths, write.cut(z, widths), strict=True):
             before = self.before(block, units)
-            one_by_one = self.inverse.method == "sequential" or width == 1
-            solve_block = self._sequential if one_by_one else self._jacobi
-            x, log_slope, *hidden = solve_block(target, before, block)
+            is_last = block is blocks[-1]
+            if width == 1:
+                results = self._sequential(target, before, block, is_last)
+            elif self.inverse.method == "sequential":
+                results = self._sequential_apart(target, before, block, is_last)
+            else:
+                results = self._jacobi(target, before, block)
+            x, log_slope, *hidden = results
             # beyond the limit the coordinates that follow are undefined
             below_limit, nan = self._below_limit(write, x), write.constant(self.dtype.type("nan"))
             x = write.one("Where", below_limit, x, nan)
-            units = self.add_units(units, [x, *hidden])
+            if not is_last:
+                units = self.add_units(units, [x, *hidden])
             xs.append(x)
             log_slopes.append(log_slope)
         return [write.join(xs), write.join(log_slopes)]
 
-    def _sequential(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+    def _sequential_apart(
+        self, z: str, before: Sequence[str | None], block: Block, is_last: bool
+    ) -> list[str]:
+        """Write one coordinate after another as a graph of its own (`Writer.apart`)."""
+        write = self.writer
+
+        def solve(body: Writer) -> list[str]:
+            self.writer = body
+            results = self._sequential(z, before, block, is_last)
+            self.writer = write
+            return results
+
+        return write.apart(z, self.dtype, solve)
+
+    def _sequential(
+        self, z: str, before: Sequence[str | None], block: Block, is_last: bool
+    ) -> list[str]:
         """Write one coordinate after another (`sequential_inverse._sequential`)."""
         write = self.writer
         targets = write.cut(z, [1] * (len(block.ends) - 1))
@@ -165,7 +177,7 @@ class _Layer(NetworkWriter):
             log_slopes.append(log_slope)
             return x
 
-        x, *hidden = self.positions(z, before, block, solve)
+        x, *hidden = self.positions(z, before, block, solve, is_last)
         return [x, write.join(log_slopes), *hidden]
 
     def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:

@@ -55,38 +55,96 @@ class NetworkWriter:
         before: Sequence[str | None],
         block: Block,
         solve: Callable[[int, str], str],
+        is_last: bool,
     ) -> list[str]:
         """Write a block position by position (`networks.run_by_positions`).
+
+        Hidden units read those before them, joined. Outputs, which are few, gather what the units
+        of each position add to them: so the last hidden layer is not joined at each position.
 
         Args:
             rows: a value of as many rows as the batch.
             before: for each linear layer, what earlier blocks contribute; None if nothing.
             block: the block.
             solve: a position in the block and its outputs → its inputs, batch × ….
+            is_last: whether no block follows.
 
         Returns:
-            The block's inputs, and its units of each hidden layer.
+            The block's inputs and, if another follows, its units of each hidden layer.
         """
-        write, last = self.writer, len(before) - 1
-        bases = [self._bases(i, before[i], block) for i in range(last + 1)]
-        levels: list[list[str]] = [[] for _ in before]
-        for position in range(len(block.ends) - 1):
+        write, last, positions = self.writer, len(before) - 1, len(block.ends) - 1
+        bases = [self._bases(i, before[i], block) for i in range(last)]
+        levels: list[str] = [""] * last  # all but the last, joined
+        inputs, last_units = list[str](), list[str]()
+        outputs = before[last]  # those of this position and later ones; None for biases alone
+        for position in range(positions):
             units: str | None = None
-            for i in range(last + 1):
-                own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
+            for i in range(last):
+                own = self._own(block, position, i + 1)
                 if own.start == own.stop:  # this position has no unit in this layer
                     continue
-                outputs, read = bases[i][position], block.units_read(position, i)
+                value, read = bases[i][position], block.units_read(position, i)
                 if read:
                     weight = write.tensor(block.within[i][:read, own])
-                    outputs = write.one("Gemm", levels[i][-1], weight, outputs)
+                    value = write.one("Gemm", levels[i], weight, value)
                 elif before[i] is None:
-                    outputs = self._repeat(rows, outputs, own.stop - own.start)
-                if i < last:
-                    units = self.units(write, outputs, units)
-                    levels[i + 1] = [write.join([*levels[i + 1], units])]
-            levels[0] = [write.join([*levels[0], solve(position, outputs)])]
-        return [level[0] for level in levels]
+                    value = self._repeat(rows, value, own.stop - own.start)
+                units = self.units(write, value, units)
+                if i + 1 < last:
+                    levels[i + 1] = self._joined(levels[i + 1], units)
+                else:
+                    last_units.append(units)
+                    outputs = self._gathered(outputs, units, block, position)
+            now, outputs = self._cut_outputs(rows, outputs, block, position)
+            inputs.append(solve(position, now))
+            if not last:
+                outputs = self._gathered(outputs, inputs[-1], block, position)
+            elif position + 1 < positions:
+                levels[0] = self._joined(levels[0], inputs[-1])
+        joined = write.join(inputs)
+        return [joined] if is_last or not last else [joined, *levels[1:], write.join(last_units)]
+
+    @staticmethod
+    def _own(block: Block, position: int, level: int) -> slice:
+        """Which of a block's units of a level belong to a position."""
+        return slice(block.ends[position][level], block.ends[position + 1][level])
+
+    def _joined(self, earlier: str, own: str) -> str:
+        """The units of earlier positions, "" for none, and those of one."""
+        return self.writer.join([earlier, own]) if earlier else own
+
+    def _gathered(self, outputs: str | None, units: str, block: Block, position: int) -> str | None:
+        """The outputs still to come, with what the units that they read of a position add.
+
+        Args:
+            outputs: before; None for the biases alone.
+            units: of the last hidden layer, or inputs where there is none.
+            block: of both.
+            position: whose units they are.
+        """
+        write, level = self.writer, len(block.bias) - 1
+        end = self._own(block, position, level + 1)
+        weight = block.within[level][self._own(block, position, level)]
+        weight = weight[:, end.start if level else end.stop :]
+        if not weight.shape[1]:
+            return None
+        if outputs is None:
+            outputs = write.tensor(block.bias[level][-weight.shape[1] :])
+        return write.one("Gemm", units, write.tensor(weight), outputs)
+
+    def _cut_outputs(
+        self, rows: str, outputs: str | None, block: Block, position: int
+    ) -> tuple[str, str | None]:
+        """The outputs of a position, and those of later ones: None for biases alone, or none."""
+        write, own = self.writer, self._own(block, position, len(block.bias))
+        later = len(block.bias[-1]) - own.stop
+        if outputs is None:
+            bias = write.tensor(block.bias[-1][own])
+            return self._repeat(rows, bias, own.stop - own.start), None
+        if not later:
+            return outputs, None
+        now, outputs = write.cut(outputs, [own.stop - own.start, later])
+        return now, outputs
 
     def _bases(self, layer: int, before: str | None, block: Block) -> list[str]:
         """What each position's units have from earlier blocks; "" for positions without units."""

@@ -15,6 +15,7 @@ from training.evaluate import TypedHeldOut, quantiles_of
 from training.export.next_version import check_name
 from training.export.publish import of_run
 from training.export.typed.verify import verified_graphs
+from training.progress import phase
 from training.runs import Run
 from training.scoring import log_prob
 
@@ -49,8 +50,10 @@ def export_table(
     if not isinstance(density, TypedColumns):
         raise RunError(f"{run.folder} is of family {run.file.flow.family!r}, not of typed columns")
     test, columns = dataset.test, dataset.columns.modelled
-    graphs = verified_graphs(density, test.rows, test.context)
-    scores = log_prob(density.double(), test.rows[None], test.context)
+    with phase("graphs and their verification"):
+        graphs = verified_graphs(density, test.rows, test.context)
+    with phase("calibration"):
+        scores = log_prob(density.double(), test.rows[None], test.context)
     left_out = dataset.columns.left_out
     if not values:
         left_out = [column.without_values() for column in left_out]
@@ -69,7 +72,8 @@ def export_table(
             "log_prob": float(scores[middle]),
         }
     files = {bundle.ENCODE: graphs.encode, bundle.DECODE: graphs.decode}
-    folder = bundle.publish(store, name, files, manifest)
+    with phase("writing"):
+        folder = bundle.publish(store, name, files, manifest)
     return folder, bundle.read_table(folder)
 
 

@@ -68,7 +68,7 @@ class DensityWriter:
         def call(write: Writer) -> list[str]:
             return write.call(function, *inputs, *self.numbers[i])
 
-        return self.writer.apart(inputs[0], function.outputs, call)
+        return self.writer.apart(inputs[0], np.dtype(np.float64), call)
 
     def total(self, log_probs: list[str]) -> str:
         """The sums over columns."""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from training.progress_bar import progress_bar
+from training.progress import progress_bar
 
 
 class Terminal(io.StringIO):
