@@ -109,7 +109,7 @@ def _in_parts(
     inputs = [rows] if context is None else [rows, context]
     at_once = rows_at_once(flow.event_shape, flow.encode_cost)
     device, number = flow.like.device, flow.like.dtype
-    scores = []
+    scores: list[Tensor] = []
     with torch.no_grad():
         for part in zip(*(torch.split(values, at_once) for values in inputs), strict=True):
             say_where(f"{at_once * len(scores):,} of {len(rows):,} rows")

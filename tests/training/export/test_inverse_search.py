@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -169,7 +170,7 @@ class Graphs:
         self.nodes_one_by_one = 21 * sum(coordinates)
         self.made: list[Graph] = []
         monkeypatch.setattr(choice, "ServedGraph", self._load)
-        monkeypatch.setattr(choice.time, "perf_counter", lambda: self.made[-1].now)
+        monkeypatch.setattr(time, "perf_counter", lambda: self.made[-1].now)
 
     def finish(self, inverse: Inverse) -> Inverse:
         return inverse
@@ -182,7 +183,9 @@ class Graphs:
     def chosen(self, method: Literal["auto", "sequential", "jacobi"] = "auto") -> int:
         """The width that is chosen, 0 for `sequential`; the report says what was tried."""
         draft = cast(Draft, self)
-        content, graph, report = fastest(draft, {"z": np.zeros((4, 1))}, InverseRequest(method))
+        content, graph, report = fastest(
+            draft, {"z": np.zeros((4, 1), np.float32)}, InverseRequest(method)
+        )
         inverse = cast(Inverse, content)
         assert cast(Graph, graph).inverse == inverse
         assert report is not None
