@@ -20,6 +20,6 @@ spec = find_spec("nvidia")
 places = [] if spec is None else spec.submodule_search_locations
 print(":".join(str(path) for place in places for path in Path(place).glob("*/lib")))')
 {
-    echo "export PYTHONPATH='$site:$PWD:$PWD/service/client/src:$PWD/training/estimators/src'"
+    echo "export PYTHONPATH='$PWD:$PWD/service/client/src:$PWD/training/estimators/src:$site'"
     echo "export LD_LIBRARY_PATH='$libraries'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
 } > "$site/environment.sh"

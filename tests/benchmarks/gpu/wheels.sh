@@ -4,15 +4,33 @@
 set -eu
 folder=${1:-build/gpu-wheels}
 mkdir -p "$folder"
-names="onnxruntime-gpu annotated-doc annotated-types fastapi httptools orjson prometheus-client \
-pydantic pydantic-core pydantic-settings python-dotenv starlette typing-extensions \
-typing-inspection uvicorn"
-.venv/bin/pip freeze | sed 's/_/-/g' > "$folder/frozen"
-for name in $names; do grep -i "^$name==" "$folder/frozen"; done > "$folder/wheels.txt"
+# all that serving stands on, but for numpy, which came with PyTorch
+.venv/bin/python - > "$folder/wheels.txt" <<'END'
+from importlib.metadata import requires, version
+from packaging.requirements import Requirement
+
+found = {}
+
+
+def add(name, extras=()):
+    for text in requires(name) or ():
+        needed = Requirement(text)
+        marker = needed.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            if needed.name not in found and needed.name != "numpy":
+                found[needed.name] = version(needed.name)
+                add(needed.name, needed.extras)
+
+
+add("bijecta")
+print(*sorted(f"{name}=={number}" for name, number in found.items()), sep="\n")
+END
 .venv/bin/pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 \
     --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
     --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-    --dest "$folder" --requirement "$folder/wheels.txt"
+    --platform manylinux1_x86_64 --dest "$folder" --requirement "$folder/wheels.txt"
+# for its name and version alone: the code is that of the repository
+.venv/bin/pip wheel --quiet --no-deps --wheel-dir "$folder" .
 for wheel in "$folder"/*.whl; do
     if [ "$(wc -c < "$wheel")" -gt 40000000 ]; then
         split --bytes=40000000 "$wheel" "$wheel.part-"

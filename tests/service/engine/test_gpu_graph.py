@@ -114,6 +114,20 @@ def test_memory_is_flat_over_any_sequence_of_sizes(make: Make) -> None:
     assert memory.left == left
 
 
+@pytest.mark.parametrize("short", [0, 2**20])
+def test_rows_that_fill_a_batch_up_are_its_first(
+    short: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bound_runs, "SHORT_BYTES", short)
+    memory = HostMemory()
+    graph = make("maf", "encode", memory)
+    x = rows_of("maf", "encode", 5, seed=0)["x"]
+    graph({"x": x}, ("z",))
+    (runs,) = graph._gpus[0]._bound.values()
+    there = memory.kept[runs._addresses["x"]][: 8 * x[0].nbytes].view(x.dtype).reshape(8, -1)
+    np.testing.assert_array_equal(there, np.concatenate([x, x[:1], x[:1], x[:1]]))
+
+
 def test_answers_stay_when_the_memory_is_used_again(make: Make) -> None:
     graph = make("maf", "encode", HostMemory())
     one, other = (rows_of("maf", "encode", 4, seed) for seed in (0, 1))
