@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pydantic_settings import CliSettingsSource
 
     from service.grpc import GrpcListener
+    from service.log import Log
+    from service.processes import WorkerProcess
     from service.server import Server
+    from service.settings import Settings
 
 # How shells name the end of a command by Ctrl-C.
 INTERRUPTED = 128 + signal.SIGINT
@@ -100,13 +103,8 @@ def _absent(_: argparse.Namespace) -> int:
 
 
 def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> int:
-    from service.http import Process
     from service.log import Log
-    from service.runtime import DeviceError
-    from service.security import KeysError
-    from service.server import Server
     from service.settings import SettingsError, as_toml, load, log_unknown_variables
-    from service.store import end_loads
 
     # until uvicorn sets its own: in a container, process 1 ignores signals without a handler
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -115,12 +113,45 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
         if arguments.print_config:
             print(as_toml(settings, arguments), end="")
             return 0
-        log = Log(settings.log_repeat_seconds)
-        log.install()
-        log_unknown_variables()
-        server = Server(settings, log)
-        listeners = [] if settings.grpc_port is None else [_grpc_listener(server)]
-        process = Process(server, listeners)
+    except SettingsError as error:
+        print(f"bijecta: {error}", file=sys.stderr)
+        return 1
+    log = Log(settings.log_repeat_seconds)
+    log.install()
+    log_unknown_variables()
+    return _serve_alone(settings, log) if settings.workers == 1 else _serve_together(settings, log)
+
+
+def _serve_together(settings: "Settings", log: "Log") -> int:
+    """Be the parent of some workers, or one of them."""
+    from service.processes import STARTUP_FAILURE, Supervisor
+
+    try:
+        outcome = Supervisor(settings).run()
+    except OSError as error:
+        logging.getLogger(__name__).error("%s", error.strerror or error)
+        return STARTUP_FAILURE
+    if isinstance(outcome, int):
+        log.say_counts(at_end=True)
+        return outcome
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    log.name_process(outcome.name)
+    return _serve_alone(settings, log, outcome)
+
+
+def _serve_alone(settings: "Settings", log: "Log", worker: "WorkerProcess | None" = None) -> int:
+    """Answer in this process."""
+    from service.http import Process
+    from service.runtime import DeviceError
+    from service.security import KeysError
+    from service.server import Server
+    from service.settings import SettingsError
+    from service.store import end_loads
+
+    try:
+        server = Server(settings, log, worker)
+        listeners = [] if settings.grpc_port is None else [_grpc_listener(server, worker)]
+        process = Process(server, listeners, worker)
     except (SettingsError, DeviceError, KeysError) as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
@@ -142,7 +173,7 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
     return code
 
 
-def _grpc_listener(server: "Server") -> "GrpcListener":
+def _grpc_listener(server: "Server", worker: "WorkerProcess | None") -> "GrpcListener":
     """What answers on `--grpc-port`.
 
     Raises:
@@ -160,7 +191,7 @@ def _grpc_listener(server: "Server") -> "GrpcListener":
         raise SettingsError(
             "gRPC is not in this install (--grpc-port): pip install 'bijecta[grpc]'"
         ) from None
-    return GrpcListener(server)
+    return GrpcListener(server, None if worker is None else worker.sockets.grpc_port)
 
 
 if __name__ == "__main__":

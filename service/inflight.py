@@ -6,9 +6,11 @@ bodies are parsed one at a time: json's parser keeps every other thread waiting,
 them would keep the event loop waiting twice as long.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
+from typing import NoReturn
 
 from service.errors import MemoryFullError, TooLargeError
 from service.work_threads import WorkThreads
@@ -73,17 +75,8 @@ class MemoryShare:
             if is_granted:
                 budget.held += size
                 self.held += size
-        if is_granted:
-            return
-        if self.held + size > budget.limit:
-            raise TooLargeError(
-                f"this request takes {self.held + size} bytes of memory or more, and all requests "
-                f"in progress may take {budget.limit} together"
-            )
-        raise MemoryFullError(
-            f"the requests in progress hold {budget.held} of the {budget.limit} bytes that they "
-            f"may hold together, and this one needs {size} more"
-        )
+        if not is_granted:
+            self._refuse(size, budget.held)
 
     def keep(self, size: int) -> None:
         """Hold so many bytes at most from now on."""
@@ -91,6 +84,19 @@ class MemoryShare:
             if size < self.held:
                 self._budget.held += size - self.held
                 self.held = size
+
+    def _refuse(self, size: int, held: int) -> NoReturn:
+        """Say why so many bytes more are not granted, where all requests hold so many."""
+        limit = self._budget.limit
+        if self.held + size > limit:
+            raise TooLargeError(
+                f"this request takes {self.held + size} bytes of memory or more, and all requests "
+                f"in progress may take {limit} together"
+            )
+        raise MemoryFullError(
+            f"the requests in progress hold {held} of the {limit} bytes that they may hold "
+            f"together, and this one needs {size} more"
+        )
 
     def __enter__(self) -> "MemoryShare":
         return self
@@ -103,6 +109,64 @@ class MemoryShare:
     ) -> None:
         self._is_closed = True
         self.keep(0)
+
+
+class SharedInflightBudget(InflightBudget):
+    """The same of several processes, each of which reads what the others hold.
+
+    Args:
+        limit: in bytes, of all.
+        hold: says that this process holds so many bytes.
+        held_by_all: how many all of them hold.
+    """
+
+    def __init__(
+        self, limit: int, hold: Callable[[int], None], held_by_all: Callable[[], int]
+    ) -> None:
+        super().__init__(limit)
+        self.hold = hold
+        self.held_by_all = held_by_all
+
+    def share(self) -> MemoryShare:
+        """What one request holds: nothing yet."""
+        return _SharedMemoryShare(self)
+
+
+class _SharedMemoryShare(MemoryShare):
+    """The bytes of a budget of several processes that one request holds."""
+
+    __slots__ = ()
+    _budget: SharedInflightBudget
+
+    def charge(self, size: int) -> None:
+        """Hold so many bytes more; see `MemoryShare`.
+
+        They are held before they are added up: of two processes that need the last bytes at the
+        same time at most one is granted them.
+
+        Raises:
+            TooLargeError: more than there are for all requests.
+            MemoryFullError: more than the other requests leave.
+        """
+        budget = self._budget
+        with budget.lock:
+            budget.hold(budget.held + size)
+            held = budget.held_by_all() - size
+            is_granted = held + size <= budget.limit and not self._is_closed
+            if is_granted:
+                budget.held += size
+                self.held += size
+            else:
+                budget.hold(budget.held)
+        if not is_granted:
+            self._refuse(size, held)
+
+    def keep(self, size: int) -> None:
+        """Hold so many bytes at most from now on."""
+        super().keep(size)
+        budget = self._budget
+        with budget.lock:
+            budget.hold(budget.held)
 
 
 @dataclass(frozen=True)

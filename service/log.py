@@ -86,6 +86,10 @@ class Log(logging.StreamHandler[TextIO]):
             logger.propagate = True
         logging.captureWarnings(True)
 
+    def name_process(self, name: str) -> None:
+        """Begin every line with the name of this process, one of several that write here."""
+        self.setFormatter(_OneLine(f"{name}: "))
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is to be written; a count of those before it is put behind its text."""
         if record.exc_info and isinstance(record.exc_info[1], BrokenOffError):
@@ -143,11 +147,19 @@ def _nothing(_: str, __: bool) -> None:
 
 
 class _OneLine(logging.Formatter):
-    """One line a record, and an indented one for each of a traceback."""
+    """One line a record, and an indented one for each of a traceback.
+
+    Args:
+        process: what its text begins with.
+    """
+
+    def __init__(self, process: str = "") -> None:
+        super().__init__()
+        self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record: no line but its first can be taken for one of the log."""
-        head = f"{self.formatTime(record)} {record.levelname} "
+        head = f"{self.formatTime(record)} {record.levelname} {self._process}"
         lines = [head + escaped(record.getMessage())]
         if record.exc_info:
             text = self.formatException(record.exc_info)[-MAX_TRACEBACK:]

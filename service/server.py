@@ -9,14 +9,17 @@ from pathlib import Path
 
 from service.bundle import BundleError, KeyFileError, TrustedKeys
 from service.errors import ForbiddenError, UnavailableError
-from service.inflight import BodyLimits, InflightBudget
+from service.group import Group
+from service.inflight import BodyLimits
 from service.log import Log
-from service.metrics import GpuGauges, Metrics, ServerState
+from service.metrics import GpuGauges, ServerState
+from service.open_inference import ModelRepository
 from service.operations import CheckedRuns, Operations
+from service.processes import WorkerProcess
 from service.remote import AddressError, Follower, parse
 from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
 from service.security import Keyring, TlsFiles
-from service.settings import Settings, SettingsError, by_model, settings_key
+from service.settings import Settings, SettingsError, by_model, settings_key, share_of
 from service.store import Loader, Store
 from service.telemetry import RequestLog, Telemetry, traces_of
 from service.watching import Watching
@@ -46,6 +49,7 @@ class Server:
     Args:
         settings: of this server.
         log: of this process, where it writes one.
+        worker: which of several processes this one is; None where it is the only one.
 
     Raises:
         DeviceError: the device asked for cannot be used here.
@@ -53,9 +57,13 @@ class Server:
         SettingsError: a file of settings makes no sense, or those of a certificate do not.
     """
 
-    def __init__(self, settings: Settings, log: Log | None = None) -> None:
-        self.settings = settings
-        self.metrics = Metrics()
+    def __init__(
+        self, settings: Settings, log: Log | None = None, worker: WorkerProcess | None = None
+    ) -> None:
+        self.settings = share = settings if worker is None else share_of(settings)
+        self.group = Group(worker)
+        """The other workers."""
+        self.metrics = self.group.metrics()
         request_log = None
         if settings.request_log:
             request_log = RequestLog(STANDARD_OUTPUT, self.metrics.request_lines)
@@ -75,15 +83,18 @@ class Server:
         self._started = False
         self._waits_for = LOADING
         self._model_settings = model_settings = by_model(settings)
-        self.keyring = None if settings.keys is None else Keyring(settings.keys)
+        keys, rates = settings.keys, self.group.rates()
+        self.keyring = None if keys is None else Keyring(keys, rates=rates)
         """The keys that callers need; None where they need none."""
         certificate, key = settings.tls_certificate, settings.tls_key
         self.tls = None if certificate is None or key is None else TlsFiles(certificate, key)
         """What it shows callers that connect by TLS; None where they do not."""
-        self.threads = WorkThreads(max(2, min(granted_cpus(), MAX_WORK_THREADS)))
+        cpus = granted_cpus() // self.group.size
+        self.threads = WorkThreads(max(2, min(cpus, MAX_WORK_THREADS)))
         watch_folder = settings.watch_folder if settings.watch else None
-        self.watching = Watching(self.metrics, self.threads, settings.watch_threshold, watch_folder)
-        device = Device.choose(settings.device)
+        args = settings.watch_threshold, watch_folder, self.group.size
+        self.watching = Watching(self.metrics, self.threads, *args)
+        device = Device.choose(settings.device, self.group.size)
         self._say_threads(device.runs(settings.threads))
         loader = Loader(
             device,
@@ -98,13 +109,16 @@ class Server:
             Path(settings.store) if self.follower is None else self.follower.folder,
             loader,
             settings.default_model,
-            settings.max_models,
+            share.max_models,
             settings.load_seconds,
             None if self.follower is None else self.follower.look,
+            self.group.unloaded,
         )
+        self.repository = ModelRepository(self.store, self.group)
+        """Its models in the words of the Open Inference Protocol."""
         runs = CheckedRuns(settings.max_rows, self.metrics, self.threads)
         self.operations = Operations(settings.max_sample_rows, runs)
-        self.inflight = InflightBudget(settings.max_inflight)
+        self.inflight = self.group.inflight(settings.max_inflight)
         self.metrics.inflight_bytes.set_function(lambda: self.inflight.held)
         state = ServerState(
             settings,
@@ -123,6 +137,9 @@ class Server:
             settings.max_rows,
             settings.max_sample_rows,
         )
+        self._changed = asyncio.Event() if self.follower is None else self.follower.changed
+        statistics = self.repository.own_statistics
+        self.group.begin(self.store, self.metrics, self.watching, statistics, self._changed)
 
     def _trusted_keys(self) -> TrustedKeys | None:
         """The keys that bundles have to be signed with."""
@@ -162,7 +179,16 @@ class Server:
 
     @property
     def not_ready(self) -> str:
-        """Why requests should not be sent here; empty where they should."""
+        """Why requests should not be sent here; empty where they should.
+
+        Who asks may be answered by any worker that takes connections: they all have to be ready.
+        """
+        own = self.own_not_ready
+        return own or ("" if self.group.others_are_ready else "another worker is not ready")
+
+    @property
+    def own_not_ready(self) -> str:
+        """Why requests should not be sent to this process; empty where they should."""
         if self.draining:
             return "the server is about to stop"
         if not self._started:
@@ -198,7 +224,7 @@ class Server:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the store and watch its folder in a task; close every model at the end."""
-        works = self._watch_store(), self._say_counts(), self.watching.keep()
+        works = self._watch_store(), self._say_counts(), self.watching.keep(), self.group.keep()
         tasks = [asyncio.create_task(work) for work in works]
         if self.follower is not None:
             tasks.append(asyncio.create_task(self.follower.keep()))
@@ -237,7 +263,8 @@ class Server:
                 elapsed = time.monotonic() - looked_at + 0.01  # clocks differ by a little
                 if has_changed or not self._started or 0 < poll_seconds <= elapsed:
                     looked_at = time.monotonic()
-                    await self.store.refresh()
+                    with self.group.looking() as misses:
+                        await self.store.refresh(misses=misses)
                 else:
                     await self.store.retry()
             except (BundleError, DeviceError):
@@ -256,15 +283,12 @@ class Server:
             raise BundleError(f"{follower.address}: {follower.failure}")
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait so long, or until a store elsewhere has changed; returns whether it has."""
-        if self.follower is None:
-            await asyncio.sleep(seconds)
-            return False
+        """Wait so long, or until the store is known to have changed; returns whether it is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.follower.changed.wait()
-        has_changed = self.follower.changed.is_set()
-        self.follower.changed.clear()
+                await self._changed.wait()
+        has_changed = self._changed.is_set()
+        self._changed.clear()
         return has_changed
 
     def _begin(self) -> None:
@@ -272,7 +296,8 @@ class Server:
         if self._started:
             return
         entries = [entry for versions in self.store.entries.values() for entry in versions.values()]
-        if self.store.models:
+        unloaded = self.group.unloaded and all(entry.unloaded for entry in entries)
+        if self.store.models or (entries and unloaded):
             self._say_unused_settings()
             self._started = True
             return

@@ -105,16 +105,16 @@ class Engine:
             graph: JobQueue(
                 observer,
                 limits[graph],
-                max(limits[graph], settings.queue_rows),
+                max(limits[graph], device.part_of(settings.queue_rows)),
                 POLICY.speed_smoothing,
             )
             for graph, observer in self._observers.items()
         }
         for graph, observer in self._observers.items():
             observer.watch(self._queues[graph])
-        clock = main_thread_clock()
+        clock, cpus = main_thread_clock(), device.part_of(granted_cpus())
         policy = GPU_POLICY if device.kind == "cuda" else POLICY
-        scheduler = Scheduler(self._queues, threads, granted_cpus(), clock, policy)
+        scheduler = Scheduler(self._queues, threads, cpus, clock, policy)
         self._workers = Workers(name, scheduler, self._graphs, threads, self._release)
 
     def statistics(self, graph: str) -> Statistics:

@@ -11,7 +11,7 @@ from service.grpc.calls import Call
 from service.grpc.protos import messages
 from service.grpc.requests import parsed
 from service.grpc.responses import from_json
-from service.open_inference import ModelRepository, server_metadata
+from service.open_inference import server_metadata
 from service.security import CONTROLLING, READING
 from service.server import Server
 
@@ -41,7 +41,7 @@ class AdminCalls:
     def __init__(self, server: Server, port: int) -> None:
         self._server = server
         self._port = port
-        self._repository = ModelRepository(server.store)
+        self._repository = server.repository
 
     def methods(self) -> dict[str, Callable[[Call, bytes], Awaitable[bytes]]]:
         """What answers each method of the service, by its name."""
@@ -91,7 +91,7 @@ class AdminCalls:
 
     async def _model_statistics(self, call: Call, asked: Any) -> dict[str, Any]:
         if not asked.name:
-            return self._repository.all_statistics(call.may_see)
+            return await self._repository.all_statistics(call.may_see)
         self._server.check_started()
         call.check_model(asked.name)
         return await self._repository.statistics(asked.name, asked.version)

@@ -11,7 +11,7 @@ from service.grpc.requests import read_request
 from service.grpc.responses import infer_response, stream_error
 from service.grpc.slow_callers import Context, NotTakenError, SlowCallers
 from service.inflight import Reading
-from service.open_inference import Inference, ModelRepository
+from service.open_inference import Inference
 from service.operations import Answer, AnswerPieces
 from service.security import ASKING
 from service.server import Server
@@ -36,7 +36,7 @@ class InferCalls:
     def __init__(self, server: Server, slow: SlowCallers) -> None:
         self._server = server
         self._slow = slow
-        self._repository = ModelRepository(server.store)
+        self._repository = server.repository
 
     async def infer(self, call: Call, message: bytes) -> bytes:
         """The answer to a ModelInferRequest."""

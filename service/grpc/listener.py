@@ -50,10 +50,12 @@ class GrpcListener:
 
     Args:
         server: whose models are asked.
+        shared_port: in place of that of the settings, where other processes have it too.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, shared_port: int | None = None) -> None:
         self._server = server
+        self._is_shared = shared_port is not None
         settings = server.settings
         self._slow = SlowCallers(
             most_slow=max(1, settings.max_inflight // settings.max_body),
@@ -67,7 +69,7 @@ class GrpcListener:
         most = settings.max_connections
         self._count = max(1, min(MOST_SERVERS, most // MIN_CONNECTIONS))
         self._listeners: list[grpc.aio.Server] = []
-        self.port = 0
+        self.port = shared_port or 0
         """Where it listens."""
 
     async def start(self) -> None:
@@ -82,7 +84,7 @@ class GrpcListener:
         logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         credentials = self._credentials()
         try:
-            if settings.grpc_port:
+            if settings.grpc_port and not self._is_shared:
                 _check_free(settings.host, settings.grpc_port)
             for _ in range(self._count):
                 listener = grpc.aio.server(options=self._options())
@@ -145,7 +147,7 @@ class GrpcListener:
     def _options(self) -> tuple[tuple[str, int], ...]:
         settings = self._server.settings
         return (
-            ("grpc.so_reuseport", int(self._count > 1)),
+            ("grpc.so_reuseport", int(self._is_shared or self._count > 1)),
             ("grpc.max_receive_message_length", settings.max_body),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),

@@ -19,20 +19,19 @@ from service.http.connections import (
     Connection,
     ConnectionLimits,
     Connections,
+    SharedListener,
     listen_with_copies,
     stop_accepting,
 )
 from service.http.gc_policy import apply_gc_policy
 from service.http.origins import Origins
+from service.processes import STARTUP_FAILURE, WorkerProcess
 from service.server import Server
 
 log = logging.getLogger(__name__)
 
 # How often the files of a certificate are looked at, in seconds.
 TLS_SECONDS = 60.0
-
-# uvicorn's exit code where it cannot listen.
-STARTUP_FAILURE = 3
 
 
 class Listener(Protocol):
@@ -64,18 +63,29 @@ class Process(uvicorn.Server):
     no more connections, answers on those that it has until they fall silent, and ends. A second
     signal ends it at once.
 
+    A worker listens on the sockets of its parent; one that takes the place of another does so when
+    its models are loaded, as long as others answer.
+
     Args:
         server: whose models.
         listeners: of other protocols.
+        worker: which of several processes this one is; None where it is the only one.
     """
 
-    def __init__(self, server: Server, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self,
+        server: Server,
+        listeners: Sequence[Listener] = (),
+        worker: WorkerProcess | None = None,
+    ) -> None:
         settings = server.settings
         limits = ConnectionLimits.of(settings)
         self._all_connections = Connections(limits, server.metrics.connections)
         self._all_connections.on_refusal = server.telemetry.refused
         self._all_connections.on_overload = server.telemetry.turned_away
         self._all_connections.refusal_headers = Origins(settings).refusal_headers
+        if worker is not None:
+            self._all_connections.on_count = partial(worker.board.set_connections, worker.number)
         self._tls_at = time.monotonic()
         http: Any = partial(Connection, registry=self._all_connections)  # for uvicorn, a class
         super().__init__(
@@ -95,8 +105,11 @@ class Process(uvicorn.Server):
         )
         self._served = server
         self._listeners = listeners
+        self._worker = worker
+        self._is_listening = False
         self._end = float("inf")
         server.on_failure = self._stop
+        server.group.on_orphaned(lambda: self.handle_exit(signal.SIGTERM, None))
         self._collect = apply_gc_policy(settings.gc_policy)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -110,6 +123,9 @@ class Process(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, on the port of model control as well where it has its own."""
+        if self._worker is not None:
+            await self._start_worker(self._worker)
+            return
         try:
             await super().startup(sockets)
         except OSError as error:  # of a UNIX socket, which uvicorn does not catch
@@ -119,13 +135,7 @@ class Process(uvicorn.Server):
                 await listener.start()
         except OSError as error:
             await self._fail("%s", error)
-        config: Any = self.config
-        protocol = partial(
-            config.http_protocol_class,
-            config=config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
+        config, protocol = self.config, self._protocol()
         self.servers += await listen_with_copies(self.servers, protocol, config.backlog, config.ssl)
         port, host = self._served.control_port, self._served.settings.control_host
         if port is None:
@@ -140,8 +150,57 @@ class Process(uvicorn.Server):
         self._served.control_port = control.sockets[0].getsockname()[1]
         log.info("models are loaded and unloaded on %s:%d", host, self._served.control_port)
 
+    async def _start_worker(self, worker: WorkerProcess) -> None:
+        """Begin, and listen at once or later."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = []
+        self.started = True
+        worker.beat(is_listening=False, is_ready=False)
+        await self._listen_if_due(worker)
+
+    async def _listen_if_due(self, worker: WorkerProcess) -> None:
+        """Take connections of the parent's sockets, where callers are better off for it."""
+        if self._is_listening or (worker.listens_later and self._served.own_not_ready):
+            return
+        self._is_listening = True
+        try:
+            for listener in self._listeners:
+                await listener.start()
+        except OSError as error:
+            await self._fail("%s", error)
+        protocol, config, sockets = self._protocol(), self.config, worker.sockets
+        listeners = [
+            SharedListener(
+                each,
+                protocol,
+                config.backlog,
+                config.ssl,
+                lambda: worker.board.has_fewest(worker.number),
+            )
+            for each in (sockets.http, sockets.control)
+            if each
+        ]
+        self.servers += listeners  # type: ignore[arg-type]
+        if sockets.control:
+            self._served.control_port = sockets.control[0].getsockname()[1]
+
+    def _protocol(self) -> Any:
+        """What makes the protocol of a connection."""
+        config: Any = self.config
+        return partial(
+            config.http_protocol_class,
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second."""
+        if self._worker is not None:
+            await self._listen_if_due(self._worker)
+            self._worker.beat(self._is_listening, not self._served.own_not_ready)
         if time.monotonic() >= self._end:
             self._stop()
         if (tls := self._served.tls) and time.monotonic() - self._tls_at >= TLS_SECONDS:
@@ -154,10 +213,12 @@ class Process(uvicorn.Server):
         """Answer what has been accepted, then end; after `stop_seconds`, in any case."""
         end = time.monotonic() + self._served.settings.stop_seconds
         self._served.draining = True
-        if self._served.settings.uds is not None and self.started:
-            self._served.settings.uds.unlink(missing_ok=True)
+        worker, uds = self._worker, self._served.settings.uds
+        if uds is not None and self.started and worker is None:
+            uds.unlink(missing_ok=True)
         if not self.force_exit:
-            await stop_accepting(self.servers)
+            # the sockets of a worker that ends alone are those of the others
+            await stop_accepting(self.servers, keeps_out=worker is None or worker.board.is_stopping)
         self._all_connections.stop()
         seconds = end - time.monotonic()
         stops = [asyncio.create_task(listener.stop(seconds)) for listener in self._listeners]

@@ -7,6 +7,7 @@ from service.metrics.model_series import ModelSeries
 from service.metrics.requests import OTHER, UNKNOWN_MODEL
 from service.metrics.series import STAGES
 from service.metrics.server_state import ServerState
+from service.metrics.workers import ProcessFigures, SharedFigures, WorkerGauges
 
 __all__ = [
     "OTHER",
@@ -17,5 +18,8 @@ __all__ = [
     "HeldOutLogProb",
     "Metrics",
     "ModelSeries",
+    "ProcessFigures",
     "ServerState",
+    "SharedFigures",
+    "WorkerGauges",
 ]

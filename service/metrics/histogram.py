@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from threading import Lock
 from typing import Any
@@ -38,8 +38,8 @@ class Series:
     def __init__(self, bounds: Sequence[float]) -> None:
         self._lock = Lock()
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.infinite = 0
+        self.counts: list[float] = [0] * (len(bounds) + 1)
+        self.infinite: float = 0
         self.total = 0.0
 
     def observe(self, value: float) -> None:
@@ -53,6 +53,10 @@ class Series:
         """The same of a histogram to which one thread alone adds, in half the time."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def read(self) -> tuple[Sequence[float], float, float]:
+        """Counts of buckets, how many were infinite, and the sum of the others."""
+        return self.counts, self.infinite, self.total
 
     def observe_all(self, values: NDArray[np.floating[Any]]) -> None:
         """Count values, but NaN; infinite ones are left out of the sum, which would stay so.
@@ -83,29 +87,23 @@ class Histogram(Collector):
     """Histograms of one name, by label values; each is made when its labels are first asked for.
 
     Args:
-        name, help_text: of the family.
-        labels: names.
-        bounds: of the buckets, ascending.
+        spec: their line of the table.
+        make: makes one of label values and bounds.
     """
 
     def __init__(
-        self, name: str, help_text: str, labels: Sequence[str], bounds: Sequence[float]
+        self,
+        spec: MetricSpec,
+        make: Callable[[Sequence[str], Sequence[float]], Series] = lambda _, bounds: Series(bounds),
     ) -> None:
-        self._name = name
-        self._help = help_text
-        self._labels = labels
-        self._bounds = bounds
+        self._spec = spec
+        self._make = make
         self._series: dict[tuple[str, ...], Series] = {}
-
-    @classmethod
-    def of(cls, spec: MetricSpec) -> "Histogram":
-        """The histograms of a line of the table."""
-        return cls(spec.name, spec.help, spec.labels, spec.bounds)
 
     def labels(self, *values: str) -> Series:
         """The histogram of these label values."""
         if (series := self._series.get(values)) is None:
-            series = self._series[values] = Series(self._bounds)
+            series = self._series[values] = self._make(values, self._spec.bounds)
         return series
 
     def put(self, values: tuple[str, ...], series: Series) -> None:
@@ -118,9 +116,11 @@ class Histogram(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """What Prometheus reads."""
-        family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
+        spec = self._spec
+        family = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)
         for values, series in list(self._series.items()):
             bounds = [*map(str, map(float, series.bounds)), "+Inf"]
-            at_most = list(accumulate(series.counts))
-            family.add_metric(values, list(zip(bounds, at_most, strict=True)), series.total)
+            counts, _, total = series.read()
+            at_most = list(accumulate(counts))
+            family.add_metric(values, list(zip(bounds, at_most, strict=True)), total)
         yield family

@@ -35,7 +35,7 @@ class LogProbs(Collector):
     """The series of all versions that are loaded."""
 
     def __init__(self) -> None:
-        self._histogram = Histogram.of(series.LOG_PROB)
+        self._histogram = Histogram(series.LOG_PROB)
         self._shown: dict[tuple[str, str], tuple[Series, HeldOutLogProb]] = {}
 
     def put(self, labels: tuple[str, str], counted: Series, held_out: HeldOutLogProb) -> None:
@@ -62,11 +62,12 @@ class LogProbs(Collector):
         per_dim = SummaryMetricFamily(mean.name, mean.help, labels=mean.labels)
         means = state_series.HELD_OUT_PER_DIM.gauges()
         for labels, (counted, held_out) in list(self._shown.items()):
-            at_most = list(accumulate(counted.counts))
+            counts, infinite, total = counted.read()
+            at_most = list(accumulate(counts))
             bounds = [*map(str, held_out.levels.values()), "+Inf"]
             ranks.add_metric(labels, list(zip(bounds, at_most, strict=True)), None)
-            finite = at_most[-1] - counted.infinite
-            per_dim.add_metric(labels, finite, counted.total / held_out.dimensions)
+            finite = int(at_most[-1] - infinite)
+            per_dim.add_metric(labels, finite, total / held_out.dimensions)
             if math.isfinite(held_out.mean):
                 means.add_metric(labels, held_out.mean / held_out.dimensions)
         yield from (ranks, per_dim, means)

@@ -1,25 +1,27 @@
 """Prometheus metrics of one server, prefix `bijecta_`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 from service.bundle import UNSAFE_KINDS, AnyManifest
 from service.metrics import series, state_series
+from service.metrics.figures import CountFamily, Figures
 from service.metrics.histogram import Histogram, Series
 from service.metrics.log_probs import HeldOutLogProb, LogProbs
 from service.metrics.model_series import ModelSeries
 from service.metrics.requests import RequestMetrics, reasons
 from service.metrics.spec import MetricSpec
+from service.metrics.workers import Merged, Said, as_said
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -59,15 +61,27 @@ class HasDepth(Protocol):
         ...
 
 
-class Metrics:
-    """The metrics of one server, in a registry of their own; `series` has their table."""
+GAUGES = {spec.name: spec for spec in series.METRICS if spec.kind == "gauge"}
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """The metrics of one server, in a registry of their own; `series` has their table.
+
+    Args:
+        figures: where counters and histograms are kept; None for here.
+        processes: the collector of the server's processes; None for that of this one.
+    """
+
+    def __init__(self, figures: Figures | None = None, processes: Collector | None = None) -> None:
+        self._figures = figures or Figures()
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        self.requests = RequestMetrics()
+        if processes is None:
+            ProcessCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+        else:  # collections of workers that have ended would be missing
+            self.registry.register(processes)
+        self.requests = RequestMetrics(self._figures)
         """Of those that have become requests."""
         self.registry.register(self.requests)
         self._rejections = self._counter(series.REJECTIONS)
@@ -97,7 +111,8 @@ class Metrics:
         self._model_threads = self._gauge(state_series.MODEL_THREADS)
         self._log_probs = LogProbs()
         self.registry.register(self._log_probs)
-        self._p_value = self._histogram(series.P_VALUE)
+        self._p_value = Histogram(series.P_VALUE)
+        self.registry.register(self._p_value)
         self._drift = tuple(
             self._gauge(spec) for spec in (series.WATCHED_ROWS, series.DRIFT, series.DRIFT_ALARM)
         )
@@ -146,8 +161,11 @@ class Metrics:
             name, version: its labels.
             held_out: of the version, which bounds its histogram of log_prob.
         """
-        labels = name, str(version)
-        return ModelSeries(labels, self._log_probs, held_out, self._p_value, self._drift)
+        labels, make = (name, str(version)), self._figures.series
+        log_prob = make(series.LOG_PROB.name, labels, list(held_out.levels))
+        p_value = make(series.P_VALUE.name, labels, series.P_VALUES)
+        shown = self._log_probs, self._p_value, log_prob, p_value
+        return ModelSeries(labels, *shown, held_out, self._drift)
 
     def loaded(self, manifest: AnyManifest, provider: str, threads: int) -> None:
         """State that a model is loaded, on how many threads."""
@@ -177,18 +195,29 @@ class Metrics:
         """Spans of traces were sent to a collector, or are lost."""
         self._spans.labels("sent" if sent else "lost").inc(count)
 
-    def exposition(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+    def exposition(self, others: Sequence[Said] | None = None) -> bytes:
+        """The text that Prometheus reads.
 
-    def _counter(self, spec: MetricSpec) -> Counter:
-        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+        Args:
+            others: what `gauges` of other workers said; None where there are none.
+        """
+        self._figures.look()
+        if others is None:
+            return generate_latest(self.registry)
+        return generate_latest(Merged(self.registry, GAUGES, others))
+
+    def gauges(self) -> Said:
+        """What the gauges are now, for `exposition` of another worker."""
+        return as_said(self.registry.collect(), GAUGES)
+
+    def _counter(self, spec: MetricSpec) -> CountFamily:
+        return self._figures.counter(spec, self.registry)
 
     def _gauge(self, spec: MetricSpec) -> Gauge:
         return Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
 
     def _histogram(self, spec: MetricSpec) -> Histogram:
-        histogram = Histogram.of(spec)
+        histogram = self._figures.histogram(spec)
         self.registry.register(histogram)
         return histogram
 
@@ -202,7 +231,7 @@ class ConnectionMetrics:
         unsent: bytes of answers.
     """
 
-    def __init__(self, open_now: Gauge, closed: Counter, unsent: Gauge) -> None:
+    def __init__(self, open_now: Gauge, closed: CountFamily, unsent: Gauge) -> None:
         self._unsent = unsent
         self._open_now = open_now
         self._closed = closed

@@ -6,7 +6,6 @@ from prometheus_client import Gauge
 
 from service.metrics.histogram import Histogram, Series
 from service.metrics.log_probs import HeldOutLogProb, LogProbs
-from service.metrics.series import P_VALUES
 
 
 class ModelSeries:
@@ -15,19 +14,19 @@ class ModelSeries:
     Args:
         labels: of the series.
         log_probs, p_values: the histograms of all versions.
+        log_prob, p_value: this version's.
         held_out: of this version.
         drift: gauges of all versions: rows, log of the martingale, alarm.
-
-    Attributes:
-        log_prob, p_value: this version's.
     """
 
     def __init__(
         self,
         labels: tuple[str, str],
         log_probs: LogProbs,
-        held_out: HeldOutLogProb,
         p_values: Histogram,
+        log_prob: Series,
+        p_value: Series,
+        held_out: HeldOutLogProb,
         drift: Sequence[Gauge],
     ) -> None:
         self._labels = labels
@@ -37,8 +36,8 @@ class ModelSeries:
         self._drift = drift
         self._figures: tuple[float, ...] | None = None
         self._is_shown = False
-        self.log_prob = Series(list(held_out.levels))
-        self.p_value = Series(P_VALUES)
+        self.log_prob = log_prob
+        self.p_value = p_value
 
     def set_drift(self, rows: int, log_martingale: float, has_alarm: bool) -> None:
         """State what the test of drift says; of a version without one there are no such series."""

@@ -1,13 +1,14 @@
 """Requests by endpoint and model: how many, how they ended, how long they took and where."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.errors import ServiceError
 from service.metrics import series
-from service.metrics.histogram import Histogram, Series
+from service.metrics.figures import Figures
+from service.metrics.histogram import Series
 from service.metrics.spec import MetricSpec
 
 # The label of every path that is no endpoint's: unknown paths must not make new series.
@@ -30,17 +31,27 @@ class _Asked:
     Args:
         seconds, rows: of answers.
         stages: seconds of each stage, of all that the model was asked.
+        codes, failures: how many there were of each code and reason, none yet.
     """
 
     __slots__ = ("codes", "reasons", "rows", "seconds", "stages")
 
-    def __init__(self, seconds: Series, rows: Series, stages: Sequence[Series]) -> None:
+    def __init__(
+        self,
+        seconds: Series,
+        rows: Series,
+        stages: Sequence[Series],
+        codes: MutableMapping[int, float],
+        failures: MutableMapping[str, float],
+    ) -> None:
         self.seconds = seconds
         self.rows = rows
         self.stages = stages
+        self.codes = codes
+        self.reasons = failures
         # Prometheus takes no note of how a series begins: failures are there before the first one
-        self.codes = dict.fromkeys((200, 500, 503, 504), 0)
-        self.reasons = dict.fromkeys(reasons(), 0)
+        self.codes.update(dict.fromkeys((200, 500, 503, 504), 0))
+        self.reasons.update(dict.fromkeys(reasons(), 0))
 
 
 class RequestMetrics(Collector):
@@ -49,14 +60,20 @@ class RequestMetrics(Collector):
     All series of an endpoint are there from the start, at zero, and those of a model from the first
     request that asks for it there. A request takes 2 µs in here; with prometheus_client's counters
     and a lock for each histogram it would take 5.
+
+    Args:
+        figures: where they are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
         self._asked: dict[tuple[str, str], _Asked] = {}
-        self._seconds = Histogram.of(series.REQUEST_SECONDS)
-        self._rows = Histogram.of(series.REQUEST_ROWS)
-        self._stage_seconds = Histogram.of(series.STAGE_SECONDS)
+        self._seconds = figures.histogram(series.REQUEST_SECONDS)
+        self._rows = figures.histogram(series.REQUEST_ROWS)
+        self._stage_seconds = figures.histogram(series.STAGE_SECONDS)
         self._models: set[str] = set()
+        figures.on_found(series.REQUESTS.name, self._found_code)
+        figures.on_found(series.FAILURES.name, self._found_reason)
         self.add_endpoint(OTHER)
 
     def add_endpoint(self, name: str) -> None:
@@ -118,8 +135,16 @@ class RequestMetrics(Collector):
                 self._seconds.labels(endpoint, model),
                 self._rows.labels(endpoint, model),
                 [self._stage_seconds.labels(model, stage) for stage in series.STAGES],
+                self._figures.counts(series.REQUESTS.name, (endpoint, model), int),
+                self._figures.counts(series.FAILURES.name, (endpoint, model), str),
             )
         return asked
+
+    def _found_code(self, endpoint: str, model: str, code: str) -> None:
+        self._of(endpoint, model).codes.setdefault(int(code), 0)
+
+    def _found_reason(self, endpoint: str, model: str, reason: str) -> None:
+        self._of(endpoint, model).reasons.setdefault(reason, 0)
 
 
 def reasons() -> dict[str, int]:

@@ -55,7 +55,12 @@ REJECTIONS = MetricSpec(
     "Requests turned away by limits, rights or the state of the server, before a model ran.",
 )
 IN_FLIGHT = MetricSpec(
-    "bijecta_inflight_requests", "gauge", (), "requests", "Requests being answered now."
+    "bijecta_inflight_requests",
+    "gauge",
+    (),
+    "requests",
+    "Requests being answered now.",
+    of_workers="sum",
 )
 INFLIGHT_BYTES = MetricSpec(
     "bijecta_inflight_bytes",
@@ -63,6 +68,7 @@ INFLIGHT_BYTES = MetricSpec(
     (),
     "bytes",
     "Memory of the requests being answered now, of --max-inflight-mib.",
+    of_workers="sum",
 )
 REQUEST_ROWS = MetricSpec(
     "bijecta_request_rows", "histogram", ("endpoint", "model"), "rows", "Rows of an answer.", ROWS
@@ -92,7 +98,12 @@ QUEUE_SECONDS = MetricSpec(
     SECONDS,
 )
 QUEUE_ROWS = MetricSpec(
-    "bijecta_queue_rows", "gauge", ("model", "graph"), "rows", "Rows ahead of a new request."
+    "bijecta_queue_rows",
+    "gauge",
+    ("model", "graph"),
+    "rows",
+    "Rows ahead of a new request.",
+    of_workers="sum",
 )
 NON_FINITE = MetricSpec(
     "bijecta_nonfinite_outputs_total",
@@ -122,6 +133,7 @@ WATCHED_ROWS = MetricSpec(
     ("model", "version"),
     "rows",
     "Rows that the test of drift has taken since it began.",
+    of_workers="sum",
 )
 DRIFT = MetricSpec(
     "bijecta_drift_log_martingale",
@@ -171,6 +183,7 @@ STORE_READABLE = MetricSpec(
     (),
     "1",
     "1 while the store's folder can be looked through, 0 while what was loaded stays without it.",
+    of_workers="min",
 )
 REMOTE_READABLE = MetricSpec(
     "bijecta_remote_store_readable",
@@ -178,6 +191,7 @@ REMOTE_READABLE = MetricSpec(
     (),
     "1",
     "0 while a store elsewhere cannot be read and what was taken from it stays, else 1.",
+    of_workers="min",
 )
 REMOTE_VERSIONS = MetricSpec(
     "bijecta_remote_versions",
@@ -199,6 +213,7 @@ KEYS_READABLE = MetricSpec(
     (),
     "1",
     "1 while the keys are those of their file, 0 while those of before stay as it cannot be read.",
+    of_workers="min",
 )
 LOADS = MetricSpec(
     "bijecta_loads_total",
@@ -225,9 +240,15 @@ THREADS = MetricSpec(
     (),
     "threads",
     "CPU threads of a model that has no setting of its own.",
+    of_workers="sum",
 )
 CONNECTIONS = MetricSpec(
-    "bijecta_connections", "gauge", (), "connections", "Connections that are open."
+    "bijecta_connections",
+    "gauge",
+    (),
+    "connections",
+    "Connections that are open.",
+    of_workers="sum",
 )
 CONNECTIONS_CLOSED = MetricSpec(
     "bijecta_connections_closed_total",
@@ -242,6 +263,7 @@ UNSENT_BYTES = MetricSpec(
     (),
     "bytes",
     "What large answers hold until their callers have taken them.",
+    of_workers="sum",
 )
 
 METRICS = (

@@ -17,6 +17,7 @@ class MetricSpec:
         unit: of its values.
         help: what it counts or measures, one sentence.
         bounds: upper bounds of a histogram's buckets, ascending.
+        of_workers: what a gauge of several workers is of those of each.
     """
 
     name: str
@@ -25,6 +26,7 @@ class MetricSpec:
     unit: str
     help: str
     bounds: tuple[float, ...] = ()
+    of_workers: Literal["sum", "max", "min"] = "max"
 
     def gauges(self) -> GaugeMetricFamily:
         """Its gauges, none yet, for a collector to fill in."""

@@ -10,7 +10,12 @@ BUILD_INFO = MetricSpec(
     "1 for the versions of the server and of what it runs on.",
 )
 READY = MetricSpec(
-    "bijecta_ready", "gauge", (), "1", "1 while requests should be sent here, as /health/ready."
+    "bijecta_ready",
+    "gauge",
+    (),
+    "1",
+    "1 while requests should be sent here, as /health/ready.",
+    of_workers="min",
 )
 VERSION_STATES = ("loaded", "refused", "unloaded", "awaited")
 """Of a version in the store. One whose newer files are refused is loaded and refused."""
@@ -24,7 +29,12 @@ STORE_VERSIONS = MetricSpec(
     "make room; awaited, their first load has not ended.",
 )
 LOADED_BYTES = MetricSpec(
-    "bijecta_loaded_bytes", "gauge", (), "bytes", "Files of the versions that are loaded."
+    "bijecta_loaded_bytes",
+    "gauge",
+    (),
+    "bytes",
+    "Files of the versions that are loaded.",
+    of_workers="sum",
 )
 MODEL_THREADS = MetricSpec(
     "bijecta_model_threads",
@@ -32,6 +42,7 @@ MODEL_THREADS = MetricSpec(
     ("model", "version"),
     "threads",
     "Runs of a loaded version that go on at a time.",
+    of_workers="sum",
 )
 QUEUE_CAPACITY = MetricSpec(
     "bijecta_queue_capacity_rows",
@@ -39,6 +50,7 @@ QUEUE_CAPACITY = MetricSpec(
     ("model", "graph"),
     "rows",
     "Most rows that wait: bijecta_queue_rows goes up to it.",
+    of_workers="sum",
 )
 CERTIFICATE_EXPIRY = MetricSpec(
     "bijecta_tls_certificate_expiry_timestamp_seconds",
@@ -46,6 +58,7 @@ CERTIFICATE_EXPIRY = MetricSpec(
     (),
     "seconds",
     "When the first certificate of --tls-certificate expires, since 1970; absent without TLS.",
+    of_workers="min",
 )
 INFLIGHT_LIMIT = MetricSpec(
     "bijecta_inflight_limit_bytes",
@@ -73,6 +86,24 @@ BODY_LIMIT = MetricSpec(
 )
 ROWS_LIMIT = MetricSpec(
     "bijecta_rows_limit", "gauge", (), "rows", "Most rows of a request: --max-rows."
+)
+WORKER_STATES = ("starting", "listening", "ready")
+"""Of a worker: it takes no connections; it does, and should not be sent requests; it should."""
+
+WORKERS = MetricSpec(
+    "bijecta_workers",
+    "gauge",
+    ("state",),
+    "processes",
+    "Workers of --workers by state: starting, listening (models are loaded, or it is to stop) or "
+    "ready; absent where there is one process.",
+)
+WORKER_RESTARTS = MetricSpec(
+    "bijecta_worker_restarts_total",
+    "counter",
+    (),
+    "processes",
+    "Workers that were started in place of ones that had ended.",
 )
 LOG_PROB_RANK = MetricSpec(
     "bijecta_log_prob_rank",
@@ -132,5 +163,7 @@ STATE_METRICS = (
     UNSENT_LIMIT,
     BODY_LIMIT,
     ROWS_LIMIT,
+    WORKERS,
+    WORKER_RESTARTS,
     *GPU_METRICS,
 )

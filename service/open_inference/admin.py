@@ -1,8 +1,8 @@
 """What the Open Inference Protocol asks beside inference: metadata, statistics, the repository."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as package_version
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
@@ -50,6 +50,22 @@ class ChangeRequest(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
+class Others(Protocol):
+    """The processes that answer for the same models, this one among them."""
+
+    async def load(self, name: str) -> None:
+        """Load a model anew in all of them."""
+        ...
+
+    async def unload(self, name: str) -> None:
+        """Unload a model in all of them."""
+        ...
+
+    async def ask(self, kind: str, *arguments: Any) -> list[Any]:
+        """What all but this one answer."""
+        ...
+
+
 class ModelRepository:
     """The models of the protocol that a store holds.
 
@@ -57,10 +73,12 @@ class ModelRepository:
 
     Args:
         store: holds the flows.
+        others: who has to do with these as well; None where nobody has.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, others: "Others | None" = None) -> None:
         self._store = store
+        self._others = others
 
     async def find(self, name: str, version: str) -> tuple[Lease[Model], ProtocolModel]:
         """A lease of the flow, and the model of the protocol, that a name means.
@@ -120,24 +138,40 @@ class ModelRepository:
 
     async def statistics(self, name: str, version: str) -> dict[str, Any]:
         """What a model has done since it was loaded; decode and sample share a graph."""
-        lease, protocol_model = await self.find(name, version)
-        with lease as model:
-            return {"model_stats": [_statistics(model, protocol_model)]}
+        return await self._of_all(await self.own_statistics(name, version), name, version)
 
-    def all_statistics(self, is_seen: Callable[[str], bool]) -> dict[str, Any]:
+    async def all_statistics(self, is_seen: Callable[[str], bool]) -> dict[str, Any]:
         """What each model that is loaded has done since it was.
 
         Args:
             is_seen: whether the caller may know of the model of a name.
         """
-        return {
-            "model_stats": [
-                _statistics(model, protocol_model)
-                for model in self._store.models
-                if is_seen(model.manifest.name)
-                for protocol_model in protocol_models(model).values()
-            ]
-        }
+        said = await self._of_all(await self.own_statistics("", ""), "", "")
+        seen = [one for one in said["model_stats"] if is_seen(split_name(one["name"])[0])]
+        return {"model_stats": seen}
+
+    async def own_statistics(self, name: str, version: str) -> list[dict[str, Any]]:
+        """What a model has done in this process; of all models where there is no name."""
+        if name:
+            lease, protocol_model = await self.find(name, version)
+            with lease as model:
+                return [_statistics(model, protocol_model)]
+        return [
+            _statistics(model, protocol_model)
+            for model in self._store.models
+            for protocol_model in protocol_models(model).values()
+        ]
+
+    async def _of_all(
+        self, own: list[dict[str, Any]], name: str, version: str
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Own statistics, and to them those of the others."""
+        said = [] if self._others is None else await self._others.ask("statistics", name, version)
+        for one in own:
+            for other in (other for listed in said for other in listed):
+                if (other["name"], other["version"]) == (one["name"], one["version"]):
+                    _add(one, other)
+        return {"model_stats": own}
 
     def index(self, body: bytes, is_seen: Callable[[str], bool]) -> list[dict[str, str]]:
         """Every model of the repository, and whether it answers.
@@ -175,7 +209,7 @@ class ModelRepository:
             )
         flow, _ = split_name(name)
         try:
-            await self._store.load(flow)
+            await (self._others or self._store).load(flow)
         except BundleError as error:
             raise ModelRefusedError(str(error)) from None
 
@@ -187,7 +221,7 @@ class ModelRepository:
         """
         _parsed(ChangeRequest, body)
         flow, _ = split_name(name)
-        await self._store.unload(flow)
+        await (self._others or self._store).unload(flow)
 
 
 def server_metadata() -> dict[str, Any]:
@@ -207,7 +241,7 @@ def _statistics(model: Model, protocol_model: ProtocolModel) -> dict[str, Any]:
     figures = model.engine.statistics(protocol_model.graph)
     ran, waited = int(figures.ran * 1e9), int(figures.waited * 1e9)
     # what fails does so before it comes to the engine, and tensors are read and written in place
-    none = {"count": 0, "ns": 0}
+    none = {"count": 0, "ns": 0}  # once for all that have none: sums of them are none
     return {
         "name": protocol_model.name(model.manifest.name),
         "version": str(model.manifest.version),
@@ -223,6 +257,15 @@ def _statistics(model: Model, protocol_model: ProtocolModel) -> dict[str, Any]:
         },
         "batch_stats": [],
     }
+
+
+def _add(statistics: dict[str, Any], others: Mapping[str, Any]) -> None:
+    """Add the counts of another process."""
+    for key, value in others.items():
+        if isinstance(value, int):
+            statistics[key] += value
+        elif isinstance(value, dict):
+            _add(statistics[key], value)
 
 
 def _listed(name: str, version: int, entry: Entry) -> dict[str, str]:

@@ -42,7 +42,8 @@ def batch_rows(
         most = min(most, enough)
     if row_bytes:
         runs = threads if device.kind == "cpu" else 1
-        fitting = max(1, (mib or MAX_MIB[device.kind]) * 2**20 // (runs * row_bytes))
+        budget = (mib or MAX_MIB[device.kind]) * 2**20 // device.processes
+        fitting = max(1, budget // (runs * row_bytes))
         # a GPU's batches are rounded up to a power of two
         most = min(most, fitting if device.kind == "cpu" else 1 << (fitting.bit_length() - 1))
     return most

@@ -37,20 +37,23 @@ class Device:
         indices: of the GPUs.
         required: whether another device will not do.
         threads: of the CPU, for a model.
+        processes: that share it, each of which has its part of threads, CPUs, memory and queues.
     """
 
     kind: Literal["cpu", "cuda"]
     indices: tuple[int, ...] = (0,)
     required: bool = True
     threads: int = 1
+    processes: int = 1
 
     @classmethod
-    def choose(cls, specification: str) -> "Device":
+    def choose(cls, specification: str, processes: int = 1) -> "Device":
         """The device that a specification means on this machine.
 
         Args:
             specification: `auto`, a GPU where there is one; `cpu`, or `cpu:n` with n threads;
                 `cuda`, or `cuda:n`, the GPU of that number; `cuda:0,cuda:1`, both.
+            processes: that share it.
 
         Raises:
             DeviceError: it is no specification, or names a GPU and this onnxruntime knows none.
@@ -67,10 +70,12 @@ class Device:
             )
         if match["cuda"]:
             names = specification.split(",")
-            return cls("cuda", tuple(int(name.partition(":")[2] or 0) for name in names))
+            indices = tuple(int(name.partition(":")[2] or 0) for name in names)
+            return cls("cuda", indices, processes=processes)
         if match["cpu"] is None and built and _has_nvidia_device():
-            return cls("cuda", required=False)
-        return cls("cpu", threads=int(match["threads"] or 0) or granted_cpus())
+            return cls("cuda", required=False, processes=processes)
+        threads = int(match["threads"] or 0) or granted_cpus()
+        return cls("cpu", threads=threads, processes=processes)
 
     @property
     def each(self) -> "list[Device]":
@@ -84,7 +89,11 @@ class Device:
         """
         if self.kind == "cuda":
             return len(self.indices) * (threads or GPU_RUNS)
-        return threads or self.threads
+        return self.part_of(threads or self.threads)
+
+    def part_of(self, count: int) -> int:
+        """What one process has of so many threads, CPUs or rows: one at least."""
+        return max(1, count // self.processes)
 
     def session(
         self,

@@ -17,6 +17,7 @@ from service.security.keys_file import (
     read_keys,
     without_keys,
 )
+from service.security.shared_rates import SharedRates
 from service.security.tls import TlsFiles
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Keyring",
     "KeysError",
     "Scope",
+    "SharedRates",
     "StoredKey",
     "TlsFiles",
     "change_keys",

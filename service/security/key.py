@@ -11,6 +11,7 @@ from service.errors import (
     few,
 )
 from service.security.keys_file import Scope, StoredKey
+from service.security.shared_rates import SharedRates
 from service.security.token_bucket import TokenBucket
 
 
@@ -20,9 +21,12 @@ class Key:
     Args:
         stored: what the file holds of it.
         clock: of its rates, in seconds.
+        rates: what is left of them, where other processes answer its caller too.
     """
 
-    def __init__(self, stored: StoredKey, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, stored: StoredKey, clock: Callable[[], float], rates: SharedRates | None = None
+    ) -> None:
         self.stored = stored
         self.digest = bytes.fromhex(stored.sha256)
         self.expires = math.inf if stored.expires is None else stored.expires.timestamp()
@@ -30,8 +34,9 @@ class Key:
         self.models = None if stored.models is None else frozenset(stored.models)
         """Names of the models that it may be used for; None for all."""
         self._scopes = frozenset(stored.scopes)
-        self._requests = _bucket(stored.requests_per_second, clock)
-        self._rows = _bucket(stored.rows_per_second, clock)
+        of = stored.sha256
+        self._requests = _bucket(f"{of} requests", stored.requests_per_second, clock, rates)
+        self._rows = _bucket(f"{of} rows", stored.rows_per_second, clock, rates)
 
     @property
     def name(self) -> str:
@@ -128,8 +133,12 @@ class Key:
             raise _too_many(f"{self.stored.rows_per_second:g} rows", wait)
 
 
-def _bucket(rate: float | None, clock: Callable[[], float]) -> TokenBucket | None:
-    return None if rate is None else TokenBucket(rate, clock)
+def _bucket(
+    of: str, rate: float | None, clock: Callable[[], float], rates: SharedRates | None
+) -> TokenBucket | None:
+    if rate is None:
+        return None
+    return TokenBucket(rate, clock) if rates is None else rates.bucket(of, rate, clock)
 
 
 def _too_many(what: str, wait: float) -> RateLimitedError:

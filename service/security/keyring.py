@@ -12,6 +12,7 @@ from service.errors import UnauthorizedError
 from service.file_mark import mark_of
 from service.security.key import Key
 from service.security.keys_file import KeysError, digest_of, read_keys
+from service.security.shared_rates import SharedRates
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Keyring:
         path: of the file.
         clock: of rates, in seconds.
         now: seconds since 1970, of the end of keys.
+        rates: what is left of these, where other processes answer callers too.
 
     Raises:
         KeysError: the file cannot be read.
@@ -47,10 +49,12 @@ class Keyring:
         path: Path,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        rates: SharedRates | None = None,
     ) -> None:
         self._path = path
         self._clock = clock
         self._now = now
+        self._rates = rates
         self._nobody = secrets.token_bytes(32)
         self._keys: dict[bytes, Key] = {}
         self._mark = mark_of(path)
@@ -114,7 +118,7 @@ class Keyring:
     def _read(self) -> None:
         keys: dict[bytes, Key] = {}
         for stored in read_keys(self._path):
-            key = Key(stored, self._clock)
+            key = Key(stored, self._clock, self._rates)
             index = key.digest[:INDEX_BYTES]
             before = self._keys.get(index)
             # one that is as it was keeps what is left of its rates

@@ -12,6 +12,7 @@ from service.settings.loading import (
 )
 from service.settings.printing import as_toml
 from service.settings.settings import ModelSettings, Settings
+from service.settings.shares import share_of
 
 __all__ = [
     "ModelSettings",
@@ -25,4 +26,5 @@ __all__ = [
     "load",
     "log_unknown_variables",
     "settings_key",
+    "share_of",
 ]

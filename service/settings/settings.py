@@ -3,6 +3,8 @@
 `--max-rows` is the field `max_rows` and the variable `BIJECTA_MAX_ROWS`; the flag wins.
 """
 
+import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -68,6 +70,11 @@ class Settings(BaseSettings, ModelSettings, ListeningSettings):
         default="auto",
         description="auto uses a GPU if there is one; cuda, cuda:1 or cuda:0,cuda:1 refuses to "
         "start without; cpu, or cpu:4 with four threads",
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1,
+        description="processes that answer on the same port; threads, queues, connections and "
+        "memory are divided among them or shared (Linux)",
     )
     default_model: str | None = Field(
         default=None, description="the model of requests that name none: NAME, or NAME@ALIAS"
@@ -198,6 +205,29 @@ class Settings(BaseSettings, ModelSettings, ListeningSettings):
                 f"max_body_mib: a body of {self.max_body_mib} MiB is more than all requests may "
                 f"hold together: max_inflight_mib is {self.max_inflight_mib}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.workers == 1:
+            return self
+        if sys.platform != "linux":
+            raise ValueError(
+                "workers: several share a port on Linux alone; here, start one server for each port"
+            )
+        of_cpu = re.fullmatch(r"cpu:(\d+)", self.device)
+        threads = self.threads or (int(of_cpu[1]) if of_cpu else None)
+        counts = {
+            "threads": None if self.device.startswith("cuda") else threads,
+            "queue_rows": self.queue_rows,
+            "max_connections": self.max_connections,
+        }
+        for name, count in counts.items():
+            if count is not None and count < self.workers:
+                raise ValueError(
+                    f"{name}: {count} cannot be divided among {self.workers} workers, each of "
+                    "which needs one"
+                )
         return self
 
     @field_validator("mcp")

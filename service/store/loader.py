@@ -24,6 +24,7 @@ from service.bundle import (
 )
 from service.conformal import Calibration
 from service.engine import Engine
+from service.errors import InvalidInputError
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
@@ -125,6 +126,22 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leases", LeaseCount(self.engine.close))
+
+    @property
+    def tested_watch(self) -> Watch:
+        """Its watch with a test of drift.
+
+        Raises:
+            InvalidInputError: it has none.
+        """
+        name = self.manifest.name
+        if self.watch is None:
+            raise InvalidInputError("watching is off on this server: --no-watch")
+        if not self.watch.tests_drift:
+            raise InvalidInputError(
+                f"{name} has no calibration to test drift by: it is no detector"
+            )
+        return self.watch
 
     @cached_property
     def description(self) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +45,10 @@ class Store:
             ago are unloaded until they are asked for again. None for no limit.
         load_seconds: after so long, a load is given up.
         fetch: brings the folder up to date, where it is kept like a store elsewhere.
+        unloaded: models that a caller has unloaded before this store was made.
+
+    Attributes:
+        on_change: called when the folder has been looked through and is another than before.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Store:
         memory: int | None,
         load_seconds: float = 300.0,
         fetch: Callable[[], Awaitable[None]] | None = None,
+        unloaded: Collection[str] = (),
     ) -> None:
         self._folder = folder
         self._fetch = fetch
@@ -67,6 +72,9 @@ class Store:
         self._look: Future[Found] | None = None
         self._skipped: dict[str, str] = {}
         self._unreadable = ""
+        self._unloaded = unloaded
+        self._content: object = None
+        self.on_change: Callable[[], None] = lambda: None
 
     @property
     def entries(self) -> dict[str, dict[int, Entry]]:
@@ -120,11 +128,14 @@ class Store:
         entry.used = time.monotonic()
         return Lease(entry.lease.resource)
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, misses: bool = True) -> None:
         """Load what is new or changed in the folder, and drop what is no longer in it.
 
         A bundle is dropped when it is missing twice: replacing a folder takes two steps. Where all
         are missing at once, or the folder cannot be read, what is loaded stays.
+
+        Args:
+            misses: whether what is missing counts as missing once more.
 
         Raises:
             BundleError: the folder cannot be read, and nothing is known of it from before.
@@ -139,21 +150,27 @@ class Store:
                     # for who starts the server; callers are told no path
                     raise BundleError(f"{error} ({self._folder})") from None
                 return
-            if self._entries and self._has_vanished(found):
+            if self._entries and found.is_lost(len(self._entries)):
                 self._set_readable("no bundle is left in the store; what is loaded stays")
                 return
             self._set_readable("")
             self._say_skipped(found)
+            is_first, content = self._content is None, found.content
+            if not is_first and content != self._content:
+                self.on_change()
+            self._content = content
             for (name, version), there in found.bundles.items():
                 versions = self._entries.setdefault(name, {})
                 entry = versions.setdefault(version, Entry(there.folder, name, version))
                 entry.missed, entry.found = 0, there.fingerprint
+                if is_first and name in self._unloaded:
+                    entry.unloaded = True
             for name, versions in self._entries.items():  # the newest last, as `Naming` has it
                 self._entries[name] = dict(sorted(versions.items()))
             for entry in self._all():
                 if (entry.name, entry.version) in found.bundles or entry.name in found.unknown:
                     continue
-                entry.missed += 1
+                entry.missed += misses
                 if entry.missed > 1:
                     self._forget(entry)
             self._naming.take(found.names)
@@ -255,10 +272,6 @@ class Store:
         if not done:
             raise BundleError("the store does not answer")
         return looking.result()
-
-    def _has_vanished(self, found: Found) -> bool:
-        """Whether all is gone at once, as where a mount is lost."""
-        return not found.bundles and (not found.has_folders or len(self._entries) > 1)
 
     def _set_readable(self, unreadable: str) -> None:
         """Take note that the folder can be read, or why it cannot; the log has it once."""

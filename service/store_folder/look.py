@@ -54,6 +54,15 @@ class Found:
     skipped: dict[str, str] = field(default_factory=dict)
     has_folders: bool = False
 
+    @property
+    def content(self) -> object:
+        """What is the same as long as the bundles and their names are."""
+        return self.bundles, {name: repr(names) for name, names in self.names.items()}
+
+    def is_lost(self, known: int) -> bool:
+        """Whether all of so many models that were known is gone at once, as from a lost mount."""
+        return not self.bundles and (not self.has_folders or known > 1)
+
 
 class _TooManyError(Exception):
     """More entries than are looked at."""

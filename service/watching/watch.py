@@ -53,8 +53,9 @@ class Watch:
         time_column: place of the one whose times have the hours by which it compares; None for
             none.
         begin: begins a test of drift; None where there is no calibration.
-        threshold: of the test.
+        threshold: of the tests of all streams together.
         threads: where it works.
+        streams: in which the rows come, of which this test has one.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Watch:
         begin: Callable[[], DriftTest] | None,
         threshold: float,
         threads: WorkThreads,
+        streams: int = 1,
     ) -> None:
         self.name, self.version, self.checksum = manifest.name, manifest.version, manifest.checksum
         self.series = series
@@ -73,6 +75,7 @@ class Watch:
         self._begin = begin
         self._threshold = threshold
         self._threads = threads
+        self._log_streams = math.log(streams)
         self._drift = begin() if begin is not None else None
         self._begun = _now()
         self._alarm: dict[str, Any] | None = None
@@ -164,10 +167,19 @@ class Watch:
             "waiting_rows": drift.waiting_rows,
             "threshold": self._threshold,
             "log_threshold": math.log(self._threshold),
-            "log_martingale": changes[0].log_martingale,
-            "largest_log_martingale": drift.largest,
+            "log_martingale": changes[0].log_martingale - self._log_streams,
+            "largest_log_martingale": drift.largest - self._log_streams,
             "alarm": self._alarm,
-            "martingales": [_described(change) for change in changes[:MAX_MARTINGALES]],
+            "martingales": [self._change(change) for change in changes[:MAX_MARTINGALES]],
+        }
+
+    def _change(self, change: Change) -> dict[str, Any]:
+        """A change for people, by its part of the mean martingale of all streams."""
+        return {
+            "of": "score" if change.column is None else "column",
+            "column": change.column,
+            "values": WORDS[change.direction],
+            "log_martingale": change.log_martingale - self._log_streams,
         }
 
     def kept(self) -> Kept | None:
@@ -209,7 +221,7 @@ class Watch:
             self._credit -= time.thread_time() - begun
             self.is_changed = True
             if self._alarm is None and drift.alarm is not None:
-                self._alarm = _described(drift.alarm) | {"rows": drift.alarm.rows, "time": _now()}
+                self._alarm = self._change(drift.alarm) | {"rows": drift.alarm.rows, "time": _now()}
                 self._say(drift.alarm)
 
     def _restart(self) -> None:
@@ -226,14 +238,14 @@ class Watch:
             self.version,
             _sentence(change),
             change.rows,
-            change.log_martingale,
+            change.log_martingale - self._log_streams,
             self._threshold,
             self._threshold,
         )
 
     def _publish(self) -> None:
         if (drift := self._drift) is not None:
-            logs = drift.changes()[0].log_martingale
+            logs = drift.changes()[0].log_martingale - self._log_streams
             self.series.set_drift(drift.rows, logs, self._alarm is not None)
 
 
@@ -250,15 +262,6 @@ def _some(rows: Rows, columns: Sequence[int]) -> Rows:
         None if values is None else values[some][:, columns],
         None if times is None else times[some].copy(),
     )
-
-
-def _described(change: Change) -> dict[str, Any]:
-    return {
-        "of": "score" if change.column is None else "column",
-        "column": change.column,
-        "values": WORDS[change.direction],
-        "log_martingale": change.log_martingale,
-    }
 
 
 def _sentence(change: Change) -> str:

@@ -41,14 +41,21 @@ class Watching:
         threads: where work that grows with rows is done.
         threshold: of the tests of drift.
         folder: where states are kept; None for nowhere.
+        streams: in which the rows of a server come, as each of its workers tests its own.
     """
 
     def __init__(
-        self, metrics: Metrics, threads: WorkThreads, threshold: float, folder: Path | None
+        self,
+        metrics: Metrics,
+        threads: WorkThreads,
+        threshold: float,
+        folder: Path | None,
+        streams: int = 1,
     ) -> None:
         self._metrics = metrics
         self._threads = threads
         self._threshold = threshold
+        self._streams = streams
         self._folder = None if folder is None else StateFolder.open(folder)
         self._shown: dict[tuple[str, int], Watch] = {}
         self._unloaded: dict[tuple[str, int], Watch] = {}
@@ -87,10 +94,13 @@ class Watching:
 
             def begin() -> DriftTest:
                 random = np.random.default_rng()
-                return DriftTest(calibration, names, urns, self._threshold, random, hours)
+                # one alarm in so many in any stream, if it is so much rarer in each
+                threshold = self._threshold * self._streams
+                return DriftTest(calibration, names, urns, threshold, random, hours)
 
         times = None if hours is None else hours.column
-        watch = Watch(manifest, series, columns, times, begin, self._threshold, self._threads)
+        args = self._threshold, self._threads, self._streams
+        watch = Watch(manifest, series, columns, times, begin, *args)
         self._restore(watch)
         return watch
 

@@ -1,13 +1,15 @@
 """The memory that requests in progress hold together."""
 
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MemoryFullError, TooLargeError
-from service.inflight import InflightBudget
+from service.inflight import InflightBudget, SharedInflightBudget
+from service.processes import Board
 from tests.helpers.examples import examples
 
 LIMIT = 100
@@ -57,3 +59,30 @@ def test_a_full_budget_says_when_to_come_again() -> None:
             second.charge(1)
     assert refused.value.headers == {"Retry-After": "1"}
     assert refused.value.status == 429
+
+
+@examples(50)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 70), st.booleans()), max_size=30))
+def test_the_budgets_of_workers_hold_no_more_together_than_the_limit(
+    steps: list[tuple[int, int, bool]],
+) -> None:
+    board = Board(3)
+    budgets = [
+        SharedInflightBudget(LIMIT, partial(board.hold, number), board.held_by_all)
+        for number in range(3)
+    ]
+    shares = [budget.share() for budget in budgets]
+    for which, size, charges in steps:
+        share, before = shares[which], board.held_by_all()
+        if charges:
+            if before + size <= LIMIT:
+                share.charge(size)
+            else:
+                alone = share.held + size > LIMIT
+                with pytest.raises(TooLargeError if alone else MemoryFullError):
+                    share.charge(size)
+        else:
+            share.keep(size)
+        assert board.held_by_all() == sum(s.held for s in shares) <= LIMIT
+    board.ended(0)  # what a killed worker held is free
+    assert board.held_by_all() == shares[1].held + shares[2].held

@@ -57,6 +57,19 @@ CONTRADICTIONS: dict[str, tuple[list[str], str]] = {
         ["--host", "0.0.0.0", "--uds", "/tmp/s", "--grpc-port", "0"],
         r"host: 0\.0\.0\.0 is reached",
     ),
+    "fewer threads than workers": (
+        ["--workers", "4", "--threads", "2"],
+        r"threads: 2 cannot be divided among 4 workers",
+    ),
+    "fewer threads of the device": (
+        ["--workers", "4", "--device", "cpu:3"],
+        r"threads: 3 cannot be divided among 4 workers",
+    ),
+    "fewer connections than workers": (
+        ["--workers", "4", "--max-connections", "3"],
+        r"max_connections: 3 cannot be divided",
+    ),
+    "no workers": (["--workers", "0"], r"workers: .* greater than or equal to 1"),
     "a certificate alone": (["--tls-certificate", "c.pem"], r"tls_key: TLS takes both files"),
     "a key alone": (["--tls-key", "k.pem"], r"tls_certificate: TLS takes both files"),
     "a root without a slash": (["--root-path", "flows"], r"root_path.*--root-path, BIJECTA_ROOT"),
@@ -212,3 +225,21 @@ def test_the_help_of_the_command_imports_neither_runtime_nor_pydantic() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
+def test_workers_share_a_port_on_linux_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert loaded("--workers", "1").workers == 1
+    with pytest.raises(SettingsError, match="on Linux alone; here, start one server for each port"):
+        loaded("--workers", "2")
+
+
+def test_a_worker_has_its_part_of_what_all_may_take() -> None:
+    whole = loaded("--workers", "4", "--max-connections", "10", "--max-models-mib", "100")
+    share = settings.share_of(whole)
+    assert (share.max_connections, share.max_models_mib, share.max_unsent_mib) == (3, 25, 48)
+    changed = {name for name, value in share if value != getattr(whole, name)}
+    divided = {"max_connections", "max_grpc_streams", "max_models_mib", "max_unsent_mib"}
+    assert changed == divided
+    alone = loaded()
+    assert settings.share_of(alone) == alone

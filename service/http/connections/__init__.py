@@ -2,7 +2,7 @@
 
 from service.http.connections.exchange import Exchange
 from service.http.connections.limits import ConnectionLimits
-from service.http.connections.listener import listen_with_copies, stop_accepting
+from service.http.connections.listener import SharedListener, listen_with_copies, stop_accepting
 from service.http.connections.protocol import Connection
 from service.http.connections.registry import Connections
 
@@ -11,6 +11,7 @@ __all__ = [
     "ConnectionLimits",
     "Connections",
     "Exchange",
+    "SharedListener",
     "listen_with_copies",
     "stop_accepting",
 ]

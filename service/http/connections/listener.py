@@ -2,6 +2,8 @@
 
 import asyncio
 import ctypes
+import errno
+import logging
 import os
 import select
 import socket
@@ -10,6 +12,8 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+log = logging.getLogger(__name__)
 
 # Connections taken in one turn of the event loop. libuv takes one of each listening socket. Where
 # 1,500 callers connect at once and a turn takes milliseconds, whoever connects after them waited a
@@ -21,6 +25,13 @@ ACCEPTED_A_TURN = 8
 HANDSHAKE_SECONDS = 0.1
 # After that, for the event loop to take what the kernel has made.
 ACCEPT_SECONDS = 2.0
+
+# For so long a process leaves new connections to others that have fewer.
+DEFER_SECONDS = 0.005
+
+# This process has, or the machine: no more files are to be had, and each connection is one.
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+OUT_OF_FILES_SECONDS = 1.0
 
 SO_ATTACH_FILTER = 26
 # A filter of packets for one socket (Linux, socket(7)): each instruction is a code, two jumps and
@@ -66,7 +77,97 @@ async def listen_with_copies(
     ]
 
 
-async def stop_accepting(servers: Sequence[asyncio.base_events.Server]) -> None:
+class SharedListener:
+    """Takes connections of sockets on which other processes listen as well.
+
+    The kernel wakes all of them for a new connection, and the first one to come takes it. Where
+    connections come one by one that may be the same process again and again, so one that has more
+    connections than another waits for a moment before it takes the next.
+
+    The sockets are the same in all processes: what nobody has taken stays in their queue, whatever
+    becomes of a process.
+
+    Args:
+        sockets: bound; to be closed by who has opened them.
+        protocol: makes that of a connection.
+        backlog: connections that the kernel holds.
+        context: of TLS; None where there is none.
+        has_fewest: whether no other process has fewer connections.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        protocol: Callable[[], asyncio.Protocol],
+        backlog: int,
+        context: ssl.SSLContext | None,
+        has_fewest: Callable[[], bool],
+    ) -> None:
+        self.sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in sockets]
+        self._protocol = protocol
+        self._context = context
+        self._has_fewest = has_fewest
+        self._loop = asyncio.get_running_loop()
+        self._taking: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        for one in self.sockets:
+            one.setblocking(False)
+            one.listen(backlog)
+            self._loop.add_reader(one, self._see, one)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        if not self._is_closed:
+            self._is_closed = True
+            for one in self.sockets:
+                self._loop.remove_reader(one)
+                one.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until those that have been taken have their protocol."""
+        while self._taking:
+            await asyncio.wait(self._taking)
+
+    def _see(self, listening: socket.socket) -> None:
+        """A connection waits in the queue."""
+        if self._has_fewest():
+            self._take(listening)
+            return
+        self._loop.remove_reader(listening)
+        self._loop.call_later(DEFER_SECONDS, self._take_late, listening)
+
+    def _take_late(self, listening: socket.socket) -> None:
+        """Take what others have left in the queue."""
+        if not self._is_closed:
+            self._take(listening)
+            self._loop.add_reader(listening, self._see, listening)
+
+    def _take(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTED_A_TURN):
+            try:
+                connection, _ = listening.accept()
+            except OSError as error:
+                if error.errno in OUT_OF_FILES:  # asyncio's own server waits as long
+                    log.error("no connection can be taken: %s", error.strerror)
+                    self._loop.remove_reader(listening)
+                    self._loop.call_later(OUT_OF_FILES_SECONDS, self._take_late, listening)
+                return  # nothing is there any more, or it has been broken off
+            connection.setblocking(False)
+            task = self._loop.create_task(self._serve(connection))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
+        except OSError:  # of TLS too: who came has left, or speaks something else
+            connection.close()
+
+
+Listening = asyncio.base_events.Server | SharedListener
+
+
+async def stop_accepting(servers: Sequence[Listening], *, keeps_out: bool = True) -> None:
     """Close listening sockets; connections that the kernel has made by then are served.
 
     A socket that is closed breaks off the connections in its queue, whose callers may have sent
@@ -76,14 +177,15 @@ async def stop_accepting(servers: Sequence[asyncio.base_events.Server]) -> None:
 
     Args:
         servers: that listen; to be closed when this returns.
+        keeps_out: whether nobody is to be let in; another process may go on listening.
     """
     listening = [socket.socket(fileno=os.dup(s.fileno())) for one in servers for s in one.sockets]
     try:
-        if min(map(_keep_out, listening), default=False):
+        if keeps_out and min(map(_keep_out, listening), default=False):
             await asyncio.sleep(HANDSHAKE_SECONDS)
         loop = asyncio.get_running_loop()
         end = loop.time() + ACCEPT_SECONDS
-        while _is_waiting(listening) and loop.time() < end:
+        while keeps_out and _is_waiting(listening) and loop.time() < end:
             await asyncio.sleep(0)
         # asyncio takes a connection in one turn and gives it its protocol in a later one
         for _ in range(3):

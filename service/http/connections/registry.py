@@ -98,6 +98,8 @@ class Connections:
         application; returns the id that the answer is to have."""
         self.on_overload: Callable[[HeaderPairs, str, str], str] = lambda *_: new_id()
         """Told of what is turned away unread: headers, method and path; returns its id."""
+        self.on_count: Callable[[int], None] | None = None
+        """Told how many are open, where other processes want to know."""
         self.refusal_headers: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda _: []
         """Headers of answers that are given here and not by the application."""
         self.admission = Admission(clock)
@@ -144,6 +146,8 @@ class Connections:
     def add(self, connection: Watched) -> None:
         """A connection was opened."""
         self._open[connection] = None
+        if self.on_count is not None:
+            self.on_count(len(self._open))
         if not self._is_watching:
             self._is_watching = True
             self._looked_at = self._clock()
@@ -152,6 +156,8 @@ class Connections:
     def discard(self, connection: Watched) -> None:
         """A connection was closed."""
         self._open.pop(connection, None)
+        if self.on_count is not None:
+            self.on_count(len(self._open))
 
     def hold(self, size: int) -> bool:
         """Count bytes that wait to be read; returns whether they may, or else counts none."""

@@ -31,4 +31,4 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool 
 )
 async def metrics(server: ServerDependency) -> Response:
     """Prometheus metrics."""
-    return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await server.group.exposition(), media_type=CONTENT_TYPE_LATEST)

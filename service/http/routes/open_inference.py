@@ -46,7 +46,7 @@ class InferRoute(AsgiRoute):
     def __init__(self, server: Server) -> None:
         paths = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
         super().__init__(server, "infer", paths)
-        self.repository = ModelRepository(server.store)
+        self.repository = server.repository
 
     async def answer(self, scope: Scope, receive: Receive, share: MemoryShare) -> Response:
         """The outputs asked for, in JSON or binary."""
@@ -100,18 +100,18 @@ class InferRoute(AsgiRoute):
 
 
 def _repository(server: ServerDependency) -> ModelRepository:
-    return ModelRepository(server.store)
+    return server.repository
 
 
 def _started_repository(server: ServerDependency) -> ModelRepository:
     server.check_started()
-    return ModelRepository(server.store)
+    return server.repository
 
 
 def _changeable_repository(server: ServerDependency, request: Request) -> ModelRepository:
     server.check_started()
     server.check_control((request.scope.get("server") or (None, None))[1])
-    return ModelRepository(server.store)
+    return server.repository
 
 
 async def _body(server: ServerDependency, request: Request) -> bytes:
@@ -151,7 +151,7 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool]
 @router.get("/models/stats")
 async def all_statistics(repository: Repository, request: Request) -> dict[str, Any]:
     """What each model that is loaded has done since it was."""
-    return repository.all_statistics(partial(may_see, request.scope))
+    return await repository.all_statistics(partial(may_see, request.scope))
 
 
 @router.get("/models/{name}")

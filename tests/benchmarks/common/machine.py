@@ -32,3 +32,16 @@ def memory(process: int | str, field: str = "VmRSS") -> int:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     (kib,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
     return 1024 * int(kib)
+
+
+def family_of(process: int) -> list[int]:
+    """A process and all that it, or those that it started, have started and that still run."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *(one for child in children for one in family_of(int(child)))]
+
+
+def shared_memory(process: int) -> int:
+    """Bytes that a process has by itself, and its part of those that others have too."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith("Pss:"))
+    return 1024 * int(kib)

@@ -29,7 +29,7 @@ from typing import Any, cast
 import numpy as np
 import uvloop
 
-from tests.benchmarks.common.machine import cpu_seconds
+from tests.benchmarks.common.machine import cpu_seconds, family_of
 from tests.benchmarks.serving.load_plan import BROKEN, UNANSWERED, WRONG_LENGTH, Plan, Summary
 from tests.benchmarks.serving.load_requests import Requests
 
@@ -229,6 +229,11 @@ def status_and_length(head: bytes) -> tuple[int, int]:
     return int(head[9:12]), int(length) if at >= 0 else 0
 
 
+def server_seconds(process: int) -> float:
+    """CPU time of a server, of all its processes."""
+    return sum(map(cpu_seconds, family_of(process)))
+
+
 async def carry_out(plan: Plan) -> tuple[Load, Summary]:
     """Load the server as planned."""
     load: Closed | Open = Closed(plan, array("d"))
@@ -246,9 +251,9 @@ async def carry_out(plan: Plan) -> tuple[Load, Summary]:
     first, used = monotonic(), process_time()
     load.run()
     await asyncio.sleep(start - monotonic())
-    before = monotonic(), process_time(), cpu_seconds(plan.server)
+    before = monotonic(), process_time(), server_seconds(plan.server)
     await asyncio.sleep(end - monotonic())
-    after = monotonic(), process_time(), cpu_seconds(plan.server)
+    after = monotonic(), process_time(), server_seconds(plan.server)
     load.over = True
     await asyncio.sleep(2 * TICK)  # by then what was due last is sent
     while monotonic() < end + GRACE and (load.waiting or len(load.free) < load.connections):

@@ -102,7 +102,9 @@ class Ratio:
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def measure(server: Server, dimensions: int, connections: int, seconds: float) -> Run:
+def measure(
+    server: Server, dimensions: int, connections: int, seconds: float, rows: int = 1
+) -> Run:
     """One load of a server.
 
     Raises:
@@ -111,7 +113,7 @@ def measure(server: Server, dimensions: int, connections: int, seconds: float) -
     plan = Plan(
         port=server.port,
         dimensions=dimensions,
-        rows=1,
+        rows=rows,
         server=server.process,
         rate=0,
         connections=connections,

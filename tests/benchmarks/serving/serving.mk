@@ -10,7 +10,7 @@ fastapi.needs = fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0
 litserve.needs = litserve==0.2.19 uvloop==0.23.0 httptools==0.9.0
 mlserver.needs = mlserver==1.7.1 uvloop==0.21.0 httptools==0.9.0
 
-.PHONY: bench-serving bench-load bench-pairs bench-peers peers soak
+.PHONY: bench-serving bench-load bench-pairs bench-workers bench-peers peers soak
 
 bench-serving: bench-load bench-peers ## Load the server, then compare it with others (an hour and more)
 
@@ -24,6 +24,9 @@ soak: $(PEERS_FOLDER)/models ## Load the server at 70 % for SOAK_MINUTES (60), w
 
 bench-pairs: $(PEERS_FOLDER)/models ## Compare the server with that of the worktree BASE (4 minutes)
 	$(BIN)/python -m tests.benchmarks.serving.pairs --models "$(PEERS_FOLDER)" --base "$(BASE)"
+
+bench-workers: $(PEERS_FOLDER)/models ## Compare one worker with two (3 minutes)
+	$(BIN)/python -m tests.benchmarks.serving.workers --models "$(PEERS_FOLDER)"
 
 bench-peers: peers $(PEERS_FOLDER)/models ## Compare the server with others (an hour; needs wrk)
 	SERVING_PEERS="$(PEERS_FOLDER)" \

@@ -6,7 +6,14 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 
 import service.metrics
-from service.metrics import STAGES, GpuGauges, HeldOutLogProb, Metrics, ServerState
+from service.metrics import (
+    STAGES,
+    GpuGauges,
+    HeldOutLogProb,
+    Metrics,
+    ServerState,
+    WorkerGauges,
+)
 from service.metrics.__main__ import metrics_table
 from service.metrics.series import METRICS
 from service.settings import Settings
@@ -59,6 +66,8 @@ PUBLISHED = {
     "bijecta_unsent_limit_bytes": (),
     "bijecta_body_limit_bytes": (),
     "bijecta_rows_limit": (),
+    "bijecta_workers": ("state",),
+    "bijecta_worker_restarts_total": (),
     "bijecta_gpu_memory_bytes": ("gpu",),
     "bijecta_gpu_memory_limit_bytes": ("gpu",),
     "bijecta_gpu_utilisation_ratio": ("gpu",),
@@ -93,6 +102,7 @@ def used() -> Metrics:
     gpus = GpuGauges(Driver())
     gpus.sample()
     metrics.registry.register(gpus)
+    metrics.registry.register(WorkerGauges(lambda: {"ready": 2}, lambda: 1))
     return metrics
 
 

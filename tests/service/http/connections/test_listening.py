@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from service.http.connections import listen_with_copies, stop_accepting
+from service.http.connections import SharedListener, listen_with_copies, stop_accepting
 from service.http.connections.listener import ACCEPTED_A_TURN
 
 
@@ -73,3 +73,33 @@ def test_several_connections_are_taken_in_a_turn_of_the_event_loop(runner: Any) 
         return count
 
     assert runner(turns()) <= 2 * many / ACCEPTED_A_TURN
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_shared_socket_serves_on_when_one_of_its_listeners_ends(runner: Any) -> None:
+    async def work() -> None:
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        address, fewest = listening.getsockname(), [True, True]
+        one, two = (
+            SharedListener([listening], Echo, 256, None, lambda place=place: fewest[place])
+            for place in range(2)
+        )
+        await stop_accepting([one], keeps_out=False)
+        # as one that has more connections than another waits for that one, and takes it then
+        fewest[1] = False
+        with await asyncio.to_thread(socket.create_connection, address, 20) as caller:
+            caller.sendall(b"hello")
+            assert await asyncio.to_thread(caller.recv, 5) == b"hello"
+        callers = [socket.create_connection(address, timeout=20) for _ in range(100)]
+        listening.close()
+        for caller in callers:
+            caller.sendall(b"there")
+        await stop_accepting([two])
+        for caller in callers:
+            assert await asyncio.to_thread(caller.recv, 5) == b"there"
+            caller.close()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(address, timeout=20)
+
+    runner(work())

@@ -1,0 +1,76 @@
+"""What one of several processes that share a port has of the others."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.processes.board import Board, State
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """The sockets that every worker takes connections of.
+
+    Args:
+        http: of all requests.
+        control: of model control, where that has a port of its own.
+        grpc: holds the port of gRPC, whose servers open sockets of their own there; None for none.
+    """
+
+    http: Sequence[socket.socket]
+    control: Sequence[socket.socket] = ()
+    grpc: socket.socket | None = None
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The port of gRPC."""
+        return None if self.grpc is None else int(self.grpc.getsockname()[1])
+
+    def close(self) -> None:
+        """Listen there no more, in this process."""
+        for one in (*self.http, *self.control, self.grpc):
+            if one is not None:
+                one.close()
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """One worker, as its process sees itself.
+
+    Args:
+        number: from 0.
+        board: memory that it shares with the others.
+        channel: to the parent.
+        sockets: that it takes connections of.
+        unloaded: models that a caller has unloaded before it was started.
+    """
+
+    number: int
+    board: Board
+    channel: socket.socket
+    sockets: Sockets
+    unloaded: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """By which the log knows it."""
+        return f"worker {self.number}"
+
+    @property
+    def listens_later(self) -> bool:
+        """Whether callers are better off without it until its models are loaded."""
+        return State.READY in self.board.states
+
+    def beat(self, is_listening: bool, is_ready: bool) -> None:
+        """Say that the event loop goes round."""
+        state = State.MADE
+        if is_listening:
+            state = State.READY if is_ready else State.LISTENING
+        self.board.beat(self.number, state)
+
+    @property
+    def others_ready(self) -> bool:
+        """Whether every other worker that takes connections should be sent requests."""
+        states = self.board.states
+        del states[self.number]
+        return State.LISTENING not in states

@@ -1,0 +1,48 @@
+"""The numbers that processes share, in one process."""
+
+import os
+
+from service.processes import Board, State
+
+
+def test_rows_are_of_their_workers_and_sums_of_all() -> None:
+    board = Board(3)
+    assert board.states == 3 * [State.ABSENT]
+    for worker in range(3):
+        board.hold(worker, 10**worker)
+        board.began(worker, 100 + worker)
+        board.beat(worker, State.LISTENING)
+    assert board.held_by_all() == 111
+    assert [board.held(worker) for worker in range(3)] == [1, 10, 100]
+    assert board.processes == [os.getpid(), 100, 101, 102]
+    board.ended(1)
+    assert board.held_by_all() == 101
+    assert board.processes == [os.getpid(), 100, 102]
+    assert board.states == [State.LISTENING, State.ABSENT, State.LISTENING]
+    board.restarted()
+    board.stop()
+    assert (board.restarts, board.is_stopping) == (1, True)
+    assert board.held_by_all() == 101  # the row of the parent is no worker's
+
+
+def test_who_has_fewest_connections_takes_the_next() -> None:
+    board = Board(3)
+    for worker, count in enumerate((2, 1, 0)):
+        board.set_connections(worker, count)
+    assert board.has_fewest(0)  # the others take none
+    board.beat(1, State.READY)
+    assert not board.has_fewest(0)
+    board.beat(2, State.MADE)
+    assert board.has_fewest(1)
+    board.beat(2, State.LISTENING)
+    assert not board.has_fewest(1)
+    assert board.has_fewest(2)
+
+
+def test_another_process_sees_what_one_writes() -> None:
+    board = Board(1)
+    if (process := os.fork()) == 0:
+        board.hold(0, 2**40)
+        os._exit(0)
+    os.waitpid(process, 0)
+    assert board.held_by_all() == 2**40
