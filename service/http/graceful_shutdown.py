@@ -106,10 +106,10 @@ class Process(uvicorn.Server):
         self._served = server
         self._listeners = listeners
         self._worker = worker
-        self._is_listening = False
+        self._is_listening = self._is_orphan = False
         self._end = float("inf")
         server.on_failure = self._stop
-        server.group.on_orphaned(lambda: self.handle_exit(signal.SIGTERM, None))
+        server.group.on_orphaned(self._stop_as_orphan)
         self._collect = apply_gc_policy(settings.gc_policy)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -118,7 +118,7 @@ class Process(uvicorn.Server):
             self.force_exit = True
         self._served.draining = self._all_connections.is_draining = True
         self._end = time.monotonic() + self._served.settings.drain_seconds
-        if self.force_exit or sig == signal.SIGINT:
+        if self.force_exit or sig == signal.SIGINT or not self._all_stop:
             self._stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -186,6 +186,11 @@ class Process(uvicorn.Server):
         if sockets.control:
             self._served.control_port = sockets.control[0].getsockname()[1]
 
+    @property
+    def _all_stop(self) -> bool:
+        """Whether no other worker goes on answering."""
+        return self._worker is None or self._is_orphan or self._worker.board.is_stopping
+
     def _protocol(self) -> Any:
         """What makes the protocol of a connection."""
         config: Any = self.config
@@ -216,9 +221,11 @@ class Process(uvicorn.Server):
         worker, uds = self._worker, self._served.settings.uds
         if uds is not None and self.started and worker is None:
             uds.unlink(missing_ok=True)
+        if worker is not None:
+            worker.leave()
         if not self.force_exit:
             # the sockets of a worker that ends alone are those of the others
-            await stop_accepting(self.servers, keeps_out=worker is None or worker.board.is_stopping)
+            await stop_accepting(self.servers, keeps_out=self._all_stop)
         self._all_connections.stop()
         seconds = end - time.monotonic()
         stops = [asyncio.create_task(listener.stop(seconds)) for listener in self._listeners]
@@ -244,6 +251,11 @@ class Process(uvicorn.Server):
     def _context(self, *_: object) -> ssl.SSLContext:
         assert self._served.tls is not None
         return self._served.tls.context
+
+    def _stop_as_orphan(self) -> None:
+        """Stop as on SIGTERM: the parent is gone, of the other workers as well."""
+        self._is_orphan = True
+        self.handle_exit(signal.SIGTERM, None)
 
     def _stop(self) -> None:
         self.should_exit = True

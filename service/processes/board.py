@@ -72,10 +72,14 @@ class Board:
         self._set(worker, _Cell.STATE, state)
         self._set(worker, _Cell.BEAT, time.monotonic())
 
-    def silent_seconds(self, worker: int, now: float) -> float:
-        """How long a worker's loop has not come round; 0 where it never has."""
-        beat = self._get(worker, _Cell.BEAT)
-        return now - beat if beat else 0.0
+    def last_beat(self, worker: int) -> float:
+        """When a worker's loop last came round; 0 where it never has, or does so no more."""
+        return self._get(worker, _Cell.BEAT)
+
+    def leave(self, worker: int) -> None:
+        """A worker is about to end, and says no more that its loop goes round."""
+        self._set(worker, _Cell.STATE, State.MADE)
+        self._set(worker, _Cell.BEAT, 0)
 
     def began(self, worker: int, process: int) -> None:
         """A worker has been started, as the process of this number."""

@@ -24,8 +24,10 @@ STARTUP_FAILURE = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
 HEALTHY_SECONDS = 60.0
 
-# A worker whose event loop has stood still for so long hangs, and is killed.
+# A worker whose event loop has stood still for so long hangs, and is killed. More than the other
+# number between two looks is time in which nobody ran, as in a container that is paused.
 HANG_SECONDS = 60.0
+MAX_STEP_SECONDS = 1.0
 
 # Beyond the time that a worker gives itself to stop.
 SPARE_SECONDS = 10.0
@@ -47,6 +49,8 @@ class _Place:
         pause: seconds before the last start.
         due: when one is to be started; None where one runs.
         starts: how many there have been.
+        beat: when its event loop last came round.
+        silent: seconds since then in which the parent ran as well.
     """
 
     number: int
@@ -56,6 +60,8 @@ class _Place:
     pause: float = 0.0
     due: float | None = 0.0
     starts: int = 0
+    beat: float = 0.0
+    silent: float = 0.0
 
 
 class Supervisor:
@@ -86,6 +92,7 @@ class Supervisor:
         self._has_said_where = False
         self._end: float | None = None  # when those that still run are killed
         self._code = 0
+        self._looked = time.monotonic()
 
     def run(self) -> WorkerProcess | int:
         """Look after the workers until all have ended; returns the exit code.
@@ -187,6 +194,7 @@ class Supervisor:
     def _look_after(self) -> None:
         """Say where the server is, and kill workers that hang or that stop too slowly."""
         now, states = time.monotonic(), self._board.states
+        step, self._looked = min(now - self._looked, MAX_STEP_SECONDS), now
         self._has_been_ready = self._has_been_ready or State.READY in states
         if not self._has_said_where and max(states) >= State.LISTENING:
             self._has_said_where = True
@@ -197,10 +205,17 @@ class Supervisor:
             if self._end is not None and now >= self._end:
                 log.error("worker %d does not end: it is killed", place.number)
                 os.kill(place.process, signal.SIGKILL)
-            elif self._board.silent_seconds(place.number, now) > HANG_SECONDS:
+            elif self._hangs(place, step):
                 said = "worker %d has stood still for %g s: it is killed"
                 log.error(said, place.number, HANG_SECONDS)
                 os.kill(place.process, signal.SIGKILL)
+
+    def _hangs(self, place: _Place, step: float) -> bool:
+        """Whether a worker's event loop stands still, so many seconds after the last look."""
+        beat = self._board.last_beat(place.number)
+        place.silent = place.silent + step if beat and beat == place.beat else 0.0
+        place.beat = beat
+        return place.silent > HANG_SECONDS
 
     def _say_where(self) -> None:
         """Say it as uvicorn does of one process."""

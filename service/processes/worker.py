@@ -68,6 +68,10 @@ class WorkerProcess:
             state = State.READY if is_ready else State.LISTENING
         self.board.beat(self.number, state)
 
+    def leave(self) -> None:
+        """Say that the event loop is about to end."""
+        self.board.leave(self.number)
+
     @property
     def others_ready(self) -> bool:
         """Whether every other worker that takes connections should be sent requests."""

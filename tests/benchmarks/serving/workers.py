@@ -5,8 +5,8 @@
 
 A round loads each server in turn with a closed loop of requests in npy (`load_generator`), all on
 the same CPUs: the generator takes a part of them. All servers run meanwhile. The figures are
-medians over the rounds: requests a second, and CPU time of all of a server's processes. Memory is what the processes have by themselves and their
-parts of what they share (PSS), when the last round is over.
+medians over the rounds: requests a second, and CPU time of all of a server's processes. Memory is
+what the processes have by themselves and their parts of what they share (PSS), at the end.
 
 Writes serving_workers.json and the page serving_workers.md into the results; exits with 1 where a
 request takes more CPU time with several workers than the bar allows.

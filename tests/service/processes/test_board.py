@@ -19,6 +19,9 @@ def test_rows_are_of_their_workers_and_sums_of_all() -> None:
     assert board.held_by_all() == 101
     assert board.processes == [os.getpid(), 100, 102]
     assert board.states == [State.LISTENING, State.ABSENT, State.LISTENING]
+    assert board.last_beat(0) > board.last_beat(1) == 0
+    board.leave(0)
+    assert (board.state(0), board.last_beat(0)) == (State.MADE, 0)
     board.restarted()
     board.stop()
     assert (board.restarts, board.is_stopping) == (1, True)

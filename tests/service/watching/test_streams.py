@@ -11,7 +11,7 @@ from service.watching import of_all_streams
 
 def said(*logs: float, rows: int = 10, alarm: str | None = None) -> dict[str, Any]:
     """What a watch of one of two workers says, its martingales divided by two."""
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"of": "column", "column": str(place), "values": "larger", "log_martingale": log}
         for place, log in enumerate(logs)
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_shared_socket_serves_on_when_one_of_its_listeners_ends(runner: Any) -
         listening.bind(("127.0.0.1", 0))
         address, fewest = listening.getsockname(), [True, True]
         one, two = (
-            SharedListener([listening], Echo, 256, None, lambda place=place: fewest[place])
+            SharedListener([listening], Echo, 256, None, partial(fewest.__getitem__, place))
             for place in range(2)
         )
         await stop_accepting([one], keeps_out=False)
