@@ -48,6 +48,7 @@ from training.reporting import (
     print_coverage,
     print_exported,
     print_fidelity,
+    print_measured_rows,
     print_score,
     say,
     warn,
@@ -230,6 +231,7 @@ def export(arguments: Namespace) -> None:
         accept_residual=arguments.accept_residual,
     )
     print_exported(folder, manifest)
+    print_measured_rows(folder, manifest)
     if manifest.layers is not None:
         say(f"{folder}: with the output of each of {len(manifest.layers.names)} layers")
     for direction, inverse in manifest.inverse.items():

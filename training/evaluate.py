@@ -6,6 +6,7 @@ after another export, scores no row again: of 10,000 images that takes up to ten
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,21 @@ from training.coverage import (
     Coverage,
     coverage_of,
 )
-from training.data import AnyDataset, Dataset, Float32, TypedDataset
+from training.data import AnyDataset, Dataset, Float32, Split, TypedDataset
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.runs import Run, keep, kept
-from training.scoring import ROWS_AT_ONCE, log_prob, rows_at_once
+from training.scoring import ROWS_AT_ONCE, log_prob, row_flops, rows_at_once
 
 MAX_GAUSSIAN_DIMENSIONS = 1024
 
-# Names of what is kept.
+# Names of what is kept: of all test rows, and of a sample.
 EVALUATION, CALIBRATION = "evaluation", "calibration"
+OF_SAMPLE = "{} of a sample"
+
+# Floating-point operations that an export spends on the score of held-out rows where it was not
+# measured before, about a minute of two cores, and rows that it takes at least.
+MAX_SAMPLE_FLOPS, MIN_SAMPLE_ROWS = 2**42, 1000
 
 COVERAGE = "coverage.json"
 """In the folder of a run: what `measure_coverage` has found."""
@@ -75,10 +81,40 @@ class TypedHeldOut(HeldOut):
 
 
 def evaluated(run: Run, dataset: Dataset | TypedDataset) -> HeldOut:
-    """The figures that `evaluate` has kept of these weights and rows, or makes now."""
-    figures = kept(run, EVALUATION, _noise_of(run))
+    """The figures that `evaluate` has kept of these weights and rows, or makes now.
+
+    Where all rows would take long, they are made of a sample of them: `HeldOut.rows` says of how
+    many.
+    """
     model = TypedHeldOut if isinstance(dataset, TypedDataset) else HeldOut
-    return evaluate(run, dataset) if figures is None else model.model_validate(figures)
+    options = evaluation_options(run)
+    if (figures := kept(run, EVALUATION, options)) is not None:
+        return model.model_validate(figures)
+    sample = None if isinstance(dataset, TypedDataset) else _sample(run, dataset)
+    if sample is None:
+        return evaluate(run, dataset)
+    name, options = OF_SAMPLE.format(EVALUATION), options | {"rows": len(sample.test)}
+    if (figures := kept(run, name, options)) is not None:
+        return model.model_validate(figures)
+    scores, copies = _finite_scores(run, sample)
+    evaluation = summary(scores, sample, copies)
+    keep(run, name, options, evaluation.model_dump(mode="json"))
+    return evaluation
+
+
+def _sample(run: Run, dataset: Dataset) -> Dataset | None:
+    """The data with some of its test rows, drawn at random; None where all take about a minute."""
+    flops = row_flops(run.best_flow())
+    fit = run.file.recipe.fit
+    copies = fit.noise_copies if dataset.is_noisy else 1
+    rows = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_FLOPS // max(1, (flops or 0) * copies))
+    test = dataset.test
+    if rows >= len(test):
+        return None
+    drawn = np.sort(np.random.default_rng(fit.seed + 2).choice(len(test), rows, replace=False))
+    context = None if test.context is None else test.context[drawn]
+    indices = None if test.indices is None else test.indices[drawn]
+    return replace(dataset, test=Split(test.rows[drawn], context, indices))
 
 
 def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None = None) -> HeldOut:
@@ -97,15 +133,7 @@ def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None
     Raises:
         NonFiniteError: a test row has no finite log-density.
     """
-    scores, copies = _test_scores(run.best_density(), run, dataset)
-    if not np.isfinite(scores).all():
-        rows = np.flatnonzero(~np.isfinite(scores))
-        places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
-        raise NonFiniteError(
-            f"{run.folder}: {len(rows)} of {len(scores)} held-out rows have no finite "
-            f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
-            "support, such as the box of a uniform base"
-        )
+    scores, copies = _finite_scores(run, dataset)
     evaluation, independent = summary(scores, dataset, copies), None
     if isinstance(dataset, TypedDataset):
         independent, _ = _test_scores(run.new_density(), run, dataset)
@@ -113,7 +141,7 @@ def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None
         evaluation = TypedHeldOut(**evaluation.model_dump(), independent=compared)
     content = evaluation.model_dump_json(indent=2)
     write_atomically(run.folder / "evaluation.json", content.encode())
-    keep(run, EVALUATION, _noise_of(run), evaluation.model_dump(mode="json"))
+    keep(run, EVALUATION, evaluation_options(run), evaluation.model_dump(mode="json"))
     if isinstance(dataset, Dataset) and not dataset.is_noisy:
         keep(run, CALIBRATION, {}, quantiles_of(scores))
     if scores_file is not None:
@@ -128,19 +156,27 @@ def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None
     return evaluation
 
 
-def held_out_calibration(run: Run, dataset: Dataset) -> dict[str, Any]:
+def held_out_calibration(run: Run, dataset: Dataset, of_sample: bool = False) -> dict[str, Any]:
     """The quantiles of log_prob of the test rows as clients send them, kept or made now.
 
     Args:
         run: the run.
         dataset: its data.
+        of_sample: whether a sample of rows will do where all take long, the same as of `evaluated`;
+            `rows` says of how many the quantiles are.
     """
     found: dict[str, Any] | None = kept(run, CALIBRATION, {})
+    if found is not None:
+        return found
+    sample = _sample(run, dataset) if of_sample else None
+    name, options, test = CALIBRATION, {}, dataset.test
+    if sample is not None:
+        test = sample.test
+        name, options = OF_SAMPLE.format(CALIBRATION), {"rows": len(test)}
+        found = kept(run, name, options)
     if found is None:
-        found = quantiles_of(
-            log_prob(run.best_flow(), dataset.test.rows[None], dataset.test.context)
-        )
-        keep(run, CALIBRATION, {}, found)
+        found = quantiles_of(log_prob(run.best_flow(), test.rows[None], test.context))
+        keep(run, name, options, found)
     return found
 
 
@@ -192,10 +228,28 @@ def quantiles_of(scores: NDArray[np.float64]) -> dict[str, Any]:
     return {"rows": len(scores), "levels": CALIBRATION_LEVELS, "log_prob": quantiles(scores)}
 
 
-def _noise_of(run: Run) -> dict[str, int]:
+def evaluation_options(run: Run) -> dict[str, int]:
     """What an evaluation depends on beside the weights and the data."""
     fit = run.file.recipe.fit
     return {"noise_copies": fit.noise_copies, "seed": fit.seed}
+
+
+def _finite_scores(run: Run, dataset: AnyDataset) -> tuple[NDArray[np.float64], int]:
+    """The scores of the test rows by the best weights, and the number of noisy copies of each.
+
+    Raises:
+        NonFiniteError: a test row has no finite log-density.
+    """
+    scores, copies = _test_scores(run.best_density(), run, dataset)
+    if not np.isfinite(scores).all():
+        rows = np.flatnonzero(~np.isfinite(scores))
+        places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
+        raise NonFiniteError(
+            f"{run.folder}: {len(rows)} of {len(scores)} held-out rows have no finite "
+            f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
+            "support, such as the box of a uniform base"
+        )
+    return scores, copies
 
 
 def _test_scores(

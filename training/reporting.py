@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from service.bundle import DensityManifest, Fidelity, HeldOut
+from service.bundle import DensityManifest, Fidelity, HeldOut, Manifest
 from training.coverage import LEVELS, Coverage
 from training.errors import DataError
 from training.evaluate import TypedHeldOut
@@ -95,6 +95,20 @@ def print_exported(folder: Path, manifest: DensityManifest) -> None:
         say(
             f"{folder}: {residual.within:.1%} of {residual.rows} held-out rows come back from "
             f"their latents; 99 % are off by up to {worst}"
+        )
+
+
+def print_measured_rows(folder: Path, manifest: Manifest) -> None:
+    """Print on how many rows a new bundle of a flow was measured."""
+    rows = manifest.measured_rows
+    assert rows is not None
+    say(f"{folder}: compared with float64 on {rows.encode} rows, and back on {rows.decode}")
+    scored, ranked = manifest.held_out.rows, manifest.calibration.rows
+    if min(scored, ranked) < rows.held_out:
+        say(
+            f"{folder}: the score is of {scored} and the quantiles are of {ranked} of "
+            f"{rows.held_out} held-out rows, drawn at random; `bijecta train` and `evaluate` keep "
+            "scores of all"
         )
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.bijection import Cost, Shape
 from models.density import Density
+from models.flow import Flow
 from service.runtime import granted_cpus
 from training.data import Float32
 from training.progress import say_where
@@ -57,6 +59,24 @@ def threads_for(cost: Cost) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def row_flops(flow: Flow) -> int | None:
+    """Floating-point operations of all products for one row, in a direction that is one pass.
+
+    None where neither direction is.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        context = (
+            None if flow.context_shape is None else flow.like.new_zeros(1, *flow.context_shape)
+        )
+        if flow.encode_cost == "parallel":
+            flow.encode(flow.like.new_zeros(1, *flow.event_shape), context)
+        elif flow.decode_cost == "parallel":
+            flow.decode(flow.like.new_zeros(1, *flow.latent_shape), context)
+        else:
+            return None
+    return int(counter.get_total_flops())
 
 
 def log_prob(

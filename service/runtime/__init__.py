@@ -1,6 +1,6 @@
 """onnxruntime's sessions and devices."""
 
-from service.runtime.batches import batch_rows, enough_rows, plans_memory
+from service.runtime.batches import MAX_ROWS, batch_rows, enough_rows, plans_memory
 from service.runtime.cancellation import GRAPH_ID, NO_GRAPH, Cancellation, CancelledLoadError
 from service.runtime.capture_lock import CAPTURES, CaptureLock
 from service.runtime.cpus import CpuGrant, cpu_grant, granted_cpus
@@ -12,6 +12,7 @@ __all__ = [
     "CAPTURES",
     "CUDA",
     "GRAPH_ID",
+    "MAX_ROWS",
     "NO_GRAPH",
     "SHORT_BYTES",
     "Cancellation",

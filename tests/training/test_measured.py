@@ -4,12 +4,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from service import bundle
+from service.bundle import HeldOut
 from training import evaluate
 from training.data import Dataset
 from training.runs import Run, dataset_of, keep, kept
@@ -70,7 +73,9 @@ def test_figures_of_other_weights_data_or_options_are_not_taken_over(
     dataset = dataset_of(run, None)
     first = evaluate.evaluated(run, dataset)
     other = run.file.model_copy(update={"data_sha256": "0" * 64})
-    assert kept(Run(run.folder, other), evaluate.EVALUATION, evaluate._noise_of(run)) is None
+    assert (
+        kept(Run(run.folder, other), evaluate.EVALUATION, evaluate.evaluation_options(run)) is None
+    )
     assert kept(run, evaluate.EVALUATION, {"noise_copies": 1, "seed": -1}) is None
     assert kept(run, "nothing", {}) is None
     weights = {name: value + 0.01 for name, value in load_file(run.weights).items()}
@@ -94,3 +99,59 @@ def test_an_export_states_what_is_kept(store: Path, runs: Path) -> None:
     calibration = evaluate.held_out_calibration(run, dataset_of(run, None))
     manifest = bundle.read_flow(store / "digits-maf" / "1")
     assert manifest.calibration.model_dump() == calibration
+
+
+def test_where_all_rows_take_long_an_export_scores_a_sample(
+    copied: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("moons-maf", "digits-maf"):  # without noise, and with
+        run = copied(name)
+        dataset = dataset_of(run, None)
+        whole = evaluate.evaluated(run, dataset), evaluate.held_out_calibration(run, dataset)
+        evaluation_file = (run.folder / "evaluation.json").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluate, "MAX_SAMPLE_FLOPS", 0)
+            patch.setattr(evaluate, "MIN_SAMPLE_ROWS", 100)
+            # what is kept of all rows comes first
+            assert whole == figures_for_export(run, dataset)
+            (run.folder / MEASURED).unlink()
+            evaluation, calibration = figures_for_export(run, dataset)
+            assert evaluation.rows == calibration["rows"] == 100 < len(dataset.test)
+            assert evaluation.log_prob != whole[0].log_prob
+            assert abs(evaluation.log_prob - whole[0].log_prob) < 4 * evaluation.se
+            assert (run.folder / "evaluation.json").read_bytes() == evaluation_file
+            with monkeypatch.context() as counted:
+                nothing_is_scored(counted)
+                assert figures_for_export(run, dataset) == (evaluation, calibration)
+            # and so does what is measured of all rows later
+            assert evaluate.evaluate(run, dataset) == whole[0]
+            assert evaluate.held_out_calibration(run, dataset) == whole[1]
+            assert figures_for_export(run, dataset) == whole
+
+
+def figures_for_export(run: Run, dataset: Dataset) -> tuple[HeldOut, dict[str, Any]]:
+    return (
+        evaluate.evaluated(run, dataset),
+        evaluate.held_out_calibration(run, dataset, of_sample=True),
+    )
+
+
+def test_a_sample_is_of_rows_and_their_own_context(
+    copied: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied("moons-context")
+    dataset = dataset_of(run, None)
+    monkeypatch.setattr(evaluate, "MAX_SAMPLE_FLOPS", 0)
+    monkeypatch.setattr(evaluate, "MIN_SAMPLE_ROWS", 50)
+    sample = evaluate._sample(run, dataset)
+    assert sample is not None
+    test = sample.test
+    assert test.indices is not None
+    assert dataset.test.indices is not None
+    assert len(np.unique(test.indices)) == len(test) == 50
+    places = {index: row for row, index in enumerate(dataset.test.indices.tolist())}
+    where = [places[index] for index in test.indices.tolist()]
+    np.testing.assert_array_equal(dataset.test.rows[where], test.rows)
+    assert test.context is not None
+    assert dataset.test.context is not None
+    np.testing.assert_array_equal(dataset.test.context[where], test.context)

@@ -13,6 +13,7 @@ from service.bundle import Fidelity, Figure
 from training.data import Dataset
 from training.distill.objective import batches
 from training.distill.two_sample import accuracy
+from training.evaluate import EVALUATION, evaluation_options
 from training.files import write_atomically
 from training.runs import Run, keep, kept
 from training.scoring import log_prob, rows_at_once, threads_for
@@ -42,7 +43,8 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     Raises:
         RunError: the teacher's run is gone or has other weights.
     """
-    student, teacher = run.best_flow(), run.teacher().best_flow()
+    teacher_run = run.teacher()
+    student, teacher = run.best_flow(), teacher_run.best_flow()
     seed = run.file.recipe.fit.seed
     generator = torch.Generator().manual_seed(seed + 3)
     contexts = None if dataset.test.context is None else torch.from_numpy(dataset.test.context)
@@ -50,11 +52,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     rows = min(ROWS, max(MIN_ROWS, MAX_VALUES // n))
     of_student = _draw(rows, student, teacher, contexts, generator)
     of_teacher = _draw(rows, teacher, student, contexts, generator)
-    of_teacher_again = _draw(rows, teacher, teacher, contexts, generator)
-    copies = run.file.recipe.fit.noise_copies
-    held_out = log_prob(
-        teacher, dataset.noisy(dataset.test.rows, copies, seed + 1), dataset.test.context
-    )
+    of_teacher_again = _draw(rows, teacher, None, contexts, generator)
     draws = (of_student, of_teacher, of_teacher_again)
     fidelity = Fidelity(
         rows=rows,
@@ -63,7 +61,7 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
         kl_teacher_student=_figure((of_teacher.log_prob - of_teacher.other_log_prob) / n),
         teacher_of_student=_figure(of_student.other_log_prob),
         teacher_of_teacher=_figure(of_teacher.log_prob),
-        teacher_held_out=_figure(held_out),
+        teacher_held_out=_held_out_score(teacher_run, teacher, dataset, run),
         two_sample=accuracy(of_student.x, of_teacher.x),
         two_sample_of_teacher=accuracy(of_teacher_again.x, of_teacher.x),
     )
@@ -79,8 +77,21 @@ def _options_of(run: Run) -> dict[str, Any]:
     return {"teacher": teacher.sha256, "noise_copies": fit.noise_copies, "seed": fit.seed}
 
 
+def _held_out_score(teacher_run: Run, teacher: Flow, dataset: Dataset, run: Run) -> Figure:
+    """The teacher's score of the held-out rows: of its own evaluation, where that is kept."""
+    figures = kept(teacher_run, EVALUATION, evaluation_options(teacher_run))
+    if figures is not None:
+        return Figure(mean=figures["log_prob"], se=figures["se"])
+    fit, test = run.file.recipe.fit, dataset.test
+    noisy = dataset.noisy(test.rows, fit.noise_copies, fit.seed + 1)
+    return _figure(log_prob(teacher, noisy, test.context))
+
+
 class _ScoredDraws(NamedTuple):
-    """Draws of a flow, N × D, and their log-densities under it and another flow, in nats: N."""
+    """Draws of a flow, N × D, and their log-densities under it and another flow, in nats: N each.
+
+    Where there is no other flow, the latter are the former.
+    """
 
     x: NDArray[np.float32]
     log_prob: NDArray[np.float64]
@@ -88,7 +99,7 @@ class _ScoredDraws(NamedTuple):
 
 
 def _draw(
-    rows: int, flow: Flow, other: Flow, contexts: Tensor | None, generator: torch.Generator
+    rows: int, flow: Flow, other: Flow | None, contexts: Tensor | None, generator: torch.Generator
 ) -> _ScoredDraws:
     """Draw and score rows; those that are not finite, or have no finite score, are left out."""
     context = None
@@ -99,7 +110,9 @@ def _draw(
         at_once = rows_at_once(flow.bijection.event_shape, cost)
         decoded = [flow.decode(*batch) for batch in batches(z, context, at_once)]
     x, own = (torch.cat(values).numpy() for values in zip(*decoded, strict=True))
-    others = log_prob(other, x[None], None if context is None else context.numpy())
+    others = own.astype(float)
+    if other is not None:
+        others = log_prob(other, x[None], None if context is None else context.numpy())
     finite = np.isfinite(x).reshape(rows, -1).all(1) & np.isfinite(own) & np.isfinite(others)
     return _ScoredDraws(x.reshape(rows, -1)[finite], own[finite].astype(float), others[finite])
 

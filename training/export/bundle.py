@@ -16,8 +16,9 @@ from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.layers import check_layers, described_layers
 from training.export.next_version import check_name
 from training.export.publish import of_run
+from training.export.reference import Reference
 from training.export.round_trip import measured_residual, measured_round_trip
-from training.export.verify import Reference, tolerances
+from training.export.verify import tolerances
 from training.preprocessing import per_coordinate
 from training.progress import phase
 from training.runs import Run
@@ -72,6 +73,9 @@ def export(
     with phase("way back of held-out and of far rows"):
         additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
         additions["round_trip"] = measured_round_trip(reference, *served).model_dump()
+    additions["measured_rows"] = {"held_out": len(dataset.test)} | {
+        which: len(reference.expected[which]) for which in FILES
+    }
     files = {FILES[which]: graph.content for which, graph in graphs.items()}
     if with_layers:
         by_layers = verified("layers", flow, reference, request)
@@ -126,7 +130,7 @@ def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> di
         "sound": None if dataset.sound is None else dataset.sound.model_dump(),
         "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
-        "calibration": held_out_calibration(run, dataset),
+        "calibration": held_out_calibration(run, dataset, of_sample=True),
         **of_run(run),
     }
 

@@ -12,8 +12,9 @@ from service.bundle import Arithmetic, InverseReport, Number
 from training.errors import ExportError
 from training.export.graphs import draft
 from training.export.inverse_search import InverseRequest, fastest
+from training.export.reference import GraphName, Reference
 from training.export.served_graph import ServedGraph
-from training.export.verify import TENSORS, Errors, GraphName, Reference, preview, verify
+from training.export.verify import TENSORS, Errors, preview, verify
 from training.progress import phase
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.bundle import RunCost
 from service.graphs import GraphError, check, read_graph, row_bytes, trusted_row_bytes
-from service.runtime import Device, batch_rows, enough_rows, measured_run, plans_memory
+from service.runtime import MAX_ROWS, Device, batch_rows, enough_rows, measured_run, plans_memory
 from training.errors import ExportError
 
 Feed = Mapping[str, NDArray[np.floating]]
@@ -24,6 +24,9 @@ MEASURED_ROWS = 16
 MIN_DIVIDED_ROWS = 32
 # Rows that are run one by one.
 MAX_SINGLE_ROWS, MIN_SINGLE_ROWS, MAX_SINGLE_VALUES = 64, 16, 2**14
+# Rows that are run in batches of the middle size, where memory limits the largest: 17 and 18 rows
+# of a WaveNet are nearly the same batch, and each row takes a tenth of a second.
+MAX_MIDDLE_ROWS = 4 * MIDDLE_ROWS
 
 
 class ServedGraph:
@@ -88,13 +91,15 @@ class ServedGraph:
         return list(dict.fromkeys([min(MIDDLE_ROWS, self.batch_rows), self.batch_rows, 1]))
 
     def rows_at_each_size(self, feed: Feed) -> dict[int, int]:
-        """How many of some rows are run at each batch size: of long rows, few one by one.
+        """How many of some rows are run at each batch size: in the largest all, one by one few.
 
         The middle size comes first: whoever looks for a miss finds it in few rows.
         """
         rows = next(iter(feed.values()))
         single = max(MIN_SINGLE_ROWS, MAX_SINGLE_VALUES // (rows[0].size or 1))
         counts = {size: len(rows) for size in self.batch_sizes}
+        if MIDDLE_ROWS < self.batch_rows < MAX_ROWS["cpu"]:
+            counts[MIDDLE_ROWS] = min(len(rows), MAX_MIDDLE_ROWS)
         if len(counts) > 1:
             counts[1] = min(len(rows), MAX_SINGLE_ROWS, single)
         return counts

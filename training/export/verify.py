@@ -1,31 +1,16 @@
 """Comparing exported graphs with the float64 flow that they were made from."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.flow import Flow
-from models.layerwise import decode_by_layers
-from service.bundle import Direction, SelfTest, Tolerances
-from service.runtime import granted_cpus
-from training.data import Dataset, Float32
+from service.bundle import Tolerances
 from training.errors import ExportError
+from training.export.reference import Expected, Float64, GraphName
 from training.export.served_graph import ServedGraph
-
-# Rows of the reference: of held-out rows, and as many of noise.
-REFERENCE_ROWS = 256
-
-# Rows of the reference at once: with all rows, wide flows of images need gigabytes in float64.
-ROWS_AT_ONCE = 64
 
 # Rows that tell whether a graph is worth more: most that miss the bars miss them in these.
 PREVIEW_ROWS = 64
@@ -40,7 +25,8 @@ BARS = {
 STATES_BAR = {"states_relative": BARS["x_relative"]}
 """Of points between layers."""
 
-GraphName = Direction | Literal["layers"]
+# Part of a bar within which a near answer of the reference will do.
+NEAR = 0.1
 
 TENSORS: dict[GraphName, tuple[str, str]] = {
     "encode": ("x", "z"),
@@ -48,108 +34,6 @@ TENSORS: dict[GraphName, tuple[str, str]] = {
     "layers": ("z", "states"),
 }
 """The input and the first output of each graph."""
-
-Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Inputs of one graph, and the outputs of the float64 flow.
-
-    Args:
-        feed: the inputs by name, x or z first.
-        value, log_prob: the outputs that a graph should have.
-    """
-
-    feed: dict[str, Float32]
-    value: Float64
-    log_prob: Float64
-
-    def rows(self, index: slice) -> dict[str, Float32]:
-        """The inputs of some rows."""
-        return {name: values[index] for name, values in self.feed.items()}
-
-
-class Reference:
-    """A flow in float64, and its outputs on held-out rows.
-
-    Inputs to encode are held-out rows, with dequantisation noise if there is any; inputs to decode
-    are their latents and fresh noise.
-
-    Args:
-        flow: the flow, in float32.
-        dataset: has the held-out rows.
-        with_layers: whether outputs layer by layer are wanted too.
-    """
-
-    def __init__(self, flow: Flow, dataset: Dataset, with_layers: bool = False) -> None:
-        self.flow = copy.deepcopy(flow).double().eval()
-        rows = np.arange(REFERENCE_ROWS) % len(dataset.test)  # repeated where there are fewer
-        feed = {"x": dataset.noisy(dataset.test.rows[rows], copies=1, seed=0)[0]}
-        if dataset.test.context is not None:
-            feed["context"] = dataset.test.context[rows]
-        encode = Expected(feed, *self._run("encode", feed))
-        noise = flow.base.sample(REFERENCE_ROWS, torch.Generator().manual_seed(0)).numpy()
-        latents = np.concatenate([encode.value.astype(np.float32), noise])
-        feed = {"z": latents} | {k: np.tile(v, (2, 1)) for k, v in feed.items() if k == "context"}
-        decode = Expected(feed, *self._run("decode", feed))
-        self.expected: dict[GraphName, Expected] = {"encode": encode, "decode": decode}
-        if with_layers:
-            self.expected["layers"] = Expected(feed, *self._run("layers", feed))
-
-    def self_test(self) -> SelfTest:
-        """The row of median log_prob, with which a server checks its graphs."""
-        expected = self.expected["encode"]
-        middle = int(np.argsort(expected.log_prob)[len(expected.log_prob) // 2])
-        row = {name: rows[middle].ravel().tolist() for name, rows in expected.feed.items()}
-        return SelfTest(
-            x=row["x"], context=row.get("context"), log_prob=float(expected.log_prob[middle])
-        )
-
-    def residual(self, direction: Direction, graph: ServedGraph) -> float:
-        """The error of a round trip: through a graph, and back through the float64 flow.
-
-        Args:
-            direction: of the graph.
-            graph: that is measured.
-
-        Returns:
-            The largest difference, as a fraction of the input's range (1 at least).
-        """
-        feed = self.expected[direction].feed
-        source, inputs = next(iter(feed.items()))
-        answer, _ = graph.run_in_batches(feed)
-        back, _ = self._run("decode" if source == "x" else "encode", feed | {source: answer})
-        return float(np.abs(back - inputs).max() / max(1.0, np.ptp(inputs)))
-
-    def _run(self, name: GraphName, feed: dict[str, Float32]) -> tuple[Float64, Float64]:
-        """The outputs of the float64 flow."""
-        flow = self.flow
-        calls: dict[GraphName, Callable[..., tuple[Tensor, Tensor]]] = {
-            "encode": flow.encode,
-            "decode": flow.decode,
-            "layers": partial(decode_by_layers, flow),
-        }
-        call, cost = calls[name], flow.encode_cost if name == "encode" else flow.decode_cost
-        inputs = [torch.split(torch.from_numpy(v).double(), ROWS_AT_ONCE) for v in feed.values()]
-        with torch.no_grad(), torch_threads(granted_cpus() if cost == "parallel" else 1):
-            answers = [call(*batch) for batch in zip(*inputs, strict=True)]
-        value, log_prob = (torch.cat(batches).numpy() for batches in zip(*answers, strict=True))
-        return value, log_prob
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Compute with so many threads: steps of small operators take 40 times as long with two.
-
-    Each waits for the other at the end of every operator, and takes a core from whoever has work.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -196,26 +80,68 @@ def preview(name: GraphName, expected: Expected, graph: ServedGraph) -> None:
         ExportError: as of `verify`.
     """
     checks = sum(graph.rows_at_each_size(expected.feed).values())
-    for errors in _growing_errors(name, expected, graph):
+    for errors in _growing_errors(name, expected, graph, PREVIEW_ROWS):
         if _is_missed(errors, checks):
             refuse_misses(name, errors)
-        if len(errors.log_prob_per_dim) >= PREVIEW_ROWS:
-            return
 
 
-def _growing_errors(name: GraphName, expected: Expected, graph: ServedGraph) -> Iterator[Errors]:
-    """The errors of more and more rows."""
-    scale = np.ptp(expected.value, axis=0)
-    if name == "encode":
-        scale = np.maximum(scale, 1)
-    dimensions = next(iter(expected.feed.values()))[0].size
-    relative, per_dim = 0.0, np.empty(0)
+def _growing_errors(
+    name: GraphName, expected: Expected, graph: ServedGraph, enough: float = math.inf
+) -> Iterator[Errors]:
+    """The errors of more and more rows, until they are enough.
+
+    Rows that are too far from a near answer come last, compared with the exact one: all are
+    computed together, and not at all where the others tell enough.
+    """
+    compare = _Comparison(name, expected)
+    all_rows, seen = np.arange(len(expected)), 0
+    relative, per_dim, too_far = 0.0, np.empty(0), []
     for part, (value, log_prob) in graph.at_each_size(expected.feed):
-        largest = np.abs(value - expected.value[part]).max(0)
-        relative = float(np.maximum(relative, (largest / scale).max()))  # which keeps NaN
-        difference = np.abs(log_prob - expected.log_prob[part]).reshape(len(log_prob), -1).max(1)
-        per_dim = np.concatenate([per_dim, difference / dimensions])
+        rows = all_rows[part]
+        of_value, of_log_prob = compare.errors(rows, value, log_prob)
+        is_close = (of_value <= NEAR * compare.bar) & (
+            of_log_prob <= NEAR * BARS["log_prob_per_dim_p99"]
+        )
+        sure = is_close | ~expected.near(rows)
+        too_far.append((rows[~sure], value[~sure], log_prob[~sure]))
+        relative = float(np.maximum(relative, of_value[sure].max(initial=0)))  # which keeps NaN
+        per_dim = np.concatenate([per_dim, of_log_prob[sure]])
         yield Errors(relative, per_dim, graph.batch_sizes)
+        seen += len(rows)
+        if seen >= enough:
+            break
+    rows, value, log_prob = (np.concatenate(each) for each in zip(*too_far, strict=True))
+    if len(rows):
+        expected.settle(np.unique(rows))
+        of_value, of_log_prob = compare.errors(rows, value, log_prob)
+        relative = float(np.maximum(relative, of_value.max()))
+        yield Errors(relative, np.concatenate([per_dim, of_log_prob]), graph.batch_sizes)
+
+
+class _Comparison:
+    """Measures differences from what is expected of a graph, row by row.
+
+    Args:
+        name: of the graph.
+        expected: what it should answer.
+    """
+
+    def __init__(self, name: GraphName, expected: Expected) -> None:
+        self._expected = expected
+        self._dimensions = next(iter(expected.feed.values()))[0].size
+        self._scale = np.ptp(expected.value, axis=0)
+        if name == "encode":
+            self._scale = np.maximum(self._scale, 1)
+        self.bar = (BARS | STATES_BAR)[f"{TENSORS[name][1]}_relative"]
+        """Of the first output."""
+
+    def errors(
+        self, rows: NDArray[np.intp], value: Float64, log_prob: Float64
+    ) -> tuple[Float64, Float64]:
+        """Largest error of a coordinate, as a part of its range, and of log_prob per dimension."""
+        relative = np.abs(value - self._expected.value[rows]) / self._scale
+        per_dim = np.abs(log_prob - self._expected.log_prob[rows]) / self._dimensions
+        return relative.reshape(len(rows), -1).max(1), per_dim.reshape(len(rows), -1).max(1)
 
 
 def _is_missed(errors: Errors, checks: int) -> bool:
@@ -227,7 +153,7 @@ def _is_missed(errors: Errors, checks: int) -> bool:
     many = checks - math.floor(P99 * (checks - 1))
     return not (
         errors.relative <= min(BARS["z_relative"], BARS["x_relative"])
-        and errors.log_prob_per_dim.max() <= BARS["log_prob_per_dim_max"]
+        and errors.log_prob_per_dim.max(initial=0) <= BARS["log_prob_per_dim_max"]
         and (errors.log_prob_per_dim > BARS["log_prob_per_dim_p99"]).sum() < many
     )
 

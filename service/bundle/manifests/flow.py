@@ -22,6 +22,7 @@ from service.bundle.manifests.part import (
     InverseReport,
     Layers,
     ManifestPart,
+    MeasuredRows,
     Residual,
     RoundTrip,
     RunCost,
@@ -98,6 +99,9 @@ class Manifest(ManifestPart):
     )
     residual: Residual | None = Field(
         None, description="null in bundles from before it was measured"
+    )
+    measured_rows: MeasuredRows | None = Field(
+        None, description="null in bundles from before it was stated"
     )
     layers: Layers | None = Field(
         None, description="where the bundle was exported with `--layers`, what it has of them"

@@ -167,6 +167,20 @@ class Residual(ManifestPart):
     p99: float | None
 
 
+class MeasuredRows(ManifestPart):
+    """How many rows what a manifest states was measured on.
+
+    Args:
+        held_out: rows that were held out in all; figures of fewer are of a sample drawn at random.
+        encode, decode: rows whose answers by each graph were compared with those of the flow in
+            float64.
+    """
+
+    held_out: Annotated[int, Field(gt=0)]
+    encode: Annotated[int, Field(gt=0)]
+    decode: Annotated[int, Field(gt=0)]
+
+
 class Calibration(ManifestPart):
     """Quantiles of log_prob of held-out rows, just as clients send them: without noise."""
 

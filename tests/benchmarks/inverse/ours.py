@@ -11,8 +11,8 @@ from models.flow import Flow
 from tests.benchmarks.inverse.graph import open_graph
 from training.export.graphs import draft
 from training.export.inverse_search import FASTEST, fastest
+from training.export.reference import REFERENCE_ROWS
 from training.export.served_graph import ServedGraph
-from training.export.verify import REFERENCE_ROWS
 
 Run = Callable[[Mapping[str, NDArray[np.float32]]], list[NDArray[Any]]]
 """Inputs by name, any number of rows → all outputs."""

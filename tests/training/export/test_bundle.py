@@ -33,8 +33,9 @@ from training.errors import ExportError
 from training.export import bundle as export
 from training.export import round_trip, served_graph, verify
 from training.export.graphs import Draft, draft
+from training.export.reference import Expected
 from training.export.served_graph import ServedGraph
-from training.export.verify import Errors, Expected
+from training.export.verify import Errors
 from training.runs.run import Run
 
 

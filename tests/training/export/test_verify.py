@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from training.errors import ExportError
+from training.export.reference import Expected
 from training.export.served_graph import Feed, Outputs, ServedGraph
-from training.export.verify import BARS, P99, Expected, _is_missed, preview, verify
+from training.export.verify import BARS, P99, _is_missed, preview, verify
 from training.export.verify import Errors as VerifiedErrors
 
 ROWS, DIMENSIONS = 512, 4
@@ -68,6 +69,17 @@ def test_an_error_of_any_row_is_found_whatever_the_batches(
     exact = verify("decode", expected(), Planted(*nothing(), rows))
     assert exact.relative < 1e-12
     assert sorted(exact.batch_sizes) == sorted({1, min(17, rows), rows})
+
+
+@pytest.mark.parametrize("row", [0, 67, 68, ROWS - 1])
+def test_where_memory_limits_batches_all_rows_are_run_in_the_largest(row: int) -> None:
+    errors = nothing()
+    errors[0][row] = 2e-3
+    with pytest.raises(ExportError, match="x_relative"):
+        verify("decode", expected(), Planted(*errors, 18))
+    graph = Planted(*nothing(), 18)
+    assert verify("decode", expected(), graph).batch_sizes == [17, 18, 1]
+    assert graph.rows_at_each_size({"x": np.zeros((ROWS, 4), np.float32)})[17] == 4 * 17
 
 
 def test_what_surely_misses_is_found_in_few_runs() -> None:

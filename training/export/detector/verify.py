@@ -11,8 +11,9 @@ from service.bundle import ScoreTolerances
 from training.detectors import ArrayDetector, Detector
 from training.errors import ExportError
 from training.export.detector.graphs import neighbours_graph, score_graph
+from training.export.reference import REFERENCE_ROWS
 from training.export.served_graph import ServedGraph
-from training.export.verify import BARS, REFERENCE_ROWS
+from training.export.verify import BARS
 
 Float64 = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from models.columns import NumberGroup, TypedColumns
 from service.bundle import Tolerances
+from training.export.reference import REFERENCE_ROWS
 from training.export.served_graph import ServedGraph
 from training.export.typed.graphs import decode_graph, encode_graph
-from training.export.verify import REFERENCE_ROWS, Errors, refuse_misses, tolerances
+from training.export.verify import Errors, refuse_misses, tolerances
 
 Float64 = NDArray[np.float64]
 Context = NDArray[np.float32] | NDArray[np.float64]

@@ -55,6 +55,8 @@ def _errors(manifest: AnyManifest) -> list[tuple[str, str | None]]:
             ("z", f"{scientific(of.z_relative)} of its range"),
             ("x", f"{scientific(of.x_relative)} of its range"),
         ]
+    if isinstance(manifest, Manifest) and (rows := manifest.measured_rows) is not None:
+        pairs.append(("Rows compared", f"{rows.encode} to encode, {rows.decode} to decode"))
     sizes = ", ".join(map(str, manifest.tolerances.batch_sizes))
     return [
         *pairs,
