@@ -35,7 +35,7 @@ class ModelSettings(BaseModel):
     )
     batch_mib: Count | None = Field(
         default=None,
-        description="most MiB that the runs of a graph take together, which bounds their rows (192 "
+        description="most MiB that the runs of a graph take together, which bounds their rows (224 "
         "on a CPU, 4096 on a GPU)",
     )
     cuda_graphs: bool = Field(

@@ -54,7 +54,7 @@ class Questions:
         if endpoint == "sample":
             return self._sent(endpoint, None, n=rows, seed=0, temperature=TEMPERATURE)[0]
         if endpoint == "interpolate":
-            return self._sent(endpoint, np.stack([self._row, self._row]), steps=rows)[0]
+            return self._sent(endpoint, np.stack([self._row, self._row]), steps=max(rows, 2))[0]
         row = self._latent if endpoint in ("decode", "layers") else self._row
         return self._sent(endpoint, np.broadcast_to(row, (rows, *row.shape)))[0]
 

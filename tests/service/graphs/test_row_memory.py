@@ -19,7 +19,7 @@ from service.engine.session import OnnxGraph
 from service.graphs import ARENA_FACTOR, GraphError, check, read_graph, row_bytes
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device, batch_rows, enough_rows, measured_run
-from service.runtime.batches import HANDLING_MS, LITTLE, MAX_MIB
+from service.runtime.batches import HANDLING_MS, LITTLE, MAX_MIB, MIN_ENOUGH_ROWS
 from service.settings import ModelSettings
 from service.store import Loader
 from tests.helpers.heavy import WIDTH, write_heavy_bundle
@@ -152,7 +152,7 @@ def test_no_manifest_allows_more_than_what_is_alive_by_the_shapes(
 
 
 @pytest.mark.parametrize(
-    ("of_run", "of_row", "expected"), [(0, 1000, 4), (2.7, 5, 20), (10, 5, 256), (0, 0, 256)]
+    ("of_run", "of_row", "expected"), [(0, 1000, 2), (2.7, 5, 20), (10, 5, 256), (0, 0, 256)]
 )
 def test_batches_have_no_more_rows_than_win_time(
     tmp_path: Path, of_run: float, of_row: float, expected: int
@@ -170,7 +170,7 @@ def test_enough_rows_are_the_fewest_that_take_little_longer(
     of_run: float, of_row: float, rows: int
 ) -> None:
     enough = enough_rows(of_run + of_row, of_run + rows * of_row, rows)
-    assert 4 <= enough <= 4096
+    assert MIN_ENOUGH_ROWS <= enough <= 4096
     assume(of_row > 1e-6 * of_run)
 
     def share(of: int) -> float:
@@ -178,7 +178,7 @@ def test_enough_rows_are_the_fewest_that_take_little_longer(
         return (of_run + HANDLING_MS) / max(of * of_row, 1e-300)
 
     assert enough == 4096 or share(enough) <= LITTLE * (1 + 1e-6)
-    assert enough == 4 or share(enough - 1) >= LITTLE * (1 - 1e-6)
+    assert enough == MIN_ENOUGH_ROWS or share(enough - 1) >= LITTLE * (1 - 1e-6)
 
 
 @pytest.mark.parametrize(("name", "plans"), [("tiny", True), ("heavy", False)])
