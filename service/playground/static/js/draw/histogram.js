@@ -57,9 +57,12 @@ export class Histogram {
 
   /** What is said of a bar. */
   words(index) {
-    const { low, high, within, beyond } = this.picture;
+    const { low, high, within, beyond, below, above } = this.picture;
     const [from, to] = [index, index + 1].map((edge) => shownNumber(low + (edge / within.length) * (high - low)));
-    return `${from} to ${to}: ${count(within[index] + beyond[index])}, ${beyond[index].toLocaleString("en")} of them beyond the level.`;
+    let place = `${from} to ${to}`; // the outermost bars hold what lies farther out, too
+    if (index === 0 && below) place = `up to ${to}`;
+    if (index === within.length - 1 && above) place = `${from} and more`;
+    return `${place}: ${count(within[index] + beyond[index])}, ${beyond[index].toLocaleString("en")} of them beyond the level.`;
   }
 
   /** Where bars begin, where those of rows within end, and where those of rows beyond, on top of them, do. */
