@@ -15,7 +15,8 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
-    bench-false-alarms bench-reasons bench-images bench-playground bench-distill pictures gallery \
+    bench-false-alarms bench-reasons bench-images bench-playground bench-distill \
+    bench-convolution pictures gallery \
     test test-long test-deep test-hostile test-schema gpu-check gpu-check-bundles release-check docker-check alerts-check \
     test-browser lock sbom audit notices manifests protos lint format
 
@@ -60,6 +61,9 @@ bench-playground: $(INSTALLED) ## Hold the page at / to its bars of speed (half 
 
 bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside their teachers (minutes)
 	$(BIN)/python -m tests.benchmarks.students $(STUDENTS:%=runs/%)
+
+bench-convolution: $(INSTALLED) ## Time convolutions of graphs in float64, and WaveNets in chunks of time (minutes)
+	$(BIN)/python -m tests.benchmarks.convolution
 
 pictures: store gallery ## Draw the pictures of the pages (a quarter of an hour; goes on where it was)
 	$(MAKE) store MODELS="moons-planar moons-realnvp"

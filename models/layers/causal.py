@@ -4,10 +4,73 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.bijection import Bijection, sum_event
 from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner
 from models.numerics import Tensors, UnivariateMap, scan_loop
+
+# Hidden units of a layer, for one row, that encoding computes at a time.
+CHUNK_UNITS = 2**16
+
+
+class ChunkedEncoding:
+    """Encoding in chunks of time, with queues of what later chunks read again.
+
+    However long a row is, memory holds the hidden units of one chunk and as many inputs of each
+    hidden layer as its dilation; and what a layer writes is in the cache when the next one reads.
+
+    Args:
+        network, univariate: those of the layer.
+        biases: of the hidden layers.
+    """
+
+    def __init__(
+        self, network: CausalConvNet, univariate: UnivariateMap, biases: Sequence[Tensor]
+    ) -> None:
+        self.network, self.univariate, self.biases = network, univariate, biases
+        self._queues: list[Tensor] = []
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps × batch → z and log|dz/dx|, of the same shape."""
+        count = -(-len(x) * max(self.network.widths) // CHUNK_UNITS)
+        length = -(-len(x) // count)
+        self._queues = _empty_queues(self.network, x)
+        rest = F.pad(x, (0, 0, 1, 0))  # the value before the first one is zero
+        outputs: list[tuple[Tensor, Tensor]] = []
+        for start in range(0, len(x), length):
+            part, rest = rest[: length + 1], rest[length:]
+            z, log_slope = self._encode_chunk(part, start)
+            if len(rest) > 1:
+                # what is not needed yet is computed late in an exported graph, and hidden units of
+                # many chunks would wait for it: so the next chunk reads what depends on all of this
+                sizes = [len(rest), len(z), len(z)]
+                rest, z, log_slope = torch.split(torch.cat([rest, z, log_slope]), sizes)
+            outputs.append((z, log_slope))
+        z, log_slope = (torch.cat(values) for values in zip(*outputs, strict=True))
+        return z, log_slope
+
+    def _encode_chunk(self, x: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """The value before a chunk and those of it, (1 + steps) × batch → z and log|dz/dx|."""
+        bias = self.network.positional_bias
+        at_steps = () if bias is None else (bias[start : start + len(x) - 1, None],)
+        theta = self.network(x[:-1, :, None], self._sums, *at_steps)
+        return self.univariate.encode(x[1:], theta)
+
+    def _sums(self, i: int, h: Tensor) -> Tensor:
+        """What a hidden layer adds up, of its inputs in the chunk."""
+        past_sums = self.network.past_sums(i, self._recall(i, h), self.biases[i])
+        return self.network.all_sums(i, past_sums, h)
+
+    def _recall(self, i: int, h: Tensor) -> Tensor:
+        """The inputs of a hidden layer `dilation` steps ago; those in the chunk are kept."""
+        queue, steps = self._queues[i], len(h)
+        if len(queue) >= steps:
+            self._queues[i] = torch.cat([queue[steps:], h])
+            return queue[:steps]
+        first, last = torch.split(h, [steps - len(queue), len(queue)])
+        self._queues[i] = last.clone()  # or all of h would be kept
+        return torch.cat([queue, first])
 
 
 class QueuedDecoding:
@@ -15,27 +78,27 @@ class QueuedDecoding:
 
     Every hidden layer has a queue of its past inputs, oldest first, as long as its dilation (Le
     Paine et al. 2016, §2). Queues shorter than `BLOCK_STEPS` are shifted at every step. The others
-    already hold all that a block of steps reads from them, and are shifted once a block: shifting
-    the longest at every step would cost many times what the network costs.
+    already hold all that a block of steps reads from them, which is multiplied at once, and are
+    shifted once a block: shifting the longest at every step would cost many times what the network
+    costs.
 
     Args:
         network, univariate: those of the layer.
-        context_bias: what the context adds to the biases of the network.
+        biases: of the hidden layers.
     """
 
     def __init__(
-        self, network: CausalConvNet, univariate: UnivariateMap, context_bias: Tensor | None
+        self, network: CausalConvNet, univariate: UnivariateMap, biases: Sequence[Tensor]
     ) -> None:
-        self.network, self.univariate, self.context_bias = network, univariate, context_bias
+        self.network, self.univariate, self.biases = network, univariate, biases
         numbered = list(enumerate(network.dilations))
         self.short = [i for i, steps in numbered if steps < BLOCK_STEPS]
         self.long = [i for i, steps in numbered if steps >= BLOCK_STEPS]
 
     def initial_states(self, z: Tensor) -> list[Tensor]:
         """Zeros: the value before the first, batch × 1, then short queues, then long queues."""
-        widths, dilations = [1, *self.network.widths], self.network.dilations
-        queues = [z.new_zeros(dilations[i], z.shape[0], widths[i]) for i in self.short + self.long]
-        return [z.new_zeros(z.shape[0], 1), *queues]
+        queues = _empty_queues(self.network, z.T)
+        return [z.new_zeros(z.shape[0], 1), *(queues[i] for i in self.short + self.long)]
 
     def block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
         """Make at most `BLOCK_STEPS` steps.
@@ -49,9 +112,12 @@ class QueuedDecoding:
         """
         short_states, queues = states[: 1 + len(self.short)], states[1 + len(self.short) :]
         steps = rows[0].shape[0]
-        recalled = [queue[:steps] for queue in queues]
+        past_sums = [
+            self.network.past_sums(i, queue[:steps], self.biases[i])
+            for i, queue in zip(self.long, queues, strict=True)
+        ]
         short_states, (x, log_slope, *inputs) = scan_loop(
-            self.step, short_states, [*recalled, *rows]
+            self.step, short_states, [*past_sums, *rows]
         )
         shifted = [torch.cat([q[steps:], new]) for q, new in zip(queues, inputs, strict=True)]
         return [*short_states, *shifted], [x, log_slope]
@@ -61,22 +127,24 @@ class QueuedDecoding:
 
         Args:
             states: the last value and short queues.
-            rows: what is recalled from long queues, then z and perhaps the positional bias.
+            rows: what layers of long queues add up before their current inputs, then z and perhaps
+                the positional bias.
 
         Returns:
             The states afterwards; x, log|dx/dz| and the new inputs of the long queues.
         """
         before, *queues = states
-        recalled, (z, *positional_bias) = rows[: len(self.long)], rows[len(self.long) :]
-        past = dict(zip(self.short, (queue[0] for queue in queues), strict=True))
-        past |= dict(zip(self.long, recalled, strict=True))
+        long_sums, (z, *positional_bias) = rows[: len(self.long)], rows[len(self.long) :]
+        past_sums = dict(zip(self.long, long_sums, strict=True))
+        for i, queue in zip(self.short, queues, strict=True):
+            past_sums[i] = self.network.past_sums(i, queue[0], self.biases[i])
         inputs: dict[int, Tensor] = {}
 
-        def recall(i: int, h: Tensor) -> Tensor:
+        def sums(i: int, h: Tensor) -> Tensor:
             inputs[i] = h
-            return past[i]
+            return self.network.all_sums(i, past_sums[i], h)
 
-        theta = self.network(before, self.context_bias, recall, *positional_bias)
+        theta = self.network(before, sums, *positional_bias)
         x, log_slope = self.univariate.decode(z, theta)
         shifted = [
             torch.cat([queue[1:], inputs[i][None]])
@@ -85,10 +153,25 @@ class QueuedDecoding:
         return [x[:, None], *shifted], [x, log_slope, *(inputs[i] for i in self.long)]
 
 
+def _empty_queues(network: CausalConvNet, values: Tensor) -> list[Tensor]:
+    """Zeros for the inputs of each hidden layer before the start, dilation × batch × channels.
+
+    Args:
+        network: of the layers.
+        values: steps × batch.
+    """
+    widths = [1, *network.widths[:-1]]
+    return [
+        values.new_zeros(steps, values.shape[1], width)
+        for steps, width in zip(network.dilations, widths, strict=True)
+    ]
+
+
 class CausalAutoregressive(Bijection):
     """Maps each value of a sequence monotonically, given the values before it in time.
 
-    Encoding is one pass of a WaveNet (van den Oord et al. 2016). Decoding computes the values in
+    Encoding is one pass of a WaveNet (van den Oord et al. 2016), when not in training in chunks of
+    time. Decoding computes the values in
     the order of time, with queues of what is read again later (Le Paine et al. 2016). It computes
     each hidden unit once, so that all its steps together cost the arithmetic of one pass, and
     dropout is the same function in both directions. `Inverted(CausalAutoregressive(…))` is the
@@ -132,12 +215,15 @@ class CausalAutoregressive(Bijection):
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         x = self._time_order(x)
-        z, log_det = self.univariate.encode(x, self.network.sequence(x, context))
-        return self._time_order(z), sum_event(log_det)
+        if self.training:
+            z, log_slope = self.univariate.encode(x, self.network.sequence(x, context))
+            return self._time_order(z), sum_event(log_slope)
+        encoding = ChunkedEncoding(self.network, self.univariate, self.network.biases(context))
+        z, log_slope = encoding.encode(x.T)
+        return self._time_order(z.T), sum_event(log_slope.T)
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        context_bias = self.network.context_bias(context)
-        decoding = QueuedDecoding(self.network, self.univariate, context_bias)
+        decoding = QueuedDecoding(self.network, self.univariate, self.network.biases(context))
         rows = [self._time_order(z).T]
         if self.network.positional_bias is not None:
             rows.append(self.network.positional_bias)

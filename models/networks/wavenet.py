@@ -1,6 +1,6 @@
 """The causal convolutional network of WaveNet (van den Oord et al. 2016)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from models.networks.conditioner import Conditioner, Network, accept_former_name
 BLOCK_STEPS = 64
 
 
-Recall = Callable[[int, Tensor], Tensor]
-"""The index of a hidden layer and its current input → its input `dilation` steps ago."""
+Sums = Callable[[int, Tensor], Tensor]
+"""The index of a hidden layer and its current input → what it adds up, with its biases."""
 
 
 class CausalConvNet(Network):
@@ -26,7 +26,9 @@ class CausalConvNet(Network):
     zero. An output reads the last 1 + Σ 2^(i mod cycle) values.
 
     A layer is a linear map of its two inputs rather than `conv1d`: whole sequences and single steps
-    then share their code, and onnxruntime has no convolutions in float64.
+    then share their code, and onnxruntime has no convolutions in float64. In training it is one
+    product with both inputs side by side; else it is the sum of two products, which spares a copy
+    of both.
 
     Args:
         length: T, the length of the sequences.
@@ -66,44 +68,72 @@ class CausalConvNet(Network):
         self.conditioner = conditioner
         conditioner.initialize(self.last)
 
-    def context_bias(self, context: Tensor | None) -> Tensor | None:
-        """What a context adds to the biases of all hidden layers: batch × Σ channels."""
+    def biases(self, context: Tensor | None) -> list[Tensor]:
+        """Biases of the hidden layers, with what a context adds: channels, or batch × channels."""
+        own: list[Tensor] = [layer.bias for layer in self._layers()]
         if self.context is None or context is None:
-            return None
-        bias: Tensor = self.context(context.flatten(1))
-        return bias
+            return own
+        added = torch.split(self.context(context.flatten(1)), self.widths, -1)
+        return [bias + more for bias, more in zip(own, added, strict=True)]
 
     def sequence(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Outputs at all times at once: batch × T, and a context → batch × T × size."""
-        context_bias = self.context_bias(context)
-        theta: Tensor = self(
-            _delayed(x[..., None], 1),
-            None if context_bias is None else context_bias[:, None],
-            lambda i, h: _delayed(h, self.dilations[i]),
-            self.positional_bias,
-        )
+        added: Sequence[Tensor] = ()
+        if self.context is not None and context is not None:
+            added = torch.split(self.context(context.flatten(1))[:, None], self.widths, -1)
+
+        def sums(i: int, h: Tensor) -> Tensor:
+            both: Tensor = self.hidden[i](torch.cat([_delayed(h, self.dilations[i]), h], -1))
+            return both + added[i].to(both.dtype) if added else both
+
+        theta: Tensor = self(_delayed(x[..., None], 1), sums, self.positional_bias)
         return theta
 
-    def _forward(
-        self,
-        before: Tensor,
-        context_bias: Tensor | None,
-        recall: Recall,
-        positional_bias: Tensor | None = None,
-    ) -> Tensor:
-        """Values one step before, batch (× T) × 1 → outputs, batch (× T) × size."""
+    def past_sums(self, i: int, past: Tensor, bias: Tensor) -> Tensor:
+        """What hidden layer i adds up before its current input.
+
+        Args:
+            i: index of the layer.
+            past: its inputs `dilation` steps ago, (steps ×) batch × channels.
+            bias: one of `biases`.
+        """
+        weight = self._layers()[i].weight[:, : past.shape[-1]]
+        if bias.ndim == 1:
+            return F.linear(past, weight, bias)
+        return torch.addmm(bias, past, weight.T) if past.ndim == 2 else past @ weight.T + bias
+
+    def all_sums(self, i: int, past_sums: Tensor, h: Tensor) -> Tensor:
+        """What hidden layer i adds up.
+
+        Args:
+            i: index of the layer.
+            past_sums: what it adds up before its current input.
+            h: that input, (steps ×) batch × channels.
+        """
+        weight = self._layers()[i].weight[:, -h.shape[-1] :]
+        sums = torch.addmm(past_sums.flatten(0, -2), h.flatten(0, -2), weight.T)
+        return sums.view_as(past_sums)
+
+    def _forward(self, before: Tensor, sums: Sums, positional_bias: Tensor | None = None) -> Tensor:
+        """Values one step before, … × 1 → outputs, … × size.
+
+        Args:
+            before: the values.
+            sums: what each hidden layer adds up.
+            positional_bias: that of each value, to be broadcast.
+        """
         h = before
-        biases = None if context_bias is None else torch.split(context_bias, self.widths, -1)
-        for i, layer in enumerate(self.hidden):
-            sums = layer(torch.cat([recall(i, h), h], -1))
-            if biases is not None:
-                sums = sums + biases[i].to(sums.dtype)
+        for i in range(len(self.hidden)):
+            total = sums(i, h)
             if positional_bias is not None and i == 0:
-                sums = sums + positional_bias.to(sums.dtype)
-            units = self.conditioner.hidden_units(sums, None, self.training)
+                total = total + positional_bias.to(total.dtype)
+            units = self.conditioner.hidden_units(total, None, self.training)
             h = h + units if i > 0 and h.shape[-1] == units.shape[-1] else units
         theta: Tensor = self.last(h)
         return theta
+
+    def _layers(self) -> list[nn.Linear]:
+        return [layer for layer in self.hidden if isinstance(layer, nn.Linear)]
 
 
 def _delayed(h: Tensor, steps: int) -> Tensor:

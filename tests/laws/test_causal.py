@@ -16,6 +16,7 @@ from models.layers import causal as causal_module
 from models.layers.causal import CausalAutoregressive
 from models.networks.conditioner import Conditioner, set_precision
 from models.numerics.univariate import Affine
+from service.graphs import read_graph, row_bytes
 from tests.helpers.layers import jacobian
 from tests.laws.zoo_table import randomise
 from training.export.graphs import draft
@@ -65,6 +66,64 @@ def test_decode_is_ancestral_sampling(cycle: int, reverse: bool) -> None:
         x[:, t] = layer.univariate.decode(in_time, theta)[0][:, t]
     decoded, _ = layer.decode(z, context)
     assert (decoded - (x.flip(1) if reverse else x)).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 19, 20])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_encoding_in_chunks_of_time_is_encoding_at_once(
+    steps: int, reverse: bool, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = causal(10, reverse, context=2, net=replace(NET, positional_bias=True))
+    monkeypatch.setattr(causal_module, "CHUNK_UNITS", steps * max(NET.hidden))
+    x, context = (torch.randn(batch, n, dtype=torch.float64) for n in (STEPS, 2))
+    x.requires_grad_()
+    expected, slopes = layer.univariate.encode(x, layer.theta(x, context))
+    found, log_det = layer.encode(x, context)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(log_det, slopes.sum(1), rtol=0, atol=1e-12)
+    upstream = torch.randn_like(x)
+    both = [torch.autograd.grad(z, x, upstream)[0] for z in (found, expected)]
+    torch.testing.assert_close(*both, rtol=0, atol=1e-12)
+
+
+def test_training_encodes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = causal()
+    x = torch.randn(3, STEPS, dtype=torch.float64)
+    in_chunks, _ = layer.encode(x)
+    monkeypatch.setattr(causal_module, "ChunkedEncoding", None)
+    torch.testing.assert_close(layer.train().encode(x)[0], in_chunks, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("steps", [4, 9])
+def test_exported_encode_in_chunks_agrees(
+    steps: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    options = {"hidden": (8, 8, 8), "transforms": 2, "positional_bias": True}
+    flow = zoo.build("wavenet", (9,), context_shape=(2,), options=options).to(dtype).eval()
+    randomise(flow, 0.15)
+    monkeypatch.setattr(causal_module, "CHUNK_UNITS", steps * 8)
+    content = draft(flow, "x", "z").finish(None)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for batch in (1, 5):
+        x, context = torch.randn(batch, 9), torch.randn(batch, 2)
+        with torch.no_grad():
+            expected = flow.double().encode(x.double(), context.double())
+        feed = {"x": x.numpy(), "context": context.numpy()}
+        for got, value in zip(session.run(None, feed), expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(got).double(), value, rtol=0, atol=1e-5)
+
+
+def test_memory_of_an_exported_encode_does_not_grow_with_time() -> None:
+    def of(length: int) -> int:
+        options = {"hidden": (128,) * 3, "transforms": 1}
+        content = draft(zoo.build("wavenet", (length,), options=options), "x", "z").finish(None)
+        return row_bytes(read_graph(content))
+
+    chunk = causal_module.CHUNK_UNITS // 128
+    assert of(8 * chunk) < 1.2 * of(2 * chunk)
 
 
 def multiplications(layer: Bijection, encode: bool, values: Tensor, context: Tensor) -> int:

@@ -152,9 +152,12 @@ def _expm1(call: Call) -> Value:
 
 
 def _silu(call: Call) -> Value:
-    """SiLU: x σ(x)."""
+    """SiLU: x σ(x); in float64, where Sigmoid takes three times as long as Tanh, by the latter."""
     x = call.whole(0)
-    return call.result("Mul", [x, call.step("Sigmoid", x)])
+    if call.dtype == torch.float32:
+        return call.result("Mul", [x, call.step("Sigmoid", x)])
+    half = call.step("Mul", x, call.scalar(0.5))
+    return call.result("Add", [half, call.step("Mul", half, call.step("Tanh", half))])
 
 
 def _gelu(call: Call) -> Value:
