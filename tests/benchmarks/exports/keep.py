@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import training.distill.fidelity
 from training.data import Dataset
 from training.data.dataset import Split
@@ -41,4 +43,5 @@ def _first(split: Split[Any]) -> Split[Any]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # small operators beside other work take 40 times as long on two
     keep(Run.open(Path(sys.argv[1])))

@@ -102,4 +102,5 @@ def _batch(dataset: Dataset, count: int, seed: int) -> list[torch.Tensor]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # small operators beside other work take 40 times as long on two
     short_run(Entry.of(RECIPES / f"{sys.argv[1]}.toml"), Path(sys.argv[2]), Path(sys.argv[3]))
