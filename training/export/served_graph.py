@@ -51,10 +51,11 @@ class ServedGraph:
         except GraphError as error:
             raise ExportError(f"the exported graph {error}, and nothing was written") from None
         self._device = Device.choose("cpu")
-        self._threads = self._device.runs(None)
-        self._pool = ThreadPoolExecutor(self._threads)
+        self.threads = self._device.runs(None)
+        """Runs at a time."""
+        self._pool = ThreadPoolExecutor(self.threads)
         self._session = self._device.session(content, plans_memory=plans_memory(self._by_shapes))
-        self.batch_rows = batch_rows(self._by_shapes, self._device, self._threads)
+        self.batch_rows = batch_rows(self._by_shapes, self._device, self.threads)
         """Rows of a run, at most."""
         self.run_cost: RunCost | None = None
         """What a run takes, once it has been measured."""
@@ -78,12 +79,12 @@ class ServedGraph:
         self.run_cost = cost
         memory = trusted_row_bytes(self._by_shapes, cost.row_bytes)
         enough = enough_rows(cost.single_ms, cost.batch_ms, cost.rows)
-        self.batch_rows = batch_rows(memory, self._device, self._threads, enough=enough)
+        self.batch_rows = batch_rows(memory, self._device, self.threads, enough=enough)
 
     @property
     def full_load(self) -> int:
         """Rows of which every thread has a largest batch."""
-        return self._threads * self.batch_rows
+        return self.threads * self.batch_rows
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -117,7 +118,7 @@ class ServedGraph:
     def run_in_batches(self, feed: Feed) -> Outputs:
         """All outputs of any number of rows, divided between the threads as a server does."""
         rows = len(next(iter(feed.values())))
-        share = max(-(-rows // self._threads), MIN_DIVIDED_ROWS)
+        share = max(-(-rows // self.threads), MIN_DIVIDED_ROWS)
         batches = [outputs for _, outputs in self.batches(feed, min(share, self.batch_rows))]
         return [np.concatenate(each) for each in zip(*batches, strict=True)]
 

@@ -142,7 +142,7 @@ class Graph:
         seconds: of a run by its number of rows.
     """
 
-    batch_rows, full_load = 256, 512
+    threads, batch_rows, full_load = 2, 256, 512
 
     def __init__(self, inverse: Inverse, seconds: Callable[[int], float]) -> None:
         self.inverse, self._seconds = inverse, seconds
@@ -170,7 +170,7 @@ class Graphs:
         self.nodes_one_by_one = 21 * sum(coordinates)
         self.made: list[Graph] = []
         monkeypatch.setattr(choice, "ServedGraph", self._load)
-        monkeypatch.setattr(time, "perf_counter", lambda: self.made[-1].now)
+        monkeypatch.setattr(time, "process_time", lambda: self.made[-1].now)
 
     def finish(self, inverse: Inverse) -> Inverse:
         return inverse
@@ -252,9 +252,11 @@ def test_graphs_run_with_as_many_rows_as_servers_meet_and_hopeless_ones_few_time
     runs = {graph.inverse.width: Counter(graph.runs) for graph in graphs.made}
     assert runs[20] == runs[40] == dict.fromkeys((1, 17, 512), choice.MAX_RUNS)
     assert runs[10] == dict.fromkeys((1, 17, 512), choice.FIRST_RUNS)
+    # of heavy rows as many as fill all threads are fewer
+    assert choice._cost({"1": 3.0, "512": 512.0}) == choice._cost({"1": 3.0, "350": 350.0})
     slow = Graphs(monkeypatch, [2], {0: 1.1e-1})
     slow.chosen()
-    assert Counter(slow.made[0].runs) == {1: 5, 17: 1, 512: 1}
+    assert Counter(slow.made[0].runs) == {1: 3, 17: 1, 512: 1}
 
 
 def test_blocks_that_are_written_out_are_graphs_of_their_own(

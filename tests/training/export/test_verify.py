@@ -32,7 +32,7 @@ class Planted(ServedGraph):
         rows: int = 256,
     ) -> None:
         self._errors = value_errors, log_prob_errors
-        self._threads = 2
+        self.threads = 2
         self.batch_rows = rows
         self.runs = 0
 
