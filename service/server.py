@@ -66,7 +66,8 @@ class Server:
         self.metrics = self.group.metrics()
         request_log = None
         if settings.request_log:
-            request_log = RequestLog(STANDARD_OUTPUT, self.metrics.request_lines)
+            where = STANDARD_OUTPUT, self.metrics.request_lines, self.group.size > 1
+            request_log = RequestLog(*where)
         traces = traces_of(settings, self.metrics.spans)
         self.telemetry = Telemetry(self.metrics, request_log, traces)
         self._log = log

@@ -95,10 +95,15 @@ class Hub:
     in the end the same in all.
 
     Args:
+        is_awake: whether the event loop of a worker goes round. One that is being started has what
+            it is asked when it does, and is waited for only where everybody is asked.
         clock: seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, is_awake: Callable[[int], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._is_awake = is_awake
         self._clock = clock
         self._links: dict[int, Link] = {}
         self._questions: dict[int, _Question] = {}
@@ -146,7 +151,7 @@ class Hub:
             link,
             message["number"],
             self._clock() + message["seconds"],
-            set(others),
+            {n for n in others if message["everyone"] or self._is_awake(n)},
             message["ask"],
             message["arguments"],
         )

@@ -84,7 +84,7 @@ class Supervisor:
         self._settings = settings
         self._sockets = open_sockets(settings)
         self._board = Board(settings.workers)
-        self._hub = Hub()
+        self._hub = Hub(lambda worker: self._board.last_beat(worker) > 0)
         self._places = [_Place(number) for number in range(settings.workers)]
         self._selector = selectors.DefaultSelector()
         self._signals, self._signalled = socket.socketpair()

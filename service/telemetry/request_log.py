@@ -38,11 +38,16 @@ class RequestLog:
     Args:
         descriptor: of a file, pipe or terminal.
         counted: told of lines, by how many and whether they were written.
+        is_shared: whether other processes write there too: a pipe takes so many bytes of one, and
+            then of another.
     """
 
-    def __init__(self, descriptor: int, counted: Callable[[int, bool], None]) -> None:
+    def __init__(
+        self, descriptor: int, counted: Callable[[int, bool], None], is_shared: bool = False
+    ) -> None:
         self._descriptor = descriptor
         self._counted = counted
+        self._at_once = select.PIPE_BUF if is_shared else MAX_WAITING_BYTES
         self._lines: list[bytes] = []
         self._held = 0  # bytes, of lines that are being written too
         self._lock = threading.Lock()
@@ -83,7 +88,11 @@ class RequestLog:
             lines, self._lines = self._lines, []
         content, is_written = b"".join(lines), True
         try:
-            self._write_all(memoryview(content))
+            start = 0
+            while start < len(content):
+                end = content.rfind(b"\n", start, start + self._at_once) + 1
+                self._write_all(memoryview(content)[start : end or len(content)])
+                start = end or len(content)
         except OSError as error:
             is_written = False
             log.error("request log: lines are lost: %s", error.strerror)

@@ -15,7 +15,8 @@ class Room:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.hub = Hub(lambda: self.now)
+        self.awake = {0, 1, 2}
+        self.hub = Hub(lambda worker: worker in self.awake, lambda: self.now)
         pairs = [socket.socketpair() for _ in range(3)]
         for ours, its in pairs:
             ours.setblocking(False)
@@ -73,6 +74,23 @@ def test_who_is_gone_or_too_slow_is_waited_for_no_more(room: Room) -> None:
     assert room.came(0) == [{"answers": 7, "of": []}]
     room.answer(1, asked, ok=1)  # too late for anybody
     assert room.came(0) == []
+
+
+def test_who_is_being_started_is_asked_and_not_waited_for(room: Room) -> None:
+    room.awake = {0, 1}
+    room.ask(0, "reset", "wine", 1)
+    (asked,) = room.came(1)
+    room.answer(1, asked, ok=None)
+    assert room.came(0) == [{"answers": 7, "of": [{"worker": 1, "ok": None}]}]
+    (asked,) = room.came(2)
+    assert asked["do"] == "reset"
+    room.answer(2, asked, ok=None)
+    assert room.came(0) == []
+    room.ask(0, CHANGE, "load", "wine", everyone=True)
+    for worker in (0, 1):
+        (asked,) = room.came(worker)
+        room.answer(worker, asked, ok=None)
+    assert room.came(0) == []  # a load is one of all
 
 
 def test_who_asks_alone_has_its_answer_at_once(room: Room) -> None:

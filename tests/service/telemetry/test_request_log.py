@@ -155,6 +155,24 @@ def test_nobody_waits_for_a_reader_who_takes_nothing(pipe: Pipe) -> None:
     assert counts == {True: number - 1, False: 1}
 
 
+def test_lines_of_several_processes_in_one_pipe_stay_lines() -> None:
+    readable, writable = os.pipe()
+    logs = [RequestLog(writable, lambda *_: None, is_shared=True) for _ in range(3)]
+    for number in range(600):
+        for log in logs:
+            log.write(record(number=number), 0.001)
+    came = b""
+    while came.count(b"\n") < 1800:
+        came += os.read(readable, 1000)
+    for log in logs:
+        log.close()
+    assert Counter(json.loads(line)["request_id"] for line in came.splitlines()) == {
+        f"r-{number}": 3 for number in range(600)
+    }
+    os.close(readable)
+    os.close(writable)
+
+
 def test_a_reader_who_has_gone_costs_lines_alone(tiny_store: Path, to_pipe: Pipe) -> None:
     os.close(to_pipe.source)
 
