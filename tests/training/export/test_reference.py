@@ -179,6 +179,24 @@ def test_an_error_of_answers_is_found_by_both(name: str, fault: str) -> None:
     assert is_refused(short, direction, graph)
 
 
+@pytest.mark.parametrize("name", [name for name in QUICK if not name.startswith("parallel")])
+@pytest.mark.parametrize("wrong_log_prob", [False, True])
+def test_an_error_in_one_row_that_goes_by_no_step_is_found(name: str, wrong_log_prob: bool) -> None:
+    flow, direction, full, short = costly(name)
+    (last,) = np.flatnonzero(short.expected[direction].is_near)[-1:]
+    one = short.expected[direction].feed["z"][last].astype(np.float64)
+
+    def spoil(z: Float64, x: Float64, log_prob: Float64) -> Answers:
+        is_it = (z == one).reshape(len(z), -1).all(1)
+        if wrong_log_prob:
+            return x, log_prob + 2e-3 * x[0].size * is_it
+        return x + 1e-3 * np.ptp(x) * is_it.reshape(-1, *[1] * (x.ndim - 1)), log_prob
+
+    graph = Wrong(copy.deepcopy(flow).double(), direction, spoil)
+    assert is_refused(full, direction, graph)
+    assert is_refused(short, direction, graph)
+
+
 @every_costly
 @pytest.mark.parametrize("plant", PLANTED)
 def test_an_error_of_parameters_is_found_by_both(name: str, plant: Callable[[Flow], None]) -> None:
