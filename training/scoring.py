@@ -1,5 +1,6 @@
 """Log-densities of many rows, and how many rows and threads compute them."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def row_flops(flow: Flow) -> int | None:
 
     None where neither direction is.
     """
+    # without gradients: for those the counter fails at a module that returns its own parameters
+    flow = copy.deepcopy(flow).requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         context = (
             None if flow.context_shape is None else flow.like.new_zeros(1, *flow.context_shape)

@@ -282,6 +282,9 @@ def test_only_what_takes_long_is_shortened(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_products_of_a_row_are_counted() -> None:
     flow = line_flow("maf image")
     assert row_flops(flow) == 2 * sum(p.numel() for p in flow.parameters() if p.ndim > 1)
+    assert all(p.requires_grad for p in flow.parameters())
+    # a module of this one returns its own parameters, as those of planar flows do
+    assert row_flops(line_flow("wavenet positional")) is not None
 
 
 @pytest.mark.long
