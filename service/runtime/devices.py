@@ -107,8 +107,9 @@ class Device:
         Args:
             content: of the ONNX file.
             cancellation: ends the load, with an error of onnxruntime's.
-            plans_memory: whether a run takes all its memory at once, by the pattern of an earlier
-                one of as many rows; that comes beside what the earlier one took, and stays.
+            plans_memory: whether memory is planned when a graph is loaded, which values share, and
+                taken at once, by the pattern of an earlier run of as many rows. What is shared is
+                held from the first of its values to the last, and what an earlier run took stays.
             captures: whether a GPU should be able to capture runs as CUDA graphs, where it can:
                 see `captures_graphs`.
 
@@ -117,6 +118,9 @@ class Device:
         """
         options = session_options()
         options.enable_mem_pattern = plans_memory
+        # without it a row of fsdd-wavenet took 8 MB in place of 25, one of mnist-glow to decode in
+        # float64 0.9 in place of 1.3, in 0.97 to 1.03 of the time, loops included
+        options.enable_mem_reuse = plans_memory
         if cancellation is not None:
             cancellation.watch_load(options)
         if self.kind == "cpu":

@@ -193,7 +193,8 @@ def test_memory_of_heavy_graphs_is_not_planned_ahead(
     assert sys.getrefcount(content) == references  # a loaded graph does not keep its file
     assert isinstance(graph, OnnxGraph)
     assert graph._session is not None
-    assert graph._session.get_session_options().enable_mem_pattern is plans
+    options = graph._session.get_session_options()
+    assert options.enable_mem_pattern is options.enable_mem_reuse is plans
 
 
 def tensors(path: Path) -> Mapping[str, Tensor]:
