@@ -152,8 +152,13 @@ class _Search:
 
 
 def _cost(milliseconds: Mapping[str, float]) -> float:
-    """The product of times a row, so that each number of rows counts alike."""
-    return math.prod(taken / int(rows) for rows, taken in milliseconds.items())
+    """The product of times a row, in which the largest number of rows counts twice.
+
+    Counted once, 27 wide blocks of 43 coordinates passed for as fast as 14 wide ones: 1.5 ms for
+    one row where those take 2.1, but 37 for 256 rows where those take 27.
+    """
+    a_row = [taken / int(rows) for rows, taken in milliseconds.items()]
+    return math.prod([*a_row, a_row[-1]])
 
 
 def _milliseconds(graph: ServedGraph, feed: Feed, least: float) -> dict[str, float]:
@@ -183,4 +188,4 @@ def _milliseconds(graph: ServedGraph, feed: Feed, least: float) -> dict[str, flo
         return {str(size): round(1e3 * min(taken), 4) for size, taken in times.items()}
 
     first = run(FIRST_RUNS)
-    return first if _cost(first) >= HOPELESS ** len(sizes) * least else run(MAX_RUNS)
+    return first if _cost(first) >= HOPELESS ** (len(sizes) + 1) * least else run(MAX_RUNS)

@@ -11,6 +11,7 @@ from service.bundle import Tolerances
 from training.errors import ExportError
 from training.export.reference import Expected, Float64, GraphName
 from training.export.served_graph import ServedGraph
+from training.progress import say_where
 
 # Rows that tell whether a graph is worth more: most that miss the bars miss them in these.
 PREVIEW_ROWS = 64
@@ -94,6 +95,7 @@ def _growing_errors(
     computed together, and not at all where the others tell enough.
     """
     compare = _Comparison(name, expected)
+    checks = sum(graph.rows_at_each_size(expected.feed).values())
     all_rows, seen = np.arange(len(expected)), 0
     relative, per_dim, too_far = 0.0, np.empty(0), []
     for part, (value, log_prob) in graph.at_each_size(expected.feed):
@@ -108,6 +110,7 @@ def _growing_errors(
         per_dim = np.concatenate([per_dim, of_log_prob[sure]])
         yield Errors(relative, per_dim, graph.batch_sizes)
         seen += len(rows)
+        say_where(f"{seen} of {checks} rows")
         if seen >= enough:
             break
     rows, value, log_prob = (np.concatenate(each) for each in zip(*too_far, strict=True))

@@ -252,6 +252,9 @@ def test_graphs_run_with_as_many_rows_as_servers_meet_and_hopeless_ones_few_time
     runs = {graph.inverse.width: Counter(graph.runs) for graph in graphs.made}
     assert runs[20] == runs[40] == dict.fromkeys((1, 17, 512), choice.MAX_RUNS)
     assert runs[10] == dict.fromkeys((1, 17, 512), choice.FIRST_RUNS)
+    # what 43 coordinates take in blocks of 14 and of 27
+    narrow, wide = {"1": 2.11, "17": 3.46, "512": 26.9}, {"1": 1.47, "17": 3.73, "512": 37.5}
+    assert choice._cost(narrow) < 0.8 * choice._cost(wide)
     # of heavy rows as many as fill all threads are fewer
     assert choice._cost({"1": 3.0, "512": 512.0}) == choice._cost({"1": 3.0, "350": 350.0})
     slow = Graphs(monkeypatch, [2], {0: 1.1e-1})

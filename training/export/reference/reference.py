@@ -15,6 +15,7 @@ from service.bundle import Direction, SelfTest
 from training.data import Dataset
 from training.export.reference.expected import Expected, Feed, Float64, GraphName, alternating
 from training.export.served_graph import ServedGraph
+from training.progress import say_where
 from training.scoring import row_flops, rows_at_once, threads_for
 
 # Rows of the reference: of held-out rows, and as many of noise.
@@ -164,7 +165,10 @@ class Reference:
         at_once = self._rows_at_once(cost)
         inputs = [torch.split(torch.from_numpy(v).double(), at_once) for v in feed.values()]
         with torch.no_grad(), threads_for(cost):
-            answers = [call(*batch) for batch in zip(*inputs, strict=True)]
+            answers: list[tuple[Tensor, Tensor]] = []
+            for batch in zip(*inputs, strict=True):
+                say_where(f"{name}, {at_once * len(answers)} of {at_once * len(inputs[0])} rows")
+                answers.append(call(*batch))
         value, log_prob = (torch.cat(batches).numpy() for batches in zip(*answers, strict=True))
         return value, log_prob
 
