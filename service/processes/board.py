@@ -140,10 +140,6 @@ class Board:
                 return False
         return True
 
-    def held(self, worker: int) -> int:
-        """Bytes that a worker's requests in progress hold."""
-        return int(self._get(worker, _Cell.INFLIGHT_BYTES))
-
     def hold(self, worker: int, size: int) -> None:
         """A worker's requests in progress hold so many bytes."""
         self._set(worker, _Cell.INFLIGHT_BYTES, size)

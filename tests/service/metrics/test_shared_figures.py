@@ -80,7 +80,7 @@ acts = st.lists(
 )
 
 
-@examples(25)
+@examples(15)
 @given(acts, st.integers(0, 2), st.integers(0, 2))
 def test_the_sum_of_workers_is_what_one_process_counts(
     steps: list[tuple[int, int, float]], asked: int, killed: int

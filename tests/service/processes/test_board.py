@@ -13,7 +13,6 @@ def test_rows_are_of_their_workers_and_sums_of_all() -> None:
         board.began(worker, 100 + worker)
         board.beat(worker, State.LISTENING)
     assert board.held_by_all() == 111
-    assert [board.held(worker) for worker in range(3)] == [1, 10, 100]
     assert board.processes == [os.getpid(), 100, 101, 102]
     board.ended(1)
     assert board.held_by_all() == 101
