@@ -298,9 +298,9 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
         from training.memory import limit_memory
 
         limit_memory()
-        # threads that wait for others give their core away; read when torch is imported. Beside busy
-        # processes two threads decoded 256 rows of 784 coordinates in 0.5 CPU-seconds, and 5 to 7
-        # where they spin; one thread took 0.4.
+        # Threads that wait for others give their core away; read when torch is imported. Beside
+        # busy processes two threads decoded 256 rows of 784 coordinates in 0.5 CPU-seconds, and in
+        # 5 to 7 where they spin; one thread took 0.4.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             if name in _BEFORE_TORCH:
