@@ -1,7 +1,13 @@
 """The layers of flows: bijections and their inverses."""
 
-from models.layers.autoregressive import MaskedAutoregressive
-from models.layers.causal import CausalAutoregressive
+from models.layers.autoregressive import (
+    COORDINATE_LIMIT,
+    ONE_BLOCK_COORDINATES,
+    CausalAutoregressive,
+    Inverse,
+    MaskedAutoregressive,
+    TransformerAutoregressive,
+)
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.layers.gaussianization import (
     GaussianizationStep,
@@ -24,8 +30,6 @@ from models.layers.low_rank import Planar, Radial, Sylvester
 from models.layers.mintnet import MaskedConvolution
 from models.layers.normalization import ActNorm, Rescale
 from models.layers.preprocessing import PREPROCESSING
-from models.layers.sequential_inverse import COORDINATE_LIMIT, ONE_BLOCK_COORDINATES, Inverse
-from models.layers.transformer import TransformerAutoregressive
 
 __all__ = [
     "COORDINATE_LIMIT",

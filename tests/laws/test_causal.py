@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import zoo
 from models.bijection import Bijection
-from models.layers import causal as causal_module
-from models.layers.causal import CausalAutoregressive
+from models.layers.autoregressive import causal as causal_module
+from models.layers.autoregressive.causal import CausalAutoregressive
 from models.networks.conditioner import Conditioner, set_precision
 from models.numerics.univariate import Affine
 from service.graphs import read_graph, row_bytes

@@ -13,7 +13,7 @@ from models.bijection import Bijection
 from models.context import ContextFeatures
 from models.distributions import Normal
 from models.flow import Flow
-from models.layers.sequential_inverse import Inverse
+from models.layers.autoregressive.sequential_inverse import Inverse
 from tests.laws.zoo_table import randomise
 from training.export.graphs import draft
 

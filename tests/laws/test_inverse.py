@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.layers.autoregressive import MaskedAutoregressive
-from models.layers.sequential_inverse import Inverse
+from models.layers.autoregressive.sequential_inverse import Inverse
 from models.networks.conditioner import Conditioner
 from models.networks.made import MaskedLinear
 from models.numerics.folding import fold

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import zoo
-from models.layers import transformer as transformer_module
-from models.layers.transformer import TransformerAutoregressive
+from models.layers.autoregressive import transformer as transformer_module
+from models.layers.autoregressive.transformer import TransformerAutoregressive
 from models.networks import transformer as network_module
 from models.networks.conditioner import Conditioner
 from models.numerics.univariate import Affine

@@ -13,7 +13,7 @@ from models import zoo
 from models.bijection import Bijection, Compose, Inverted
 from models.flow import Flow
 from models.layers.autoregressive import MaskedAutoregressive
-from models.layers.causal import CausalAutoregressive
+from models.layers.autoregressive.causal import CausalAutoregressive
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.layers.gaussianization import GaussianizationStep, IterativeGaussianization
 from models.layers.images import Partial, Squeeze, checkerboard, half_of_channels

@@ -16,9 +16,8 @@ from training.coverage import (
     SHARED_DRAWS,
     Coverage,
     coverage_of,
-    ranks_among,
-    ranks_of_distances,
 )
+from training.coverage.ranks import ranks_among, ranks_of_distances
 
 N, SEEDS = 200, 25
 

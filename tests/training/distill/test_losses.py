@@ -11,7 +11,7 @@ from models import zoo
 from models.bijection import Inverted
 from models.flow import Flow
 from models.layers.autoregressive import MaskedAutoregressive
-from models.layers.causal import CausalAutoregressive
+from models.layers.autoregressive.causal import CausalAutoregressive
 from training.config.distill import LossRecipe
 from training.distill import layer_matching, losses
 from training.distill.layer_matching import Gaussians

@@ -18,7 +18,7 @@ import torch
 from models import zoo
 from models.distributions import Normal
 from models.flow import Flow
-from models.layers.sequential_inverse import Inverse
+from models.layers.autoregressive.sequential_inverse import Inverse
 from service import bundle
 from service.bundle import METHOD_WORDS
 from tests.helpers.layers import chain

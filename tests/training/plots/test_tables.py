@@ -6,7 +6,7 @@ import pytest
 from service.bundle import BASES
 from tests.helpers.plotted import Gaussian, drawn, stored
 from tests.stored.files import FORMAT_1
-from training.envelopes import histogram_counts, uniform_order_statistics
+from training.coverage import histogram_counts, uniform_order_statistics
 from training.errors import PlotError
 from training.plots import Subject, still, styled
 from training.plots.tables.base import Base

@@ -1,6 +1,6 @@
 """The sequential direction of masked layers as ONNX, unrolled.
 
-The algorithm is that of `models.layers.sequential_inverse`.
+The algorithm is that of `models.layers.autoregressive.sequential_inverse`.
 
 A flow is recorded once, with a single node for that direction of a layer (`Deferred`). Every
 inverse that is tried replaces it by a subgraph of its own (`expand`), with the weights of each

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.envelopes import uniform_order_statistics
+from training.coverage import uniform_order_statistics
 from training.plots.kind import Kind
 from training.plots.style import MODEL, PALE, few_ticks, grid_of, short
 from training.plots.subject import Subject

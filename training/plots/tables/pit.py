@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.envelopes import histogram_counts
+from training.coverage import histogram_counts
 from training.plots.kind import Kind
 from training.plots.style import DATA, INK, MODEL, PALE, grid_of, short
 from training.plots.subject import Subject

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from models.bijection import Bijection, sum_event
+from models.layers.autoregressive.sequential_inverse import Inverse, invert
 from models.layers.permutation import permutation
-from models.layers.sequential_inverse import Inverse, invert
 from models.networks import CausalTransformer, Conditioner, MaskedMLP, scores_of
 from models.numerics import Tensors, UnivariateMap, scan_loop
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from training.envelopes import histogram_counts
+from training.coverage.envelopes import histogram_counts
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 BARS = 20
