@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from models import zoo
 from models.flow import Flow
-from models.layers import MaskedConvolution, causal
+from models.layers import MaskedConvolution
+from models.layers.autoregressive import causal
 from models.networks import Conditioner, ConvNet
 from models.numerics import Convolution, fold
 from tests.benchmarks.common.bar import Bar, add_results_option, figure, publish
