@@ -7,7 +7,7 @@ MEMORY_STORES ?= $(STORE)
 
 .PHONY: bench-memory
 
-bench-memory: $(MEMORY_RECIPES:%=$(MEMORY_FOLDER)/store/%) ## Measure the memory of servers (an hour)
+bench-memory: $(MEMORY_RECIPES:%=$(MEMORY_FOLDER)/store/%) ## Measure the memory of servers (two hours)
 	$(BIN)/python -m tests.benchmarks.memory $(if $(BASE),--base "$(BASE)") \
 	    $(patsubst %,--store "%",$(MEMORY_STORES)) --store "$(MEMORY_FOLDER)/store"
 
