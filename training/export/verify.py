@@ -91,13 +91,26 @@ def _growing_errors(
 ) -> Iterator[Errors]:
     """The errors of more and more rows, until they are enough.
 
-    Rows that are too far from a near answer come last, compared with the exact one: all are
-    computed together, and not at all where the others tell enough.
+    Rows that are too far from a near answer are compared with the exact one, all together: those of
+    the first `PREVIEW_ROWS` after these, as most graphs that miss the bars miss them there, and all
+    others at the end.
     """
     compare = _Comparison(name, expected)
     checks = sum(graph.rows_at_each_size(expected.feed).values())
     all_rows, seen = np.arange(len(expected)), 0
-    relative, per_dim, too_far = 0.0, np.empty(0), []
+    relative, per_dim = 0.0, np.empty(0)
+    too_far: list[tuple[NDArray[np.intp], Float64, Float64]] = []
+
+    def with_settled() -> Errors:
+        nonlocal relative, per_dim
+        rows, value, log_prob = (np.concatenate(each) for each in zip(*too_far, strict=True))
+        too_far.clear()
+        expected.settle(np.unique(rows))
+        of_value, of_log_prob = compare.errors(rows, value, log_prob)
+        relative = float(np.maximum(relative, of_value.max()))
+        per_dim = np.concatenate([per_dim, of_log_prob])
+        return Errors(relative, per_dim, graph.batch_sizes)
+
     for part, (value, log_prob) in graph.at_each_size(expected.feed):
         rows = all_rows[part]
         of_value, of_log_prob = compare.errors(rows, value, log_prob)
@@ -105,20 +118,19 @@ def _growing_errors(
             of_log_prob <= NEAR * BARS["log_prob_per_dim_p99"]
         )
         sure = is_close | ~expected.near(rows)
-        too_far.append((rows[~sure], value[~sure], log_prob[~sure]))
+        if not sure.all():
+            too_far.append((rows[~sure], value[~sure], log_prob[~sure]))
         relative = float(np.maximum(relative, of_value[sure].max(initial=0)))  # which keeps NaN
         per_dim = np.concatenate([per_dim, of_log_prob[sure]])
         yield Errors(relative, per_dim, graph.batch_sizes)
-        seen += len(rows)
+        is_first, seen = seen < PREVIEW_ROWS, seen + len(rows)
         say_where(f"{seen} of {checks} rows")
+        if too_far and is_first and seen >= PREVIEW_ROWS:
+            yield with_settled()
         if seen >= enough:
             break
-    rows, value, log_prob = (np.concatenate(each) for each in zip(*too_far, strict=True))
-    if len(rows):
-        expected.settle(np.unique(rows))
-        of_value, of_log_prob = compare.errors(rows, value, log_prob)
-        relative = float(np.maximum(relative, of_value.max()))
-        yield Errors(relative, np.concatenate([per_dim, of_log_prob]), graph.batch_sizes)
+    if too_far:
+        yield with_settled()
 
 
 class _Comparison:

@@ -23,7 +23,7 @@ from training.errors import ExportError
 from training.export.reference import Feed, Reference, reference
 from training.export.reference.reference import MIN_HELD_OUT_ROWS, REFERENCE_ROWS, STEPWISE_ROWS
 from training.export.served_graph import Outputs, ServedGraph
-from training.export.verify import verify
+from training.export.verify import PREVIEW_ROWS, verify
 from training.scoring import row_flops
 
 Float64 = NDArray[np.float64]
@@ -247,6 +247,21 @@ def test_far_answers_are_settled_and_only_these() -> None:
     left = np.flatnonzero(expected.is_near)
     exact, _ = short._run(direction, expected.rows(left))
     assert (np.abs(expected.value[left] - exact) / scale).max() < 2e-5
+
+
+def test_rows_that_are_too_far_are_settled_early_where_they_tell_enough() -> None:
+    flow, direction, _, short = costly("maf image")
+    is_near = short.expected[direction].is_near
+
+    def spoil(z: Float64, x: Float64, log_prob: Float64) -> Answers:
+        return x + 1e-2 * np.ptp(x) * is_near[: len(x)].reshape(-1, 1, 1), log_prob
+
+    graph = Wrong(copy.deepcopy(flow).double(), direction, spoil)
+    expected = copy.deepcopy(short.expected[direction])
+    with pytest.raises(ExportError):
+        verify(direction, expected, graph)
+    settled = np.flatnonzero(is_near & ~expected.is_near)
+    assert settled.max() < PREVIEW_ROWS + graph.batch_rows
 
 
 @pytest.mark.parametrize("name", QUICK)
