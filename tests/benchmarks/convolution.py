@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.convolution
 
-Onnxruntime runs each graph as a server does by default: one thread, batches as large as memory
-allows. The sides take turns; memory is that of a process of its own. Writes
+Onnxruntime runs each graph as a server does by default: one thread, and batches as large as memory
+allows, up to 16 rows. The sides take turns; memory is that of a process of its own. Writes
 results/convolution.json and the page results/convolution.md; exits with 1 where a bar is missed.
 """
 
@@ -41,7 +41,13 @@ MOST_TIME, MOST_MEMORY = 2.5, 2.2
 MOST_MB, LEAST_RATE = 2.0, 0.95
 """Of a row of fsdd-wavenet, and of the rate of one pass over all of it."""
 
-TURNS, TURN_SECONDS = 5, 0.3
+TURNS, TURN_SECONDS = 5, 0.2
+
+MAX_ROWS = 16
+"""More at once are no faster."""
+
+LEAST_MB = 0.01
+"""A row that seems to take less has what loading large weights left free."""
 
 PEAK = """if True:
     import sys
@@ -55,6 +61,7 @@ PEAK = """if True:
     session = Device.choose("cpu").session(Path(sys.argv[1]).read_bytes(), plans_memory=False)
     rows, peaks = int(sys.argv[2]), []
     for count in (1, rows):
+        Path("/proc/self/clear_refs").write_text("5")  # loading may have taken more
         feed = {
             value.name: np.full(
                 (count, *value.shape[1:]), 0.5, np.float64 if "double" in value.type else np.float32
@@ -84,7 +91,7 @@ class Case:
     def measured(self) -> dict[str, dict[str, float]]:
         """By form: rows of a batch, milliseconds a row with quartiles, and megabytes a row."""
         served = {form: ServedGraph(content) for form, content in self._graphs.items()}
-        rows = {form: max(2, graph.batch_rows) for form, graph in served.items()}
+        rows = {form: min(max(2, graph.batch_rows), MAX_ROWS) for form, graph in served.items()}
         runs = {form: self._run(served[form], form, rows[form]) for form in served}
         answer = {}
         for form, taken in _cpu_seconds(runs).items():
@@ -129,7 +136,7 @@ def main() -> None:
 def _cases() -> Iterator[tuple[str, Callable[[], Case]]]:
     """Names, and what makes the graphs."""
     for channels, side in [
-        (64, 28), (64, 14), (64, 7), (128, 32), (128, 14), (256, 14), (256, 7), (512, 7), (512, 14)
+        (64, 28), (64, 14), (64, 7), (128, 32), (128, 14), (256, 14), (512, 14), (512, 7)
     ]:  # fmt: skip
         shape = (channels, side, side)
         yield (
@@ -234,15 +241,16 @@ def _bars(name: str, forms: dict[str, dict[str, float]]) -> Iterator[Bar]:
             yield Bar(f"{name}: MB a row", second["mb"], MOST_MB)
     elif "decode" not in name:  # which takes more steps in float64
         yield Bar(f"{name}: time", second["ms"] / first["ms"], MOST_TIME)
-        yield Bar(f"{name}: memory", second["mb"] / first["mb"], MOST_MEMORY)
+        if first["mb"] > LEAST_MB:
+            yield Bar(f"{name}: memory", second["mb"] / first["mb"], MOST_MEMORY)
 
 
 def _page(results: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     lines = [
         "# Convolutions of exported graphs",
         "",
-        f"`make bench-convolution` on {cpu_name()}: onnxruntime, one thread, in batches as a "
-        "server has them; milliseconds of CPU a row (median and quartiles of runs in turns) and "
+        f"`make bench-convolution` on {cpu_name()}: onnxruntime, one thread, in batches of up "
+        "to 16 rows; milliseconds of CPU a row (median and quartiles of runs in turns) and "
         "megabytes a row (the largest of a process, less that with one row).",
         "",
     ]
@@ -264,7 +272,7 @@ def _row(forms: dict[str, dict[str, float]]) -> list[str]:
         *times,
         figure(second["ms"] / first["ms"]),
         *(figure(f["mb"]) for f in forms.values()),
-        figure(second["mb"] / first["mb"]),
+        figure(second["mb"] / first["mb"]) if first["mb"] > LEAST_MB else "",
     ]
 
 
