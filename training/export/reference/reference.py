@@ -44,7 +44,7 @@ class Reference:
     for all others the costly direction itself is computed (`Expected.settle`). An error of a graph
     stays hidden only if it undoes, in all coordinates, the effect of a rounding that it does not
     know of. Beside these rows `STEPWISE_ROWS` of the other kind have exact answers: noise to
-    decode, held-out rows to encode. 64 rows of a WaveNet on MNIST and 128 near answers take 25 s of
+    decode, held-out rows to encode. 64 rows of a WaveNet on MNIST and 128 near answers take 31 s of
     a core, where 256 and 512 took 92.
 
     Nothing else was found to be both sound and cheaper. A pass over a graph's answer, compared
