@@ -39,12 +39,23 @@ def main(arguments: list[str]) -> int:
     store = os.environ.get("STORE") or "store"
     Path(store).mkdir(parents=True, exist_ok=True)
     environment = {"BIJECTA_POLL_SECONDS": POLL_SECONDS, **os.environ}
+    server: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        if server is None:  # it is being started
+            early.append(number)
+        else:
+            _send(server, number)
+
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, pass_on)
     # sessions of their own: what a terminal sends to its programs comes here, and once to each
     server = subprocess.Popen(
         ["bijecta", "serve", "--store", store, *arguments], env=environment, start_new_session=True
     )
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, lambda number, _: _send(server, number))
+    for number in early:
+        _send(server, number)
     filler = subprocess.Popen(["sh", FILL], start_new_session=True)
     try:
         _say_how_it_goes(server, filler, store)

@@ -14,6 +14,7 @@ from training.config import (
     load_student,
     moved,
 )
+from training.coverage_of_runs import measure_coverage
 from training.data import Dataset, TypedDataset, load_rows
 from training.distill import Distillation, measure_fidelity, measured_fidelity
 from training.errors import TrainingError
@@ -22,7 +23,6 @@ from training.evaluate import (
     evaluated,
     gaussian_score,
     held_out_calibration,
-    measure_coverage,
 )
 from training.evaluate import evaluate as evaluate_run
 from training.export import (

@@ -5,7 +5,7 @@ after another export, scores no row again: of 10,000 images that takes up to ten
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.density import Density
 from service.bundle import CALIBRATION_LEVELS, HeldOut, quantiles
-from training.coverage import (
-    DRAWS_OF_EACH,
-    MOST_ROWS,
-    MOST_ROWS_WITH_CONTEXT,
-    SHARED_DRAWS,
-    Coverage,
-    coverage_of,
-)
 from training.data import AnyDataset, Dataset, Float32, Split, TypedDataset
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.runs import Run, keep, kept
-from training.scoring import ROWS_AT_ONCE, log_prob, row_flops, rows_at_once
+from training.scoring import ROWS_AT_ONCE, log_prob, row_flops
 
 MAX_GAUSSIAN_DIMENSIONS = 1024
 
@@ -42,9 +33,6 @@ OF_SAMPLE = "{} of a sample"
 # Floating-point operations that an export spends on the score of held-out rows where it was not
 # measured before, about a minute of two cores, and rows that it takes at least.
 MAX_SAMPLE_FLOPS, MIN_SAMPLE_ROWS = 2**42, 1000
-
-COVERAGE = "coverage.json"
-"""In the folder of a run: what `measure_coverage` has found."""
 
 
 class IndependentColumns(BaseModel):
@@ -178,49 +166,6 @@ def held_out_calibration(run: Run, dataset: Dataset, of_sample: bool = False) ->
         found = quantiles_of(log_prob(run.best_flow(), test.rows[None], test.context))
         keep(run, name, options, found)
     return found
-
-
-def measure_coverage(run: Run, dataset: AnyDataset) -> Coverage:
-    """Measure the coverage of a run's best weights and write it to the run folder.
-
-    Args:
-        run: the run.
-        dataset: its data, whose test rows are ranked, `MOST_ROWS` of them at most.
-
-    Raises:
-        NonFiniteError: a draw is not a number.
-    """
-    seed, test = run.file.recipe.fit.seed, dataset.test
-    rng = np.random.default_rng(seed)
-    most = MOST_ROWS if test.context is None else MOST_ROWS_WITH_CONTEXT
-    chosen = np.sort(rng.permutation(len(test))[:most])
-    rows = dataset.noisy(test.rows[chosen], 1, seed + 1)[0].reshape(len(chosen), -1)
-    density, is_typed = run.best_density().eval(), isinstance(dataset, TypedDataset)
-    contexts = None if test.context is None else test.context[chosen].repeat(DRAWS_OF_EACH, 0)
-    count = SHARED_DRAWS if contexts is None else len(contexts)
-    generator = torch.Generator().manual_seed(seed)
-    at_once, parts = rows_at_once(density.event_shape, density.decode_cost), []
-    for first in range(0, count, at_once):
-        given = None if contexts is None else torch.from_numpy(contexts[first : first + at_once])
-        with torch.no_grad():
-            drawn, _ = density.sample(min(at_once, count - first), given, generator)
-        parts.append(drawn.double().flatten(1).numpy())
-    draws = np.concatenate(parts)
-    if not is_typed and np.isnan(draws).any():  # of typed columns a missing value
-        raise NonFiniteError(f"{run.folder}: {int(np.isnan(draws).any(1).sum())} draws are NaN")
-    if contexts is not None:
-        draws = draws.reshape(len(chosen), DRAWS_OF_EACH, -1)
-    coverage = coverage_of(rows.astype(np.float64), draws, _names(dataset), not is_typed, seed)
-    write_atomically(run.folder / COVERAGE, coverage.model_dump_json(indent=2).encode())
-    return coverage
-
-
-def _names(dataset: AnyDataset) -> list[str]:
-    """Names of the coordinates of a row, made up where they have none."""
-    if isinstance(dataset, TypedDataset):
-        return [column.name for column in dataset.columns.modelled]
-    names: Sequence[str] | None = getattr(dataset, "columns", None)
-    return list(names or [f"x{i}" for i in range(dataset.test.rows[0].size)])
 
 
 def quantiles_of(scores: NDArray[np.float64]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def run_by_blocks(
     first = 0
     for block in network.blocks(width):
         before = [
-            _added(bias.expand(len(read), -1), read, weight)
+            torch.addmm(bias, read, weight)
             for bias, read, weight in zip(block.bias, units, block.before, strict=True)
         ]
         own = solve(first, block, before)
@@ -69,14 +69,9 @@ def run_by_positions(
         for i, (base, weight) in enumerate(zip(before, block.within, strict=True)):
             own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
             read = block.units_read(position, i)
-            outputs = _added(base[:, own], levels[i], weight[:read, own])
+            outputs = torch.addmm(base[:, own], levels[i], weight[:read, own])
             if i + 1 < len(before):
                 units = network.conditioner.hidden_units(outputs, units)
                 levels[i + 1] = torch.cat([levels[i + 1], units], 1)
         levels[0] = torch.cat([levels[0], solve(position, outputs)], 1)
     return levels
-
-
-def _added(base: Tensor, read: Tensor, weight: Tensor) -> Tensor:
-    """A matrix product and what it is added to; onnxruntime has none of no columns."""
-    return torch.addmm(base, read, weight) if read.shape[1] else base

@@ -249,7 +249,7 @@ def test_serve_refuses_what_it_cannot_start_with(store: Path, tmp_path: Path) ->
         (["--store", store, "--max-rows", "0"], "max_rows: Input should be greater"),
         (
             ["--store", store, "--device", "tpu"],
-            "device: expected auto, cpu, cpu:n, cuda or cuda:n",
+            "device: expected auto, cpu, cpu:n, cuda, cuda:n or several of these with commas",
         ),
     ]
     for options, words in refusals:
