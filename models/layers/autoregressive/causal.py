@@ -31,13 +31,13 @@ class ChunkedEncoding:
         self, network: CausalConvNet, univariate: UnivariateMap, biases: Sequence[Tensor]
     ) -> None:
         self.network, self.univariate, self.biases = network, univariate, biases
-        self._queues: list[Tensor] = []
+        self._queues: dict[int, Tensor] = {}
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Steps × batch → z and log|dz/dx|, of the same shape."""
         count = -(-len(x) * max(self.network.widths) // CHUNK_UNITS)
         length = -(-len(x) // count)
-        self._queues = _empty_queues(self.network, x)
+        self._queues.clear()
         rest = F.pad(x, (0, 0, 1, 0))  # the value before the first one is zero
         outputs: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(x), length):
@@ -66,13 +66,17 @@ class ChunkedEncoding:
 
     def _recall(self, i: int, h: Tensor) -> Tensor:
         """The inputs of a hidden layer `dilation` steps ago; those in the chunk are kept."""
-        queue, steps = self._queues[i], len(h)
-        if len(queue) >= steps:
-            self._queues[i] = torch.cat([queue[steps:], h])
-            return queue[:steps]
-        first, last = torch.split(h, [steps - len(queue), len(queue)])
-        self._queues[i] = last.clone()  # or all of h would be kept
-        return torch.cat([queue, first])
+        dilation, steps, queue = self.network.dilations[i], len(h), self._queues.get(i)
+        if dilation < steps:
+            first, last = torch.split(h, [steps - dilation, dilation])
+            self._queues[i] = last.clone()  # or all of h would be kept
+            if queue is None:
+                return F.pad(first, (0, 0, 0, 0, dilation, 0))
+            return torch.cat([queue, first])
+        if queue is None:
+            queue = h.new_zeros(dilation, *h.shape[1:])
+        self._queues[i] = torch.cat([queue[steps:], h])
+        return queue[:steps]
 
 
 class QueuedDecoding:
@@ -99,8 +103,9 @@ class QueuedDecoding:
 
     def initial_states(self, z: Tensor) -> list[Tensor]:
         """Zeros: the value before the first, batch × 1, then short queues, then long queues."""
-        queues = _empty_queues(self.network, z.T)
-        return [z.new_zeros(z.shape[0], 1), *(queues[i] for i in self.short + self.long)]
+        widths, dilations = [1, *self.network.widths], self.network.dilations
+        queues = [z.new_zeros(dilations[i], z.shape[0], widths[i]) for i in self.short + self.long]
+        return [z.new_zeros(z.shape[0], 1), *queues]
 
     def block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
         """Make at most `BLOCK_STEPS` steps.
@@ -153,20 +158,6 @@ class QueuedDecoding:
             for i, queue in zip(self.short, queues, strict=True)
         ]
         return [x[:, None], *shifted], [x, log_slope, *(inputs[i] for i in self.long)]
-
-
-def _empty_queues(network: CausalConvNet, values: Tensor) -> list[Tensor]:
-    """Zeros for the inputs of each hidden layer before the start, dilation × batch × channels.
-
-    Args:
-        network: of the layers.
-        values: steps × batch.
-    """
-    widths = [1, *network.widths[:-1]]
-    return [
-        values.new_zeros(steps, values.shape[1], width)
-        for steps, width in zip(network.dilations, widths, strict=True)
-    ]
 
 
 class CausalAutoregressive(Bijection):
