@@ -38,7 +38,10 @@ class Transformer(UnivariateFamily):
         super().__post_init__()
         if self.patch < 1:
             raise ValueError(f"patch is at least 1, got {self.patch}")
-        _ = self.inner  # checks its own options
+        try:
+            _ = self.inner  # checks its own options
+        except ValueError as error:
+            raise ValueError(f"patch_hidden: {error}") from None
 
     @property
     def inner(self) -> Conditioner:

@@ -140,6 +140,7 @@ def test_exported_graphs_agree_and_decode_is_one_scan_a_layer(
         ((5,), {"patch": 2}, "patch divides the 5 values of a row, got 2"),
         ((1, 4, 6), {"patch": 4}, "patch divides both sides of 4 × 6, got 4"),
         ((4,), {"patch": 0}, "patch is at least 1, got 0"),
+        ((4,), {"patch_hidden": (0,)}, "patch_hidden: hidden widths are at least 1"),
         ((4,), {"hidden": ()}, "at least one block"),
         ((4,), {"hidden": (8, 16)}, "equal widths"),
         ((4,), {"heads": 3}, "heads divide the width of a block, 64, got 3"),
