@@ -45,22 +45,23 @@ def page(rows: Sequence[Row], busy: Sequence[Busy], skipped: Mapping[str, str], 
         "end, seconds of CPU time, and the most memory that it had, in GB (10⁹ bytes). Runs are",
         "of the recipe's whole architecture and data, with the weights of a few steps.",
         "*Others* is how many CPUs were busy with something else meanwhile.",
+        "",
     ]
     if others > QUIET_CPUS:
         lines += [
-            "",
             f"**The machine did other work meanwhile, on up to {others:.1f} CPUs**: seconds are",
             "not those of a quiet machine. A bar is compared with the smaller one of seconds and",
             "CPU seconds.",
+            "",
         ]
     for state, title in TITLES.items():
         of_state = [row for row in rows if row.state == state]
         if of_state:
-            lines += ["", f"## {title}", "", _limits(state), "", *_exports(of_state)]
+            lines += [f"## {title}", "", _limits(state), "", *_exports(of_state)]
     if busy:
-        lines += ["", "## Beside a busy process", "", *_busy(busy)]
+        lines += ["## Beside a busy process", "", *_busy(busy)]
     if skipped:
-        lines += ["", "## Not measured", ""]
+        lines += ["## Not measured", ""]
         lines += [f"- {name}: {why}" for name, why in skipped.items()]
     return "\n".join(lines).rstrip() + "\n"
 
