@@ -79,13 +79,13 @@ def latent_names(subject: Subject) -> list[str]:
     return [f"z{i + 1}" for i in range(subject.traits.dimensions)]
 
 
-def note(outside: int, dimensions: int, shown: int) -> str:
-    """What a band is, and what a plot of latents leaves out."""
+def note(outside: int, dimensions: int, shown: int, of: str = "latents") -> str:
+    """What a band is, and what a plot of latents, or of something else, leaves out."""
     said = ["grey: 95 plots in 100 of a right model lie in it from end to end"]
     if outside:
         said.append(f"{outside} rows outside the support are left out")
     if dimensions > shown:
-        said.append(f"the first {shown} of {dimensions} latents")
+        said.append(f"the first {shown} of {dimensions} {of}")
     return "; ".join(said)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training.coverage import (
-    BARS,
     DRAWS_OF_EACH,
     MOST_ROWS,
     MOST_ROWS_WITH_CONTEXT,
@@ -12,9 +11,10 @@ from training.coverage import (
     coverage_of,
 )
 from training.plots.kind import Kind
-from training.plots.style import DATA, INK, MODEL, PALE, grid_of, short
+from training.plots.style import grid_of
 from training.plots.subject import Float64, Rows, Subject
-from training.plots.tables.columns import check_columns, some_rows
+from training.plots.tables.band_histogram import draw_in_band
+from training.plots.tables.columns import check_columns, note, some_rows
 
 MOST_COLUMNS, PANELS_A_ROW = 11, 4
 
@@ -31,23 +31,13 @@ def draw_coverage(subject: Subject, seed: int) -> Figure:
     histograms = [*([found.joint] if found.joint else []), *found.columns[:MOST_COLUMNS]]
     title = f"{subject.title}: ranks of {rows.said} among {found.draws} draws"
     figure, axes = grid_of(title, len(histograms), PANELS_A_ROW, 1.5, 0.9, sharex=True, sharey=True)
-    edges = np.linspace(0, 1, BARS + 1)
+    band = np.array(found.low), np.array(found.high)
     for each, histogram in zip(axes, histograms, strict=True):
         counts = np.array(histogram.counts)
-        colours = np.where((counts < found.low) | (counts > found.high), DATA, MODEL)
-        each.bar(
-            edges[:-1], counts, 1 / BARS, align="edge", color=colours, alpha=0.7, lw=0, gid="ranks"
-        )
-        each.stairs(
-            found.high, edges, baseline=found.low, fill=True, color=PALE, alpha=0.6, lw=0, zorder=0
-        )
-        each.axhline(found.rows / BARS, color=INK, lw=0.6)
-        each.set_xlim(0, 1)
-        each.set_title(short(histogram.name))
-    said = ["grey: 95 plots in 100 of a right model lie in it from end to end"]
-    if len(found.columns) > MOST_COLUMNS:
-        said.append(f"the first {MOST_COLUMNS} of {len(found.columns)} columns")
-    figure.supxlabel(f"share of draws below\n{'; '.join(said)}", fontsize=8)
+        draw_in_band(each, counts, *band, histogram.name, "ranks")
+    columns = len(found.columns)
+    said = note(0, columns, min(columns, MOST_COLUMNS), "columns")
+    figure.supxlabel(f"share of draws below\n{said}", fontsize=8)
     figure.supylabel(f"rows, of {found.rows}", fontsize=8.5)
     return figure
 

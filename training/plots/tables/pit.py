@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 
 from training.coverage import histogram_counts
 from training.plots.kind import Kind
-from training.plots.style import DATA, INK, MODEL, PALE, grid_of, short
+from training.plots.style import grid_of
 from training.plots.subject import Subject
+from training.plots.tables.band_histogram import draw_in_band
 from training.plots.tables.base import Base
 from training.plots.tables.columns import (
     check_columns,
@@ -39,14 +40,7 @@ def draw_pit(subject: Subject, seed: int) -> Figure:
     edges = np.linspace(0, 1, bars + 1)
     for i, each in enumerate(axes):
         counts, _ = np.histogram(base.places(z[:, i], i), edges)
-        colours = np.where((counts < low) | (counts > high), DATA, MODEL)
-        each.bar(
-            edges[:-1], counts, 1 / bars, align="edge", color=colours, alpha=0.7, lw=0, gid="pit"
-        )
-        each.stairs(high, edges, baseline=low, fill=True, color=PALE, alpha=0.6, lw=0, zorder=0)
-        each.axhline(n / bars, color=INK, lw=0.6)
-        each.set_xlim(0, 1)
-        each.set_title(short(latent_names(subject)[i]))
+        draw_in_band(each, counts, low, high, latent_names(subject)[i], "pit")
     below = f"place of the latent in the {subject.traits.base.name} base (probability)"
     figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
     figure.supylabel(f"rows, of {n}", fontsize=8.5)
