@@ -13,6 +13,7 @@ from models.numerics.exportable_loops import (
     ScanStep,
     Tensors,
     fixed_point,
+    scan_in_blocks,
     scan_loop,
 )
 from models.numerics.folding import fold
@@ -45,6 +46,7 @@ __all__ = [
     "logistic_from_normal",
     "misses_target",
     "normal_from_logistic",
+    "scan_in_blocks",
     "scan_loop",
     "solve_by_rows",
     "solve_jacobi",

@@ -62,6 +62,30 @@ def scan_loop(step: ScanStep, states: Tensors, rows: Tensors) -> tuple[list[Tens
     return list(states), [torch.stack(output) for output in zip(*collected, strict=True)]
 
 
+def scan_in_blocks(block: ScanStep, states: Tensors, rows: Tensors, size: int) -> list[Tensor]:
+    """Go through rows block by block; in an exported graph, one ONNX Scan, and what is left over.
+
+    Args:
+        block: the states and at most `size` rows of each of `rows` → new states, and outputs that
+            are stacked over these rows. It may contain another loop.
+        states: the initial states.
+        rows: tensors of equally many rows.
+        size: rows of a block; the last one has what is left.
+
+    Returns:
+        Each output stacked over all rows.
+    """
+    count, left = divmod(len(rows[0]), size)
+    outputs: list[Tensors] = []
+    if count:
+        whole = [row[: count * size].reshape(count, size, *row.shape[1:]) for row in rows]
+        states, stacked = scan_loop(block, states, whole)
+        outputs.append([values.flatten(0, 1) for values in stacked])
+    if left:
+        outputs.append(block(states, [row[count * size :] for row in rows])[1])
+    return [torch.cat(values) for values in zip(*outputs, strict=True)]
+
+
 def fixed_point(
     step: Callable[[Tensor], Tensor], state: Tensor, tolerance: float, max_steps: int
 ) -> Tensor:

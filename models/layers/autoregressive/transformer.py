@@ -9,7 +9,7 @@ from models.bijection import Bijection, sum_event
 from models.layers.autoregressive.sequential_inverse import Inverse, invert
 from models.layers.permutation import permutation
 from models.networks import CausalTransformer, Conditioner, MaskedMLP, scores_of
-from models.numerics import Tensors, UnivariateMap, scan_loop
+from models.numerics import Tensors, UnivariateMap, scan_in_blocks, scan_loop
 
 # Tokens of a decode between two shifts of the long cache.
 BLOCK_TOKENS = 32
@@ -37,24 +37,11 @@ class CachedDecoding:
     ) -> None:
         self.network, self.solve = network, solve
         self.prefix = network.prefix(context)
-        self.before = 0 if self.prefix is None else 1
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """All tokens: z, T × batch × values → x and log|dx/dz|, alike."""
-        length, size = len(z), BLOCK_TOKENS
-        count, in_blocks = length // size, length // size * size
-        states = [torch.zeros_like(z[0]), *self._long_caches(z)]
-        rows = [z, self.network.position]
-        outputs: list[Tensors] = []
-        if count:
-            blocks = [row[:in_blocks].reshape(count, size, *row.shape[1:]) for row in rows]
-            masks = torch.stack([self._mask(z, size * i) for i in range(count)])
-            states, stacked = scan_loop(self._block, states, [masks, *blocks])
-            outputs.append([values.flatten(0, 1) for values in stacked])
-        if in_blocks < length:
-            rest = [self._mask(z, in_blocks), *(row[in_blocks:] for row in rows)]
-            outputs.append(self._block(states, rest)[1])
-        x, log_slope = (torch.cat(values) for values in zip(*outputs, strict=True))
+        states = [torch.zeros_like(z[0]), self._long_mask(z), *self._long_caches(z)]
+        x, log_slope = scan_in_blocks(self._block, states, [z, self.network.position], BLOCK_TOKENS)
         return x, log_slope
 
     def _long_caches(self, z: Tensor) -> list[Tensor]:
@@ -74,24 +61,23 @@ class CachedDecoding:
         network(self.prefix, [attend] * len(network.blocks))
         return [torch.cat([empty, one], 2) for empty, one in zip(nothing, made, strict=True)]
 
-    def _mask(self, z: Tensor, tokens: int) -> Tensor:
-        """What is added to scores of the long cache after so many tokens, which are at its end."""
-        filled = tokens + self.before
-        empty = self.network.tokens + self.before - filled
-        return torch.cat([z.new_full((empty,), -torch.inf), z.new_zeros(filled)])
+    def _long_mask(self, z: Tensor) -> Tensor:
+        """What is added to scores of the long caches before the first token: −∞ where none is."""
+        before = 0 if self.prefix is None else 1
+        return torch.cat([z.new_full((self.network.tokens,), -torch.inf), z.new_zeros(before)])
 
     def _block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
         """Decode a run of at most `BLOCK_TOKENS` tokens.
 
         Args:
-            states: numbers of the last token, and the long caches.
-            rows: the mask of the long caches, then z and positions of the tokens.
+            states: numbers of the last token, the mask of the long caches, and these.
+            rows: z and positions of the tokens.
 
         Returns:
             The states afterwards; x and log|dx/dz|, each tokens × batch × values.
         """
-        last, *long = states
-        long_mask, z, position = rows
+        last, long_mask, *long = states
+        z, position = rows
         size = len(z)
         short = [cache.new_zeros(*cache.shape[:2], size, cache.shape[3]) for cache in long]
         # of each token, what is added to scores of the short cache: −∞ where it is empty yet
@@ -105,7 +91,8 @@ class CachedDecoding:
         shifted = [
             torch.cat([old[:, :, size:], new], 2) for old, new in zip(long, short, strict=True)
         ]
-        return [last, *shifted], outputs
+        shifted_mask = torch.cat([long_mask[size:], long_mask.new_zeros(size)])
+        return [last, shifted_mask, *shifted], outputs
 
     def _step(
         self, states: Tensors, row: Tensors, long: Tensors, long_mask: Tensor
