@@ -95,6 +95,7 @@ class Wrong(ServedGraph):
     ) -> None:
         self._flow, self._direction, self._spoil = flow, direction, spoil
         self._threads, self.batch_rows = 1, 32
+        self._answers = {}
 
     def batches(self, feed: Feed, size: int) -> Iterator[tuple[slice, Outputs]]:  # type: ignore[override]
         """Rows, and what this makes of them; computed together, which is quicker."""

@@ -35,6 +35,7 @@ class Planted(ServedGraph):
         self.threads = 2
         self.batch_rows = rows
         self.runs = 0
+        self._answers = {}
 
     def batches(self, feed: Feed, size: int) -> Iterator[tuple[slice, Outputs]]:
         """Rows, and what this makes of them."""
@@ -42,7 +43,7 @@ class Planted(ServedGraph):
             part = slice(start, start + size)
             self.runs += 1
             rows = feed["x"][part]
-            values, log_prob = (errors[part] for errors in self._errors)
+            values, log_prob = (errors[part][: len(rows)] for errors in self._errors)
             yield part, [rows + values, rows.sum(1) + log_prob]
 
 
@@ -92,6 +93,20 @@ def test_what_surely_misses_is_found_in_few_runs() -> None:
     fine = Planted(*nothing())
     preview("encode", expected(), fine)
     assert fine.runs <= 4
+
+
+def test_rows_of_the_largest_batches_are_not_run_again() -> None:
+    graph, x = Planted(*nothing(), 64), expected().feed["x"]
+    list(graph.at_each_size({"x": x}))
+    runs = graph.runs
+    values, sums = graph.answers({"x": x[[300, 5, 300]]})
+    assert graph.runs == runs
+    np.testing.assert_array_equal(values, x[[300, 5, 300]])
+    np.testing.assert_array_equal(sums, x[[300, 5, 300]].sum(1))
+    mixed = np.stack([x[7], x[7] + 1, x[8], x[8] + 1])
+    values, _ = graph.answers({"x": mixed})
+    assert graph.runs == runs + 1
+    np.testing.assert_array_equal(values, mixed)
 
 
 @given(

@@ -123,7 +123,7 @@ class Reference:
         """
         feed = self.expected[direction].feed
         source, inputs = next(iter(feed.items()))
-        answer, _ = graph.run_in_batches(feed)
+        answer, _ = graph.answers(feed)
         back, _ = self._run("decode" if source == "x" else "encode", feed | {source: answer})
         return float(np.abs(back - inputs).max() / max(1.0, np.ptp(inputs)))
 
