@@ -78,13 +78,19 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=["auto", "sequential", "jacobi", "ordered"],
         metavar="{auto,sequential,jacobi}",  # the former name of sequential still works
         default="auto",
-        help="how masked layers are inverted; auto: the fastest here, measured",
+        help="how masked layers and transformers are inverted; auto: the fastest here, measured",
     )
     export.add_argument(
         "--tolerance",
         type=float,
         default=0.0,
-        help="change below which sweeps of jacobi stop, relative to max(1, |x|) (0: exact)",
+        help="change up to which rows of jacobi stop, relative to max(1, |x|) (0: exact)",
+    )
+    export.add_argument(
+        "--guess",
+        type=Path,
+        metavar="STUDENT_RUN",
+        help="a student of the run, from whose draws sweeps start where that is faster",
     )
     export.add_argument(
         "--layers",

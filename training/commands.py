@@ -29,6 +29,7 @@ from training.export import (
     FASTEST,
     InverseRequest,
     check_layers,
+    check_student,
     export_table,
     exported_already,
 )
@@ -48,6 +49,7 @@ from training.reporting import (
     print_coverage,
     print_exported,
     print_fidelity,
+    print_inverses,
     print_measured_rows,
     print_score,
     say,
@@ -192,9 +194,14 @@ def export(arguments: Namespace) -> None:
         request = InverseRequest(method, arguments.tolerance)
     except ValueError as error:
         raise TrainingError(str(error)) from None
+    student = None if arguments.guess is None else Run.open(arguments.guess)
+    if student is not None:
+        if method == "sequential":
+            raise TrainingError("--guess is where sweeps start from: --inverse sequential has none")
+        check_student(run, student)
     if not arguments.next_version:
         there = exported_already(run, arguments.store, name, arguments.layers)
-        if there is not None and request == FASTEST:
+        if there is not None and request == FASTEST and student is None:
             say(f"{there} holds these weights already: --next-version exports them once more")
             return
     with phase("data"):
@@ -229,17 +236,16 @@ def export(arguments: Namespace) -> None:
         fidelity,
         with_layers=arguments.layers,
         accept_residual=arguments.accept_residual,
+        student=student,
     )
     print_exported(folder, manifest)
     print_measured_rows(folder, manifest)
     if manifest.layers is not None:
         say(f"{folder}: with the output of each of {len(manifest.layers.names)} layers")
-    for direction, inverse in manifest.inverse.items():
-        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
-        method = METHODS[inverse.method]
-        say(
-            f"{folder}: {direction} by {method} blocks of {inverse.width}, {times}; "
-            f"residual {inverse.residual:.1e} of the range"
+    print_inverses(folder, manifest)
+    if student is not None and not any(sweeps.guess for sweeps in manifest.sweeps.values()):
+        warn(
+            f"{folder}: sweeps from the guesses of {student.folder} are not faster here: it has none"
         )
 
 

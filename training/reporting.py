@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from service.bundle import DensityManifest, Fidelity, HeldOut, Manifest
+from service.bundle import METHODS, DensityManifest, Fidelity, HeldOut, Manifest, Sweeps
 from training.coverage import LEVELS, Coverage
 from training.errors import DataError
 from training.evaluate import TypedHeldOut
@@ -110,6 +110,30 @@ def print_measured_rows(folder: Path, manifest: Manifest) -> None:
             f"{rows.held_out} held-out rows, drawn at random; `bijecta train` and `evaluate` keep "
             "scores of all"
         )
+
+
+def print_inverses(folder: Path, manifest: Manifest) -> None:
+    """Print how the graphs of a new bundle compute what is sequential."""
+    for direction, inverse in manifest.inverse.items():
+        times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in inverse.milliseconds.items())
+        say(
+            f"{folder}: {direction} by {METHODS[inverse.method]} blocks of {inverse.width}, "
+            f"{times}; residual {inverse.residual:.1e} of the range"
+        )
+        sweeps = manifest.sweeps.get(direction)
+        if sweeps is not None:
+            until = f" by more than {inverse.tolerance:.0e}" if inverse.tolerance else ""
+            say(
+                f"{folder}: until no value changes{until}, half of {sweeps.rows} rows take up to "
+                f"{sweeps.median:.1f} sweeps, and none more than {sweeps.max:.1f}{_guessed(sweeps)}"
+            )
+
+
+def _guessed(sweeps: Sweeps) -> str:
+    if (guess := sweeps.guess) is None:
+        return ""
+    times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in guess.unguided.items())
+    return f", from the guesses of {guess.student}; without them {times}"
 
 
 def print_columns(found: Inspection) -> None:

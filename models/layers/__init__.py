@@ -3,10 +3,12 @@
 from models.layers.autoregressive import (
     COORDINATE_LIMIT,
     ONE_BLOCK_COORDINATES,
+    Autoregressive,
     CausalAutoregressive,
     Inverse,
     MaskedAutoregressive,
     TransformerAutoregressive,
+    counted_sweeps,
 )
 from models.layers.coupling import ChannelCoupling, Coupling, MaskCoupling
 from models.layers.gaussianization import (
@@ -37,6 +39,7 @@ __all__ = [
     "ONE_BLOCK_COORDINATES",
     "PREPROCESSING",
     "ActNorm",
+    "Autoregressive",
     "CausalAutoregressive",
     "ChannelCoupling",
     "Coupling",
@@ -56,6 +59,7 @@ __all__ = [
     "Sylvester",
     "TransformerAutoregressive",
     "checkerboard",
+    "counted_sweeps",
     "half_of_channels",
     "is_image",
     "levels_allowed",

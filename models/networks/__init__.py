@@ -5,7 +5,7 @@ from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
 from models.networks.sequential import run_by_blocks, run_by_positions
-from models.networks.transformer import CausalTransformer, scores_of
+from models.networks.transformer import CausalTransformer, causal_attention, scores_of
 from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "MaskedMLP",
     "Parameters",
     "accept_former_name",
+    "causal_attention",
     "run_by_blocks",
     "run_by_positions",
     "scores_of",

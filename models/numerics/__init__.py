@@ -10,9 +10,11 @@ from models.numerics.convolution_inverse import (
 )
 from models.numerics.exportable_loops import (
     LOOP_RECORDER,
+    LoopStep,
     ScanStep,
     Tensors,
     fixed_point,
+    repeat_while,
     scan_in_blocks,
     scan_loop,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "GaussianMixture",
     "Knots",
     "LogisticMixture",
+    "LoopStep",
     "RationalQuadratic",
     "ScanStep",
     "Tensors",
@@ -46,6 +49,7 @@ __all__ = [
     "logistic_from_normal",
     "misses_target",
     "normal_from_logistic",
+    "repeat_while",
     "scan_in_blocks",
     "scan_loop",
     "solve_by_rows",

@@ -9,26 +9,15 @@ from torch import Tensor
 
 Tensors = Sequence[Tensor]
 ScanStep = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
+LoopStep = Callable[[Tensors], tuple[Tensors, Tensor]]
+"""The states → the next ones, and whether to go on."""
 
 
 class LoopRecorder(Protocol):
     """Takes the bodies of loops while operators are recorded."""
 
-    def fixed_point(
-        self,
-        step: Callable[[Tensor], Tensor],
-        moving: Callable[[Tensor, Tensor], Tensor],
-        state: Tensor,
-        max_steps: int,
-    ) -> Tensor:
-        """Record a loop that ends by itself; returns what stands for the last state.
-
-        Args:
-            step: a state → the next one.
-            moving: a state and the one before it → whether to go on.
-            state: the initial one.
-            max_steps: the loop ends after this many steps in any case.
-        """
+    def loop(self, step: LoopStep, states: Tensors, max_steps: int) -> list[Tensor]:
+        """Record a `repeat_while`; returns what stands for the last states."""
 
     def scan(
         self, step: ScanStep, states: Tensors, rows: Tensors
@@ -86,6 +75,24 @@ def scan_in_blocks(block: ScanStep, states: Tensors, rows: Tensors, size: int) -
     return [torch.cat(values) for values in zip(*outputs, strict=True)]
 
 
+def repeat_while(step: LoopStep, states: Tensors, max_steps: int) -> list[Tensor]:
+    """Repeat `states, goes_on = step(states)` while it goes on; in an exported graph, one Loop.
+
+    Args:
+        step: the states → new states of the same shapes, and a single truth value.
+        states: the initial states.
+        max_steps: at least one; stop after this many steps in any case.
+    """
+    recorder = LOOP_RECORDER.get()
+    if recorder is not None:
+        return recorder.loop(step, states, max_steps)
+    for _ in range(max_steps):
+        states, goes_on = step(states)
+        if not goes_on:
+            break
+    return list(states)
+
+
 def fixed_point(
     step: Callable[[Tensor], Tensor], state: Tensor, tolerance: float, max_steps: int
 ) -> Tensor:
@@ -98,15 +105,12 @@ def fixed_point(
         max_steps: stop after this many steps in any case; the caller checks the result.
     """
 
-    def moving(state: Tensor, before: Tensor) -> Tensor:
+    def once(states: Tensors) -> tuple[Tensors, Tensor]:
+        (before,) = states
+        state = step(before)
         # an element that is NaN counts as converged: comparisons with NaN are false
-        return ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
+        moving = ((state - before).abs() > tolerance * before.abs().clamp(min=1)).any()
+        return [state], moving
 
-    recorder = LOOP_RECORDER.get()
-    if recorder is not None:
-        return recorder.fixed_point(step, moving, state, max_steps)
-    for _ in range(max_steps):
-        before, state = state, step(state)
-        if not moving(state, before):
-            break
+    (state,) = repeat_while(once, [state], max_steps)
     return state

@@ -49,7 +49,7 @@ OF_DETECTORS = (SCORE, NEIGHBOURS, CALIBRATION, COLUMN_VALUES, HOURS)
 FILES = (ENCODE, DECODE, LAYERS, *OF_DETECTORS, MANIFEST, ADDITIONS, SIGNATURE)
 """All that a bundle of any kind may hold."""
 
-ADDED_KEYS = ("columns", "layers", "measured_rows", "residual", "round_trip", "run_cost")
+ADDED_KEYS = ("columns", "layers", "measured_rows", "residual", "round_trip", "run_cost", "sweeps")
 """The keys of `Manifest` that stand in `ADDITIONS`; others there are for servers to come."""
 
 MAX_MANIFEST_BYTES = 16 * 2**20

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import zoo
-from models.layers.autoregressive import transformer as transformer_module
+from models.layers.autoregressive import cached_decoding
 from models.layers.autoregressive.transformer import TransformerAutoregressive
 from models.networks import transformer as network_module
 from models.networks.conditioner import Conditioner
@@ -52,7 +52,7 @@ def test_a_value_depends_on_all_values_before_it_in_the_order_and_on_nothing_els
 @pytest.fixture(params=[2, 4, 5, 64])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Tokens between shifts of long caches: a part of the way, or all of it."""
-    monkeypatch.setattr(transformer_module, "BLOCK_TOKENS", request.param)
+    monkeypatch.setattr(cached_decoding, "BLOCK_TOKENS", request.param)
     return int(request.param)
 
 

@@ -5,6 +5,7 @@ from training.export.detector import HeldOutScores, check_without_values, export
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.layers import check_layers
 from training.export.next_version import check_name, check_store, exported_already
+from training.export.sweeps import check_student
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "check_layers",
     "check_name",
     "check_store",
+    "check_student",
     "check_without_values",
     "export",
     "export_detector",

@@ -18,6 +18,7 @@ from training.export.next_version import check_name
 from training.export.publish import of_run
 from training.export.reference import Reference
 from training.export.round_trip import measured_residual, measured_round_trip
+from training.export.sweeps import learned_start
 from training.export.verify import tolerances
 from training.preprocessing import per_coordinate
 from training.progress import phase
@@ -36,6 +37,7 @@ def export(
     fidelity: Fidelity | None = None,
     with_layers: bool = False,
     accept_residual: bool = False,
+    student: Run | None = None,
 ) -> tuple[Path, Manifest]:
     """Write the best flow of a run as a new version of a bundle.
 
@@ -45,10 +47,11 @@ def export(
         evaluation: the held-out figures for the manifest.
         store: folder of bundles, created if it is missing.
         name: name of the bundle.
-        request: which inverses of masked layers to choose from.
+        request: which inverses of autoregressive layers to choose from.
         fidelity: how close a student is to its teacher, for the manifest.
         with_layers: whether to write the graph of every layer's output too.
         accept_residual: whether a flow from whose latents rows do not come back is exported too.
+        student: a run from whose guesses sweeps may start (`sweeps.check_student`).
 
     Returns:
         The folder store/<name>/<version> and the manifest in it.
@@ -64,12 +67,21 @@ def export(
     flow = run.best_flow()
     with phase("reference in float64"):
         reference = Reference(flow, dataset, with_layers)
-    graphs = {which: verified(which, flow, reference, request) for which in FILES}
+    guess = None
+    if student is not None:
+        with phase("guesses of the student"):
+            feed = reference.expected["decode"].feed
+            guess = learned_start(flow, run.flow_spec, student, feed)
+    graphs = {
+        which: verified(which, flow, reference, request, guess if which == "decode" else None)
+        for which in FILES
+    }
     additions = _additions(dataset)
     served = graphs["encode"].graph, graphs["decode"].graph
     additions["run_cost"] = {
         which: of.graph.run_cost.model_dump() for which, of in graphs.items() if of.graph.run_cost
     }
+    additions["sweeps"] = {k: of.sweeps.model_dump() for k, of in graphs.items() if of.sweeps}
     with phase("way back of held-out and of far rows"):
         additions["residual"] = measured_residual(reference, *served, accept_residual).model_dump()
         additions["round_trip"] = measured_round_trip(reference, *served).model_dump()

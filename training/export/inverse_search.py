@@ -1,21 +1,24 @@
-"""The fastest inverse of the masked layers of a flow, by measurement."""
+"""The fastest inverse of the autoregressive layers of a flow, by measurement."""
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
 from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
+from training.errors import ExportError
 from training.export.graphs import Draft
 from training.export.served_graph import MIDDLE_ROWS, ServedGraph
 from training.progress import say_where
 
 Feed = Mapping[str, NDArray[np.float32]]
+Check = Callable[[ServedGraph], object]
+"""Raises an ExportError where a graph does not pass."""
 
 # Each graph runs MAX_RUNS times with each number of rows, or for MAX_SECONDS of each thread; one
 # that is HOPELESS times slower than the best after FIRST_RUNS runs no more.
@@ -24,10 +27,14 @@ FIRST_RUNS, MAX_RUNS, MAX_SECONDS, HOPELESS = 2, 7, 0.3, 2.0
 # in five layers) take a CPU-second to load, 16 and 43 coordinates with splines 7 and 31.
 MAX_SEQUENTIAL_NODES = 5000
 
+RESIDUAL = 1e-5
+"""The change up to which rows are swept over, relative to max(1, |x|), where no tolerance is asked
+for. Sweeps converge faster than any power, so that what is left is far below the last change."""
+
 
 @dataclass(frozen=True)
 class InverseRequest:
-    """Which inverses of masked layers an export may choose from.
+    """Which inverses of autoregressive layers an export may choose from.
 
     Args:
         method: a method of `models.layers.Inverse`; `auto` for the faster one.
@@ -44,14 +51,39 @@ class InverseRequest:
         # checks the tolerance, which only jacobi has
         Inverse("jacobi" if self.method == "jacobi" else "sequential", 1, self.tolerance)
 
+    @property
+    def residual(self) -> float:
+        """The tolerance of sweeps that need not be exact."""
+        return self.tolerance if self.method == "jacobi" else RESIDUAL
+
 
 FASTEST = InverseRequest()
 
 
+class Fastest(NamedTuple):
+    """The graph that takes the least time.
+
+    Args:
+        content: the ONNX file.
+        graph: the same loaded.
+        report: which inverse it has and what was measured, with a residual of NaN; None if there is
+            no layer to invert.
+        inverse: the same inverse.
+        unguided: where its sweeps start from the guesses of a student, the fastest method without
+            them; else None.
+    """
+
+    content: bytes
+    graph: ServedGraph
+    report: InverseReport | None = None
+    inverse: Inverse | None = None
+    unguided: InverseMethod | None = None
+
+
 def sweeps(n: int, tolerance: float = 0.0) -> list[Inverse]:
-    """The inverses by sweeps to choose from for layers of n coordinates, from narrow to wide."""
+    """The inverses by sweeps to choose from for layers of n coordinates, the last of one block."""
     root = math.sqrt(n)
-    widths = sorted({min(n, math.ceil(k * root)) for k in (1, 2, 4)})
+    widths = sorted({*(min(n, math.ceil(k * root)) for k in (1, 2, 4)), n})
     return [Inverse("jacobi", width, tolerance) for width in widths]
 
 
@@ -66,89 +98,158 @@ def fastest(
     draft: Draft,
     feed: Feed,
     request: InverseRequest,
-    check: Callable[[ServedGraph], None] | None = None,
-) -> tuple[bytes, ServedGraph, InverseReport | None]:
+    check: Check | None = None,
+    verify: Check | None = None,
+    guided: Draft | None = None,
+) -> Fastest:
     """Finish a draft with the inverse that takes the least time.
 
     Args:
         draft: one direction of a flow.
         feed: inputs of its graph; repeated where they are fewer than a server runs at once.
         request: which inverses to choose from.
-        check: raises where a graph cannot pass, before the others are made.
+        check: of the first graph, before the others are made.
+        verify: of graphs whose sweeps stop before they are exact: one that does not pass is not
+            chosen.
+        guided: the same direction, where sweeps start from the guesses of a student.
 
-    Returns:
-        The ONNX file; the same loaded; which inverse it has and what was measured, with a residual
-        of NaN, or None if the draft has no masked layer to invert.
+    Raises:
+        ExportError: no graph passes.
     """
-    if not draft.coordinates:
+    search = _Search(feed, check, verify)
+    if draft.coordinates:
+        _search_masked(search, draft, request)
+    elif draft.tokens or (draft.stepwise and (guided is not None or request.method == "jacobi")):
+        _search_stepwise(search, draft, request)
+    else:
         content = draft.finish(None)
-        return content, ServedGraph(content), None
-    search = _Search(draft, feed, check)
-    n = max(draft.coordinates)
-    are_few = n <= ONE_BLOCK_COORDINATES
-    if request.method == "jacobi" or (request.method == "auto" and not are_few):
-        search.sweep(sweeps(n, request.tolerance))
-    loads_fast = are_few or draft.nodes_one_by_one <= MAX_SEQUENTIAL_NODES
-    if request.method == "sequential" or (request.method == "auto" and loads_fast):
-        search.cost(one_by_one(n))
+        return Fastest(content, ServedGraph(content))
+    if guided is not None:
+        search.narrow(guided, sweeps(_length(draft), request.residual), guided=True)
     return search.outcome()
 
 
+def _length(draft: Draft) -> int:
+    """Coordinates of the longest layer that a draft goes through in steps."""
+    of_layers = [layer.order.numel() for layer in draft.layers] if draft.coordinates else []
+    return max([*of_layers, *(math.prod(layer.event_shape) for layer in draft.stepwise)])
+
+
+def _search_masked(search: "_Search", draft: Draft, request: InverseRequest) -> None:
+    """Try the inverses of masked layers."""
+    n = max(draft.coordinates)
+    are_few = n <= ONE_BLOCK_COORDINATES
+    if request.method == "jacobi":
+        search.sweep(draft, sweeps(n, request.tolerance))
+    elif request.method == "auto" and not are_few:
+        width = search.sweep(draft, sweeps(n))
+        for each in sorted({width, n}):
+            search.cost(draft, Inverse("jacobi", each, RESIDUAL))
+    loads_fast = are_few or draft.nodes_one_by_one <= MAX_SEQUENTIAL_NODES
+    if request.method == "sequential" or (request.method == "auto" and loads_fast):
+        search.cost(draft, one_by_one(n))
+
+
+def _search_stepwise(search: "_Search", draft: Draft, request: InverseRequest) -> None:
+    """Try the inverses of layers that go through a row step by step."""
+    steps, values = max(draft.tokens) if draft.tokens else (_length(draft), 1)
+    if request.method != "jacobi":
+        search.cost(draft, Inverse("sequential", values))
+    are_many = draft.tokens and steps > ONE_BLOCK_COORDINATES
+    if request.method == "jacobi" or (request.method == "auto" and are_many):
+        residual = request.residual
+        search.sweep(
+            draft, [replace(each, width=values * each.width) for each in sweeps(steps, residual)]
+        )
+
+
+class _Tried(NamedTuple):
+    """A graph that was timed."""
+
+    cost: float
+    inverse: Inverse
+    method: InverseMethod
+    guided: bool
+
+
 class _Search:
-    """Graphs of a draft that are made, timed and compared; the fastest so far stays loaded.
+    """Graphs of drafts that are made, timed and compared; the fastest so far stays loaded.
 
     Args:
-        draft, feed, check: of `fastest`.
+        feed, check, verify: of `fastest`.
     """
 
-    def __init__(
-        self, draft: Draft, feed: Feed, check: Callable[[ServedGraph], None] | None
-    ) -> None:
-        self._draft, self._feed, self._check = draft, feed, check
-        self._tried: list[tuple[float, Inverse, InverseMethod]] = []
+    def __init__(self, feed: Feed, check: Check | None, verify: Check | None) -> None:
+        self._feed, self._check, self._verify = feed, check, verify
+        self._tried: list[_Tried] = []
         self._best: tuple[bytes, ServedGraph]
+        self._missed: ExportError | None = None
 
-    def sweep(self, inverses: list[Inverse]) -> None:
-        """Try the middle width; then narrower ones while they are faster, or else wider ones."""
-        middle = len(inverses) // 2
-        first = self.cost(inverses[middle])
+    def sweep(self, draft: Draft, inverses: Sequence[Inverse]) -> int:
+        """Try the middle width; then narrower ones while they are faster, or else wider ones.
+
+        Returns:
+            The fastest width.
+        """
+        middle = (len(inverses) - 1) // 2
+        first = self.cost(draft, inverses[middle])
+        best = inverses[middle].width
         for side in (inverses[:middle][::-1], inverses[middle + 1 :]):
             least = first
             for inverse in side:
-                if (cost := self.cost(inverse)) >= least:
+                if (cost := self.cost(draft, inverse)) >= least:
                     break
-                least = cost
+                least, best = cost, inverse.width
             if least < first:
-                return
+                break
+        return best
 
-    def cost(self, inverse: Inverse) -> float:
-        """Make and time the graph of an inverse; returns its cost."""
-        say_where(f"{inverse.method}, {inverse.width} wide")
-        content = self._draft.finish(inverse)
+    def narrow(self, draft: Draft, inverses: Sequence[Inverse], *, guided: bool) -> None:
+        """Try narrower and narrower widths while they are faster."""
+        least = math.inf
+        for inverse in inverses[::-1]:
+            if (cost := self.cost(draft, inverse, guided=guided)) >= least:
+                break
+            least = cost
+
+    def cost(self, draft: Draft, inverse: Inverse, *, guided: bool = False) -> float:
+        """Make and time the graph of an inverse; returns its cost, without end if it fails."""
+        say_where(f"{inverse.method}, {inverse.width} wide{', guided' * guided}")
+        content = draft.finish(inverse)
         graph = ServedGraph(content)
         if self._check is not None and not self._tried:
-            self._check(graph)  # the arithmetic is the same in all
-        least = min((cost for cost, _, _ in self._tried), default=math.inf)
+            self._check(graph)  # what is exact has the same arithmetic in all
+        least = min((tried.cost for tried in self._tried), default=math.inf)
         milliseconds = _milliseconds(graph, self._feed, least)
         cost = _cost(milliseconds)
         if cost < least:
+            if inverse.tolerance and self._verify is not None:
+                try:
+                    self._verify(graph)
+                except ExportError as error:
+                    self._missed = self._missed or error
+                    return math.inf
             self._best = content, graph  # no other stays loaded: they would fill the memory
         method = InverseMethod(
             method=METHOD_WORDS[inverse.method], width=inverse.width, milliseconds=milliseconds
         )
-        self._tried.append((cost, inverse, method))
+        self._tried.append(_Tried(cost, inverse, method, guided))
         return cost
 
-    def outcome(self) -> tuple[bytes, ServedGraph, InverseReport]:
+    def outcome(self) -> Fastest:
         """What `fastest` returns."""
-        (_, inverse, method), *others = sorted(self._tried, key=lambda each: each[0])
+        if not self._tried:
+            assert self._missed is not None
+            raise self._missed
+        best, *others = sorted(self._tried, key=lambda tried: tried.cost)
         report = InverseReport(
-            **method.model_dump(),
-            tolerance=inverse.tolerance,
+            **best.method.model_dump(),
+            tolerance=best.inverse.tolerance,
             residual=math.nan,
-            others=[method for _, _, method in others],
+            others=[tried.method for tried in others],
         )
-        return *self._best, report
+        unguided = next((tried.method for tried in others if not tried.guided), None)
+        return Fastest(*self._best, report, best.inverse, unguided if best.guided else None)
 
 
 def _cost(milliseconds: Mapping[str, float]) -> float:

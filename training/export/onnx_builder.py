@@ -101,33 +101,40 @@ class Writer:
         body = Writer(self.prefix, self)
         results = call(body)
         once = body.one("Identity", self.constant(np.bool_(True)))
-        graph = body.loop_body(body.name(), once, results, dtype)
+        graph = body.loop_body([], once, results, dtype)
         return self.loop(1, graph, [like] * len(results))
 
     def loop_body(
-        self, last: str, condition: str, results: Sequence[str], dtype: np.dtype[Any]
+        self,
+        before: Sequence[str],
+        condition: str,
+        results: Sequence[str],
+        dtype: np.dtype[Any],
+        truths: Sequence[str] = (),
     ) -> onnx.GraphProto:
-        """The graph of these nodes as the body of a Loop, which reads its first result back alone.
+        """The graph of these nodes as the body of a Loop.
 
         Args:
-            last: name of the first result of the step before.
+            before: names of the first results, as the step before had them; as many as are read.
             condition: whether to continue.
             results: the results of a step, which are the outputs of the loop.
             dtype: number type of the results.
+            truths: which of them are truth values.
         """
         kind = helper.np_dtype_to_tensor_dtype(dtype)
+        kinds = [onnx.TensorProto.BOOL if name in truths else kind for name in results]
         info = helper.make_tensor_value_info
-        carried = [last, *(self.name() for _ in results[1:])]
+        carried = [*before, *(self.name() for _ in results[len(before) :])]
         return helper.make_graph(
             self.nodes,
             "body",
             [
                 info(self.name(), onnx.TensorProto.INT64, []),
                 info(self.name(), onnx.TensorProto.BOOL, []),
-                *(info(name, kind, None) for name in carried),
+                *(info(name, each, None) for name, each in zip(carried, kinds, strict=True)),
             ],
             [
                 info(condition, onnx.TensorProto.BOOL, []),
-                *(info(name, kind, None) for name in results),
+                *(info(name, each, None) for name, each in zip(results, kinds, strict=True)),
             ],
         )

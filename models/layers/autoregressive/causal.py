@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.bijection import Bijection, sum_event
+from models.bijection import sum_event
+from models.layers.autoregressive.base import Autoregressive
+from models.layers.autoregressive.sequential_inverse import Inverse
+from models.layers.autoregressive.sweeps import sweep
 from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner
 from models.numerics import Tensors, UnivariateMap, scan_in_blocks, scan_loop
 
@@ -160,7 +163,7 @@ class QueuedDecoding:
         return [x[:, None], *shifted], [x, log_slope, *(inputs[i] for i in self.long)]
 
 
-class CausalAutoregressive(Bijection):
+class CausalAutoregressive(Autoregressive):
     """Maps each value of a sequence monotonically, given the values before it in time.
 
     Encoding is one pass of a WaveNet (van den Oord et al. 2016), when not in training in chunks of
@@ -182,8 +185,6 @@ class CausalAutoregressive(Bijection):
         ValueError: an event shape of other than one axis, or an error of `CausalConvNet`.
     """
 
-    decode_cost = "sequential"
-
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -198,6 +199,7 @@ class CausalAutoregressive(Bijection):
             raise ValueError(f"expected an event shape of T values in time, got {self.event_shape}")
         self.univariate = univariate
         self.reverse = reverse
+        self.inverse = Inverse("sequential", 1)
         self.network = CausalConvNet(
             self.event_shape[0], univariate.size, self.context_features, conditioner, cycle
         )
@@ -215,7 +217,13 @@ class CausalAutoregressive(Bijection):
         z, log_slope = encoding.encode(x.T)
         return self._time_order(z.T), sum_event(log_slope.T)
 
-    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _decode_from(
+        self, z: Tensor, start: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        inverse = self._current_inverse()
+        # dropout would differ from sweep to sweep
+        if inverse.method == "jacobi" and not self.training:
+            return self._swept(z, start, context, inverse.tolerance)
         decoding = QueuedDecoding(self.network, self.univariate, self.network.biases(context))
         rows = [self._time_order(z).T]
         if self.network.positional_bias is not None:
@@ -223,6 +231,19 @@ class CausalAutoregressive(Bijection):
         states = decoding.initial_states(z)
         x, log_slope = scan_in_blocks(decoding.block, states, rows, BLOCK_STEPS)
         return self._time_order(x.T), sum_event(log_slope.T)
+
+    def _swept(
+        self, z: Tensor, start: Tensor | None, context: Tensor | None, tolerance: float
+    ) -> tuple[Tensor, Tensor]:
+        """Decode by sweeps over all of time."""
+        z = self._time_order(z)
+        guess = torch.zeros_like(z) if start is None else self._time_order(start)
+
+        def step(last: Tensor) -> tuple[Tensor, Tensor]:
+            return self.univariate.decode(z, self.network.sequence(last, context))
+
+        x, log_slope = sweep(step, guess, [torch.zeros_like(z)], tolerance, z.shape[1])
+        return self._time_order(x), sum_event(log_slope)
 
     def _time_order(self, values: Tensor) -> Tensor:
         """Convert between the order of the row and that of time, in either direction."""

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from models.bijection import Bijection, sum_event
-from models.layers.autoregressive.sequential_inverse import Inverse, default_inverse, invert
+from models.bijection import sum_event
+from models.layers.autoregressive.base import Autoregressive
+from models.layers.autoregressive.sequential_inverse import default_inverse, invert
 from models.layers.permutation import permutation
 from models.networks import Conditioner, MaskedMLP
 from models.numerics import UnivariateMap
 
 
-class MaskedAutoregressive(Bijection):
+class MaskedAutoregressive(Autoregressive):
     """MAF: a monotone map of each coordinate, given the coordinates before it.
 
     Papamakarios et al. 2017. Encoding costs one pass of the network. Decoding costs little more
@@ -30,7 +30,6 @@ class MaskedAutoregressive(Bijection):
         ValueError: `order` is not a permutation of the coordinates.
     """
 
-    decode_cost = "sequential"
     order: Tensor
 
     def __init__(
@@ -58,12 +57,12 @@ class MaskedAutoregressive(Bijection):
         z, log_det = self.univariate.encode(x.flatten(1), self.theta(x, context))
         return z.view_as(x), sum_event(log_det)
 
-    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        inverse = self.inverse
-        if torch.is_grad_enabled():
-            # sweeps stop when x has converged, when its derivatives may not have
-            inverse = Inverse("sequential", inverse.width)
+    def _decode_from(
+        self, z: Tensor, start: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         context = None if context is None else context.flatten(1)
         flat = z.flatten(1).index_select(1, self.order)
-        x, log_slope = invert(self.network, self.univariate, flat, context, inverse)
+        guess = None if start is None else start.flatten(1).index_select(1, self.order)
+        inverse = self._current_inverse()
+        x, log_slope = invert(self.network, self.univariate, flat, context, inverse, guess)
         return x.index_select(1, self.network.position).view_as(z), sum_event(log_slope)

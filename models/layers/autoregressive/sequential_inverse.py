@@ -12,13 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from models.layers.autoregressive.sweeps import COORDINATE_LIMIT, sweep
 from models.networks import Block, MaskedMLP, run_by_blocks, run_by_positions
 from models.numerics import UnivariateMap
-
-# Bound of the magnitude of a coordinate. Coordinates that are not computed yet have arbitrary
-# values, which do not affect earlier ones as long as they and their hidden units are finite; with
-# float32 weights and coordinates below this limit the units are.
-COORDINATE_LIMIT = 1e18
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ def invert(
     z: Tensor,
     context: Tensor | None,
     inverse: Inverse,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Solve univariate.encode(x, network(x, context)) = z for x.
 
@@ -79,19 +76,24 @@ def invert(
         z: batch × D, in the network's order.
         context: batch × features, if the network reads one.
         inverse: the method.
+        start: the first guesses of x, like z, from which sweeps start; zeros if None.
 
     Returns:
         x and log|dx/dz|, both batch × D in the network's order. In a row where a coordinate exceeds
         ± `COORDINATE_LIMIT`, it and those after it are NaN.
     """
     xs, log_slopes = [], []
-    solve_block = _jacobi if inverse.method == "jacobi" else _sequential
+    start = torch.zeros_like(z) if start is None else start
 
     def solve(first: int, block: Block, before: Sequence[Tensor]) -> list[Tensor]:
-        own = z[:, first : first + len(block.ends) - 1]
-        x, log_slope, *hidden = solve_block(
-            network, univariate, own, before, block, inverse.tolerance
-        )
+        own = slice(first, first + len(block.ends) - 1)
+        if inverse.method == "jacobi":
+            found = _jacobi(
+                network, univariate, z[:, own], before, block, inverse.tolerance, start[:, own]
+            )
+        else:
+            found = _sequential(network, univariate, z[:, own], before, block)
+        x, log_slope, *hidden = found
         # beyond the limit the coordinates that follow are undefined
         x = torch.where(x.abs() < COORDINATE_LIMIT, x, torch.nan)
         xs.append(x)
@@ -108,7 +110,6 @@ def _sequential(
     z: Tensor,
     before: Sequence[Tensor],
     block: Block,
-    _: float,
 ) -> list[Tensor]:
     """Compute one coordinate after another, each unit once.
 
@@ -133,18 +134,18 @@ def _jacobi(
     before: Sequence[Tensor],
     block: Block,
     tolerance: float,
+    start: Tensor,
 ) -> list[Tensor]:
     """Sweep over all coordinates until they converge; the result is that of `_sequential`."""
-    last = torch.zeros_like(z)
-    for _ in range(z.shape[1] + 1):
+
+    def step(last: Tensor) -> list[Tensor]:
         levels, units = [last], None
         for base, weight in zip(before[:-1], block.within[:-1], strict=True):
             units = network.conditioner.hidden_units(torch.addmm(base, levels[-1], weight), units)
             levels.append(units)
         theta = torch.addmm(before[-1], levels[-1], block.within[-1])
         x, log_slope = univariate.decode(z, theta.view(*z.shape, univariate.size))
-        now = torch.where(x.abs() < COORDINATE_LIMIT, x, 0)
-        if not ((now - last).abs() > tolerance * last.abs().clamp(min=1)).any():
-            break
-        last = now
-    return [x, log_slope, *levels[1:]]
+        return [x, log_slope, *levels[1:]]
+
+    hidden = [z.new_zeros(len(z), weight.shape[1]) for weight in block.within[:-1]]
+    return sweep(step, start, [torch.zeros_like(z), *hidden], tolerance, z.shape[1])

@@ -29,6 +29,7 @@ from service.bundle.manifests.part import (
     SelfTest,
     Sound,
     Support,
+    Sweeps,
     Tensor,
     Tolerances,
 )
@@ -83,7 +84,12 @@ class Manifest(ManifestPart):
     context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
     cost: dict[Direction, Cost]
     inverse: dict[Direction, InverseReport] = Field(
-        {}, description="for each direction that masked layers make sequential"
+        {}, description="for each direction that autoregressive layers make sequential"
+    )
+    sweeps: dict[Direction, Sweeps] = Field(
+        {},
+        description="for each direction that is computed by sweeps; none in bundles from before "
+        "they were counted",
     )
     preprocessing: list[dict[str, Any]]
     support: Support | None

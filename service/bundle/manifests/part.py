@@ -261,7 +261,7 @@ class InverseMethod(ManifestPart):
 
     Args:
         method: of `METHODS`: `ordered`, each hidden unit computed once; or `jacobi`, sweeps over a
-            block of coordinates until they stand still. Both are exact.
+            block of coordinates until they stand still.
         width: coordinates of a block.
         milliseconds: for so many rows at once, on the CPU of the export.
     """
@@ -275,8 +275,8 @@ class InverseReport(InverseMethod):
     """How a graph's sequential direction is computed.
 
     Args:
-        tolerance: sweeps stop when no coordinate changes by more, relative to max(1, its size);
-            0 where they stop when nothing changes at all.
+        tolerance: a row is swept over until no coordinate changes by more, relative to max(1, its
+            size); 0 where until nothing changes at all.
         residual: largest difference of what was given from what the other direction, in float64,
             makes of the answer, as a part of its range.
         others: methods that were measured too and are slower.
@@ -285,3 +285,33 @@ class InverseReport(InverseMethod):
     tolerance: float
     residual: float
     others: list[InverseMethod]
+
+
+class Guess(ManifestPart):
+    """A student whose one pass gives the first guesses that sweeps start from.
+
+    Args:
+        student: name of its run.
+        sha256: checksum of its weights.
+        unguided: milliseconds, for so many rows at once, of the fastest graph without it.
+    """
+
+    student: str
+    sha256: str
+    unguided: dict[str, Milliseconds]
+
+
+class Sweeps(ManifestPart):
+    """How many sweeps rows need in which a graph computes its sequential direction.
+
+    Args:
+        rows: that were counted: those that the graph was verified on.
+        median, max: of the rows; the number of a row is the mean over all of its coordinates in all
+            layers, since blocks and layers need different numbers.
+        guess: None where sweeps start from zeros.
+    """
+
+    rows: Annotated[int, Field(gt=0)]
+    median: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    max: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    guess: Guess | None = None

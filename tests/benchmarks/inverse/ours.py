@@ -36,10 +36,11 @@ def graphs(flow: Flow) -> Graphs:
     """Both graphs of a MAF."""
     shape = (REFERENCE_ROWS, *flow.bijection.latent_shape)
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    decode, _, chosen = fastest(draft(flow, "z", "x"), {"z": noise}, FASTEST)
+    found = fastest(draft(flow, "z", "x"), {"z": noise}, FASTEST)
+    chosen = found.report
     assert chosen is not None
     encode = draft(flow, "x", "z").finish(None)
-    return Graphs(decode, encode, f"{chosen.method}, {chosen.width} wide")
+    return Graphs(found.content, encode, f"{chosen.method}, {chosen.width} wide")
 
 
 def served(graph: bytes, device: str) -> Run:

@@ -31,6 +31,7 @@ LAYERS = {
 
 
 RUN_COST = {"row_bytes": 1, "rows": 2, "single_ms": 1.0, "batch_ms": 2.0}
+SWEEPS = {"rows": 2, "median": 1.0, "max": 2.0, "guess": None}
 
 
 def with_additions(folder: Path, content: Any) -> Path:
@@ -42,6 +43,13 @@ def with_additions(folder: Path, content: Any) -> Path:
 
 def test_columns_are_read(tmp_path: Path) -> None:
     assert bundle.read(with_additions(tmp_path, {"columns": ["a", "b"]})).columns == ["a", "b"]
+
+
+def test_sweeps_are_read(tmp_path: Path) -> None:
+    guess = {"student": "s", "sha256": "0" * 64, "unguided": {"1": 2.5}}
+    written = {"decode": SWEEPS | {"guess": guess}}
+    manifest = bundle.read_flow(with_additions(tmp_path, {"sweeps": written}))
+    assert {k: v.model_dump() for k, v in manifest.sweeps.items()} == written
 
 
 def test_a_bundle_of_before_there_were_additions_has_none(tmp_path: Path) -> None:
@@ -73,6 +81,10 @@ def test_additions_of_later_versions_are_passed_over(tmp_path: Path) -> None:
         {"run_cost": {"encode": RUN_COST | {"batch_ms": -1.0}}},
         {"run_cost": {"encode": RUN_COST | {"single_ms": float("nan")}}},
         {"run_cost": {"encode": 5}},
+        {"sweeps": {"sample": SWEEPS}},
+        {"sweeps": {"decode": SWEEPS | {"rows": 0}}},
+        {"sweeps": {"decode": SWEEPS | {"max": float("inf")}}},
+        {"sweeps": {"decode": SWEEPS | {"guess": {"student": "s"}}}},
         ["columns"],
         None,
         b"{",

@@ -5,7 +5,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,6 +24,7 @@ from service.bundle import METHOD_WORDS
 from tests.helpers.layers import chain
 from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import randomise
+from training.errors import ExportError
 from training.export import inverse_search as choice
 from training.export.graphs import Draft, draft
 from training.export.inverse_search import InverseRequest, fastest, one_by_one, sweeps
@@ -159,14 +160,22 @@ class Graphs:
     """What a search makes, in place of real graphs.
 
     Args:
-        coordinates: of each layer.
-        costs: of a run by the width of sweeps; `sequential` has width 0.
+        coordinates: of each masked layer.
+        costs: of a run of a row by the width of exact sweeps; `sequential` has width 0.
+        early: the same of sweeps that stop early; those that are not there take long.
+        tokens: of each transformer, and their values.
     """
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, coordinates: list[int], costs: Mapping[int, float]
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        coordinates: list[int],
+        costs: Mapping[int, float],
+        early: Mapping[int, float] | None = None,
+        tokens: Sequence[tuple[int, int]] = (),
     ) -> None:
-        self.coordinates, self._costs = coordinates, costs
+        self.coordinates, self._costs, self._early = coordinates, costs, early or {}
+        self.tokens = self.stepwise = list(tokens)
         self.nodes_one_by_one = 21 * sum(coordinates)
         self.made: list[Graph] = []
         monkeypatch.setattr(choice, "ServedGraph", self._load)
@@ -176,34 +185,52 @@ class Graphs:
         return inverse
 
     def _load(self, inverse: Inverse) -> Graph:
-        cost = self._costs[inverse.width if inverse.method == "jacobi" else 0]
+        width = inverse.width if inverse.method == "jacobi" else 0
+        cost = self._early.get(width, 1.0) if inverse.tolerance else self._costs[width]
         self.made.append(Graph(inverse, lambda rows: cost * rows))
         return self.made[-1]
 
-    def chosen(self, method: Literal["auto", "sequential", "jacobi"] = "auto") -> int:
-        """The width that is chosen, 0 for `sequential`; the report says what was tried."""
-        draft = cast(Draft, self)
-        content, graph, report = fastest(
-            draft, {"z": np.zeros((4, 1), np.float32)}, InverseRequest(method)
+    def fastest(
+        self,
+        method: Literal["auto", "sequential", "jacobi"] = "auto",
+        tolerance: float = 0.0,
+        verify: Callable[[Any], object] | None = None,
+    ) -> Inverse:
+        """What is chosen; the report says what was tried."""
+        found = fastest(
+            cast(Draft, self),
+            {"z": np.zeros((4, 1), np.float32)},
+            InverseRequest(method, tolerance),
+            verify=verify,
         )
-        inverse = cast(Inverse, content)
-        assert cast(Graph, graph).inverse == inverse
+        inverse = cast(Inverse, found.content)
+        assert inverse == found.inverse == cast(Graph, found.graph).inverse
+        report = found.report
         assert report is not None
         assert (report.method, report.width) == (METHOD_WORDS[inverse.method], inverse.width)
-        tried = {(report.method, report.width), *((o.method, o.width) for o in report.others)}
-        assert len(report.others) == len(self.made) - 1
-        made = [graph.inverse for graph in self.made]
-        assert tried == {(METHOD_WORDS[each.method], each.width) for each in made}
+        assert report.tolerance == inverse.tolerance
+        return inverse
+
+    def chosen(self, method: Literal["auto", "sequential", "jacobi"] = "auto") -> int:
+        """The width of the exact sweeps that are chosen, 0 for `sequential`."""
+        inverse = self.fastest(method)
+        assert not inverse.tolerance
         return inverse.width if inverse.method == "jacobi" else 0
 
     @property
     def tried(self) -> list[int]:
-        """Widths in the order in which they were made; 0 for `sequential`."""
-        methods = [graph.inverse for graph in self.made]
+        """Widths of exact sweeps in the order in which they were made; 0 for `sequential`."""
+        methods = [graph.inverse for graph in self.made if not graph.inverse.tolerance]
         return [each.width if each.method == "jacobi" else 0 for each in methods]
+
+    @property
+    def tried_early(self) -> list[int]:
+        """Widths of sweeps that stop early, in the order in which they were made."""
+        return [graph.inverse.width for graph in self.made if graph.inverse.tolerance]
 
 
 WIDTHS = (10, 20, 40)
+SLOW = {100: 1e-3}
 
 
 @pytest.mark.parametrize("best", range(len(WIDTHS)))
@@ -212,11 +239,11 @@ def test_where_times_fall_and_rise_with_the_width_the_fastest_is_found(
 ) -> None:
     for below, above in itertools.product((0.1, 3.0), repeat=2):  # hardly slower, and much
         slower = [1 + (below if i < best else above) * abs(i - best) for i in range(len(WIDTHS))]
-        graphs = Graphs(
-            monkeypatch, [100] * 5, dict(zip(WIDTHS, (1e-5 * each for each in slower), strict=True))
-        )
+        costs = dict(zip(WIDTHS, (1e-5 * each for each in slower), strict=True))
+        graphs = Graphs(monkeypatch, [100] * 5, costs | SLOW)
         assert graphs.chosen() == WIDTHS[best]
-        assert len(graphs.made) == (2 if best == 0 else 3)
+        assert len(graphs.tried) == 2 + best
+        assert graphs.tried_early == [WIDTHS[best], 100]
 
 
 def test_many_coordinates_are_not_written_out_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +257,39 @@ def test_many_coordinates_are_not_written_out_one_by_one(monkeypatch: pytest.Mon
     assert Graphs(monkeypatch, [63] * 10, costs).chosen("sequential") == 0
     assert Graphs(monkeypatch, [2], {0: 1.0}).chosen() == 0
     assert Graphs(monkeypatch, [2], {2: 1.0}).chosen("jacobi") == 2
+
+
+@pytest.mark.parametrize("width", [20, 100])
+def test_sweeps_that_stop_early_are_chosen_where_they_are_faster_and_pass(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs, early = {10: 3e-5, 20: 2e-5, 40: 3e-5}, {width: 1e-5}
+
+    def miss(graph: Graph) -> None:
+        assert graph.inverse.tolerance  # all others are looked at in the end
+        raise ExportError("x_relative")
+
+    graphs = Graphs(monkeypatch, [100] * 5, costs, early)
+    assert graphs.fastest(verify=lambda _: None) == Inverse("jacobi", width, choice.RESIDUAL)
+    assert Graphs(monkeypatch, [100] * 5, costs, early).fastest(verify=miss).width == 20
+    asked = Graphs(monkeypatch, [100] * 5, {}, {20: 1e-5})
+    assert asked.fastest("jacobi", 1e-3) == Inverse("jacobi", 20, 1e-3)
+    with pytest.raises(ExportError, match="x_relative"):
+        Graphs(monkeypatch, [100] * 5, {}, {20: 1e-5}).fastest("jacobi", 1e-3, miss)
+
+
+def test_transformers_go_token_by_token_or_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = [(64, 3)] * 4
+    steps = Graphs(monkeypatch, [], {0: 1e-6}, {24: 1e-5, 48: 1e-5}, tokens)
+    assert steps.fastest() == Inverse("sequential", 3)
+    assert steps.tried_early == [48, 24, 96]  # of 16 tokens first
+    swept = Graphs(monkeypatch, [], {0: 1e-4}, {48: 3e-5, 96: 2e-5, 192: 1e-5}, tokens)
+    assert swept.fastest() == Inverse("jacobi", 192, choice.RESIDUAL)
+    few = Graphs(monkeypatch, [], {0: 1e-6}, tokens=[(8, 1)])
+    assert few.fastest() == Inverse("sequential", 1)
+    assert len(few.made) == 1
+    exact = Graphs(monkeypatch, [], {24: 1e-5, 48: 1e-6, 96: 1e-5}, tokens=tokens)
+    assert exact.fastest("jacobi") == Inverse("jacobi", 48)
 
 
 def test_the_nodes_of_steps_are_about_as_many_as_are_written(
@@ -247,9 +307,10 @@ def test_the_nodes_of_steps_are_about_as_many_as_are_written(
 def test_graphs_run_with_as_many_rows_as_servers_meet_and_hopeless_ones_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graphs = Graphs(monkeypatch, [100] * 5, {10: 4e-5, 20: 1.9e-5, 40: 1e-5})
+    graphs = Graphs(monkeypatch, [100] * 5, {10: 4e-5, 20: 1.9e-5, 40: 1e-5} | SLOW)
     assert graphs.chosen() == 40
-    runs = {graph.inverse.width: Counter(graph.runs) for graph in graphs.made}
+    exact = [graph for graph in graphs.made if not graph.inverse.tolerance]
+    runs = {graph.inverse.width: Counter(graph.runs) for graph in exact}
     assert runs[20] == runs[40] == dict.fromkeys((1, 17, 512), choice.MAX_RUNS)
     assert runs[10] == dict.fromkeys((1, 17, 512), choice.FIRST_RUNS)
     # what 43 coordinates take in blocks of 14 and of 27
@@ -276,7 +337,7 @@ def test_blocks_that_are_written_out_are_graphs_of_their_own(
 
 def test_a_flow_without_masked_layers_has_no_inverse_to_choose() -> None:
     flow = zoo.build("nice", (3,), options={"transforms": 2, "hidden": (4,)})
-    assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST)[2] is None
+    assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST).report is None
 
 
 @pytest.mark.long

@@ -14,10 +14,10 @@ import onnx
 from onnx import helper
 from torch import Tensor, nn
 
-from models.bijection import Bijection
-from models.layers import COORDINATE_LIMIT, Inverse, MaskedAutoregressive
+from models.layers import COORDINATE_LIMIT, Autoregressive, Inverse, MaskedAutoregressive
 from models.networks import Block
 from training.export.masked.network import NetworkWriter
+from training.export.masked.sweeps import Sweeping
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import DOMAIN, OnnxFunctions
 from training.export.recorded import CustomNode, custom_node
@@ -25,7 +25,7 @@ from training.export.recorded import CustomNode, custom_node
 NODE = "MaskedInverse"
 
 
-class Deferred(Bijection):
+class Deferred(Autoregressive):
     """A masked layer whose `decode` is exported as one node, which `expand` replaces.
 
     Args:
@@ -36,15 +36,26 @@ class Deferred(Bijection):
     def __init__(self, layer: MaskedAutoregressive, index: int) -> None:
         super().__init__(layer.event_shape, context_shape=layer.context_shape)
         self.layer, self.index = layer, index
+        self.univariate, self.inverse = layer.univariate, layer.inverse
+
+    def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Those of the layer."""
+        return self.layer.theta(x, context)
 
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return self.layer.encode(x, context)
 
-    def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        flat = z.flatten(1).index_select(1, self.layer.order)
+    def _decode_from(
+        self, z: Tensor, start: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        order = self.layer.order
+        given = [
+            value.flatten(1).index_select(1, order) for value in (z, start) if value is not None
+        ]
+        flat = given[0]
         x, log_det = custom_node(
-            CustomNode(DOMAIN, NODE, {"layer": self.index}),
-            [flat] if context is None else [flat, context.flatten(1)],
+            CustomNode(DOMAIN, NODE, {"layer": self.index, "starts": int(start is not None)}),
+            given if context is None else [*given, context.flatten(1)],
             [flat, flat[:, 0]],
         )
         return x.index_select(1, self.layer.network.position).view_as(z), log_det
@@ -87,9 +98,12 @@ def expand(
         if not is_deferred(node):
             expanded.graph.node.append(node)
             continue
-        index = node.attribute[0].i
+        index, starts = (attribute.i for attribute in node.attribute)
         writer = Writer(f"layer{index}_")
-        _Layer(writer, layers[index], functions, inverse).write(*node.input, outputs=node.output)
+        z, *rest = node.input
+        start = rest.pop(0) if starts else None
+        layer = _Layer(writer, layers[index], functions, inverse)
+        layer.write(z, start, *rest, outputs=node.output)
         expanded.graph.node.extend(writer.nodes)
         expanded.graph.initializer.extend(writer.constants)
     expanded.functions.extend(functions.protos)
@@ -111,14 +125,19 @@ class _Layer(NetworkWriter):
         super().__init__(writer, layer.network, functions)
         self.inverse, self.size = inverse, layer.univariate.size
 
-    def write(self, z: str, context: str | None = None, *, outputs: Sequence[str]) -> None:
-        """Write the nodes from z to `outputs`: x, batch × D in order like z, and log_det, batch."""
+    def write(
+        self, z: str, start: str | None, context: str | None = None, *, outputs: Sequence[str]
+    ) -> None:
+        """Write the nodes from z, and perhaps guesses of x, to `outputs`: x and log_det.
+
+        z, guesses and x are batch × D in the order of decoding, log_det is of the batch.
+        """
         write = self.writer
-        x, log_slopes = self._blocks(z, context)
+        x, log_slopes = self._blocks(z, start, context)
         write.name_output(outputs[0], "Identity", x)
         write.name_output(outputs[1], "ReduceSum", log_slopes, write.integers(1), keepdims=0)
 
-    def _blocks(self, z: str, context: str | None) -> list[str]:
+    def _blocks(self, z: str, start: str | None, context: str | None) -> list[str]:
         """Write all blocks: x and log|dx/dz|, both batch × D (`sequential_inverse.invert`)."""
         write = self.writer
         # for each linear layer the units of earlier blocks that it reads, None if there are none
@@ -127,7 +146,9 @@ class _Layer(NetworkWriter):
         blocks = self.network.blocks(self.inverse.width)
         widths = [len(block.ends) - 1 for block in blocks]
         xs, log_slopes = [], []
-        for block, width, target in zip(blocks, widths, write.cut(z, widths), strict=True):
+        starts = [None] * len(blocks) if start is None else write.cut(start, widths)
+        targets = write.cut(z, widths)
+        for block, width, target, guess in zip(blocks, widths, targets, starts, strict=True):
             before = self.before(block, units)
             is_last = block is blocks[-1]
             if width == 1:
@@ -135,7 +156,7 @@ class _Layer(NetworkWriter):
             elif self.inverse.method == "sequential":
                 results = self._sequential_apart(target, before, block, is_last)
             else:
-                results = self._jacobi(target, before, block)
+                results = self._jacobi(target, before, block, is_last, guess)
             x, log_slope, *hidden = results
             # beyond the limit the coordinates that follow are undefined
             below_limit, nan = self._below_limit(write, x), write.constant(self.dtype.type("nan"))
@@ -180,7 +201,14 @@ class _Layer(NetworkWriter):
         x, *hidden = self.positions(z, before, block, solve, is_last)
         return [x, write.join(log_slopes), *hidden]
 
-    def _jacobi(self, z: str, before: Sequence[str | None], block: Block) -> list[str]:
+    def _jacobi(
+        self,
+        z: str,
+        before: Sequence[str | None],
+        block: Block,
+        is_last: bool,
+        start: str | None,
+    ) -> list[str]:
         """Write sweeps over all coordinates until they converge (`sequential_inverse._jacobi`)."""
         write, width = self.writer, len(block.ends) - 1
         bases = [
@@ -197,32 +225,26 @@ class _Layer(NetworkWriter):
             levels.append(units)
         theta = body.one("Gemm", levels[-1], weights[-1], bases[-1])
         theta = body.one("Reshape", theta, write.integers(-1, self.size))
-        x, log_slope = body.call(self.decode, flat, theta)
+        made = [body.one("Reshape", v, shape) for v in body.call(self.decode, flat, theta)]
+        now = self._limited(body, made[0])
+        guess = self._zeros(write, z) if start is None else self._limited(write, start)
+        kept = made if is_last else [*made, *levels[1:]]
+        sweeping = Sweeping(body, last, now, kept, self.dtype)
+        tolerance = self.inverse.tolerance
+        graph, first = sweeping.exact() if not tolerance else sweeping.up_to(tolerance)
+        _, *found = write.loop(width, graph, [guess, *first])
+        return found[-len(kept) :]
+
+    def _limited(self, write: Writer, x: str) -> str:
+        """Zeros in place of coordinates beyond `COORDINATE_LIMIT`."""
         zero = write.constant(self.dtype.type(0))
-        limited = body.one("Where", self._below_limit(body, x), x, zero)
-        now = body.one("Reshape", limited, shape)
-        results = [now, x, log_slope, *levels[1:]]
-        graph = body.loop_body(last, self._moving(body, now, last), results, self.dtype)
-        _, *flats = write.loop(width + 1, graph, [self._zeros(write, z)] * len(results))
-        return [*(write.one("Reshape", value, shape) for value in flats[:2]), *flats[2:]]
+        return write.one("Where", self._below_limit(write, x), x, zero)
 
     def _zeros(self, write: Writer, like: str) -> str:
         """Zeros of the shape of another value."""
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
         zero = helper.make_tensor("", kind, [1], [0])
         return write.one("ConstantOfShape", write.one("Shape", like), value=zero)
-
-    def _moving(self, write: Writer, now: str, last: str) -> str:
-        """Whether a coordinate changed by more than the tolerance."""
-        if not self.inverse.tolerance:
-            still = write.one("Equal", now, last)
-        else:
-            least = write.constant(self.dtype.type(1))
-            scale = write.one("Max", write.one("Abs", last), least)
-            tolerance = write.constant(self.dtype.type(self.inverse.tolerance))
-            change = write.one("Abs", write.one("Sub", now, last))
-            still = write.one("LessOrEqual", change, write.one("Mul", scale, tolerance))
-        return write.one("Not", write.one("ReduceMin", still, keepdims=0))
 
     def _below_limit(self, write: Writer, x: str) -> str:
         """Whether each coordinate is below `COORDINATE_LIMIT` in magnitude."""

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from models.numerics import LOOP_RECORDER, ScanStep, Tensors, logistic_from_normal
+from models.numerics import LOOP_RECORDER, LoopStep, ScanStep, Tensors, logistic_from_normal
 from training.export.recorded.recording import (
     LENGTHS,
     Axes,
@@ -223,21 +223,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self._records = True
 
-    def fixed_point(
-        self,
-        step: Callable[[Tensor], Tensor],
-        moving: Callable[[Tensor, Tensor], Tensor],
-        state: Tensor,
-        max_steps: int,
-    ) -> Tensor:
+    def loop(self, step: LoopStep, states: Tensors, max_steps: int) -> list[Tensor]:
         """Record the body of a loop once (`models.numerics.LoopRecorder`)."""
-        (now,), states = self._placeholders([state])
-        body = Body(states, [], max_steps)
+        now, symbols = self._placeholders(states)
+        body = Body(symbols, [], max_steps)
         outer, self.steps = self.steps, body.steps
-        after = step(now)
-        body.next_states, body.outputs = [self.symbol(after)], [self.symbol(moving(after, now))]
+        after, goes_on = step(now)
+        body.next_states, body.outputs = list(map(self.symbol, after)), [self.symbol(goes_on)]
         self.steps = outer
-        return self.result(None, (state,), [after], body)[0]
+        return self.result(None, states, after, body)
 
     def scan(
         self, step: ScanStep, states: Tensors, rows: Tensors

@@ -8,6 +8,7 @@ from service.bundle import (
     Manifest,
     RoundTrip,
     RunCost,
+    Sweeps,
 )
 from training.html_report.blocks import Block, Facts, Table
 from training.html_report.reported import Reported
@@ -23,7 +24,10 @@ def write_export(reported: Reported) -> list[Block]:
         Facts("Largest differences from the model in float64", _errors(manifest))
     ]
     if isinstance(manifest, Manifest):
-        blocks += [_inverse(name, each) for name, each in manifest.inverse.items()]
+        blocks += [
+            _inverse(name, each, manifest.sweeps.get(name))
+            for name, each in manifest.inverse.items()
+        ]
         blocks += [_run_cost(name, each) for name, each in manifest.run_cost.items()]
         if manifest.round_trip is not None:
             blocks.append(_round_trip(manifest.round_trip))
@@ -65,17 +69,20 @@ def _errors(manifest: AnyManifest) -> list[tuple[str, str | None]]:
     ]
 
 
-def _inverse(direction: str, report: InverseReport) -> Facts:
+def _inverse(direction: str, report: InverseReport, sweeps: Sweeps | None) -> Facts:
     times = ", ".join(f"{ms:.2f} ms for {n} rows" for n, ms in report.milliseconds.items())
-    return Facts(
-        f"How {direction} computes what is sequential",
-        [
-            ("Method", f"{METHODS[report.method]}, blocks of {report.width}"),
-            ("Time on the CPU of the export", times),
-            ("Residual", f"{scientific(report.residual)} of the range"),
-            ("Tolerance", "exact" if not report.tolerance else scientific(report.tolerance)),
-        ],
-    )
+    facts: list[tuple[str, str | None]] = [
+        ("Method", f"{METHODS[report.method]}, blocks of {report.width}"),
+        ("Time on the CPU of the export", times),
+        ("Residual", f"{scientific(report.residual)} of the range"),
+        ("Tolerance", "exact" if not report.tolerance else scientific(report.tolerance)),
+    ]
+    if sweeps is not None:
+        said = f"{number(sweeps.median, 3)} of the median row, {number(sweeps.max, 3)} at most"
+        facts.append(("Sweeps", said))
+        if sweeps.guess is not None:
+            facts.append(("They start from the guesses of", sweeps.guess.student))
+    return Facts(f"How {direction} computes what is sequential", facts)
 
 
 def _run_cost(graph: str, cost: RunCost) -> Facts:

@@ -80,6 +80,9 @@ def _export_options(exported: OfBundle) -> list[str]:
             options += ["--inverse", METHODS[inverses[0].method]]
         if inverses and (tolerance := max(inverse.tolerance for inverse in inverses)):
             options += ["--tolerance", f"{tolerance:g}"]
+        for sweeps in manifest.sweeps.values():
+            if sweeps.guess is not None:
+                options += ["--guess", f"runs/{sweeps.guess.student}"]
         options += ["--layers"] * (manifest.layers is not None)
     return options
 

@@ -1,0 +1,125 @@
+"""Decoding a causal transformer by sweeps over blocks of tokens."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from models.layers.autoregressive.cached_decoding import CachedDecoding
+from models.layers.autoregressive.sweeps import sweep
+from models.networks import CausalTransformer, causal_attention, scores_of
+from models.numerics import Tensors, scan_in_blocks
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class SweptDecoding(CachedDecoding):
+    """Decoding block by block; each sweep computes all tokens of a block from the last ones.
+
+    Gauss–Seidel–Jacobi (Song et al. 2021; for transformer flows Liu and Qin 2025, GS-Jacobi). Keys
+    and values of earlier blocks are kept, as in `CachedDecoding`. A token is solved as a whole, so
+    that k sweeps make the first k tokens of a block exact.
+
+    Args:
+        network, solve, context: of `CachedDecoding`; `solve` takes any number of tokens.
+        size: tokens of a block, at most as many as there are.
+        tolerance: of `sweeps.sweep`.
+    """
+
+    def __init__(
+        self,
+        network: CausalTransformer,
+        solve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        context: Tensor | None,
+        size: int,
+        tolerance: float,
+    ) -> None:
+        super().__init__(network, solve, context)
+        self.size, self.tolerance = size, tolerance
+
+    def decode_from(self, z: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """All tokens: z and guesses of x, T × batch × values → x and log|dx/dz|, alike."""
+        rows = [z, start, self.network.position]
+        if self.size == self.network.tokens:
+            long = [] if self.prefix is None else [self._long_mask(z, 0), *self._long_caches(z, 0)]
+            x, log_slope = self._sweep(torch.zeros_like(z[0]), long, rows, keeps=False)
+            return x, log_slope
+        room = self.network.tokens
+        states = [torch.zeros_like(z[0]), self._long_mask(z, room), *self._long_caches(z, room)]
+        x, log_slope = scan_in_blocks(self._swept_block, states, rows, self.size)
+        return x, log_slope
+
+    def _swept_block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
+        """Decode a block of at most `size` tokens.
+
+        Args:
+            states: numbers of the last token, the mask of the long caches, and these.
+            rows: z, guesses of x and positions of the tokens.
+
+        Returns:
+            The states afterwards; x and log|dx/dz|, each tokens × batch × values.
+        """
+        last, mask, *long = states
+        x, log_slope, *made = self._sweep(last, [mask, *long], rows, keeps=True)
+        count = len(x)
+        shifted = [
+            torch.cat([old[:, :, count:], new], 2) for old, new in zip(long, made, strict=True)
+        ]
+        shifted_mask = torch.cat([mask[count:], mask.new_zeros(count)])
+        return [x[-1], shifted_mask, *shifted], [x, log_slope]
+
+    def _sweep(self, last: Tensor, earlier: Tensors, rows: Tensors, *, keeps: bool) -> list[Tensor]:
+        """Sweep over a block.
+
+        Args:
+            last: numbers of the token before the block, batch × values.
+            earlier: the mask, keys and values of the tokens before; empty where there are none.
+            rows: z, guesses of x and positions of the tokens.
+            keeps: whether the keys and values of the block are wanted.
+
+        Returns:
+            x and log|dx/dz|, each tokens × batch × values; keys and values of each layer, batch ×
+            heads × tokens × features.
+        """
+        z, start, position = rows
+        network, (count, batch, values) = self.network, z.shape
+        flat = z.transpose(0, 1).reshape(batch * count, values)
+
+        def step(x: Tensor) -> list[Tensor]:
+            tokens = x.view(batch, count, values)
+            before = torch.cat([last[:, None], tokens[:, :-1]], 1)
+            made: list[Tensor] = []
+            attention = [self._attend(i, earlier, made) for i in range(len(network.blocks))]
+            features = network(network.embedded(before, position), attention)
+            found = self.solve(flat, features.flatten(0, 1))
+            x, log_slope = (value.reshape(batch, count * values) for value in found)
+            return [x, log_slope, *(made if keeps else [])]
+
+        guess = start.transpose(0, 1).reshape(batch, count * values)
+        others = [torch.zeros_like(guess)]
+        if keeps:
+            shape = (batch, network.heads, count, network.width // network.heads)
+            others += [z.new_zeros(shape) for _ in range(2 * len(network.blocks))]
+        found = sweep(step, guess, others, self.tolerance, count)
+        x, log_slope = (v.view(batch, count, values).transpose(0, 1) for v in found[:2])
+        return [x, log_slope, *found[2:]]
+
+    def _attend(self, block: int, earlier: Tensors, made: list[Tensor]) -> Attend:
+        """The attention of a block of the network, which adds its keys and values to `made`."""
+        if not earlier:
+            return causal_attention
+
+        def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            made.extend([keys, values])
+            mask, *long = earlier
+            old_keys, old_values = long[2 * block : 2 * block + 2]
+            count, length = keys.shape[2], old_keys.shape[2]
+            later = torch.full((count, count), -torch.inf, dtype=keys.dtype, device=keys.device)
+            scores = [
+                scores_of(queries, old_keys) + mask,
+                scores_of(queries, keys) + later.triu(1),
+            ]
+            shares = torch.cat(scores, -1).softmax(-1)
+            return shares[..., :length] @ old_values + shares[..., length:] @ values
+
+        return attend
