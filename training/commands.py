@@ -243,10 +243,9 @@ def export(arguments: Namespace) -> None:
     if manifest.layers is not None:
         say(f"{folder}: with the output of each of {len(manifest.layers.names)} layers")
     print_inverses(folder, manifest)
-    if student is not None and not any(sweeps.guess for sweeps in manifest.sweeps.values()):
-        warn(
-            f"{folder}: sweeps from the guesses of {student.folder} are not faster here: it has none"
-        )
+    guesses = [sweeps.guess for sweeps in manifest.sweeps.values()]
+    if student is not None and not any(guesses):
+        warn(f"{folder}: sweeps from the guesses of {student.folder} are not faster here")
 
 
 def fit_run(

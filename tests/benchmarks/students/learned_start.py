@@ -144,7 +144,7 @@ def page(measured: Sequence[Started], reached: Sequence[Bar]) -> str:
             f"## {one.teacher}, from the guesses of {one.student}",
             "",
             f"It guesses by {one.path}. Rows take {half:.1f} sweeps (median), {most:.1f} at most, "
-            f"up to a change of {RESIDUAL:.0e}; from zeros {half_without:.1f} and {most_without:.1f}. "
+            f"up to a change of {RESIDUAL:.0e}; from zeros {half_without:.1f}, {most_without:.1f}. "
             f"The largest difference of x from the exact graph's is {one.error:.1e} of the range.",
             "",
             *(f"- {side}: {method}" for side, method in one.methods.items()),
