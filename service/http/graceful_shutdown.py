@@ -177,7 +177,8 @@ class Process(uvicorn.Server):
                 protocol,
                 config.backlog,
                 config.ssl,
-                lambda: worker.board.has_fewest(worker.number),
+                lambda is_late: worker.board.room(worker.number, is_late=is_late),
+                self._all_connections.expect,
             )
             for each in (sockets.http, sockets.control)
             if each

@@ -1,5 +1,6 @@
 """A few numbers that the processes of one server share: each writes its own, and reads all."""
 
+import math
 import mmap
 import os
 import time
@@ -14,6 +15,10 @@ RATES_BYTES = 2**21
 
 # A worker whose event loop has not come round for so long does not count as one that answers.
 FRESH_SECONDS = 2.0
+
+# Two workers may differ by one connection, or by such a part of many. Who has more waits a moment
+# for the other one to catch up, and a burst of 1,500 callers cannot wait so for each of them.
+EVEN_PART = 8
 
 
 class State(IntEnum):
@@ -128,17 +133,29 @@ class Board:
         """A worker has so many connections."""
         self._set(worker, _Cell.CONNECTIONS, count)
 
-    def has_fewest(self, worker: int) -> bool:
-        """Whether no other worker that takes connections has fewer."""
-        own, now = self._get(worker, _Cell.CONNECTIONS), time.monotonic()
+    def room(self, worker: int, *, is_late: bool = False) -> float:
+        """How many connections a worker should take now; the others are for those with fewer.
+
+        Args:
+            worker: its number.
+            is_late: whether the others have had time to take what waits; then one at least.
+
+        Returns:
+            Infinity where no other worker takes connections.
+        """
+        own, fewest, now = self._get(worker, _Cell.CONNECTIONS), math.inf, time.monotonic()
         for other in range(self.workers):
             if (
-                self._get(other, _Cell.CONNECTIONS) < own
+                other != worker
                 and self._get(other, _Cell.STATE) >= State.LISTENING
                 and now - self._get(other, _Cell.BEAT) < FRESH_SECONDS
             ):
-                return False
-        return True
+                fewest = min(fewest, self._get(other, _Cell.CONNECTIONS))
+        if math.isinf(fewest):
+            return fewest
+        if is_late:
+            fewest = max(fewest, own)
+        return fewest + max(1, fewest // EVEN_PART) - own
 
     def hold(self, worker: int, size: int) -> None:
         """A worker's requests in progress hold so many bytes."""

@@ -26,7 +26,7 @@ HANDSHAKE_SECONDS = 0.1
 # After that, for the event loop to take what the kernel has made.
 ACCEPT_SECONDS = 2.0
 
-# For so long a process leaves new connections to others that have fewer.
+# For so long a process leaves connections that wait to others that have fewer.
 DEFER_SECONDS = 0.005
 
 # This process has, or the machine: no more files are to be had, and each connection is one.
@@ -80,12 +80,10 @@ async def listen_with_copies(
 class SharedListener:
     """Takes connections of sockets on which other processes listen as well.
 
-    The kernel wakes all of them for a new connection, and the first one to come takes it. Where
-    connections come one by one that may be the same process again and again, so one that has more
-    connections than another waits for a moment before it takes the next. Of 64 callers at once two
-    processes took 32 and 32 to 40 and 24; without the wait up to 64 and 0, and of sockets of their
-    own (SO_REUSEPORT), by address, 35 and 29. Of eight one by one each took four; of sockets of
-    their own two and six.
+    The kernel wakes all of them for a new connection, and the first one that has a CPU takes it.
+    Where others use the CPUs, as callers on the same machine do, that is one process again and
+    again. So a process takes as many as leave it no more than the others have, says so before
+    these connections are made, and leaves those that wait to the others for a moment.
 
     The sockets are the same in all processes: what nobody has taken stays in their queue, whatever
     becomes of a process.
@@ -95,7 +93,9 @@ class SharedListener:
         protocol: makes that of a connection.
         backlog: connections that the kernel holds.
         context: of TLS; None where there is none.
-        has_fewest: whether no other process has fewer connections.
+        room: how many connections this process should take now, so that the others have as many; it
+            is told whether these have had time to take them.
+        on_taken: told 1 when a connection has been taken, and -1 when it has been made or is none.
     """
 
     def __init__(
@@ -104,12 +104,14 @@ class SharedListener:
         protocol: Callable[[], asyncio.Protocol],
         backlog: int,
         context: ssl.SSLContext | None,
-        has_fewest: Callable[[], bool],
+        room: Callable[[bool], float],
+        on_taken: Callable[[int], None],
     ) -> None:
         self.sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in sockets]
         self._protocol = protocol
         self._context = context
-        self._has_fewest = has_fewest
+        self._room = room
+        self._on_taken = on_taken
         self._loop = asyncio.get_running_loop()
         self._taking: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -117,6 +119,10 @@ class SharedListener:
             one.setblocking(False)
             one.listen(backlog)
             self._loop.add_reader(one, self._see, one)
+
+    def take_all(self) -> None:
+        """Leave nothing that waits to others any more: they end as well."""
+        self._room = lambda _: ACCEPTED_A_TURN
 
     def close(self) -> None:
         """Take no more connections."""
@@ -133,29 +139,33 @@ class SharedListener:
 
     def _see(self, listening: socket.socket) -> None:
         """A connection waits in the queue."""
-        if self._has_fewest():
-            self._take(listening)
-            return
-        self._loop.remove_reader(listening)
-        self._loop.call_later(DEFER_SECONDS, self._take_late, listening)
+        if (room := self._room(False)) >= 1:
+            self._take(listening, room)
+        else:
+            self._pause(listening, DEFER_SECONDS)
 
-    def _take_late(self, listening: socket.socket) -> None:
+    def _pause(self, listening: socket.socket, seconds: float) -> None:
+        """Take nothing of a queue for a while."""
+        self._loop.remove_reader(listening)
+        self._loop.call_later(seconds, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
         """Take what others have left in the queue."""
         if not self._is_closed:
-            self._take(listening)
             self._loop.add_reader(listening, self._see, listening)
+            self._take(listening, self._room(True))
 
-    def _take(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTED_A_TURN):
+    def _take(self, listening: socket.socket, room: float) -> None:
+        for _ in range(int(min(room, ACCEPTED_A_TURN))):
             try:
                 connection, _ = listening.accept()
             except OSError as error:
                 if error.errno in OUT_OF_FILES:  # asyncio's own server waits as long
                     log.error("no connection can be taken: %s", error.strerror)
-                    self._loop.remove_reader(listening)
-                    self._loop.call_later(OUT_OF_FILES_SECONDS, self._take_late, listening)
+                    self._pause(listening, OUT_OF_FILES_SECONDS)
                 return  # nothing is there any more, or it has been broken off
             connection.setblocking(False)
+            self._on_taken(1)
             task = self._loop.create_task(self._serve(connection))
             self._taking.add(task)
             task.add_done_callback(self._taking.discard)
@@ -165,6 +175,8 @@ class SharedListener:
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
         except OSError:  # of TLS too: who came has left, or speaks something else
             connection.close()
+        finally:
+            self._on_taken(-1)
 
 
 Listening = asyncio.base_events.Server | SharedListener
@@ -184,6 +196,9 @@ async def stop_accepting(servers: Sequence[Listening], *, keeps_out: bool = True
     """
     listening = [socket.socket(fileno=os.dup(s.fileno())) for one in servers for s in one.sockets]
     try:
+        for server in servers:
+            if keeps_out and isinstance(server, SharedListener):
+                server.take_all()
         if keeps_out and min(map(_keep_out, listening), default=False):
             await asyncio.sleep(HANDSHAKE_SECONDS)
         loop = asyncio.get_running_loop()

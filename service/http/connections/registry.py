@@ -99,7 +99,7 @@ class Connections:
         self.on_overload: Callable[[HeaderPairs, str, str], str] = lambda *_: new_id()
         """Told of what is turned away unread: headers, method and path; returns its id."""
         self.on_count: Callable[[int], None] | None = None
-        """Told how many are open, where other processes want to know."""
+        """Told how many are open or about to be, where other processes want to know."""
         self.refusal_headers: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda _: []
         """Headers of answers that are given here and not by the application."""
         self.admission = Admission(clock)
@@ -110,6 +110,7 @@ class Connections:
         self._open: dict[Watched, None] = {}
         self._silent: list[Watched] = []  # the one to be closed first is the last
         self._silent_at = -1.0
+        self._expected = 0  # that have been taken, and are not added yet
         self._unread = 0
         self._is_watching = False
         self._looking: asyncio.Task[None] | None = None
@@ -146,8 +147,7 @@ class Connections:
     def add(self, connection: Watched) -> None:
         """A connection was opened."""
         self._open[connection] = None
-        if self.on_count is not None:
-            self.on_count(len(self._open))
+        self._say_count()
         if not self._is_watching:
             self._is_watching = True
             self._looked_at = self._clock()
@@ -156,8 +156,12 @@ class Connections:
     def discard(self, connection: Watched) -> None:
         """A connection was closed."""
         self._open.pop(connection, None)
-        if self.on_count is not None:
-            self.on_count(len(self._open))
+        self._say_count()
+
+    def expect(self, change: int) -> None:
+        """So many more connections have been taken and are about to be added, or so many fewer."""
+        self._expected += change
+        self._say_count()
 
     def hold(self, size: int) -> bool:
         """Count bytes that wait to be read; returns whether they may, or else counts none."""
@@ -207,6 +211,10 @@ class Connections:
             poll.register(number, GONE)
         for number, _ in poll.poll(0):
             by_file[number].depart()
+
+    def _say_count(self) -> None:
+        if self.on_count is not None:
+            self.on_count(len(self._open) + self._expected)
 
     def _schedule(self) -> None:
         asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)

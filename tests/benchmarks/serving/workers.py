@@ -9,7 +9,7 @@ medians over the rounds: requests a second, and CPU time of all of a server's pr
 what the processes have by themselves and their parts of what they share (PSS), at the end.
 
 Writes serving_workers.json and the page serving_workers.md into the results; exits with 1 where a
-request takes more CPU time with several workers than the bar allows.
+request takes more CPU time with several workers than the bar allows, or fewer are answered.
 """
 
 import argparse
@@ -33,6 +33,9 @@ from tests.benchmarks.serving.server import Served, Server
 # CPU time of a request, beside that with one worker. Batches are smaller, as each worker has its
 # own queue, and each turn of an event loop finds fewer requests.
 MAX_CPU_RATIO = 1.25
+# Requests a second, beside one worker: several answer no more where that one fills the CPUs, and
+# fewer where some have nothing to do.
+MIN_RATE_RATIO = 0.9
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,16 @@ def main() -> int:
             f"{load}: CPU time of a request with {count} workers to that with {first}",
             by_count[count].cpu_us / by_count[first].cpu_us,
             MAX_CPU_RATIO,
+        )
+        for load, by_count in found.items()
+        for count in more
+    ]
+    bars += [
+        Bar(
+            f"{load}: requests a second with {count} workers to those with {first}",
+            by_count[count].requests_s / by_count[first].requests_s,
+            MIN_RATE_RATIO,
+            floor=True,
         )
         for load, by_count in found.items()
         for count in more

@@ -1,8 +1,10 @@
 """The numbers that processes share, in one process."""
 
+import math
 import os
 
 from service.processes import Board, State
+from service.processes.board import EVEN_PART
 
 
 def test_rows_are_of_their_workers_and_sums_of_all() -> None:
@@ -27,18 +29,22 @@ def test_rows_are_of_their_workers_and_sums_of_all() -> None:
     assert board.held_by_all() == 101  # the row of the parent is no worker's
 
 
-def test_who_has_fewest_connections_takes_the_next() -> None:
+def test_workers_take_connections_so_that_all_have_as_many() -> None:
     board = Board(3)
-    for worker, count in enumerate((2, 1, 0)):
+    for worker, count in enumerate((12, 9, 16)):
         board.set_connections(worker, count)
-    assert board.has_fewest(0)  # the others take none
+    assert board.room(0) == board.room(0, is_late=True) == math.inf  # the others take none
     board.beat(1, State.READY)
-    assert not board.has_fewest(0)
+    assert board.room(0) == 9 + 1 - 12
+    assert board.room(0, is_late=True) == 1
     board.beat(2, State.MADE)
-    assert board.has_fewest(1)
+    assert board.room(1) == math.inf
     board.beat(2, State.LISTENING)
-    assert not board.has_fewest(1)
-    assert board.has_fewest(2)
+    assert board.room(1) == board.room(1, is_late=True) == 16 + 16 // EVEN_PART - 9
+    board.beat(0, State.LISTENING)
+    assert board.room(1) == 12 + 1 - 9
+    assert board.room(2) == 9 + 1 - 16
+    assert board.room(2, is_late=True) == 16 // EVEN_PART
 
 
 def test_another_process_sees_what_one_writes() -> None:
