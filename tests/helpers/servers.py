@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -14,6 +15,13 @@ class Served:
     client: httpx.Client
     process: subprocess.Popen[str]
     log: list[str]
+
+    @property
+    def workers(self) -> list[int]:
+        """The numbers of the processes that it has started."""
+        number = self.process.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text()
+        return [int(child) for child in children.split()]
 
     def end(self) -> None:
         """Stop it, if it still runs."""

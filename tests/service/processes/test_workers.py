@@ -42,12 +42,6 @@ def ready_workers(served: Served) -> float:
     return metric(served.client, "bijecta_workers", state="ready")
 
 
-def workers(served: Served) -> list[int]:
-    """The numbers of the workers' processes."""
-    children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
-    return [int(number) for number in children.read_text().split()]
-
-
 def callers(served: Served, count: int) -> list[httpx.Client]:
     """Clients with a connection each."""
     url, clients = served.client.base_url, []
@@ -82,7 +76,7 @@ def test_connections_are_divided_and_whoever_is_asked_has_the_metrics_of_all(
     same = ("bijecta_connections ", "bijecta_queue_capacity", "bijecta_request_rows")
     found = [[line for line in one.splitlines() if line.startswith(same)] for one in texts]
     assert all(one == found[0] for one in found)
-    assert min(len(connections(one)) for one in workers(served)) >= 3
+    assert min(len(connections(one)) for one in served.workers) >= 3
     runs = served.client.get("/v2/models/tiny/stats").json()["model_stats"][0]
     rows = metric(served.client, "bijecta_batch_rows_sum", model="tiny", graph="encode")
     assert runs["inference_count"] == rows
@@ -134,7 +128,7 @@ def test_a_killed_worker_takes_its_connections_along_and_nothing_else(served: Se
     for thread in threads:
         thread.start()
     wait_until(lambda: answers[True] > 50)
-    killed, other = workers(served)
+    killed, other = served.workers
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: answers[False] > 0)
     # who connects now, or asked the other one, does not notice
@@ -150,7 +144,7 @@ def test_a_killed_worker_takes_its_connections_along_and_nothing_else(served: Se
     assert metric(served.client, "bijecta_worker_restarts_total") == 1
     assert any("worker" in line and "killed by signal 9" in line for line in served.log)
     # the one that took its place knows what callers have changed
-    assert other in workers(served)
+    assert other in served.workers
     assert statuses(callers(served, 8), model="other") == 8 * [503]
 
 
@@ -172,7 +166,7 @@ def test_sigterm_ends_all_and_loses_nothing(served: Served) -> None:
     for thread in threads:
         thread.start()
     wait_until(lambda: len(found) > 50)
-    processes = workers(served)
+    processes = served.workers
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(timeout=60) == 0
     for thread in threads:

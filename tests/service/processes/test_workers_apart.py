@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.helpers.http import metric
@@ -29,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(serve: Serve, folder: Path, *options: Any, key: str = "") -> Served:
-    one = serve("--store", folder, "--workers", "2", "--device", "cpu", *options)
+def started(serve: Serve, store: Path, *options: Any, key: str = "") -> Served:
+    one = serve("--store", store, "--workers", "2", "--device", "cpu", *options)
     if key:
         one.client.headers["authorization"] = f"Bearer {key}"
     wait_until(lambda: metric(one.client, "bijecta_workers", state="ready") == 2)
@@ -83,6 +87,60 @@ def test_grpc_is_answered_by_all_workers(serve: Serve, folder: Path) -> None:
     served.end()
 
 
+def test_a_killed_worker_breaks_off_its_grpc_calls_whose_callers_ask_the_others(
+    serve: Serve, folder: Path
+) -> None:
+    grpc = pytest.importorskip("grpc")
+    from tests.helpers.grpc_calls import METHOD, grpc_port, infer_request
+
+    served = started(serve, folder, "--grpc-port", "0")
+    question = infer_request("tiny", ("x", np.array([ROW], np.float32))).SerializeToString()
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200)]
+    address = f"127.0.0.1:{grpc_port(served)}"
+    channels = [grpc.insecure_channel(address, options) for _ in range(16)]
+    codes, stop = [Counter[str]() for _ in channels], threading.Event()
+
+    def ask_on(channel: Any, said: Counter[str]) -> None:
+        call = channel.unary_unary(f"{METHOD}ModelInfer")
+        while not stop.is_set():
+            try:
+                call(question, timeout=30)
+                said["OK"] += 1
+            except grpc.RpcError as error:
+                said[error.code().name] += 1
+                time.sleep(0.02)
+
+    def every_caller_is_answered() -> Callable[[], bool]:
+        before = [said["OK"] for said in codes]
+        return lambda: all(said["OK"] > then for said, then in zip(codes, before, strict=True))
+
+    threads = [
+        threading.Thread(target=ask_on, args=each) for each in zip(channels, codes, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(every_caller_is_answered())
+    killed, other = served.workers
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: any(said["UNAVAILABLE"] for said in codes))
+    wait_until(every_caller_is_answered())  # by the other one, or by who takes its place
+    wait_until(lambda: metric(served.client, "bijecta_workers", state="ready") == 2, pause=0.1)
+    wait_until(every_caller_is_answered())
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for channel in channels:
+        channel.close()
+    said = sum(codes, Counter[str]())
+    assert said.keys() == {"OK", "UNAVAILABLE"}  # no call is without an end
+    asked = {"endpoint": "grpc-infer", "model": "tiny", "code": "200"}
+    counted = metric(served.client, "bijecta_requests_total", **asked)
+    assert abs(said["OK"] - counted) <= len(channels)  # what the worker was about when it ended
+    assert metric(served.client, "bijecta_worker_restarts_total") == 1
+    assert other in served.workers
+    served.end()
+
+
 def test_workers_share_a_unix_socket_and_end_with_their_parent(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -121,9 +179,8 @@ def test_other_signals_end_all_workers_as_well(serve: Serve, folder: Path, numbe
 
 def test_a_worker_that_is_told_to_end_alone_is_replaced(serve: Serve, folder: Path) -> None:
     served = started(serve, folder)
-    pid = served.process.pid
-    first, _ = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(int(first), signal.SIGTERM)
+    first, _ = served.workers
+    os.kill(first, signal.SIGTERM)
     for _ in range(20):
         (client,) = callers(served, 1)
         assert client.post("/log_prob", json=BODY).status_code == 200
