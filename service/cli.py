@@ -158,8 +158,8 @@ def _serve_alone(settings: "Settings", log: "Log", worker: "WorkerProcess | None
     process.run()
     log.say_counts(at_end=True)
     code = 0
-    if server.failure is not None:
-        print(f"bijecta: {server.failure}", file=sys.stderr)
+    if server.polling.failure is not None:
+        print(f"bijecta: {server.polling.failure}", file=sys.stderr)
         code = 1
     loads_ended = end_loads()
     works = any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread())

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from service.bundle import BundleError
@@ -17,6 +17,8 @@ from service.watching import Watching, of_all_streams
 
 # How long a change waits for all workers: a load keeps others waiting for half a minute at most.
 CHANGE_SECONDS = 120.0
+# How long a load waits for a store elsewhere to be looked at; then it is of what is there.
+FETCH_SECONDS = 30.0
 
 ERRORS = {kind.reason: kind for kind in (UnknownModelError, ModelRefusedError, UnavailableError)}
 
@@ -93,6 +95,7 @@ class Group:
         watching: Watching,
         statistics: Callable[[str, str], Awaitable[Any]],
         changed: asyncio.Event,
+        fetch: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """Say what the other workers have to do with.
 
@@ -100,16 +103,20 @@ class Group:
             store, metrics, watching: of this one.
             statistics: of a model of the Open Inference Protocol, by name and version.
             changed: is set where another one has found that the store has changed.
+            fetch: brings the folder of the store up to date, where it is kept like a store
+                elsewhere.
         """
         self._store = store
         self._metrics = metrics
         self._watching = watching
         self._changed = changed
+        self._fetch = fetch
         if self._peers is None:
             return
         store.on_change = self._say_change
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
             CHANGE: self._change,
+            "fetch": self._fetch_own,
             "gauges": self._gauges,
             "look": self._look,
             "statistics": statistics,
@@ -130,7 +137,11 @@ class Group:
             await self._peers.keep()
 
     async def load(self, name: str) -> None:
-        """Load a model anew, in every worker; see `Store.load`."""
+        """Load a model anew in every worker, after a look elsewhere; see `Store.load`."""
+        if self._fetch is not None:
+            await self._fetch_own()
+            if self._peers is not None:  # one of the workers keeps the folder
+                await self._peers.ask("fetch", skips_errors=True, seconds=FETCH_SECONDS)
         await self._have_changed("load", name)
 
     async def unload(self, name: str) -> None:
@@ -193,6 +204,12 @@ class Group:
             raise _rebuilt(error) from None
         if len(answers) == 0:
             raise UnavailableError("the workers do not answer each other")
+
+    async def _fetch_own(self) -> None:
+        if self._fetch is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FETCH_SECONDS):
+                    await self._fetch()
 
     async def _change(self, what: str, name: str) -> None:
         try:

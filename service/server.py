@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from service.bundle import BundleError, KeyFileError, TrustedKeys
-from service.errors import ForbiddenError, UnavailableError
+from service.bundle import KeyFileError, TrustedKeys
+from service.errors import ForbiddenError
 from service.group import Group
 from service.inflight import BodyLimits
 from service.log import Log
@@ -17,25 +16,16 @@ from service.open_inference import ModelRepository
 from service.operations import CheckedRuns, Operations
 from service.processes import WorkerProcess
 from service.remote import AddressError, Follower, parse
-from service.runtime import Device, DeviceError, cpu_grant, granted_cpus
+from service.runtime import Device, cpu_grant, granted_cpus
 from service.security import Keyring, TlsFiles
 from service.settings import Settings, SettingsError, by_model, settings_key, share_of
 from service.store import Loader, Store
+from service.store_polling import StorePolling
 from service.telemetry import RequestLog, Telemetry, traces_of
 from service.watching import Watching
 from service.work_threads import WorkThreads
 
 log = logging.getLogger(__name__)
-
-# How often a server without a model looks through its store, and others for what is to be tried
-# again, in seconds.
-LOOK_SECONDS = 5
-
-LOADING = "the models are still being loaded"
-ADVICE = (
-    "`bijecta export RUN --store STORE` writes a bundle; `make store` or, with Docker, "
-    "`docker compose up train` trains examples"
-)
 
 STANDARD_OUTPUT = 1
 
@@ -73,17 +63,11 @@ class Server:
         self._log = log
         if log is not None:
             log.observe = self.metrics.logged
-        self.failure: BundleError | DeviceError | None = None
-        """Why it could not start."""
         self.control_port = settings.control_port
         """The port of model control, where it has one of its own."""
         self.draining = False
         """Whether it is about to stop, and answers the callers that still come."""
-        self.on_failure: Callable[[], None] = lambda: None
-        """Called when it cannot start."""
-        self._started = False
-        self._waits_for = LOADING
-        self._model_settings = model_settings = by_model(settings)
+        model_settings = by_model(settings)
         keys, rates = settings.keys, self.group.rates()
         self.keyring = None if keys is None else Keyring(keys, rates=rates)
         """The keys that callers need; None where they need none."""
@@ -112,7 +96,6 @@ class Server:
             settings.default_model,
             share.max_models,
             settings.load_seconds,
-            None if self.follower is None else self.follower.look,
             self.group.unloaded,
         )
         self.repository = ModelRepository(self.store, self.group)
@@ -138,9 +121,21 @@ class Server:
             settings.max_rows,
             settings.max_sample_rows,
         )
-        self._changed = asyncio.Event() if self.follower is None else self.follower.changed
+        self.polling = StorePolling(
+            self.settings, model_settings.keys(), self.store, self.follower, self.group
+        )
+        """When the store is looked through, and what is waited for until a model can answer."""
+        self.check_started = self.polling.check_started
+        """Checks that the models are loaded."""
         statistics = self.repository.own_statistics
-        self.group.begin(self.store, self.metrics, self.watching, statistics, self._changed)
+        self.group.begin(
+            self.store,
+            self.metrics,
+            self.watching,
+            statistics,
+            self.polling.changed,
+            None if self.follower is None else self.follower.look,
+        )
 
     def _trusted_keys(self) -> TrustedKeys | None:
         """The keys that bundles have to be signed with."""
@@ -192,8 +187,8 @@ class Server:
         """Why requests should not be sent to this process; empty where they should."""
         if self.draining:
             return "the server is about to stop"
-        if not self._started:
-            return self._waits_for
+        if self.polling.waits_for:
+            return self.polling.waits_for
         sick = sorted({m.manifest.name for m in self.store.models if not m.engine.healthy})
         return f"{', '.join(sick)}: the device has failed, the log says how" if sick else ""
 
@@ -211,21 +206,10 @@ class Server:
         if self.control_port is not None and port != self.control_port:
             raise ForbiddenError("models are loaded and unloaded on a port of its own")
 
-    def check_started(self) -> None:
-        """Check that the models are loaded.
-
-        Raises:
-            UnavailableError: the models are still being loaded.
-        """
-        if not self._started:
-            raise UnavailableError(
-                self._waits_for, 1 if self._waits_for is LOADING else LOOK_SECONDS
-            )
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load the store and watch its folder in a task; close every model at the end."""
-        works = self._watch_store(), self._say_counts(), self.watching.keep(), self.group.keep()
+        works = self.polling.keep(), self._say_counts(), self.watching.keep(), self.group.keep()
         tasks = [asyncio.create_task(work) for work in works]
         if self.follower is not None:
             tasks.append(asyncio.create_task(self.follower.keep()))
@@ -245,96 +229,8 @@ class Server:
             self.threads.close()
             self.inflight.close()
 
-    async def _watch_store(self) -> None:
-        poll_seconds = self.settings.poll_seconds
-        looked_at = time.monotonic()
-        try:
-            if self.follower is not None:
-                await self._follow_first(self.follower)
-            await self.store.refresh()
-            self._check_default()
-        except (BundleError, DeviceError) as failure:
-            self.failure = failure
-            self.on_failure()
-            return
-        self._begin()
-        while True:
-            has_changed = await self._pause(min(poll_seconds or LOOK_SECONDS, LOOK_SECONDS))
-            try:
-                elapsed = time.monotonic() - looked_at + 0.01  # clocks differ by a little
-                if has_changed or not self._started or 0 < poll_seconds <= elapsed:
-                    looked_at = time.monotonic()
-                    with self.group.looking() as misses:
-                        await self.store.refresh(misses=misses)
-                else:
-                    await self.store.retry()
-            except (BundleError, DeviceError):
-                log.exception("the store could not be looked through")
-            self._begin()
-
-    async def _follow_first(self, follower: Follower) -> None:
-        """Wait until it is known what a store elsewhere holds.
-
-        Raises:
-            BundleError: it cannot be read, for a reason that does not pass, and nothing of it is
-                here from before.
-        """
-        await follower.begin()
-        if follower.failure and follower.lasts and follower.is_empty:
-            raise BundleError(f"{follower.address}: {follower.failure}")
-
-    async def _pause(self, seconds: float) -> bool:
-        """Wait so long, or until the store is known to have changed; returns whether it is."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        has_changed = self._changed.is_set()
-        self._changed.clear()
-        return has_changed
-
-    def _begin(self) -> None:
-        """Answer from now on if there is a model; until then, the log says what there is to do."""
-        if self._started:
-            return
-        entries = [entry for versions in self.store.entries.values() for entry in versions.values()]
-        unloaded = self.group.unloaded and all(entry.unloaded for entry in entries)
-        if self.store.models or (entries and unloaded):
-            self._say_unused_settings()
-            self._started = True
-            return
-        waits_for = LOADING
-        if not entries:
-            waits_for = f"the store is empty: {ADVICE}"
-        elif all(entry.refused or entry.unloaded for entry in entries):
-            waits_for = f"no bundle could be loaded, and GET /models says why: {ADVICE}"
-        if waits_for != self._waits_for:
-            where = self.settings.store if self.follower is None else self.follower.address
-            log.error("%s: %s; looking again every %d s", where, waits_for, LOOK_SECONDS)
-        self._waits_for = waits_for
-
-    def _check_default(self) -> None:
-        """Check that the default model is in the store, or may come.
-
-        Raises:
-            BundleError: it is not.
-        """
-        default, names = self.settings.default_model, sorted(self.store.entries)
-        if default is None or not names or self.settings.poll_seconds or self.follower:
-            return
-        name, _, alias = default.partition("@")
-        if name not in names:
-            raise BundleError(f"the default model {default!r} is none of {', '.join(names)}")
-        if alias and alias not in self.store.naming.describe(name)["aliases"]:
-            raise BundleError(f"the default model {default!r} is no alias of {name}")
-
     async def _say_counts(self) -> None:
         """Write what the log has counted, once in a while."""
         while self._log is not None and self.settings.log_repeat_seconds:
             await asyncio.sleep(max(1.0, self.settings.log_repeat_seconds / 4))
             self._log.say_counts()
-
-    def _say_unused_settings(self) -> None:
-        """Log settings of models that are not in the store."""
-        used = {settings_key(name) for name in self.store.entries}
-        for key in sorted(self._model_settings.keys() - used):
-            log.warning("there are settings of %s, and no such model in the store", key)

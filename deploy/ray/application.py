@@ -47,8 +47,8 @@ class Bijecta:
                 another one in its place.
         """
         while not self._server.ready:
-            if self._server.failure is not None:
-                raise RuntimeError(str(self._server.failure))
+            if self._server.polling.failure is not None:
+                raise RuntimeError(str(self._server.polling.failure))
             if self._has_begun:
                 raise RuntimeError("a model is out of order")
             await asyncio.sleep(LOOK_SECONDS)

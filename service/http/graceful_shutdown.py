@@ -108,7 +108,7 @@ class Process(uvicorn.Server):
         self._worker = worker
         self._is_listening = self._is_orphan = False
         self._end = float("inf")
-        server.on_failure = self._stop
+        server.polling.on_failure = self._stop
         server.group.on_orphaned(self._stop_as_orphan)
         self._collect = apply_gc_policy(settings.gc_policy)
 

@@ -54,8 +54,8 @@ class Loads:
         self._turn = asyncio.Lock()
         self._device_failure: DeviceError | None = None
         self.has_tables = False
-        self._loaded: Counter[str] = Counter()
         """Whether a model of typed columns, or a detector, has been loaded since the start."""
+        self._loaded: Counter[str] = Counter()
 
     def check_device(self) -> None:
         """See that the device could be used.

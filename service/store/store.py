@@ -4,12 +4,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from service.bundle import BundleError, place, printable
+from service.bundle import BundleError, place
 from service.errors import (
     InvalidInputError,
     ModelRefusedError,
@@ -19,9 +17,9 @@ from service.errors import (
 from service.store.entry import Entry
 from service.store.lease import Lease
 from service.store.loader import Loader, Model
-from service.store.loads import PATIENCE, Loads
+from service.store.loads import Loads
+from service.store.looks import Looks
 from service.store.naming import Naming, some
-from service.store_folder import Found, in_daemon_thread, look_through
 from service.telemetry import current
 
 log = logging.getLogger(__name__)
@@ -44,7 +42,6 @@ class Store:
         memory: bytes that the files of loaded models may have; beyond, those asked for longest
             ago are unloaded until they are asked for again. None for no limit.
         load_seconds: after so long, a load is given up.
-        fetch: brings the folder up to date, where it is kept like a store elsewhere.
         unloaded: models that a caller has unloaded before this store was made.
 
     Attributes:
@@ -58,22 +55,15 @@ class Store:
         default: str | None,
         memory: int | None,
         load_seconds: float = 300.0,
-        fetch: Callable[[], Awaitable[None]] | None = None,
         unloaded: Collection[str] = (),
     ) -> None:
-        self._folder = folder
-        self._fetch = fetch
-        self._metrics = loader.metrics
+        self._looks = Looks(folder, loader.metrics)
         self._default = default
         self._entries: dict[str, dict[int, Entry]] = {}
         self._naming = Naming(self._entries)
         self._loads = Loads(loader, self._all, self._naming.meant, memory, load_seconds)
         self._refreshing = asyncio.Lock()  # one look at a time
-        self._look: Future[Found] | None = None
-        self._skipped: dict[str, str] = {}
-        self._unreadable = ""
         self._unloaded = unloaded
-        self._content: object = None
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -142,28 +132,20 @@ class Store:
             DeviceError: the device asked for cannot be used.
         """
         async with self._refreshing:
-            try:
-                found = await self._look_through()
-            except BundleError as error:
-                self._set_readable(str(error))
-                if not self._entries:
-                    # for who starts the server; callers are told no path
-                    raise BundleError(f"{error} ({self._folder})") from None
+            if (look := await self._looks.look(len(self._entries))) is None:
                 return
-            if self._entries and found.is_lost(len(self._entries)):
-                self._set_readable("no bundle is left in the store; what is loaded stays")
-                return
-            self._set_readable("")
-            self._say_skipped(found)
-            is_first, content = self._content is None, found.content
-            if not is_first and content != self._content:
+            if look.is_back:
+                for entry in self._all():
+                    if entry.refused:
+                        entry.seen = None  # it may have been read while the store was not there
+            if look.is_other:
                 self.on_change()
-            self._content = content
+            found = look.found
             for (name, version), there in found.bundles.items():
                 versions = self._entries.setdefault(name, {})
                 entry = versions.setdefault(version, Entry(there.folder, name, version))
                 entry.missed, entry.found = 0, there.fingerprint
-                if is_first and name in self._unloaded:
+                if look.is_first and name in self._unloaded:
                     entry.unloaded = True
             for name, versions in self._entries.items():  # the newest last, as `Naming` has it
                 self._entries[name] = dict(sorted(versions.items()))
@@ -189,16 +171,12 @@ class Store:
             ModelRefusedError: not one version could be loaded.
             UnavailableError: none is loaded yet.
         """
-        if self._fetch is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._fetch()
         for entry in self._entries.get(name, {}).values():
             entry.unloaded, entry.seen = False, None
         try:
             await self.refresh()
         except BundleError:
-            raise ModelRefusedError(self._unreadable) from None
+            raise ModelRefusedError(self._looks.unreadable) from None
         versions = self._versions(name)
         if all(entry.model is None for entry in versions.values()):
             newest = versions[max(versions)]
@@ -260,37 +238,6 @@ class Store:
 
     def _all(self) -> list[Entry]:
         return [entry for versions in self._entries.values() for entry in versions.values()]
-
-    async def _look_through(self) -> Found:
-        """What `look` finds, in a thread: a file system that has gone may answer never."""
-        if self._look is not None and not self._look.done():
-            raise BundleError("the store does not answer")
-        folder = self._folder
-        self._look = in_daemon_thread("store-look", lambda: look_through(folder))
-        looking = asyncio.wrap_future(self._look)
-        done, _ = await asyncio.wait({looking}, timeout=PATIENCE)
-        if not done:
-            raise BundleError("the store does not answer")
-        return looking.result()
-
-    def _set_readable(self, unreadable: str) -> None:
-        """Take note that the folder can be read, or why it cannot; the log has it once."""
-        self._metrics.store_readable.set(0 if unreadable else 1)
-        if unreadable != self._unreadable:
-            if unreadable:
-                log.error("%s: %s", self._folder, unreadable)
-            else:
-                log.info("%s can be read again", self._folder)
-                for entry in self._all():
-                    if entry.refused:
-                        entry.seen = None  # it may have been read while the store was not there
-        self._unreadable = unreadable
-
-    def _say_skipped(self, found: Found) -> None:
-        for name, why in found.skipped.items():
-            if self._skipped.get(name) != why:
-                log.warning("skipped %s in %s: %s", printable(name), self._folder, why)
-        self._skipped = found.skipped
 
     async def _load_due(self) -> None:
         # what names mean comes last: where memory is bounded, the latest load may stay

@@ -24,7 +24,7 @@ def test_a_bundle_at_the_mount_answers_by_its_own_name(monkeypatch: pytest.Monke
     server = Server(Settings())
     with TestClient(create_app(server)) as client:
         while client.get("/v2/health/ready").status_code != 200:
-            assert server.failure is None
+            assert server.polling.failure is None
         (name,) = server.store.entries
         described = client.get(f"/v2/models/{name}").json()
         (tensor,) = described["inputs"]

@@ -122,8 +122,8 @@ def test_a_default_that_means_nothing_is_said_at_the_start(
 ) -> None:
     server = Server(Settings(store=folder, device="cpu", default_model=default))
     with TestClient(create_app(server)):
-        wait_until(lambda: server.failure is not None)
-    assert words in str(server.failure)
+        wait_until(lambda: server.polling.failure is not None)
+    assert words in str(server.polling.failure)
 
 
 def test_commands_reach_a_server_that_looks_and_its_client(folder: Path, serve: Serve) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tests.helpers.http import metric
 from tests.helpers.recipes import run_bijecta
 from tests.helpers.servers import Serve, Served
+from tests.helpers.stores import NAME, add_version
 from tests.helpers.tiny import ROW, write_tiny_bundle
 from tests.helpers.waiting import wait_until
 
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(serve: Serve, store: Path, *options: Any, key: str = "") -> Served:
+def started(serve: Serve, store: Path | str, *options: Any, key: str = "") -> Served:
     one = serve("--store", store, "--workers", "2", "--device", "cpu", *options)
     if key:
         one.client.headers["authorization"] = f"Bearer {key}"
@@ -138,6 +139,26 @@ def test_a_killed_worker_breaks_off_its_grpc_calls_whose_callers_ask_the_others(
     assert abs(said["OK"] - counted) <= len(channels)  # what the worker was about when it ended
     assert metric(served.client, "bijecta_worker_restarts_total") == 1
     assert other in served.workers
+    served.end()
+
+
+def test_a_load_is_of_what_a_store_elsewhere_has_by_then_in_every_worker(
+    serve: Serve, tmp_path: Path
+) -> None:
+    far = tmp_path / "far"
+    write_tiny_bundle(far, NAME)
+    options = ("--cache", tmp_path / "cache", "--poll-seconds", "100", "--log-repeat-seconds", "0")
+    served = started(serve, f"file://{far}", "--model-control", *options)
+    clients, took = callers(served, 8), list[str]()
+    for version, client in enumerate(clients, 2):
+        add_version(far, version)
+        assert client.post(f"/v2/repository/models/{NAME}/load").status_code == 200
+        found = {one.post("/log_prob", json=BODY).json()["version"] for one in clients}
+        assert found == {version}
+        took.append(f"took {NAME}/{version},")
+        wait_until(lambda: any(took[-1] in line for line in served.log))
+    # one of the workers, and no other
+    assert all(sum(one in line for line in served.log) == 1 for one in took)
     served.end()
 
 

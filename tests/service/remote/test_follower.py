@@ -122,8 +122,8 @@ def test_a_store_that_is_not_there_ends_the_start_unless_the_cache_has_it(far: P
             assert following(server).failure
         shutil.rmtree(far.parent / "cache")
         async with running(far) as server:
-            await until(lambda: server.failure)
-            assert "there is no store at this address" in str(server.failure)
+            await until(lambda: server.polling.failure)
+            assert "there is no store at this address" in str(server.polling.failure)
 
     run_within(work)
 
@@ -134,7 +134,7 @@ def test_without_polling_the_store_is_looked_at_once(far: Path) -> None:
             await until(lambda: server.ready)
             await until(lambda: following(server)._process is None)  # it has ended
             add_version(far, 2)
-            await server.store.load(NAME)  # as a caller may, under model control
+            await server.group.load(NAME)  # as a caller may, under model control
             assert await ask(server) == 2
 
     run_within(work)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service import server as server_module
+from service import store_polling
 from service.http.app import create_app
 from service.server import Server
 from service.settings import Settings
@@ -23,7 +23,7 @@ def test_a_server_of_an_empty_store_lives_and_begins_with_the_first_model(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(server_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(store_polling, "LOOK_SECONDS", 0.05)
     (tmp_path / ".gitignore").write_text("*\n")
     server = Server(Settings(store=tmp_path, device="cpu", poll_seconds=poll_seconds))
 
@@ -37,7 +37,7 @@ def test_a_server_of_an_empty_store_lives_and_begins_with_the_first_model(
 
     with caplog.at_level(logging.INFO):
         asyncio.run(work())
-    assert server.failure is None
+    assert server.polling.failure is None
     said = [record.getMessage() for record in caplog.records]
     (empty,) = [text for text in said if "the store is empty" in text]
     assert "bijecta export RUN --store STORE" in empty
@@ -60,7 +60,7 @@ def test_callers_of_an_empty_store_are_told_to_come_again(tmp_path: Path) -> Non
 def test_a_store_of_refused_bundles_is_waited_for_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(store_polling, "LOOK_SECONDS", 0.05)
     path = write_tiny_bundle(tmp_path, "tiny")
     content = (path / "encode.onnx").read_bytes()
     (path / "encode.onnx").write_bytes(b"no graph")
@@ -80,7 +80,7 @@ def test_a_store_of_refused_bundles_is_waited_for_and_says_why(
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     failures: list[Any] = []
     server = Server(Settings(store=tmp_path / "none", device="cpu"))
-    server.on_failure = lambda: failures.append(server.failure)
+    server.polling.on_failure = lambda: failures.append(server.polling.failure)
 
     async def work() -> None:
         async with server.running():

@@ -53,7 +53,7 @@ def test_what_is_loaded_stays_where_the_whole_store_goes(
 
 
 def readable(store: Store) -> float | None:
-    return store._metrics.registry.get_sample_value("bijecta_store_readable")
+    return store._looks._metrics.registry.get_sample_value("bijecta_store_readable")
 
 
 def test_one_model_that_cannot_be_looked_through_hides_no_other(

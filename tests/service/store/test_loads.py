@@ -27,7 +27,8 @@ def entry_of(store: Store, name: str, version: int = 1) -> Entry:
 
 
 def outcomes(store: Store, outcome: str) -> float:
-    value = store._metrics.registry.get_sample_value("bijecta_loads_total", {"outcome": outcome})
+    registry = store._looks._metrics.registry
+    value = registry.get_sample_value("bijecta_loads_total", {"outcome": outcome})
     assert value is not None
     return value
 
