@@ -15,7 +15,6 @@ from typing import Any
 
 from service.bundle import printable
 from service.remote.address import parse
-from service.remote.cache import CacheLock
 from service.remote.files import RemoteError
 from service.remote.index import files_of
 from service.remote.mirror import Mirror
@@ -28,7 +27,7 @@ MAX_BYTES = 2**31
 BEAT_SECONDS = 5.0
 # After a look that failed it is tried again after so long, and after twice that the next time.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-# How often a store is looked at that has nothing yet, or is kept by another process.
+# How often a store is looked at that has nothing yet.
 LOOK_SECONDS = 5.0
 
 
@@ -58,16 +57,12 @@ def main() -> None:
     cache, every = Path(asked["cache"]), float(asked["every"])
     address, pause = parse(asked["address"]), FIRST_PAUSE
     assert address is not None
-    lock, mirror = CacheLock(cache), None
+    mirror = None
     for target, arguments in ((_listen, (wake,)), (_beat_with_bytes, (cache, said))):
         threading.Thread(target=target, args=arguments, daemon=True).start()
     while True:
         wake.clear()
         try:
-            if not lock.take():
-                said.tell("waiting")
-                _sleep(every or LOOK_SECONDS, wake, said)
-                continue
             said.tell("looking")
             if mirror is None:
                 mirror = Mirror(files_of(address), cache, said.tell, said.beat)

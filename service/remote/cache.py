@@ -50,24 +50,35 @@ def cache_folder(address: Address, chosen: Path | None) -> Path:
 
 
 class CacheLock:
-    """Held by the one process that writes to a cache.
+    """Held by the one server that keeps a cache, and by the process that it has started for that.
 
     Args:
         cache: its folder.
     """
 
     def __init__(self, cache: Path) -> None:
-        self._descriptor = os.open(cache / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = cache / "lock"
+        self.descriptor = -1
+        """Of the file that is locked: a process that has it too holds the lock as well."""
 
     def take(self) -> bool:
-        """Whether it is held from now on, to the end of the process."""
+        """Whether it is held from now on, until it is released or the process ends."""
+        if self.descriptor < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self.descriptor = os.open(self._path, flags, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:  # a file system without locks
             return True
         return True
+
+    def release(self) -> None:
+        """Hold it no more."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 def are_same(a: Path, b: Path, names: Iterable[str]) -> bool:

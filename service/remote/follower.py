@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from service.bundle import printable
 from service.remote.address import Address
-from service.remote.cache import TEMPORARY, cache_folder
+from service.remote.cache import TEMPORARY, CacheLock, cache_folder
+from service.store_folder import in_daemon_thread
 
 if TYPE_CHECKING:
     from service.metrics import Metrics  # the process that this starts needs none
@@ -28,6 +29,8 @@ STALL_SECONDS = 60.0
 # How long the start waits until something is known of the store; then it goes on without.
 FIRST_SECONDS = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+# How often a server that does not poll sees whether another one still keeps its cache.
+WAIT_SECONDS = 5.0
 
 
 class Follower:
@@ -94,26 +97,53 @@ class Follower:
 
     async def keep(self) -> None:
         """Keep the folder like the store, until this is cancelled."""
-        pause = FIRST_PAUSE
+        pause, lock = FIRST_PAUSE, CacheLock(self._cache)
         try:
             while True:
                 self._wanted.clear()
-                if await self._run():
+                is_done = await self._run(lock)
+                lock.release()
+                if is_done:
                     await self._wanted.wait()  # it has been looked at, once
                     pause = FIRST_PAUSE
                 else:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         finally:
+            lock.release()
             if self._is_temporary:
                 shutil.rmtree(self._cache, ignore_errors=True)
 
-    async def _run(self) -> bool:
-        """Run the process to its end; returns whether it has done all that it was to do."""
+    async def _take_over(self, lock: CacheLock) -> None:
+        """Wait until no other process keeps the folder; then it is for this one to do so.
+
+        Raises:
+            OSError: the cache cannot be written to.
+        """
+        is_said = False
+        # a file system that has gone may answer never
+        while not await asyncio.wrap_future(in_daemon_thread("cache-lock", lock.take)):
+            if not is_said:
+                log.info("another process keeps %s like %s", self._cache, self.address)
+                is_said = True
+            self._take("waiting", {})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every or WAIT_SECONDS):
+                    await self._wanted.wait()
+            self._wanted.clear()
+
+    async def _run(self, lock: CacheLock) -> bool:
+        """Run the process to its end, in its turn; returns whether it has done all it was to do."""
         command = (sys.executable, "-m", "service.remote")
         try:
+            await self._take_over(lock)
             self._process = process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
+                *command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=STDOUT,
+                start_new_session=True,
+                pass_fds=(lock.descriptor,),  # held until it has ended, whoever ends first
             )
         except OSError as error:
             self._fail(f"what reads it cannot be started: {error.strerror}", lasts=False)
@@ -144,7 +174,6 @@ class Follower:
         assert process.stdout is not None
         asked = {"address": self._text, "cache": str(self._cache), "every": self._every}
         process.stdin.write(json.dumps(asked).encode() + b"\n")
-        is_waiting = False
         while True:
             async with asyncio.timeout(STALL_SECONDS):
                 line = await process.stdout.readline()
@@ -155,9 +184,6 @@ class Follower:
                 log.error("%s: %s", self.address, said)
                 continue
             said = json.loads(line)
-            if said["event"] == "waiting" and not is_waiting:
-                log.info("another process keeps %s like %s", self._cache, self.address)
-            is_waiting = said["event"] == "waiting"
             self._take(said["event"], said)
 
     def _take(self, event: str, said: dict[str, Any]) -> None:

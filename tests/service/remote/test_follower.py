@@ -217,6 +217,8 @@ def test_two_servers_share_a_cache_and_the_second_takes_over(far: Path) -> None:
         async with running(far) as second:
             async with running(far) as first:
                 await until(lambda: first.ready and second.ready)
+                processes = [following(each)._process for each in (first, second)]
+                assert sum(process is not None for process in processes) == 1
             add_version(far, 2)
             while await ask(second) != 2:
                 await asyncio.sleep(0.02)
