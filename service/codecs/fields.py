@@ -182,9 +182,10 @@ def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
     Raises:
         InvalidInputError: values that the schema refuses; says each, and of unknown fields some.
     """
-    known = schema.model_fields
     more = 0
-    if len(fields) > len(known) + MOST_NAMED:
+    # pydantic takes a microsecond to say which are known
+    if len(fields) > MOST_NAMED and len(fields) > len(schema.model_fields) + MOST_NAMED:
+        known = schema.model_fields
         # a million unknown fields are not to become a million errors
         unknown = [name for name in fields if name not in known]
         more = len(unknown) - MOST_NAMED
@@ -192,7 +193,7 @@ def validated(schema: type[R], fields: Mapping[str, Any], *, strict: bool) -> R:
     try:
         return schema.model_validate(fields, strict=strict)
     except ValidationError as error:
-        said = [readable(one, known) for one in error.errors()]
+        said = [readable(one, schema.model_fields) for one in error.errors()]
         if more > 0:
             said.append(f"{more} more are not known here")
         raise InvalidInputError("; ".join(said)) from None

@@ -91,8 +91,9 @@ def parse_request(
         if reading.has_tables:
             return ArrayRequest(schema, None, query, *target(query))
         return with_query(schema, {}, query)
-    codec, bare = body_codec(content_type), _bare(content_type)
+    codec = body_codec(content_type)
     if codec is None:
+        bare = _bare(content_type)
         is_form = bare.startswith("multipart/")
         form = "; send the file by itself, as curl --data-binary @FILE does" * is_form
         raise UnsupportedMediaTypeError(
@@ -101,6 +102,7 @@ def parse_request(
     try:
         return codec.parse(schema, body, query, reading)
     except MalformedBodyError as error:
+        bare = _bare(content_type)
         said = _seems(body, JSON_TYPE if bare in UNSAID else bare)
         if bare in UNSAID:
             came = f"its Content-Type is {bare}" if bare else "it has no Content-Type"

@@ -75,6 +75,16 @@ class FlowRequest(BaseModel):
         shape: tuple[int, ...] = getattr(self, self.npy_fields[0]).shape
         return shape[0] if shape else 0
 
+    @property
+    def has_reasons(self) -> bool:
+        """Whether its answer says which columns raise the score of each row."""
+        return False
+
+    @property
+    def is_of_records(self) -> bool:
+        """Whether the rows of its answer are values by name."""
+        return False
+
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """Numbers of its answer, about; whatever it asks for, no more than of so many rows.
 

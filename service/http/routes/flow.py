@@ -125,7 +125,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
             share.keep(request.nbytes)
         schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
-        if not codec.has_reasons and getattr(request, "reasons", None):
+        if not codec.has_reasons and request.has_reasons:
             raise NotAcceptableError(
                 f"reasons: {codec.media_type} has no room for them: ask for JSON, CSV, Arrow or "
                 "Parquet"
@@ -133,7 +133,7 @@ class FlowRoute(AsgiRoute, Generic[R]):
         if (reason := codec.too_large(model.manifest, request)) is not None:
             raise TooLargeError(reason)
         # the values of records say their types: all of them, and not the first
-        pieces = None if getattr(request, "records", False) else operation.pieces
+        pieces = None if request.is_of_records else operation.pieces
         if pieces is not None and (stream := codec.stream(model.manifest, output)):
             check_output(output, schema.outputs)
             sampled = pieces(self.server.operations, model, request, due)

@@ -133,7 +133,7 @@ async def interpolate(
     ]
     x = np.concatenate([end.values for end in both])
     answer = await interpolation.along_path(runs, model, request, x, deadline, _middles(x))
-    return _in_records(model, answer, request.records)
+    return _in_records(model, answer, request.is_of_records)
 
 
 def _middles(x: Floats) -> Float64:

@@ -112,6 +112,11 @@ class ScoreRequest(TableRequest):
     ] = None
     partial: Partial = False
 
+    @property
+    def has_reasons(self) -> bool:
+        """See `FlowRequest`."""
+        return self.reasons is not None
+
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """Four for each row, what each becomes on the way, and reasons with rows made for them."""
         n = _rows_of(self.x)
@@ -155,6 +160,11 @@ class DecodeOfTable(TableRequest):
     records: Records = False
     partial: Partial = False
 
+    @property
+    def is_of_records(self) -> bool:
+        """See `FlowRequest`."""
+        return self.records
+
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """As many as there are in the latents, and one for each."""
         return 2 * WIDTH * self.z.size
@@ -164,6 +174,11 @@ class SampleOfTable(TableRequest, SampleRequest):
     """How many rows to draw."""
 
     records: Records = False
+
+    @property
+    def is_of_records(self) -> bool:
+        """See `FlowRequest`."""
+        return self.records
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """A row and its log-density, n times."""
@@ -177,8 +192,8 @@ class InterpolateOfTable(TableRequest, PathRequest):
     end: Annotated[Rows, Field(description="one row; in JSON also an object of its values")]
 
     @property
-    def records(self) -> bool:
-        """Whether the answer is in records, as an end is one."""
+    def is_of_records(self) -> bool:
+        """See `FlowRequest`: as an end is of such values."""
         return self.start.converted is not None or self.end.converted is not None
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
