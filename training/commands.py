@@ -16,7 +16,7 @@ from training.config import (
 )
 from training.coverage_of_runs import measure_coverage
 from training.data import Dataset, TypedDataset, load_rows
-from training.distill import Distillation, measure_fidelity, measured_fidelity
+from training.distill import Distillation, measure_fidelity, measured_fidelity, with_losses
 from training.errors import TrainingError
 from training.evaluate import (
     TypedHeldOut,
@@ -93,7 +93,10 @@ def distill(arguments: Namespace) -> None:
     recipe = load_student(arguments.recipe, teacher.file.recipe)
     if arguments.data is not None:
         recipe.data = moved(recipe.data, arguments.data)
-    _fit_and_score(arguments, recipe, dataset, device, teacher)
+    recipe, note = with_losses(recipe, teacher)
+    if (run_folder(arguments) / "run.json").exists():  # which keeps to its own
+        note = None
+    _fit_and_score(arguments, recipe, dataset, device, teacher, note)
 
 
 def _fit_and_score(
@@ -102,8 +105,9 @@ def _fit_and_score(
     dataset: Dataset | TypedDataset,
     device: torch.device,
     teacher: Run | None = None,
+    note: str | None = None,
 ) -> None:
-    """Train until the recipe ends, and print the scores of the result."""
+    """Train until the recipe ends, and print a note on the recipe and the scores of the result."""
     folder = run_folder(arguments)
     name = run_name(arguments)
     processes = Processes.join(device)
@@ -114,6 +118,8 @@ def _fit_and_score(
         run = open_or_create(folder, name, recipe, dataset, teacher)
         if arguments.tensorboard and processes.is_main_process:
             run.listeners.append(tensorboard_writer(folder / "tensorboard"))
+        if processes.is_main_process and note is not None:
+            say(f"{name}: {note}")
         if processes.is_main_process and isinstance(dataset, Dataset):
             _say_what_one_column_is(run, dataset)
         progress = fit_run(run, dataset, device, processes)

@@ -120,6 +120,10 @@ FLOWS: dict[str, Line] = {
     "maf-mog 3-D context": Line("maf-mog", (3,), ONE, context=2, slow=True),
     "nsf-ar context": Line("nsf-ar", (4,), ONE, WHITE, context=3),
     "iaf": Line("iaf", (5,), slow=True),
+    "iaf splines": Line("iaf", (4,), ONE | {"univariate": "spline"}, slow=True),
+    "iaf mixtures context": Line(
+        "iaf", (3,), ONE | {"univariate": "gaussian-mixture"}, context=2, slow=True
+    ),
     "wavenet context": Line("wavenet", (6,), CAUSAL | {"transforms": 1}, context=3),
     "wavenet positional": Line("wavenet", (5,), CAUSAL | {"positional_bias": True}, slow=True),
     "wavenet spline": Line(

@@ -53,7 +53,8 @@ class DistillRecipe(Section):
             thousands further off than all others together. It is for losses that are least
             where student and teacher agree, wherever the latents lie; not for expectations over
             the base, `kl` and `conditional-kl`.
-        losses: the losses, which are added up; at least one counts at any time.
+        losses: the losses, which are added up; at least one counts at any time. Those that the two
+            flows allow if left out (`distill.choice`).
     """
 
     former_names = {"terms": "losses"}  # noqa: RUF012 (a class variable of Section)
@@ -62,13 +63,11 @@ class DistillRecipe(Section):
     validation_rows: Annotated[int, Field(ge=2, le=10**8)] = 5_000
     chosen_by: Literal["kl", "loss"] = "kl"
     temperature: Annotated[float, Field(gt=0, le=1e6)] = 1.0
-    losses: Annotated[list[LossRecipe], Field(min_length=1, max_length=100)] = Field(
-        default_factory=lambda: [LossRecipe(kind="kl")]
-    )
+    losses: Annotated[list[LossRecipe], Field(min_length=1, max_length=100)] | None = None
 
     @model_validator(mode="after")
     def _takes_expectations_at_temperature_one(self) -> "DistillRecipe":
-        expectations = sorted({loss.kind for loss in self.losses} & {"kl", "conditional-kl"})
+        expectations = sorted({loss.kind for loss in self.losses or ()} & {"kl", "conditional-kl"})
         if self.temperature != 1 and expectations:
             raise ValueError(
                 f"{', '.join(expectations)} is an expectation over the base itself: leave "
@@ -78,6 +77,8 @@ class DistillRecipe(Section):
 
     @model_validator(mode="after")
     def _has_a_loss_at_any_time(self) -> "DistillRecipe":
+        if self.losses is None:
+            return self
         covered = 0.0
         for loss in sorted(self.losses, key=lambda loss: loss.start):
             if loss.start > covered or loss.start >= loss.end:

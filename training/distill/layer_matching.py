@@ -1,16 +1,9 @@
-"""Gaussian conditionals of a teacher's autoregressive layers, and of the student's matching layers.
-
-The inverse of an autoregressive layer with Gaussian conditionals is an inverse autoregressive
-layer of the same order: x_i = mean(z_<i) + deviation(z_<i) · z_i. So a student can learn each layer
-of its teacher separately, and its divergence from that layer has a closed form at each position
-(ClariNet, Ping et al. 2019, eq. 6).
-"""
+"""Which layers of a student stand for which autoregressive layers of its teacher."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from models.bijection import Bijection, Compose, Inverted
 from models.flow import Flow
@@ -26,6 +19,21 @@ Ordered = MaskedAutoregressive | TransformerAutoregressive
 Autoregressive = Ordered | CausalAutoregressive
 
 
+class LayersDifferError(TrainingError):
+    """The layers of a student do not correspond to those of its teacher.
+
+    Args:
+        expected: what would correspond, and what there is.
+    """
+
+    def __init__(self, expected: str) -> None:
+        self.expected = expected
+        super().__init__(
+            f"the student does not match its teacher layer by layer: expected {expected}. Give it "
+            "the teacher's transforms and order, or losses that do not match layers"
+        )
+
+
 class LayerMatch(NamedTuple):
     """An autoregressive layer of the teacher, and the layers of the student that stand for it.
 
@@ -39,52 +47,18 @@ class LayerMatch(NamedTuple):
     teacher: Autoregressive
     student: list[Autoregressive]
 
-
-class Gaussians(NamedTuple):
-    """Means and log standard deviations of the conditionals of one layer, each batch × D."""
-
-    mean: Tensor
-    log_deviation: Tensor
-
-    def standardized(self, x: Tensor) -> Tensor:
-        """How many deviations x, batch × event shape, lies from the means."""
-        deviations = (x.flatten(1) - self.mean) * torch.exp(-self.log_deviation)
-        return deviations.view_as(x)
-
-    def divergence(self, other: "Gaussians") -> Tensor:
-        """KL(self‖other) at each position, in nats: batch × D."""
-        log_ratio = self.log_deviation - other.log_deviation
-        distance = (self.mean - other.mean) * torch.exp(-other.log_deviation)
-        return 0.5 * (torch.exp(2 * log_ratio) + distance**2 - 1) - log_ratio
-
-
-def teacher_conditionals(match: LayerMatch, x: Tensor, context: Tensor | None) -> Gaussians:
-    """The teacher's conditional of each position of x, given the positions before it."""
-    univariate = match.teacher.univariate
-    assert isinstance(univariate, Affine)
-    return Gaussians(*univariate.mean_and_log_deviation(_theta(match.teacher, x, context)))
-
-
-def student_conditionals(match: LayerMatch, z: Tensor, context: Tensor | None) -> Gaussians:
-    """The student's conditional of each position of x, given the positions of z before it."""
-    z = z.flatten(1)
-    x, log_deviation = z, torch.zeros_like(z)
-    for layer in reversed(match.student):
-        x, log_slope = layer.univariate.encode(x, _theta(layer, x, context))
-        log_deviation = log_deviation + log_slope
-    return Gaussians(x - z * torch.exp(log_deviation), log_deviation)
-
-
-def _theta(layer: Autoregressive, x: Tensor, context: Tensor | None) -> Tensor:
-    """The parameters of a layer's univariate maps: batch × D × size."""
-    return layer.theta(x, None if layer.context_shape is None else context)
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the conditionals of all these layers are Gaussians, given normal latents."""
+        layers = [self.teacher, *self.student]
+        return all(isinstance(layer.univariate, Affine) for layer in layers)
 
 
 def match_layers(teacher: Flow, student: Flow) -> list[LayerMatch]:
     """Match the layers of a student to those of its teacher; both without preprocessing.
 
     Raises:
-        TrainingError: they do not match; the message says what was expected.
+        LayersDifferError: they do not match; the message says what was expected.
     """
     teacher_layers, student_layers = layers_of(teacher), layers_of(student)
     teacher_count, student_count = (
@@ -92,22 +66,24 @@ def match_layers(teacher: Flow, student: Flow) -> list[LayerMatch]:
         for layers in (teacher_layers, student_layers)
     )
     per_layer, left_over = divmod(student_count, teacher_count or 1)
+    if not teacher_count:
+        raise LayersDifferError("a teacher of autoregressive layers")
     if not per_layer or left_over:
-        raise _mismatch(
+        raise LayersDifferError(
             f"{teacher_count} autoregressive layers, or a multiple, not {student_count}"
         )
     matches, remaining = [], iter(student_layers)
     for index, layer in enumerate(teacher_layers):
         if isinstance(layer, Autoregressive):
-            if not isinstance(layer.univariate, Affine):
-                raise TrainingError("the teacher's conditionals are no Gaussians: use other losses")
             group = [_inverted_layer(next(remaining, None), index, layer) for _ in range(per_layer)]
             matches.append(LayerMatch(index, layer, group))
         elif type(other := next(remaining, None)) is not type(layer):
             kind = type(layer).__name__
-            raise _mismatch(f"a layer of kind {kind} at index {index}, not {type(other).__name__}")
+            raise LayersDifferError(
+                f"a layer of kind {kind} at index {index}, not {type(other).__name__}"
+            )
     if (other := next(remaining, None)) is not None:
-        raise _mismatch(f"no {type(other).__name__} after the last layer")
+        raise LayersDifferError(f"no {type(other).__name__} after the last layer")
     return matches
 
 
@@ -135,11 +111,11 @@ def _inverted_layer(layer: Bijection | None, index: int, teacher: Autoregressive
     """The layer inside an inverted layer of the student.
 
     Raises:
-        TrainingError: it is no inverted affine layer, or its order is not that of the teacher's.
+        LayersDifferError: it is no inverted layer, or its order is not that of the teacher's.
     """
     inner = layer.bijection if isinstance(layer, Inverted) else None
-    if not isinstance(inner, Autoregressive) or not isinstance(inner.univariate, Affine):
-        raise _mismatch(f"an inverted affine layer for the teacher's layer {index}")
+    if not isinstance(inner, Autoregressive):
+        raise LayersDifferError(f"an inverted layer for the teacher's layer {index}")
     if isinstance(inner, Ordered) and isinstance(teacher, Ordered):
         same_order = torch.equal(inner.order, teacher.order)
     elif isinstance(inner, CausalAutoregressive) and isinstance(teacher, CausalAutoregressive):
@@ -147,12 +123,7 @@ def _inverted_layer(layer: Bijection | None, index: int, teacher: Autoregressive
     else:
         same_order = False
     if not same_order:
-        raise _mismatch(f"the order of the teacher's layer {index} in the student's, not another")
+        raise LayersDifferError(
+            f"the order of the teacher's layer {index} in the student's, not another"
+        )
     return inner
-
-
-def _mismatch(expected: str) -> TrainingError:
-    return TrainingError(
-        f"the student does not match its teacher layer by layer: expected {expected}. Give it the "
-        "teacher's transforms and order, or losses that do not match layers"
-    )

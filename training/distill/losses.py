@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from models.flow import Flow
-from training.distill.layer_matching import (
+from training.distill.conditionals import (
     Gaussians,
-    LayerMatch,
-    layers_of,
-    student_conditionals,
-    teacher_conditionals,
+    LayerOnPath,
+    student_gaussians,
+    teacher_gaussians,
+    theta_of,
 )
+from training.distill.layer_matching import LayerMatch, layers_of
 
 # Window lengths of short-time spectra, in samples, of those that fit a row; hops are quarters.
 WINDOWS = (32, 128, 512)
@@ -58,15 +59,15 @@ class StudentDraw:
         """What the teacher encodes those draws to, and its log-density in nats."""
         return self.teacher.encode(self.decoded[0], self.context)
 
-    def conditionals(self, x: Tensor) -> list[tuple[Gaussians, Gaussians]]:
-        """The student's and the teacher's conditionals in each layer on the path of x.
+    def divergences(self, x: Tensor) -> list[Tensor]:
+        """KL of the conditionals in each layer on the path of x, in nats, each batch × D.
 
         The path is the sequence of values that the teacher's layers encode x to.
 
         Args:
             x: batch × event shape; no gradient goes through it.
         """
-        path: list[tuple[LayerMatch, Tensor, Gaussians]] = []
+        path: list[LayerOnPath] = []
         matches = {match.teacher_index: match for match in self.matches}
         with torch.no_grad():
             features = self.teacher.featurize(self.context)
@@ -74,11 +75,11 @@ class StudentDraw:
                 if (match := matches.get(index)) is None:
                     x, _ = layer.encode(x, None if layer.context_shape is None else features)
                 else:
-                    teacher = teacher_conditionals(match, x, features)
-                    x = teacher.standardized(x)
-                    path.append((match, x, teacher))
+                    theta = theta_of(match.teacher, x, features)
+                    x = match.teacher.univariate.encode(x.flatten(1), theta)[0].view_as(x)
+                    path.append(LayerOnPath(match, x, theta))
         features = self.student.featurize(self.context)
-        return [(student_conditionals(match, z, features), teacher) for match, z, teacher in path]
+        return [layer.divergence(features) for layer in path]
 
 
 def kl(draw: StudentDraw) -> Tensor:
@@ -107,9 +108,10 @@ def log_deviations(draw: StudentDraw) -> Tensor:
 def _conditionals_of_one_layer(draw: StudentDraw) -> tuple[Gaussians, Gaussians]:
     """The conditionals of student and teacher at the student's draws, with their gradients."""
     (match,) = draw.matches
-    student = student_conditionals(match, draw.z, draw.student.featurize(draw.context))
+    student = student_gaussians(match, draw.z, draw.student.featurize(draw.context))
     x = student.mean + torch.exp(student.log_deviation) * draw.z.flatten(1)
-    return student, teacher_conditionals(match, x, draw.teacher.featurize(draw.context))
+    theta = theta_of(match.teacher, x, draw.teacher.featurize(draw.context))
+    return student, teacher_gaussians(match, theta)
 
 
 def teacher_path(draw: StudentDraw) -> Tensor:
@@ -119,8 +121,7 @@ def teacher_path(draw: StudentDraw) -> Tensor:
     student trains as fast as a shallow one. It is zero exactly where every layer does.
     """
     assert draw.pairs is not None
-    layers = draw.conditionals(draw.pairs)
-    return torch.stack([student.divergence(teacher).sum(1) for student, teacher in layers]).sum(0)
+    return torch.stack([layer.sum(1) for layer in draw.divergences(draw.pairs)]).sum(0)
 
 
 def student_path(draw: StudentDraw) -> Tensor:
@@ -130,10 +131,8 @@ def student_path(draw: StudentDraw) -> Tensor:
     draws that are far from all data of the teacher do not outweigh the others.
     """
     # with its gradient, for other losses that use it
-    layers = draw.conditionals(draw.decoded[0])
-    return torch.stack(
-        [torch.log1p(student.divergence(teacher)).sum(1) for student, teacher in layers]
-    ).sum(0)
+    layers = draw.divergences(draw.decoded[0])
+    return torch.stack([torch.log1p(layer).sum(1) for layer in layers]).sum(0)
 
 
 def pairs(draw: StudentDraw) -> Tensor:
@@ -190,7 +189,7 @@ BY_LAYERS = {"teacher_path", "student_path", "conditional-kl", "log-deviations"}
 """Losses of teachers and students that match layer by layer."""
 
 BY_ONE_LAYER = {"conditional-kl", "log-deviations"}
-"""Losses of teachers of one layer."""
+"""Losses of teachers and students of one layer with Gaussian conditionals."""
 
 BY_PAIRS = {"teacher_path", "pairs", "spectra"}
 """Losses that need what the teacher decodes the latents to."""

@@ -16,7 +16,12 @@ from models.density import Density
 from models.flow import Flow
 from training.config import LossRecipe
 from training.data import Dataset
-from training.distill.layer_matching import layers_of, match_layers, shared_layers
+from training.distill.layer_matching import (
+    LayerMatch,
+    layers_of,
+    match_layers,
+    shared_layers,
+)
 from training.distill.losses import (
     BY_LAYERS,
     BY_ONE_LAYER,
@@ -26,7 +31,7 @@ from training.distill.losses import (
     WINDOWS,
     StudentDraw,
 )
-from training.errors import TrainingError
+from training.errors import RunError, TrainingError
 from training.fit import SINGLE_PROCESS, Loss, Processes, initialize_from_data
 from training.progress import progress_bar
 from training.runs import Run
@@ -38,6 +43,10 @@ TEACHER_ROWS_AT_ONCE = {"cpu": ROWS_AT_ONCE, "cuda": 8192}
 
 # The largest progress below 1, at which the losses that last to the end count.
 END_OF_TRAINING = math.nextafter(1.0, 0.0)
+
+
+class BasesDifferError(TrainingError):
+    """A student has another base than its teacher, whose latents it would learn from."""
 
 
 class DistillationLoss(Loss):
@@ -57,11 +66,8 @@ class DistillationLoss(Loss):
         _check(student, teacher, kinds)
         self.student, self.losses, self.progress = student, losses, 0.0
         self.matches = match_layers(teacher, student) if kinds & BY_LAYERS else []
-        if kinds & BY_ONE_LAYER and len(self.matches) > 1:
-            raise TrainingError(
-                f"{', '.join(sorted(kinds & BY_ONE_LAYER))} is for teachers of one layer, not "
-                f"{len(self.matches)}: 'teacher_path' is for more"
-            )
+        if of_one := kinds & BY_ONE_LAYER:
+            _check_one_layer(self.matches, ", ".join(sorted(of_one)))
         self._teacher = [teacher]  # in a list, so that its parameters are not those of this module
 
     @property
@@ -77,7 +83,8 @@ class DistillationLoss(Loss):
     def draw(self, inputs: Tensor, context: Tensor | None) -> StudentDraw:
         """Draws from latents, and from what is paired with them, batch × 1 or 2 × latent shape."""
         z, *pairs = inputs.unbind(1)
-        teacher, paired = self._teacher[0], pairs[0] if pairs else None
+        teacher = self._teacher[0]
+        paired = pairs[0].reshape(len(z), *teacher.event_shape) if pairs else None
         return StudentDraw(self.student, teacher, self.matches, z, context, paired)
 
     def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
@@ -98,6 +105,7 @@ class Distillation:
 
     Raises:
         TrainingError: see `DistillationLoss`.
+        RunError: the run names no losses.
     """
 
     def __init__(
@@ -110,6 +118,8 @@ class Distillation:
     ) -> None:
         recipe = run.file.recipe.distill
         assert recipe is not None
+        if recipe.losses is None:  # which `choice.with_losses` fills in
+            raise RunError(f"{run.folder / 'run.json'} is damaged: it names no losses")
         self.recipe, self.seed, self.processes = recipe, run.file.recipe.fit.seed, processes
         self.flow, self.dataset, self.rows = flow, dataset, recipe.rows
         if recipe.temperature != 1 and flow.base.name != "normal":
@@ -197,7 +207,7 @@ class Distillation:
                 f"{overflowing} of {len(x)} draws of the teacher overflow and are left out",
                 stacklevel=2,
             )
-        pairs = torch.stack([z[finite], x[finite]], 1)
+        pairs = torch.stack([z[finite], x[finite].view_as(z[finite])], 1)
         return pairs, None if context is None else context[finite]
 
     def _latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -225,6 +235,19 @@ def batches(
     return list(zip(latents, torch.split(context, rows), strict=True))
 
 
+def _check_one_layer(matches: list[LayerMatch], kinds: str) -> None:
+    """Refuse layers that losses of these kinds do not compare."""
+    if len(matches) > 1:
+        raise TrainingError(
+            f"{kinds} is for teachers of one layer, not {len(matches)}: 'teacher_path' is for more"
+        )
+    if not matches[0].is_gaussian:
+        raise TrainingError(
+            f"{kinds} is for Gaussian conditionals, univariate = 'affine' of teacher and student: "
+            "'teacher_path' is for any"
+        )
+
+
 def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
     """Refuse flows that cannot be compared by these kinds of losses."""
     if teacher.bijection.encode_cost != "parallel":
@@ -236,10 +259,18 @@ def _check(student: Flow, teacher: Flow, kinds: set[str]) -> None:
         raise TrainingError(
             f"spectra are of sequences of at least {WINDOWS[0]} values, not {length}"
         )
-    student_base, teacher_base = ((f.base.name, f.base.describe()) for f in (student, teacher))
-    of_same_base = kinds & (OF_LATENTS | BY_LAYERS)
-    if of_same_base and student_base != teacher_base:
-        raise TrainingError(
-            f"a student that learns by {', '.join(sorted(of_same_base))} has its teacher's base, "
-            f"{teacher_base}, not {student_base}"
+    if of_latents := sorted(kinds & (OF_LATENTS | BY_LAYERS)):
+        _check_latents(student, teacher, ", ".join(of_latents))
+
+
+def _check_latents(student: Flow, teacher: Flow, kinds: str) -> None:
+    """Refuse flows whose latents do not mean the same, for losses of these kinds."""
+    expected, found = teacher.base.name, student.base.name
+    if expected == found and teacher.base.describe() != student.base.describe():
+        found = "one of other base_options"
+    if teacher.latent_shape != student.latent_shape:
+        expected, found = (f"of shape {f.latent_shape}" for f in (teacher, student))
+    if expected != found:
+        raise BasesDifferError(
+            f"a student that learns by {kinds} has its teacher's base, {expected}, not {found}"
         )

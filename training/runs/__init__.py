@@ -3,6 +3,7 @@
 from training.runs.lifecycle import (
     columns_of,
     dataset_of,
+    new_student,
     open_or_create,
     rows_of,
     with_stored_defaults,
@@ -21,6 +22,7 @@ __all__ = [
     "keep",
     "kept",
     "kept_of",
+    "new_student",
     "open_or_create",
     "rows_of",
     "training_lock",

@@ -1,11 +1,16 @@
 """Opening a run or creating it, and finding the data of one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.density import Density
+from models.flow import Flow
 from training.config import (
     FILES,
+    AnySpec,
     DataSource,
+    FlowSpec,
     Recipe,
     TableColumns,
     TabularSpec,
@@ -39,15 +44,14 @@ def open_or_create(
     """
     if (folder / "run.json").exists():
         return _open(folder, recipe, dataset, teacher)
-    try:
-        if teacher is None:
+    flow: AnySpec
+    built: Density
+    if teacher is not None:
+        flow, built = new_student(recipe, teacher)
+    else:
+        with _refused_before_there_is_a_run():
             flow = flow_spec(dataset, recipe.flow)
-        else:  # the same preprocessing and context
-            student = {"family": recipe.flow.family, "options": recipe.flow.options}
-            flow = teacher.flow_spec.model_copy(update=student)
-        built = flow.build()
-    except ValueError as error:  # refused before there is a run of it
-        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
+            built = flow.build()
     fit = recipe.fit
     is_small_table = isinstance(flow, TabularSpec) and flow.rows < SMALL_TABLE_ROWS
     if is_small_table and "batch_size" not in fit.model_fields_set:
@@ -65,6 +69,28 @@ def open_or_create(
     return Run.create(folder, file)
 
 
+def new_student(recipe: Recipe, teacher: Run) -> tuple[FlowSpec, Flow]:
+    """What a student's recipe describes, and a fresh flow of it.
+
+    Preprocessing and context are those of its teacher.
+
+    Raises:
+        TrainingError: the recipe makes no flow for the teacher's data.
+    """
+    student = {"family": recipe.flow.family, "options": recipe.flow.options}
+    spec = teacher.flow_spec.model_copy(update=student)
+    with _refused_before_there_is_a_run():
+        return spec, spec.build()
+
+
+@contextmanager
+def _refused_before_there_is_a_run() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise TrainingError(f"the recipe makes no flow for this data: {error}") from None
+
+
 # Tables of typed columns with fewer training rows make smaller steps where the recipe does not say:
 # on OddBench tables of 367 and 434 rows batches of 64 scored 2.4 and 0.5 nats better than of 128
 # after as many epochs, and no better on one of 1186.
@@ -76,6 +102,7 @@ MIN_SHARED_MULTIPLICATIONS = 2**28
 # Keys whose defaults have changed, or follow from the flow.
 CHANGED_DEFAULTS = {
     "data": ("repeated_rows",),
+    "distill": ("losses",),
     "fit": ("average", "batch_size", "learning_rate", "patience", "threads"),
 }
 
@@ -92,6 +119,8 @@ def with_stored_defaults(folder: Path, recipe: Recipe) -> Recipe:
     sections = {}
     for section, keys in CHANGED_DEFAULTS.items():
         now, then = getattr(recipe, section), getattr(stored, section)
+        if now is None or then is None:  # only students have [distill]
+            continue
         left_out = [key for key in keys if hasattr(now, key) and key not in now.model_fields_set]
         update = {key: getattr(then, key) for key in left_out if hasattr(then, key)}
         sections[section] = now.model_copy(update=update)

@@ -180,6 +180,7 @@ def losses(run: Run) -> str:
     """The losses of a run's own recipe, in words."""
     chosen = run.file.recipe.distill
     assert chosen is not None
+    assert chosen.losses is not None
     return " + ".join(loss.kind for loss in chosen.losses)
 
 

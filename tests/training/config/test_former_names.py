@@ -56,6 +56,7 @@ def test_former_names_mean_what_the_current_ones_mean() -> None:
     assert former.fit.cuda_graph
     assert former.flow.options["positional_bias"]
     assert former.distill is not None
+    assert former.distill.losses is not None
     assert [loss.kind for loss in former.distill.losses] == ["teacher_path", "student_path"]
 
 

@@ -8,6 +8,7 @@ from models import zoo
 from training.config import recipe
 from training.config.sources import TableSource
 from training.config.toml import RECIPES
+from training.distill.choice import choose_losses
 from training.distill.losses import WINDOWS
 from training.distill.objective import DistillationLoss
 from training.errors import RecipeError
@@ -43,7 +44,8 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         zoo.build(one.flow.family, (WINDOWS[0],), options=one.flow.options)
         for one in (teacher, student)
     ]
-    DistillationLoss(flows[1], flows[0], student.distill.losses)
+    losses = student.distill.losses or choose_losses(flows[1], flows[0])[0]
+    DistillationLoss(flows[1], flows[0], losses)
 
 
 @pytest.mark.parametrize(
