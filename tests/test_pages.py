@@ -41,6 +41,7 @@ NOT_RUN = {
     "torchrun --nproc-per-node 2": "tests/training/fit runs two processes",
     "make zoo-models ZOO=mnist-glow": "takes hours and the published data",
     "bijecta train fsdd-wavenet": "takes two hours and the recordings",
+    "bijecta distill runs/$teacher": "tests/training/distill runs the same recipes, shortened",
 }
 
 every_block = pytest.mark.parametrize("block", ALL_BLOCKS, ids=str)

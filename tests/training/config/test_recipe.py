@@ -22,6 +22,9 @@ TEACHERS = {
     "digits-student": "digits-maf",
     "fsdd-student": "fsdd-wavenet",
     "mnist-student": "mnist-maf",
+    "moons-maf-mog-student": "moons-maf-mog",
+    "moons-nsf-ar-student": "moons-nsf-ar",
+    "moons-transformer-student": "moons-transformer",
 }
 
 

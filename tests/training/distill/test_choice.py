@@ -1,12 +1,15 @@
 """Students whose recipes name no losses learn by those that the two flows allow, and say which."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import zoo
+from service.bundle import files as bundle
 from tests.helpers.recipes import call_bijecta
+from training.config.toml import RECIPES
 from training.distill.choice import choose_losses
 from training.errors import TrainingError
 from training.runs.run import Run
@@ -71,7 +74,7 @@ def test_losses_are_those_that_the_flows_allow(
     teacher: Described, student: Described, shape: tuple[int, ...], kinds: list[str], reason: str
 ) -> None:
     flows = [zoo.build(family, shape, options=options) for family, options in (student, teacher)]
-    losses, said = choose_losses(*flows)
+    losses, said = choose_losses(flows[0], flows[1])
     assert [loss.kind for loss in losses] == kinds
     assert reason in said
     assert "\n" not in said
@@ -175,3 +178,33 @@ def test_no_run_is_made_of_a_pair_that_is_refused(runs: Path, tmp_path: Path) ->
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not run.exists()
+
+
+def shortened(name: str) -> str:
+    """A recipe that comes along, of few rows and steps."""
+    text = (RECIPES / f"{name}.toml").read_text()
+    for key, value in (("rows", 1500), ("epochs", 1), ("validation_rows", 300)):
+        text = re.sub(rf"^{key} = \d+$", f"{key} = {value}", text, flags=re.MULTILINE)
+    return text
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("teacher", ["moons-nsf-ar", "moons-maf-mog", "moons-transformer"])
+def test_students_of_splines_mixtures_and_attention_are_exported(
+    tmp_path: Path, teacher: str
+) -> None:
+    for name in (teacher, f"{teacher}-student"):
+        (tmp_path / f"{name}.toml").write_text(shortened(name))
+    trained = call_bijecta("train", f"{teacher}.toml", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    student = f"runs/{teacher}-student"
+    taught = call_bijecta("distill", f"runs/{teacher}", f"{teacher}-student.toml", cwd=tmp_path)
+    assert taught.returncode == 0, taught.stderr
+    assert "learns by teacher_path, student_path" in taught.stdout
+    exported = call_bijecta("export", student, "--store", "store", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    manifest = bundle.read_flow(tmp_path / "store" / f"{teacher}-student" / "1")
+    assert manifest.cost == {"encode": "sequential", "decode": "parallel"}
+    assert manifest.distilled is not None
+    assert manifest.distilled.teacher == teacher
