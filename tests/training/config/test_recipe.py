@@ -38,7 +38,8 @@ def test_recipes_that_come_along_are_sound(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TEACHERS))
 def test_students_that_come_along_match_their_teachers(name: str) -> None:
-    teacher = recipe.load_recipe(TEACHERS[name], Path("published"))
+    makes_rows = TEACHERS[name].startswith("moons-")
+    teacher = recipe.load_recipe(TEACHERS[name], None if makes_rows else Path("published"))
     student = recipe.load_student(name, teacher)
     assert recipe.Recipe.model_validate_json(student.model_dump_json()) == student
     assert (student.data, student.flow.preprocessing) == (teacher.data, teacher.flow.preprocessing)
