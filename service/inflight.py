@@ -199,8 +199,7 @@ class Reading:
         limits: of the body.
         share: what the request holds; charged before memory is taken.
         on_loop: whether it is parsed on the event loop, which nothing may keep for long.
-        has_tables: whether there are models of typed columns or detectors, of which it may be
-            asked.
+        has_tables: whether there are models of format 2, of which it may be asked.
     """
 
     __slots__ = ("has_tables", "limits", "on_loop", "share")

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 
 from tests.helpers.bundles import slug, write_bundle
+from tests.helpers.ensembles import export_ensembles, train_again
 from tests.helpers.examples import register_profiles
 from tests.helpers.recipes import RECIPES, call_bijecta, recipe_text, write_lifted_moons
 from tests.helpers.servers import Serve, Served
@@ -74,6 +75,17 @@ def store(runs: Path, made_once: Callable[..., Path]) -> Path:
     for name in reversed(RECIPES) if odd else RECIPES:
         path = made_once(f"store/{name}", export)
     return path.parent
+
+
+@pytest.fixture(scope="session")
+def ensembles(runs: Path, store: Path, made_once: Callable[..., Path]) -> Path:
+    """Runs, and in its folder `store` their ensembles beside their own bundles."""
+
+    def make(folder: Path) -> None:
+        train_again(runs, folder)
+        export_ensembles(folder, store)
+
+    return made_once("ensembles", make)
 
 
 @pytest.fixture(scope="session")

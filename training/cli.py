@@ -73,19 +73,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--store", type=_folder, required=True, help="folder of bundles")
     export.add_argument("--name", help="name of the bundle (the run's)")
     export.add_argument("--data", type=Path, help="the run's data, if it has moved")
-    export.add_argument(
-        "--inverse",
-        choices=["auto", "sequential", "jacobi", "ordered"],
-        metavar="{auto,sequential,jacobi}",  # the former name of sequential still works
-        default="auto",
-        help="how masked layers and transformers are inverted; auto: the fastest here, measured",
-    )
-    export.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.0,
-        help="change up to which rows of jacobi stop, relative to max(1, |x|) (0: exact)",
-    )
+    _add_inverse_arguments(export)
     export.add_argument(
         "--guess",
         type=Path,
@@ -97,16 +85,59 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="add a graph of every layer's output, of flows of up to three dimensions",
     )
-    export.add_argument(
+    _add_bundle_arguments(export)
+    export.set_defaults(handler=_handler("export"))
+
+    _add_ensemble(commands)
+    _add_plot(commands)
+    _add_report(commands)
+
+
+def _add_ensemble(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """What `bijecta ensemble` is told."""
+    ensemble = commands.add_parser(
+        "ensemble", help="write the mixture of several runs as one verified bundle"
+    )
+    ensemble.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    ensemble.add_argument("--store", type=_folder, required=True, help="folder of bundles")
+    ensemble.add_argument("--name", help="name of the bundle (the first run's, and -ensemble)")
+    ensemble.add_argument("--data", type=Path, help="the data of the runs, if it has moved")
+    ensemble.add_argument(
+        "--weights",
+        type=_weights,
+        default=("equal", None),
+        metavar="{equal,fitted,W,W,…}",
+        help="of the runs: equal; fitted to their validation rows; or numbers (equal)",
+    )
+    _add_inverse_arguments(ensemble)
+    ensemble.add_argument(
+        "--next-version",
+        action="store_true",
+        help="make the next version, though the newest one is of other runs, or of these",
+    )
+    ensemble.set_defaults(handler=_handler("ensemble", "training.ensembles"))
+
+
+def _add_inverse_arguments(command: argparse.ArgumentParser) -> None:
+    """How latents are decoded, and whether they have to lead back."""
+    command.add_argument(
+        "--inverse",
+        choices=["auto", "sequential", "jacobi", "ordered"],
+        metavar="{auto,sequential,jacobi}",  # the former name of sequential still works
+        default="auto",
+        help="how masked layers and transformers are inverted; auto: the fastest here, measured",
+    )
+    command.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        help="change up to which rows of jacobi stop, relative to max(1, |x|) (0: exact)",
+    )
+    command.add_argument(
         "--accept-residual",
         action="store_true",
         help="export a flow though held-out rows do not come back from their latents",
     )
-    _add_bundle_arguments(export)
-    export.set_defaults(handler=_handler("export"))
-
-    _add_plot(commands)
-    _add_report(commands)
 
 
 def _add_detector(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -285,6 +316,22 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _weights(text: str) -> tuple[str, list[float] | None]:
+    """Where weights are from, and those that are given, divided by their sum."""
+    if text in ("equal", "fitted"):
+        return text, None
+    try:
+        given = [float(word) for word in text.split(",")]
+    except ValueError:
+        given = []
+    total = sum(given)
+    if not (given and min(given) >= 0 and 0 < total < float("inf")):
+        raise argparse.ArgumentTypeError(
+            f"expected equal, fitted, or numbers from 0 with commas between them, got {text!r:.80}"
+        )
+    return "given", [weight / total for weight in given]
+
+
 def _minutes(text: str) -> float:
     """A time above zero."""
     minutes = float(text)
@@ -344,7 +391,7 @@ def _handler(name: str, module: str = "training.commands") -> Handler:
                 "\ninterrupted: "
                 + (
                     "the same command begins anew"
-                    if name in ("fit_detector", "plot", "report")
+                    if name in ("ensemble", "fit_detector", "plot", "report")
                     else "the same command goes on from what was saved last, which is every half "
                     "minute"
                 ),

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import torch
 
-from service.bundle import METHODS, HeldOut
+from service.bundle import HeldOut
 from training.config import (
     TYPED_FAMILY,
     Recipe,
@@ -27,11 +27,11 @@ from training.evaluate import (
 from training.evaluate import evaluate as evaluate_run
 from training.export import (
     FASTEST,
-    InverseRequest,
     check_layers,
     check_student,
     export_table,
     exported_already,
+    inverse_request,
 )
 from training.export import export as export_run
 from training.first_look import LookedAt, run_folder, run_name
@@ -195,14 +195,10 @@ def export(arguments: Namespace) -> None:
     run.check_weights()
     if arguments.layers:
         check_layers(run)
-    try:
-        method = METHODS.get(arguments.inverse, arguments.inverse)  # by its former name too
-        request = InverseRequest(method, arguments.tolerance)
-    except ValueError as error:
-        raise TrainingError(str(error)) from None
+    request = inverse_request(arguments.inverse, arguments.tolerance)
     student = None if arguments.guess is None else Run.open(arguments.guess)
     if student is not None:
-        if method == "sequential":
+        if request.method == "sequential":
             raise TrainingError("--guess is where sweeps start from: --inverse sequential has none")
         check_student(run, student)
     if not arguments.next_version:

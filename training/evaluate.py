@@ -92,17 +92,28 @@ def evaluated(run: Run, dataset: Dataset | TypedDataset) -> HeldOut:
 
 def _sample(run: Run, dataset: Dataset) -> Dataset | None:
     """The data with some of its test rows, drawn at random; None where all take about a minute."""
-    flops = row_flops(run.best_flow())
     fit = run.file.recipe.fit
     copies = fit.noise_copies if dataset.is_noisy else 1
-    rows = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_FLOPS // max(1, (flops or 0) * copies))
-    test = dataset.test
-    if rows >= len(test):
+    flops = (row_flops(run.best_flow()) or 0) * copies
+    drawn = drawn_rows(dataset.test, flops, fit.seed + 2)
+    return None if drawn is None else replace(dataset, test=drawn)
+
+
+def drawn_rows(split: Split[np.float32], flops: int, seed: int) -> Split[np.float32] | None:
+    """Some rows of a split, drawn at random; None where scores of all take about a minute.
+
+    Args:
+        split: of a data set.
+        flops: floating-point operations of the score of a row.
+        seed: of the draw.
+    """
+    rows = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_FLOPS // max(1, flops))
+    if rows >= len(split):
         return None
-    drawn = np.sort(np.random.default_rng(fit.seed + 2).choice(len(test), rows, replace=False))
-    context = None if test.context is None else test.context[drawn]
-    indices = None if test.indices is None else test.indices[drawn]
-    return replace(dataset, test=Split(test.rows[drawn], context, indices))
+    drawn = np.sort(np.random.default_rng(seed).choice(len(split), rows, replace=False))
+    context = None if split.context is None else split.context[drawn]
+    indices = None if split.indices is None else split.indices[drawn]
+    return Split(split.rows[drawn], context, indices)
 
 
 def evaluate(run: Run, dataset: Dataset | TypedDataset, scores_file: Path | None = None) -> HeldOut:

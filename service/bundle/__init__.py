@@ -54,8 +54,16 @@ from service.bundle.manifests.detector import (
     ScoreSelfTest,
     ScoreTolerances,
 )
+from service.bundle.manifests.ensemble import (
+    MAX_MEMBERS,
+    EnsembleHeldOut,
+    EnsembleManifest,
+    Member,
+    Weighting,
+)
 from service.bundle.manifests.fidelity import Fidelity, Figure
 from service.bundle.manifests.flow import FORMAT_VERSION, NAME, VERSION, Manifest
+from service.bundle.manifests.kind import Graph
 from service.bundle.manifests.part import (
     METHOD_WORDS,
     METHODS,
@@ -81,7 +89,6 @@ from service.bundle.manifests.part import (
 from service.bundle.manifests.picture import Picture, PictureShape, picture_shape
 from service.bundle.manifests.table import (
     MAX_COLUMNS,
-    Graph,
     RowSelfTest,
     TableHeldOut,
     TableManifest,
@@ -134,6 +141,7 @@ __all__ = [
     "MANIFEST",
     "MAX_COLUMNS",
     "MAX_MANIFEST_BYTES",
+    "MAX_MEMBERS",
     "MAX_NAMES_BYTES",
     "MAX_NEIGHBOURS",
     "MAX_SIGNATURE_BYTES",
@@ -160,6 +168,8 @@ __all__ = [
     "DetectorHeldOut",
     "DetectorManifest",
     "Direction",
+    "EnsembleHeldOut",
+    "EnsembleManifest",
     "Fidelity",
     "Figure",
     "Fingerprint",
@@ -174,6 +184,7 @@ __all__ = [
     "LatentPath",
     "Layers",
     "Manifest",
+    "Member",
     "Names",
     "Number",
     "PathKind",
@@ -199,6 +210,7 @@ __all__ = [
     "TypedManifest",
     "UnreadableBundleError",
     "UnsafeBundleError",
+    "Weighting",
     "alarm_levels",
     "calibration_bytes",
     "calibration_of",

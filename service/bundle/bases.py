@@ -60,6 +60,8 @@ class BaseDensity(ABC):
     parameters: ClassVar[frozenset[str]] = frozenset()
     spherical: ClassVar[bool] = False
     """Whether the density depends on |z| alone."""
+    is_learned: ClassVar[bool] = False
+    """Whether its parameters are trained, so that members of an ensemble have different ones."""
 
     def box(self, parameters: Parameters) -> tuple[float, float] | None:
         """The box that latents lie in, the same in every coordinate; None for all of space."""
@@ -177,6 +179,7 @@ class Mixture(BaseDensity):
 
     name = "mixture"
     parameters = frozenset({"log_weights", "means", "log_scales"})
+    is_learned = True
 
     def check_parameters(self, parameters: Parameters, dimensions: int) -> None:
         """Finite numbers: K, and two times K × the dimensions."""

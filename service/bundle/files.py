@@ -1,7 +1,8 @@
 """The bundle format: what training writes and the service reads. Needs neither torch nor onnx.
 
 store/<name>/<version>/encode.onnx     x[, u][, context] → z, log_prob
-store/<name>/<version>/decode.onnx     z[, context] → x, log_prob; of detectors other files
+store/<name>/<version>/decode.onnx     z[, context] → x, log_prob; of detectors other files, and of
+                                       ensembles more inputs and outputs
 store/<name>/<version>/layers.onnx     z[, context] → states, log_probs; of some flows
 store/<name>/<version>/manifest.json
 store/<name>/<version>/additions.json  keys of the manifest that format 1 did not begin with
@@ -31,6 +32,7 @@ from service.bundle.manifests.detector import (
     SCORE,
     DetectorManifest,
 )
+from service.bundle.manifests.ensemble import EnsembleManifest
 from service.bundle.manifests.flow import FORMAT_VERSION, Manifest
 from service.bundle.manifests.table import TableManifest
 from service.bundle.regular_file import (
@@ -59,17 +61,18 @@ MAX_MANIFEST_VALUES = 2**20
 TYPED_FORMAT = 2
 """The format of manifests that have a kind."""
 
-DensityManifest = Manifest | TableManifest
+DensityManifest = Manifest | TableManifest | EnsembleManifest
 """Of what has latents, and draws rows."""
 AnyManifest = DensityManifest | DetectorManifest
 
-KINDS: dict[str, type[TableManifest] | type[DetectorManifest]] = {
+KINDS: dict[str, type[TableManifest] | type[DetectorManifest] | type[EnsembleManifest]] = {
     "table": TableManifest,
     "detector": DetectorManifest,
+    "ensemble": EnsembleManifest,
 }
 """The kinds of format 2 that this program reads."""
 
-M = TypeVar("M", Manifest, TableManifest, DetectorManifest)
+M = TypeVar("M", Manifest, TableManifest, DetectorManifest, EnsembleManifest)
 
 Fingerprint = tuple[Mark | None, ...]
 

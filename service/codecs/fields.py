@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.bundle import AnyManifest
+from service.bundle import AnyManifest, EnsembleManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
 from service.inflight import Reading
 from service.operations import (
+    ENSEMBLE_REQUESTS,
     TABLE_REQUESTS,
     TEXT,
     FlowRequest,
@@ -173,6 +174,8 @@ def target(fields: Mapping[str, Any]) -> tuple[str | None, int | None]:
 
 def schema_for(schema: type[FlowRequest], manifest: AnyManifest) -> type[FlowRequest]:
     """The request of the same question as a model takes it."""
+    if isinstance(manifest, EnsembleManifest):
+        return ENSEMBLE_REQUESTS.get(schema, schema)
     return schema if manifest.dtype == "float32" else TABLE_REQUESTS.get(schema, schema)
 
 

@@ -28,7 +28,7 @@ from service.runtime import (
     plans_memory,
 )
 from service.settings import ModelSettings
-from service.types import Arrays, Floats
+from service.types import Arrays, Floats, Whole
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +141,19 @@ class Engine:
         return self._workers.run("encode", _feeds("x", x, context, u), output_names, deadline)
 
     def decode(
-        self, z: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
+        self,
+        z: Floats,
+        context: Floats | None,
+        output_names: tuple[str, ...],
+        deadline: float,
+        member: Whole | None = None,
     ) -> Awaitable[Arrays]:
-        """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats)."""
-        return self._workers.run("decode", _feeds("z", z, context), output_names, deadline)
+        """Z (N × latent shape) and context (N × columns) → `x`, `log_prob` (N, in nats).
+
+        Of an ensemble member (N) is the number of the one whose latent each is.
+        """
+        feeds = _feeds("z", z, context, member=member)
+        return self._workers.run("decode", feeds, output_names, deadline)
 
     def layers(
         self, z: Floats, context: Floats | None, output_names: tuple[str, ...], deadline: float
@@ -264,9 +273,15 @@ def _shown(sides: tuple[int | None, ...]) -> str:
     return " × ".join("N" if side is None else str(side) for side in sides) or "without sides"
 
 
-def _feeds(name: str, rows: Floats, context: Floats | None, u: Floats | None = None) -> Arrays:
+def _feeds(
+    name: str,
+    rows: Floats,
+    context: Floats | None,
+    u: Floats | None = None,
+    member: Whole | None = None,
+) -> Arrays:
     """The inputs of a graph, by name."""
-    if context is None and u is None:
+    if context is None and u is None and member is None:
         return {name: rows}
     feeds: Arrays = {name: rows}
     if context is not None:
@@ -274,4 +289,6 @@ def _feeds(name: str, rows: Floats, context: Floats | None, u: Floats | None = N
         feeds["context"] = np.ascontiguousarray(context)
     if u is not None:
         feeds["u"] = np.ascontiguousarray(u)
+    if member is not None:
+        feeds["member"] = np.ascontiguousarray(member)
     return feeds

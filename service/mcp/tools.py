@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.errors import InvalidInputError, TooLargeError, shown
-from service.operations import FLOW_OPERATIONS, TABLE_REQUESTS
+from service.operations import ENSEMBLE_REQUESTS, FLOW_OPERATIONS, TABLE_REQUESTS
 
 MAX_ROWS = 1000
 """Of a call, asked or answered: a language model reads every number of them."""
@@ -75,14 +75,14 @@ def described_tools() -> list[dict[str, Any]]:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    """The arguments of an operation: those of a flow and of a model of typed columns together.
+    """The arguments of an operation: those of flows, typed columns and ensembles together.
 
     Clients want an object at the top. What goes with what the route says.
     """
     (operation,) = (each for each in FLOW_OPERATIONS if each.name == name)
     requests = [operation.request]
-    if operation.request in TABLE_REQUESTS:
-        requests.append(TABLE_REQUESTS[operation.request])
+    kinds = (TABLE_REQUESTS, ENSEMBLE_REQUESTS)
+    requests += [kind[operation.request] for kind in kinds if operation.request in kind]
     properties: dict[str, Any] = {}
     for request in requests:
         for field, schema in request.model_json_schema()["properties"].items():

@@ -15,7 +15,7 @@ from service.errors import (
     few,
     readable,
 )
-from service.open_inference.infer import (
+from service.open_inference.models import (
     ProtocolModel,
     protocol_models,
     split_name,

@@ -1,23 +1,19 @@
-"""What an inference request of the Open Inference Protocol means: a flow, a question, outputs.
-
-Each graph is a model of the protocol: `<flow>` (x → log_prob, z), `<flow>.decode` (z → x,
-log_prob) and `<flow>.sample` (n → x, log_prob); of a detector `<name>` (x → log_prob) and
-`<name>.score` (x → score, p_value, log_prob, anomaly). Conditional ones also take `context`.
-"""
+"""What an inference request of the Open Inference Protocol means: a flow, a question, outputs."""
 
 import math
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.errors import InvalidInputError, MalformedBodyError, UnknownModelError, readable
+from service.errors import InvalidInputError, MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import protocol
+from service.open_inference.models import LATENT, MEMBERS, QUANTILE, ProtocolModel
 from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
 from service.operations import (
@@ -31,84 +27,12 @@ from service.operations import (
 from service.store import Model
 from service.types import Arrays
 
-QUANTILE = "quantile"  # an output beside log_prob where it is named: not each model has it
-
 # Parameters that change an answer: where they cannot, they are refused. Others are ignored: the
 # protocol's own (priority, sequence_id, …) and those that proxies add.
 ANSWER_PARAMETERS = frozenset(
-    {"dequantize", "seed", "temperature", "truncation", "quantize", "partial", "check"}
+    {"dequantize", "seed", "temperature", "truncation", "quantize", "partial", "check", "members"}
     | {"alpha", "fdr", "reasons"}
 )
-
-
-@dataclass(frozen=True)
-class ProtocolModel:
-    """A model of the protocol: one question to a flow.
-
-    Args:
-        suffix: of its name, after the flow's.
-        source: its input beside the context.
-        outputs: in the order in which they are answered.
-        operation: the question that answers with all outputs.
-        graph: of the engine, which runs for it.
-    """
-
-    suffix: str
-    source: str
-    outputs: tuple[str, ...]
-    operation: str
-    graph: Literal["encode", "decode", "score"]
-
-    def name(self, flow: str) -> str:
-        """Its name for a flow."""
-        return f"{flow}.{self.suffix}" if self.suffix else flow
-
-    def inputs(self, model: Model) -> list[dict[str, Any]]:
-        """Name, datatype and shape of each input; −1 is any number of rows."""
-        source = _tensor(model, self.source, *self._row(model, self.source))
-        if self.source == "n":
-            source |= {"datatype": "INT64", "shape": [1]}
-        columns = model.manifest.context
-        return [source] if columns is None else [source, _tensor(model, "context", len(columns))]
-
-    def described_outputs(self, model: Model) -> list[dict[str, Any]]:
-        """Name, datatype and shape of each output."""
-        return [_tensor(model, name, *self._row(model, name)) for name in self.outputs]
-
-    @staticmethod
-    def _row(model: Model, name: str) -> tuple[int, ...]:
-        return {"x": model.event_shape, "z": model.latent_shape}.get(name, ())
-
-
-def _tensor(model: Model, name: str, *row: int) -> dict[str, Any]:
-    datatype = "FP32" if model.format_2 is None else "FP64"
-    if name == "anomaly":
-        datatype = "BOOL"
-    return {"name": name, "datatype": datatype, "shape": [-1, *row]}
-
-
-FLOW_MODELS = {
-    model.suffix: model
-    for model in (
-        ProtocolModel("", "x", ("log_prob", "z"), "encode", "encode"),
-        ProtocolModel("decode", "z", ("x", "log_prob"), "decode", "decode"),
-        ProtocolModel("sample", "n", ("x", "log_prob"), "sample", "decode"),
-    )
-}
-DETECTOR_MODELS = {
-    model.suffix: model
-    for model in (
-        ProtocolModel("", "x", ("log_prob",), "log_prob", "score"),
-        ProtocolModel("score", "x", ("score", "p_value", "log_prob", "anomaly"), "score", "score"),
-    )
-}
-SUFFIXES = FLOW_MODELS.keys() | DETECTOR_MODELS.keys()
-
-
-def protocol_models(model: Model | None) -> dict[str, ProtocolModel]:
-    """The models of the protocol that a model of the store is, by suffix; of none, a flow's."""
-    return FLOW_MODELS if model is None or model.detector is None else DETECTOR_MODELS
-
 
 OPERATIONS = {operation.name: operation for operation in FLOW_OPERATIONS}
 
@@ -173,7 +97,7 @@ class Inference:
         deadline = _deadline(read.parameters)
         outputs = _outputs(protocol_model, read)
         name = protocol_model.operation
-        if name == "encode" and "z" not in outputs:
+        if name == "encode" and not LATENT & {*outputs}:
             name = "log_prob"  # without z, rows outside the support have an answer
         operation = operation_of(OPERATIONS[name], model)
         request = _flow_request(protocol_model, read, operation.request, outputs)
@@ -221,25 +145,6 @@ def _parameter(said: Any) -> Any:
     return orjson.dumps(said).decode()
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """The flow's name, and the suffix of a model of the protocol, that a name is made of.
-
-    Raises:
-        UnknownModelError: there is no such model of any flow.
-    """
-    flow, dot, suffix = name.partition(".")
-    if suffix not in SUFFIXES or bool(dot) != bool(suffix):
-        raise unknown_model(name, FLOW_MODELS)
-    return flow, suffix
-
-
-def unknown_model(name: str, known: Mapping[str, ProtocolModel]) -> UnknownModelError:
-    """The error of a name that is of none of the models of the protocol that there are."""
-    flow = name.partition(".")[0][:40]
-    names = ", ".join(model.name(flow) for model in known.values())
-    return UnknownModelError(f"no model {name!r:.80}: expected one of {names}")
-
-
 def _deadline(parameters: Parameters) -> float:
     """When the caller has no more use for an answer, on `time.monotonic`'s clock."""
     timeout = parameters.get("timeout", 0)
@@ -251,11 +156,12 @@ def _deadline(parameters: Parameters) -> float:
 def _outputs(protocol_model: ProtocolModel, read: InferenceRequest) -> tuple[str, ...]:
     """Which outputs to answer with; all of them where none is named."""
     names = tuple(read.outputs) or protocol_model.outputs
-    known = protocol_model.outputs + (() if protocol_model.suffix else (QUANTILE,))
+    known = protocol_model.outputs + protocol_model.named
     if unknown := [name for name in names if name not in known]:
         raise InvalidInputError(f"there is no output {unknown[0]!r:.80}, only {', '.join(known)}")
-    if QUANTILE in names and "z" in names:
-        raise InvalidInputError("output 'quantile' is answered without output 'z'")
+    latents = [name for name in names if name in LATENT]
+    if latents and (beside := [name for name in names if name in protocol_model.named]):
+        raise InvalidInputError(f"output {beside[0]!r} is answered without output {latents[0]!r}")
     return names
 
 
@@ -268,9 +174,11 @@ def _flow_request(
     """A request of the protocol as the operations take it."""
     source = protocol_model.source
     fields: dict[str, Any] = dict(read.inputs)
-    if unknown := fields.keys() - {source, "context"}:
+    known = {source, "context"} | ({"member"} if protocol_model.takes_member else set())
+    if unknown := fields.keys() - known:
         raise InvalidInputError(
-            f"there is no input {sorted(unknown)[0]!r:.80}, only {source}, and context of a "
+            f"there is no input {sorted(unknown)[0]!r:.80}, only "
+            f"{source}{', member' * protocol_model.takes_member}, and context of a "
             "conditional model"
         )
     if source not in fields:
@@ -284,6 +192,8 @@ def _flow_request(
                 f"parameter {useless[0]} has no use here: {source} → {', '.join(outputs)}"
             )
         fields |= parameters
+    if {*MEMBERS} & {*outputs}:
+        fields["members"] = True
     if QUANTILE in outputs:
         fields[QUANTILE] = True
     try:

@@ -7,6 +7,7 @@ from service.operations.context import classes_of
 from service.operations.context import rows as context_rows
 from service.operations.detectors.operations import check_scores, no_calibration
 from service.operations.detectors.reasons import ReasonedRows, no_neighbours, reasons_of
+from service.operations.ensembles.requests import ENSEMBLE_REQUESTS
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -55,6 +56,7 @@ from service.operations.values import (
 
 __all__ = [
     "ALPHA",
+    "ENSEMBLE_REQUESTS",
     "FLOW_OPERATIONS",
     "FORMS",
     "NAMED",

@@ -12,6 +12,13 @@ from typing import Any, Generic, TypeVar
 from service.errors import InvalidInputError
 from service.operations.answer import Answer, AnswerPieces
 from service.operations.detectors import operations as detectors
+from service.operations.ensembles.requests import (
+    DecodeOfEnsemble,
+    EncodeOfEnsemble,
+    InterpolateOfEnsemble,
+    LogProbOfEnsemble,
+    SampleOfEnsemble,
+)
 from service.operations.operations import Operations
 from service.operations.requests import (
     DecodeRequest,
@@ -90,6 +97,31 @@ DETECTOR_OPERATIONS: dict[str, FlowOperation[Any]] = {
 """The questions to a detector, by name."""
 
 
+ENSEMBLE_OPERATIONS: dict[str, FlowOperation[Any]] = {
+    operation.name: operation
+    for operation in (
+        FlowOperation(
+            "log_prob",
+            LogProbOfEnsemble,
+            Operations.log_prob,
+            row_numbers=attrgetter("member_numbers"),
+        ),
+        FlowOperation("encode", EncodeOfEnsemble, Operations.encode),
+        FlowOperation("decode", DecodeOfEnsemble, Operations.decode),
+        FlowOperation("sample", SampleOfEnsemble, Operations.sample, Operations.samples),
+        FlowOperation("interpolate", InterpolateOfEnsemble, Operations.interpolate),
+    )
+}
+"""The same questions to an ensemble of flows, by name."""
+
+OPERATIONS_BY_KIND = {
+    "table": TABLE_OPERATIONS,
+    "detector": DETECTOR_OPERATIONS,
+    "ensemble": ENSEMBLE_OPERATIONS,
+}
+"""The questions to a model whose manifest is of format 2, by its kind."""
+
+
 def operation_of(asked: FlowOperation[Any], model: Model) -> FlowOperation[Any]:
     """A question as a model answers it.
 
@@ -101,11 +133,11 @@ def operation_of(asked: FlowOperation[Any], model: Model) -> FlowOperation[Any]:
             return asked
         kind, known = "flow", [each.name for each in FLOW_OPERATIONS if each is not asked]
     else:
-        operations = TABLE_OPERATIONS if model.detector is None else DETECTOR_OPERATIONS
+        operations = OPERATIONS_BY_KIND[model.format_2.kind]
         if (operation := operations.get(asked.name)) is not None:
             return operation
         kind, known = model.format_2.kind, list(operations)
     raise InvalidInputError(
-        f"{model.manifest.name} is a {kind}, which has no /{asked.name}: it answers "
-        + ", ".join(f"/{name}" for name in known)
+        f"{model.manifest.name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}, which has no "
+        f"/{asked.name}: it answers " + ", ".join(f"/{name}" for name in known)
     )

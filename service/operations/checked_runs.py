@@ -11,6 +11,7 @@ from service.errors import InvalidInputError, NonFiniteOutputError, TooLargeErro
 from service.metrics import Metrics
 from service.operations import context
 from service.operations.answer import Answer
+from service.operations.rows import by_member
 from service.operations.rows.faults import Fault, RowFaults
 from service.operations.rows.round_trip import (
     residual_of_data,
@@ -25,7 +26,7 @@ from service.operations.rows.support import (
 )
 from service.operations.rows.typed import decoded_rows
 from service.store import Model
-from service.types import Arrays, Floats
+from service.types import Arrays, Floats, Whole
 from service.work_threads import MIN_NUMBERS, WorkThreads
 
 ENCODED = ("z", "log_prob")
@@ -148,13 +149,18 @@ class CheckedRuns:
         context_rows: Floats | None,
         faults: RowFaults,
         deadline: float,
+        member: Whole | None = None,
     ) -> dict[str, Floats]:
         """Outputs of the decode graph; rows of which one is not finite are faults."""
         if len(z) == 0:
             return _of_no_rows(model, "decode", DECODED)
         if context_rows is not None:
             context_rows = await self.written_out(context_rows, deadline)
-        decoded = await model.engine.decode(z, context_rows, DECODED, deadline)
+        args = z, context_rows, DECODED, deadline
+        if member is None:
+            decoded = await model.engine.decode(*args)
+        else:  # of an ensemble
+            decoded = await by_member.decoded(self.threads, model, *args, member)
         if model.table is not None:
             decoded["x"], checked = await self.threads.run(
                 z.size, decoded_rows, model.table, decoded["x"], deadline=deadline
@@ -211,6 +217,7 @@ class CheckedRuns:
         context_rows: Floats | None,
         arrays: Arrays,
         deadline: float,
+        member: Whole | None = None,
     ) -> Floats:
         """By how much rows x are missed from their latents in `arrays`, or latents from their x."""
         if len(rows) == 0:
@@ -220,16 +227,24 @@ class CheckedRuns:
         if "z" in arrays:
             # rows without an answer have NaN in the end, whatever they come to here
             z = await self.threads.run(rows.size, np.nan_to_num, arrays["z"], deadline=deadline)
-            back = (await model.engine.decode(z, context_rows, ("x",), deadline))["x"]
+            back = (await model.engine.decode(z, context_rows, ("x",), deadline, member))["x"]
             work = partial(residual_of_data, model, rows, back)
         else:
             x = await self.threads.run(rows.size, np.nan_to_num, arrays["x"], deadline=deadline)
-            back = (await model.engine.encode(x, context_rows, ("z",), deadline))["z"]
+            name = "z" if member is None else "member_z"
+            back = (await model.engine.encode(x, context_rows, (name,), deadline))[name]
+            if member is not None:
+                back = back[np.arange(len(member)), member]
             work = partial(residual_of_latents, rows, back)
         return await self.threads.run(rows.size, work, deadline=deadline)
 
     async def remark_inexact(
-        self, model: Model, answer: Answer, z: Floats, deadline: float
+        self,
+        model: Model,
+        answer: Answer,
+        z: Floats,
+        deadline: float,
+        member: Whole | None = None,
     ) -> None:
         """Name the rows of an answer whose latents are these that do not come back as they were."""
         if "residual" in answer.arrays:
@@ -239,7 +254,7 @@ class CheckedRuns:
         else:
             log_prob = answer.arrays["log_prob"]
             rows = await self.threads.run(
-                z.size, rows_far_out, model, z, log_prob, deadline=deadline
+                z.size, rows_far_out, model, z, log_prob, member, deadline=deadline
             )
         if rows:
             answer.remarks["inexact_rows"] = rows

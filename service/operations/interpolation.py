@@ -8,10 +8,12 @@ from service.bundle import LatentPath
 from service.errors import InvalidInputError, TooLargeError
 from service.operations.answer import Answer
 from service.operations.checked_runs import ENCODED, CheckedRuns
+from service.operations.ensembles.requests import InterpolateOfEnsemble
+from service.operations.ensembles.runs import ends_of_path
 from service.operations.requests import PathRequest
 from service.operations.rows.faults import RowFaults
 from service.store import Model
-from service.types import Floats
+from service.types import Arrays, Floats, Whole
 
 
 def check_path(
@@ -67,7 +69,12 @@ async def along_path(
     every_step = both
     if both is not None:
         both, every_step = (np.broadcast_to(both, (k, both.shape[1])) for k in (2, steps))
-    ends = await runs.run_encode(model, x, both, ENCODED, deadline, u)
+    member: Whole | None = None
+    if isinstance(request, InterpolateOfEnsemble):
+        ends, number = await ends_of_path(runs, model, request.member, x, both, deadline)
+        member = np.full(steps, number)
+    else:
+        ends = await runs.run_encode(model, x, both, ENCODED, deadline, u)
     faults, check, name = RowFaults(2), runs.check_encoded, "start and end"
     await run(x.size, check, model, ends, name, faults, deadline=deadline)
     try:
@@ -81,7 +88,10 @@ async def along_path(
 
     await runs.threads.run_in_blocks(steps, z[0].size, fill, deadline)
     faults = RowFaults(steps, request.partial)
-    decoded = await runs.run_decode(model, z, every_step, faults, deadline)
-    answer = await runs.answer(decoded | {"z": z}, faults, deadline)
-    await runs.remark_inexact(model, answer, z, deadline)
+    decoded = await runs.run_decode(model, z, every_step, faults, deadline, member)
+    arrays: Arrays = decoded | {"z": z}
+    if member is not None:
+        arrays["member"] = member
+    answer = await runs.answer(arrays, faults, deadline)
+    await runs.remark_inexact(model, answer, z, deadline, member)
     return replace(answer, is_path=True)

@@ -11,6 +11,14 @@ from service.errors import InvalidInputError, TooLargeError
 from service.operations import interpolation, noise
 from service.operations.answer import Answer, AnswerPieces, begun_ahead
 from service.operations.checked_runs import ENCODED, CheckedRuns
+from service.operations.ensembles.draws import draw_of
+from service.operations.ensembles.requests import (
+    DecodeOfEnsemble,
+    EncodeOfEnsemble,
+    LogProbOfEnsemble,
+)
+from service.operations.ensembles.runs import encoded as encoded_by_members
+from service.operations.ensembles.runs import log_prob_of_members, members_of
 from service.operations.in_pieces import patiently, rows_at_once
 from service.operations.requests import (
     DecodeRequest,
@@ -55,11 +63,19 @@ class Operations:
             raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
         if copies is not None and request.quantile:
             raise InvalidInputError("quantile: it is of log_prob without dequantize")
+        of_members: Arrays = {}
+        with_members = isinstance(request, LogProbOfEnsemble) and request.members
+        if copies is not None and with_members:
+            raise InvalidInputError("members: they are of log_prob without dequantize")
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         if copies is None:
             if faults.found:
                 x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
-            log_prob = await self.runs.checked_log_prob(model, x, context_rows, faults, deadline)
+            args = model, x, context_rows, faults, deadline
+            if with_members:
+                log_prob, of_members = await log_prob_of_members(self.runs, *args)
+            else:
+                log_prob = await self.runs.checked_log_prob(*args)
             seed = None
         else:
             seed = noise.chosen_seed(request.seed)
@@ -70,6 +86,7 @@ class Operations:
             scores = _scores(model, log_prob)
         else:
             scores = await self.threads.run(len(x), _scores, model, log_prob, deadline=deadline)
+        scores |= of_members
         if faults.found:
             answer = await self.runs.answer(scores, faults, deadline, seed)
         else:
@@ -91,28 +108,40 @@ class Operations:
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         await run(x.size, check_inside, x, model, "x", faults, deadline=deadline)
         x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
-        encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
+        if isinstance(request, EncodeOfEnsemble):
+            rows = model, request, x, context_rows, faults, deadline
+            encoded = await encoded_by_members(self.runs, *rows)
+        else:
+            encoded = await self.runs.run_encode(model, x, context_rows, ENCODED, deadline)
         await run(x.size, self.runs.check_encoded, model, encoded, "x", faults, deadline=deadline)
         if request.check:
-            residual = await self.runs.residual(model, x, context_rows, encoded, deadline)
+            args = model, x, context_rows, encoded, deadline, encoded.get("member")
+            residual = await self.runs.residual(*args)
             encoded["residual"] = residual
         answer = await self.runs.answer(encoded, faults, deadline)
-        await self.runs.remark_inexact(model, answer, answer.arrays["z"], deadline)
+        found = answer.arrays
+        await self.runs.remark_inexact(model, answer, found["z"], deadline, found.get("member"))
         return answer
 
     async def decode(self, model: Model, request: DecodeRequest, deadline: float) -> Answer:
         """Data and log-density of each latent."""
         z, run = self.runs.checked_rows(request.z, model.latent_shape, "z"), self.threads.run
+        member = every_member = None
+        if isinstance(request, DecodeOfEnsemble):
+            member = every_member = members_of(model, request.member, len(z))
         faults = RowFaults(len(z), request.partial)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
         z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
-        decoded = await self.runs.run_decode(model, z, context_rows, faults, deadline)
+        if member is not None:
+            member = faults.kept(member)
+        decoded = await self.runs.run_decode(model, z, context_rows, faults, deadline, member)
         if request.check:
-            residual = await self.runs.residual(model, z, context_rows, decoded, deadline)
+            args = model, z, context_rows, decoded, deadline, member
+            residual = await self.runs.residual(*args)
             decoded["residual"] = residual
         answer = await self.runs.answer(decoded, faults, deadline)
-        await self.runs.remark_inexact(model, answer, request.z, deadline)
+        await self.runs.remark_inexact(model, answer, request.z, deadline, every_member)
         return answer
 
     async def layers(self, model: Model, request: LayersRequest, deadline: float) -> Answer:
@@ -158,7 +187,7 @@ class Operations:
         if request.quantize and manifest.dequantization is None:
             raise InvalidInputError("quantize: this model's columns are not whole numbers")
         seed = noise.chosen_seed(request.seed)
-        latents = noise.Latents(manifest, seed, request.temperature, request.truncation)
+        draw = draw_of(manifest, seed, request.temperature, request.truncation)
         faults = RowFaults(n)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         at_once = rows_at_once(manifest.dimensions)
@@ -166,15 +195,18 @@ class Operations:
         async def piece(start: int) -> Arrays:
             rows = min(at_once, n - start)
             numbers = rows * manifest.dimensions
-            z = await run(numbers, latents.draw, rows, deadline=deadline)
+            z, member = await run(numbers, draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
             arrays = await patiently(
-                start, partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline)
+                start,
+                partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline, member),
             )
             if request.quantize:
                 arrays["x"] = await run(
                     numbers, noise.quantized, manifest, arrays["x"], deadline=deadline
                 )
+            if member is not None:
+                arrays["member"] = member
             return arrays
 
         numbers = min(n, at_once) * (manifest.dimensions + 1)

@@ -14,6 +14,7 @@ from service.bundle import (
     AnyManifest,
     DensityManifest,
     DetectorManifest,
+    EnsembleManifest,
     Manifest,
     PerCoordinate,
     TableManifest,
@@ -33,6 +34,9 @@ from service.store.trial import try_graphs
 from service.store_folder import in_use
 from service.types import Float32
 from service.watching import Watch, Watching
+
+# Of a row of an ensemble: deviation, smallest and largest log-density of its members.
+SPREAD_NUMBERS = 3
 
 
 @dataclass(frozen=True)
@@ -161,9 +165,14 @@ class Model:
         return self.manifest if isinstance(self.manifest, TableManifest) else None
 
     @cached_property
-    def format_2(self) -> TableManifest | DetectorManifest | None:
-        """The manifest of format 2, whose graphs take float64; None of a flow."""
-        return self.table or self.detector
+    def format_2(self) -> TableManifest | DetectorManifest | EnsembleManifest | None:
+        """The manifest, if it is of format 2; None of a flow."""
+        return self.table or self.detector or self.ensemble
+
+    @cached_property
+    def ensemble(self) -> EnsembleManifest | None:
+        """What the manifest says of an ensemble; None of what is none."""
+        return self.manifest if isinstance(self.manifest, EnsembleManifest) else None
 
     @cached_property
     def detector(self) -> DetectorManifest | None:
@@ -201,7 +210,8 @@ class Model:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether some rows have no density."""
-        return self.support is not None or self.base_box is not None or self.format_2 is not None
+        is_wide = self.table is not None or self.detector is not None
+        return self.support is not None or self.base_box is not None or is_wide
 
     @cached_property
     def dimensions(self) -> int:
@@ -213,6 +223,11 @@ class Model:
         """Numbers of a row's states and of their densities; 0 where there is no graph of layers."""
         layers = self.manifest.layers if isinstance(self.manifest, Manifest) else None
         return 0 if layers is None else (1 + len(layers.names)) * (1 + self.dimensions)
+
+    @cached_property
+    def member_numbers(self) -> int:
+        """Numbers that are said of the members of an ensemble for each row; 0 of what is none."""
+        return 0 if self.ensemble is None else len(self.ensemble.members) + SPREAD_NUMBERS
 
     def _common(self, *more: str) -> dict[str, Any]:
         """What is said of every model, whatever its manifest leaves to be found out."""

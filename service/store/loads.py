@@ -54,7 +54,7 @@ class Loads:
         self._turn = asyncio.Lock()
         self._device_failure: DeviceError | None = None
         self.has_tables = False
-        """Whether a model of typed columns, or a detector, has been loaded since the start."""
+        """Whether a model of format 2, which reads requests its own way, has been loaded."""
         self._loaded: Counter[str] = Counter()
 
     def check_device(self) -> None:

@@ -88,7 +88,7 @@ class Store:
 
     @property
     def has_tables(self) -> bool:
-        """Whether there may be a model of typed columns, or a detector."""
+        """Whether there may be a model of format 2: of typed columns, a detector or an ensemble."""
         return self._loads.has_tables
 
     @property

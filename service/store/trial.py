@@ -7,15 +7,16 @@ import numpy as np
 from service.bundle import (
     AnyManifest,
     BundleError,
-    DensityManifest,
     DetectorManifest,
+    EnsembleManifest,
     Manifest,
     RowSelfTest,
     SelfTest,
+    TableManifest,
 )
 from service.engine import Engine
 from service.tables import Column, Word, from_columns, to_rows
-from service.types import Arrays, Floats
+from service.types import Arrays, Floats, Whole
 
 # By how much log_prob on a device may differ from the exporter's: as much as an export may.
 SELF_TEST_NATS_PER_DIM = 1e-4
@@ -34,11 +35,13 @@ def try_graphs(manifest: AnyManifest, engine: Engine) -> None:
     """
     if isinstance(manifest, DetectorManifest):
         _try_detector(manifest, engine)
+    elif isinstance(manifest, EnsembleManifest):
+        _try_ensemble(manifest, engine)
     else:
         _try_density(manifest, engine)
 
 
-def _try_density(manifest: DensityManifest, engine: Engine) -> None:
+def _try_density(manifest: Manifest | TableManifest, engine: Engine) -> None:
     z, context, u = manifest.example_latent, manifest.example_context, manifest.example_u
     decoded = engine.try_run("decode", _feeds(z=z, context=context), ("x", "log_prob"))
     outputs = ("z", "log_prob")
@@ -69,6 +72,29 @@ def _try_layers(manifest: Manifest, layers: int, engine: Engine, log_prob: float
             f"layers of {manifest.dimensions} numbers"
         )
     _check_log_prob(manifest, float(said["log_probs"][0, -1]), log_prob)
+
+
+def _try_ensemble(manifest: EnsembleManifest, engine: Engine) -> None:
+    """The same of an ensemble, each member of which decodes a row."""
+    k = len(manifest.members)
+    z, context = manifest.example_latent.repeat(k, axis=0), manifest.example_context
+    given = None if context is None else context.repeat(k, axis=0)
+    feeds = _feeds(z=z, member=np.arange(k), context=given)
+    decoded = engine.try_run("decode", feeds, ("x", "log_prob"))
+    outputs = tuple(manifest.graphs["encode"].outputs)
+    encoded = engine.try_run("encode", _feeds(x=decoded["x"], context=given), outputs)
+    for graph, answers in {"decode": decoded, "encode": encoded}.items():
+        for name, values in answers.items():
+            expected = (k, *manifest.tensors[graph][name].row_shape)
+            if values.shape != expected:
+                raise BundleError(
+                    f"the graph to {graph} answers {name} of shape {values.shape}, where {expected}"
+                    " is expected"
+                )
+    if manifest.self_test is not None:
+        row, its_context = _tested_row(manifest, manifest.self_test)
+        said = engine.try_run("encode", _feeds(x=row, context=its_context), ("log_prob",))
+        _check_log_prob(manifest, float(said["log_prob"][0]), manifest.self_test.log_prob)
 
 
 def _try_detector(manifest: DetectorManifest, engine: Engine) -> None:
@@ -109,11 +135,9 @@ def _tested_row(
 ) -> tuple[Floats, Floats | None]:
     """The row of a self-test and its context, as the graphs take them."""
     shape = (1, *manifest.event_shape)
-    if isinstance(manifest, Manifest):
-        assert isinstance(test, SelfTest)
+    if isinstance(test, SelfTest):
         x: Floats = np.array(test.x, np.float32).reshape(shape)
     else:
-        assert isinstance(test, RowSelfTest)
         if manifest.typed is None:
             x = np.array(test.row, np.float64).reshape(shape)
         else:
@@ -130,5 +154,5 @@ def _typed_row(columns: Sequence[Column], row: Sequence[Word | None]) -> Floats:
     return converted.rows
 
 
-def _feeds(**inputs: Floats | None) -> Arrays:
+def _feeds(**inputs: Floats | Whole | None) -> Arrays:
     return {name: values for name, values in inputs.items() if values is not None}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from tests.stored.files import FORMAT_1
 OF_LOG_PROB, OF_RANGE = 1e-4, 1e-4
 
 
-def check_replies(client: TestClient, model: str) -> None:
-    """Ask a model what it was asked when it was made."""
-    said = json.loads((FORMAT_1 / "answers" / f"{model}.json").read_text())
+def check_replies(client: TestClient, model: str, folder: Path = FORMAT_1) -> None:
+    """Ask a model of a folder of what is stored what it was asked when it was made."""
+    said = json.loads((folder / "answers" / f"{model}.json").read_text())
     assert len(said) >= 9
     dimensions = math.prod(client.get(f"/models/{model}").json()["event_shape"])
     for one in said:

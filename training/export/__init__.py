@@ -2,14 +2,21 @@
 
 from training.export.bundle import export
 from training.export.detector import HeldOutScores, check_without_values, export_detector
-from training.export.inverse_search import FASTEST, InverseRequest
+from training.export.ensemble import Ensemble, export_ensemble
+from training.export.inverse_search import FASTEST, InverseRequest, inverse_request
 from training.export.layers import check_layers
-from training.export.next_version import check_name, check_store, exported_already
+from training.export.next_version import (
+    check_name,
+    check_store,
+    ensemble_exported_already,
+    exported_already,
+)
 from training.export.sweeps import check_student
 from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
     "FASTEST",
+    "Ensemble",
     "HeldOutScores",
     "InverseRequest",
     "TypedGraphs",
@@ -18,9 +25,12 @@ __all__ = [
     "check_store",
     "check_student",
     "check_without_values",
+    "ensemble_exported_already",
     "export",
     "export_detector",
+    "export_ensemble",
     "export_table",
     "exported_already",
+    "inverse_request",
     "verified_graphs",
 ]

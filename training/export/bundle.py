@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.flow import Flow
 from service import bundle
 from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifest
@@ -15,12 +13,11 @@ from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import FASTEST, InverseRequest
 from training.export.layers import check_layers, described_layers
 from training.export.next_version import check_name
-from training.export.publish import of_run
+from training.export.publish import column_names, of_rows, of_run
 from training.export.reference import Reference
 from training.export.round_trip import measured_residual, measured_round_trip
 from training.export.sweeps import learned_start
 from training.export.verify import tolerances
-from training.preprocessing import per_coordinate
 from training.progress import phase
 from training.runs import Run
 
@@ -76,7 +73,7 @@ def export(
         which: verified(which, flow, reference, request, guess if which == "decode" else None)
         for which in FILES
     }
-    additions = _additions(dataset)
+    additions: dict[str, Any] = {"columns": column_names(dataset)}
     served = graphs["encode"].graph, graphs["decode"].graph
     additions["run_cost"] = {
         which: of.graph.run_cost.model_dump() for which, of in graphs.items() if of.graph.run_cost
@@ -113,45 +110,17 @@ def export(
 def _manifest(run: Run, flow: Flow, dataset: Dataset, evaluation: HeldOut) -> dict[str, Any]:
     """What a manifest states about a flow, its data and its scores."""
     bijection = flow.bijection
-    integer = dataset.integer
     return {
         "format_version": FORMAT_VERSION,
         "family": run.file.flow.family,
-        "event_shape": list(bijection.event_shape),
-        "latent_shape": list(bijection.latent_shape),
-        "dtype": "float32",
-        "base": flow.base.name,
+        **of_rows(run, flow, dataset),
         "base_parameters": flow.base.describe(),
         "context_shape": None if flow.context_shape is None else list(flow.context_shape),
-        "context": [column.model_dump() for column in dataset.context] or None,
         "cost": {"encode": bijection.encode_cost, "decode": bijection.decode_cost},
-        # without the whitening matrix, which is in the graphs: a manifest is for people to read
-        "preprocessing": [
-            step.model_dump(exclude={"matrix"}) for step in run.flow_spec.preprocessing
-        ],
-        "support": None
-        if bijection.support is None
-        else dict(zip(("low", "high"), map(per_coordinate, bijection.support), strict=True)),
-        "dequantization": {
-            "columns": None if integer.all() else np.flatnonzero(integer).tolist(),
-            "low": per_coordinate(dataset.low[integer]),
-            "high": per_coordinate(dataset.high[integer]),
-        }
-        if integer.any()
-        else None,
-        "sound": None if dataset.sound is None else dataset.sound.model_dump(),
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "noise": dataset.noise},
         "held_out": evaluation.model_dump(),
         "calibration": held_out_calibration(run, dataset, of_sample=True),
         **of_run(run),
     }
-
-
-def _additions(dataset: Dataset) -> dict[str, Any]:
-    """The keys of a manifest that servers of earlier versions do not know."""
-    names = dataset.columns
-    are_plain = names is not None and all(map(bundle.is_column_name, names))
-    return {"columns": list(names or ()) if are_plain else None}
 
 
 def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:

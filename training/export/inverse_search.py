@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
-from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
+from service.bundle import METHOD_WORDS, METHODS, InverseMethod, InverseReport
 from training.errors import ExportError
 from training.export.graphs import Draft
 from training.export.served_graph import MIDDLE_ROWS, ServedGraph
@@ -58,6 +58,18 @@ class InverseRequest:
 
 
 FASTEST = InverseRequest()
+
+
+def inverse_request(method: str, tolerance: float) -> InverseRequest:
+    """Which inverses a user asks for: `auto`, or a method by its name or its former one.
+
+    Raises:
+        ExportError: a tolerance that does not go with the method.
+    """
+    try:
+        return InverseRequest(METHODS.get(method, method), tolerance)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ExportError(str(error)) from None
 
 
 class Fastest(NamedTuple):

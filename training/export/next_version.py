@@ -1,11 +1,19 @@
 """Whether a run is to become the next version of a bundle: versions of one name are one model."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from service import bundle
-from service.bundle import NAME, AnyManifest, BundleError, Manifest
+from service.bundle import (
+    NAME,
+    AnyManifest,
+    BundleError,
+    EnsembleManifest,
+    Manifest,
+    Weighting,
+)
 from training.detectors import DetectorRun
 from training.errors import ExportError
 from training.runs import Run
@@ -63,11 +71,46 @@ def exported_already(
         return newest.folder
     if same_run:
         return None
-    other = made_with.get("run", "another run")
-    raise ExportError(
-        f"{newest.folder} is of {other}, on {newest.manifest.data.name}, and this run is "
-        f"{run.folder}: {NEXT_VERSION} makes it the next version of {name!r}, --name NAME a model "
-        "of its own"
+    raise _of_another(newest, f"this run is {run.folder}")
+
+
+def ensemble_exported_already(
+    runs: Sequence[Run], store: Path, name: str, weighting: Weighting
+) -> Path | None:
+    """The newest version of a bundle, if it is the ensemble of these runs already.
+
+    Args:
+        runs: of the members, in their order.
+        store: folder of bundles.
+        name: of the bundle.
+        weighting: where the weights are from; those that are given may be others.
+
+    Raises:
+        ExportError: as of `exported_already`.
+    """
+    check_name(name)
+    newest = _newest(store, name)
+    if newest is None:
+        return None
+    members = newest.manifest.members if isinstance(newest.manifest, EnsembleManifest) else []
+    made_of = [run_sha256(run) for run in runs]
+    if made_of != [member.run_sha256 for member in members]:
+        folders = ", ".join(str(run.folder) for run in runs)
+        raise _of_another(newest, f"this is the ensemble of {folders}")
+    assert isinstance(newest.manifest, EnsembleManifest)
+    weights = [bundle.sha256(run.weights) for run in runs]
+    same = weights == [member.weights_sha256 for member in members]
+    is_kept = same and weighting != "given" and newest.manifest.weighting == weighting
+    return newest.folder if is_kept else None
+
+
+def _of_another(newest: Newest, this: str) -> ExportError:
+    """The error of a newest version that is of something else."""
+    other = newest.manifest.made_with.get("run", "another run")
+    return ExportError(
+        f"{newest.folder} is of {other}, on {newest.manifest.data.name}, and {this}: "
+        f"{NEXT_VERSION} makes it the next version of {newest.manifest.name!r}, --name NAME a "
+        "model of its own"
     )
 
 

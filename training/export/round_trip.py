@@ -43,11 +43,24 @@ def measured_residual(
         ExportError: less than `MIN_WITHIN` of the rows come back, and that is not accepted.
     """
     feed = reference.rows
-    x = feed["x"]
     context = {k: v for k, v in feed.items() if k == "context"}
     with np.errstate(all="ignore"):
         z, _ = encode.answers(feed)
         back, _ = decode.answers({"z": z} | context)
+    return residual_of(feed["x"], back, accept)
+
+
+def residual_of(x: Float32, back: Float32, accept: bool) -> Residual:
+    """How far rows that were encoded and decoded are from what they were.
+
+    Args:
+        x, back: N × event shape, before and after.
+        accept: see `measured_residual`.
+
+    Raises:
+        ExportError: see `measured_residual`.
+    """
+    with np.errstate(all="ignore"):
         span = np.ptp(_flat(x).astype(np.float64), axis=0)
         error = np.abs(_flat(back).astype(np.float64) - _flat(x)) / np.where(span > 0, span, 1)
         largest = np.where(np.isnan(error), np.inf, error).max(1)

@@ -9,9 +9,10 @@ import numpy as np
 from service.bundle import (
     MANIFEST,
     BundleError,
-    DensityManifest,
     DetectorManifest,
+    EnsembleManifest,
     Manifest,
+    TableManifest,
     read,
     read_identity,
 )
@@ -32,7 +33,7 @@ class BundleSubject(Subject):
         picture_shape: see `Subject`.
 
     Raises:
-        PlotError: it cannot be read or loaded, or is a detector.
+        PlotError: it cannot be read or loaded, or is a detector or an ensemble.
     """
 
     def __init__(
@@ -45,7 +46,11 @@ class BundleSubject(Subject):
             raise PlotError(str(error)) from None
         if isinstance(manifest, DetectorManifest):
             raise PlotError(f"{folder} is a detector, which has no latents and draws no rows")
-        self._manifest = manifest
+        if isinstance(manifest, EnsembleManifest):
+            raise PlotError(
+                f"{folder} is an ensemble, whose members have latents of their own: plot their runs"
+            )
+        self._manifest: Manifest | TableManifest = manifest
         try:
             sessions = {
                 graph: Device("cpu").session((folder / f"{graph}.onnx").read_bytes())
@@ -145,7 +150,7 @@ class BundleSubject(Subject):
         return teacher
 
 
-def _traits(manifest: DensityManifest) -> Traits:
+def _traits(manifest: Manifest | TableManifest) -> Traits:
     integer = low = high = None
     if manifest.dequantization is not None:
         flags = np.zeros(manifest.dimensions, bool)

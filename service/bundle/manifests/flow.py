@@ -55,13 +55,9 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 """A name in the bundle's folder: no path, and nothing hidden."""
 
 
-class Manifest(ManifestPart):
-    """Everything a server or a reader needs to know about a bundle."""
+class FlowParts(ManifestPart):
+    """What a manifest says of rows of numbers that have latents, of a flow or of an ensemble."""
 
-    format_version: Literal[1]
-    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
-    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    family: str
     event_shape: EventShape
     latent_shape: EventShape
     dtype: Literal["float32"]
@@ -80,24 +76,11 @@ class Manifest(ManifestPart):
         None,
         description="names of a row's coordinates, in row-major order; null where there are none",
     )
-    context_shape: list[int] | None
     context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
-    cost: dict[Direction, Cost]
-    inverse: dict[Direction, InverseReport] = Field(
-        {}, description="for each direction that autoregressive layers make sequential"
-    )
-    sweeps: dict[Direction, Sweeps] = Field(
-        {},
-        description="for each direction that is computed by sweeps; none in bundles from before "
-        "they were counted",
-    )
     preprocessing: list[dict[str, Any]]
     support: Support | None
     dequantization: Dequantization | None
     sound: Sound | None = Field(None, description="where rows are sounds")
-    data: DataSource
-    held_out: HeldOut
-    distilled: Distilled | None = Field(None, description="of a student of another model")
     calibration: Calibration
     tolerances: Tolerances
     round_trip: RoundTrip | None = Field(
@@ -105,12 +88,6 @@ class Manifest(ManifestPart):
     )
     residual: Residual | None = Field(
         None, description="null in bundles from before it was measured"
-    )
-    measured_rows: MeasuredRows | None = Field(
-        None, description="null in bundles from before it was stated"
-    )
-    layers: Layers | None = Field(
-        None, description="where the bundle was exported with `--layers`, what it has of them"
     )
     run_cost: Annotated[dict[str, RunCost], Field(max_length=MAX_FILES)] = Field(
         {},
@@ -120,15 +97,9 @@ class Manifest(ManifestPart):
     self_test: SelfTest | None = Field(
         None, description="null in bundles from before there was one"
     )
-    files: Annotated[dict[FileName, str], Field(max_length=MAX_FILES)]
-    weights_sha256: str | None = Field(
-        None, description="of the weights that the run was exported with"
-    )
-    made_with: dict[str, str]
-    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> "Manifest":
+    def _has_values_of_each_coordinate(self) -> "FlowParts":
         n = self.dimensions
         if n > MAX_DIMENSIONS:
             raise ValueError(
@@ -138,15 +109,8 @@ class Manifest(ManifestPart):
             raise ValueError(f"event shape {self.event_shape}, latent shape {self.latent_shape}")
         if self.base not in BASES:
             raise ValueError(f"base is one of {', '.join(BASES)}, not {self.base!r:.40}")
-        if set(self.base_parameters) != self.base_density.parameters:
-            raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
-        self.base_density.check_parameters(self.base_parameters, n)
         if self.columns is not None and [len(set(self.columns)), len(self.columns)] != [n, n]:
             raise ValueError(f"columns are not {n} names, each another")
-        if self.context_shape != (None if self.context is None else [len(self.context)]):
-            raise ValueError(f"context shape {self.context_shape} is not that of its columns")
-        if self.layers is not None and "layers.onnx" not in self.files:
-            raise ValueError("layers: the bundle has no layers.onnx")
         if self.self_test is not None:
             rows = [self.self_test.x, self.self_test.context or []]
             if list(map(len, rows)) != [n, len(self.context or ())]:
@@ -180,32 +144,6 @@ class Manifest(ManifestPart):
     def column_names(self) -> list[str] | None:
         """Names of a row's coordinates; None where they have none."""
         return self.columns
-
-    @property
-    def required_files(self) -> list[str]:
-        """Names of the files that there have to be."""
-        return ["encode.onnx", "decode.onnx"]
-
-    @property
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Inputs and outputs of the graphs, the same of both directions."""
-        directions = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
-        shapes = {"encode": directions, "decode": directions}
-        if self.layers is not None:
-            states = 1 + len(self.layers.names)
-            shapes["layers"] = {
-                "z": self.latent_shape,
-                "states": [states, self.dimensions],
-                "log_probs": [states],
-            }
-        context = {} if self.context is None else {"context": [len(self.context)]}
-        return {
-            graph: {
-                name: Tensor(type="float32", row_shape=shape)
-                for name, shape in (of_graph | context).items()
-            }
-            for graph, of_graph in shapes.items()
-        }
 
     @property
     def base_density(self) -> BaseDensity:
@@ -250,3 +188,74 @@ class Manifest(ManifestPart):
     def has_bits_per_dim(self) -> bool:
         """Whether every coordinate is a whole number, so that bits per dimension mean something."""
         return self.dequantization is not None and self.dequantization.columns is None
+
+
+class Manifest(FlowParts):
+    """Everything a server or a reader needs to know about a bundle."""
+
+    format_version: Literal[1]
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
+    family: str
+    context_shape: list[int] | None
+    cost: dict[Direction, Cost]
+    inverse: dict[Direction, InverseReport] = Field(
+        {}, description="for each direction that autoregressive layers make sequential"
+    )
+    sweeps: dict[Direction, Sweeps] = Field(
+        {},
+        description="for each direction that is computed by sweeps; none in bundles from before "
+        "they were counted",
+    )
+    data: DataSource
+    held_out: HeldOut
+    distilled: Distilled | None = Field(None, description="of a student of another model")
+    measured_rows: MeasuredRows | None = Field(
+        None, description="null in bundles from before it was stated"
+    )
+    layers: Layers | None = Field(
+        None, description="where the bundle was exported with `--layers`, what it has of them"
+    )
+    files: Annotated[dict[FileName, str], Field(max_length=MAX_FILES)]
+    weights_sha256: str | None = Field(
+        None, description="of the weights that the run was exported with"
+    )
+    made_with: dict[str, str]
+    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Manifest":
+        if set(self.base_parameters) != self.base_density.parameters:
+            raise ValueError(f"base {self.base} has parameters {sorted(self.base_parameters)}")
+        self.base_density.check_parameters(self.base_parameters, self.dimensions)
+        if self.context_shape != (None if self.context is None else [len(self.context)]):
+            raise ValueError(f"context shape {self.context_shape} is not that of its columns")
+        if self.layers is not None and "layers.onnx" not in self.files:
+            raise ValueError("layers: the bundle has no layers.onnx")
+        return self
+
+    @property
+    def required_files(self) -> list[str]:
+        """Names of the files that there have to be."""
+        return ["encode.onnx", "decode.onnx"]
+
+    @property
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Inputs and outputs of the graphs, the same of both directions."""
+        directions = {"x": self.event_shape, "z": self.latent_shape, "log_prob": []}
+        shapes = {"encode": directions, "decode": directions}
+        if self.layers is not None:
+            states = 1 + len(self.layers.names)
+            shapes["layers"] = {
+                "z": self.latent_shape,
+                "states": [states, self.dimensions],
+                "log_probs": [states],
+            }
+        context = {} if self.context is None else {"context": [len(self.context)]}
+        return {
+            graph: {
+                name: Tensor(type="float32", row_shape=shape)
+                for name, shape in (of_graph | context).items()
+            }
+            for graph, of_graph in shapes.items()
+        }

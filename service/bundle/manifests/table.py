@@ -1,8 +1,4 @@
-"""What a manifest of format 2 says of a table: typed columns, and graphs that take float64.
-
-Format 2 is of several kinds, told apart by the key `kind`. A kind is a class like this one and an
-entry of `files.KINDS`; what every kind has is in `TypedManifest`.
-"""
+"""What a manifest of format 2 says of a table: typed columns, and graphs that take float64."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -13,20 +9,10 @@ from pydantic import Field, model_validator
 
 from service.bundle.bases import BASES, BaseDensity
 from service.bundle.manifests.fidelity import Figure
-from service.bundle.manifests.flow import (
-    MAX_CONTEXT_COLUMNS,
-    MAX_FILES,
-    MAX_VERSION,
-    NAME,
-    EventShape,
-    FileName,
-)
+from service.bundle.manifests.flow import EventShape
+from service.bundle.manifests.kind import KindManifest, RawValues
 from service.bundle.manifests.part import (
-    Arithmetic,
     Calibration,
-    ContextColumn,
-    Cost,
-    DataSource,
     Direction,
     ManifestPart,
     RunCost,
@@ -36,11 +22,6 @@ from service.bundle.manifests.part import (
 from service.tables import CategoricalColumn, Column, LeftOutColumn, Word
 
 MAX_COLUMNS = 2**12
-
-RawValues = Literal["classes", "constants", "indexed_rows", "point_masses", "ranges", "self_test"]
-"""Values of the data that a bundle carries: names of classes, what columns are that are left out as
-they are constant, rows that its graphs compare others with, values of large weight, the smallest
-and largest values of columns, and a row to test the graphs with."""
 
 
 def raw_values_of(
@@ -63,19 +44,6 @@ def raw_values_of(
             if column.kind != "datetime" and column.point_masses:
                 carried.add("point_masses")
     return sorted(carried)
-
-
-class Graph(ManifestPart):
-    """What the file `<name>.onnx` takes and gives.
-
-    Args:
-        inputs, outputs: by name.
-        cost: of a run.
-    """
-
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
-    cost: Cost
 
 
 class TableHeldOut(ManifestPart):
@@ -114,31 +82,13 @@ class RowSelfTest(ManifestPart):
     log_prob: float
 
 
-class TypedManifest(ManifestPart):
-    """What manifests of format 2 of every kind say."""
+class TypedManifest(KindManifest):
+    """What is said of typed columns, and of arrays whose graphs take float64."""
 
-    format_version: Literal[2]
-    kind: str
-    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
-    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    family: str
     columns: Annotated[list[Column], Field(min_length=1, max_length=MAX_COLUMNS)] | None
     left_out: Annotated[list[LeftOutColumn], Field(max_length=MAX_COLUMNS)] = Field(
         [], description="columns of the data that are not modelled; requests may have them"
     )
-    context: Annotated[list[ContextColumn], Field(max_length=MAX_CONTEXT_COLUMNS)] | None = None
-    graphs: dict[str, Graph] = Field(description="by the names of their files, without .onnx")
-    arithmetic: Arithmetic = Field(description="what the networks in the graphs compute in")
-    raw_values: list[RawValues] = Field(
-        description="values of the data that the bundle carries, in the order of the alphabet"
-    )
-    data: DataSource
-    files: Annotated[dict[FileName, str], Field(max_length=MAX_FILES)]
-    weights_sha256: str | None = Field(
-        None, description="of the weights that the run was exported with"
-    )
-    made_with: dict[str, str]
-    checksum: str = Field(description="sha256 of this manifest without this key, see `checksum`")
 
     @property
     def typed(self) -> "TypedManifest | None":
@@ -156,31 +106,11 @@ class TypedManifest(ManifestPart):
         return None if self.columns is None else [column.name for column in self.columns]
 
     @property
-    def context_shape(self) -> list[int] | None:
-        """Shape of a row of context; None without."""
-        return None if self.context is None else [len(self.context)]
-
-    @property
     def example_context(self) -> NDArray[np.float64] | None:
         """A row of context that the model accepts, 1 × columns: each first class, or the mean."""
         if self.context is None:
             return None
         return np.array([[column.example for column in self.context]], np.float64)
-
-    @property
-    def cost(self) -> dict[str, Cost]:
-        """Of each graph."""
-        return {name: graph.cost for name, graph in self.graphs.items()}
-
-    @property
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Inputs and outputs of the graphs."""
-        return {name: graph.inputs | graph.outputs for name, graph in self.graphs.items()}
-
-    @property
-    def required_files(self) -> list[str]:
-        """Names of the files that there have to be."""
-        return [f"{name}.onnx" for name in self.graphs]
 
     @property
     def base_box(self) -> None:

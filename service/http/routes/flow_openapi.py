@@ -6,7 +6,7 @@ from typing import Any
 from service.codecs import CODECS, CSV_TYPE, JSON_TYPE
 from service.http.routes.flow import FlowRoute
 from service.http.routes.infer_openapi import NATIVE_ERRORS
-from service.operations import TABLE_REQUESTS, FlowRequest, TableRequest
+from service.operations import ENSEMBLE_REQUESTS, TABLE_REQUESTS, FlowRequest, TableRequest
 
 OUTPUT_PARAMETER = {
     "name": "output",
@@ -74,11 +74,15 @@ def _bodies(schema: type[FlowRequest]) -> dict[str, Any]:
 
 
 def _json_bodies(schema: type[FlowRequest]) -> list[dict[str, Any]]:
-    """The request to a flow and, where tables are asked too, to a model of typed columns."""
+    """The request to a flow and, where they are asked too, to typed columns and to an ensemble."""
     if issubclass(schema, TableRequest):
         return [_named(schema)]
     bodies = [schema.model_json_schema()]
-    return [*bodies, _named(TABLE_REQUESTS[schema])] if schema in TABLE_REQUESTS else bodies
+    if schema in TABLE_REQUESTS:
+        bodies.append(_named(TABLE_REQUESTS[schema]))
+    if schema in ENSEMBLE_REQUESTS:
+        bodies.append(ENSEMBLE_REQUESTS[schema].model_json_schema())
+    return bodies
 
 
 def _named(schema: type[FlowRequest]) -> dict[str, Any]:
@@ -100,9 +104,12 @@ def _answers(schema: type[FlowRequest]) -> dict[str, Any]:
     """What the body of an answer may be."""
     array = {"type": "array", "description": "a row for each row of the question"}
     fields: dict[str, Any] = {"model": {"type": "string"}, "version": {"type": "integer"}}
-    fields |= dict.fromkeys(schema.outputs, array)
+    outputs = (*schema.outputs, *ENSEMBLE_REQUESTS.get(schema, schema).outputs)
+    fields |= dict.fromkeys(outputs, array)
     if "score" in schema.outputs:
         fields["reasons"] = REASONS
+    if "member" in outputs:
+        fields["member"] = array | {"description": "of an ensemble: whose latent it is, or was"}
     if "x" in schema.outputs:
         fields["rows"] = ROWS | {"description": "in place of x, of typed columns with `records`"}
     as_json = {"schema": {"type": "object", "properties": fields}}

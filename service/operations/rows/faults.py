@@ -14,6 +14,9 @@ MAX_ROWS_LISTED = 1000
 MAX_ROWS_DESCRIBED = 10
 MAX_ROWS_NAMED = 10
 
+# Of a row without an answer, where an answer is a number of something, such as of a member.
+MISSING_WHOLE = -1
+
 
 class RowError(NamedTuple):
     """Why a row has no answer.
@@ -125,14 +128,15 @@ class RowFaults:
         return rows if self._kept is None else rows[self._kept]
 
     def whole(self, arrays: Arrays) -> Arrays:
-        """Answers of the rows that are kept as answers of all, NaN where a row has none."""
+        """Answers of the rows that are kept as answers of all, NaN or −1 where a row has none."""
         if self._faulty is None:
             return arrays
         spread: Arrays = {}
         for name, values in arrays.items():
-            every = np.full((self.count, *values.shape[1:]), np.nan, values.dtype)
+            missing = MISSING_WHOLE if values.dtype.kind == "i" else np.nan
+            every = np.full((self.count, *values.shape[1:]), missing, values.dtype)
             every[slice(None) if self._kept is None else self._kept] = values
-            every[self._faulty] = np.nan
+            every[self._faulty] = missing
             spread[name] = every
         return spread
 

@@ -3,26 +3,32 @@
 import numpy as np
 
 from service.store import Model
-from service.types import Floats
+from service.types import Floats, Whole
 
 # Of bundles from before it was measured at export.
 USUAL_TOLERANCE = 1e-4
 
 
-def rows_far_out(model: Model, z: Floats, log_prob: Floats) -> list[int]:
+def rows_far_out(
+    model: Model, z: Floats, log_prob: Floats, member: Whole | None = None
+) -> list[int]:
     """Rows beyond the bounds within which rows were seen to come back; none of older bundles.
 
     Args:
         model: whose bounds they are.
         z: latents, N × latent shape.
         log_prob: of each row.
+        member: of an ensemble, whose latents they are.
     """
     bounds = model.manifest.round_trip
     if bounds is None or z.size == 0:
         return []
     if bounds.log_prob is None and max(z.max(), -z.min()) <= bounds.z:  # as of all usual requests
         return []
-    far = np.abs(z.reshape(len(z), -1)).max(1) > bounds.z
+    largest = bounds.z
+    if member is not None and model.ensemble is not None:
+        largest = np.array([each.largest_z for each in model.ensemble.members])[member]
+    far = np.abs(z.reshape(len(z), -1)).max(1) > largest
     if bounds.log_prob is not None:
         far |= log_prob < bounds.log_prob
     rows: list[int] = np.flatnonzero(far).tolist()

@@ -4,6 +4,7 @@ from service.bundle import (
     METHODS,
     AnyManifest,
     DetectorManifest,
+    EnsembleManifest,
     InverseReport,
     Manifest,
     RoundTrip,
@@ -23,11 +24,18 @@ def write_export(reported: Reported) -> list[Block]:
     blocks: list[Block] = [
         Facts("Largest differences from the model in float64", _errors(manifest))
     ]
+    if isinstance(manifest, EnsembleManifest):
+        for member in manifest.members:
+            blocks += [
+                _inverse(f"{name} of {member.run}", each, member.sweeps.get(name))
+                for name, each in member.inverse.items()
+            ]
     if isinstance(manifest, Manifest):
         blocks += [
             _inverse(name, each, manifest.sweeps.get(name))
             for name, each in manifest.inverse.items()
         ]
+    if isinstance(manifest, Manifest | EnsembleManifest):
         blocks += [_run_cost(name, each) for name, each in manifest.run_cost.items()]
         if manifest.round_trip is not None:
             blocks.append(_round_trip(manifest.round_trip))

@@ -1,6 +1,13 @@
 """Figures of rows that training never saw."""
 
-from service.bundle import DetectorHeldOut, HeldOut, LabelledFigures, TableHeldOut, sha256
+from service.bundle import (
+    DetectorHeldOut,
+    EnsembleHeldOut,
+    HeldOut,
+    LabelledFigures,
+    TableHeldOut,
+    sha256,
+)
 from training.html_report.blocks import Block, Facts, Note, Table
 from training.html_report.reported import OfRun, Reported
 from training.html_report.section import Section
@@ -15,6 +22,9 @@ def write_held_out(reported: Reported) -> list[Block]:
     ]
     if isinstance(held_out, HeldOut):
         pairs += _of_flow(held_out)
+        if isinstance(held_out, EnsembleHeldOut):
+            gain = held_out.gain
+            pairs.append(("Gain over its best member", figure(gain.mean, gain.se, "nats per row")))
     elif isinstance(held_out, TableHeldOut):
         independent, gain = held_out.independent, held_out.gain
         pairs += [

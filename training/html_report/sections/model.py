@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.bundle import DetectorManifest, Manifest
+from service.bundle import DetectorManifest, EnsembleManifest, Manifest
 from training.html_report.blocks import Block, Facts, Table
 from training.html_report.reported import Reported
 from training.html_report.section import Section
-from training.html_report.words import number, shape, size
+from training.html_report.words import figure, number, shape, size
 
 
 class AnyPart(Protocol):
@@ -31,7 +31,7 @@ class AnyPart(Protocol):
 
 
 def write_model(reported: Reported) -> list[Block]:
-    """Family, base and size of a flow; the parts of a detector."""
+    """Family, base and size of a flow; the parts of a detector, the members of an ensemble."""
     manifest = None if reported.bundle is None else reported.bundle.manifest
     pairs: list[tuple[str, str | None]] = [("Family", reported.family)]
     subject = None if reported.is_detector else reported.subject
@@ -59,6 +59,8 @@ def write_model(reported: Reported) -> list[Block]:
         blocks.append(_parts(file.recipe.configuration, file.spec.parts))
     elif isinstance(manifest, DetectorManifest):
         blocks.append(_parts(manifest.configuration, manifest.parts))
+    elif isinstance(manifest, EnsembleManifest):
+        blocks.append(_members(manifest))
     return blocks
 
 
@@ -67,7 +69,7 @@ def _preprocessing(reported: Reported) -> str | None:
         steps = getattr(reported.trained.run.file.flow, "preprocessing", None)
         return None if steps is None else ", ".join(step.kind for step in steps) or "none"
     manifest = reported.manifest
-    if isinstance(manifest, Manifest):
+    if isinstance(manifest, Manifest | EnsembleManifest):
         return ", ".join(str(step.get("kind")) for step in manifest.preprocessing) or "none"
     return None
 
@@ -77,6 +79,20 @@ def _parts(configuration: str, parts: Sequence[AnyPart]) -> Table:
     said = "normal rows" if configuration == "clean" else "rows of which some may be anomalies"
     head = ["Part", "What it is", "Weight", "Rows it holds"]
     return Table(f"Parts of the score, fitted to {said}", head, rows, [2, 3])
+
+
+def _members(manifest: EnsembleManifest) -> Table:
+    rows = [
+        [m.run, m.family, f"{m.weight:.4f}", figure(m.held_out.mean, m.held_out.se)]
+        for m in manifest.members
+    ]
+    said = {
+        "equal": "of equal weights",
+        "fitted": "whose weights are the most likely ones of validation rows",
+        "given": "of weights that were given",
+    }[manifest.weighting]
+    head = ["Run", "Family", "Weight", "log_prob of held-out rows, nats"]
+    return Table(f"Members of the mixture, {said}", head, rows, [2, 3])
 
 
 MODEL = Section("Model", write_model)

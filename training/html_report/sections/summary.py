@@ -34,6 +34,8 @@ def write_summary(reported: Reported) -> list[Block]:
 def _what(reported: Reported) -> str:
     if reported.is_detector:
         return "a detector of anomalies"
+    if reported.family == "ensemble":
+        return "an ensemble of flows"
     if reported.family == "tabular":
         return "a density over typed columns"
     return f"a flow of family {reported.family}"

@@ -27,6 +27,36 @@ class Encoded(NamedTuple):
     log_prob: Numbers
 
 
+class EncodedByMembers(NamedTuple):
+    """What an ensemble says of rows.
+
+    Args:
+        z: N × latent shape, in the member that is most responsible for each row.
+        log_prob: N, of the mixture, in nats.
+        member: N, the number of that member; −1 of a row without an answer.
+    """
+
+    z: Numbers
+    log_prob: Numbers
+    member: NDArray[np.int64]
+
+
+class OfMembers(NamedTuple):
+    """Log-densities of rows, in nats.
+
+    Args:
+        log_prob: N, of the mixture.
+        member_log_prob: N × members.
+        member_std, member_min, member_max: N each, over the members: deviation, least and most.
+    """
+
+    log_prob: Numbers
+    member_log_prob: Numbers
+    member_std: Numbers
+    member_min: Numbers
+    member_max: Numbers
+
+
 class Decoded(NamedTuple):
     """Rows, N × event shape or records, and the log-density of each in nats."""
 

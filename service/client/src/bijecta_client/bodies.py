@@ -20,10 +20,15 @@ LENGTH = "inference-header-content-length"
 # Of the numbers of rows and answers: flows have the one, tables the other.
 WIDTHS: dict[str, np.dtype[Any]] = {"FP32": np.dtype(np.float32), "FP64": np.dtype(np.float64)}
 DATATYPES = {dtype: name for name, dtype in WIDTHS.items()} | {np.dtype(np.int64): "INT64"}
-DTYPES = WIDTHS | {"BOOL": np.dtype(np.bool_)}
+DTYPES = WIDTHS | {"BOOL": np.dtype(np.bool_), "INT64": np.dtype(np.int64)}
 
 # Outputs of which a row has one.
-ONE_OF_A_ROW = {"log_prob", "quantile", "score", "p_value", "anomaly"}
+ONE_OF_A_ROW = {"log_prob", "quantile", "score", "p_value", "anomaly"} | {
+    "member",
+    "member_std",
+    "member_min",
+    "member_max",
+}
 
 # Most bytes of rows in a request: half of what a server takes unless it is told otherwise.
 MOST_BYTES = 2**25
@@ -94,6 +99,8 @@ def parts(
     for start in starts:
         stop = min(start + starts.step, n)
         part = {name: rows[start:stop]}
+        if "member" in inputs:
+            part["member"] = inputs["member"][start:stop]
         if "context" in inputs:
             part["context"] = context_of_part(inputs["context"], n, start, stop)
         yield start, stop - start, part

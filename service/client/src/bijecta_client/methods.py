@@ -49,8 +49,10 @@ class BlockingQuestions(ABC):
         """Carry out the steps of a question."""
 
     log_prob = _blocking(Questions.log_prob)
+    log_prob_of_members = _blocking(Questions.log_prob_of_members)
     score = _blocking(Questions.score)
     encode = _blocking(Questions.encode)
+    encode_by_members = _blocking(Questions.encode_by_members)
     decode = _blocking(Questions.decode)
     layers = _blocking(Questions.layers)
     sample = _blocking(Questions.sample)
@@ -71,8 +73,10 @@ class AwaitableQuestions(ABC):
         """Carry out the steps of a question."""
 
     log_prob = _awaitable(Questions.log_prob)
+    log_prob_of_members = _awaitable(Questions.log_prob_of_members)
     score = _awaitable(Questions.score)
     encode = _awaitable(Questions.encode)
+    encode_by_members = _awaitable(Questions.encode_by_members)
     decode = _awaitable(Questions.decode)
     layers = _awaitable(Questions.layers)
     sample = _awaitable(Questions.sample)

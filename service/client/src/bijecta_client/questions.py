@@ -23,8 +23,8 @@ from bijecta_client.answers import (
     Scored,
 )
 from bijecta_client.asking import Question
+from bijecta_client.ensembles import EnsembleQuestions
 from bijecta_client.exchange import Steps
-from bijecta_client.holdings import Holdings
 
 # Of a request for reasons: each row is scored again for each value of each of its columns.
 REASONED_ROWS = 32
@@ -32,7 +32,7 @@ REASONED_ROWS = 32
 Path = Literal["linear", "normalized", "geodesic"]
 
 
-class Questions(Holdings):
+class Questions(EnsembleQuestions):
     """The questions of a client, each as steps that end in its answer.
 
     Every question may name another `model` and `version` than the client's; a version that is
@@ -176,6 +176,7 @@ class Questions(Holdings):
         z: ArrayLike,
         context: ArrayLike | None = None,
         *,
+        member: ArrayLike | None = None,
         records: bool = False,
         failures: list[RowError] | None = None,
         model: str | None = None,
@@ -186,6 +187,8 @@ class Questions(Holdings):
         Args:
             z: N × latent shape.
             context, failures, model, version: as of `log_prob`.
+            member: of an ensemble, whose latents they are: the number of a member, or one for each
+                row, as `encode_by_members` says it.
             records: of a table: x is a list of dicts, values of each column's own kind.
         """
         due = self._due()
@@ -195,9 +198,8 @@ class Questions(Holdings):
             question = Question(outputs, options, self._rows, model, version, failures)
             answer = yield from self._native("/decode", "z", rows, context, question, due)
             return Decoded(answer["rows"], answer["log_prob"])
-        inputs = bodies.inputs({"z": z, "context": context})
         question = Question(Decoded._fields, {}, self._rows, model, version, failures)
-        return Decoded(**(yield from self._of_arrays(".decode", inputs, question, due)))
+        return (yield from self._decode_arrays(z, context, member, question, due))
 
     def layers(
         self,

@@ -48,6 +48,8 @@ export class Model {
     this.version = manifest.version;
     /** Whether it scores anomalies, and has neither latents nor samples. */
     this.isDetector = manifest.kind === "detector";
+    /** How many flows it is a mixture of; 0 where it is no ensemble. */
+    this.members = manifest.kind === "ensemble" ? manifest.members.length : 0;
     const described = Array.isArray(manifest.columns) && typeof manifest.columns[0] === "object";
     /** Whether its columns are of kinds of their own, and rows may come by name. */
     this.isTyped = described;
@@ -91,7 +93,10 @@ export class Model {
       points: "points in the plane",
       numbers: `rows of ${this.dimensions} numbers`,
     }[this.look];
-    const what = this.isDetector ? "a detector of anomalies among" : `a normalizing flow of the family ${manifest.family}, a model of`;
+    const families = [...new Set((manifest.members ?? []).map((member) => member.family))].join(", ");
+    const flow = `a normalizing flow of the family ${manifest.family}, a model of`;
+    const mixture = `a mixture of ${this.members} normalizing flows (${families}), a model of`;
+    const what = this.isDetector ? "a detector of anomalies among" : this.members ? mixture : flow;
     const heldOut = manifest.held_out?.log_prob;
     const score = heldOut === undefined || heldOut === null ? "" : ` The mean log-density of rows that it never saw is ${shownNumber(heldOut)} nats.`;
     return `${this.name}, version ${this.version}, is ${what} ${rows}, trained on ${manifest.data?.name ?? "unknown data"}.${score}`;

@@ -26,6 +26,7 @@ export const path = {
     let kind = kinds.some(([name]) => name === state.get("kind")) ? state.get("kind") : kinds[0][0];
     let t = state.number("t", 0.5, 0, 1);
     let latents = null; // of the ends, once they are known
+    let member; // of an ensemble: whose latents they are
     const perSecond = counter();
     const rate = h("output", { class: "hint" });
     const said = h("p", { class: "readout" });
@@ -47,12 +48,13 @@ export const path = {
         const asked = { start: nested(start, model.eventShape), end: nested(end, model.eventShape), steps: place.steps, path: kind };
         latents = []; // who changes an end from here on sets it to null again
         const { json } = await ask("interpolate", { json: asked });
+        member = json.member?.[0];
         place.showPath(json.x.map(flat), start, end);
         if (latents !== null) latents = [flat(json.z[0]), flat(json.z[json.z.length - 1])];
       }
       if (latents === null || latents.length === 0) return;
       const z = between(...latents, t, kind).map((value) => Number(value.toPrecision(model.isTyped ? 17 : 9)));
-      const { json } = await ask("decode", { json: { z: [nested(z, model.latentShape)] } });
+      const { json } = await ask("decode", { json: { z: [nested(z, model.latentShape)], member } });
       place.showPoint(flat(json.x[0]), t);
       said.textContent = `${Math.round(100 * t)} % of the way. Log-density ${shownNumber(json.log_prob[0] ?? -Infinity)} nats.`;
       rate.textContent = perSecond();

@@ -36,15 +36,18 @@ export const point = {
 
 /** What a flow or a table says of a row. */
 async function likelihood(model, ask, rows) {
-  const { json } = await ask("log_prob", { json: model.hasQuantiles ? { ...rows, quantile: true } : rows });
+  const asked = { ...rows, quantile: model.hasQuantiles || undefined, members: model.members > 0 || undefined };
+  const { json } = await ask("log_prob", { json: asked });
   const value = json.log_prob[0];
   const said = [["Log-density", value === null ? "−∞: the model holds this for impossible" : `${shownNumber(value, 5)} nats`]];
   if (json.bits_per_dim) said.push(["Bits per dimension", shownNumber(json.bits_per_dim[0] ?? Infinity)]);
+  if (json.member_std) said.push(["Its members", `${shownNumber(json.member_min[0] ?? -Infinity)} to ${shownNumber(json.member_max[0] ?? -Infinity)} nats, deviation ${shownNumber(json.member_std[0])}`]);
   if (json.quantile) said.push(["Quantile", `${percent(json.quantile[0])} of the held-out rows are at most as likely`]);
   said.push(...remarks(json));
   if (model.isDetector || value === null) return said;
   const { json: encoded } = await ask("encode", { json: rows });
-  return [...said, ["Latent", shownLatent(flat(encoded.z[0]))]];
+  const whose = encoded.member ? ` of member ${encoded.member[0]}, the most responsible one` : "";
+  return [...said, ["Latent", `${shownLatent(flat(encoded.z[0]))}${whose}`]];
 }
 
 /** What a detector says of a row. */

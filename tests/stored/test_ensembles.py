@@ -1,0 +1,18 @@
+"""Ensembles as they were exported once load and answer as they did."""
+
+import json
+from pathlib import Path
+
+from tests.stored.files import app
+from tests.stored.replies import check_replies
+
+ENSEMBLES = Path(__file__).parent / "format_2_ensembles"
+
+
+def test_an_ensemble_answers_as_it_did() -> None:
+    (path,) = (ENSEMBLES / "answers").iterdir()
+    manifest = json.loads((ENSEMBLES / "store" / path.stem / "1" / "manifest.json").read_text())
+    with app(ENSEMBLES / "store") as client:
+        check_replies(client, path.stem, ENSEMBLES)
+        now = client.get(f"/models/{path.stem}").json()
+    assert {key: now[key] for key in manifest} == manifest
