@@ -169,7 +169,7 @@ class SampleRequest(FlowRequest):
     """How many rows to draw."""
 
     npy_fields = ("context",)
-    outputs = ("x", "log_prob")
+    outputs: ClassVar[tuple[str, ...]] = ("x", "log_prob")
 
     n: Annotated[int, Field(ge=0)] = 1
     seed: Seed | None = None
@@ -203,7 +203,7 @@ class PathRequest(FlowRequest):
     """A path between the latents of two rows."""
 
     npy_fields = ("start", "end")
-    outputs = ("x", "log_prob", "z")
+    outputs: ClassVar[tuple[str, ...]] = ("x", "log_prob", "z")
 
     steps: Annotated[int, Field(ge=2, description="points on the path, both ends included")] = 10
     path: Path = "linear"

@@ -11,7 +11,7 @@ from urllib.request import Request
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AnyManifest, DetectorManifest, Manifest
+from service.bundle import AnyManifest, DetectorManifest, EnsembleManifest, Manifest
 from service.tables import from_columns, to_rows
 from tests.benchmarks.serving.load_requests import OPENER, TYPE
 
@@ -62,7 +62,7 @@ class Questions:
     def _row(self) -> NDArray[np.floating]:
         """A held-out row, or one that the model accepts."""
         manifest = self.manifest
-        if isinstance(manifest, Manifest):
+        if isinstance(manifest, Manifest | EnsembleManifest):
             if manifest.self_test is None:
                 return np.zeros(manifest.event_shape, np.float32)
             return np.array(manifest.self_test.x, np.float32).reshape(manifest.event_shape)

@@ -22,7 +22,7 @@ from service.settings import Settings
 from tests.stored.files import FORMAT_1, STORED_AT
 
 ENSEMBLES = Path(__file__).parent
-RUNS, NAME = ["maf", "nsf"], "maf-nsf"
+RUNS, NAME = ["maf-one", "nsf-ar"], "maf-nsf"
 
 
 def make(work: Path) -> None:
@@ -34,7 +34,7 @@ def make(work: Path) -> None:
         file.write_text(file.read_text().replace(STORED_AT, str(work)))
     with chdir(work):
         runs = [f"runs/{name}" for name in RUNS]
-        given = ["--store", "store", "--name", NAME, "--weights", "fitted"]
+        given = ["--store", "store", "--name", NAME, "--weights", "2,3"]
         assert main(["ensemble", *runs, *given]) == 0
     shutil.copytree(work / "store", ENSEMBLES / "store", dirs_exist_ok=True)
 
