@@ -197,7 +197,7 @@ class Operations:
             numbers = rows * manifest.dimensions
             z, member = await run(numbers, draw, rows, deadline=deadline)
             part = None if context_rows is None else context_rows[start : start + rows]
-            arrays = await patiently(
+            arrays: Arrays = await patiently(
                 start,
                 partial(self.runs.run_decode, model, z, part, RowFaults(rows), deadline, member),
             )

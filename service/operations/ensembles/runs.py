@@ -54,8 +54,7 @@ async def encoded(
         outputs = ("z", "log_prob", "member")
         return await runs.run_encode(model, x, context_rows, outputs, deadline)
     member = faults.kept(members_of(model, request.member, faults.count))
-    outputs = ("member_z", "log_prob")
-    found = await runs.run_encode(model, x, context_rows, outputs, deadline)
+    found = await runs.run_encode(model, x, context_rows, ("member_z", "log_prob"), deadline)
     z = await runs.threads.run(x.size, of_member, found["member_z"], member, deadline=deadline)
     return {"z": z, "log_prob": found["log_prob"], "member": member}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.store import Model
-from service.types import Floats, Whole
+from service.types import Float64, Floats, Whole
 
 # Of bundles from before it was measured at export.
 USUAL_TOLERANCE = 1e-4
@@ -25,7 +25,7 @@ def rows_far_out(
         return []
     if bounds.log_prob is None and max(z.max(), -z.min()) <= bounds.z:  # as of all usual requests
         return []
-    largest = bounds.z
+    largest: float | Float64 = bounds.z
     if member is not None and model.ensemble is not None:
         largest = np.array([each.largest_z for each in model.ensemble.members])[member]
     far = np.abs(z.reshape(len(z), -1)).max(1) > largest

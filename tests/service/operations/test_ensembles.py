@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,11 @@ def test_log_prob_is_that_of_the_members_own_bundles(
     found = ask(mixtures, "/log_prob", model=MIXTURE, x=x, members=True)
     np.testing.assert_allclose(found["log_prob"], expected, atol=bound(manifest))
     np.testing.assert_allclose(found["member_log_prob"], each, atol=bound(manifest))
-    spread = {"member_std": np.std, "member_min": np.min, "member_max": np.max}
+    spread: dict[str, Callable[..., Any]] = {
+        "member_std": np.std,
+        "member_min": np.min,
+        "member_max": np.max,
+    }
     for name, of in spread.items():
         np.testing.assert_allclose(found[name], of(found["member_log_prob"], axis=1), atol=1e-5)
     plain = ask(mixtures, "/log_prob", model=MIXTURE, x=x)
@@ -193,7 +197,7 @@ def test_outputs_of_members_go_in_every_format(mixtures: TestClient) -> None:
     answer = mixtures.post("/log_prob", json=body, headers={"accept": ARROW})
     columns = arrow.open_stream(io.BytesIO(answer.content)).read_all().to_pydict()
     np.testing.assert_allclose(columns["member_log_prob"], expected["member_log_prob"], rtol=1e-5)
-    query = {"model": MIXTURE, "n": 7, "seed": 1, "output": "member"}
+    query = {"model": MIXTURE, "n": "7", "seed": "1", "output": "member"}
     member, _ = ask_npy(mixtures, "/sample", None, **query)
     assert member.dtype == np.int64
     z, _ = ask_npy(mixtures, "/encode", x, model=MIXTURE, member="0,1,0,1,0,1")

@@ -105,7 +105,7 @@ def test_what_is_printed(ensembles: Path, tmp_path: Path) -> None:
     again = call_bijecta("ensemble", *RUNS, "--store", tmp_path, cwd=ensembles)
     assert "holds this ensemble already" in again.stdout
     assert not (tmp_path / "moons-maf-ensemble" / "2").exists()
-    named = ["--name", "moons-maf-ensemble", "--store", tmp_path]
+    named = ["--name", "moons-maf-ensemble", "--store", str(tmp_path)]
     turned = call_bijecta("ensemble", *reversed(RUNS), *named, cwd=ensembles)
     assert turned.returncode == 1
     assert "--next-version makes it the next version of 'moons-maf-ensemble'" in turned.stderr

@@ -227,7 +227,7 @@ def _manifest(
     stated = of_rows(runs[0], flows[0], dataset)
     is_learned = flows[0].base.name in LEARNED_BASES
     numbers = set[Number]().union(*(part.numbers for part in parts))
-    members = [
+    members: list[dict[str, Any]] = [
         {
             "run": run.file.name,
             "weight": weight,
