@@ -52,8 +52,8 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path, context: bool) -> Non
     [
         ({"format_version": 3}, "format_version 3; this program reads 1 and 2"),
         (
-            {"kind": "ensemble"},
-            "of kind 'ensemble'; of format_version 2 this program reads table, detector",
+            {"kind": "choir"},
+            "of kind 'choir'; of format_version 2 this program reads table, detector, ensemble",
         ),
         ({"kind": None}, "damaged: kind"),
         ({"format_version": 1}, "damaged"),

@@ -189,9 +189,9 @@ def _graphs(ensemble: Ensemble, parts: Sequence[_Part]) -> dict[str, bytes]:
 def _residual(graphs: Graphs, reference: MixtureReference, accept: bool) -> bundle.Residual:
     """How well held-out rows come back, each by the member that is most responsible for it."""
     with np.errstate(all="ignore"):
-        z, _, member, *_ = graphs.encode.run_in_batches(reference.rows)
+        z, _, member, *_ = graphs.encode.answers(reference.rows)
         context = {k: v for k, v in reference.rows.items() if k == "context"}
-        back, _ = graphs.decode.run_in_batches({"z": z, "member": member, **context})
+        back, _ = graphs.decode.answers({"z": z, "member": member, **context})
     return residual_of(reference.rows["x"], back, accept)
 
 

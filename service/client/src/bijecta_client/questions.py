@@ -23,8 +23,8 @@ from bijecta_client.answers import (
     Scored,
 )
 from bijecta_client.asking import Question
-from bijecta_client.ensembles import EnsembleQuestions
 from bijecta_client.exchange import Steps
+from bijecta_client.holdings import EnsembleQuestions
 
 # Of a request for reasons: each row is scored again for each value of each of its columns.
 REASONED_ROWS = 32
