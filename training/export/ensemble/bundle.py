@@ -168,16 +168,11 @@ def _part(run: Run, flow: Flow, dataset: Dataset, request: InverseRequest) -> _P
 def _graphs(ensemble: Ensemble, parts: Sequence[_Part]) -> dict[str, bytes]:
     """The ONNX files of the mixture."""
     bijection = ensemble.flows[0].bijection
-    support = None
-    if bijection.support is not None:
-        low, high = (edge.double().cpu().numpy() for edge in bijection.support)
-        support = low, high
     shapes = MixtureShapes(
         weights=ensemble.weights,
         event_shape=bijection.event_shape,
         latent_shape=bijection.latent_shape,
         context_columns=len(ensemble.dataset.context),
-        support=support,
     )
     encoders = [part.files["encode"] for part in parts]
     return {

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.flow import Flow
@@ -31,15 +30,12 @@ class MixtureShapes:
         weights: of the members.
         event_shape, latent_shape: of a row.
         context_columns: 0 without context.
-        support: the open box (low, high) of all members, each of event shape or one number; None
-            for all of space.
     """
 
     weights: Sequence[float]
     event_shape: Sequence[int]
     latent_shape: Sequence[int]
     context_columns: int
-    support: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
 def encode_graph(encoders: Sequence[bytes], mixture: MixtureShapes) -> bytes:
@@ -82,8 +78,7 @@ def decode_graph(
     count = w.one("Size", order)
     zero, one = w.constant(np.int64(0)), w.constant(np.int64(1))
     places = w.one("ScatterElements", order, order, w.one("Range", zero, count, one), axis=0)
-    x = w.one("Gather", w.one("Concat", *parts, axis=0), places, axis=0)
-    w.name_output("x", "Identity", _inside(w, x, mixture))
+    w.name_output("x", "Gather", w.one("Concat", *parts, axis=0), places, axis=0)
     _, log_probs = _encoded(merged, encoders, mixture, with_latents=False)
     w.name_output("log_prob", "Identity", _mixed(w, log_probs, mixture.weights)[0])
     inputs = _inputs({"z": mixture.latent_shape}, mixture)
@@ -166,15 +161,6 @@ def _decoded_by(
     w.name_output(name, "If", has_rows, then_branch=then, else_branch=none)
     merged.value_info.append(_info(name, mixture.event_shape, axis=axis))
     return name
-
-
-def _inside(w: Writer, x: str, mixture: MixtureShapes) -> str:
-    """Write rows with what float32 has rounded onto the edge of the open support moved inside."""
-    if mixture.support is None:
-        return x
-    low, high = (np.asarray(edge, np.float32) for edge in mixture.support)
-    least, most = np.nextafter(low, np.float32(np.inf)), np.nextafter(high, np.float32(-np.inf))
-    return w.one("Max", w.one("Min", x, w.constant(most)), w.constant(least))
 
 
 def _inputs(rows: Mapping[str, Sequence[int]], mixture: MixtureShapes) -> list[onnx.ValueInfoProto]:
