@@ -17,8 +17,13 @@ def test_bodies_and_answers_of_tables_are_shown(tables: TestClient, endpoint: st
     assert bodies.keys() == TYPES
     answers = shown["responses"]["200"]["content"]
     assert answers.keys() == TYPES | {WAV, PNG}
-    of_flow, of_table = bodies["application/json"]["schema"]["anyOf"]
+    of_flow, of_table, of_ensemble = bodies["application/json"]["schema"]["anyOf"]
     assert of_table["title"].endswith("OfTable")
+    assert of_ensemble["title"].endswith("OfEnsemble")
+    own = {"log_prob": "members", "encode": "member", "decode": "member", "interpolate": "member"}
+    if endpoint in own:
+        assert own[endpoint] in of_ensemble["properties"]
+        assert own[endpoint] not in of_flow["properties"]
     if endpoint in ("log_prob", "encode"):
         assert {"x", "rows", "columns"} <= of_table["properties"].keys()
         assert {"required": ["rows"]} in of_table["oneOf"]
@@ -31,7 +36,7 @@ def test_bodies_and_answers_of_tables_are_shown(tables: TestClient, endpoint: st
 
 def test_examples_are_rows_by_name(tables: TestClient) -> None:
     shown = tables.get("/openapi.json").json()["paths"]["/log_prob"]["post"]
-    (_, of_table) = shown["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    (_, of_table, _) = shown["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     (rows,) = of_table["properties"]["rows"]["examples"]
     row = {**rows[0], "count": 0.3}
     row.pop("age")
