@@ -13,6 +13,7 @@ from tests.helpers.recipes import call_bijecta
 from training.export.ensemble import bundle as exported
 
 RUNS = ["moons-maf", "moons-iaf"]
+MISSED = "to decode misses the float64 reference"
 
 
 def spoilt(content: bytes, change: Any) -> bytes:
@@ -43,8 +44,8 @@ def exchanged(graph: onnx.GraphProto) -> None:
     ("graph", "change", "words"),
     [
         ("encode_graph", heavier, "to encode misses the float64 reference"),
-        ("decode_graph", heavier, "to decode misses the float64 reference"),
-        ("decode_graph", exchanged, "to decode misses the float64 reference"),
+        pytest.param("decode_graph", heavier, MISSED, marks=pytest.mark.long),
+        pytest.param("decode_graph", exchanged, MISSED, marks=pytest.mark.long),
     ],
 )
 def test_a_graph_that_is_off_is_refused(
