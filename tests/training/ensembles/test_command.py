@@ -247,12 +247,12 @@ def test_rows_that_float32_rounds_onto_the_edge_have_a_density(ensembles: Path) 
     folder = ensembles / "store" / "digits-mixture" / "1"
     support = manifest_of(folder).support
     assert support is not None
-    low, high = np.float32(support.low), np.float32(support.high)
+    low, high = (np.asarray(edge, np.float32) for edge in (support.low, support.high))
     z = np.random.default_rng(0).choice(np.array([-90, 90], np.float32), (8, 64))
     found = answers(folder, "decode", z=z, member=np.arange(8) % 2)
     assert (found["x"] > low).all()
     assert (found["x"] < high).all()
-    least, most = np.nextafter(low, np.inf), np.nextafter(high, -np.inf)
+    least, most = np.nextafter(low, np.float32(np.inf)), np.nextafter(high, np.float32(-np.inf))
     assert (found["x"] == least).any(), "no row came near the edge"
     assert (found["x"] == most).any(), "no row came near the edge"
     assert np.isfinite(found["log_prob"]).all()
