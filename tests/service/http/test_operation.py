@@ -31,9 +31,9 @@ def test_health_and_documentation(client: httpx.Client) -> None:
     for endpoint in ("/log_prob", "/encode", "/decode", "/sample", "/interpolate"):
         content = paths[endpoint]["post"]["requestBody"]["content"]
         assert set(content) == {codec.media_type for codec in CODECS if codec.body_types}
-        of_flow, of_table = content["application/json"]["schema"]["anyOf"]
-        assert of_flow["properties"]
-        assert of_table["properties"]
+        bodies = content["application/json"]["schema"]["anyOf"]
+        assert len(bodies) == 3  # to a flow, to typed columns, to an ensemble
+        assert all(body["properties"] for body in bodies)
 
 
 def test_metrics_count_requests_rows_durations_and_failures(client: httpx.Client) -> None:
