@@ -223,12 +223,12 @@ def independent_columns(
 ) -> IndependentColumns:
     """Compare the scores of rows with those under independent columns: N each, in nats."""
     gain = scores - independent
-    mean, se = _mean_and_error(independent)
-    gain_mean, gain_se = _mean_and_error(gain)
+    mean, se = mean_and_error(independent)
+    gain_mean, gain_se = mean_and_error(gain)
     return IndependentColumns(log_prob=mean, se=se, gain=gain_mean, gain_se=gain_se)
 
 
-def _mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
+def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
     """The mean, and its standard error."""
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
@@ -286,7 +286,7 @@ def summary(scores: NDArray[np.float64], dataset: AnyDataset, noise_copies: int)
         dataset: whose rows they are.
         noise_copies: noisy copies of each row that its score is averaged over.
     """
-    mean, se = _mean_and_error(scores)
+    mean, se = mean_and_error(scores)
     bits = _nats_per_bit(dataset)
     # bits per dimension are of integers, and with extra noise the values are none
     defined = isinstance(dataset, Dataset) and bool(dataset.integer.all()) and not dataset.noise

@@ -5,12 +5,13 @@ from models.networks.convnet import ConvNet
 from models.networks.made import Block, MaskedMLP
 from models.networks.mlp import MLP, Parameters
 from models.networks.sequential import run_by_blocks, run_by_positions
-from models.networks.transformer import CausalTransformer, causal_attention, scores_of
+from models.networks.transformer import Attend, CausalTransformer, causal_attention, scores_of
 from models.networks.wavenet import BLOCK_STEPS, CausalConvNet
 
 __all__ = [
     "BLOCK_STEPS",
     "MLP",
+    "Attend",
     "Block",
     "CausalConvNet",
     "CausalTransformer",

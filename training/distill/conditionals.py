@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.layers import Autoregressive
 from models.numerics import Affine
-from training.distill.layer_matching import Autoregressive, LayerMatch
+from training.distill.layer_matching import LayerMatch
 
 # Latents at which two maps of a position are compared: its own, and those of as many other rows of
 # the batch less one. The parameters of the maps, which take a network's time, are the same for all.

@@ -8,6 +8,7 @@ import torch
 from models.bijection import Bijection, Compose, Inverted
 from models.flow import Flow
 from models.layers import (
+    Autoregressive,
     CausalAutoregressive,
     MaskedAutoregressive,
     TransformerAutoregressive,
@@ -16,7 +17,6 @@ from models.numerics import Affine
 from training.errors import TrainingError
 
 Ordered = MaskedAutoregressive | TransformerAutoregressive
-Autoregressive = Ordered | CausalAutoregressive
 
 
 class LayersDifferError(TrainingError):

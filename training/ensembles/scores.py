@@ -12,7 +12,7 @@ from training.config import FitRecipe
 from training.data import Dataset, Float32
 from training.ensembles.weights import Float64, fitted_weights, log_mixture
 from training.errors import NonFiniteError
-from training.evaluate import drawn_rows, quantiles_of, summary
+from training.evaluate import drawn_rows, mean_and_error, quantiles_of, summary
 from training.export import Ensemble
 from training.scoring import log_prob
 
@@ -103,4 +103,5 @@ def _log_probs(flows: Sequence[Flow], noisy: Float32, context: Float32 | None) -
 
 def _figure(values: Float64) -> Figure:
     """The mean and its standard error."""
-    return Figure(mean=float(values.mean()), se=float(values.std(ddof=1) / np.sqrt(len(values))))
+    mean, se = mean_and_error(values)
+    return Figure(mean=mean, se=se)

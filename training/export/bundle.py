@@ -95,7 +95,7 @@ def export(
     with phase("calibration"):
         stated = _manifest(run, flow, dataset, evaluation)
     manifest = stated | {
-        "arithmetic": arithmetic(graphs.values()),
+        "arithmetic": arithmetic(graph.number for graph in graphs.values()),
         "tolerances": measured.model_dump(),
         "inverse": {k: graph.inverse.model_dump() for k, graph in graphs.items() if graph.inverse},
         "self_test": reference.self_test().model_dump(),

@@ -115,7 +115,7 @@ def _sweeps(
     return sweeps.model_copy(update={"guess": of_student})
 
 
-def arithmetic(graphs: Iterable[VerifiedGraph]) -> Arithmetic:
-    """The number type of both graphs, or `mixed`."""
-    numbers = {graph.number for graph in graphs}
-    return numbers.pop() if len(numbers) == 1 else "mixed"
+def arithmetic(numbers: Iterable[Number]) -> Arithmetic:
+    """The number type of all graphs, or `mixed`."""
+    kinds = set(numbers)
+    return kinds.pop() if len(kinds) == 1 else "mixed"

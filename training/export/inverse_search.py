@@ -137,7 +137,7 @@ def fastest(
         content = draft.finish(None)
         return Fastest(content, ServedGraph(content))
     if guided is not None:
-        search.narrow(guided, sweeps(_length(draft), request.residual), guided=True)
+        search.narrow_guided(guided, sweeps(_length(draft), request.residual))
     return search.outcome()
 
 
@@ -216,11 +216,11 @@ class _Search:
                 break
         return best
 
-    def narrow(self, draft: Draft, inverses: Sequence[Inverse], *, guided: bool) -> None:
-        """Try narrower and narrower widths while they are faster."""
+    def narrow_guided(self, draft: Draft, inverses: Sequence[Inverse]) -> None:
+        """Try narrower and narrower widths of guided sweeps while they are faster."""
         least = math.inf
         for inverse in inverses[::-1]:
-            if (cost := self.cost(draft, inverse, guided=guided)) >= least:
+            if (cost := self.cost(draft, inverse, guided=True)) >= least:
                 break
             least = cost
 

@@ -7,10 +7,8 @@ from torch import Tensor
 
 from models.layers.autoregressive.cached_decoding import CachedDecoding
 from models.layers.autoregressive.sweeps import sweep
-from models.networks import CausalTransformer, causal_attention, scores_of
+from models.networks import Attend, CausalTransformer, causal_attention, scores_of
 from models.numerics import Tensors, scan_in_blocks
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class SweptDecoding(CachedDecoding):

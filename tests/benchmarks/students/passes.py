@@ -10,8 +10,9 @@ from torch import Tensor
 
 from models.bijection import Bijection
 from models.flow import Flow
+from models.layers import Autoregressive
 from tests.benchmarks.inverse.graph import open_graph
-from training.distill.layer_matching import Autoregressive, layers_of
+from training.distill.layer_matching import layers_of
 from training.export.recorded import Axes, onnx_model, recorded
 
 Rows = NDArray[np.float32]

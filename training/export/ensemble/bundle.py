@@ -30,7 +30,7 @@ from training.export.ensemble.graphs import (
     encode_graph,
 )
 from training.export.ensemble.verify import Graphs, MixtureReference, verify_ensemble
-from training.export.float64_fallback import verified
+from training.export.float64_fallback import arithmetic, verified
 from training.export.inverse_search import InverseRequest
 from training.export.next_version import check_name, run_sha256
 from training.export.publish import column_names, made_with, of_rows
@@ -220,7 +220,7 @@ def _manifest(
     """What a manifest states about an ensemble, its members and its data."""
     runs, flows, dataset = ensemble.runs, ensemble.flows, ensemble.dataset
     stated = of_rows(runs[0], flows[0], dataset)
-    is_learned = flows[0].base.name in LEARNED_BASES
+    is_learned = bundle.BASES[flows[0].base.name].is_learned
     numbers = set[Number]().union(*(part.numbers for part in parts))
     members: list[dict[str, Any]] = [
         {
@@ -228,7 +228,7 @@ def _manifest(
             "weight": weight,
             "family": run.file.flow.family,
             "base_parameters": flow.base.describe() if is_learned else {},
-            "arithmetic": _arithmetic(part.numbers),
+            "arithmetic": arithmetic(part.numbers),
             "largest_z": part.round_trip.z,
             "inverse": {which: each.model_dump() for which, each in part.inverse.items()},
             "sweeps": {which: each.model_dump() for which, each in part.sweeps.items()},
@@ -249,7 +249,7 @@ def _manifest(
         "base_parameters": {} if is_learned else flows[0].base.describe(),
         "columns": column_names(dataset),
         "graphs": described_graphs(len(members), stated, flows),
-        "arithmetic": _arithmetic(numbers),
+        "arithmetic": arithmetic(numbers),
         "raw_values": ["classes"] * has_classes + ["ranges", "self_test"],
         "members": members,
         "weighting": ensemble.weighting,
@@ -260,13 +260,6 @@ def _manifest(
             "run_sha256": _joined([member["run_sha256"] for member in members]),
         },
     }
-
-
-LEARNED_BASES = [name for name, base in bundle.BASES.items() if base.is_learned]
-
-
-def _arithmetic(numbers: set[Number]) -> str:
-    return next(iter(numbers)) if len(numbers) == 1 else "mixed"
 
 
 def _joined(checksums: Sequence[str]) -> str:
