@@ -1,5 +1,8 @@
 # The two commands are `make serve` and `make test`; `make help` lists all.
 
+# Where it is set, every run of the tests rewrites all asserts anew: ten seconds of each process.
+export PYTHONDONTWRITEBYTECODE =
+
 PYTHON ?= python3
 PORT ?= 8000
 STORE ?= ./store
@@ -16,7 +19,7 @@ INSTALLED = .venv/installed
 
 .PHONY: help serve store family-store family-table bench-inverse bench-tables bench-anomaly \
     bench-false-alarms bench-reasons bench-images bench-playground bench-distill \
-    bench-convolution pictures gallery \
+    bench-convolution bench-transformers pictures gallery \
     test test-long test-deep test-hostile test-schema gpu-check gpu-check-bundles release-check docker-check alerts-check \
     test-browser lock sbom audit notices manifests protos lint format
 
@@ -65,6 +68,9 @@ bench-distill: $(INSTALLED) ## Time sampling from the STUDENTS' runs beside thei
 bench-convolution: $(INSTALLED) ## Time convolutions of graphs in float64, and WaveNets in chunks of time (minutes)
 	$(BIN)/python -m tests.benchmarks.convolution
 
+bench-transformers: $(INSTALLED) ## Time decoding from transformers beside encoding (minutes)
+	$(BIN)/python -m tests.benchmarks.transformers
+
 pictures: store gallery ## Draw the pictures of the pages (a quarter of an hour; goes on where it was)
 	$(MAKE) store MODELS="moons-planar moons-realnvp"
 	$(BIN)/python -m tests.benchmarks.pictures runs "$(STORE)"
@@ -93,8 +99,8 @@ test-schema: $(INSTALLED) ## Ask the server what /openapi.json allows, and what 
 	build/schema/bin/pip install --quiet 'schemathesis>=4.32,<5'
 	$(BIN)/python -m tests.release.schema_check "$(CURDIR)/build/schema/bin/schemathesis"
 
-test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (2 minutes)
-	STORE="$(STORE)" $(BIN)/pytest tests/browser
+test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (5 minutes)
+	STORE="$(STORE)" $(BIN)/pytest tests/browser --numprocesses 2 --dist worksteal
 
 gpu-check-bundles: $(INSTALLED) ## Make the bundles of gpu-check, on any machine (minutes)
 	$(BIN)/python -m tests.benchmarks.gpu bundles

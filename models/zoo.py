@@ -12,7 +12,7 @@ from models.bijection import Bijection, Compose, Shape
 from models.columns import TypedColumns
 from models.context import ContextFeatures
 from models.distributions import BASES, Base
-from models.families import FAMILIES, Tabular, with_current_names
+from models.families import FAMILIES, TYPED_FAMILIES, with_current_names
 from models.flow import Flow
 from models.layers import PREPROCESSING
 
@@ -20,6 +20,7 @@ __all__ = [
     "BASES",
     "FAMILIES",
     "PREPROCESSING",
+    "TYPED_FAMILIES",
     "build",
     "build_tabular",
     "check_base",
@@ -78,6 +79,7 @@ def build_tabular(
     columns: Sequence[Mapping[str, Any]],
     rows: int,
     *,
+    family: str = "tabular",
     context_shape: Sequence[int] | None = None,
     context: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -88,21 +90,25 @@ def build_tabular(
         columns: descriptions of the columns, with the numbers fitted to the training rows: fields
             of `columns.NumberColumn` or `columns.CategoricalColumn`.
         rows: number of training rows.
+        family: a key of `TYPED_FAMILIES`.
         context_shape, context: as for `build`.
-        options: fields of `families.Tabular`.
+        options: fields of the family's class, whose defaults stand for those left out.
 
     Raises:
-        ValueError: an unknown option or field, or a value that makes no density.
+        ValueError: an unknown family, option or field, or a value that makes no density.
     """
+    if family not in TYPED_FAMILIES:
+        known = ", ".join(TYPED_FAMILIES)
+        raise ValueError(f"unknown family {family!r} of typed columns: {known}")
     if context is not None and context_shape is not None:
         raise ValueError("give context or context_shape, not both")
     shape = None if context_shape is None else tuple(context_shape)
     try:
         features = None if context is None else ContextFeatures(**context)
-        tabular = Tabular(**(options or {}))
+        family_options = TYPED_FAMILIES[family](**(options or {}))
     except TypeError as error:  # an unknown argument, or a missing one
-        raise ValueError(f"tabular: {error}") from None
-    return tabular.density(columns, rows, features, shape)
+        raise ValueError(f"{family}: {error}") from None
+    return family_options.density(columns, rows, features, shape)
 
 
 def check_base(name: str, options: Mapping[str, Any]) -> None:

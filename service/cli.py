@@ -3,11 +3,13 @@
 import argparse
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
 from functools import partial
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.bundle_commands import add_bundle_commands
@@ -33,6 +35,7 @@ TRAINING = (
     "fit",
     "fit-detector",
     "distill",
+    "ensemble",
     "evaluate",
     "export",
     "plot",
@@ -116,10 +119,28 @@ def _serve(flags: "CliSettingsSource[Any]", arguments: argparse.Namespace) -> in
     except SettingsError as error:
         print(f"bijecta: {error}", file=sys.stderr)
         return 1
+    if (problem := _no_store(settings.store)) is not None:
+        print(f"bijecta: {problem}", file=sys.stderr)
+        return 1
     log = Log(settings.log_repeat_seconds)
     log.install()
     log_unknown_variables()
     return _serve_alone(settings, log) if settings.workers == 1 else _serve_together(settings, log)
+
+
+def _no_store(store: "Path | str") -> str | None:
+    """Why a folder cannot be served: there is none; None of one, and of a store elsewhere."""
+    from service.remote import AddressError, parse
+
+    try:
+        if parse(str(store)) is not None or Path(store).is_dir():
+            return None
+    except (AddressError, OSError):  # the server says more
+        return None
+    return (
+        f"there is no store at {store} (--store, BIJECTA_STORE): `bijecta export RUN --store "
+        f"{shlex.quote(str(store))}` makes it"
+    )
 
 
 def _serve_together(settings: "Settings", log: "Log") -> int:

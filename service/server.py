@@ -89,7 +89,7 @@ class Server:
             self._trusted_keys(),
             settings.max_bundle_mib * 2**20,
         )
-        self.follower = self._follower()
+        self.follower = self._follower(None if worker is None else worker.spare_folder)
         self.store = Store(
             Path(settings.store) if self.follower is None else self.follower.folder,
             loader,
@@ -148,13 +148,13 @@ class Server:
                 f"trusted_keys: {error} (--trusted-keys, BIJECTA_TRUSTED_KEYS)"
             ) from None
 
-    def _follower(self) -> Follower | None:
+    def _follower(self, spare: Path | None) -> Follower | None:
         """What keeps a folder like the store, where that is elsewhere."""
         settings, text = self.settings, str(self.settings.store)
         try:
             if (address := parse(text)) is not None:
                 args = text, settings.cache, settings.poll_seconds, self.metrics
-                return Follower(address, *args)
+                return Follower(address, *args, spare)
         except AddressError as error:
             raise SettingsError(f"store: {error} (--store, BIJECTA_STORE)") from None
         if settings.cache is not None:

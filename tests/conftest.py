@@ -11,17 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 from filelock import FileLock
 
-from tests.helpers.bundles import slug, write_bundle
 from tests.helpers.ensembles import export_ensembles, train_again
 from tests.helpers.examples import register_profiles
 from tests.helpers.recipes import RECIPES, call_bijecta, recipe_text, write_lifted_moons
 from tests.helpers.servers import Serve, Served
 
-# the processes of a test run share the cores: more threads would wait for each other
-torch.set_num_threads(1)
+# The processes of a test run share the cores: more threads would wait for each other. It is read
+# when torch is imported. The process that hands out tests imports neither torch nor scikit-learn,
+# for which the others would wait.
 os.environ["OMP_NUM_THREADS"] = "1"
 register_profiles()
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime before the service does
@@ -91,6 +90,7 @@ def ensembles(runs: Path, store: Path, made_once: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def line_bundle(made_once: Callable[..., Path]) -> Callable[[str], Path]:
     """The bundle of a line of the law table: its name → store/<slug>/1."""
+    from tests.helpers.bundles import slug, write_bundle  # which imports torch
 
     def path(name: str) -> Path:
         folder = made_once(f"line-{slug(name)}", lambda folder: write_bundle(name, folder))
@@ -126,8 +126,11 @@ def serve() -> Iterator[Serve]:
         return started[-1]
 
     yield start
+    for served in started:  # all at once: each takes a moment
+        served.client.close()
+        served.process.terminate()
     for served in started:
-        served.end()
+        served.process.wait(timeout=40)
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +147,8 @@ def families(
     request: pytest.FixtureRequest,
 ) -> httpx.Client:
     """A client of a server of each line of the law table that a selected test asks for."""
+    from tests.helpers.bundles import slug  # which imports torch
+
     asking = [test for test in request.session.items if "families" in test.fixturenames]  # type: ignore[attr-defined]
     names = dict.fromkeys(test.callspec.params["name"] for test in asking)  # type: ignore[attr-defined]
 

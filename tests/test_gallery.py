@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.families import FAMILIES
+from models.families import FAMILIES, TYPED_FAMILIES
 from tests.helpers.pages import PAGES, ROOT
 
 GALLERY = ROOT / "models" / "GALLERY.md"
@@ -26,7 +26,7 @@ def test_the_gallery_shows_every_family() -> None:
     for title, nats, _ in lines:
         assert f"{nats} nats" in page
         assert (GALLERY.parent / drawn[title]).is_file()
-    assert "`tabular`" in page
+    assert all(f"`{family}`" in page for family in TYPED_FAMILIES)
 
 
 @pytest.mark.parametrize("path", sorted(PICTURES.rglob("*.*")), ids=lambda path: path.name)
@@ -43,3 +43,12 @@ def test_a_picture_is_on_a_page_and_not_empty(path: Path) -> None:
 
 def test_all_pictures_are_small_together() -> None:
     assert sum(path.stat().st_size for path in PICTURES.rglob("*.*")) <= MAX_BYTES
+
+
+def test_the_playground_says_what_every_family_is() -> None:
+    table = ROOT / "service" / "playground" / "static" / "js" / "families.js"
+    lines = re.findall(
+        r'^  "?([a-z-]+)"?: \["(an? .+)", "(.+)"\],$', table.read_text(), re.MULTILINE
+    )
+    assert {family for family, _, _ in lines} == FAMILIES.keys() | TYPED_FAMILIES.keys()
+    assert len({words for _, _, words in lines}) == len(lines)

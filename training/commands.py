@@ -7,8 +7,8 @@ import torch
 
 from service.bundle import HeldOut
 from training.config import (
-    TYPED_FAMILY,
     Recipe,
+    TabularSpec,
     family_class,
     load_recipe,
     load_student,
@@ -18,15 +18,11 @@ from training.coverage_of_runs import measure_coverage
 from training.data import Dataset, TypedDataset, load_rows
 from training.distill import Distillation, measure_fidelity, measured_fidelity, with_losses
 from training.errors import TrainingError
-from training.evaluate import (
-    TypedHeldOut,
-    evaluated,
-    gaussian_score,
-    held_out_calibration,
-)
+from training.evaluate import TypedHeldOut, evaluated, held_out_calibration
 from training.evaluate import evaluate as evaluate_run
 from training.export import (
     FASTEST,
+    Asked,
     check_layers,
     check_student,
     export_table,
@@ -44,6 +40,7 @@ from training.fit import (
     gaussianize,
     tensorboard_writer,
 )
+from training.gaussian import gaussian_score
 from training.progress import phase
 from training.reporting import (
     print_coverage,
@@ -71,10 +68,10 @@ from training.single_column import CURVED, is_straight_line
 def train(arguments: Namespace) -> None:
     """Fit a recipe's flow, or continue a run of the same recipe, and score the result."""
     device = device_named(arguments.device)
-    recipe = load_recipe(arguments.recipe, arguments.data)
+    recipe = load_recipe(arguments.recipe, arguments.data, arguments.overrides)
     recipe = with_stored_defaults(run_folder(arguments), recipe)
     looked_at: LookedAt | None = arguments.looked_at
-    typed = recipe.flow.family == TYPED_FAMILY
+    typed = recipe.flow.typed
     if looked_at is not None and (looked_at.source, looked_at.typed) == (recipe.data, typed):
         dataset = looked_at.dataset
     else:
@@ -90,7 +87,7 @@ def distill(arguments: Namespace) -> None:
     device = device_named(arguments.device)
     teacher = Run.open(arguments.teacher)
     dataset = dataset_of(teacher, arguments.data)
-    recipe = load_student(arguments.recipe, teacher.file.recipe)
+    recipe = load_student(arguments.recipe, teacher.file.recipe, arguments.overrides)
     if arguments.data is not None:
         recipe.data = moved(recipe.data, arguments.data)
     recipe, note = with_losses(recipe, teacher)
@@ -193,17 +190,10 @@ def export(arguments: Namespace) -> None:
     run = Run.open(arguments.run)
     name = arguments.name or run.file.name
     run.check_weights()
-    if arguments.layers:
-        check_layers(run)
-    request = inverse_request(arguments.inverse, arguments.tolerance)
-    student = None if arguments.guess is None else Run.open(arguments.guess)
-    if student is not None:
-        if request.method == "sequential":
-            raise TrainingError("--guess is where sweeps start from: --inverse sequential has none")
-        check_student(run, student)
+    asked = _asked_of_bundle(run, arguments)
     if not arguments.next_version:
-        there = exported_already(run, arguments.store, name, arguments.layers)
-        if there is not None and request == FASTEST and student is None:
+        there = exported_already(run, arguments.store, name, asked)
+        if there is not None:
             say(f"{there} holds these weights already: --next-version exports them once more")
             return
     with phase("data"):
@@ -212,18 +202,9 @@ def export(arguments: Namespace) -> None:
         evaluation = evaluated(run, dataset)
     if isinstance(dataset, TypedDataset):
         assert isinstance(evaluation, TypedHeldOut)
-        if request != FASTEST:
-            raise TrainingError(
-                f"--inverse and --tolerance are for flows; {run.folder} is of family "
-                f"{run.file.flow.family!r}, whose columns are decoded one after another"
-            )
-        folder, table = export_table(
-            run, dataset, evaluation, arguments.store, name, not arguments.no_values
-        )
+        folder, table = export_table(run, dataset, evaluation, arguments.store, name, asked.values)
         print_exported(folder, table)
         return
-    if arguments.no_values:
-        raise TrainingError(f"--no-values is for tables of family {TYPED_FAMILY!r}")
     fidelity = None
     if run.file.teacher is not None:
         with phase("fidelity"):
@@ -234,20 +215,50 @@ def export(arguments: Namespace) -> None:
         evaluation,
         arguments.store,
         name,
-        request,
+        asked.request,
         fidelity,
-        with_layers=arguments.layers,
+        with_layers=asked.layers,
         accept_residual=arguments.accept_residual,
-        student=student,
+        student=asked.student,
     )
     print_exported(folder, manifest)
     print_measured_rows(folder, manifest)
     if manifest.layers is not None:
         say(f"{folder}: with the output of each of {len(manifest.layers.names)} layers")
     print_inverses(folder, manifest)
+    if (taught := manifest.distilled) is not None and taught.version is None:
+        say(
+            f"{folder}: {arguments.store} has no bundle of its teacher, {taught.teacher}: one that "
+            "is exported later is known by its weights"
+        )
     guesses = [sweeps.guess for sweeps in manifest.sweeps.values()]
-    if student is not None and not any(guesses):
-        warn(f"{folder}: sweeps from the guesses of {student.folder} are not faster here")
+    if asked.student is not None and not any(guesses):
+        warn(f"{folder}: sweeps from the guesses of {asked.student.folder} are not faster here")
+
+
+def _asked_of_bundle(run: Run, arguments: Namespace) -> Asked:
+    """The options of an export.
+
+    Raises:
+        TrainingError: the run has no use for one, or they do not go together.
+    """
+    if arguments.layers:
+        check_layers(run)
+    request = inverse_request(arguments.inverse, arguments.tolerance)
+    student = None if arguments.guess is None else Run.open(arguments.guess)
+    if student is not None:
+        if request.method == "sequential":
+            raise TrainingError("--guess is where sweeps start from: --inverse sequential has none")
+        check_student(run, student)
+    is_typed = isinstance(run.file.flow, TabularSpec)
+    if is_typed and request != FASTEST:
+        raise TrainingError(
+            f"--inverse and --tolerance are for flows; {run.folder} is of family "
+            f"{run.file.flow.family!r}, whose columns are decoded one after another"
+        )
+    if arguments.no_values and not is_typed:
+        raise TrainingError(f"--no-values is for tables: {run.folder} is of a flow of numbers")
+    return Asked(request, student, arguments.layers, not arguments.no_values)
 
 
 def fit_run(

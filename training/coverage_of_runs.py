@@ -26,6 +26,18 @@ COVERAGE = "coverage.json"
 def measure_coverage(run: Run, dataset: AnyDataset) -> Coverage:
     """Measure the coverage of a run's best weights and write it to the run folder.
 
+    Args and errors are those of `coverage_of_run`.
+    """
+    coverage = coverage_of_run(run, dataset)
+    write_atomically(run.folder / COVERAGE, coverage.model_dump_json(indent=2).encode())
+    return coverage
+
+
+def coverage_of_run(run: Run, dataset: AnyDataset) -> Coverage:
+    """The coverage of a run's best weights: the same whenever it is measured.
+
+    Rows, draws and points follow from the seed of the run's recipe.
+
     Args:
         run: the run.
         dataset: its data, whose test rows are ranked, `MOST_ROWS` of them at most.
@@ -53,9 +65,7 @@ def measure_coverage(run: Run, dataset: AnyDataset) -> Coverage:
         raise NonFiniteError(f"{run.folder}: {int(np.isnan(draws).any(1).sum())} draws are NaN")
     if contexts is not None:
         draws = draws.reshape(len(chosen), DRAWS_OF_EACH, -1)
-    coverage = coverage_of(rows.astype(np.float64), draws, _names(dataset), not is_typed, seed)
-    write_atomically(run.folder / COVERAGE, coverage.model_dump_json(indent=2).encode())
-    return coverage
+    return coverage_of(rows.astype(np.float64), draws, _names(dataset), not is_typed, seed)
 
 
 def _names(dataset: AnyDataset) -> list[str]:

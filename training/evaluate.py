@@ -5,7 +5,6 @@ after another export, scores no row again: of 10,000 images that takes up to ten
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,11 @@ from pydantic import BaseModel, ConfigDict
 
 from models.density import Density
 from service.bundle import CALIBRATION_LEVELS, HeldOut, quantiles
-from training.data import AnyDataset, Dataset, Float32, Split, TypedDataset
+from training.data import AnyDataset, Dataset, Split, TypedDataset
 from training.errors import NonFiniteError
 from training.files import write_atomically
 from training.runs import Run, keep, kept
-from training.scoring import ROWS_AT_ONCE, log_prob, row_flops
-
-MAX_GAUSSIAN_DIMENSIONS = 1024
+from training.scoring import log_prob, row_flops
 
 # Names of what is kept: of all test rows, and of a sample.
 EVALUATION, CALIBRATION = "evaluation", "calibration"
@@ -190,6 +187,31 @@ def evaluation_options(run: Run) -> dict[str, int]:
     return {"noise_copies": fit.noise_copies, "seed": fit.seed}
 
 
+def check_finite(
+    scores: NDArray[np.float64], dataset: AnyDataset, rows: Split[Any], model: str
+) -> None:
+    """Refuse a model under which some rows have no finite log-density.
+
+    Args:
+        scores: N, of the rows in nats.
+        dataset: whose rows they are.
+        rows: a split of it, or some rows of one.
+        model: what is refused, for people.
+
+    Raises:
+        NonFiniteError: there are such rows; the first ten are named.
+    """
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if not len(wrong):
+        return
+    places = ", ".join(dataset.place_of(rows, int(row)) for row in wrong[:10])
+    raise NonFiniteError(
+        f"{model}: {len(wrong)} of {len(scores)} held-out rows have no finite log-density: "
+        f"{places}{', …' * (len(wrong) > 10)}; they lie outside its support, such as the box of a "
+        "uniform base"
+    )
+
+
 def _finite_scores(run: Run, dataset: AnyDataset) -> tuple[NDArray[np.float64], int]:
     """The scores of the test rows by the best weights, and the number of noisy copies of each.
 
@@ -197,14 +219,7 @@ def _finite_scores(run: Run, dataset: AnyDataset) -> tuple[NDArray[np.float64], 
         NonFiniteError: a test row has no finite log-density.
     """
     scores, copies = _test_scores(run.best_density(), run, dataset)
-    if not np.isfinite(scores).all():
-        rows = np.flatnonzero(~np.isfinite(scores))
-        places = ", ".join(dataset.place_of(dataset.test, int(row)) for row in rows[:10])
-        raise NonFiniteError(
-            f"{run.folder}: {len(rows)} of {len(scores)} held-out rows have no finite "
-            f"log-density: {places}{', …' * (len(rows) > 10)}; they lie outside the flow's "
-            "support, such as the box of a uniform base"
-        )
+    check_finite(scores, dataset, dataset.test, str(run.folder))
     return scores, copies
 
 
@@ -231,46 +246,6 @@ def independent_columns(
 def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
     """The mean, and its standard error."""
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def gaussian_score(dataset: Dataset, seed: int) -> float | None:
-    """The score of the test rows under the Gaussian that fits the training rows, in nats per row.
-
-    None where it has no density, or too many coordinates to be worth its time.
-    """
-    dimensions = math.prod(dataset.event_shape)
-    if dimensions > MAX_GAUSSIAN_DIMENSIONS:
-        return None
-    n = len(dataset.train)
-    mean = sum(block.sum(0) for block in _blocks(dataset, dataset.train.rows, seed)) / n
-    # about the mean, in units of the deviation, so that no unit is too small or too large
-    scale = np.sqrt(
-        sum(((b - mean) ** 2).sum(0) for b in _blocks(dataset, dataset.train.rows, seed)) / n
-    )
-    if not (scale > 0).all():
-        return None
-    covariance = np.zeros((dimensions, dimensions))
-    for block in _blocks(dataset, dataset.train.rows, seed):
-        standard = (block - mean) / scale
-        covariance += standard.T @ standard
-    try:
-        factor = np.linalg.cholesky(covariance / (n - 1))
-    except np.linalg.LinAlgError:
-        return None
-    squares = 0.0
-    for block in _blocks(dataset, dataset.test.rows, seed):
-        white = np.linalg.solve(factor, ((block - mean) / scale).T)
-        squares += float((white * white).sum())
-    log_det = float(np.log(np.diag(factor)).sum() + np.log(scale).sum())
-    constant = dimensions / 2 * math.log(2 * math.pi)
-    return float(-0.5 * squares / len(dataset.test) - log_det - constant)
-
-
-def _blocks(dataset: Dataset, rows: Float32, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Noisy rows in float64, a few at a time: each N × D; the same whenever they are asked for."""
-    for i, first in enumerate(range(0, len(rows), ROWS_AT_ONCE)):
-        noisy = dataset.noisy(rows[first : first + ROWS_AT_ONCE], 1, seed + i)[0]
-        yield noisy.reshape(len(noisy), -1).astype(np.float64)
 
 
 def _nats_per_bit(dataset: AnyDataset) -> float:

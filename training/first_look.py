@@ -37,7 +37,7 @@ def look(arguments: Namespace) -> LookedAt | None:
             refused.
     """
     run_name(arguments)
-    section = load_data_source(arguments.recipe, arguments.data)
+    section = load_data_source(arguments.recipe, arguments.data, arguments.overrides)
     if section is None or (run_folder(arguments) / "run.json").exists():
         return None
     source, typed = section

@@ -1,6 +1,7 @@
 """What the commands print about runs and bundles."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.bundle import METHODS, DensityManifest, Fidelity, HeldOut, Manifest, Sweeps
@@ -9,6 +10,9 @@ from training.errors import DataError
 from training.evaluate import TypedHeldOut
 from training.inspection import Inspection
 from training.runs import Run
+
+# Columns that a line names.
+MOST_NAMED = 5
 
 
 def print_score(run: Run, score: HeldOut) -> None:
@@ -35,25 +39,42 @@ def print_score(run: Run, score: HeldOut) -> None:
 
 
 def print_coverage(run: Run, coverage: Coverage) -> None:
-    """Print how held-out rows lie among draws: the central 90 %, and ranks."""
+    """Print how held-out rows lie among draws, by a test of widths and one of whole histograms."""
     name, columns = run.file.name, coverage.columns
     place = LEVELS.index(0.9)
     shares = [column.shares[place] for column in columns]
-    worst = max(columns, key=lambda column: abs(column.shares[place].share - 0.9))
+    beyond = [
+        f"{column.name} {share.share:.1%}"
+        for column, share in zip(columns, shares, strict=True)
+        if not share.is_right
+    ]
     say(
-        f"{name}: central 90 % intervals of {coverage.draws} draws hold "
+        f"{name}: widths: central 90 % intervals of {coverage.draws} draws hold "
         f"{sum(s.share for s in shares) / len(shares):.1%} of the values of {coverage.rows} "
-        f"held-out rows; of {worst.name} {worst.shares[place].share:.1%}, where a right model's "
-        f"hold {shares[0].low:.1%} to {shares[0].high:.1%}"
+        f"held-out rows, and of a right column {shares[0].low:.1%} to {shares[0].high:.1%}; beyond "
+        f"these: {_some_of(beyond, len(columns))}"
     )
-    beyond = sum(not column.in_band for column in columns)
+    leaving = [column.name for column in columns if not column.in_band]
     say(
-        f"{name}: ranks among draws leave the band of a right model in {beyond} of {len(columns)} "
-        f"columns; a right model's would in {0.05 * len(columns):.2g}"
+        f"{name}: places and shapes: histograms of ranks among draws leave the band of a right "
+        f"column in {_some_of(leaving, len(columns))}"
+    )
+    say(
+        f"{name}: of a right model either test finds {0.05 * len(columns):.2g} columns by chance; "
+        "each may find what the other misses"
     )
     if coverage.joint is not None:
         of_joint = "lie within" if coverage.joint.in_band else "leave"
-        say(f"{name}: ranks of distances of whole rows {of_joint} it")
+        say(f"{name}: ranks of distances of whole rows {of_joint} the band of a right model")
+
+
+def _some_of(names: Sequence[str], count: int) -> str:
+    """How many of the columns, and which."""
+    if not names:
+        return f"none of {count} columns"
+    more = len(names) - MOST_NAMED
+    named = ", ".join(names[:MOST_NAMED]) + f" and {more} more" * (more > 0)
+    return f"{len(names)} of {count} columns ({named})"
 
 
 def print_fidelity(run: Run, fidelity: Fidelity) -> None:

@@ -8,17 +8,29 @@ from models.columns.descriptions import (
     describe,
 )
 from models.columns.group import ColumnGroup
+from models.columns.networks import (
+    AttentionColumnNetwork,
+    ColumnLayout,
+    ColumnNetwork,
+    MaskedColumnNetwork,
+    TokenMaps,
+)
 from models.columns.numbers import NumberGroup, angle_of
 from models.columns.typed import TypedColumns
 from models.columns.warp import Warp, warp_of
 
 __all__ = [
     "PERIODS",
+    "AttentionColumnNetwork",
     "CategoricalColumn",
     "ColumnDescription",
     "ColumnGroup",
+    "ColumnLayout",
+    "ColumnNetwork",
+    "MaskedColumnNetwork",
     "NumberColumn",
     "NumberGroup",
+    "TokenMaps",
     "TypedColumns",
     "Warp",
     "angle_of",

@@ -87,4 +87,4 @@ class FlooredLogistics(LogisticMixture):
 
     def quantile(self, y: Tensor, components: Components) -> Tensor:
         """The t with logit F(t) = y."""
-        return self._quantile(y, y, components)
+        return self._quantile(y, y, components)[0]

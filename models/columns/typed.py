@@ -1,7 +1,7 @@
 """Autoregressive densities over typed columns: numbers, lattices, classes, missing values."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,29 +10,22 @@ from models.bijection import Cost, Shape
 from models.columns.descriptions import ColumnDescription
 from models.columns.group import ColumnGroup
 from models.columns.grouping import groups_of
+from models.columns.networks import ColumnLayout, ColumnNetwork, elements_of
 from models.columns.together import Together
 from models.context import ContextFeatures
 from models.density import Density
 from models.distributions import Base, Normal
-from models.networks import Block, Conditioner, MaskedMLP, run_by_blocks, run_by_positions
 from models.numerics import logistic_from_normal, normal_from_logistic
-
-# Relative error of probabilities, in units of the last digit of the network's number type: rounding
-# differs between a pass of the network and its computation position by position.
-TOLERANCE_ULPS = 64
-
-# Up to so many columns are decoded as one block of the network.
-ONE_BLOCK_COLUMNS = 8
 
 
 class TypedColumns(Density):
     """The density of rows whose columns are numbers, lattices or classes, each missing or not.
 
     log p(x) is the sum over the columns, in an order, of log p(column | columns before it): nats
-    with respect to counting measure for discrete values and Lebesgue measure for others. A masked
-    network (Germain et al. 2015) reads features of the columns before and gives the parameters of
-    each conditional. Everything but the network is computed in float64: rows are N × D in float64,
-    NaN where a value is missing, and codes where it is a class.
+    with respect to counting measure for discrete values and Lebesgue measure for others. A network
+    reads features of the columns before and gives the parameters of each conditional. Everything
+    but the network is computed in float64: rows are N × D in float64, NaN where a value is missing,
+    and codes where it is a class.
 
     The latent of a value is the normal quantile of its place in its conditional; that of a discrete
     value is anywhere in the value's cell.
@@ -40,7 +33,7 @@ class TypedColumns(Density):
     Args:
         columns: descriptions of the D columns.
         order: columns in the order of decoding, a permutation of 0 … D−1.
-        conditioner: shape of the masked network.
+        network: makes the network for a layout of columns.
         components: number of logistics in the conditional of a number.
         embedding: number of features of a class, where a column has more classes than that.
         rows: number of training rows, which bounds how small a probability they can justify.
@@ -59,7 +52,7 @@ class TypedColumns(Density):
         self,
         columns: Sequence[ColumnDescription],
         order: Sequence[int],
-        conditioner: Conditioner,
+        network: Callable[[ColumnLayout], ColumnNetwork],
         components: int,
         embedding: int,
         rows: int,
@@ -85,19 +78,14 @@ class TypedColumns(Density):
             [getattr(g, name) for g, _ in self._members] for name in ("inputs", "size")
         )
         features = math.prod(context_shape or ()) if context is None else context.size
-        self.network = MaskedMLP(
-            torch.tensor(self.order).argsort().tolist(),
-            sizes,
-            features if self._context_shape else 0,
-            conditioner,
-            inputs,
-        )
+        context_size = features if self._context_shape else 0
+        self.network = network(ColumnLayout(self.order, inputs, sizes, context_size))
         # groups compute their columns one after another; the network and rows are in column order
-        grouped = torch.tensor([column for group in groups for column in group.index])
+        grouped = [column for group in groups for column in group.index]
         orders = {
-            "to_columns": grouped.argsort(),
-            "inputs_to_columns": _blocks_of(inputs, grouped).argsort(),
-            "parameters_to_groups": _blocks_of(sizes, grouped),
+            "to_columns": torch.tensor(grouped).argsort(),
+            "inputs_to_columns": elements_of(inputs, grouped).argsort(),
+            "parameters_to_groups": elements_of(sizes, grouped),
         }
         for name, indices in orders.items():
             self.register_buffer(name, indices, persistent=False)
@@ -186,7 +174,7 @@ class TypedColumns(Density):
         return self.together.log_prob(prepared, theta.double())
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map latents to rows, each hidden unit of the network computed once.
+        """Map latents to rows, column by column, each hidden unit of the network computed once.
 
         Args:
             z: N × D.
@@ -206,20 +194,16 @@ class TypedColumns(Density):
         values: dict[int, Tensor] = {}
         log_probs = []
 
-        def solve_block(first: int, block: Block, before: Sequence[Tensor]) -> list[Tensor]:
-            def solve(position: int, theta: Tensor) -> Tensor:
-                column = self.order[first + position]
-                group, i = self._members[column]
-                theta = theta.double()[:, None]
-                x = group.decode(y[:, column, None], theta, i)
-                values[column] = x
-                log_probs.append(group.log_prob(x, theta, i))
-                return group.features(x, i).flatten(1).to(none.dtype)
+        def solve(position: int, theta: Tensor) -> Tensor:
+            column = self.order[position]
+            group, i = self._members[column]
+            theta = theta.double()[:, None]
+            x = group.decode(y[:, column, None], theta, i)
+            values[column] = x
+            log_probs.append(group.log_prob(x, theta, i))
+            return group.features(x, i).flatten(1).to(none.dtype)
 
-            return run_by_positions(self.network, block, before, none, solve)
-
-        features = self.context_features(context)
-        run_by_blocks(self.network, none, features, self.block_width, solve_block)
+        self.network.go_through(none, self.context_features(context), solve)
         x = torch.cat([values[column] for column in range(len(self.order))], 1)
         return x, torch.cat(log_probs, 1).sum(1)
 
@@ -231,14 +215,9 @@ class TypedColumns(Density):
         return self.decode(noise.to(self.like.device), context)
 
     @property
-    def block_width(self) -> int:
-        """About how many columns are decoded as one block of the network."""
-        return max(ONE_BLOCK_COLUMNS, 2 * math.ceil(math.sqrt(len(self.order))))
-
-    @property
     def tolerance(self) -> float:
         """Relative error of probabilities, by rounding in the network."""
-        return TOLERANCE_ULPS * torch.finfo(self.like.dtype).eps
+        return self.network.rounding_ulps * torch.finfo(self.like.dtype).eps
 
     @property
     def column_groups(self) -> list[ColumnGroup]:
@@ -278,9 +257,3 @@ class TypedColumns(Density):
             raise ValueError(
                 f"expected a context of row shape {self.context_shape}, got {row_shape}"
             )
-
-
-def _blocks_of(sizes: Sequence[int], columns: Tensor) -> Tensor:
-    """The elements of columns in the given order, where each column has a run of elements."""
-    runs = torch.split(torch.arange(sum(sizes)), list(sizes))
-    return torch.cat([runs[column] for column in columns.tolist()])

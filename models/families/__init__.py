@@ -1,6 +1,6 @@
 """The families of flows: their options, the layers that they build, and the registry of them.
 
-A new family is a class in a module beside this one, and an entry in `FAMILIES`.
+A new family is a class in a module beside this one, and an entry in `FAMILIES` or `TYPED_FAMILIES`.
 """
 
 from models.families.autoregressive import Iaf, Maf, MafLogistic, MafMog, NsfAutoregressive
@@ -10,7 +10,7 @@ from models.families.family import Family, with_current_names
 from models.families.gaussianization import Gaussianization, IterativelyGaussianized
 from models.families.images import Glow, MintNet, Nsf
 from models.families.low_rank import PlanarFlow, RadialFlow, SylvesterFlow
-from models.families.tabular import Tabular
+from models.families.tabular import Tabular, TabularTransformer
 from models.families.transformer import ParallelTransformer, Transformer
 
 FAMILIES: dict[str, type[Family]] = {
@@ -36,5 +36,11 @@ FAMILIES: dict[str, type[Family]] = {
 }
 """The name of a family in recipes and run files → the class of its options."""
 
+TYPED_FAMILIES: dict[str, type[Tabular]] = {
+    "tabular": Tabular,
+    "tabular-transformer": TabularTransformer,
+}
+"""Likewise of densities over typed columns."""
 
-__all__ = ["FAMILIES", "Family", "Tabular", "with_current_names"]
+
+__all__ = ["FAMILIES", "TYPED_FAMILIES", "Family", "Tabular", "with_current_names"]

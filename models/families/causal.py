@@ -7,7 +7,7 @@ from typing import ClassVar
 from models.bijection import Bijection, Inverted, Shape
 from models.families.univariate import UnivariateFamily
 from models.layers import CausalAutoregressive
-from models.networks import Conditioner
+from models.networks import Conditioner, doubled_dilations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,9 @@ class WaveNet(UnivariateFamily):
     Args:
         cycle: number of hidden layers over which dilations double before they start from 1 again:
             n hidden layers of one cycle read the last 2^n values.
+        dilations: how many steps earlier each hidden layer reads the one before it, in place of
+            those that double. For an image of width W in raster order, those of about W, 2 W, 4 W …
+            in turns with 1, 2, 4 … read rows above as directly as pixels to the left.
         positional_bias: whether the networks have a bias for each time, for rows that are framed
             alike, such as centred digits.
         alternate: whether time runs backwards in every other layer.
@@ -30,6 +33,7 @@ class WaveNet(UnivariateFamily):
     hidden: tuple[int, ...] = (32,) * 6
     activation: str = "silu"  # closest to the gates of WaveNet: 9 nats better on digits than relu
     cycle: int = 10
+    dilations: tuple[int, ...] | None = None
     positional_bias: bool = False
     alternate: bool = True
 
@@ -40,12 +44,15 @@ class WaveNet(UnivariateFamily):
 
     def layers(self, event_shape: Shape, context_shape: Shape | None) -> list[Bijection]:
         """`transforms` causal autoregressive layers."""
+        dilations = self.dilations
+        if dilations is None:
+            dilations = tuple(doubled_dilations(len(self.hidden), self.cycle))
         return [
             CausalAutoregressive(
                 event_shape,
                 self.univariate_map(self.univariate),
                 self.conditioner,
-                self.cycle,
+                dilations,
                 reverse=self.alternate and i % 2 == 1,
                 context_shape=context_shape,
             )

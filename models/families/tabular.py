@@ -1,4 +1,4 @@
-"""The family of densities over typed columns."""
+"""The families of densities over typed columns."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from models.bijection import Shape
-from models.columns import TypedColumns, describe
+from models.columns import (
+    AttentionColumnNetwork,
+    ColumnLayout,
+    ColumnNetwork,
+    MaskedColumnNetwork,
+    TypedColumns,
+    describe,
+)
 from models.context import ContextFeatures
-from models.networks import Conditioner
+from models.networks import Conditioner, check_attention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,10 @@ class Tabular:
         """The shape of the network; it starts as the product of the columns' marginals."""
         return Conditioner(tuple(self.hidden), self.activation, self.dropout, 0.0, self.residual)
 
+    def network(self, layout: ColumnLayout) -> ColumnNetwork:
+        """The network that computes the parameters of these columns."""
+        return MaskedColumnNetwork(layout, self.conditioner)
+
     def density(
         self,
         columns: Sequence[Mapping[str, Any]],
@@ -71,10 +82,38 @@ class Tabular:
         return TypedColumns(
             describe(columns),
             order,
-            self.conditioner,
+            self.network,
             self.components,
             self.column_embedding,
             rows,
             context,
             context_shape,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularTransformer(Tabular):
+    """The options of a density over typed columns whose network is a causal transformer.
+
+    A token is a column (TraDE, Fakoor et al. 2020). `hidden` are the widths of the attention
+    blocks, all equal; there is no `residual` to set.
+
+    Args:
+        heads: of each attention; they divide the width.
+
+    Raises:
+        ValueError: a value that makes no density.
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "gelu"
+    dropout: float = 0.1
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_attention(self.conditioner, self.heads)
+
+    def network(self, layout: ColumnLayout) -> ColumnNetwork:
+        """The network that computes the parameters of these columns."""
+        return AttentionColumnNetwork(layout, self.conditioner, self.heads)

@@ -6,6 +6,7 @@ computation inside the block is small.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -64,12 +65,17 @@ def run_by_positions(
         The block's inputs, and its units of each hidden layer, all batch × ….
     """
     levels = [none] * len(before)
-    for position in range(len(block.ends) - 1):
+    counts = [[*map(int.__sub__, end, start)] for start, end in pairwise(block.ends)]
+    # cut at once, which in an exported graph is one operator
+    bases = [
+        torch.split(base, [count[i + 1] for count in counts], 1) for i, base in enumerate(before)
+    ]
+    for position in range(len(counts)):
         units: Tensor | None = None
-        for i, (base, weight) in enumerate(zip(before, block.within, strict=True)):
+        for i, weight in enumerate(block.within):
             own = slice(block.ends[position][i + 1], block.ends[position + 1][i + 1])
             read = block.units_read(position, i)
-            outputs = torch.addmm(base[:, own], levels[i], weight[:read, own])
+            outputs = torch.addmm(bases[i][position], levels[i], weight[:read, own])
             if i + 1 < len(before):
                 units = network.conditioner.hidden_units(outputs, units)
                 levels[i + 1] = torch.cat([levels[i + 1], units], 1)

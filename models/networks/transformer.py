@@ -21,11 +21,30 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys and values, batch × heads × tokens × features → what each query reads."""
 
 
+def check_attention(conditioner: Conditioner, heads: int) -> None:
+    """See that a transformer can have these blocks.
+
+    Raises:
+        ValueError: no block, blocks of unequal widths, heads that do not divide the width, or a
+            conditioner that is residual too.
+    """
+    widths = conditioner.hidden
+    if not widths:
+        raise ValueError("a transformer has at least one block: `hidden` is empty")
+    if len(set(widths)) > 1:
+        raise ValueError(f"blocks of a transformer are of equal widths, got {list(widths)}")
+    if heads < 1 or widths[0] % heads:
+        raise ValueError(f"heads divide the width of a block, {widths[0]}, got {heads}")
+    if conditioner.residual:
+        raise ValueError("a transformer is always residual: leave `residual` out")
+
+
 class AttentionBlock(nn.Module):
     """Attention between tokens, then a hidden layer of each token (Vaswani et al. 2017, §3).
 
     Layers are normalised before they are read, not after (Xiong et al. 2020). Keys have no bias: it
-    would add the same number to all scores of a query.
+    would add the same number to all scores of a query. Queries are divided by the square root of
+    their length before they attend.
 
     Args:
         width: features of a token.
@@ -36,6 +55,7 @@ class AttentionBlock(nn.Module):
     def __init__(self, width: int, heads: int, conditioner: Conditioner) -> None:
         super().__init__()
         self.heads = heads
+        self.query_scale = math.sqrt(width / heads)
         self.conditioner = conditioner
         self.norm_of_attention, self.norm_of_hidden = nn.LayerNorm(width), nn.LayerNorm(width)
         self.read = nn.Linear(width, 3 * width, bias=False)
@@ -43,11 +63,33 @@ class AttentionBlock(nn.Module):
         self.widen = nn.Linear(width, WIDENING * width)
         self.narrow = nn.Linear(WIDENING * width, width)
 
+    def fold(self) -> None:
+        """Divide the weights of queries instead of queries (`folding.Foldable`).
+
+        As a factor beside a product, onnxruntime would keep the divisor in float32.
+        """
+        with torch.no_grad():
+            self.read.weight[: self.read.in_features] /= self.query_scale
+        self.query_scale = 1.0
+
     def forward(self, h: Tensor, attend: Attend) -> Tensor:
-        """Features of tokens before the block → after it, batch × tokens × width."""
-        parts = self.read(self.norm_of_attention(h)).unflatten(-1, (3 * self.heads, -1))
-        queries, keys, values = parts.transpose(1, 2).chunk(3, 1)
-        h = h + self.write(attend(queries, keys, values).transpose(1, 2).flatten(2))
+        """Features of tokens before the block → after it.
+
+        Args:
+            h: batch × tokens × width; or of one token, batch × width.
+            attend: reads of queries, keys and values what the tokens read.
+        """
+        parts = self.read(self.norm_of_attention(h))
+        is_one = h.ndim == 2
+        if is_one:  # whose axes need no transposition
+            parts = parts.unflatten(1, (3 * self.heads, 1, -1))
+        else:
+            parts = parts.unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
+        queries, keys, values = parts.chunk(3, 1)
+        if self.query_scale != 1:
+            queries = queries / self.query_scale
+        read = attend(queries, keys, values)
+        h = h + self.write(read.flatten(1) if is_one else read.transpose(1, 2).flatten(2))
         units = ACTIVATIONS[self.conditioner.activation](self.widen(self.norm_of_hidden(h)))
         units = F.dropout(units, self.conditioner.dropout, self.training)
         narrowed: Tensor = self.narrow(units)
@@ -62,31 +104,23 @@ class CausalTransformer(Network):
 
     Args:
         tokens: T, the length of the sequences.
-        values: numbers of each token.
+        values: numbers of each token; 0 where they differ, and the caller embeds them.
         context: number of features of the context, or 0.
         conditioner: width of each attention block, all equal; activation and dropout.
         heads: of each attention.
 
     Raises:
-        ValueError: no block, blocks of unequal widths, heads that do not divide the width, or a
-            conditioner that is residual too.
+        ValueError: an error of `check_attention`.
     """
 
     def __init__(
         self, tokens: int, values: int, context: int, conditioner: Conditioner, heads: int
     ) -> None:
         super().__init__()
+        check_attention(conditioner, heads)
         widths = conditioner.hidden
-        if not widths:
-            raise ValueError("a transformer has at least one block: `hidden` is empty")
-        if len(set(widths)) > 1:
-            raise ValueError(f"blocks of a transformer are of equal widths, got {list(widths)}")
-        if heads < 1 or widths[0] % heads:
-            raise ValueError(f"heads divide the width of a block, {widths[0]}, got {heads}")
-        if conditioner.residual:
-            raise ValueError("a transformer is always residual: leave `residual` out")
         self.tokens, self.width, self.heads = tokens, widths[0], heads
-        self.embed = nn.Linear(values, self.width, bias=False)
+        self.embed = nn.Linear(values, self.width, bias=False) if values else None
         self.position = nn.Parameter(torch.randn(tokens, self.width) / math.sqrt(self.width))
         self.context = nn.Linear(context, self.width) if context else None
         self.blocks = nn.ModuleList(
@@ -96,7 +130,11 @@ class CausalTransformer(Network):
 
     def sequence(self, values: Tensor, context: Tensor | None) -> Tensor:
         """Features of all tokens at once: batch × T × values, and a context → batch × T × width."""
-        tokens = self.embedded(F.pad(values, (0, 0, 1, 0))[:, :-1], self.position)
+        before = F.pad(values, (0, 0, 1, 0))[:, :-1]
+        return self.features(self.embedded(before, self.position), context)
+
+    def features(self, tokens: Tensor, context: Tensor | None) -> Tensor:
+        """The same of tokens as the first block reads them, batch × T × width."""
         attention, prefix = [causal_attention] * len(self.blocks), self.prefix(context)
         if prefix is None:
             features: Tensor = self(tokens, attention)
@@ -105,12 +143,13 @@ class CausalTransformer(Network):
         return features[:, 1:]
 
     def embedded(self, before: Tensor, position: Tensor) -> Tensor:
-        """Tokens as the first block reads them, batch × tokens × width.
+        """Tokens as the first block reads them, batch × tokens × width; of one, batch × width.
 
         Args:
-            before: numbers of the token before each, batch × tokens × values.
-            position: of the tokens, tokens × width.
+            before: numbers of the token before each, batch × tokens × values, or batch × values.
+            position: of the tokens, tokens × width, or of the one.
         """
+        assert self.embed is not None
         embedded: Tensor = self.embed(before)
         return embedded + position
 
@@ -121,6 +160,27 @@ class CausalTransformer(Network):
         token: Tensor = self.context(context.flatten(1))
         return token[:, None]
 
+    def caches(self, rows: Tensor, prefix: Tensor | None) -> list[Tensor]:
+        """Keys and values of each block before the first token, batch × heads × 0 × features.
+
+        With a context they are those of its token, batch × heads × 1 × features.
+
+        Args:
+            rows: any tensor of the batch, batch × ….
+            prefix: the token of a context, if there is one.
+        """
+        if prefix is None:
+            none = rows.new_zeros(rows.shape[0], self.heads, 0, self.width // self.heads)
+            return [none] * (2 * len(self.blocks))
+        made: list[Tensor] = []
+
+        def attend(_: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            made.extend([keys, values])
+            return values  # there is nothing else to read
+
+        self(prefix, [attend] * len(self.blocks))
+        return made
+
     def _forward(self, h: Tensor, attention: Sequence[Attend]) -> Tensor:
         """Tokens as the first block reads them, and the attention of each block → features."""
         for block, attend in zip(self.blocks, attention, strict=True):
@@ -130,9 +190,15 @@ class CausalTransformer(Network):
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """What each token reads of itself and those before it, batch × heads × tokens × features."""
-    if LOOP_RECORDER.get() is None:
-        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+    """What each token reads of itself and those before it, batch × heads × tokens × features.
+
+    Queries are scaled.
+    """
+    # On CPUs the fused kernel has slow gradients in narrow types: for 256 rows of 63 tokens in
+    # bfloat16 it took 217 ms, these products 53; for 64 rows of 196 tokens 212 and 82.
+    narrow = queries.device.type == "cpu" and queries.dtype.itemsize < 4
+    if LOOP_RECORDER.get() is None and not narrow:
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=1.0)
     length, read = queries.shape[2], []
     for start in range(0, length, QUERIES):
         end = min(start + QUERIES, length)
@@ -143,5 +209,5 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def scores_of(queries: Tensor, keys: Tensor) -> Tensor:
-    """Scaled products of queries and keys, … × queries × keys (Vaswani et al. 2017, eq. 1)."""
-    return (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-1, -2)
+    """Products of queries, which are scaled, and keys: … × queries × keys."""
+    return queries @ keys.transpose(-1, -2)

@@ -16,14 +16,26 @@ Sums = Callable[[int, Tensor], Tensor]
 """The index of a hidden layer and its current input → what it adds up, with its biases."""
 
 
+def doubled_dilations(layers: int, cycle: int) -> list[int]:
+    """Dilations of hidden layers that double, and after each cycle start from 1 again.
+
+    Raises:
+        ValueError: a cycle of no layers.
+    """
+    if cycle < 1:
+        raise ValueError(f"cycle is at least 1, got {cycle}")
+    return [2 ** (i % cycle) for i in range(layers)]
+
+
 class CausalConvNet(Network):
     """Dilated convolutions over time whose output at t reads only the values before t.
 
     Van den Oord et al. 2016, "WaveNet", §2.1, with residual connections (§2.4) between hidden
     layers of equal width, and a context that adds to the biases of every hidden layer (§2.5).
-    Hidden layer i = 0, 1, … reads the layer before it at the same time and 2^(i mod cycle) steps
-    earlier; the first one reads the values delayed by one step. Before the start all values are
-    zero. An output reads the last 1 + Σ 2^(i mod cycle) values.
+    Each hidden layer reads the layer before it at the same time and as many steps earlier as its
+    dilation; the first one reads the values delayed by one step. Before the start all values are
+    zero. An output reads of the last 1 + Σ dilations values those that 1 and a sum of some of the
+    dilations lead to.
 
     A layer is a linear map of its two inputs rather than `conv1d`: whole sequences and single steps
     then share their code, and onnxruntime has no convolutions in float64. In training it is one
@@ -36,14 +48,20 @@ class CausalConvNet(Network):
         context: number of features that every output may read, or 0.
         conditioner: channels of the hidden layers, activation, dropout; with `positional_bias` the
             first layer has a bias for each time.
-        cycle: number of layers after which dilations start from 1 again.
+        dilations: of the hidden layers, in steps.
 
     Raises:
-        ValueError: no hidden layer, a cycle of none, or a conditioner that is residual too.
+        ValueError: no hidden layer, another number of dilations, one below 1, or a conditioner that
+            is residual too.
     """
 
     def __init__(
-        self, length: int, size: int, context: int, conditioner: Conditioner, cycle: int
+        self,
+        length: int,
+        size: int,
+        context: int,
+        conditioner: Conditioner,
+        dilations: Sequence[int],
     ) -> None:
         super().__init__()
         self.widths = list(conditioner.hidden)
@@ -51,10 +69,15 @@ class CausalConvNet(Network):
             raise ValueError("a causal network has at least one hidden layer: `hidden` is empty")
         if conditioner.residual:
             raise ValueError("a causal network is always residual: leave `residual` out")
-        if cycle < 1:
-            raise ValueError(f"cycle is at least 1, got {cycle}")
+        if len(dilations) != len(self.widths):
+            raise ValueError(
+                f"as many dilations as hidden layers, {len(self.widths)}, are wanted, got "
+                f"{len(dilations)}"
+            )
+        if min(dilations) < 1:
+            raise ValueError(f"dilations are at least 1, got {min(dilations)}")
         # no value is more than T steps ago, so no queue is longer
-        self.dilations = [min(2 ** (i % cycle), length) for i in range(len(self.widths))]
+        self.dilations = [min(steps, length) for steps in dilations]
         read = [1, *self.widths[:-1]]
         self.hidden = nn.ModuleList(
             nn.Linear(2 * before, after) for before, after in zip(read, self.widths, strict=True)

@@ -13,8 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.numerics.normal_logistic import log_sigmoid, logistic_from_normal, normal_from_logistic
-from models.numerics.root_finding import find_root
+from models.numerics.normal_logistic import (
+    log_sigmoid,
+    logistic_from_normal,
+    normal_from_logistic,
+    normal_tails,
+)
+from models.numerics.root_finding import root_and_more
 
 # Bound of the difference of log-scales from their initial value, by bound · tanh(raw / bound).
 _BOUND = 4.0
@@ -69,26 +74,31 @@ class _Mixture(ABC):
         return z, log_slope + log_normal
 
     def decode(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """z, theta (…, size) → x, log|dx/dz|, by a bracketed root (`find_root`)."""
+        """z, theta (…, size) → x, log|dx/dz|, by a bracketed root (`root_and_more`)."""
         y, log_logistic = logistic_from_normal(z) if self.normal else (z, torch.zeros_like(z))
         components = self._components(theta)
-        x = self._quantile(z, y, components)
-        return x, log_logistic - self._logit_cdf(x, *components)[1]
+        x, log_slope = self._quantile(z, y, components)
+        return x, log_logistic - log_slope
 
-    def _quantile(self, z: Tensor, y: Tensor, components: Components) -> Tensor:
-        """Solve logit F(x) = y for x; z is y on the normal scale, or y itself."""
+    def _quantile(self, z: Tensor, y: Tensor, components: Components) -> list[Tensor]:
+        """Solve logit F(x) = y for x; z is y on the normal scale, or y itself.
+
+        Returns:
+            x and log dy/dx.
+        """
         log_weight, mean, log_scale = components
         # left of the lowest quantile the CDFs of all components are below F(x), and right of the
         # highest quantile above
         quantile = mean + torch.exp(log_scale) * self._standard_quantile(z, y)[..., None]
         digit = torch.finfo(y.dtype).eps
 
-        def logit_cdf(x: Tensor) -> tuple[Tensor, Tensor]:
+        def logit_cdf(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             value, log_slope = self._logit_cdf(x, *components)
             # with a smaller slope x would be determined to less than the last digit of y
-            return value, torch.exp(log_slope).clamp(min=digit)
+            return value, torch.exp(log_slope).clamp(min=digit), log_slope
 
-        return find_root(
+        return root_and_more(
+            1,
             logit_cdf,
             y,
             quantile.amin(-1),
@@ -114,8 +124,7 @@ class _Mixture(ABC):
         self, x: Tensor, log_weight: Tensor, mean: Tensor, log_scale: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Give y = logit F(x) and log dy/dx."""
-        y, log_slope = self._logit_component((x[..., None] - mean) * torch.exp(-log_scale))
-        log_below, log_above = log_sigmoid(y), log_sigmoid(-y)
+        log_below, log_above, log_slope = self._tails((x[..., None] - mean) * torch.exp(-log_scale))
         below, above = log_weight + log_below, log_weight + log_above
         # dy/dx = d log F/dx − d log(1−F)/dx, both means of positive slopes over the components,
         # without cancellation; f/(F(1−F)) would lose all digits in the tails
@@ -124,8 +133,8 @@ class _Mixture(ABC):
         return below.logsumexp(-1) - above.logsumexp(-1), slopes.logsumexp(-1)
 
     @abstractmethod
-    def _logit_component(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        """The logit of a component's CDF at standardized x, and its log-derivative."""
+    def _tails(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log F and log(1 − F) of a component at standardized x, and log of d logit F/dx."""
 
     @abstractmethod
     def _standard_quantile(self, z: Tensor, y: Tensor) -> Tensor:
@@ -177,8 +186,8 @@ class LogisticMixture(_Mixture):
         raw = _BOUND * torch.atanh(bounded / _BOUND)
         return torch.cat([torch.zeros_like(mean), mean, raw], 1).to(x.dtype)
 
-    def _logit_component(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        return a, torch.zeros_like(a)
+    def _tails(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return log_sigmoid(a), log_sigmoid(-a), torch.zeros_like(a)
 
     def _standard_quantile(self, z: Tensor, y: Tensor) -> Tensor:
         return y
@@ -202,8 +211,8 @@ class GaussianMixture(_Mixture):
     def __init__(self, components: int = 8) -> None:
         super().__init__(components, variance=1.0, scale=0.8)
 
-    def _logit_component(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        return logistic_from_normal(a)
+    def _tails(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return normal_tails(a)
 
     def _standard_quantile(self, z: Tensor, y: Tensor) -> Tensor:
         return z

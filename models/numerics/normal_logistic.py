@@ -37,8 +37,20 @@ _STEPS = {torch.float32: 2, torch.float64: 3}
 
 def logistic_from_normal(z: Tensor) -> tuple[Tensor, Tensor]:
     """Map z to y = logit Φ(z) and log dy/dz in nats, elementwise; accurate for |z| up to 1e18."""
-    size, log_slope = _upper_half(_absolute(z))
+    w, log_twice_cdf, log_slope = _upper_half(_absolute(z))
+    size = w + log_twice_cdf
     return torch.where(z < 0, -size, size), log_slope
+
+
+def normal_tails(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute log Φ(z), log(1 − Φ(z)) and the log-derivative of logit Φ(z) in nats, elementwise.
+
+    No lower tail underflows; the first two have absolute errors of the last digit of log 2.
+    """
+    w, log_twice_cdf, log_slope = _upper_half(_absolute(z))
+    lower, upper, is_lower = -(w + math.log(2)), log_twice_cdf - math.log(2), z < 0
+    below, above = torch.where(is_lower, lower, upper), torch.where(is_lower, upper, lower)
+    return below, above, log_slope
 
 
 def normal_from_logistic(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,12 +60,12 @@ def normal_from_logistic(y: Tensor) -> tuple[Tensor, Tensor]:
     # dz/dy at 0 is √(2π)/4; far out z² → 2y
     z = target / torch.sqrt(0.5 * target + 1.5 + (8 / math.pi - 1.5) * torch.exp(-0.5 * target))
     for _ in range(_STEPS[y.dtype] - 1):
-        value, log_slope = _upper_half(z)
-        z = z - (value - target) * torch.exp(-log_slope)
-    value, log_slope = _upper_half(z)
+        w, log_twice_cdf, log_slope = _upper_half(z)
+        z = z - (w + log_twice_cdf - target) * torch.exp(-log_slope)
+    w, log_twice_cdf, log_slope = _upper_half(z)
     # the last step carries the derivative in y
-    z = z - (value - size) * torch.exp(-log_slope)
-    return torch.where(y < 0, -z, z), -_upper_half(z)[1]
+    z = z - (w + log_twice_cdf - size) * torch.exp(-log_slope)
+    return torch.where(y < 0, -z, z), -_upper_half(z)[2]
 
 
 def log_cdf(z: Tensor) -> Tensor:
@@ -76,11 +88,14 @@ def log_sigmoid(y: Tensor) -> Tensor:
 
 def _absolute(x: Tensor) -> Tensor:
     """|x| with derivative 1 at 0; that of `abs` is 0, which stops the gradient of an odd map."""
-    return torch.where(x < 0, -x, x)
+    return torch.where(x < 0, -x, x) if torch.is_grad_enabled() else x.abs()
 
 
-def _upper_half(a: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute logit Φ(a) and its log-derivative for a ≥ 0, from w = −log 2Φ(−a)."""
+def _upper_half(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute w = −log 2Φ(−a) and log 2Φ(a), whose sum is logit Φ(a), and its log-derivative.
+
+    For a ≥ 0.
+    """
     t = 3 / (3 + a)
     s = 2 * t - 1
     polynomial = torch.zeros_like(a)
@@ -91,4 +106,4 @@ def _upper_half(a: Tensor) -> tuple[Tensor, Tensor]:
     w = 0.5 * a * a + excess
     # Φ(a) = (1 + (1 − e⁻ʷ))/2 and Φ(−a) = e⁻ʷ/2; the derivative is φ(a)/(Φ(a)Φ(−a))
     log_twice_cdf = torch.log1p(-torch.expm1(-w))
-    return w + log_twice_cdf, excess - log_twice_cdf + 0.5 * math.log(8 / math.pi)
+    return w, log_twice_cdf, excess - log_twice_cdf + 0.5 * math.log(8 / math.pi)

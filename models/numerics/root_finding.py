@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.numerics.exportable_loops import fixed_point
+from models.numerics.exportable_loops import Tensors, repeat_while
 
 # Largest number of steps. About 12 find the roots of mixtures as training makes them, to the last
 # digit, and about 20 those of any mixture; so many steps halve every bracket that the layers pass.
@@ -23,8 +23,12 @@ STEPS = {torch.float32: 40, torch.float64: 80}
 _NEAR_ULPS = 4
 
 
+Function = Callable[[Tensor], tuple[Tensor, ...]]
+"""x → f(x), f'(x), and perhaps more that is computed on the way, all elementwise."""
+
+
 def find_root(
-    function: Callable[[Tensor], tuple[Tensor, Tensor]],
+    function: Function,
     target: Tensor,
     low: Tensor,
     high: Tensor,
@@ -41,8 +45,8 @@ def find_root(
     a number of steps fixed by the number type, and exports as one loop.
 
     Args:
-        function: x → f(x) and f'(x), elementwise; it may read parameters that require gradients.
-            At the root the slope is above zero and finite; elsewhere it can have any value.
+        function: it may read parameters that require gradients. At the root the slope is above
+            zero and finite; elsewhere it can have any value.
         target: values of f, of any shape.
         low, high: f(low) ≤ target ≤ f(high), of that shape. The search is slow where the root is
             an end to the last digit.
@@ -55,64 +59,72 @@ def find_root(
         x, differentiable in the target and in what `function` reads (implicit differentiation);
         NaN where f − target is NaN.
     """
+    return root_and_more(0, function, target, low, high, start, rounding)[0]
+
+
+def root_and_more(
+    count: int,
+    function: Function,
+    target: Tensor,
+    low: Tensor,
+    high: Tensor,
+    start: Tensor | None = None,
+    rounding: Tensor | None = None,
+) -> list[Tensor]:
+    """The same, and what else the function gives at the root, of which there are `count`."""
     if start is None:
         start = 0.5 * (low + high)
     if rounding is None:
         rounding = torch.finfo(target.dtype).eps * target.abs()
     with torch.no_grad():
-        x = _search(function, target, low, high, start, rounding)
+        x, *more = _search(count, function, target, low, high, start, rounding)
     if not torch.is_grad_enabled():
-        return x
-    value, slope = function(x)
+        return [x, *more]
+    value, slope, *more = function(x)
     missing = target - value
     if not missing.requires_grad:
-        return x
+        return [x, *more]
     # Adds zero, with the derivative of the root with respect to all that f reads. Newton's step
     # itself is a rounding error over the slope, which is far where f is flat.
-    return x + (missing - missing.detach()) / slope.detach()
+    x = x + (missing - missing.detach()) / slope.detach()
+    return [x, *(function(x)[2:] if more else [])]
 
 
 def _search(
-    function: Callable[[Tensor], tuple[Tensor, Tensor]],
+    count: int,
+    function: Function,
     target: Tensor,
     low: Tensor,
     high: Tensor,
     start: Tensor,
     rounding: Tensor,
-) -> Tensor:
-    """Find the root, without its derivative."""
+) -> list[Tensor]:
+    """Find the root, and what else the function gives there, without derivatives."""
     digit = torch.finfo(target.dtype).eps
+    near_rounding = _NEAR_ULPS * rounding
 
-    def step(state: Tensor) -> Tensor:
-        low, high, x, last = state.unbind()
-        value, slope = function(x)
+    def step(states: Tensors) -> tuple[Tensors, Tensor]:
+        low, high, x, half_last = states[:4]
+        value, slope, *more = function(x)
         excess = value - target
         below = excess < 0
-        new_low, new_high = torch.where(below, x, low), torch.where(below, high, x)
-        middle = 0.5 * (new_low + new_high)
-        newton = -excess / slope
+        low, high = torch.where(below, x, low), torch.where(below, high, x)
+        middle, newton = 0.5 * (low + high), excess / slope
+        length, size = newton.abs(), x.abs()
         # with an infinite slope Newton's step would be zero, far from the root
         usable = slope < torch.inf
-        still = excess.abs() <= rounding
-        still = still | (usable & (newton.abs() <= 0.5 * digit * x.abs()))
-        still = still | (middle <= new_low) | (middle >= new_high)
+        # not where the excess is NaN; an element that stands still is still in the next step
+        moving = (excess.abs() > rounding) & (middle > low) & (middle < high)
+        moving = moving & ~(usable & (length <= 0.5 * digit * size))
         # Near the root the rounding errors of f decide which of two steps is longer. Halving a
         # bracket with a distant end would lose the root there.
-        near = newton.abs() <= _NEAR_ULPS * torch.maximum(digit * x.abs(), rounding / slope)
-        usable = usable & (near | (newton.abs() <= 0.5 * last.abs()))
-        after = x + newton
-        usable = usable & (after > new_low) & (after < new_high)
-        after = torch.where(usable, after, middle)
-        after = torch.where(torch.isnan(excess), excess, torch.where(still, x, after))
-        # an element that stands still keeps its state, so that the loop ends when all do
-        return torch.stack(
-            [
-                torch.where(still, low, new_low),
-                torch.where(still, high, new_high),
-                after,
-                torch.where(still, last, after - x),
-            ]
-        )
+        near = torch.maximum(_NEAR_ULPS * digit * size, near_rounding / slope)
+        after = x - newton
+        usable = usable & (length <= torch.maximum(near, half_last)) & (after > low)
+        after = torch.where(usable & (after < high), after, middle)
+        after = torch.where(moving, after, x)
+        return [low, high, after, 0.5 * (after - x).abs(), excess, *more], moving.any()
 
-    state = torch.stack([low, high, start, high - low])
-    return fixed_point(step, state, 0.0, STEPS[state.dtype])[2]
+    states = [low, high, start, 0.5 * (high - low), *[torch.zeros_like(start)] * (1 + count)]
+    _, _, x, _, excess, *more = repeat_while(step, states, STEPS[target.dtype])
+    return [torch.where(torch.isnan(excess), excess, x), *more]

@@ -60,20 +60,24 @@ from service.bundle.manifests.ensemble import (
     EnsembleManifest,
     Member,
     Weighting,
+    member_stream,
 )
 from service.bundle.manifests.fidelity import Fidelity, Figure
 from service.bundle.manifests.flow import FORMAT_VERSION, NAME, VERSION, Manifest
-from service.bundle.manifests.kind import Graph
-from service.bundle.manifests.part import (
+from service.bundle.manifests.inverse import (
     METHOD_WORDS,
     METHODS,
+    Guess,
+    InverseMethod,
+    InverseReport,
+    Sweeps,
+)
+from service.bundle.manifests.kind import Graph
+from service.bundle.manifests.part import (
     Arithmetic,
     ContextColumn,
     Direction,
-    Guess,
     HeldOut,
-    InverseMethod,
-    InverseReport,
     Layers,
     Number,
     PerCoordinate,
@@ -82,7 +86,6 @@ from service.bundle.manifests.part import (
     RunCost,
     SelfTest,
     Sound,
-    Sweeps,
     Tensor,
     Tolerances,
 )
@@ -223,6 +226,7 @@ __all__ = [
     "is_column_name",
     "is_version",
     "manifest_of",
+    "member_stream",
     "next_version",
     "picture_shape",
     "place",

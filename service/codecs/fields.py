@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.bundle import AnyManifest, EnsembleManifest
 from service.errors import MOST_NAMED, InvalidInputError, few, readable
@@ -21,6 +21,7 @@ from service.operations import (
     TableColumns,
     check_has_rows,
     context_alone,
+    hole_texts,
     rows_and_context,
     typed_rows_and_context,
 )
@@ -28,6 +29,8 @@ from service.tables import RawColumn
 
 # A word of a table, or a value by name, takes about as long to be made sense of as so many numbers.
 NUMBERS_PER_WORD = 16
+
+YES_OR_NO = TypeAdapter(bool)
 
 R = TypeVar("R", bound=FlowRequest)
 
@@ -118,15 +121,19 @@ class TableRequest(PendingRequest):
             alone = {"context": context_alone(self.table, manifest)}
             return with_query(schema, alone, self.query)
         name = "x" if len(names) > 1 else names[0]
+        has_holes = len(names) == 1 and is_true(self.query.get("partial", ""))
         if manifest.typed is not None and name == "x":
-            typed, context = typed_rows_and_context(self.table, manifest.typed)
+            typed, context = typed_rows_and_context(self.table, manifest.typed, has_holes)
             fields: dict[str, Any] = {"x": typed} if len(names) == 1 else typed.ends(names)
         else:
-            rows, context = rows_and_context(self.table, manifest, name)
+            rows, context = rows_and_context(self.table, manifest, name, has_holes)
             fields = {**rows_by_field(schema, rows)}
         if context is not None:
             fields["context"] = context
-        return with_query(schema, fields, self.query)
+        request = with_query(schema, fields, self.query)
+        if has_holes and manifest.typed is None:
+            request.tell_holes(hole_texts(self.table, manifest, name))
+        return request
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,14 @@ class ArrayRequest(PendingRequest):
             check_has_rows({}, manifest.typed)
         fields = {} if self.array is None else rows_by_field(schema, self.array)
         return with_query(schema, fields, self.query)
+
+
+def is_true(text: str) -> bool:
+    """Whether a field of the query string says yes; of what is no answer the schema says so."""
+    try:
+        return YES_OR_NO.validate_python(text)
+    except ValidationError:
+        return False
 
 
 def target(fields: Mapping[str, Any]) -> tuple[str | None, int | None]:

@@ -7,7 +7,7 @@ import orjson
 
 from service.errors import NotPermittedError, ServiceError
 from service.grpc.admission import OPEN
-from service.grpc.calls import Call
+from service.grpc.call import Call
 from service.grpc.protos import messages
 from service.grpc.requests import parsed
 from service.grpc.responses import from_json

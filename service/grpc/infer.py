@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.grpc import wire
-from service.grpc.calls import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
+from service.grpc.call import MIN_KEPT_BYTES, MIN_THREAD_BYTES, STREAM, Call
 from service.grpc.requests import read_request
 from service.grpc.responses import infer_response, stream_error
 from service.grpc.slow_callers import Context, NotTakenError, SlowCallers

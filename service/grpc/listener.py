@@ -9,7 +9,8 @@ import time
 import grpc
 
 from service.grpc.admin import SCOPES, AdminCalls
-from service.grpc.calls import INFER, OTHER, SERVICE, Calls
+from service.grpc.call import INFER, OTHER, SERVICE
+from service.grpc.calls import Calls
 from service.grpc.infer import InferCalls
 from service.grpc.slow_callers import SlowCallers, break_off
 from service.security import ASKING

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from service.errors import InvalidInputError, MalformedBodyError, readable
 from service.inflight import Reading
 from service.open_inference import protocol
-from service.open_inference.models import LATENT, MEMBERS, QUANTILE, ProtocolModel
+from service.open_inference.models import LATENT, QUANTILE, ProtocolModel
 from service.open_inference.protocol import InferenceRequest
 from service.open_inference.tensors import Parameters
 from service.operations import (
     FLOW_OPERATIONS,
+    MEMBER_OUTPUTS,
     Answer,
     FlowOperation,
     FlowRequest,
@@ -192,7 +193,7 @@ def _flow_request(
                 f"parameter {useless[0]} has no use here: {source} → {', '.join(outputs)}"
             )
         fields |= parameters
-    if {*MEMBERS} & {*outputs}:
+    if {*MEMBER_OUTPUTS} & {*outputs}:
         fields["members"] = True
     if QUANTILE in outputs:
         fields[QUANTILE] = True

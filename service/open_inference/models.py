@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.errors import UnknownModelError
+from service.operations import MEMBER_OUTPUTS
 from service.store import Model
 
 QUANTILE = "quantile"
@@ -18,9 +19,6 @@ QUANTILE = "quantile"
 
 LATENT = {"z", "member"}
 """Outputs of which rows outside the support have none."""
-
-MEMBERS = ("member_log_prob", "member_std", "member_min", "member_max")
-"""Outputs of an ensemble beside log_prob where they are named."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ ENSEMBLE_MODELS = {
     model.suffix: model
     for model in (
         ProtocolModel(
-            "", "x", ("log_prob", "z", "member"), "encode", "encode", (QUANTILE, *MEMBERS)
+            "", "x", ("log_prob", "z", "member"), "encode", "encode", (QUANTILE, *MEMBER_OUTPUTS)
         ),
         ProtocolModel("decode", "z", ("x", "log_prob"), "decode", "decode", takes_member=True),
         ProtocolModel("sample", "n", ("x", "log_prob", "member"), "sample", "decode"),

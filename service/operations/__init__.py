@@ -10,6 +10,7 @@ from service.operations.detectors.reasons import ReasonedRows, no_neighbours, re
 from service.operations.ensembles.requests import ENSEMBLE_REQUESTS
 from service.operations.operations import Operations
 from service.operations.requests import (
+    MEMBER_OUTPUTS,
     DecodeRequest,
     EncodeRequest,
     FlowRequest,
@@ -19,13 +20,14 @@ from service.operations.requests import (
     SampleRequest,
 )
 from service.operations.rows.faults import Fault, RowFaults
+from service.operations.rows.holes import with_holes
 from service.operations.rows.support import bounded_log_prob
 from service.operations.rows.typed import Impossible, settled_rows
 from service.operations.tables import (
     TEXT,
     TableColumns,
-    columns_of_names,
     context_alone,
+    hole_texts,
     rows_and_context,
     typed_rows_and_context,
 )
@@ -59,6 +61,7 @@ __all__ = [
     "ENSEMBLE_REQUESTS",
     "FLOW_OPERATIONS",
     "FORMS",
+    "MEMBER_OUTPUTS",
     "NAMED",
     "NUMBER_DTYPES",
     "TABLE_REQUESTS",
@@ -89,13 +92,13 @@ __all__ = [
     "check_named",
     "check_scores",
     "classes_of",
-    "columns_of_names",
     "context_alone",
     "context_rows",
     "count_booleans",
     "described_value",
     "first_mismatch",
     "flatten_lists",
+    "hole_texts",
     "named_rows",
     "no_calibration",
     "no_neighbours",
@@ -107,4 +110,5 @@ __all__ = [
     "settled_rows",
     "too_far",
     "typed_rows_and_context",
+    "with_holes",
 ]

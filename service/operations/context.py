@@ -102,12 +102,12 @@ def _check_known(
     faults.check(~np.logical_and.reduce(known), InvalidInputError, describe)
 
 
-def _number(value: float | str, codes: dict[str, int], is_text: bool) -> float:
+def _number(value: float | str | None, codes: dict[str, int], is_text: bool) -> float:
     """A value as a number; NaN where it is none."""
     if isinstance(value, str) and not is_text:
         return codes.get(value, np.nan)
     try:
-        return float(value)
+        return np.nan if value is None else float(value)
     except (ValueError, OverflowError):
         return np.nan
 

@@ -29,6 +29,7 @@ from service.operations.requests import (
     SampleRequest,
 )
 from service.operations.rows.faults import RowFaults
+from service.operations.rows.holes import find_holes
 from service.operations.rows.quantile import quantiles
 from service.operations.rows.support import check_has_density, check_inside, outside_support
 from service.store import Model
@@ -59,6 +60,8 @@ class Operations:
         copies = request.dequantize
         x = self.runs.checked_rows(request.x, model.event_shape, "x")
         faults = RowFaults(len(x), request.partial)
+        if request.partial:  # else no row has a hole
+            await find_holes(self.threads, model, x, "x", request.hole_texts, faults, deadline)
         if copies is None and request.seed is not None:
             raise InvalidInputError("a seed without dequantize has no use: nothing here is random")
         if copies is not None and request.quantile:
@@ -105,6 +108,8 @@ class Operations:
         """Latents and log-density of each row."""
         x, run = self.runs.checked_rows(request.x, model.event_shape, "x"), self.threads.run
         faults = RowFaults(len(x), request.partial)
+        if request.partial:  # else no row has a hole
+            await find_holes(self.threads, model, x, "x", request.hole_texts, faults, deadline)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         await run(x.size, check_inside, x, model, "x", faults, deadline=deadline)
         x, context_rows = await self.runs.sound_rows(x, context_rows, faults, deadline)
@@ -130,6 +135,8 @@ class Operations:
         if isinstance(request, DecodeOfEnsemble):
             member = every_member = members_of(model, request.member, len(z))
         faults = RowFaults(len(z), request.partial)
+        if request.partial:  # else no row has a hole
+            await find_holes(self.threads, model, z, "z", request.hole_texts, faults, deadline)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
         z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)
@@ -153,6 +160,8 @@ class Operations:
             )
         z, run = self.runs.checked_rows(request.z, model.latent_shape, "z"), self.threads.run
         faults = RowFaults(len(z), request.partial)
+        if request.partial:  # else no row has a hole
+            await find_holes(self.threads, model, z, "z", request.hole_texts, faults, deadline)
         context_rows = await self.runs.context_rows(model, request.context, faults, deadline)
         await run(z.size, check_has_density, z, model, "z", faults, deadline=deadline)
         z, context_rows = await self.runs.sound_rows(z, context_rows, faults, deadline)

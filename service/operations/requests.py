@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.bundle import PathKind
-from service.operations.values import Array, ContextArray
+from service.operations.rows.holes import HoleTexts
+from service.operations.values import Array, ContextArray, RowArray
 
 Seed = Annotated[int, Field(ge=0, lt=2**64, description="chosen by the server where left out")]
 Path = PathKind
@@ -31,6 +32,16 @@ Check = Annotated[
         "`residual`, as a part of the range; `inexact_rows` are then those beyond the tolerance"
     ),
 ]
+
+MEMBER_OUTPUTS = ("member_log_prob", "member_std", "member_min", "member_max")
+"""What is answered of the members of an ensemble beside its log-density."""
+
+FIELD_BY_OUTPUT = {
+    "quantile": "quantile",
+    "residual": "check",
+    **dict.fromkeys(MEMBER_OUTPUTS, "members"),
+}
+"""The arrays that are answered where a field of the request is true, and that field."""
 
 
 class FlowRequest(BaseModel):
@@ -64,6 +75,14 @@ class FlowRequest(BaseModel):
         ),
     ] = None
 
+    hole_texts: ClassVar[HoleTexts | None] = None
+    """Of rows of a table, what stands in place of numbers."""
+
+    def tell_holes(self, texts: HoleTexts | None) -> None:
+        """Let errors say what stands in place of numbers."""
+        # a private attribute of pydantic would cost every request a microsecond
+        object.__setattr__(self, "hole_texts", texts)
+
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
@@ -74,6 +93,13 @@ class FlowRequest(BaseModel):
         """Rows that a model runs for it, as rates count them: each noisy copy is one."""
         shape: tuple[int, ...] = getattr(self, self.npy_fields[0]).shape
         return shape[0] if shape else 0
+
+    def lacks_for(self, output: str) -> str | None:
+        """The field that would have to be true for an array of the answer; None where none is."""
+        field = FIELD_BY_OUTPUT.get(output)
+        if field is None or field not in type(self).model_fields or getattr(self, field):
+            return None
+        return field
 
     @property
     def has_reasons(self) -> bool:
@@ -101,14 +127,14 @@ class LogProbRequest(FlowRequest):
     npy_fields = ("x",)
     outputs = ("log_prob",)
 
-    x: Annotated[Array, Field(description="N × event shape")]
+    partial: Partial = False
+    x: Annotated[RowArray, Field(description="N × event shape")]
     dequantize: Annotated[
         int | None,
         Field(ge=1, description="answer the log of the mean density over so many noisy copies"),
     ] = None
     seed: Seed | None = None
     quantile: Quantile = False
-    partial: Partial = False
 
     @property
     def row_count(self) -> int:
@@ -127,8 +153,8 @@ class EncodeRequest(FlowRequest):
     npy_fields = ("x",)
     outputs: ClassVar[tuple[str, ...]] = ("z", "log_prob")
 
-    x: Annotated[Array, Field(description="N × event shape")]
     partial: Partial = False
+    x: Annotated[RowArray, Field(description="N × event shape")]
     check: Check = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
@@ -142,8 +168,8 @@ class DecodeRequest(FlowRequest):
     npy_fields = ("z",)
     outputs = ("x", "log_prob")
 
-    z: Annotated[Array, Field(description="N × latent shape")]
     partial: Partial = False
+    z: Annotated[RowArray, Field(description="N × latent shape")]
     check: Check = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
@@ -157,8 +183,8 @@ class LayersRequest(FlowRequest):
     npy_fields = ("z",)
     outputs = ("states", "log_probs")
 
-    z: Annotated[Array, Field(description="N × latent shape, of a model that has `layers`")]
     partial: Partial = False
+    z: Annotated[RowArray, Field(description="N × latent shape, of a model that has `layers`")]
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """All states of each latent, and one for each of them."""

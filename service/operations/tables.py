@@ -21,10 +21,17 @@ from numpy.typing import NDArray
 
 from service.bundle import AnyManifest, ContextColumn, TypedManifest
 from service.errors import InvalidInputError, MalformedBodyError
+from service.operations.rows.holes import HoleTexts, no_numbers, with_holes
 from service.operations.rows.typed import TypedRows
 from service.operations.typed.named import typed_rows
 from service.operations.values import to_float64
-from service.tables import RawColumn, TableError, from_array, numbers_in, undivided
+from service.tables import (
+    RawColumn,
+    TableError,
+    from_array,
+    numbers_in,
+    undivided,
+)
 from service.types import Arrays
 
 TableColumns = Mapping[str, NDArray[Any] | RawColumn]
@@ -40,7 +47,7 @@ TEXT = np.dtypes.StringDType()
 
 
 def rows_and_context(
-    table: TableColumns, manifest: AnyManifest, name: str
+    table: TableColumns, manifest: AnyManifest, name: str, has_holes: bool = False
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The rows of a table, in the model's order of coordinates, and the context beside them.
 
@@ -48,6 +55,7 @@ def rows_and_context(
         table: columns by name, each with a value, or a list of values, for each row.
         manifest: of the model; says the names of its columns.
         name: of the rows: `x`, or `z`, whose coordinates have no names.
+        has_holes: whether rows that hold anything but numbers are found later: it is NaN then.
 
     Returns:
         Rows, N × event shape if the columns are as many as its coordinates; and N × columns of
@@ -60,7 +68,13 @@ def rows_and_context(
     """
     coordinates = (manifest.column_names if name == "x" else None) or ()
     named = columns_of_names(manifest.context, coordinates)
-    rest = {column: _array(column, values, column in named) for column, values in table.items()}
+    of_context = {"context", *(column.name for column in manifest.context or ())} - {*coordinates}
+    rest = {
+        column: with_holes(values, column in of_context, column in named)
+        if has_holes
+        else _array(column, values, column in named)
+        for column, values in table.items()
+    }
     context = _take_context(rest, manifest.context, coordinates)
     shape = manifest.event_shape if name == "x" else manifest.latent_shape
     rows = _rows(rest, name, coordinates)
@@ -69,8 +83,28 @@ def rows_and_context(
     return rows, context
 
 
+def hole_texts(table: TableColumns, manifest: AnyManifest, name: str) -> HoleTexts | None:
+    """What stands in place of numbers; None where no column is of words.
+
+    Args:
+        table, manifest, name: as of `rows_and_context`, which takes them.
+    """
+    coordinates = (manifest.column_names if name == "x" else None) or ()
+    of_context = {"context", *(column.name for column in manifest.context or ())} - {*coordinates}
+    columns = {key: column for key, column in table.items() if key not in of_context}
+    raw = list(columns.values())
+    if not any(isinstance(each, RawColumn) and each.form == "words" for each in raw):
+        return None
+    numbers: Arrays = {
+        key: np.full((1, *getattr(column, "shape", (1,))[1:]), i)
+        for i, (key, column) in enumerate(columns.items())
+    }
+    order = _rows(numbers, name, coordinates).ravel().tolist()
+    return HoleTexts([raw[i] for i in order])
+
+
 def typed_rows_and_context(
-    table: TableColumns, manifest: TypedManifest
+    table: TableColumns, manifest: TypedManifest, has_holes: bool = False
 ) -> tuple[TypedRows, NDArray[Any] | None]:
     """The same of a model of typed columns: values of each column's own kind, or `x` of numbers.
 
@@ -85,12 +119,15 @@ def typed_rows_and_context(
     for name, column in table.items():
         if isinstance(column, RawColumn) and name not in of_context:
             typed[name] = column
+        elif has_holes and name in of_context:
+            arrays[name] = with_holes(column, True, name in named)
         else:
             arrays[name] = _array(name, column, name in named)
     context = _take_context(arrays, manifest.context, names)
     if "x" in arrays and arrays["x"].ndim > 1 and not typed:
         try:
-            return TypedRows(to_float64(_rows(arrays, "x", ()), may_lack=True)), context
+            values = to_float64(_rows(arrays, "x", ()), may_lack=True, has_holes=has_holes)
+            return TypedRows(values), context
         except ValueError as error:
             raise InvalidInputError(f"x: {error}") from None
     single = _single_columns(arrays, "x", names)
@@ -241,7 +278,7 @@ def _side_by_side(columns: Arrays, mixed: bool = False) -> NDArray[Any]:
         raise MalformedBodyError("the table has no column beside context: expected rows")
     text = [name for name, values in columns.items() if values.dtype.kind not in "fiu"]
     if text and not mixed:
-        raise InvalidInputError(f"column {text[0]!r:.80} holds text, expected numbers")
+        raise InvalidInputError(no_numbers(text[0], columns[text[0]]))
     if wide := [name for name, values in columns.items() if values.ndim > 1]:
         raise InvalidInputError(f"column {wide[0]!r:.80} is of lists, expected single values")
     values = list(columns.values())

@@ -1,5 +1,6 @@
 """Values of a request as arrays: every array is checked here before it is used."""
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from service.errors import shown
 from service.types import Float32, Float64, Floats
@@ -34,26 +35,27 @@ QUICK_TEXT_BYTES = 2048
 MAX_LETTERS = 500
 
 
-def to_float32(value: Any) -> Float32:
+def to_float32(value: Any, has_holes: bool = False) -> Float32:
     """Nested lists or an array of numbers as float32, all finite.
+
+    Args:
+        value: of a request.
+        has_holes: whether the rows of null, NaN, and numbers that float32 cannot hold are found
+            later: the first two are NaN in the array, the others infinite.
 
     Raises:
         ValueError: not numbers, ragged, or a number that float32 cannot hold; says where.
     """
-    array = _array(value, (int, float))
+    array = _array(value, (int, float, NoneType) if has_holes else (int, float))
     # every whole number of 64 bits is one of float32, rounded
     if array.dtype == np.float32 or array.dtype.kind in "iu":
         single = np.asarray(array, dtype=np.float32, order="C")
         if array.dtype.kind != "f":
             return single
     else:
-        try:
-            with np.errstate(over="ignore"):
-                single = np.asarray(array, dtype=np.float32, order="C")
-        except OverflowError:
-            raise ValueError(
-                "expected finite float32 numbers; one has hundreds of digits"
-            ) from None
+        single = _floats(array, np.float32, has_holes)
+    if has_holes:
+        return single
     finite = np.isfinite(single)
     # for few numbers `all` takes three times as long
     if np.count_nonzero(finite) < finite.size:
@@ -63,21 +65,21 @@ def to_float32(value: Any) -> Float32:
     return single
 
 
-def to_float64(value: Any, may_lack: bool = False) -> Float64:
+def to_float64(value: Any, may_lack: bool = False, has_holes: bool = False) -> Float64:
     """Nested lists or an array of numbers as float64, all finite.
 
     Args:
         value: of a request.
         may_lack: whether there may be null and NaN, which are NaN in the array.
+        has_holes: as of `to_float32`.
 
     Raises:
         ValueError: not numbers, ragged, or a number that float64 cannot hold; says where.
     """
-    array = _array(value, (int, float, NoneType) if may_lack else (int, float))
-    try:
-        numbers = np.asarray(array, dtype=np.float64, order="C")
-    except OverflowError:
-        raise ValueError("expected finite float64 numbers; one has hundreds of digits") from None
+    array = _array(value, (int, float, NoneType) if may_lack or has_holes else (int, float))
+    numbers: Float64 = _floats(array, np.float64, has_holes)
+    if has_holes:
+        return numbers
     bad = np.isinf(numbers) if may_lack else ~np.isfinite(numbers)
     if bad.any():
         place = np.unravel_index(int(np.argmax(bad)), array.shape)
@@ -157,17 +159,19 @@ def count_booleans(text: bytes, length: int) -> int:
     return count
 
 
-def to_context(value: Any, to_numbers: Callable[[Any], NDArray[Any]] = to_float32) -> NDArray[Any]:
+def to_context(value: Any, to_numbers: Callable[..., NDArray[Any]] = to_float32) -> NDArray[Any]:
     """Nested lists or an array of numbers as numbers; with text among them, as they are.
 
+    Which of the values are no numbers or classes, `context.rows` says, by row.
+
     Raises:
-        ValueError: neither numbers nor text, ragged, or a number that cannot be held.
+        ValueError: neither numbers nor text, or ragged.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "UT":
         return value
-    array = _array(value, (int, float, str))
+    array = _array(value, (int, float, str, NoneType))
     has_text = array.dtype.kind == "O" and str in set(map(type, array.ravel()))
-    return array if has_text else to_numbers(value)
+    return array if has_text else to_numbers(value, has_holes=True)
 
 
 def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
@@ -180,6 +184,26 @@ def _array(value: Any, kinds: tuple[type, ...]) -> NDArray[Any]:
     if kind not in "fiu" and (kind != "O" or not set(map(type, array.ravel())) <= {*kinds}):
         raise ValueError(f"expected an array of numbers; {_mismatch(value, kinds)}")
     return array
+
+
+def _floats(array: NDArray[Any], dtype: type[np.floating[Any]], has_holes: bool) -> NDArray[Any]:
+    """Numbers and nulls of any length as floats: NaN for null, infinite beyond the type."""
+
+    def number(value: float) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+
+    with np.errstate(over="ignore"):
+        try:
+            return np.asarray(array, dtype=dtype, order="C")
+        except OverflowError:  # of whole numbers of hundreds of digits
+            if has_holes:
+                flat = [math.nan if v is None else number(v) for v in array.ravel()]
+                return np.array(flat, dtype).reshape(array.shape)
+    name = np.dtype(dtype).name
+    raise ValueError(f"expected finite {name} numbers; one has hundreds of digits")
 
 
 def _mismatch(value: Any, kinds: tuple[type, ...]) -> str:
@@ -234,9 +258,27 @@ Array = Annotated[
 ]
 """A field that takes nested lists of numbers and holds a checked float32 array."""
 
-WideArray = Annotated[
+
+def is_partial(info: ValidationInfo) -> bool:
+    """Whether rows that lack numbers are found later; of fields below `partial` in their schema."""
+    return bool(info.data.get("partial", False))
+
+
+def _to_rows(value: Any, info: ValidationInfo) -> Float32:
+    # of every request, where a call of `is_partial` takes time
+    return to_float32(value, info.data.get("partial", False))
+
+
+RowArray = Annotated[
+    Floats,
+    PlainValidator(_to_rows),
+    WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
+]
+"""The same of rows, with holes where the other rows are answered: see `is_partial`."""
+
+WideRowArray = Annotated[
     Float64,
-    PlainValidator(to_float64),
+    PlainValidator(lambda value, info: to_float64(value, has_holes=is_partial(info))),
     WithJsonSchema({"type": "array", "items": {}, "description": "nested arrays of numbers"}),
 ]
 """The same of float64, for models of typed columns."""

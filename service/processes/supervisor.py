@@ -3,6 +3,7 @@
 import logging
 import os
 import selectors
+import shutil
 import signal
 import socket
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from service.processes.board import Board, State
 from service.processes.hub import Hub, Link
 from service.processes.sockets import open_sockets
-from service.processes.worker import WorkerProcess
+from service.processes.worker import WorkerProcess, spare_folder
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Supervisor:
         self._end: float | None = None  # when those that still run are killed
         self._code = 0
         self._looked = time.monotonic()
+        self._spare_folder = spare_folder(settings)
 
     def run(self) -> WorkerProcess | int:
         """Look after the workers until all have ended; returns the exit code.
@@ -110,6 +112,8 @@ class Supervisor:
             if self._end is not None and not any(place.process for place in self._places):
                 if self._settings.uds is not None:
                     self._settings.uds.unlink(missing_ok=True)
+                if self._spare_folder is not None:
+                    shutil.rmtree(self._spare_folder, ignore_errors=True)
                 return self._code
             if (worker := self._start_due()) is not None:
                 return worker
@@ -140,7 +144,9 @@ class Supervisor:
         if process == 0:
             self._leave(ours)
             unloaded = frozenset(self._hub.unloaded)
-            return WorkerProcess(place.number, self._board, its, self._sockets, unloaded)
+            return WorkerProcess(
+                place.number, self._board, its, self._sockets, unloaded, self._spare_folder
+            )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         its.close()
         ours.setblocking(False)

@@ -1,10 +1,14 @@
 """What one of several processes that share a port has of the others."""
 
 import socket
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from service.processes.board import Board, State
+from service.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class WorkerProcess:
         channel: to the parent.
         sockets: that it takes connections of.
         unloaded: models that a caller has unloaded before it was started.
+        spare_folder: for what has no folder of its own, of a server of a store elsewhere; it ends
+            with the parent.
     """
 
     number: int
@@ -50,6 +56,7 @@ class WorkerProcess:
     channel: socket.socket
     sockets: Sockets
     unloaded: frozenset[str]
+    spare_folder: Path | None = None
 
     @property
     def name(self) -> str:
@@ -78,3 +85,11 @@ class WorkerProcess:
         states = self.board.states
         del states[self.number]
         return State.LISTENING not in states
+
+
+def spare_folder(settings: Settings) -> Path | None:
+    """A new folder in which all workers may keep a store elsewhere; None where there is none."""
+    if settings.cache is None and "://" in str(settings.store):
+        with suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix="bijecta-workers-"))
+    return None

@@ -14,10 +14,10 @@ TEMPORARY = "bijecta-store-"
 """What the name of a temporary folder begins with, and that of no other."""
 
 
-def cache_folder(address: Address, chosen: Path | None) -> Path:
+def cache_folder(address: Address, chosen: Path | None, spare: Path | None = None) -> Path:
     """A folder for one store: below the one that was chosen, else below the user's own cache.
 
-    Where the user has none, as in a container, it is a temporary one.
+    Where the user has none, as in a container, it is below the spare one, or a temporary one.
 
     Raises:
         AddressError: it cannot be written to.
@@ -42,7 +42,10 @@ def cache_folder(address: Address, chosen: Path | None) -> Path:
     except (OSError, RuntimeError):
         pass
     try:
-        return Path(tempfile.mkdtemp(prefix=TEMPORARY))
+        if spare is None:
+            return Path(tempfile.mkdtemp(prefix=TEMPORARY))
+        (spare / name).mkdir(exist_ok=True)
+        return spare / name
     except OSError:
         raise AddressError(
             f"there is no folder to keep {address} in: say one that can be written to, --cache"

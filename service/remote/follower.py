@@ -42,6 +42,7 @@ class Follower:
         cache: folder of all such folders; None for the usual one.
         every: seconds between two looks; 0 for none after the first that found anything.
         metrics: are told what is held, refused and fetched.
+        spare: folder in place of a temporary one, which whoever made it removes.
 
     Attributes:
         changed: set when the folder has become another.
@@ -53,11 +54,17 @@ class Follower:
     """
 
     def __init__(
-        self, address: Address, text: str, cache: Path | None, every: float, metrics: "Metrics"
+        self,
+        address: Address,
+        text: str,
+        cache: Path | None,
+        every: float,
+        metrics: "Metrics",
+        spare: Path | None = None,
     ) -> None:
         self.address = address
         self._text = text
-        self._cache = cache_folder(address, cache)
+        self._cache = cache_folder(address, cache, spare)
         self._is_temporary = self._cache.name.startswith(TEMPORARY)
         self._every = every
         self._metrics = metrics

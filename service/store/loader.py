@@ -155,9 +155,10 @@ class Model:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What a list of models says of it."""
-        fields = {"name", "version", "family", "event_shape", "base", "cost", "data", "held_out"}
-        fields |= {"columns", "context", "kind"}
-        return self.manifest.model_dump(include=fields) | self._common()
+        names = ("name", "version", "family", "event_shape", "base", "cost", "data", "held_out")
+        whole = dict.fromkeys((*names, "columns", "context", "kind"), True)
+        said = self.manifest.model_dump(include={**whole, "distilled": {"teacher"}})
+        return said | self._common()
 
     @cached_property
     def table(self) -> TableManifest | None:

@@ -43,35 +43,15 @@ def try_graphs(manifest: AnyManifest, engine: Engine) -> None:
 
 def _try_density(manifest: Manifest | TableManifest, engine: Engine) -> None:
     z, context, u = manifest.example_latent, manifest.example_context, manifest.example_u
-    decoded = engine.try_run("decode", _feeds(z=z, context=context), ("x", "log_prob"))
+    decoded = _answers(manifest, engine, "decode", ("x", "log_prob"), z=z, context=context)
     outputs = ("z", "log_prob")
-    encoded = engine.try_run("encode", _feeds(x=decoded["x"], context=context, u=u), outputs)
-    shapes = (decoded["x"].shape, encoded["z"].shape, decoded["log_prob"].shape)
-    event = tuple(manifest.event_shape)
-    if shapes != ((1, *event), z.shape, (1,)):
-        raise BundleError(
-            f"the graphs' x, z and log_prob have shapes {shapes} where the manifest says event "
-            f"shape {event} and latent shape {z.shape[1:]}"
-        )
-    if manifest.self_test is not None:
-        row, its_context = _tested_row(manifest, manifest.self_test)
-        said = engine.try_run("encode", _feeds(x=row, context=its_context, u=u), outputs)
-        _check_log_prob(manifest, float(said["log_prob"][0]), manifest.self_test.log_prob)
+    _answers(manifest, engine, "encode", outputs, x=decoded["x"], context=context, u=u)
+    _test_encoding(manifest, engine, outputs, u)
     if isinstance(manifest, Manifest) and manifest.layers is not None:
-        _try_layers(manifest, len(manifest.layers.names), engine, float(decoded["log_prob"][0]))
-
-
-def _try_layers(manifest: Manifest, layers: int, engine: Engine, log_prob: float) -> None:
-    """See that the layers end where decoding does, by the log_prob of the example latent."""
-    feeds = _feeds(z=manifest.example_latent, context=manifest.example_context)
-    said = engine.try_run("layers", feeds, ("states", "log_probs"))
-    shapes = said["states"].shape, said["log_probs"].shape
-    if shapes != ((1, layers + 1, manifest.dimensions), (1, layers + 1)):
-        raise BundleError(
-            f"the graph of layers answers in shapes {shapes}, where the manifest names {layers} "
-            f"layers of {manifest.dimensions} numbers"
-        )
-    _check_log_prob(manifest, float(said["log_probs"][0, -1]), log_prob)
+        # layers end where decoding does
+        outputs = ("states", "log_probs")
+        said = _answers(manifest, engine, "layers", outputs, z=z, context=context)
+        _check_log_prob(manifest, float(said["log_probs"][0, -1]), float(decoded["log_prob"][0]))
 
 
 def _try_ensemble(manifest: EnsembleManifest, engine: Engine) -> None:
@@ -79,44 +59,66 @@ def _try_ensemble(manifest: EnsembleManifest, engine: Engine) -> None:
     k = len(manifest.members)
     z, context = manifest.example_latent.repeat(k, axis=0), manifest.example_context
     given = None if context is None else context.repeat(k, axis=0)
-    feeds = _feeds(z=z, member=np.arange(k), context=given)
-    decoded = engine.try_run("decode", feeds, ("x", "log_prob"))
+    decoded = _answers(
+        manifest, engine, "decode", ("x", "log_prob"), z=z, member=np.arange(k), context=given
+    )
     outputs = tuple(manifest.graphs["encode"].outputs)
-    encoded = engine.try_run("encode", _feeds(x=decoded["x"], context=given), outputs)
-    for graph, answers in {"decode": decoded, "encode": encoded}.items():
-        for name, values in answers.items():
-            expected = (k, *manifest.tensors[graph][name].row_shape)
-            if values.shape != expected:
-                raise BundleError(
-                    f"the graph to {graph} answers {name} of shape {values.shape}, where {expected}"
-                    " is expected"
-                )
-    if manifest.self_test is not None:
-        row, its_context = _tested_row(manifest, manifest.self_test)
-        said = engine.try_run("encode", _feeds(x=row, context=its_context), ("log_prob",))
-        _check_log_prob(manifest, float(said["log_prob"][0]), manifest.self_test.log_prob)
+    _answers(manifest, engine, "encode", outputs, x=decoded["x"], context=given)
+    _test_encoding(manifest, engine, ("log_prob",))
 
 
 def _try_detector(manifest: DetectorManifest, engine: Engine) -> None:
-    x, context = manifest.example_row, manifest.example_context
-    outputs = ("score", "log_prob")
-    said = engine.try_run("score", _feeds(x=x, context=context), outputs)
-    shapes = {name: values.shape for name, values in said.items()}
-    expected: dict[str, tuple[int, ...]] = dict.fromkeys(outputs, (1,))
+    x, context, outputs = manifest.example_row, manifest.example_context, ("score", "log_prob")
+    _answers(manifest, engine, "score", outputs, x=x, context=context)
     if manifest.neighbours:
-        found = engine.try_run("neighbours", _feeds(x=x, context=context), ("values",))
-        shapes["values"] = found["values"].shape
-        expected["values"] = (*x.shape, manifest.neighbours)
-    if shapes != expected:
-        raise BundleError(f"the graphs answer in shapes {shapes}, where {expected} are expected")
-    if manifest.self_test is not None:
-        test = manifest.self_test
-        row, its_context = _tested_row(manifest, test)
-        said = engine.try_run("score", _feeds(x=row, context=its_context), outputs)
-        _check_log_prob(manifest, float(said["log_prob"][0]), test.log_prob)
-        score = float(said["score"][0])
-        if not abs(score - test.score) <= SELF_TEST_SCORE * max(1.0, abs(test.score)):
-            raise _failed(manifest, f"score {score} of a row whose score is {test.score}")
+        _answers(manifest, engine, "neighbours", ("values",), x=x, context=context)
+    if (test := manifest.self_test) is None:
+        return
+    row, its_context = _tested_row(manifest, test)
+    said = _answers(manifest, engine, "score", outputs, x=row, context=its_context)
+    _check_log_prob(manifest, float(said["log_prob"][0]), test.log_prob)
+    score = float(said["score"][0])
+    if not abs(score - test.score) <= SELF_TEST_SCORE * max(1.0, abs(test.score)):
+        raise _failed(manifest, f"score {score} of a row whose score is {test.score}")
+
+
+def _test_encoding(
+    manifest: Manifest | TableManifest | EnsembleManifest,
+    engine: Engine,
+    outputs: tuple[str, ...],
+    u: Floats | None = None,
+) -> None:
+    """See that the row of the self-test, if there is one, has its log_prob."""
+    if (test := manifest.self_test) is None:
+        return
+    row, context = _tested_row(manifest, test)
+    said = _answers(manifest, engine, "encode", outputs, x=row, context=context, u=u)
+    _check_log_prob(manifest, float(said["log_prob"][0]), test.log_prob)
+
+
+def _answers(
+    manifest: AnyManifest,
+    engine: Engine,
+    graph: str,
+    outputs: tuple[str, ...],
+    **inputs: Floats | Whole | None,
+) -> Arrays:
+    """What a graph makes of some rows; inputs that are None are left out.
+
+    Raises:
+        BundleError: an answer is of another shape than the manifest says.
+    """
+    feeds = {name: values for name, values in inputs.items() if values is not None}
+    rows = len(next(iter(feeds.values())))
+    said = engine.try_run(graph, feeds, outputs)
+    for name, values in said.items():
+        expected = (rows, *manifest.tensors[graph][name].row_shape)
+        if values.shape != expected:
+            raise BundleError(
+                f"the graph {graph} answers {name} of shape {values.shape}, where the manifest "
+                f"says {expected}"
+            )
+    return said
 
 
 def _check_log_prob(manifest: AnyManifest, log_prob: float, expected: float) -> None:
@@ -152,7 +154,3 @@ def _typed_row(columns: Sequence[Column], row: Sequence[Word | None]) -> Floats:
     if converted.faults:
         raise BundleError(f"self_test: {converted.faults[0]}")
     return converted.rows
-
-
-def _feeds(**inputs: Floats | Whole | None) -> Arrays:
-    return {name: values for name, values in inputs.items() if values is not None}

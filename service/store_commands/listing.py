@@ -9,7 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from service import bundle
-from service.bundle import AnyManifest, BundleError, Names, TableHeldOut, printable
+from service.bundle import (
+    AnyManifest,
+    BundleError,
+    EnsembleHeldOut,
+    Names,
+    TableHeldOut,
+    printable,
+)
 from service.remote import outline, read_outline
 from service.store_commands.elsewhere import elsewhere
 from service.store_commands.folders import look_at, shown_size, warn
@@ -117,7 +124,7 @@ def _cells(name: str, version: Version) -> tuple[str, ...]:
     if (manifest := version.manifest) is not None:
         held_out = manifest.held_out
         bits = held_out.bits_per_dim
-        gain = held_out.gain if isinstance(held_out, TableHeldOut) else None
+        gain = held_out.gain if isinstance(held_out, TableHeldOut | EnsembleHeldOut) else None
         figures = (
             f"{held_out.log_prob:.4f} ± {held_out.se:.4f}",
             "" if bits is None else f"{bits:.4f}",

@@ -11,6 +11,7 @@ from service.store_folder.versions import (
     named_folder,
     numbers,
     read_versions,
+    version_of_weights,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "remove_alias",
     "roll_back",
     "set_alias",
+    "version_of_weights",
 ]

@@ -112,6 +112,17 @@ def newest_whole(folder: Path, candidates: Sequence[int]) -> int | None:
     return None
 
 
+def version_of_weights(folder: Path, sha256: str) -> int | None:
+    """The newest whole version in store/<name> that has weights of this checksum; None without."""
+    for number in reversed(bundle.versions(folder)):
+        try:
+            if bundle.read(folder / str(number)).weights_sha256 == sha256:
+                return number
+        except BundleError:
+            continue
+    return None
+
+
 def current(folder: Path, names: Names) -> int | None:
     """The version that the name of the model in store/<name> means; None where none is whole."""
     return newest_whole(folder, [v for v in bundle.versions(folder) if v not in names.withdrawn])

@@ -41,7 +41,7 @@ from service.tables.raw import RawColumn, RawTable, from_arrow
 from service.tables.support import in_cells, support_of
 from service.tables.unfamiliar import Unfamiliar, remarks_on, unfamiliar_values
 from service.tables.values import from_array, from_columns, from_records, from_values
-from service.tables.words import GAPS, NUL, cause, is_number, undivided
+from service.tables.words import GAPS, NUL, cause, is_number, number_of, undivided
 from service.tables.writing import OTHER, expected, to_values
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "is_header",
     "is_number",
     "marker",
+    "number_of",
     "numbers_in",
     "on_lattice",
     "outlier",

@@ -61,8 +61,10 @@ def expected(column: Column) -> str:
         if isinstance(column, LatticeColumn):
             text += f", a multiple of {column.step:.6g} s"
     elif isinstance(column, LatticeColumn):
+        is_whole = column.step == 1 and column.origin % 1 == 0
         origin = f" from {column.origin:.6g}" * (column.origin != 0)
-        text = f"a multiple of {column.step:.6g}{origin}"
+        multiple = f"a number that is a multiple of {column.step:.6g}{origin}"
+        text = "a whole number" if is_whole else multiple
     else:
         text = "a finite number"
     return text + " or nothing" * column.missing

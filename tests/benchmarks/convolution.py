@@ -9,9 +9,7 @@ results/convolution.json and the page results/convolution.md; exits with 1 where
 
 import argparse
 import copy
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -31,6 +29,7 @@ from models.numerics import Convolution, fold
 from tests.benchmarks.common.bar import Bar, add_results_option, figure, publish
 from tests.benchmarks.common.machine import cpu_name
 from tests.benchmarks.common.markdown import table
+from tests.benchmarks.common.row_memory import row_memory
 from training.export.graphs import draft
 from training.export.recorded import onnx_model, recorded
 from training.export.served_graph import ServedGraph
@@ -49,30 +48,6 @@ MAX_ROWS = 16
 LEAST_MB = 0.01
 """A row that seems to take less has what loading large weights left free."""
 
-PEAK = """if True:
-    import sys
-    from pathlib import Path
-
-    import numpy as np
-
-    from service.runtime import Device
-    from tests.benchmarks.common.machine import memory
-
-    session = Device.choose("cpu").session(Path(sys.argv[1]).read_bytes(), plans_memory=False)
-    rows, peaks = int(sys.argv[2]), []
-    for count in (1, rows):
-        Path("/proc/self/clear_refs").write_text("5")  # loading may have taken more
-        feed = {
-            value.name: np.full(
-                (count, *value.shape[1:]), 0.5, np.float64 if "double" in value.type else np.float32
-            )
-            for value in session.get_inputs()
-        }
-        for _ in range(3):
-            session.run(None, feed)
-        peaks.append(memory("self", "VmHWM"))
-    print((peaks[1] - peaks[0]) / (rows - 1))
-"""
 
 Call = Callable[[Tensor], Any]
 
@@ -101,7 +76,7 @@ class Case:
                 "ms": float(middle),
                 "ms_low": float(low),
                 "ms_high": float(high),
-                "mb": _peak(self._graphs[form], rows[form]) / 1e6,
+                "mb": row_memory(self._graphs[form], rows[form]) / 1e6,
             }
         return answer
 
@@ -221,16 +196,6 @@ def _cpu_seconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, list[flo
             if turn:
                 seconds[form].append((time.process_time() - start) / count)
     return seconds
-
-
-def _peak(content: bytes, rows: int) -> float:
-    """Bytes that a run takes for each row, beyond those of a single one."""
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        file.write(content)
-        file.flush()
-        command = [sys.executable, "-c", PEAK, file.name, str(rows)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def _bars(name: str, forms: dict[str, dict[str, float]]) -> Iterator[Bar]:

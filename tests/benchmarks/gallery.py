@@ -74,9 +74,9 @@ nats of held-out rows. `nice`, `realnvp`, `glow` and `nsf` are multi-scale coupl
 {digits}
 ## Tables
 
-`tabular` is for tables, whose [columns](README.md#typed-columns) may hold classes, times and gaps.
-Of the model of wines that `make serve` fits, these are rows below the diagonal and samples above
-it:
+`tabular` and `tabular-transformer` are for tables, whose [columns](README.md#typed-columns) may
+hold classes, times and gaps. Of the model of wines that `make serve` fits, these are rows below the
+diagonal and samples above it:
 
 ![Columns of wines beside samples]({pairs})
 

@@ -37,6 +37,14 @@ class Models:
     detector: str
     conditional: str = "maf-context"
     sounds: str = "student-sounds"
+    normal: str = "maf-mog"
+    """Points of a normal base, which has no finite answer far away."""
+    numbers: str = "maf"
+    """Three numbers."""
+    box: str = "maf-spline"
+    """Of a uniform base."""
+    mixed: str = "mixed"
+    """A table that has numbers of as many digits as a float has."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,7 +92,9 @@ def folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of one model of each kind."""
     store = tmp_path_factory.mktemp("store")
     places = (Path(os.environ.get("STORE", ROOT / "store")), STORED / "format_1" / "store")
-    for name in (models.points, models.images, models.conditional, models.sounds, models.table):
+    names = (models.points, models.images, models.conditional, models.sounds, models.table)
+    others = (models.normal, models.numbers, models.box, models.mixed)
+    for name in dict.fromkeys((*names, *others)):
         place = next(
             p / name for p in (*places, STORED / "format_2" / "store") if (p / name).exists()
         )
@@ -99,6 +109,15 @@ def folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(folder: Path, browser: "Browser", serve: Serve) -> str:
     """Of a server of that store."""
     return str(serve("--store", folder).client.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="package")
+def few(folder: Path, models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of points and a detector, which servers of other settings load in a moment."""
+    store = tmp_path_factory.mktemp("few")
+    for name in (models.points, "detector"):
+        (store / name).symlink_to(folder / name)
+    return store
 
 
 @pytest.fixture

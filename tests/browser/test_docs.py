@@ -35,9 +35,9 @@ def test_the_interface_is_shown_and_can_be_tried(tab: Visit) -> None:
 
 
 def test_pages_below_a_root_path(
-    open_tab: Callable[..., Visit], folder: Path, serve: Serve, models: Models
+    open_tab: Callable[..., Visit], few: Path, serve: Serve, models: Models
 ) -> None:
-    served = serve("--store", folder, "--root-path", "/flows/a")
+    served = serve("--store", few, "--root-path", "/flows/a")
     tab = open_tab(f"{str(served.client.base_url).rstrip('/')}/flows/a")
     tab.page.goto(f"{tab.base}/docs")
     tab.page.wait_for_selector(".opblock")
@@ -47,10 +47,10 @@ def test_pages_below_a_root_path(
 
 
 def test_a_key_is_asked_for_and_sent(
-    open_tab: Callable[..., Visit], folder: Path, serve: Serve, models: Models, tmp_path: Path
+    open_tab: Callable[..., Visit], few: Path, serve: Serve, models: Models, tmp_path: Path
 ) -> None:
     key = add_key(tmp_path / "keys.json", "reader", models=[models.points])
-    served = serve("--store", folder, "--keys", tmp_path / "keys.json")
+    served = serve("--store", few, "--keys", tmp_path / "keys.json")
     tab = open_tab(str(served.client.base_url).rstrip("/"))
     tab.open()
     assert "key" in tab.problems[0]

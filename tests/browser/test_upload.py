@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
 from tests.browser.conftest import Models
 from tests.helpers.http import to_npy
 from tests.helpers.servers import Serve
-from tests.helpers.visits import Visit
+from tests.helpers.visits import Visit, server
 
 CSV = {"Content-Type": "text/csv", "Accept": "application/json"}
 HISTOGRAM = "#upload .chart"
@@ -77,7 +76,7 @@ def test_scores_of_a_table_are_the_servers(tab: Visit, address: str) -> None:
     content = table(3000)
     tab.open("detector")
     choose(tab, "rows.csv", content.encode())
-    answer = httpx.post(f"{address}/score?model=detector", content=content, headers=CSV).json()
+    answer = server.post(f"{address}/score?model=detector", content=content, headers=CSV).json()
     p = np.array(answer["p_value"])
     beyond = int((p <= 0.05).sum())
     assert 0 < beyond < 3000
@@ -94,7 +93,7 @@ def test_scores_of_a_table_are_the_servers(tab: Visit, address: str) -> None:
     assert [row[6] == "true" for row in rows] == [each <= 0.05 for each in p]
     # of the rows beyond, the most unusual ones are shown first
     shown = tab.page.locator("#upload tbody tr").all()
-    numbers = [int(each.locator("th").inner_text().replace(",", "")) for each in shown]
+    numbers = [int(each.locator("th").inner_text().replace(",", "")) - 1 for each in shown]
     assert len(numbers) == min(100, beyond)
     assert p[numbers[0]] == p.min()
     assert (
@@ -158,13 +157,13 @@ def test_rows_with_what_the_data_had_not_are_marked(tab: Visit) -> None:
     usual = "0.5,0.1,DE,2024-01-02,EUR"
     rows = [usual, usual, "9,0.1,DE,2024-01-02,EUR", "0.5,0.1,DE,2024-01-02,USD", usual]
     choose(tab, "rows.csv", "\n".join([names, *rows]).encode())
-    assert 'Column currency is "USD" in row 3, and "EUR" in all' in said(tab)
+    assert 'Column currency is "USD" in row 4, and "EUR" in all' in said(tab)
     place = tab.page.locator("#upload thead th").all_inner_texts().index("outside the data")
     remarks = {
         row.locator("th").inner_text(): row.locator("td").nth(place - 1).inner_text()
         for row in tab.page.locator("#upload tbody tr").all()
     }
-    assert remarks == {"2": "amount: data −3 to 3", "3": "currency: not in the data"}
+    assert remarks == {"3": "amount: data -3 to 3", "4": "currency: not in the data"}
     marked = tab.page.locator("#upload tbody td.outside").all_inner_texts()
     assert {"9", "USD"} <= {*marked}
     choose(tab, "rows.csv", table(100).encode())
@@ -191,9 +190,9 @@ def test_csv_as_people_have_it(tab: Visit) -> None:
 
 
 def test_rows_are_cut_into_pieces_that_the_server_takes(
-    open_tab: Callable[..., Visit], folder: Path, serve: Serve
+    open_tab: Callable[..., Visit], few: Path, serve: Serve
 ) -> None:
-    served = serve("--store", folder, "--max-rows", "100")
+    served = serve("--store", few, "--max-rows", "100")
     tab = open_tab(str(served.client.base_url).rstrip("/"))
     tab.open("detector")
     # one request of 256 rows is refused, and cut
@@ -206,7 +205,7 @@ def test_rows_are_cut_into_pieces_that_the_server_takes(
 
 def test_arrays_and_parquet(tab: Visit, address: str, models: Models) -> None:
     x = np.random.default_rng(1).normal(size=(700, 2)).astype(np.float32)
-    answer = httpx.post(
+    answer = server.post(
         f"{address}/log_prob", json={"model": models.points, "x": x.tolist()}
     ).json()
     file = io.BytesIO()
@@ -228,7 +227,7 @@ def test_arrays_and_parquet(tab: Visit, address: str, models: Models) -> None:
 
 
 WRONG: list[tuple[str, bytes, str]] = [
-    ("letter.txt", b"Dear all,\nthere is no table in here.\n", "row 0, line 2"),
+    ("letter.txt", b"Dear all,\nthere is no table in here.\n", "row 1, line 2"),
     ("cat.csv", b"\x89PNG\r\n\x1a\n" + bytes(99), "is a picture"),
     ("rows.xlsx", b"PK\x03\x04" + bytes(99), "zip archive"),
     ("empty.csv", b"", "is empty"),
@@ -251,7 +250,7 @@ def test_a_wrong_file_is_answered_with_what_is_wrong(tab: Visit, address: str) -
         assert name in problem
     # a browser says of every refusal that it was one
     tab.errors[:] = [each for each in tab.errors if "Failed to load resource" not in each]
-    assert httpx.get(f"{address}/health/ready").status_code == 200
+    assert server.get(f"{address}/health/ready").status_code == 200
     choose(tab, "rows.csv", table(10).encode())
     assert tab.problems == []
     assert "10 rows" in said(tab)
@@ -260,20 +259,28 @@ def test_a_wrong_file_is_answered_with_what_is_wrong(tab: Visit, address: str) -
 def test_rows_that_have_no_answer_are_counted(tab: Visit, models: Models) -> None:
     x = np.zeros((300, 2), np.float32)
     x[270] = np.nan
-    x[280, 0] = 3e38
+    x[280, 0] = np.inf
     file = io.BytesIO()
     np.save(file, x)
     tab.open(models.points)
     choose(tab, "rows.npy", file.getvalue())
-    tab.errors[:] = [each for each in tab.errors if "Failed to load resource" not in each]
-    text = " ".join([*tab.problems, said(tab)])
-    assert "row 270" in text
-    assert "is nan" in text
+    assert tab.problems == []
+    warning = tab.page.inner_text("#upload .warning:visible")
+    assert warning.startswith("Skipped: 2 of 300 rows, without an answer: row 271: ")
+    assert warning.count(" holds no finite float32 number") == 2
+    content = "\n".join(["x,y", *["0,0"] * 300, ",0", "0,inf", "much,0", "0,1"]).encode()
+    choose(tab, "rows.csv", content)
+    assert tab.problems == []
+    warning = tab.page.inner_text("#upload .warning:visible")
+    assert warning.startswith("Skipped: 3 of 304 rows, without an answer: row 301, line 302: ")
     tab.open("detector")
     rows = "amount,count,country,seen\n1,0.1,DE,2024-01-02\nmuch,0.1,DE,2024-01-02\n"
     choose(tab, "words.csv", rows.encode())
-    assert "1 row of 2 without an answer: row 1, line 3" in said(tab)
-    assert "'much'" in said(tab)
+    warning = tab.page.inner_text("#upload .warning:visible")
+    assert warning.startswith("Skipped: 1 of 2 rows, without an answer: row 2, line 3: column 'amo")
+    assert "'much'" in warning
+    choose(tab, "rows.csv", table(10).encode())
+    assert tab.page.locator("#upload .warning:visible").count() == 0
 
 
 def test_a_file_that_is_too_large_is_not_read(tab: Visit) -> None:
@@ -297,3 +304,65 @@ def test_a_file_that_is_too_large_is_not_read(tab: Visit) -> None:
     assert "2 GiB" in problem
     assert "bijecta score" in problem
     assert [each for each in asked if each.method == "POST"] == []
+
+
+@pytest.mark.parametrize("kind", ["points", "images", "table", "conditional", "sounds"])
+def test_samples_that_are_downloaded_are_scored_as_they_were_drawn(
+    tab: Visit, address: str, models: Models, kind: str
+) -> None:
+    model = getattr(models, kind)
+    tab.open(model, **{"samples.n": 20, "samples.seed": 7, "samples.temperature": 0.8})
+    with tab.page.expect_download() as download:
+        tab.page.click("#samples button:text('Download samples (CSV)')")
+    assert download.value.suggested_filename == f"{model}-samples-seed-7.csv"
+    content = Path(download.value.path()).read_bytes()
+    asked: dict[str, Any] = {"model": model, "n": 20, "seed": 7, "temperature": 0.8}
+    context = server.get(f"{address}/models/{model}").json()["context"]
+    if context is not None:  # what the page begins with
+        values = [
+            each["classes"][0] if each.get("classes") else float(f"{each['mean']:.6g}")
+            for each in context
+        ]
+        asked["context"] = [values]
+    drawn = server.post(f"{address}/sample", json=asked).json()
+    choose(tab, "samples.csv", content)
+    assert tab.problems == []
+    _, *rows = downloaded(tab)
+    header = content.decode().splitlines()[0].split(",")
+    scores = [float(row[len(header)]) for row in rows]
+    assert scores == pytest.approx(drawn["log_prob"], rel=1e-3, abs=1e-3)
+
+
+def test_a_copy_of_the_table_of_samples_is_read_as_numbers(tab: Visit, models: Models) -> None:
+    tab.open(models.table, **{"samples.n": 100, "samples.temperature": 2})
+    assert "−" not in tab.page.inner_text("#panels")
+    names = tab.page.locator("#samples thead th").all_inner_texts()[1:]
+    cells = tab.page.locator("#samples tbody td").all_inner_texts()
+    lines = [",".join(cells[i : i + len(names)]) for i in range(0, len(cells), len(names))]
+    choose(tab, "copied.csv", "\n".join([",".join(names), *lines]).encode())
+    assert "100 rows in" in said(tab)
+    assert tab.page.locator("#upload .warning:visible").count() == 0
+
+
+def test_a_minus_sign_of_print_in_a_file_is_refused_by_name(tab: Visit, models: Models) -> None:
+    why = "a minus sign of print (−), not the one of keyboards (-)"
+    tab.open("detector")
+    choose(tab, "print.csv", f"{table(3)}−1,0.1,DE,2024-01-02\n".encode())
+    assert why in tab.page.inner_text("#upload .warning:visible")
+    tab.open(models.points)
+    choose(tab, "print.csv", "x0,x1\n−1,0.1\n".encode())
+    assert why in tab.page.inner_text("#upload .warning:visible")
+    assert tab.problems == []
+    tab.errors[:] = [each for each in tab.errors if "Failed to load resource" not in each]
+
+
+def test_all_rows_of_the_page_are_counted_from_one(tab: Visit, models: Models) -> None:
+    tab.open(models.table)
+    assert tab.page.locator("#samples tbody th").first.inner_text() == "1"
+    assert tab.page.inner_text("#upload > .hint").endswith("Rows are counted from 1.")
+    tab.open(models.points, **{"upload.alpha": 1})
+    rows = np.zeros((3, 2), np.float32)
+    choose(tab, "rows.npy", to_npy(rows))
+    assert tab.page.locator("#upload tbody th").all_inner_texts() == ["1", "2", "3"]
+    assert "the column row counts from 0" in said(tab)
+    assert [row[0] for row in downloaded(tab)] == ["row", "0", "1", "2"]

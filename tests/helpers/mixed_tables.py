@@ -8,7 +8,7 @@ RECIPE = """
 source = "{source}"
 {data}
 [flow]
-family = "tabular"
+family = "{family}"
 hidden = [16]
 components = 3
 {flow}
@@ -53,9 +53,15 @@ def write_mixed(folder: Path, lines: list[str] | None = None, name: str = "mixed
 
 
 def write_recipe(
-    folder: Path, data: str = "", flow: str = "", source: str = "mixed.csv", epochs: int = 5
+    folder: Path,
+    data: str = "",
+    flow: str = "",
+    source: str = "mixed.csv",
+    epochs: int = 5,
+    family: str = "tabular",
 ) -> Path:
     """A recipe beside it, with more keys in [data] and [flow]."""
     path = folder / "mixed.toml"
-    path.write_text(RECIPE.format(source=source, data=data, flow=flow, epochs=epochs))
+    text = RECIPE.format(source=source, data=data, flow=flow, epochs=epochs, family=family)
+    path.write_text(text)
     return path

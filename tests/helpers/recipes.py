@@ -7,7 +7,6 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import make_moons
 
 from service.cli import main
 
@@ -30,6 +29,8 @@ RECIPES = {
 
 def write_lifted_moons(folder: Path) -> None:
     """Two moons, each lifted by a random height that stands beside it, as moons.csv."""
+    from sklearn.datasets import make_moons  # only here: see conftest.py
+
     rows, half = make_moons(4000, noise=0.1, random_state=0)
     lift = np.random.default_rng(0).uniform(-2, 2, len(rows))
     names = np.array(["upper", "lower"])[half]

@@ -1,28 +1,26 @@
 """How many steps the searches for roots take."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 from torch import Tensor
 
-from models.numerics import exportable_loops as loops
 from models.numerics import root_finding as roots
+from models.numerics.exportable_loops import LoopStep, repeat_while
 
 
 def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list to which each search from now on adds its number of steps."""
     counts: list[int] = []
 
-    def counted(
-        step: Callable[[Tensor], Tensor], state: Tensor, tolerance: float, most: int
-    ) -> Tensor:
+    def counted(step: LoopStep, states: Sequence[Tensor], most: int) -> list[Tensor]:
         counts.append(0)
 
-        def once(state: Tensor) -> Tensor:
+        def once(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor]:
             counts[-1] += 1
-            return step(state)
+            return step(states)
 
-        return loops.fixed_point(once, state, tolerance, most)
+        return repeat_while(once, states, most)
 
-    monkeypatch.setattr(roots, "fixed_point", counted)
+    monkeypatch.setattr(roots, "repeat_while", counted)
     return counts

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import httpx
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
@@ -13,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 PICTURES = ROOT / "build" / "browser"
 """Where pictures of pages are left, to be looked at."""
+
+server = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""Asks servers without a page: it waits as long as a page does, and leaves no connection open."""
 
 # What the page does on the main thread is noted from its first line on.
 NOTE_TASKS = """
@@ -93,6 +98,17 @@ class Visit:
         self.page.goto(f"{self.base}/#{urlencode(values)}")
         self.page.wait_for_selector("#panels section, #problem:not([hidden]), #key:not([hidden])")
         self.idle()
+
+    def reload(self) -> None:
+        """Load what the address says, and wait until it is idle."""
+        self.write_address()
+        self.page.reload()
+        self.page.wait_for_selector("#panels section")
+        self.idle()
+
+    def write_address(self) -> None:
+        """Let the address say what is chosen, as it does when the page is left."""
+        self.page.evaluate("dispatchEvent(new Event('pagehide'))")
 
     def idle(self) -> None:
         """Wait until nothing is going on."""

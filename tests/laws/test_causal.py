@@ -2,11 +2,15 @@
 
 import math
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import onnx
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,6 +18,7 @@ from models import zoo
 from models.bijection import Bijection
 from models.layers.autoregressive import causal as causal_module
 from models.layers.autoregressive.causal import CausalAutoregressive
+from models.networks import doubled_dilations
 from models.networks.conditioner import Conditioner, set_precision
 from models.numerics.univariate import Affine
 from service.graphs import read_graph, row_bytes
@@ -30,7 +35,8 @@ def causal(
 ) -> CausalAutoregressive:
     torch.manual_seed(0)
     shape = (context,) if context else None
-    layer = CausalAutoregressive((STEPS,), Affine(), net, cycle, reverse, shape)
+    dilations = doubled_dilations(len(net.hidden), cycle)
+    layer = CausalAutoregressive((STEPS,), Affine(), net, dilations, reverse, shape)
     randomise(layer, 0.3)
     return layer.double().eval()
 
@@ -44,6 +50,21 @@ def test_a_value_depends_on_all_that_its_dilations_reach_before_it_and_on_nothin
     time = torch.arange(STEPS)
     lag = (time[:, None] - time[None, :]) * (-1 if reverse else 1)
     assert torch.equal(derivatives != 0, (lag >= 0) & (lag <= seen))
+
+
+@given(dilations=st.lists(st.integers(1, STEPS + 2), min_size=1, max_size=4))
+@settings(max_examples=20)
+def test_a_value_depends_on_what_sums_of_dilations_lead_to(dilations: list[int]) -> None:
+    torch.manual_seed(0)
+    net = Conditioner((6,) * len(dilations), "tanh")
+    layer = CausalAutoregressive((STEPS,), Affine(), net, dilations)
+    randomise(layer, 0.3)
+    derivatives = jacobian(layer.double().eval(), torch.randn(STEPS, dtype=torch.float64))
+    sums = {sum(some) for n in range(len(dilations) + 1) for some in combinations(dilations, n)}
+    time = torch.arange(STEPS)
+    lag = time[:, None] - time[None, :]
+    reached = torch.tensor([0, *(1 + each for each in sums)])
+    assert torch.equal(derivatives != 0, torch.isin(lag, reached))
 
 
 @pytest.fixture(params=[3, 5, 8, 64])
@@ -237,15 +258,17 @@ def test_hidden_layers_compute_in_the_precision_of_training_whatever_moves_them(
 
 
 @pytest.mark.parametrize(
-    ("shape", "hidden", "cycle", "message"),
+    ("shape", "options", "message"),
     [
-        ((2, 3), (8,), 10, r"T values in time, got \(2, 3\)"),
-        ((5,), (), 10, "at least one"),
-        ((5,), (8,), 0, "cycle is at least 1, got 0"),
+        ((2, 3), {"hidden": (8,)}, r"T values in time, got \(2, 3\)"),
+        ((5,), {"hidden": ()}, "at least one"),
+        ((5,), {"hidden": (8,), "cycle": 0}, "cycle is at least 1, got 0"),
+        ((5,), {"hidden": (8,), "dilations": (1, 2)}, "dilations as hidden layers, 1, .* got 2"),
+        ((5,), {"hidden": (8, 8), "dilations": (3, 0)}, "at least 1, got 0"),
     ],
 )
 def test_what_is_no_sequence_or_reads_nothing_is_refused(
-    shape: tuple[int, ...], hidden: tuple[int, ...], cycle: int, message: str
+    shape: tuple[int, ...], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        CausalAutoregressive(shape, Affine(), Conditioner(hidden), cycle)
+        zoo.build("wavenet", shape, options=options)

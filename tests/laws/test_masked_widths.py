@@ -62,3 +62,4 @@ def test_units_computed_once_give_the_outputs_of_a_pass(context: int, width: int
     torch.testing.assert_close(torch.cat([outputs[i] for i in range(5)], 1), expected)
     made.in_blocks = True
     torch.testing.assert_close(made(x, features), expected)
+    torch.testing.assert_close(made.train()(x, features), expected)

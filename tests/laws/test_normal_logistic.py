@@ -9,6 +9,7 @@ from models.numerics.normal_logistic import (
     log_survival,
     logistic_from_normal,
     normal_from_logistic,
+    normal_tails,
 )
 
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -33,6 +34,15 @@ def test_normal_cdf_is_scipys_in_both_tails(dtype: torch.dtype) -> None:
         seen = exact.abs() > torch.finfo(dtype).tiny
         error = ((found - exact) / exact)[seen].abs()
         assert (error <= 4 * eps * (1 + z[seen].abs() ** 2)).all()
+
+
+@every_dtype
+def test_tails_at_once_are_those_of_the_scales(dtype: torch.dtype) -> None:
+    z, eps = far(dtype), torch.finfo(dtype).eps
+    below, above, log_slope = normal_tails(z)
+    torch.testing.assert_close(below, log_cdf(z), rtol=4 * eps, atol=eps)
+    torch.testing.assert_close(above, log_survival(z), rtol=4 * eps, atol=eps)
+    assert torch.equal(log_slope, logistic_from_normal(z)[1])
 
 
 def test_normal_quantile_is_scipys_in_the_tail() -> None:

@@ -151,6 +151,23 @@ def test_gradients_are_those_of_the_explicit_inverse() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("grad", [False, True])
+def test_what_else_a_function_gives_is_that_of_the_root(grad: bool) -> None:
+    function = Increasing(0, ramps=True)
+    expected = 10 * torch.randn(ROWS, generator=function.generator, dtype=torch.float64)
+    target = function(expected)[0].requires_grad_(grad)
+
+    def and_more(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return *function(x), 3 * x
+
+    with torch.set_grad_enabled(grad):
+        x, more = roots.root_and_more(1, and_more, target, expected - 9, expected + 7)
+    assert torch.equal(more, 3 * x)
+    if grad:
+        slopes = torch.autograd.grad(more.sum(), target)[0]
+        torch.testing.assert_close(slopes, 3 / function(x.detach())[1])
+
+
 def test_a_target_that_is_no_number_has_no_root_and_leaves_the_others_alone() -> None:
     def function(x: Tensor) -> tuple[Tensor, Tensor]:
         return x + torch.tanh(x), 2 - torch.tanh(x) ** 2

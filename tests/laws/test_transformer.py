@@ -51,8 +51,8 @@ def test_a_value_depends_on_all_values_before_it_in_the_order_and_on_nothing_els
 
 @pytest.fixture(params=[2, 4, 5, 64])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Tokens between shifts of long caches: a part of the way, or all of it."""
-    monkeypatch.setattr(cached_decoding, "BLOCK_TOKENS", request.param)
+    """Tokens of a run: a part of the way, or all of it."""
+    monkeypatch.setattr(cached_decoding, "run_length", lambda tokens: min(request.param, tokens))
     return int(request.param)
 
 
@@ -82,6 +82,24 @@ def test_decode_costs_the_products_of_one_pass_beside_those_of_attention() -> No
     assert counts[0] - masked == counts[1]
 
 
+def test_attention_in_a_narrow_type_is_the_fused_one_with_its_gradients() -> None:
+    torch.manual_seed(0)
+    tokens = network_module.QUERIES + 5
+    wide = torch.randn(3, 2, 2, tokens, 8)
+    wide[0] /= 8**0.5  # queries are scaled before they attend
+    wide.requires_grad_()
+    narrow = wide.detach().bfloat16().requires_grad_()
+    weights = torch.randn(2, 2, tokens, 8)
+    results = [network_module.causal_attention(*values) for values in (wide, narrow)]
+    gradients = [
+        torch.autograd.grad((result * weights).sum(), values)[0]
+        for result, values in zip(results, (wide, narrow), strict=True)
+    ]
+    assert results[1].dtype == torch.bfloat16
+    for exact, rounded in (results, gradients):
+        torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize("direction", ["encode", "decode"])
 def test_dropout_is_one_function_in_both_directions(direction: str) -> None:
     one = layer(net=Conditioner((8, 8), "tanh", dropout=0.5)).train()
@@ -99,12 +117,12 @@ def test_dropout_is_one_function_in_both_directions(direction: str) -> None:
     assert not torch.equal(go(values)[0], getattr(one.eval(), direction)(values)[0])
 
 
-# blocks that divide the 9 tokens, leave some over, and are longer
+# runs that divide the 9 tokens, leave some over, and are longer
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("queries", [4, 128])
 @pytest.mark.parametrize(("context", "block"), [(0, 3), (2, 4), (2, 64)], indirect=["block"])
-def test_exported_graphs_agree_and_decode_is_one_scan_a_layer(
+def test_exported_graphs_agree_and_decode_is_one_loop_a_layer(
     context: int, block: int, queries: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network_module, "QUERIES", queries)
@@ -117,8 +135,8 @@ def test_exported_graphs_agree_and_decode_is_one_scan_a_layer(
     for source, target in (("x", "z"), ("z", "x")):
         content = draft(flow, source, target).finish(None)
         operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
-        scans = 2 * ((block <= 9) + (9 % block > 0)) if source == "z" else 0
-        assert operators.count("Scan") == scans
+        loops = 2 * (1 + (block < 9)) if source == "z" else 0
+        assert operators.count("Loop") == loops
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         for batch in (1, 5):
             feed = {source: torch.randn(batch, 18)}

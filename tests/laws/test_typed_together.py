@@ -30,7 +30,7 @@ def test_all_columns_together_have_the_densities_of_their_groups(name: str) -> N
     torch.testing.assert_close(together, alone, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["mixed", "mixed context"])
+@pytest.mark.parametrize("name", ["mixed", "mixed context", "mixed context transformer"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rows_that_are_prepared_once_score_the_same_to_the_last_digit(
     name: str, dtype: torch.dtype

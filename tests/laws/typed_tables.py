@@ -46,7 +46,22 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "one column": [OPEN],
     "classes": [GRADES, GRADES],
 }
-"""What is known of the columns of each table before anything is fitted."""
+"""What is known of the columns of each table before anything is fitted.
+
+The network of a density is a transformer where the name of its table says so.
+"""
+
+TABLES |= {
+    f"{name} transformer": TABLES[name]
+    for name in (
+        "discrete",
+        "discrete context",
+        "one number",
+        "mixed",
+        "mixed context",
+        "one column",
+    )
+}
 
 
 def context_size(name: str) -> int:
@@ -90,16 +105,21 @@ def fitted(name: str) -> list[dict[str, Any]]:
 def density(
     name: str, dtype: torch.dtype = torch.float64, scale: float = 0.3, **options: Any
 ) -> TypedColumns:
-    """The density over a table, its parameters moved away from independent columns by `scale`."""
+    """The density over a table, its parameters moved away from independent columns by `scale`.
+
+    Those of a transformer by half of it: its conditionals are then as narrow as the others.
+    """
     torch.manual_seed(0)
     size = context_size(name)
+    family, half = ("tabular-transformer", 0.5) if "transformer" in name else ("tabular", 1.0)
     made = zoo.build_tabular(
         fitted(name),
         ROWS,
+        family=family,
         context_shape=(size,) if size else None,
         options={"hidden": (24, 24), "activation": "tanh", "components": 3} | options,
     )
-    randomise(made, scale)
+    randomise(made, half * scale)
     return made.to(dtype).eval()
 
 

@@ -129,6 +129,7 @@ FLOWS: dict[str, Line] = {
     "wavenet spline": Line(
         "wavenet", (4,), CAUSAL | {"univariate": "spline", "transforms": 1}, slow=True
     ),
+    "wavenet dilations": Line("wavenet", (6,), CAUSAL | {"dilations": (3, 1, 4)}, slow=True),
     "parallel wavenet": Line("parallel-wavenet", (6,), CAUSAL | {"cycle": 2}, slow=True),
     "parallel wavenet context": Line(
         "parallel-wavenet", (4,), CAUSAL | {"transforms": 1, "activation": "silu8"}, context=2

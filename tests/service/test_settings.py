@@ -69,7 +69,7 @@ CONTRADICTIONS: dict[str, tuple[list[str], str]] = {
         ["--workers", "4", "--max-connections", "3"],
         r"max_connections: 3 cannot be divided",
     ),
-    "no workers": (["--workers", "0"], r"workers: .* greater than or equal to 1"),
+    "no workers": (["--workers", "0"], r"workers: .* at least 1"),
     "a certificate alone": (["--tls-certificate", "c.pem"], r"tls_key: TLS takes both files"),
     "a key alone": (["--tls-key", "k.pem"], r"tls_certificate: TLS takes both files"),
     "a root without a slash": (["--root-path", "flows"], r"root_path.*--root-path, BIJECTA_ROOT"),

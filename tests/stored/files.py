@@ -180,9 +180,9 @@ def _flat(values: Any, name: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def app(store: Path) -> Iterator[TestClient]:
+def app(store: Path, **options: Any) -> Iterator[TestClient]:
     """A client of the application over a store, when it is ready."""
-    settings = Settings.model_validate({"store": store, "device": "cpu"})
+    settings = Settings.model_validate({"store": store, "device": "cpu"} | options)
     with TestClient(create_app(Server(settings))) as client:
         deadline = time.monotonic() + 60
         while client.get("/health/ready").status_code != 200:

@@ -1,5 +1,6 @@
 """The commands of training: what they say, leave behind, and refuse."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.recipes import call_bijecta, recipe_text
@@ -175,6 +177,15 @@ def test_commands_fail_in_one_line(tmp_path: Path, arguments: list[str], words: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["moons-maf", "moons-maf/1"])
+def test_a_bundle_in_place_of_a_run_is_told_from_none(store: Path, name: str) -> None:
+    for command in (["evaluate"], ["export", "--store", "s"], ["distill", "mine.toml"]):
+        done = call_bijecta(command[0], store / name, *command[1:], cwd=store.parent)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{store / name} is a bundle, and a run is expected: the folder" in done.stderr
+        assert "such as runs/moons-maf" in done.stderr
+
+
 def test_a_flow_larger_than_memory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "large.toml").write_text(
         '[data]\nsource = "moons"\nrows = 50\n[flow]\nfamily = "realnvp"\n'
@@ -186,7 +197,27 @@ def test_a_flow_larger_than_memory_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
+def test_control_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
+    steps, step = itertools.count(), torch.optim.AdamW.step
+
+    def interrupted(self: torch.optim.AdamW) -> None:
+        if next(steps) == 40:
+            signal.raise_signal(signal.SIGINT)
+        step(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = call_bijecta("train", "long.toml", cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.returncode == 130
+    assert "the same command goes on from what was saved last" in done.stderr
+
+
+@pytest.mark.long
+def test_control_c_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(recipe_text("moons-maf", epochs=10_000))
     command = [sys.executable, "-m", "service.cli", "train", "long.toml"]
     with subprocess.Popen(

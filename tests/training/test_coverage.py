@@ -18,6 +18,10 @@ from training.coverage import (
     coverage_of,
 )
 from training.coverage.ranks import ranks_among, ranks_of_distances
+from training.plots import open_subject
+from training.plots.tables.coverage import draw_coverage
+from training.reporting import print_coverage
+from training.runs import Run
 
 N, SEEDS = 200, 25
 
@@ -114,7 +118,9 @@ def test_bars_and_levels_have_whole_numbers_of_ranks() -> None:
 def test_evaluate_writes_and_prints_it(runs: Path, name: str, with_context: bool) -> None:
     done = call_bijecta("evaluate", runs / name, "--coverage", cwd=runs)
     assert done.returncode == 0, done.stderr
-    assert "central 90 % intervals" in done.stdout
+    assert "widths: central 90 % intervals" in done.stdout
+    assert "places and shapes: histograms of ranks" in done.stdout
+    assert "either test finds 0.1 columns by chance" in done.stdout
     assert "ranks of distances of whole rows" in done.stdout
     coverage = Coverage.model_validate(json.loads((runs / name / "coverage.json").read_text()))
     assert coverage.with_context == with_context
@@ -122,3 +128,24 @@ def test_evaluate_writes_and_prints_it(runs: Path, name: str, with_context: bool
     # three epochs come near enough for most rows to lie where draws do
     for column in coverage.columns:
         assert 0.5 < column.shares[LEVELS.index(0.8)].share <= 1
+    # the picture is of the same figures, whatever its seed
+    figure = draw_coverage(open_subject(runs / name), 7)
+    assert coverage.joint is not None
+    for axes, histogram in zip(figure.axes, [coverage.joint, *coverage.columns], strict=True):
+        assert [bar.get_height() for bar in axes.containers[0]] == histogram.counts
+
+
+def test_columns_that_are_off_are_named_by_the_test_that_finds_them(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(SHARED_DRAWS, 3))
+    rows = rng.normal(size=(N, 3))
+    rows[:, 1] *= 0.7  # drawn too wide
+    # as wide as it is drawn, and another shape: half of the middle lies at its edges
+    rows[:, 2] = np.where(np.abs(rows[:, 2]) < 1.6, np.sign(rows[:, 2]), rows[:, 2])
+    coverage = coverage_of(rows, draws, ["right", "wide", "shape"], True, 0)
+    print_coverage(Run.open(runs / "moons-maf"), coverage)
+    widths, shapes, *_ = capsys.readouterr().out.splitlines()
+    assert "; beyond these: 1 of 3 columns (wide " in widths
+    assert shapes.endswith("in 2 of 3 columns (wide, shape)")

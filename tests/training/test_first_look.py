@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.recipes import call_bijecta
+
 # runs the command, then says whether it has imported torch
 COMMAND = """
 import sys
@@ -56,6 +58,6 @@ def test_what_else_is_refused_at_once_waits_for_no_torch_either(folder: Path) ->
 
 def test_a_table_that_is_not_refused_goes_on_to_be_trained(folder: Path) -> None:
     (folder / "mine.toml").write_text(RECIPE.replace("[flow]", '[data]\ndrop = ["c", "d"]\n[flow]'))
-    done = train(folder, "--data", "rows.csv")
+    done = call_bijecta("train", "mine.toml", "--data", "rows.csv", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "run in runs/mine" in done.stdout

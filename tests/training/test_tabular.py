@@ -7,10 +7,14 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from safetensors.torch import load_file
 
 from models import zoo
 from service import tables
+from service.http.app import create_app
+from service.server import Server
+from service.settings import Settings
 from tests.helpers.mixed_tables import mixed_lines, write_mixed, write_recipe
 from tests.helpers.recipes import call_bijecta
 from tests.helpers.runs import logged
@@ -147,6 +151,30 @@ def test_a_class_label_conditions_the_density(tmp_path: Path) -> None:
         log_prob = run.best_density().log_prob(x, torch.tensor([[0.0], [1.0], [2.0]]))
     # amounts of 50 are usual in US, the last label, and seven times those of the others
     assert log_prob[2] > log_prob[:2].max() + 1
+
+
+def test_a_transformer_over_columns_is_trained_exported_and_asked(tmp_path: Path) -> None:
+    write_mixed(tmp_path)
+    write_recipe(tmp_path, 'labels = "country"', epochs=8, family="tabular-transformer")
+    done = call_bijecta("train", "mixed.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "runs" / "mixed")
+    figures = json.loads((run.folder / "evaluation.json").read_text())["independent"]
+    assert figures["gain"] > 2 * figures["gain_se"]
+    done = call_bijecta("export", run.folder, "--store", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    server = Server(Settings(store=tmp_path / "store", device="cpu"))
+    with TestClient(create_app(server)) as http:
+        while http.get("/health/ready").status_code != 200:
+            pass
+        assert http.get("/models/mixed").json()["family"] == "tabular-transformer"
+        body = {"n": 20, "seed": 1, "context": [["US"]] * 20, "records": True}
+        drawn = http.post("/sample", json=body).json()
+        body = {"rows": drawn["rows"], "context": [["US"]] * 20}
+        again = http.post("/log_prob", json=body).json()
+    np.testing.assert_allclose(again["log_prob"], drawn["log_prob"], rtol=1e-9)
+    amounts = [row["amount"] for row in drawn["rows"]]
+    assert np.median(amounts) > 20  # as in US, and seven times those of others
 
 
 def test_a_run_that_learns_nothing_of_the_columns_together_says_so(tmp_path: Path) -> None:

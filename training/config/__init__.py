@@ -10,7 +10,7 @@ from training.config.data import (
 )
 from training.config.distill import LossRecipe
 from training.config.fit import FitRecipe
-from training.config.flow import NO_PREPROCESSING, TYPED_FAMILY, FlowRecipe, family_class
+from training.config.flow import NO_PREPROCESSING, TYPED_FAMILIES, FlowRecipe, family_class
 from training.config.flow_spec import (
     AnySpec,
     ClassFeature,
@@ -50,7 +50,7 @@ __all__ = [
     "NO_PREPROCESSING",
     "SOURCE_KINDS",
     "TEACHERS_KEYS",
-    "TYPED_FAMILY",
+    "TYPED_FAMILIES",
     "AnySpec",
     "ArchiveSource",
     "ClassFeature",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 NO_PREPROCESSING = "none"
 
-TYPED_FAMILY = "tabular"
-"""The family of densities over columns of any kind (`models.families.Tabular`)."""
+TypedFamily = Literal["tabular", "tabular-transformer"]
+"""The names of `models.families.TYPED_FAMILIES`, without torch."""
 
-# Options of typed columns that a recipe leaves out. On OddBench tables of 400 to 2500 training rows
-# 64 units scored worse than 128 (by 1.5 to 6 nats on two of three, alike on the third); with
-# dropout two of 400 rows scored better after 100 epochs (by 0.7 and 3.3 nats), and one of 2500 rows
-# worse after 40 (by 2).
-TYPED_OPTIONS: dict[str, Any] = {"hidden": [128, 128], "activation": "silu", "dropout": 0.1}
+TYPED_FAMILIES: tuple[TypedFamily, ...] = get_args(TypedFamily)
+"""The families of densities over columns of any kind."""
+
+# Options of the family `tabular` that a recipe leaves out. On OddBench tables of 400 to 2500
+# training rows 64 units scored worse than 128 (by 1.5 to 6 nats on two of three, alike on the
+# third); with dropout two of 400 rows scored better after 100 epochs (by 0.7 and 3.3 nats), and one
+# of 2500 rows worse after 40 (by 2).
+TABULAR_OPTIONS: dict[str, Any] = {"hidden": [128, 128], "activation": "silu", "dropout": 0.1}
 
 # Options beyond these make no flow that could be built, let alone fitted.
 MAX_WHOLE_OPTION = 10_000
@@ -33,9 +36,8 @@ MAX_HIDDEN_LAYERS = 1000
 def families() -> "dict[str, type[Family] | type[Tabular]]":
     """The classes of the options of all families, by name."""
     from models import zoo  # imports torch, which reading [data] alone does not need
-    from models.families import Tabular
 
-    return {**zoo.FAMILIES, TYPED_FAMILY: Tabular}
+    return {**zoo.FAMILIES, **zoo.TYPED_FAMILIES}
 
 
 def family_class(family: str) -> "type[Family] | type[Tabular]":
@@ -107,7 +109,7 @@ class FlowRecipe(BaseModel):
             networks know each pixel's position.
         embedding: number of learned features that represent the class labels; one-hot if absent.
 
-    Of these keys the family `tabular` has `embedding` alone: its columns are fitted by kind.
+    Of these keys the families of typed columns have `embedding` alone: columns are fitted by kind.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -130,14 +132,14 @@ class FlowRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _completes_options(self) -> "FlowRecipe":
-        defaults = TYPED_OPTIONS if self.family == TYPED_FAMILY else {}
+        defaults = TABULAR_OPTIONS if self.family == "tabular" else {}
         options = {**defaults, **(self.model_extra or {})}
         self.__pydantic_extra__ = complete_options(self.family, options)
         return self
 
     @model_validator(mode="after")
     def _fits_columns_by_kind(self) -> "FlowRecipe":
-        if self.family != TYPED_FAMILY:
+        if not self.typed:
             return self
         if "preprocessing" not in self.model_fields_set:
             self.preprocessing = NO_PREPROCESSING
@@ -146,7 +148,7 @@ class FlowRecipe(BaseModel):
         if set_ := [key for key, value in kept.items() if getattr(self, key) != value]:
             raise ValueError(
                 f"{' and '.join(set_)}, in [flow], {'is' if len(set_) == 1 else 'are'} for other "
-                f"families: {TYPED_FAMILY!r} fits each column by its kind"
+                f"families: {self.family!r} fits each column by its kind"
             )
         return self
 
@@ -161,6 +163,11 @@ class FlowRecipe(BaseModel):
                 f"{self.preprocessing!r}"
             )
         return self
+
+    @property
+    def typed(self) -> bool:
+        """Whether it is a density over typed columns."""
+        return self.family in TYPED_FAMILIES
 
     @property
     def options(self) -> dict[str, Any]:

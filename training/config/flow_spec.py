@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from service.tables import Column, LeftOutColumn
-from training.config.flow import MAX_WHOLE_OPTION, TYPED_FAMILY, complete_options
+from training.config.flow import MAX_WHOLE_OPTION, TYPED_FAMILIES, TypedFamily, complete_options
 from training.config.plain import shown
 from training.config.section import Count, Section
 
@@ -157,7 +157,7 @@ class TabularSpec(Section):
     """A density over typed columns for one data set, with all that it needs to know of the data.
 
     Args:
-        family: `tabular`.
+        family: a key of `zoo.TYPED_FAMILIES`.
         columns: what is decided of the table.
         fitted: of each modelled column, the numbers that are fitted to the training rows
             (`training.preprocessing.fit_columns`).
@@ -166,7 +166,7 @@ class TabularSpec(Section):
         context: what the density is conditioned on; None if nothing.
     """
 
-    family: Literal["tabular"] = "tabular"
+    family: TypedFamily = "tabular"
     columns: TableColumns
     fitted: list[dict[str, Any]]
     rows: Annotated[int, Field(ge=1)]
@@ -200,12 +200,14 @@ class TabularSpec(Section):
         from models import zoo
 
         context = None if self.context is None else self.context.model_dump()
-        return zoo.build_tabular(self.fitted, self.rows, context=context, options=self.options)
+        return zoo.build_tabular(
+            self.fitted, self.rows, family=self.family, context=context, options=self.options
+        )
 
 
 def _kind_of_spec(flow: Any) -> str:
     family = flow.get("family") if isinstance(flow, Mapping) else getattr(flow, "family", None)
-    return "table" if family == TYPED_FAMILY else "flow"
+    return "table" if family in TYPED_FAMILIES else "flow"
 
 
 AnySpec = Annotated[

@@ -9,11 +9,11 @@ from pydantic import ValidationError, model_validator
 from training.config.data import FILES, DataSource, moved_files
 from training.config.distill import DistillRecipe
 from training.config.fit import FitRecipe
-from training.config.flow import TYPED_FAMILY, FlowRecipe, family_class
+from training.config.flow import TYPED_FAMILIES, FlowRecipe, family_class
 from training.config.refusals import messages
 from training.config.section import Section
 from training.config.sources import TOY_DENSITIES, DigitsSource, FileSource, TypedSource
-from training.config.toml import content_of
+from training.config.toml import Overrides, content_of, whence_data
 from training.errors import RecipeError
 
 PATIENCE_WITHOUT_GRADIENTS = 5
@@ -51,16 +51,17 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _decides_kinds(self) -> "Recipe":
-        data, typed = self.data, self.flow.family == TYPED_FAMILY
+        data, typed = self.data, self.flow.typed
         keys = [key for key in ("keep", "kinds") if getattr(data, key, None)]
         if keys and not typed:
+            models = " and ".join(map(repr, TYPED_FAMILIES))
             raise ValueError(
-                f"{' and '.join(keys)}, in [data], are for columns of any kind, which "
-                f"{TYPED_FAMILY!r} models, and {self.flow.family!r} does not"
+                f"{' and '.join(keys)}, in [data], are for columns of any kind, which {models} "
+                f"model, and {self.flow.family!r} does not"
             )
         if typed and not isinstance(data, TypedSource):
             raise ValueError(
-                f"{TYPED_FAMILY!r} models the columns of tables: {data.source!r} is of kind "
+                f"{self.flow.family!r} models the columns of tables: {data.source!r} is of kind "
                 f"{data.kind}"
             )
         if not typed:
@@ -70,14 +71,14 @@ class Recipe(Section):
         if set_:
             raise ValueError(
                 f"{' and '.join(set_)}, in [data], {'is' if len(set_) == 1 else 'are'} for other "
-                f"families: {TYPED_FAMILY!r} models each column as it is"
+                f"families: {self.flow.family!r} models each column as it is"
             )
         return self
 
     @model_validator(mode="after")
     def _compiles_layers(self) -> "Recipe":
-        if self.fit.compile and self.flow.family == TYPED_FAMILY:
-            raise ValueError(f"compile, in [fit], is for layers: {TYPED_FAMILY!r} has none")
+        if self.fit.compile and self.flow.typed:
+            raise ValueError(f"compile, in [fit], is for layers: {self.flow.family!r} has none")
         return self
 
     @model_validator(mode="after")
@@ -91,7 +92,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _averages_weights_of_typed_columns(self) -> "Recipe":
-        if self.flow.family == TYPED_FAMILY:
+        if self.flow.typed:
             left_out = FIT_OF_TYPED_COLUMNS.keys() - self.fit.model_fields_set
             update = {key: FIT_OF_TYPED_COLUMNS[key] for key in left_out}
             self.fit = self.fit.model_copy(update=update)
@@ -107,35 +108,43 @@ class Recipe(Section):
         return self
 
 
-def load_recipe(name_or_path: str, data: Path | None = None) -> Recipe:
+def load_recipe(name_or_path: str, data: Path | None = None, overrides: Overrides = ()) -> Recipe:
     """Read a recipe.
 
     Args:
         name_or_path: a TOML file, or the name of a recipe that comes with Bijecta.
         data: where the data is, see `moved_files`.
+        overrides: values that count in place of those of the file.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a wrong value, or no data source.
     """
-    path, content = _with_its_files(name_or_path, data)
+    path, content = _with_its_files(name_or_path, data, overrides)
     return _validated(path, content)
 
 
-def load_data_source(name_or_path: str, data: Path | None = None) -> tuple[DataSource, bool] | None:
+def load_data_source(
+    name_or_path: str, data: Path | None = None, overrides: Overrides = ()
+) -> tuple[DataSource, bool] | None:
     """The [data] section of a recipe, and whether its columns may be of any kind; without torch.
 
     None where the section is wrong: `load_recipe` says what is, of all sections at once.
 
     Raises:
-        RecipeError: no such recipe, not TOML, or values that no key can have.
+        RecipeError: no such recipe, not TOML, values that no key can have, or a recipe that comes
+            without its data.
     """
-    _, content = _with_its_files(name_or_path, data)
+    _, content = _with_its_files(name_or_path, data, overrides)
+    if data is None and (whence := whence_data(name_or_path)):
+        source = content["data"].get("source") if isinstance(content["data"], dict) else None
+        if not (isinstance(source, str) and Path(source).exists()):
+            raise RecipeError(f"{name_or_path} comes without its data: {whence}")
     try:
         source = _OnlyData.model_validate({"data": content["data"]}).data
     except ValidationError:
         return None
     flow = content.get("flow")
-    return source, isinstance(flow, dict) and flow.get("family") == TYPED_FAMILY
+    return source, isinstance(flow, dict) and flow.get("family") in TYPED_FAMILIES
 
 
 class _OnlyData(Section):
@@ -144,13 +153,13 @@ class _OnlyData(Section):
     data: DataSource
 
 
-def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
+def load_student(name_or_path: str, teacher: Recipe, overrides: Overrides = ()) -> Recipe:
     """Read the recipe of a student, whose data and preprocessing are its teacher's.
 
     Raises:
         RecipeError: as of `load_recipe`, or the recipe has data or preprocessing of its own.
     """
-    path, content = content_of(name_or_path)
+    path, content = content_of(name_or_path, overrides)
     flow = content.get("flow", {})
     if "data" in content or (isinstance(flow, dict) and flow.keys() & set(TEACHERS_KEYS)):
         raise RecipeError(
@@ -163,9 +172,11 @@ def load_student(name_or_path: str, teacher: Recipe) -> Recipe:
     return _validated(path, content)
 
 
-def _with_its_files(name_or_path: str, data: Path | None) -> tuple[Path, dict[str, Any]]:
+def _with_its_files(
+    name_or_path: str, data: Path | None, overrides: Overrides
+) -> tuple[Path, dict[str, Any]]:
     """Where a recipe is, and its content with absolute paths of its data."""
-    path, content = content_of(name_or_path)
+    path, content = content_of(name_or_path, overrides)
     if "distill" in content:
         raise RecipeError(f"{path} is of a student: `bijecta distill TEACHER_RUN {name_or_path}`")
     keys = content.setdefault("data", {})

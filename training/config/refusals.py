@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.errors import nearest
+from service.errors import expected, nearest
 from training.config.flow import FlowRecipe, families, family_class
 from training.config.plain import shown, shown_key
 from training.config.sources import SOURCE_KINDS
@@ -55,7 +55,7 @@ def _message(
     prefix = f"{where}: " if where else ""
     if error["type"] == "value_error":
         return prefix + " ".join(str(error["ctx"]["error"]).split())
-    return f"{prefix}{error['msg']}, got {shown(error['input'])}"
+    return f"{prefix}{expected(error)}, got {shown(error['input'])}"
 
 
 def _known_keys(

@@ -9,6 +9,7 @@ from training.coverage.ranks import (
     MOST_ROWS_WITH_CONTEXT,
     SHARED_DRAWS,
     Coverage,
+    RankHistogram,
     coverage_of,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "MOST_ROWS_WITH_CONTEXT",
     "SHARED_DRAWS",
     "Coverage",
+    "RankHistogram",
     "coverage_of",
     "histogram_counts",
     "uniform_order_statistics",

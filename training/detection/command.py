@@ -33,6 +33,7 @@ from training.detectors import (
 )
 from training.errors import RunError
 from training.export import (
+    Asked,
     HeldOutScores,
     check_name,
     check_store,
@@ -93,12 +94,11 @@ def fit_detector(arguments: Namespace) -> None:
             _labelled_figures(task, fitted),
         )
         store, name = arguments.store, arguments.name
-        there = None if arguments.next_version else exported_already(run, store, name)
+        asked = Asked(values=not arguments.no_values)
+        there = None if arguments.next_version else exported_already(run, store, name, asked)
         if there is None:
-            values = not arguments.no_values
-            print_detector(
-                *export_detector(run, fitted.detector, held_out, store, name, values), run.file.spec
-            )
+            exported = export_detector(run, fitted.detector, held_out, store, name, asked.values)
+            print_detector(*exported, run.file.spec)
         else:
             say(f"{there} holds this detector already: --next-version exports it once more")
     say(f"bijecta serve --store {arguments.store}: answers POST /score with it")

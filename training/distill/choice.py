@@ -23,12 +23,14 @@ def with_losses(recipe: Recipe, teacher: Run) -> tuple[Recipe, str | None]:
         The recipe, and what was chosen and why; None where the recipe names losses.
 
     Raises:
-        TrainingError: the student cannot learn from this teacher by the losses of the recipe, or by
-            any.
+        TrainingError: a temperature that is not of the student's base, or the student cannot learn
+            from this teacher by the losses of the recipe, or by any.
     """
     distill = recipe.distill
     assert distill is not None
     spec, student = new_student(recipe, teacher)
+    if distill.temperature != 1 and student.base.name != "normal":
+        raise TrainingError(f"temperature is of a normal base, not of a {student.base.name} one")
     fixed = len(spec.preprocessing)
     flows = without_first(student, fixed), without_first(teacher.new_flow(), fixed)
     if distill.losses is not None:

@@ -122,8 +122,6 @@ class Distillation:
             raise RunError(f"{run.folder / 'run.json'} is damaged: it names no losses")
         self.recipe, self.seed, self.processes = recipe, run.file.recipe.fit.seed, processes
         self.flow, self.dataset, self.rows = flow, dataset, recipe.rows
-        if recipe.temperature != 1 and flow.base.name != "normal":
-            raise TrainingError(f"temperature is of a normal base, not of a {flow.base.name} one")
         teacher = teacher.to(flow.like.device).eval().requires_grad_(False)
         fixed = len(run.flow_spec.preprocessing)
         self.student, self.teacher = (without_first(f, fixed) for f in (flow, teacher))

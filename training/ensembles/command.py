@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from math import isclose
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from training.ensembles.members import fitting_flows, open_members
 from training.ensembles.scores import EnsembleScores, evaluate_ensemble, most_likely_weights
 from training.errors import TrainingError
 from training.export import (
+    Asked,
     Ensemble,
     check_store,
     ensemble_exported_already,
@@ -33,15 +35,21 @@ def ensemble(arguments: Namespace) -> None:
     weighting, given = arguments.weights
     if given is not None and len(given) != len(runs):
         raise TrainingError(f"--weights: {len(given)} came for {len(runs)} runs")
+    total = sum(given or [1.0])
+    if given is not None:
+        given = [weight / total for weight in given]
     request = inverse_request(arguments.inverse, arguments.tolerance)
     name = arguments.name or f"{runs[0].file.name}-ensemble"
     check_store(arguments.store, name, None)
     if not arguments.next_version:
-        there = ensemble_exported_already(runs, arguments.store, name, weighting)
+        asked = Asked(request, weighting=weighting, weights=given)
+        there = ensemble_exported_already(runs, arguments.store, name, asked)
         if there is not None:
             say(f"{there} holds this ensemble already: --next-version exports it once more")
             return
     flows = fitting_flows(runs)
+    if not isclose(total, 1):
+        say(f"{name}: the weights are divided by their sum, {total:g}")
     with phase("data"):
         dataset = dataset_of(runs[0], arguments.data)
     fit = runs[0].file.recipe.fit
@@ -82,8 +90,11 @@ def _print_scores(
     bits = ""
     if held_out.bits_per_dim is not None:
         bits = f", {held_out.bits_per_dim:.3f} ± {held_out.bits_per_dim_se:.3f} bits/dim"
+    gain, best = held_out.gain, runs[held_out.best].folder
+    compared = f"{abs(gain.mean):.3f} ± {gain.se:.3f} {'less' if gain.mean < 0 else 'more'}"
     say(
         f"{name}: {held_out.log_prob:.3f} ± {held_out.se:.3f} nats per row{bits} on "
-        f"{held_out.rows} held-out rows, {held_out.gain.mean:.3f} ± {held_out.gain.se:.3f} more "
-        f"than its best member, {runs[held_out.best].folder}"
+        f"{held_out.rows} held-out rows, {compared} than its best member, {best}"
     )
+    if gain.mean < 0:
+        warn(f"{name}: {best} scores better alone")

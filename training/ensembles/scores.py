@@ -11,8 +11,7 @@ from service.bundle import EnsembleHeldOut, Figure
 from training.config import FitRecipe
 from training.data import Dataset, Float32
 from training.ensembles.weights import Float64, fitted_weights, log_mixture
-from training.errors import NonFiniteError
-from training.evaluate import drawn_rows, mean_and_error, quantiles_of, summary
+from training.evaluate import check_finite, drawn_rows, mean_and_error, quantiles_of, summary
 from training.export import Ensemble
 from training.scoring import log_prob
 
@@ -71,13 +70,7 @@ def evaluate_ensemble(ensemble: Ensemble, fit: FitRecipe) -> EnsembleScores:
     noisy = dataset.noisy(test.rows, fit.noise_copies, fit.seed + 1)
     each = _log_probs(ensemble.flows, noisy, test.context)
     mixture = log_mixture(each, weights).mean(0)
-    if not np.isfinite(mixture).all():
-        rows = np.flatnonzero(~np.isfinite(mixture))
-        places = ", ".join(dataset.place_of(test, int(row)) for row in rows[:10])
-        raise NonFiniteError(
-            f"{len(rows)} of {len(mixture)} held-out rows have no finite log-density under the "
-            f"mixture: {places}{', …' * (len(rows) > 10)}"
-        )
+    check_finite(mixture, dataset, test, "the mixture")
     members = each.mean(1)
     best = int(np.argmax(members.mean(1)))
     held_out = EnsembleHeldOut(

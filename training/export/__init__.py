@@ -6,6 +6,7 @@ from training.export.ensemble import Ensemble, export_ensemble
 from training.export.inverse_search import FASTEST, InverseRequest, inverse_request
 from training.export.layers import check_layers
 from training.export.next_version import (
+    Asked,
     check_name,
     check_store,
     ensemble_exported_already,
@@ -16,6 +17,7 @@ from training.export.typed import TypedGraphs, export_table, verified_graphs
 
 __all__ = [
     "FASTEST",
+    "Asked",
     "Ensemble",
     "HeldOutScores",
     "InverseRequest",

@@ -7,6 +7,7 @@ from typing import Any
 from models.flow import Flow
 from service import bundle
 from service.bundle import FORMAT_VERSION, Direction, Fidelity, HeldOut, Manifest
+from service.store_folder import version_of_weights
 from training.data import Dataset
 from training.evaluate import held_out_calibration
 from training.export.float64_fallback import arithmetic, verified
@@ -127,21 +128,9 @@ def _distilled(run: Run, fidelity: Fidelity, store: Path) -> dict[str, Any]:
     """What the manifest of a student states about its teacher, and the newest bundle of that."""
     teacher = run.file.teacher
     assert teacher is not None
-    parent = store / teacher.name
-    same_weights = [
-        v for v in bundle.versions(parent) if _weights(parent / str(v)) == teacher.sha256
-    ]
     return {
         "teacher": teacher.name,
-        "version": max(same_weights, default=None),
+        "version": version_of_weights(store / teacher.name, teacher.sha256),
         "sha256": teacher.sha256,
         "fidelity": fidelity.model_dump(),
     }
-
-
-def _weights(folder: Path) -> str | None:
-    """The checksum of the weights of a bundle; None of one that cannot be read."""
-    try:
-        return bundle.read(folder).weights_sha256
-    except bundle.BundleError:
-        return None

@@ -1,24 +1,88 @@
 """Whether a run is to become the next version of a bundle: versions of one name are one model."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 from typing import NamedTuple
 
 from service import bundle
 from service.bundle import (
+    METHODS,
     NAME,
     AnyManifest,
     BundleError,
     EnsembleManifest,
+    InverseReport,
     Manifest,
+    Sweeps,
     Weighting,
 )
 from training.detectors import DetectorRun
 from training.errors import ExportError
+from training.export.inverse_search import FASTEST, InverseRequest
 from training.runs import Run
 
 NEXT_VERSION = "--next-version"
+
+# By how much weights of the same ensemble differ, as JSON has them.
+WEIGHTS_APART = 1e-9
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a bundle beside the weights that it is of.
+
+    Args:
+        request: which inverses its graphs may have.
+        student: a run whose guesses sweeps may start from.
+        layers: whether it has the output of every layer.
+        values: whether it has rows of the data.
+        weighting: of an ensemble, where its weights are from.
+        weights: those that are given.
+    """
+
+    request: InverseRequest = FASTEST
+    student: Run | None = None
+    layers: bool = False
+    values: bool = True
+    weighting: Weighting = "equal"
+    weights: Sequence[float] | None = None
+
+    def lacking(self, manifest: AnyManifest) -> Iterator[str]:
+        """The options that a bundle of the same weights was made without, as far as it says."""
+        parts = manifest.members if isinstance(manifest, EnsembleManifest) else [manifest]
+        inverses: list[InverseReport] = []
+        sweeps: list[Sweeps] = []
+        for part in parts:
+            inverses += getattr(part, "inverse", {}).values()
+            sweeps += getattr(part, "sweeps", {}).values()
+        method, tolerance = self.request.method, self.request.tolerance
+        if method != "auto" and any(METHODS[each.method] != method for each in inverses):
+            yield f"--inverse {method}"
+        elif tolerance and any(each.tolerance != tolerance for each in inverses):
+            yield f"--tolerance {tolerance:g}"
+        if self.student is not None:
+            sha256 = bundle.sha256(self.student.weights)
+            if not any(each.guess and each.guess.sha256 == sha256 for each in sweeps):
+                yield f"--guess {self.student.folder}"
+        if self.layers and not (isinstance(manifest, Manifest) and manifest.layers):
+            yield "--layers"
+        if not self.values and manifest.self_test is not None:
+            yield "--no-values"
+        if isinstance(manifest, EnsembleManifest) and not self._has_weights_of(manifest):
+            given = ",".join(f"{weight:.4g}" for weight in self.weights or ())
+            yield f"--weights {given or self.weighting}"
+
+    def _has_weights_of(self, manifest: EnsembleManifest) -> bool:
+        if manifest.weighting != self.weighting or self.weights is None:
+            return manifest.weighting == self.weighting
+        pairs = zip(manifest.weights, self.weights, strict=True)
+        return all(isclose(one, other, abs_tol=WEIGHTS_APART) for one, other in pairs)
+
+
+PLAIN = Asked()
 
 
 class Newest(NamedTuple):
@@ -44,7 +108,7 @@ def run_sha256(run: Run | DetectorRun) -> str:
 
 
 def exported_already(
-    run: Run | DetectorRun, store: Path, name: str, with_layers: bool = False
+    run: Run | DetectorRun, store: Path, name: str, asked: Asked = PLAIN
 ) -> Path | None:
     """The newest version of a bundle, if it holds the weights of this run already.
 
@@ -52,11 +116,12 @@ def exported_already(
         run: that is to be exported.
         store: folder of bundles.
         name: of the bundle.
-        with_layers: whether only one that has the output of every layer will do.
+        asked: what else is asked of the bundle.
 
     Raises:
-        ExportError: the name is not allowed, or its newest version is of another run: those who ask
-            for the model by its name would get another one, of other data perhaps.
+        ExportError: the name is not allowed; its newest version is of another run: those who ask
+            for the model by its name would get another one, of other data perhaps; or it is of the
+            same weights and was made otherwise.
     """
     check_name(name)
     newest = _newest(store, name)
@@ -66,16 +131,14 @@ def exported_already(
     same_weights = weights == bundle.sha256(run.weights)
     same_run = made_with.get("run_sha256") == run_sha256(run)
     if same_weights and (same_run or "run_sha256" not in made_with):
-        if with_layers and isinstance(newest.manifest, Manifest) and not newest.manifest.layers:
-            return None
-        return newest.folder
+        return _as_asked(newest, asked)
     if same_run:
         return None
     raise _of_another(newest, f"this run is {run.folder}")
 
 
 def ensemble_exported_already(
-    runs: Sequence[Run], store: Path, name: str, weighting: Weighting
+    runs: Sequence[Run], store: Path, name: str, asked: Asked
 ) -> Path | None:
     """The newest version of a bundle, if it is the ensemble of these runs already.
 
@@ -83,7 +146,7 @@ def ensemble_exported_already(
         runs: of the members, in their order.
         store: folder of bundles.
         name: of the bundle.
-        weighting: where the weights are from; those that are given may be others.
+        asked: what else is asked of the bundle, the weights of the members among it.
 
     Raises:
         ExportError: as of `exported_already`.
@@ -97,11 +160,23 @@ def ensemble_exported_already(
     if made_of != [member.run_sha256 for member in members]:
         folders = ", ".join(str(run.folder) for run in runs)
         raise _of_another(newest, f"this is the ensemble of {folders}")
-    assert isinstance(newest.manifest, EnsembleManifest)
     weights = [bundle.sha256(run.weights) for run in runs]
     same = weights == [member.weights_sha256 for member in members]
-    is_kept = same and weighting != "given" and newest.manifest.weighting == weighting
-    return newest.folder if is_kept else None
+    return _as_asked(newest, asked) if same else None
+
+
+def _as_asked(newest: Newest, asked: Asked) -> Path:
+    """The folder of a newest version of the same weights.
+
+    Raises:
+        ExportError: it was made otherwise than is asked.
+    """
+    if lacking := " and ".join(asked.lacking(newest.manifest)):
+        raise ExportError(
+            f"{newest.folder} holds these weights already, without {lacking}: {NEXT_VERSION} "
+            "exports them once more"
+        )
+    return newest.folder
 
 
 def _of_another(newest: Newest, this: str) -> ExportError:

@@ -1,4 +1,4 @@
-"""Univariate maps and activations as functions of an ONNX model, each recorded once a process."""
+"""Functions of an ONNX model: univariate maps and activations, each recorded once a process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import onnx
 import torch
 from onnx import helper
+from torch import Tensor
 
 from models.networks import Conditioner
 from models.numerics import UnivariateMap
@@ -87,25 +88,43 @@ class OnnxFunctions:
             outputs: names of the results.
         """
         if key not in self._functions:
-            name = f"{outputs[0]}_{len(self.protos)}"
             whole_key = (*key, *inputs, self.dtype)
             if whole_key not in _graphs:
                 _graphs[whole_key] = recorded(call, inputs, outputs, self.dtype)
-            graph = _graphs[whole_key]
-            constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
-            for tensor in graph.initializer:
-                self.constants.append(onnx.TensorProto())
-                self.constants[-1].CopyFrom(tensor)
-                self.constants[-1].name = constants[tensor.name]
-            self.protos.append(
-                helper.make_function(
-                    DOMAIN,
-                    name,
-                    [*(value.name for value in graph.input), *constants],
-                    [value.name for value in graph.output],
-                    list(graph.node),
-                    [helper.make_opsetid("", OPSET)],
-                )
-            )
-            self._functions[key] = OnnxFunction(name, tuple(constants.values()), len(outputs))
+            self._functions[key] = self._added(_graphs[whole_key], outputs)
         return self._functions[key]
+
+    def of_model(
+        self,
+        call: Callable[..., Any],
+        inputs: Mapping[str, Axes],
+        outputs: Sequence[str],
+        weights: Mapping[str, Tensor],
+    ) -> OnnxFunction:
+        """A function that reads weights of this model alone, recorded anew.
+
+        Args:
+            call, inputs, outputs: as of `function`.
+            weights: the tensors that it reads, by name.
+        """
+        return self._added(recorded(call, inputs, outputs, self.dtype, weights), outputs)
+
+    def _added(self, graph: onnx.GraphProto, outputs: Sequence[str]) -> OnnxFunction:
+        """The function of a graph."""
+        name = f"{outputs[0]}_{len(self.protos)}"
+        constants = {tensor.name: f"{name}_{tensor.name}" for tensor in graph.initializer}
+        for tensor in graph.initializer:
+            self.constants.append(onnx.TensorProto())
+            self.constants[-1].CopyFrom(tensor)
+            self.constants[-1].name = constants[tensor.name]
+        self.protos.append(
+            helper.make_function(
+                DOMAIN,
+                name,
+                [*(value.name for value in graph.input), *constants],
+                [value.name for value in graph.output],
+                list(graph.node),
+                [helper.make_opsetid("", OPSET)],
+            )
+        )
+        return OnnxFunction(name, tuple(constants.values()), len(outputs))

@@ -91,7 +91,7 @@ def _detector_run(folder: Path) -> "DetectorRun":
 
 def _of_run(folder: Path) -> OfRun:
     try:
-        from training.config import TYPED_FAMILY, family_class
+        from training.config import TYPED_FAMILIES, family_class
         from training.evaluate import EVALUATION, TypedHeldOut
         from training.runs import Run, kept_of
         from training.selection import CHOSEN, Selection
@@ -100,7 +100,7 @@ def _of_run(folder: Path) -> OfRun:
     run = Run.open(folder)
     family = run.file.flow.family
     held_out: HeldOut | TableHeldOut | None
-    kind = TypedHeldOut if family == TYPED_FAMILY else HeldOut
+    kind = TypedHeldOut if family in TYPED_FAMILIES else HeldOut
     held_out = _figures(folder / "evaluation.json", kind)
     if isinstance(held_out, TypedHeldOut):  # as bundles say it
         independent = held_out.independent

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle import (
-    MANIFEST,
     BundleError,
+    DensityManifest,
     DetectorManifest,
-    EnsembleManifest,
     Manifest,
-    TableManifest,
     read,
     read_identity,
+    versions,
 )
 from service.runtime import Device
+from service.store_folder import version_of_weights
 from training.errors import PlotError
 from training.plots.bundle_rows import read_rows
 from training.plots.subject import Array, Float64, Rows, Stage, Subject, Traits
@@ -33,7 +33,7 @@ class BundleSubject(Subject):
         picture_shape: see `Subject`.
 
     Raises:
-        PlotError: it cannot be read or loaded, or is a detector or an ensemble.
+        PlotError: it cannot be read or loaded, or is a detector.
     """
 
     def __init__(
@@ -46,11 +46,7 @@ class BundleSubject(Subject):
             raise PlotError(str(error)) from None
         if isinstance(manifest, DetectorManifest):
             raise PlotError(f"{folder} is a detector, which has no latents and draws no rows")
-        if isinstance(manifest, EnsembleManifest):
-            raise PlotError(
-                f"{folder} is an ensemble, whose members have latents of their own: plot their runs"
-            )
-        self._manifest: Manifest | TableManifest = manifest
+        self._manifest: DensityManifest = manifest
         try:
             sessions = {
                 graph: Device("cpu").session((folder / f"{graph}.onnx").read_bytes())
@@ -70,17 +66,20 @@ class BundleSubject(Subject):
         feeds = {"x": x, "context": context}
         if self.traits.columns is not None:
             feeds["u"] = np.full(x.shape, 0.5) if u is None else u
-        return self._run("encode", ("z", "log_prob"), feeds)
+        z, log_prob = self._run("encode", ("z", "log_prob"), feeds)
+        return z, log_prob
 
     def decode(self, z: Array, context: Array | None = None) -> tuple[Float64, Float64]:
         """Latents and context → rows, and log p(x) in nats."""
-        return self._run("decode", ("x", "log_prob"), {"z": z, "context": context})
+        x, log_prob = self._run("decode", ("x", "log_prob"), {"z": z, "context": context})
+        return x, log_prob
 
     def _run(
-        self, graph: str, outputs: tuple[str, str], feeds: Mapping[str, Array | None]
-    ) -> tuple[Float64, Float64]:
+        self, graph: str, outputs: Sequence[str], feeds: Mapping[str, Array | None]
+    ) -> list[Float64]:
+        tensors = self._manifest.tensors[graph]
         given = {
-            name: np.ascontiguousarray(values, self.traits.dtype)
+            name: np.ascontiguousarray(values, tensors[name].type)
             for name, values in feeds.items()
             if values is not None
         }
@@ -93,10 +92,7 @@ class BundleSubject(Subject):
                 parts.append(session.run(list(outputs), part))
             except Exception as error:  # onnxruntime has no one class of errors
                 raise PlotError(f"{self.folder}: {graph}.onnx failed: {error}") from None
-        values, log_prob = (
-            np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True)
-        )
-        return values, log_prob
+        return [np.concatenate(each).astype(np.float64) for each in zip(*parts, strict=True)]
 
     @property
     def rows(self) -> Rows:
@@ -141,16 +137,19 @@ class BundleSubject(Subject):
         taught = self._manifest.distilled if isinstance(self._manifest, Manifest) else None
         if taught is None:
             raise PlotError("it is no student: `bijecta distill` makes one")
-        folder = self.folder.parent.parent / taught.teacher / str(taught.version)
-        if taught.version is None or not (folder / MANIFEST).is_file():
-            raise PlotError(f"its teacher, {taught.teacher}, is not in the same store")
-        teacher = BundleSubject(folder, picture_shape=self._picture_shape)
-        if teacher.weights_sha256 != taught.sha256:
-            raise PlotError(f"{folder} has other weights than those that taught it")
-        return teacher
+        parent = self.folder.parent.parent / taught.teacher
+        # not by the number in the manifest, which is of when the student was exported
+        version = version_of_weights(parent, taught.sha256)
+        if version is None:
+            has = "only other weights of it" if versions(parent) else "no model of that name"
+            raise PlotError(
+                f"its teacher, {taught.teacher}, is not in the same store, which has {has}: "
+                "`bijecta export` of the teacher's run adds it"
+            )
+        return BundleSubject(parent / str(version), picture_shape=self._picture_shape)
 
 
-def _traits(manifest: Manifest | TableManifest) -> Traits:
+def _traits(manifest: DensityManifest) -> Traits:
     integer = low = high = None
     if manifest.dequantization is not None:
         flags = np.zeros(manifest.dimensions, bool)

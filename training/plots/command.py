@@ -10,6 +10,7 @@ from service.store_folder import named_folder
 from training.errors import PlotError
 from training.plots.bundle_subject import BundleSubject
 from training.plots.detectors.subject import detector_of_bundle, is_detector
+from training.plots.ensemble_subject import EnsembleSubject, is_ensemble
 from training.plots.kind import Kind
 from training.plots.registry import KINDS
 from training.plots.style import styled
@@ -104,7 +105,8 @@ def open_subject(
         )
     if is_detector(folder):
         return detector_of_bundle(folder, data)
-    return BundleSubject(folder, data, picture_shape)
+    of_bundle = EnsembleSubject if is_ensemble(folder) else BundleSubject
+    return of_bundle(folder, data, picture_shape)
 
 
 def _kinds_named(names: Sequence[str]) -> list[Kind]:

@@ -14,8 +14,10 @@ from models.flow import Flow
 from models.layerwise import layer_name, through_layers
 from service.bundle import BASES, ContextColumn
 from training.config import ClassFeature, ContextSpec, SoundSource, TabularSpec, one_line
+from training.coverage import Coverage
+from training.coverage_of_runs import coverage_of_run
 from training.data import AnyDataset, Dataset
-from training.errors import PlotError, TrainingError
+from training.errors import NonFiniteError, PlotError, TrainingError
 from training.plots.subject import Array, Float64, Rows, Stage, Subject, Traits, read_log
 from training.runs import Run, rows_of
 from training.scoring import rows_at_once
@@ -86,6 +88,16 @@ class RunSubject(Subject):
             raise PlotError(self._no_rows)
         test = self._dataset.test
         return Rows(test.rows, test.context, f"held-out rows of {self._dataset.name}")
+
+    @property
+    def evaluated_coverage(self) -> Coverage:
+        """What `bijecta evaluate --coverage` finds."""
+        if self._dataset is None:
+            raise PlotError(self._no_rows)
+        try:
+            return coverage_of_run(self._run, self._dataset)
+        except NonFiniteError as error:
+            raise PlotError(str(error)) from None
 
     def decode_by_layers(self, z: Array, context: Array | None) -> list[Stage]:
         """The points that each layer makes of latents in turn: the latents first, rows last."""

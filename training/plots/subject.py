@@ -23,6 +23,7 @@ from service.bundle import (
 )
 from service.conformal import Calibration
 from service.tables import Column
+from training.coverage import Coverage
 from training.errors import PlotError
 
 Array = NDArray[Any]
@@ -216,16 +217,41 @@ class Subject(ABC):
         """
         raise PlotError("it is no detector: `bijecta fit-detector` makes one")
 
+    @property
+    def evaluated_coverage(self) -> Coverage | None:
+        """Of a run, what `bijecta evaluate --coverage` finds; None of others.
+
+        Raises:
+            PlotError: its rows are not to be had, or a draw is not a number.
+        """
+        return None
+
+    def check_latents(self) -> None:  # noqa: B027 (most have nothing to refuse)
+        """Check that all latents are of one base, and mean the same.
+
+        Raises:
+            PlotError: they do not, and why.
+        """
+
     def latents(self, n: int, seed: int, temperature: float = 1.0) -> Array:
         """Latents drawn from the base, as a server draws them: n × latent shape."""
+        return self.latents_of_base(self.traits.base_parameters, n, seed, temperature)
+
+    def latents_of_base(
+        self, parameters: Mapping[str, Any], n: int, seed: int, temperature: float
+    ) -> Array:
+        """The same of the base with these parameters.
+
+        Raises:
+            PlotError: it has no such temperature.
+        """
         traits = self.traits
         try:
             traits.base.check(temperature, None)
         except ValueError as error:
             raise PlotError(str(error)) from None
         shape = (n, *traits.latent_shape)
-        streams = RandomStreams.of_seed(seed)
-        asked = LatentDraw(streams, shape, traits.base_parameters, temperature, None)
+        asked = LatentDraw(RandomStreams.of_seed(seed), shape, parameters, temperature, None)
         return traits.base.draw(asked).astype(traits.dtype)
 
     def draw(self, n: int, seed: int) -> Float64:

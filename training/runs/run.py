@@ -25,7 +25,8 @@ from torch import Tensor
 
 from models.density import Density
 from models.flow import Flow
-from service.bundle import sha256
+from service.bundle import BundleError, sha256
+from service.store_folder import named_folder
 from training.config import AnySpec, FlowSpec, Recipe, faults, messages_of, one_line
 from training.errors import RunError
 from training.files import write_atomically
@@ -73,6 +74,20 @@ class RunFile(BaseModel):
     teacher: Teacher | None = None
 
 
+def _no_run(folder: Path) -> str:
+    """What there is in a folder that is no run."""
+    try:
+        bundle = named_folder(folder)
+    except BundleError:  # such as an alias that there is not
+        bundle = folder
+    if bundle is None:
+        return f"no run at {folder}: `bijecta train` makes one"
+    return (
+        f"{folder} is a bundle, and a run is expected: the folder that `bijecta train` wrote, such "
+        f"as runs/{bundle.parent.name}"
+    )
+
+
 def _upgraded(content: bytes) -> dict[str, Any]:
     """The content of a run.json in today's format; errors as of `upgraded`."""
     values = json.loads(content)
@@ -111,7 +126,7 @@ class Run:
         """
         path = folder / "run.json"
         if not path.is_file():
-            raise RunError(f"no run at {folder}: `bijecta train` makes one")
+            raise RunError(_no_run(folder))
         try:
             content = _upgraded(path.read_bytes())
             return cls(folder, RunFile.model_validate(content))

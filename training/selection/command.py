@@ -17,7 +17,7 @@ from training.config import Recipe, load_recipe
 from training.data import TypedDataset, load_rows
 from training.errors import RunError
 from training.evaluate import TypedHeldOut, evaluate
-from training.export import check_name, check_store, export_table, exported_already
+from training.export import Asked, check_name, check_store, export_table, exported_already
 from training.files import write_atomically
 from training.fit import Bar, device_named
 from training.fit import fit as fit_run
@@ -110,10 +110,10 @@ def fit(arguments: Namespace) -> None:
         assert isinstance(score, TypedHeldOut)
         print_score(run, score)
         store, name = arguments.store, arguments.name
-        there = None if arguments.next_version else exported_already(run, store, name)
+        asked = Asked(values=not arguments.no_values)
+        there = None if arguments.next_version else exported_already(run, store, name, asked)
         if there is None:
-            values = not arguments.no_values
-            print_exported(*export_table(run, dataset, score, store, name, values))
+            print_exported(*export_table(run, dataset, score, store, name, asked.values))
         else:
             say(f"{there} holds these weights already: --next-version exports them once more")
     say(f"{folder / RECIPE}: the recipe, which `bijecta train` repeats")

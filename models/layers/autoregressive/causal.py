@@ -10,7 +10,7 @@ from models.bijection import sum_event
 from models.layers.autoregressive.base import Autoregressive
 from models.layers.autoregressive.sequential_inverse import Inverse
 from models.layers.autoregressive.sweeps import sweep
-from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner
+from models.networks import BLOCK_STEPS, CausalConvNet, Conditioner, doubled_dilations
 from models.numerics import Tensors, UnivariateMap, scan_in_blocks, scan_loop
 
 # Hidden units of a layer, for one row, that encoding computes at a time. Exported, fsdd-wavenet
@@ -177,7 +177,7 @@ class CausalAutoregressive(Autoregressive):
         event_shape: (T,), T values in the order of time.
         univariate: the map of each value.
         conditioner: shape of the causal network.
-        cycle: cycle of its dilations (`CausalConvNet`).
+        dilations: of its hidden layers, in steps (`CausalConvNet`); they double where left out.
         reverse: whether time runs from the last value to the first.
         context_shape: shape of the conditioning vector, or None.
 
@@ -190,7 +190,7 @@ class CausalAutoregressive(Autoregressive):
         event_shape: Sequence[int],
         univariate: UnivariateMap,
         conditioner: Conditioner,
-        cycle: int = 10,
+        dilations: Sequence[int] | None = None,
         reverse: bool = False,
         context_shape: Sequence[int] | None = None,
     ) -> None:
@@ -200,8 +200,11 @@ class CausalAutoregressive(Autoregressive):
         self.univariate = univariate
         self.reverse = reverse
         self.inverse = Inverse("sequential", 1)
+        if dilations is None:
+            layers = len(conditioner.hidden)
+            dilations = doubled_dilations(layers, max(1, layers))
         self.network = CausalConvNet(
-            self.event_shape[0], univariate.size, self.context_features, conditioner, cycle
+            self.event_shape[0], univariate.size, self.context_features, conditioner, dilations
         )
 
     def theta(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -83,14 +83,12 @@ def invert(
         ± `COORDINATE_LIMIT`, it and those after it are NaN.
     """
     xs, log_slopes = [], []
-    start = torch.zeros_like(z) if start is None else start
 
     def solve(first: int, block: Block, before: Sequence[Tensor]) -> list[Tensor]:
         own = slice(first, first + len(block.ends) - 1)
         if inverse.method == "jacobi":
-            found = _jacobi(
-                network, univariate, z[:, own], before, block, inverse.tolerance, start[:, own]
-            )
+            guess = torch.zeros_like(z[:, own]) if start is None else start[:, own]
+            found = _jacobi(network, univariate, z[:, own], before, block, inverse.tolerance, guess)
         else:
             found = _sequential(network, univariate, z[:, own], before, block)
         x, log_slope, *hidden = found

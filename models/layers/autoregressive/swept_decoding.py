@@ -38,40 +38,35 @@ class SweptDecoding(CachedDecoding):
     def decode_from(self, z: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """All tokens: z and guesses of x, T × batch × values → x and log|dx/dz|, alike."""
         rows = [z, start, self.network.position]
+        last, caches = torch.zeros_like(z[0]), self.network.caches(z[0], self.prefix)
         if self.size == self.network.tokens:
-            long = [] if self.prefix is None else [self._long_mask(z, 0), *self._long_caches(z, 0)]
-            x, log_slope = self._sweep(torch.zeros_like(z[0]), long, rows, keeps=False)
+            x, log_slope = self._sweep(last, caches, rows, keeps=False)
             return x, log_slope
-        room = self.network.tokens
-        states = [torch.zeros_like(z[0]), self._long_mask(z, room), *self._long_caches(z, room)]
-        x, log_slope = scan_in_blocks(self._swept_block, states, rows, self.size)
+        states = [last, *caches]
+        x, log_slope = scan_in_blocks(self._swept_block, states, rows, self.size, self._growing)
         return x, log_slope
 
     def _swept_block(self, states: Tensors, rows: Tensors) -> tuple[Tensors, Tensors]:
         """Decode a block of at most `size` tokens.
 
         Args:
-            states: numbers of the last token, the mask of the long caches, and these.
+            states: numbers of the last token, and the caches.
             rows: z, guesses of x and positions of the tokens.
 
         Returns:
             The states afterwards; x and log|dx/dz|, each tokens × batch × values.
         """
-        last, mask, *long = states
-        x, log_slope, *made = self._sweep(last, [mask, *long], rows, keeps=True)
-        count = len(x)
-        shifted = [
-            torch.cat([old[:, :, count:], new], 2) for old, new in zip(long, made, strict=True)
-        ]
-        shifted_mask = torch.cat([mask[count:], mask.new_zeros(count)])
-        return [x[-1], shifted_mask, *shifted], [x, log_slope]
+        last, *caches = states
+        x, log_slope, *made = self._sweep(last, caches, rows, keeps=True)
+        longer = [torch.cat(pair, 2) for pair in zip(caches, made, strict=True)]
+        return [x[-1], *longer], [x, log_slope]
 
     def _sweep(self, last: Tensor, earlier: Tensors, rows: Tensors, *, keeps: bool) -> list[Tensor]:
         """Sweep over a block.
 
         Args:
             last: numbers of the token before the block, batch × values.
-            earlier: the mask, keys and values of the tokens before; empty where there are none.
+            earlier: keys and values of the tokens before.
             rows: z, guesses of x and positions of the tokens.
             keeps: whether the keys and values of the block are wanted.
 
@@ -104,19 +99,16 @@ class SweptDecoding(CachedDecoding):
 
     def _attend(self, block: int, earlier: Tensors, made: list[Tensor]) -> Attend:
         """The attention of a block of the network, which adds its keys and values to `made`."""
-        if not earlier:
-            return causal_attention
+        old_keys, old_values = earlier[2 * block : 2 * block + 2]
+        length = old_keys.shape[2]
 
         def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             made.extend([keys, values])
-            mask, *long = earlier
-            old_keys, old_values = long[2 * block : 2 * block + 2]
-            count, length = keys.shape[2], old_keys.shape[2]
+            if not length:
+                return causal_attention(queries, keys, values)
+            count = keys.shape[2]
             later = torch.full((count, count), -torch.inf, dtype=keys.dtype, device=keys.device)
-            scores = [
-                scores_of(queries, old_keys) + mask,
-                scores_of(queries, keys) + later.triu(1),
-            ]
+            scores = [scores_of(queries, old_keys), scores_of(queries, keys) + later.triu(1)]
             shares = torch.cat(scores, -1).softmax(-1)
             return shares[..., :length] @ old_values + shares[..., length:] @ values
 

@@ -14,13 +14,13 @@ from service.operations import (
     Impossible,
     RowFaults,
     TableColumns,
-    columns_of_names,
     context_rows,
     rows_and_context,
     settled_rows,
     typed_rows_and_context,
+    with_holes,
 )
-from service.tables import RawColumn, Unfamiliar, Word, from_array, numbers_in
+from service.tables import RawColumn, Unfamiliar, Word, from_array
 from service.types import Floats
 
 
@@ -114,23 +114,18 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     faults = RowFaults(count, partial=True, most_listed=count)
     names = {"context", *(column.name for column in manifest.context or ())}
     names -= set(manifest.column_names or ())
-    named = columns_of_names(manifest.context, manifest.column_names or ())
-    given = {
-        name: _of_context(column, name in named) if name in names else column
-        for name, column in columns.items()
-    }
     x: Floats
     typed = manifest.typed if isinstance(manifest, TypedManifest) else None
     unfamiliar: Sequence[Unfamiliar] = ()
     if typed is not None:
-        rows, context = typed_rows_and_context(given, typed)
+        rows, context = typed_rows_and_context(columns, typed, has_holes=True)
         are_scored = isinstance(manifest, DetectorManifest)
         what: Impossible = "answered" if are_scored else "refused by name"
         x, impossible = settled_rows(typed, rows, "x", faults, what)
         seen: Floats = rows.values
         unfamiliar = rows.unfamiliar
     else:
-        x, context = _numbers(manifest, given, faults)
+        x, context = _numbers(manifest, columns, faults)
         impossible, seen = np.zeros((count, 0), bool), x
     given_context = context_rows(manifest, context, faults)
     faults.keep_sound()
@@ -148,30 +143,11 @@ def model_rows(manifest: AnyManifest, columns: TableColumns, count: int) -> Mode
     )
 
 
-def _of_context(column: NDArray[Any] | RawColumn, are_names: bool) -> NDArray[Any]:
-    """A column of a context: numbers, or names of classes; what is neither is no class.
-
-    Args:
-        column: it.
-        are_names: whether text is names, whatever it looks like.
-    """
-    if not isinstance(column, RawColumn):
-        return column
-    values, wrong = numbers_in(column)
-    values[wrong | column.missing] = np.nan
-    if column.form != "words" or not (are_names or wrong.any()):
-        return values
-    words = [str(word) if isinstance(word, bool) else word for word in column.words]
-    texts = np.array([*words, ""], object)[np.where(column.missing, len(words), column.values)]
-    return texts if are_names else np.where(wrong, texts, values)
-
-
 def _numbers(
     manifest: AnyManifest, columns: TableColumns, faults: RowFaults
 ) -> tuple[Floats, NDArray[Any] | None]:
     """Rows of a flow, of which those are found that hold anything but numbers, and the context."""
-    arrays = {name: _with_gaps(column) for name, column in columns.items()}
-    rows, context = rows_and_context(arrays, manifest, "x")
+    rows, context = rows_and_context(columns, manifest, "x", has_holes=True)
     shape = tuple(manifest.event_shape)
     if rows.shape[1:] != shape:
         expected, got = (" × ".join(map(str, each)) or "one" for each in (shape, rows.shape[1:]))
@@ -182,21 +158,13 @@ def _numbers(
         x = np.asarray(rows, manifest.dtype, order="C")
     finite = np.isfinite(x)
     if not finite.all():
+        arrays = {name: with_holes(column) for name, column in columns.items()}
 
         def describe(_: int, row: int) -> Fault:
             return _described(columns, arrays, manifest.dtype, row)
 
         faults.check(~finite.reshape(len(x), -1).all(1), InvalidInputError, describe)
     return x, context
-
-
-def _with_gaps(column: NDArray[Any] | RawColumn) -> NDArray[Any]:
-    """A column of numbers, NaN where there is none."""
-    if not isinstance(column, RawColumn):
-        return column
-    values, wrong = numbers_in(column)
-    values[wrong | column.missing] = np.nan
-    return values
 
 
 def _described(

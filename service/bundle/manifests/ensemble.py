@@ -9,20 +9,21 @@ log_prob is that of the mixture; of decode, that of the row as it is answered.
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from service.bundle.manifests.fidelity import Figure
 from service.bundle.manifests.flow import FlowParts
+from service.bundle.manifests.inverse import InverseReport, Sweeps
 from service.bundle.manifests.kind import KindManifest, RawValues
 from service.bundle.manifests.part import (
     Arithmetic,
     Direction,
     HeldOut,
-    InverseReport,
     ManifestPart,
-    Sweeps,
     Tensor,
 )
 
@@ -32,6 +33,16 @@ WEIGHTS_SUM = 1e-9
 
 Weighting = Literal["equal", "fitted", "given"]
 """Where weights are from: none is preferred, likelihood of validation rows, or the caller."""
+
+
+def member_stream(seed: int) -> np.random.Generator:
+    """The random numbers that choose the members of samples.
+
+    They are a stream of their own: the latent of a row is what the member's own bundle draws for
+    that row with the same seed.
+    """
+    # two jumps: one leads to the stream of the components of a base that is a mixture
+    return np.random.Generator(np.random.Philox(seed).jumped(2))
 
 
 class Member(ManifestPart):
@@ -149,6 +160,20 @@ class EnsembleManifest(KindManifest, FlowParts):
     def log_weights(self) -> list[float]:
         """Their logarithms; −∞ of a member without weight."""
         return [math.log(weight) if weight else -math.inf for weight in self.weights]
+
+    @property
+    def bases(self) -> list[dict[str, Any]]:
+        """The parameters of the base of each member, or of all where they have the same one."""
+        if not self.base_density.is_learned:
+            return [self.base_parameters]
+        return [member.base_parameters for member in self.members]
+
+    def draw_members(self, stream: np.random.Generator, n: int) -> NDArray[np.int64]:
+        """Which member draws each of the next n samples of a seed; a stream of `member_stream`."""
+        steps = np.cumsum(self.weights)
+        places = stream.random(n) * steps[-1]
+        member: NDArray[np.int64] = np.searchsorted(steps[:-1], places, side="right")
+        return member
 
     @property
     def carried_values(self) -> list[RawValues]:

@@ -42,6 +42,12 @@ class Distilled(ManifestPart):
     """What a student was taught by, and how near it came."""
 
     teacher: str
-    version: int | None = Field(description="null where the store had none of these weights")
-    sha256: str = Field(description="of the teacher's weights, `weights_sha256` in its manifest")
+    version: int | None = Field(
+        description="of the teacher, in the same store when the student was exported; null where "
+        "it had none of these weights then"
+    )
+    sha256: str = Field(
+        description="of the teacher's weights: the `weights_sha256` of its bundle, whenever that "
+        "was exported"
+    )
     fidelity: Fidelity

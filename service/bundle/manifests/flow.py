@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from service.bundle.bases import BASES, BaseDensity
 from service.bundle.manifests.fidelity import Distilled
+from service.bundle.manifests.inverse import InverseReport, Sweeps
 from service.bundle.manifests.part import (
     Arithmetic,
     Calibration,
@@ -19,7 +20,6 @@ from service.bundle.manifests.part import (
     Dequantization,
     Direction,
     HeldOut,
-    InverseReport,
     Layers,
     ManifestPart,
     MeasuredRows,
@@ -29,7 +29,6 @@ from service.bundle.manifests.part import (
     SelfTest,
     Sound,
     Support,
-    Sweeps,
     Tensor,
     Tolerances,
 )

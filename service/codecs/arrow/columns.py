@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.codecs.arrow.memory import BYTES_PER_TYPED
 from service.errors import MalformedBodyError, TooLargeError, cut, few
 from service.inflight import Reading
 from service.operations import TEXT
@@ -18,8 +19,8 @@ QUICK_CONVERTED = 8
 def columns_of(table: Any, reading: Reading) -> dict[str, Any]:
     """The columns of a table by name, in their order: an array each, of numbers or text.
 
-    Where there are models of typed columns, a column of another type, or with nulls, is a
-    `RawColumn`.
+    A column with nulls is a `RawColumn`; where there are models of typed columns also one of
+    another type.
 
     Args:
         table: a `pyarrow.Table`, whose size has been counted.
@@ -38,8 +39,14 @@ def columns_of(table: Any, reading: Reading) -> dict[str, Any]:
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise MalformedBodyError(f"several columns have one name: {few(twice)}")
     columns = dict(zip(names, table.columns, strict=True))
-    typed = {k for k, v in columns.items() if _is_typed(pa, v)} if reading.has_tables else set()
+    typed = {
+        name
+        for name, column in columns.items()
+        if _is_typed(pa, column) and (reading.has_tables or column.null_count)
+    }
     reading.check_quick(len(typed) <= QUICK_CONVERTED)
+    if not reading.has_tables:  # which charge it by the types of the columns
+        reading.share.charge(BYTES_PER_TYPED * len(table) * len(typed))
     return {
         name: (
             _typed(pa, name, column, reading)
@@ -99,12 +106,18 @@ def _values(
     if isinstance(column, pa.FixedShapeTensorArray):
         storage = _values(pa, name, column.storage, reading, is_in_list)
         return storage.reshape(len(column), *column.type.shape)
+    kind = column.type
+    if pa.types.is_fixed_size_list(kind) and column.null_count and _is_number(pa, kind.value_type):
+        flat = column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size)
+        rows = _values(pa, name, flat, reading, is_in_list=True).astype(np.float64)
+        rows = rows.reshape(len(column), kind.list_size)
+        rows[np.asarray(column.is_null())] = np.nan
+        return rows
     if column.null_count:
-        if is_in_list and _is_number(pa, column.type) and reading.has_tables:
+        if is_in_list and _is_number(pa, column.type):
             gaps: NDArray[Any] = column.to_numpy(zero_copy_only=False)  # NaN for null
             return gaps
         raise MalformedBodyError(f"column {cut(name)!r} has nulls: expected numbers")
-    kind = column.type
     if _is_number(pa, kind):
         values: NDArray[Any] = column.to_numpy()
         return values

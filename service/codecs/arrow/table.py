@@ -46,8 +46,8 @@ def read_table(body: bytes, reading: Reading, max_rows: int) -> dict[str, Any]:
 
     Raises:
         MalformedBodyError: the body is not a stream of a table, or a column is neither numbers
-            nor text nor lists of one length of them, or has nulls (where there are models of typed
-            columns, columns of times, truth values and decimals are read too, and nulls).
+            nor text nor lists of one length of them (where there are models of typed columns,
+            columns of times, truth values and decimals are read too).
         TooLargeError, MemoryFullError: more than the limits allow.
         TakesLongError: on the event loop, a table that is to be read in a thread.
         UnsupportedMediaTypeError: pyarrow is not installed.

@@ -123,6 +123,11 @@ class FlowRoute(AsgiRoute, Generic[R]):
             key.charge_rows(request.row_count, self.server.settings.max_sample_rows)
         if share.held > MIN_KEPT_BYTES:
             share.keep(request.nbytes)
+        if output is not None and (field := request.lacks_for(output)) is not None:
+            raise InvalidInputError(
+                f"output: {output} is answered where {field} is true: say so in the body if it is "
+                "JSON, and beside output if not"
+            )
         schema = operation.request
         codec = choose_codec(accept, content_type, schema, model.manifest, output)
         if not codec.has_reasons and request.has_reasons:

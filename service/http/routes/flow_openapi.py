@@ -40,6 +40,13 @@ CSV = {
     }
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+CODES = (
+    "A model of typed columns answers `x` as numbers: of a class its place among the `classes` of "
+    "its column in `GET /models/NAME`, counted from 0, and of a time seconds since 1970 in UTC. It "
+    "answers `rows`, values of each column's own kind by name, in place of them with `records` "
+    "(`/decode`, `/sample`), or where `start` and `end` are such objects (`/interpolate`)."
+)
+"""What is to be known of operations that answer rows, beside their summary."""
 
 
 def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
@@ -49,6 +56,7 @@ def openapi_paths(routes: Sequence[FlowRoute[Any]]) -> dict[str, Any]:
             "post": {
                 "tags": ["flow"],
                 "summary": (route.operation.answer.__doc__ or "").partition("\n")[0],
+                **({"description": CODES} if "x" in route.operation.request.outputs else {}),
                 "operationId": route.name,
                 "parameters": [OUTPUT_PARAMETER],
                 "requestBody": {"content": _bodies(route.operation.request)},

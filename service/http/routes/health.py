@@ -9,13 +9,13 @@ from service.http.routes.infer_openapi import NOT_READY
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/health/live")
+@router.get("/health/live", summary="Whether the process works")
 async def live() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.get("/health/ready", responses=NOT_READY)
+@router.get("/health/ready", summary="Whether requests should be sent here", responses=NOT_READY)
 async def ready(server: ServerDependency, response: Response) -> dict[str, bool | str]:
     """Whether requests should be sent here: 503 while models are loaded, and before the end."""
     if reason := server.not_ready:
@@ -26,6 +26,7 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool 
 
 @router.get(
     "/metrics",
+    summary="Figures of the server for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )

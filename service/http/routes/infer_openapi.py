@@ -19,7 +19,10 @@ PROBLEM: dict[str, Any] = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string"},
+        "detail": {
+            "type": "string",
+            "description": "for people; the rows that it names are counted from 0",
+        },
         "request_id": {"type": "string"},
     },
 }
@@ -120,12 +123,15 @@ LOAD_BODY = _optional_body("parameters", {"type": ["object", "null"], "maxProper
 
 def infer_paths() -> dict[str, Any]:
     """OpenAPI paths of inference."""
-    names = {"infer": ("name",), "infer_version": ("name", "version")}
+    places = {
+        "infer": (("name",), "a model"),
+        "infer_version": (("name", "version"), "one version of a model"),
+    }
     return {
         "/v2/models/" + "/versions/".join(f"{{{name}}}" for name in path) + "/infer": {
             "post": {
                 "tags": ["open inference protocol"],
-                "summary": "The outputs of a graph for some inputs.",
+                "summary": f"Outputs of a graph of {whose} for some inputs",
                 "operationId": operation,
                 "parameters": [
                     {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -144,5 +150,5 @@ def infer_paths() -> dict[str, Any]:
                 },
             }
         }
-        for operation, path in names.items()
+        for operation, (path, whose) in places.items()
     }

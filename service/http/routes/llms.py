@@ -52,7 +52,9 @@ def llms_text() -> str:
     return TEXT.format(questions="\n".join(lines))
 
 
-@router.get("/llms.txt", response_class=PlainTextResponse)
+@router.get(
+    "/llms.txt", summary="What language models should know", response_class=PlainTextResponse
+)
 async def llms() -> str:
     """What language models should know before they ask."""
     return llms_text()

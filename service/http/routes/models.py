@@ -14,7 +14,7 @@ from service.store import Entry
 router = APIRouter(prefix="/models", tags=["models"])
 
 
-@router.get("")
+@router.get("", summary="List the models, and what was refused")
 async def models(server: ServerDependency, request: Request) -> Response:
     """Every model, described by the version that its name means; what was refused, and why."""
     store, scope = server.store, request.scope
@@ -51,7 +51,7 @@ def _described(loaded: dict[int, Entry]) -> dict[str, Any]:
     return model.summary
 
 
-@router.get("/{name}")
+@router.get("/{name}", summary="Describe one model by its manifest")
 async def model(server: ServerDependency, name: str, version: int | None = None) -> Response:
     """The manifest of one model, the provider that runs it, and the aliases of its versions."""
     with await server.store.get(name, version) as loaded:

@@ -127,19 +127,21 @@ ChangeableRepository = Annotated[ModelRepository, Depends(_changeable_repository
 Body = Annotated[bytes, Depends(_body)]
 
 
-@router.get("")
+@router.get("", summary="Name, version and extensions of the server")
 async def metadata_of_server() -> dict[str, Any]:
     """What this server is."""
     return server_metadata()
 
 
-@router.get("/health/live")
+@router.get("/health/live", summary="Whether the process works, by the protocol")
 async def live() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.get("/health/ready", responses=NOT_READY)
+@router.get(
+    "/health/ready", summary="Whether the server is ready, by the protocol", responses=NOT_READY
+)
 async def ready(server: ServerDependency, response: Response) -> dict[str, bool]:
     """Whether requests should be sent here."""
     if not server.ready:
@@ -148,28 +150,37 @@ async def ready(server: ServerDependency, response: Response) -> dict[str, bool]
 
 
 # Before the metadata of a model of that name, as in Triton.
-@router.get("/models/stats")
+@router.get("/models/stats", summary="What all models have done")
 async def all_statistics(repository: Repository, request: Request) -> dict[str, Any]:
     """What each model that is loaded has done since it was."""
     return await repository.all_statistics(partial(may_see, request.scope))
 
 
-@router.get("/models/{name}")
-@router.get("/models/{name}/versions/{version}")
+@router.get("/models/{name}", summary="Inputs and outputs of a model")
+@router.get(
+    "/models/{name}/versions/{version}", summary="Inputs and outputs of one version of a model"
+)
 async def metadata(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
     """Inputs and outputs of a model of the protocol."""
     return await repository.metadata(name, version)
 
 
-@router.get("/models/{name}/config")
-@router.get("/models/{name}/versions/{version}/config")
+@router.get("/models/{name}/config", summary="Configuration of a model, as Triton writes it")
+@router.get(
+    "/models/{name}/versions/{version}/config",
+    summary="Configuration of one version of a model, as Triton writes it",
+)
 async def config(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
-    """The same in the words of Triton's model configuration."""
+    """The inputs and outputs in the words of Triton's model configuration."""
     return await repository.config(name, version)
 
 
-@router.get("/models/{name}/ready", responses=NOT_READY)
-@router.get("/models/{name}/versions/{version}/ready", responses=NOT_READY)
+@router.get("/models/{name}/ready", summary="Whether a model answers requests", responses=NOT_READY)
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    summary="Whether one version of a model answers requests",
+    responses=NOT_READY,
+)
 async def model_ready(
     repository: StartedRepository, response: Response, name: str, version: str = ""
 ) -> dict[str, Any]:
@@ -180,27 +191,34 @@ async def model_ready(
     return {"name": name, "ready": is_ready}
 
 
-@router.get("/models/{name}/stats")
-@router.get("/models/{name}/versions/{version}/stats")
+@router.get("/models/{name}/stats", summary="What a model has done since it was loaded")
+@router.get(
+    "/models/{name}/versions/{version}/stats",
+    summary="What one version of a model has done since it was loaded",
+)
 async def statistics(repository: StartedRepository, name: str, version: str = "") -> dict[str, Any]:
     """What a model has done since it was loaded; decode and sample share a graph, and figures."""
     return await repository.statistics(name, version)
 
 
-@router.post("/repository/index", openapi_extra=INDEX_BODY)
+@router.post(
+    "/repository/index",
+    summary="List every model, and whether it answers",
+    openapi_extra=INDEX_BODY,
+)
 async def index(repository: Repository, body: Body, request: Request) -> list[dict[str, str]]:
     """Every model of the repository, and whether it answers."""
     return repository.index(body, partial(may_see, request.scope))
 
 
-@router.post("/repository/models/{name}/load", openapi_extra=LOAD_BODY)
+@router.post("/repository/models/{name}/load", summary="Load a model anew", openapi_extra=LOAD_BODY)
 async def load(repository: ChangeableRepository, body: Body, name: str) -> Response:
     """Load a flow anew; requests in progress finish on what was loaded before."""
     await repository.load(name, body)
     return Response()
 
 
-@router.post("/repository/models/{name}/unload", openapi_extra=LOAD_BODY)
+@router.post("/repository/models/{name}/unload", summary="Unload a model", openapi_extra=LOAD_BODY)
 async def unload(repository: ChangeableRepository, body: Body, name: str) -> Response:
     """Unload a flow, all of its graphs, until it is loaded by name."""
     await repository.unload(name, body)

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
-from service.bundle import DensityManifest, EnsembleManifest
+from service.bundle import DensityManifest, EnsembleManifest, member_stream
 from service.operations.noise import Latents
 from service.types import Floats, Whole
 
@@ -12,8 +10,7 @@ from service.types import Floats, Whole
 class MemberLatents:
     """Members and latents of a seed, drawn piece by piece: the pieces are those of one long draw.
 
-    Members have a stream of their own, so that the latent of a row is what the member's own bundle
-    draws for that row with the same seed.
+    The latent of a row is what the member's own bundle draws for that row with the same seed.
 
     Args:
         manifest: says the weights, the base density and the latent shape.
@@ -30,21 +27,15 @@ class MemberLatents:
         temperature: float,
         truncation: float | None = None,
     ) -> None:
-        # two jumps: one leads to the stream of the components of a base that is a mixture
-        self._stream = np.random.Generator(np.random.Philox(seed).jumped(2))
-        self._steps = np.cumsum(manifest.weights)
+        self._manifest, self._stream = manifest, member_stream(seed)
         bases = [manifest]
         if manifest.base_density.is_learned:
-            bases = [
-                manifest.model_copy(update={"base_parameters": member.base_parameters})
-                for member in manifest.members
-            ]
+            bases = [manifest.model_copy(update={"base_parameters": own}) for own in manifest.bases]
         self._latents = [Latents(base, seed, temperature, truncation) for base in bases]
 
     def draw(self, n: int) -> tuple[Floats, Whole]:
         """The next n latents, n × latent shape, and the member that each is of."""
-        place = self._stream.random(n) * self._steps[-1]
-        member = np.searchsorted(self._steps[:-1], place, side="right").astype(np.int64)
+        member = self._manifest.draw_members(self._stream, n)
         z = self._latents[0].draw(n)
         for number, latents in enumerate(self._latents[1:], 1):
             drawn = latents.draw(n)

@@ -155,9 +155,10 @@ class RowFaults:
         if self._faulty is None:
             return {}
         errors = self.errors
+        # where no column is to blame, none is named
         said: dict[str, Any] = {
             "errors": [
-                {"row": error.row, "reason": error.reason, "detail": error.detail}
+                {name: part for name, part in error._asdict().items() if part is not None}
                 for error in errors
             ]
         }

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from service.bundle import TypedManifest
 from service.errors import InvalidInputError
 from service.operations.rows.faults import Fault, RowFaults
-from service.operations.values import to_float64
+from service.operations.rows.holes import check_numbers
+from service.operations.values import is_partial, to_float64
 from service.tables import (
     Converted,
     Unfamiliar,
@@ -114,15 +115,20 @@ def settled_rows(
     if rows.converted is not None:
         _check_converted(table, rows.converted, impossible, name, faults)
     if table.typed is None:
-        _check_numbers(np.isnan(rows.values), name, faults)
+        check_numbers(rows.values, name, faults)
         return SettledRows(rows.values, np.zeros((len(rows.values), 0), bool))
-    columns = table.named_columns
-    values, outside = in_cells(rows.values, columns)
-    lacking = np.isnan(rows.values) & ~np.array([column.missing for column in columns])
+    columns, given = table.named_columns, rows.values
+    if rows.converted is None:
+        names = [column.name for column in columns]
+        check_numbers(given, name, faults, names, may_lack=True)
+        if faults.found:
+            given = np.where(np.isinf(given), np.nan, given)
+    values, outside = in_cells(given, columns)
+    lacking = np.isnan(given) & ~np.array([column.missing for column in columns])
     if impossible != "answered":
         _check_present(table, lacking, name, faults)
         if impossible == "refused":
-            _check_inside(table, rows.values, outside, name, faults)
+            _check_inside(table, given, outside, name, faults)
         return SettledRows(values, outside)
     outside |= lacking
     if rows.converted is not None:
@@ -193,19 +199,6 @@ def _check_present(
     faults.check(np.asarray(lacking.any(1)), InvalidInputError, describe)
 
 
-def _check_numbers(lacking: NDArray[np.bool_], name: str, faults: RowFaults) -> None:
-    """See that arrays lack no value."""
-
-    def describe(place: int, row: int) -> Fault:
-        where = np.argwhere(lacking[place])[0].tolist()
-        column = where[0] if len(where) == 1 else where
-        detail = f"{name}: row {row}, column {column} has no value: expected a number"
-        return Fault(detail, {"column": column})
-
-    faulty = np.asarray(lacking.any(axis=tuple(range(1, lacking.ndim))))
-    faults.check(faulty, InvalidInputError, describe)
-
-
 def _check_inside(
     table: TypedManifest,
     values: Float64,
@@ -225,8 +218,10 @@ def _check_inside(
     faults.check(np.asarray(outside.any(1)), InvalidInputError, describe)
 
 
-def _to_typed_rows(value: Any) -> TypedRows:
-    return value if isinstance(value, TypedRows) else TypedRows(to_float64(value, may_lack=True))
+def _to_typed_rows(value: Any, info: ValidationInfo) -> TypedRows:
+    if isinstance(value, TypedRows):
+        return value
+    return TypedRows(to_float64(value, may_lack=True, has_holes=is_partial(info)))
 
 
 Rows = Annotated[

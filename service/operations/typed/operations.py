@@ -10,6 +10,7 @@ from service.operations.answer import Answer
 from service.operations.checked_runs import ENCODED
 from service.operations.operations import Operations
 from service.operations.rows.faults import RowFaults
+from service.operations.rows.holes import find_holes
 from service.operations.rows.quantile import quantiles
 from service.operations.rows.support import outside_support
 from service.operations.rows.typed import TypedRows
@@ -97,6 +98,8 @@ async def decode(
     runs = operations.runs
     z = runs.checked_rows(request.z, model.latent_shape, "z")
     faults = RowFaults(len(z), request.partial)
+    if request.partial:  # else no row has a hole
+        await find_holes(runs.threads, model, z, "z", request.hole_texts, faults, deadline)
     context_rows = await runs.context_rows(model, request.context, faults, deadline)
     z, context_rows = await runs.sound_rows(z, context_rows, faults, deadline)
     decoded = await runs.run_decode(model, z, context_rows, faults, deadline)

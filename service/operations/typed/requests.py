@@ -19,7 +19,7 @@ from service.operations.requests import (
     Seed,
 )
 from service.operations.rows.typed import Rows, TypedRows
-from service.operations.values import WideArray, WideContextArray
+from service.operations.values import WideContextArray, WideRowArray
 
 ALPHA = 0.05
 """What a row's p-value is compared with where a request does not say."""
@@ -59,9 +59,9 @@ class LogProbOfTable(TableRequest):
     npy_fields = ("x",)
     outputs = LogProbRequest.outputs
 
+    partial: Partial = False
     x: Annotated[Rows, Field(description="N × columns; in JSON `rows` or `columns` in its place")]
     quantile: Quantile = False
-    partial: Partial = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """One or two for each row, and what each row becomes on the way."""
@@ -74,6 +74,7 @@ class ScoreRequest(TableRequest):
     npy_fields = ("x",)
     outputs: ClassVar[tuple[str, ...]] = ("score", "p_value", "anomaly", "log_prob")
 
+    partial: Partial = False
     x: Annotated[
         Rows,
         Field(
@@ -110,7 +111,6 @@ class ScoreRequest(TableRequest):
             "`column`, `value`, `expected` and `share`, the largest share first",
         ),
     ] = None
-    partial: Partial = False
 
     @property
     def has_reasons(self) -> bool:
@@ -133,6 +133,7 @@ class EncodeOfTable(TableRequest):
     npy_fields = ("x",)
     outputs: ClassVar[tuple[str, ...]] = EncodeRequest.outputs
 
+    partial: Partial = False
     x: Annotated[Rows, Field(description="N × columns; in JSON `rows` or `columns` in its place")]
     seed: Annotated[
         int | None,
@@ -143,7 +144,6 @@ class EncodeOfTable(TableRequest):
             "the middle",
         ),
     ] = None
-    partial: Partial = False
 
     def answer_numbers(self, row_numbers: int, max_rows: int) -> int:
         """As many as there are in the rows, a place in each cell, and one for each row."""
@@ -156,9 +156,9 @@ class DecodeOfTable(TableRequest):
     npy_fields = ("z",)
     outputs = DecodeRequest.outputs
 
-    z: Annotated[WideArray, Field(description="N × columns")]
-    records: Records = False
     partial: Partial = False
+    z: Annotated[WideRowArray, Field(description="N × columns")]
+    records: Records = False
 
     @property
     def is_of_records(self) -> bool:

@@ -59,7 +59,9 @@ class Side:
         command = [sys.executable, "-m", "service.cli", "export", str(run), "--store", str(store)]
         # weights of a few steps may be too steep for latents in float32, which is not measured here
         accept = "--accept-residual"
-        knows = accept in (self.checkout / "training" / "cli.py").read_text(encoding="utf-8")
+        training = self.checkout / "training"
+        sources = [*training.glob("cli.py"), *training.glob("cli/*.py")]  # one file until lately
+        knows = any(accept in source.read_text(encoding="utf-8") for source in sources)
         return [*command, accept] if knows else command
 
 

@@ -169,7 +169,7 @@ def test_what_the_server_refuses_is_said_in_its_words(real: Make) -> None:
         (("log_prob", [[np.nan, 0]]), 400, "finite float32"),
         (("log_prob", [[1e39, 0]]), 400, "finite float32"),
         (("log_prob", X, [[1]]), 400, "conditional on nothing"),
-        (("sample", -1), 400, "greater than or equal to 0"),
+        (("sample", -1), 400, "expected at least 0"),
         (("sample", 70_000), 413, "70000"),
         (("interpolate", X[0], X[1], 1), 422, "steps"),
     ):

@@ -170,7 +170,10 @@ def test_no_file_is_read_on_the_event_loop() -> None:
 
 def test_servers_without_tables_read_numbers_and_text_alone() -> None:
     assert read(SMALL, has_tables=False)["amount"].tolist() == [0, 1, 2]
-    for columns in ({"x": [True]}, {"x": [1.0, None]}, {"x": pa.array([1], pa.timestamp("s"))}):
+    for values in ([1.0, None], ["a", None]):
+        gaps = read(parquet_body({"x": values}), has_tables=False)["x"]
+        assert gaps.missing.tolist() == [False, True]
+    for columns in ({"x": [True]}, {"x": pa.array([1], pa.timestamp("s"))}):
         with pytest.raises(ServiceError, match=r"expected numbers|not numbers"):
             read(parquet_body(columns), has_tables=False)
         assert read(parquet_body(columns))["x"].form in ("words", "numbers", "times")

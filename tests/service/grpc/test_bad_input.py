@@ -95,7 +95,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "too few values": (typed("FP32", fp32_contents=[1]), "holds 3 values, 1 came"),
     "not finite": (typed("FP32", fp32_contents=[1, float("nan"), 0]), "[0][1] is nan"),
     "no UTF-8": (typed("BYTES", bytes_contents=[b"\xff"] * 3), "expected UTF-8"),
-    "negative side": (typed("FP32", [-1, 3], fp32_contents=[1] * 3), "greater than or equal to 0"),
+    "negative side": (typed("FP32", [-1, 3], fp32_contents=[1] * 3), "expected at least 0"),
     "overflowing sides": (typed("FP32", [2**62, 2**62, 0]), "shape"),
     "input twice": (
         changed(lambda r: (r.inputs.append(r.inputs[0]), r.raw_input_contents.append(X.tobytes()))),

@@ -9,7 +9,8 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from service.grpc.calls import INFER, Calls
+from service.grpc.call import INFER
+from service.grpc.calls import Calls
 from service.grpc.infer import InferCalls
 from service.grpc.slow_callers import SlowCallers
 from service.security import ASKING

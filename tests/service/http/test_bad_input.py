@@ -11,9 +11,12 @@ import pytest
 
 from service.bundle import files as bundle
 from tests.helpers.http import NPY, assert_problem, to_npy
-from tests.helpers.recipes import run_bijecta
-from tests.helpers.servers import Serve
+from tests.helpers.recipes import call_bijecta, run_bijecta
 from tests.helpers.stores import edit_manifest
+from tests.stored.files import app
+
+COPIED = ("digits-maf", "moons-iaf", "moons-maf")
+"""Models of stores that tests write to."""
 
 M = '"model": "moons-maf"'
 DEEP = "[" * 1000 + "]" * 1000
@@ -23,7 +26,12 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/log_prob", '{"x": [[1, 2]]}', 422, "say which model: one of digits-image, digits-maf"),
     ("/log_prob", '{"model": "nope", "x": [[1, 2]]}', 404, "no model 'nope': there are digits"),
     ("/log_prob", f'{{{M}, "version": 7, "x": [[1, 2]]}}', 404, "no version 7: there are 1"),
-    ("/log_prob", f'{{{M}, "version": 0, "x": [[1, 2]]}}', 422, "version: Input should be"),
+    (
+        "/log_prob",
+        f'{{{M}, "version": 0, "x": [[1, 2]]}}',
+        422,
+        "version: expected at least 1, got 0",
+    ),
     ("/log_prob", f"{{{M}}}", 422, "x is missing"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "y": 1}}', 422, "y is not known"),
     ("/log_prob", f'{{{M}, "x": [[1, 2, 3]]}}', 422, "expected N × 2 numbers, got shape (1, 3)"),
@@ -48,7 +56,7 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/log_prob", f'{{{M}, "x": [[1, 1{"0" * 20}]]}}', 422, "no finite answer"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "dequantize": 2}}', 422, "not whole numbers"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": 2}}', 422, "nothing here is random"),
-    ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": {DEEP}}}', 422, "seed: Input should be"),
+    ("/log_prob", f'{{{M}, "x": [[1, 2]], "seed": {DEEP}}}', 422, "seed: expected a whole number"),
     ("/log_prob", f'{{{M}, "x": [[1, 2]], "context": {DEEP}}}', 422, "nested too deeply"),
     ("/log_prob", f"{{{M}", 400, "not JSON"),
     ("/log_prob", "[[1, 2]]", 400, "expected a JSON object, got an array"),
@@ -57,12 +65,12 @@ BAD: list[tuple[str, str, int, str]] = [
     ("/decode", f'{{{M}, "z": [[1]]}}', 422, "expected N × 2 numbers, got shape (1, 1)"),
     ("/decode", f'{{{M}, "x": [[1, 2]]}}', 422, "z is missing"),
     ("/decode", f'{{{M}, "z": [[1e30, 0]]}}', 422, "no finite answer"),
-    ("/sample", f'{{{M}, "n": -1}}', 422, "n: Input should be greater than or equal to 0"),
-    ("/sample", f'{{{M}, "n": "5"}}', 422, "n: Input should be a valid integer, got '5'"),
-    ("/sample", f'{{{M}, "n": 2.5}}', 422, "n: Input should be a valid integer"),
+    ("/sample", f'{{{M}, "n": -1}}', 422, "n: expected at least 0"),
+    ("/sample", f'{{{M}, "n": "5"}}', 422, "n: expected a whole number, got '5'"),
+    ("/sample", f'{{{M}, "n": 2.5}}', 422, "n: expected a whole number"),
     ("/sample", f'{{{M}, "n": 100000000}}', 413, "n is 100000000, more than the 1000 allowed"),
-    ("/sample", f'{{{M}, "seed": -1}}', 422, "seed: Input should be greater"),
-    ("/sample", f'{{{M}, "temperature": 0}}', 422, "temperature: Input should be greater"),
+    ("/sample", f'{{{M}, "seed": -1}}', 422, "seed: expected at least 0"),
+    ("/sample", f'{{{M}, "temperature": 0}}', 422, "temperature: expected more than 0"),
     ("/sample", f'{{{M}, "temperature": 1e999}}', 422, "temperature"),
     ("/sample", f'{{{M}, "quantize": true}}', 422, "not whole numbers"),
     ("/interpolate", f'{{{M}, "start": [0, 1]}}', 422, "end is missing"),
@@ -207,56 +215,73 @@ def test_a_corrupted_bundle_is_refused(store: Path, tmp_path: Path, corruption: 
         bundle.read(folder)
 
 
-def test_a_server_goes_on_with_the_models_that_are_sound(
-    store: Path, tmp_path: Path, serve: Serve
-) -> None:
-    shutil.copytree(store, tmp_path, dirs_exist_ok=True)
+def test_a_server_goes_on_with_the_models_that_are_sound(store: Path, tmp_path: Path) -> None:
+    for name in COPIED:
+        shutil.copytree(store / name, tmp_path / name)
     flip_a_byte(tmp_path / "digits-maf" / "1" / "encode.onnx")
     newer = tmp_path / "moons-maf" / "2"
     shutil.copytree(tmp_path / "moons-maf" / "1", newer)
     (newer / "decode.onnx").unlink()
-    client = serve("--store", tmp_path).client
-    x = [[0.0, 0.5]]
-    answer = client.post("/log_prob", json={"model": "moons-maf", "x": x}).json()
-    assert answer["version"] == 1
-    refused = client.post("/log_prob", json={"model": "moons-maf", "version": 2, "x": x})
-    assert_problem(refused, 503, "manifest of moons-maf version 1")
-    digits = client.post("/log_prob", json={"model": "digits-maf", "x": x})
-    assert_problem(digits, 503, "encode.onnx is altered")
-    assert client.head("/health/ready").status_code == 200
-    reasons = {(r["name"], r["version"]) for r in client.get("/models").json()["refused"]}
-    assert reasons == {("digits-maf", 1), ("moons-maf", 2)}
+    with app(tmp_path) as client:
+        x = [[0.0, 0.5]]
+        answer = client.post("/log_prob", json={"model": "moons-maf", "x": x}).json()
+        assert answer["version"] == 1
+        refused = client.post("/log_prob", json={"model": "moons-maf", "version": 2, "x": x})
+        assert_problem(refused, 503, "manifest of moons-maf version 1")
+        digits = client.post("/log_prob", json={"model": "digits-maf", "x": x})
+        assert_problem(digits, 503, "encode.onnx is altered")
+        assert client.head("/health/ready").status_code == 200
+        reasons = {(r["name"], r["version"]) for r in client.get("/models").json()["refused"]}
+        assert reasons == {("digits-maf", 1), ("moons-maf", 2)}
 
 
 def test_graphs_of_another_shape_and_a_refused_default_answer_503(
-    store: Path, tmp_path: Path, serve: Serve
+    store: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(store, tmp_path, dirs_exist_ok=True)
+    for name in COPIED:
+        shutil.copytree(store / name, tmp_path / name)
     path = tmp_path / "moons-maf" / "1"
     graphs = {k: v for k, v in bundle.read(path).files.items() if k.endswith(".onnx")}
     shapes = {"event_shape": [3], "latent_shape": [3], "self_test": None, "files": graphs}
     edit_manifest(shapes)(path)
     (tmp_path / "Not-a-name" / "1").mkdir(parents=True)
-    client = serve("--store", tmp_path, "--default-model", "moons-maf").client
-    assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
-    assert client.post("/sample", json={"model": "moons-iaf"}).status_code == 200
+    with app(tmp_path, default_model="moons-maf") as client:
+        assert_problem(client.post("/sample", json={}), 503, "could not be loaded")
+        assert client.post("/sample", json={"model": "moons-iaf"}).status_code == 200
 
 
 def test_serve_refuses_what_it_cannot_start_with(store: Path, tmp_path: Path) -> None:
-    refusals: list[tuple[list[str | Path], str]] = [
-        (["--store", tmp_path / "none"], "there is no store at"),
-        (["--store", store, "--default-model", "nope"], "the default model 'nope' is none of"),
-        (["--store", store, "--max-rows", "0"], "max_rows: Input should be greater"),
+    # settings are refused before there is a server
+    refusals: list[tuple[Any, list[str | Path], str]] = [
         (
+            call_bijecta,
+            ["--store", tmp_path / "none"],
+            f"bijecta: there is no store at {tmp_path / 'none'} (--store, BIJECTA_STORE): ",
+        ),
+        (
+            run_bijecta,
+            ["--store", store, "--default-model", "nope"],
+            "the default model 'nope' is none of",
+        ),
+        (
+            call_bijecta,
+            ["--store", store, "--workers", "0"],
+            "bijecta: workers: expected at least 1, got '0' (--workers, BIJECTA_WORKERS)",
+        ),
+        (call_bijecta, ["--store", store, "--max-rows", "0"], "max_rows: expected at least 1, got"),
+        (
+            call_bijecta,
             ["--store", store, "--device", "tpu"],
             "device: expected auto, cpu, cpu:n, cuda, cuda:n or several of these with commas",
         ),
     ]
-    for options, words in refusals:
-        done = run_bijecta("serve", *options, cwd=tmp_path)
+    for run, options, words in refusals:
+        done = run("serve", *options, cwd=tmp_path)
         assert done.returncode == 1
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+        if words.startswith("bijecta: "):
+            assert done.stderr.count("\n") == 1
 
 
 def test_cuda_refuses_to_start_where_there_is_none(store: Path, tmp_path: Path) -> None:
@@ -268,6 +293,6 @@ def test_cuda_refuses_to_start_where_there_is_none(store: Path, tmp_path: Path) 
 
 
 def test_an_unknown_command_or_option_is_named(tmp_path: Path) -> None:
-    done = run_bijecta("serve", "--colour", "red", cwd=tmp_path)
+    done = call_bijecta("serve", "--colour", "red", cwd=tmp_path)
     assert done.returncode == 2
     assert "--colour red" in done.stderr

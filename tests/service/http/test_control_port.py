@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import httpx
@@ -37,8 +38,8 @@ def test_models_change_on_the_port_of_model_control_alone(moons_store: Path, ser
 
 
 def test_a_port_that_is_taken_is_said(moons_store: Path, serve: Serve) -> None:
-    with httpx.Client(base_url=serve("--store", moons_store).client.base_url) as client:
-        taken = client.base_url.port
-    served = serve("--store", moons_store, "--control-port", str(taken))
-    assert served.process.wait(timeout=40) == 3
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        served = serve("--store", moons_store, "--control-port", str(port))
+        assert served.process.wait(timeout=40) == 3
     assert any("address already in use" in line for line in served.log)

@@ -1,6 +1,7 @@
 """`/docs` comes whole from the package, to whoever asks; a browser looks at it elsewhere."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -34,3 +35,19 @@ def test_it_takes_no_key(tmp_path: Path) -> None:
     keyed = TestClient(create_app(make_server(store, keys=tmp_path / "keys.json")))
     for path in ("/docs", "/docs/docs.js", "/openapi.json"):
         assert keyed.get(path).status_code == 200, path
+
+
+def test_every_operation_says_what_it_does(tmp_path: Path) -> None:
+    http = TestClient(create_app(make_server(tmp_path)))
+    paths = http.get("/openapi.json").json()["paths"]
+    summaries = {
+        f"{method} {path}": operation["summary"]
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+    assert len(summaries) > 20
+    assert {each: said for each, said in summaries.items() if len(said.split()) < 3} == {}
+    twice = [said for said, count in Counter(summaries.values()).items() if count > 1]
+    assert twice == []
+    for path in ("/decode", "/sample", "/interpolate"):
+        assert "its place among the `classes`" in paths[path]["post"]["description"], path

@@ -16,13 +16,14 @@ from fastapi.testclient import TestClient
 from service.http.app import create_app
 from service.runtime import Cancellation
 from service.server import Server
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.store.loader import Loader, Model
 from tests.helpers.http import NPY, metric
 from tests.helpers.recipes import run_bijecta
 from tests.helpers.servers import Serve
 from tests.helpers.stores import NAME, add_version, folder
 from tests.helpers.waiting import wait_until
+from tests.stored.files import app
 
 __all__ = ["folder"]
 
@@ -180,20 +181,21 @@ def test_a_version_replaced_twenty_times_under_load_fails_nobody(
     served.end()
 
 
-def test_model_settings_are_of_one_model(folder: Path, serve: Serve, tmp_path: Path) -> None:
+def test_model_settings_are_of_one_model(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "models.toml"
     file.write_text(f"[{NAME}]\nqueue_rows = 1\nbatch_rows = 1\n")
-    client = serve("--store", folder, "--model-settings", file).client
-    assert client.post("/log_prob", json=BODY).status_code == 200
+    with app(folder, model_settings=file) as client:
+        assert client.post("/log_prob", json=BODY).status_code == 200
     file.write_text("[another]\nqueue_rows = 1\n")
-    served = serve("--store", folder, "--model-settings", file)
     said = "there are settings of another, and no such model in the store"
-    wait_until(lambda: any(said in line for line in served.log))  # a thread reads it
+    with app(folder, model_settings=file):
+        wait_until(lambda: said in caplog.text)
+    file.write_text(json.dumps({}))
+    with pytest.raises(SettingsError, match=r"models\.toml"):
+        Server(Settings(store=folder, model_settings=file, device="cpu"))
     file.write_text(f"[{NAME}]\ncolour = 1\n")
     done = run_bijecta("serve", "--store", folder, "--model-settings", file, cwd=tmp_path)
     assert done.returncode == 1
     assert "colour is not known" in done.stderr
-    file.write_text(json.dumps({}))
-    done = run_bijecta("serve", "--store", folder, "--model-settings", file, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "models.toml" in done.stderr

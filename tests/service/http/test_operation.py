@@ -9,6 +9,8 @@ from service.codecs import CODECS
 from tests.helpers.http import metric
 from tests.helpers.recipes import RECIPES
 from tests.helpers.servers import Serve
+from tests.helpers.tiny import write_tiny_bundle
+from tests.stored.files import app
 
 
 def test_models_are_listed_with_their_provider(client: httpx.Client) -> None:
@@ -62,22 +64,16 @@ def test_unknown_urls_make_no_new_series(client: httpx.Client) -> None:
     assert "nope" not in client.get("/metrics").text
 
 
-def test_the_default_model_is_used_where_none_is_named(store: Path, serve: Serve) -> None:
-    client = serve("--store", store, "--default-model", "moons-maf").client
-    assert client.post("/sample", json={"n": 1}).json()["model"] == "moons-maf"
-    only = serve("--store", store.parent / _alone(store)).client
-    assert only.post("/sample").json()["model"] == "moons-iaf"
+def test_the_default_model_is_used_where_none_is_named(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, "one")
+    with app(tmp_path) as client:
+        assert client.post("/sample").json()["model"] == "one"
+    write_tiny_bundle(tmp_path, "other")
+    with app(tmp_path, default_model="other") as client:
+        assert client.post("/sample", json={"n": 1}).json()["model"] == "other"
 
 
-def _alone(store: Path) -> str:
-    alone = store.parent / "alone"
-    alone.mkdir(exist_ok=True)
-    if not (alone / "moons-iaf").exists():
-        (alone / "moons-iaf").symlink_to(store / "moons-iaf")
-    return alone.name
-
-
-def test_sigterm_ends_the_server_with_exit_code_0(store: Path, serve: Serve) -> None:
-    process = serve("--store", store).process
+def test_sigterm_ends_the_server_with_exit_code_0(moons_store: Path, serve: Serve) -> None:
+    process = serve("--store", moons_store).process
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from models.families import FAMILIES, TYPED_FAMILIES
 from service.http.app import create_app
 from service.playground.assets import FOLDER, MEDIA_TYPES
 from tests.helpers.api_keys import add_key
@@ -134,6 +135,12 @@ def test_its_files_name_no_other_server_and_no_code_or_style_of_a_line() -> None
         assert not re.search(
             r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=\"|innerHTML|eval\(", text
         ), name
+
+
+def test_it_has_words_for_every_family() -> None:
+    words = (FOLDER / "js" / "families.js").read_text(encoding="utf-8")
+    described = re.findall(r'^  "?([a-z-]+)"?: \["', words, re.MULTILINE)
+    assert sorted(described) == sorted([*FAMILIES, *TYPED_FAMILIES])
 
 
 def test_it_is_small() -> None:

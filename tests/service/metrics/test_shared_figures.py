@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from service.metrics import STAGES, HeldOutLogProb, Metrics, SharedFigures
-from service.metrics.workers.shared_figures import Region
+from service.metrics.workers.region import Region
 from tests.helpers.examples import examples
 from tests.helpers.http import metric_of
 

@@ -102,7 +102,7 @@ BAD: dict[str, tuple[str, str]] = {
     "too few columns": ("[[1], [2], [3]]", "got shape (3, 1)"),
     "empty": ("[]", "got shape (0,)"),
     "ragged": ('[[1, "lower"], [1]]', "[1] has 1 values where [0] has 2"),
-    "nan": ("[NaN, 0]", "[0] is nan"),
+    "nan": ("[NaN, 0]", "row 0, column 0 is nan, expected 'lift', a number"),
     "nan beside text": ('[NaN, "lower"]', "row 0, column 0 is nan, expected 'lift', a number"),
     "huge": (f'[{HUGE}, "lower"]', "row 0, column 0 is 999"),
     "true": ('[true, "lower"]', "[0] is true"),

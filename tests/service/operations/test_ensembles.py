@@ -63,6 +63,26 @@ def test_log_prob_is_that_of_the_members_own_bundles(
     np.testing.assert_array_equal(plain["log_prob"], found["log_prob"])
 
 
+def test_what_members_say_is_picked_in_any_format_and_asked_for(mixtures: TestClient) -> None:
+    x = MOONS[:5]
+    body = {"model": MIXTURE, "x": x.tolist()}
+    expected = ask(mixtures, "/log_prob", **body, members=True)["member_std"]
+    picked = mixtures.post("/log_prob?output=member_std", json=body | {"members": True}).json()
+    assert picked.keys() == {"model", "version", "member_std"}
+    found, _ = ask_npy(mixtures, "/log_prob", x, model=MIXTURE, members="true", output="member_std")
+    for each in (picked["member_std"], found):
+        np.testing.assert_allclose(each, expected, rtol=1e-6)
+    for path, output, field in (
+        ("/log_prob", "member_std", "members"),
+        ("/log_prob", "quantile", "quantile"),
+        ("/encode", "residual", "check"),
+    ):
+        refused = mixtures.post(f"{path}?output={output}", json=body)
+        assert_problem(refused, 422, f"output: {output} is answered where {field} is true: say")
+    refused = mixtures.post("/log_prob?output=member_std", json=body | {"model": MEMBERS[0]})
+    assert_problem(refused, 422, "there is no 'member_std', only log_prob")
+
+
 def test_the_mixture_integrates_to_one(mixtures: TestClient) -> None:
     side = np.linspace(-6, 7, 200)
     grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)

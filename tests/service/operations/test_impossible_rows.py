@@ -117,7 +117,7 @@ def test_what_is_no_value_of_its_column_stays_an_error(
 
 def test_log_prob_stays_as_it_is(detectors: TestClient) -> None:
     body = {"model": "detector", "rows": [USUAL | {"count": 0.34}]}
-    assert_problem(detectors.post("/log_prob", json=body), 422, "expected a multiple of 0.1")
+    assert_problem(detectors.post("/log_prob", json=body), 422, "number that is a multiple of 0.1")
     body = {"model": "detector", "rows": [USUAL | {"currency": "USD"}]}
     said = detectors.post("/log_prob", json=body).json()
     assert said["log_prob"] == [0.0]

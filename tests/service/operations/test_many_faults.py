@@ -52,5 +52,5 @@ def test_each_of_thousands_of_rows_is_named_with_its_column(impossible: Impossib
     ]
     assert {error.column for error in errors[:-1]} == {"count"}
     assert errors[-1].column == "amount"
-    assert all("expected a multiple of 0.1" in error.detail for error in errors[:-1])
+    assert all("number that is a multiple of 0.1" in error.detail for error in errors[:-1])
     assert listed.taken <= 2 * len(listed)

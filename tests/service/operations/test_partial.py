@@ -103,6 +103,8 @@ def test_partial_answers_the_other_rows_as_if_they_were_alone(
         (row, reason) for row in rows
     ]
     assert content["errors"][0]["detail"].startswith(words)
+    refused = client.post(f"/{endpoint}", json=body).json()
+    assert content["errors"][0].get("column") == refused.get("column")
     alone = client.post(f"/{endpoint}", json=sound_part(body, rows)).json()
     assert "errors" not in alone
     for name in {"x", "z", "log_prob", "bits_per_dim"} & alone.keys():

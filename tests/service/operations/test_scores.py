@@ -304,7 +304,12 @@ def test_arrays_are_scored_as_they_are(detectors: TestClient) -> None:
     )
     assert np.load(io.BytesIO(answer.content)).tolist() == said["score"]
     refused(detectors, "arrays is no model of typed columns", model="arrays", rows=RECORDS)
-    refused(detectors, "column [1, 2] has no value", model="arrays", x=[[[0, 0, 0], [0, 0, None]]])
+    refused(
+        detectors,
+        "column [1, 2] holds no finite float64 number",
+        model="arrays",
+        x=[[[0, 0, 0], [0, 0, None]]],
+    )
     refused(detectors, "x: expected N × 2 × 3 numbers", model="arrays", x=[[0] * 6])
 
 

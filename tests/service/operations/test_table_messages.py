@@ -137,6 +137,7 @@ LINE = "0.1,0.3,FR,2024-02-29"
         ),
         (f"{HEADER}\n0.1,30 %,FR,2024-02-29", "got '30 %', which ends in a per cent sign"),
         (f"{HEADER}\n€ 5,0.3,FR,2024-02-29", "got '€ 5', which has a currency sign"),
+        (f"{HEADER}\n−0.1,0.3,FR,2024-02-29", "got '−0.1', which has a minus sign of print (−)"),
     ],
 )
 def test_csv_of_another_kind_is_named(client: TestClient, text: str, words: str) -> None:

@@ -142,12 +142,19 @@ def test_a_killed_worker_breaks_off_its_grpc_calls_whose_callers_ask_the_others(
     served.end()
 
 
+@pytest.mark.parametrize("has_cache", [True, False])
 def test_a_load_is_of_what_a_store_elsewhere_has_by_then_in_every_worker(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_cache: bool
 ) -> None:
     far = tmp_path / "far"
     write_tiny_bundle(far, NAME)
-    options = ("--cache", tmp_path / "cache", "--poll-seconds", "100", "--log-repeat-seconds", "0")
+    temporary, file = tmp_path / "tmp", tmp_path / "file"
+    temporary.mkdir()
+    file.touch()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # the user has no cache
+    cache = ("--cache", tmp_path / "cache") if has_cache else ()
+    options = (*cache, "--poll-seconds", "100", "--log-repeat-seconds", "0")
     served = started(serve, f"file://{far}", "--model-control", *options)
     clients, took = callers(served, 8), list[str]()
     for version, client in enumerate(clients, 2):
@@ -160,6 +167,7 @@ def test_a_load_is_of_what_a_store_elsewhere_has_by_then_in_every_worker(
     # one of the workers, and no other
     assert all(sum(one in line for line in served.log) == 1 for one in took)
     served.end()
+    assert not any(temporary.iterdir())
 
 
 def test_workers_share_a_unix_socket_and_end_with_their_parent(

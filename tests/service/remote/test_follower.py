@@ -1,6 +1,7 @@
 """A server of a store elsewhere: it answers whatever becomes of the store."""
 
 import asyncio
+import json
 import logging
 import shutil
 import stat
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from service.bundle import MANIFEST, Names, write_names
+from service.bundle import MANIFEST, Names, sha256, write_names
 from service.metrics import Metrics
 from service.remote import Follower, follower, parse
 from service.server import Server
 from service.settings import Settings
-from tests.helpers.stores import NAME, add_version, run_within
+from tests.helpers.stores import NAME, add_version, edit, run_within
 from tests.helpers.tiny import write_tiny_bundle
 from tests.helpers.waiting import until
 
@@ -56,6 +58,15 @@ def following(server: Server) -> Follower:
     return server.follower
 
 
+def change_graph(version: Path, file: str) -> None:
+    """Give a version a graph of its own, which computes the same."""
+    graph = onnx.load(version / file)
+    graph.doc_string = str(version)
+    onnx.save(graph, version / file)
+    files = json.loads((version / MANIFEST).read_text())["files"]
+    edit(version, files=files | {file: sha256(version / file)})
+
+
 @asynccontextmanager
 async def running(far: Path, **more: Any) -> AsyncIterator[Server]:
     server = Server(settings(far, **more))
@@ -80,15 +91,16 @@ def test_new_versions_are_taken_up_under_load_and_a_store_that_goes_takes_nothin
                     await asyncio.sleep(0.005)
 
             asking = asyncio.create_task(ask_on())
-            shutil.rmtree(following(server)._cache / "files")  # it would have the graph by its sum
-            (following(server)._cache / "files").mkdir()
-            made = add_version(shutil.copytree(far, far.parent / "made"), 2)
+            made = write_tiny_bundle(far.parent / "made", NAME, 2)
+            change_graph(made, "encode.onnx")  # which the cache would have by its sum
             graph = (made / "encode.onnx").read_bytes()
             (made / "encode.onnx").write_bytes(graph[:20])
             half = made.rename(far / NAME / "2")
             await until(lambda: figure(server, "bijecta_remote_versions", state="refused") == 1)
             assert await ask(server) == 1
-            (half / "encode.onnx").write_bytes(graph)
+            whole = far.parent / "encode.onnx"
+            whole.write_bytes(graph)
+            whole.rename(half / "encode.onnx")  # no look sees it half written
             await until(lambda: answered[-1] == 2)
             write_names(far / NAME, Names(withdrawn=frozenset({2})))  # a rollback
             await until(lambda: answered[-1] == 1)

@@ -11,14 +11,20 @@ import pytest
 from onnx import helper
 
 from service.bundle import BundleError, sha256
+from service.engine import Engine
 from service.metrics import Metrics
 from service.runtime import Cancellation, Device
 from service.settings import ModelSettings
 from service.store import Loader, Store
 from service.store.refusal import refusal
+from service.types import Arrays
 from tests.helpers.bad_bundles import replace_graph
+from tests.helpers.detectors import write_detector_bundle
 from tests.helpers.stores import edit
 from tests.helpers.tiny import write_tiny_bundle
+from tests.helpers.typed import write_typed_bundle
+
+ENSEMBLES = Path(__file__).parents[2] / "stored" / "format_2_ensembles" / "store"
 
 
 def loader() -> Loader:
@@ -71,6 +77,39 @@ def test_a_graph_of_another_kind_is_refused_in_words(tmp_path: Path, kind: str) 
     with pytest.raises(BundleError, match=words):
         raise BundleError(refused)
     assert str(tmp_path) not in refused
+
+
+ANSWERS = {
+    "tiny": [("decode", "x"), ("decode", "log_prob"), ("encode", "z"), ("encode", "log_prob")],
+    "typed": [("decode", "x"), ("encode", "z")],
+    "detector": [("score", "score"), ("neighbours", "values")],
+    "maf-nsf": [("decode", "x"), ("encode", "member_log_prob")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "graph", "output"), [(name, *each) for name in ANSWERS for each in ANSWERS[name]]
+)
+def test_an_answer_of_another_shape_than_the_manifest_says_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, graph: str, output: str
+) -> None:
+    """As that of a graph whose outputs have sides without a number."""
+    write_tiny_bundle(tmp_path, "tiny")
+    write_typed_bundle(tmp_path)
+    write_detector_bundle(tmp_path)
+    (tmp_path / "maf-nsf").symlink_to(ENSEMBLES / "maf-nsf")
+    real = Engine.try_run
+
+    def wider(self: Engine, asked: str, feeds: Arrays, outputs: tuple[str, ...]) -> Arrays:
+        answers = real(self, asked, feeds, outputs)
+        if asked == graph:
+            answers = answers | {output: answers[output][..., None]}
+        return answers
+
+    path = tmp_path / name / "1"
+    monkeypatch.setattr(Engine, "try_run", wider)
+    with pytest.raises(BundleError, match=f"the graph {graph} answers {output} of shape"):
+        loader().load(path, Cancellation())
 
 
 @pytest.mark.parametrize("content", [b"no graph", b""])

@@ -1,12 +1,14 @@
 """Recipes: what comes along is sound, and what is wrong is named."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from models import zoo
+from tests.helpers.recipes import call_bijecta
 from training.config import recipe
-from training.config.sources import TableSource
+from training.config.sources import TOY_DENSITIES, TableSource
 from training.config.toml import RECIPES
 from training.distill.choice import choose_losses
 from training.distill.losses import WINDOWS
@@ -33,7 +35,21 @@ def test_recipes_that_come_along_are_sound(name: str) -> None:
     needs_data = "protocol" in (RECIPES / f"{name}.toml").read_text()
     loaded = recipe.load_recipe(name, Path("published") if needs_data else None)
     assert recipe.Recipe.model_validate_json(loaded.model_dump_json()) == loaded
-    assert loaded.flow.options["transforms"] >= 1
+    assert loaded.flow.typed or loaded.flow.options["transforms"] >= 1
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - TEACHERS.keys()))
+def test_a_recipe_without_its_data_says_where_it_is_from(name: str, tmp_path: Path) -> None:
+    source = tomllib.loads((RECIPES / f"{name}.toml").read_text())["data"].get("source")
+    if source in ("digits", *TOY_DENSITIES):
+        assert recipe.load_data_source(name) is not None
+        return
+    done = call_bijecta("train", name, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"bijecta: {name} comes without its data: " in done.stderr
+    assert f"`bijecta train {name} --data " in done.stderr
+    assert done.stderr.endswith(".\n")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("name", sorted(TEACHERS))
@@ -62,7 +78,7 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         (GOOD + 'preprocessing = "scale"', "preprocessing is one of standardize, "),
         (GOOD + "per_pixel_marginals = true", "per_pixel_marginals is for preprocessing ="),
         (GOOD + "depth = 3", "flow"),
-        (GOOD + 'transforms = "five"', "transforms: Input should be a valid integer"),
+        (GOOD + 'transforms = "five"', "transforms: expected a whole number"),
         (GOOD + "transforms = 0", "transforms is at least 1"),
         (GOOD.replace("maf", "mof"), "flow: family is one of nice, realnvp, "),
         (GOOD + 'activation = "swash"', "activation is one of"),
@@ -70,7 +86,7 @@ def test_students_that_come_along_match_their_teachers(name: str) -> None:
         (GOOD + "dropout = 1.5", "dropout is in"),
         (GOOD.replace("maf", "iaf") + "dropout = 0.1", "iaf takes no dropout"),
         (GOOD + "[fit]\nepoch = 3", "fit.epoch is no key of a recipe: is epochs meant?"),
-        (GOOD + "[fit]\nepochs = 0", "fit.epochs: Input should be greater"),
+        (GOOD + "[fit]\nepochs = 0", "fit.epochs: expected at least 1, got 0"),
         (GOOD + "[fit]\nlearning_rate = -1", "fit.learning_rate"),
         (GOOD + "[fit]\nrecord = true\naccumulate = 2", "leave accumulate out"),
         (GOOD + "[extra]\na = 1", "extra is no key of a recipe: there is data, flow, fit, distill"),

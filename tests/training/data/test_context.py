@@ -141,12 +141,12 @@ def test_digits_have_labels_and_may_be_images() -> None:
     [
         ('[data]\ncontext = ["a"]\ndrop = ["a"]', "name ['a'] more than once"),
         ('[data]\ncontext = ["a"]\nlabels = "a"', "name ['a'] more than once"),
-        ('[data]\ncontext = "a"', "data.context: Input should be a valid list"),
+        ('[data]\ncontext = "a"', "data.context: expected a list"),
         ("[data]\nshape = []", "data.shape: List should have at least 1 item"),
-        ("[data]\nshape = [0, 4]", "data.shape.0: Input should be greater"),
+        ("[data]\nshape = [0, 4]", "data.shape.0: expected at least 1"),
         ("embedding = 4", "set labels in [data]"),
-        ('embedding = 0\n[data]\nlabels = "a"', "flow.embedding: Input should be greater"),
-        ('[fit]\nprecision = "int8"', "fit.precision: Input should be 'float32', 'bfloat16' or"),
+        ('embedding = 0\n[data]\nlabels = "a"', "flow.embedding: expected at least 1"),
+        ('[fit]\nprecision = "int8"', "fit.precision: expected 'float32', 'bfloat16' or"),
     ],
 )
 def test_recipes_that_make_no_sense(tmp_path: Path, section: str, words: str) -> None:

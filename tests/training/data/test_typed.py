@@ -11,7 +11,7 @@ import torch
 from models import zoo
 from service.tables import CategoricalColumn
 from tests.helpers.mixed_tables import mixed_lines, write_mixed, write_recipe
-from training.config import data_source, load_recipe
+from training.config import TYPED_FAMILIES, data_source, load_recipe
 from training.config.sources import TypedSource
 from training.data import TypedDataset, load_typed
 from training.errors import DataError, RecipeError
@@ -128,6 +128,7 @@ REFUSED_RECIPES = {
     ("", "transforms = 5"): "flow.transforms is no key of a recipe",
     ("", "embedding = 4"): "embedding, in .flow., is of class labels",
     ("", "column_embedding = 0"): "components and column_embedding are at least 1",
+    ("", "heads = 2"): "flow.heads is no key of a recipe",
     ('integers = "dequantize"', ""): "integers, in .data., is for other families",
     ("noise = 0.1\nshape = [6]", ""): "shape and noise, in .data., are for other families",
 }
@@ -152,9 +153,33 @@ def test_keys_for_flows_of_numbers_are_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_rows_that_are_no_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="'tabular' models the columns of tables: 'moons' is of"):
-        load_recipe(str(write_recipe(tmp_path, source="moons")))
+REFUSED_TRANSFORMERS = {
+    "heads = 3": "heads divide the width of a block, 16, got 3",
+    "residual = true": "leave `residual` out",
+    "patch = 2": "flow.patch is no key of a recipe",
+    "transforms = 5": "flow.transforms is no key of a recipe",
+}
+
+
+@pytest.mark.parametrize("keys", REFUSED_TRANSFORMERS)
+def test_options_of_a_transformer_over_columns_are_refused_in_one_line(
+    tmp_path: Path, keys: str
+) -> None:
+    path = write_recipe(tmp_path, flow=keys, family="tabular-transformer")
+    with pytest.raises(RecipeError, match=REFUSED_TRANSFORMERS[keys]) as refused:
+        load_recipe(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_families_of_typed_columns_are_known_without_torch() -> None:
+    assert tuple(zoo.TYPED_FAMILIES) == TYPED_FAMILIES
+
+
+@pytest.mark.parametrize("family", TYPED_FAMILIES)
+def test_rows_that_are_no_table_are_refused(tmp_path: Path, family: str) -> None:
+    path = write_recipe(tmp_path, source="moons", family=family)
+    with pytest.raises(RecipeError, match=f"'{family}' models the columns of tables: 'moons'"):
+        load_recipe(str(path))
 
 
 def test_a_recipe_has_defaults_of_its_own_for_typed_columns(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ def test_no_run_is_made_of_a_pair_that_is_refused(runs: Path, tmp_path: Path) ->
     for text, words in (
         (STUDENT.replace("iaf", "maf"), "the student draws in many passes"),
         (
+            STUDENT.replace("[distill]", 'base = "logistic"\n[distill]\ntemperature = 1.5'),
+            "temperature is of a normal base, not of a logistic one",
+        ),
+        (
             STUDENT.replace("[fit]", 'losses = [{ kind = "conditional-kl" }]\n[fit]'),
             "conditional-kl is for teachers of one layer, not 2",
         ),

@@ -95,15 +95,30 @@ def test_the_manifest_says_what_the_mixture_gains(ensembles: Path) -> None:
     assert manifest.residual.within >= 0.99
 
 
+def test_a_list_of_the_store_has_the_gain_over_the_best_member(ensembles: Path) -> None:
+    done = call_bijecta("store", "list", "--store", ensembles / "store", cwd=ensembles)
+    heading, *lines = done.stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("moons-mixture")]
+    gain = manifest_of(ensembles / "store" / "moons-mixture" / "1").held_out.gain
+    place = heading.index("gain (nats)")
+    assert line[place : place + 15].strip() == f"{gain.mean:.3f} ± {gain.se:.3f}"
+
+
 def test_what_is_printed(ensembles: Path, tmp_path: Path) -> None:
     done = call_bijecta("ensemble", *RUNS, "--store", tmp_path, cwd=ensembles)
     assert done.returncode == 0, done.stderr
     assert "moons-maf: weight 0.5000, " in done.stdout
     assert "moons-maf-ensemble: " in done.stdout
-    assert "more than its best member, moons-" in done.stdout
+    assert " than its best member, moons-" in done.stdout
     assert (tmp_path / "moons-maf-ensemble" / "1" / "manifest.json").exists()
     again = call_bijecta("ensemble", *RUNS, "--store", tmp_path, cwd=ensembles)
     assert "holds this ensemble already" in again.stdout
+    weighed = call_bijecta("ensemble", *RUNS, "--store", tmp_path, "--weights=2,1", cwd=ensembles)
+    assert (weighed.returncode, weighed.stderr.count("\n")) == (1, 1)
+    mixture = ("--name", "moons-mixture", "--store", "store", "--weights=4,6")
+    same = call_bijecta("ensemble", *RUNS, *mixture, cwd=ensembles)
+    assert "moons-mixture/1 holds this ensemble already: --next-version" in same.stdout
+    assert "already, without --weights 0.6667,0.3333: --next-version" in weighed.stderr
     assert not (tmp_path / "moons-maf-ensemble" / "2").exists()
     named = ["--name", "moons-maf-ensemble", "--store", str(tmp_path)]
     turned = call_bijecta("ensemble", *reversed(RUNS), *named, cwd=ensembles)
@@ -117,8 +132,31 @@ def test_what_is_printed(ensembles: Path, tmp_path: Path) -> None:
     assert "Members of the mixture, of equal weights" in page
     assert "Gain over its best member" in page
     plot = call_bijecta("plot", tmp_path / "moons-maf-ensemble", cwd=tmp_path)
-    assert plot.returncode == 1
-    assert "is an ensemble" in plot.stderr
+    assert plot.returncode == 0, plot.stderr
+    assert plot.stdout == "plots/moons-maf-ensemble-density.png\n"
+    assert "no layers: its members have latents of their own: plot their runs" in plot.stderr
+
+
+def test_what_was_done_with_weights_and_what_they_gain_is_said_by_its_sign(
+    ensembles: Path, tmp_path: Path
+) -> None:
+    begun = changed(tmp_path, "begun", recipe_text("moons-maf", epochs=1))
+    for weights, said in (("1,99", "are divided by their sum, 100"), ("0.25,0.75", "")):
+        done = call_bijecta(
+            *("ensemble", "moons-maf", begun, "--store", tmp_path / "store", "--name", "both"),
+            *("--weights", weights, "--next-version"),
+            cwd=ensembles,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("divided by" in done.stdout) == bool(said)
+        assert said in done.stdout
+    gain = manifest_of(tmp_path / "store" / "both" / "1").held_out.gain
+    assert gain.mean < 0, "a member that has hardly begun to learn has nearly all of the weight"
+    command = ("ensemble", "moons-maf", begun, "--store", tmp_path / "store", "--name", "both")
+    done = call_bijecta(*command, "--weights=1,99", "--next-version", cwd=ensembles)
+    less = f"{-gain.mean:.3f} ± {gain.se:.3f} less than its best member, moons-maf"
+    assert less in done.stdout
+    assert "both: moons-maf scores better alone" in done.stderr
 
 
 def changed(folder: Path, name: str, text: str) -> Path:

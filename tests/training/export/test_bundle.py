@@ -252,13 +252,19 @@ def test_a_direction_that_is_not_steep_stays_in_float32(
         assert numbers == {"DOUBLE" if direction == steep else "FLOAT"}
 
 
+def let_rows_be_heavy(monkeypatch: pytest.MonkeyPatch) -> RunFigures:
+    """Have rows seem to take so much memory that batches are small; returns what they take."""
+    figures = RunFigures(row_bytes=40_000_000, single_ms=5.0, batch_ms=6.0)
+    monkeypatch.setattr(served_graph, "plans_memory", lambda _: False)
+    monkeypatch.setattr(served_graph, "measured_run", lambda *_: figures)
+    return figures
+
+
 def test_what_runs_of_heavy_rows_take_is_measured_and_bounds_what_is_verified(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bundle.read_flow(store / "moons-maf" / "1").run_cost == {}
-    figures = RunFigures(row_bytes=40_000_000, single_ms=5.0, batch_ms=6.0)
-    monkeypatch.setattr(served_graph, "plans_memory", lambda _: False)
-    monkeypatch.setattr(served_graph, "measured_run", lambda *_: figures)
+    figures = let_rows_be_heavy(monkeypatch)
     write_bundle("realnvp context", tmp_path)
     manifest = bundle.read_flow(tmp_path / "store" / "realnvp-context" / "1")
     expected = RunCost(rows=16, **figures._asdict())
@@ -267,6 +273,29 @@ def test_what_runs_of_heavy_rows_take_is_measured_and_bounds_what_is_verified(
     most = batch_rows(figures.row_bytes, device, device.threads)
     assert most < 17
     assert manifest.tolerances.batch_sizes == sorted({1, most})
+
+
+@pytest.mark.parametrize("are_heavy", [False, True])
+def test_what_the_search_has_verified_is_verified_again_only_in_other_batches(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_heavy: bool
+) -> None:
+    sizes: dict[str, list[list[int]]] = {"encode": [], "decode": []}
+    measure = verify.verify
+
+    def noted(direction: Direction, expected: Expected, graph: ServedGraph) -> Errors:
+        sizes[direction].append(graph.batch_sizes)
+        return measure(direction, expected, graph)
+
+    monkeypatch.setattr("training.export.float64_fallback.verify", noted)
+    if are_heavy:
+        let_rows_be_heavy(monkeypatch)
+    sweeps = ("--inverse", "jacobi", "--tolerance", "1e-6")
+    done = call_bijecta("export", runs / "moons-maf", "--store", tmp_path, *sweeps, cwd=runs)
+    assert done.returncode == 0, done.stderr
+    assert [len(of_graph) for of_graph in sizes.values()] == [1, 1 + are_heavy]
+    assert len({*map(tuple, sizes["decode"])}) == 1 + are_heavy
+    measured = bundle.read_flow(tmp_path / "moons-maf" / "1").tolerances.batch_sizes
+    assert measured == sorted({*sizes["encode"][0], *sizes["decode"][-1]})
 
 
 def test_rows_that_do_not_come_back_refuse_an_export(

@@ -14,7 +14,7 @@ import pytest
 from service import bundle
 from tests.helpers.recipes import call_bijecta
 from training.distill import fidelity
-from training.export import inverse_search as choice
+from training.export.inverse_search import RESIDUAL, search
 
 RECIPE = """
 [flow]
@@ -59,8 +59,7 @@ def test_the_guesses_of_a_student_leave_the_answers_what_they_are(
 ) -> None:
     turns = itertools.count()
     # what is made last counts as the fastest: the graph with guesses
-    monkeypatch.setattr(choice, "_cost", lambda _: 1 / (1 + next(turns)))
-    monkeypatch.setattr(choice, "HOPELESS", 1e9)
+    monkeypatch.setattr(search, "cost_of", lambda _: 1 / (1 + next(turns)))
     command = ("export", runs / "moons-maf", "--store", tmp_path, "--guess", student)
     done = call_bijecta(*command, cwd=runs)
     assert done.returncode == 0, done.stderr
@@ -68,7 +67,7 @@ def test_the_guesses_of_a_student_leave_the_answers_what_they_are(
     assert "from the guesses of student; without them" in done.stdout
     manifest = bundle.read_flow(tmp_path / "moons-maf" / "1")
     inverse, sweeps = manifest.inverse["decode"], manifest.sweeps["decode"]
-    assert (inverse.method, inverse.tolerance) == ("jacobi", choice.RESIDUAL)
+    assert (inverse.method, inverse.tolerance) == ("jacobi", RESIDUAL)
     assert inverse.residual <= 1e-4
     assert 1 <= sweeps.median <= sweeps.max <= 2
     assert sweeps.rows == manifest.measured_rows.decode  # type: ignore[union-attr]
@@ -77,6 +76,9 @@ def test_the_guesses_of_a_student_leave_the_answers_what_they_are(
     assert sweeps.guess.sha256 == bundle.sha256(student / "weights.safetensors")
     assert set(sweeps.guess.unguided) == set(inverse.milliseconds)
     assert manifest.sweeps.keys() == {"decode"}
+    again = call_bijecta(*command, cwd=runs)
+    assert "holds these weights already: --next-version" in again.stdout
+    assert bundle.versions(tmp_path / "moons-maf") == [1]
     z = np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32)
     for found, expected in zip(
         decoded(tmp_path / "moons-maf" / "1", z),
@@ -90,7 +92,7 @@ def test_a_guess_that_makes_nothing_faster_is_left_out(
     runs: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = itertools.count(1)
-    monkeypatch.setattr(choice, "_cost", lambda _: float(next(turns)))
+    monkeypatch.setattr(search, "cost_of", lambda _: float(next(turns)))
     done = call_bijecta(
         "export", runs / "moons-maf", "--store", tmp_path, "--guess", student, cwd=runs
     )
@@ -99,6 +101,18 @@ def test_a_guess_that_makes_nothing_faster_is_left_out(
     manifest = bundle.read_flow(tmp_path / "moons-maf" / "1")
     assert manifest.inverse["decode"].method == "ordered"
     assert manifest.sweeps == {}
+
+
+def test_a_guess_makes_no_next_version_of_weights_that_are_there(
+    runs: Path, store: Path, student: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(store / "moons-maf", tmp_path / "moons-maf")
+    done = call_bijecta(
+        "export", runs / "moons-maf", "--store", tmp_path, "--guess", student, cwd=runs
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"1 holds these weights already, without --guess {student}: " in done.stderr
+    assert bundle.versions(tmp_path / "moons-maf") == [1]
 
 
 Change = Callable[[dict[str, Any], Path], None]

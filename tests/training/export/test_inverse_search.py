@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,9 +26,16 @@ from tests.helpers.layers import chain
 from tests.helpers.recipes import call_bijecta
 from tests.laws.zoo_table import randomise
 from training.errors import ExportError
-from training.export import inverse_search as choice
 from training.export.graphs import Draft, draft
-from training.export.inverse_search import InverseRequest, fastest, one_by_one, sweeps
+from training.export.inverse_search import (
+    FASTEST,
+    RESIDUAL,
+    InverseRequest,
+    fastest,
+    search,
+    timing,
+)
+from training.export.inverse_search.search import one_by_one, sweeps
 
 CONTEXT = 2
 INVERSES = [
@@ -59,25 +67,16 @@ def feed_of(rows: int) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
     return {k: noise.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
 
 
-@pytest.fixture(scope="module")
-def drafts() -> Callable[[str], Draft]:
-    """Decoding graphs by the name of their flow, each traced once."""
-    made: dict[str, Draft] = {}
-
-    def get(name: str) -> Draft:
-        if name not in made:
-            made[name] = draft(flow_of(name), "z", "x")
-        return made[name]
-
-    return get
+@cache
+def drafted(name: str) -> Draft:
+    """The decoding graph of a flow, recorded once."""
+    return draft(flow_of(name), "z", "x")
 
 
 @pytest.mark.parametrize("inverse", INVERSES, ids=str)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_way_agrees_with_the_float64_flow(
-    name: str, inverse: Inverse, drafts: Callable[[str], Draft]
-) -> None:
-    content = drafts(name).finish(inverse)
+def test_every_way_agrees_with_the_float64_flow(name: str, inverse: Inverse) -> None:
+    content = drafted(name).finish(inverse)
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     reference = copy.deepcopy(flow_of(name)).double()
@@ -91,10 +90,8 @@ def test_every_way_agrees_with_the_float64_flow(
 
 
 @pytest.mark.parametrize("inverse", INVERSES, ids=str)
-def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(
-    inverse: Inverse, drafts: Callable[[str], Draft]
-) -> None:
-    content = drafts("affine, residual").finish(inverse)
+def test_a_row_beyond_all_numbers_leaves_its_neighbours_alone(inverse: Inverse) -> None:
+    content = drafted("affine, residual").finish(inverse)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     feed = feed_of(6)
     expected, expected_log_prob = session.run(None, feed)
@@ -114,11 +111,11 @@ def test_sweeps_may_go_beyond_all_numbers_on_their_way() -> None:
     np.testing.assert_array_equal(session.run(None, {"z": z.numpy()})[0], 1)
 
 
-def test_sweeps_stop_at_the_tolerance(drafts: Callable[[str], Draft]) -> None:
+def test_sweeps_stop_at_the_tolerance() -> None:
     feed = feed_of(64)
     errors = []
     for tolerance in (0.0, 1e-4, 1e-1):
-        content = drafts("affine, residual").finish(Inverse("jacobi", 9, tolerance))
+        content = drafted("affine, residual").finish(Inverse("jacobi", 9, tolerance))
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         errors.append(session.run(None, feed)[0])
     near, far = (float(np.abs(found - errors[0]).max()) for found in errors[1:])
@@ -178,7 +175,7 @@ class Graphs:
         self.tokens = self.stepwise = list(tokens)
         self.nodes_one_by_one = 21 * sum(coordinates)
         self.made: list[Graph] = []
-        monkeypatch.setattr(choice, "ServedGraph", self._load)
+        monkeypatch.setattr(search, "ServedGraph", self._load)
         monkeypatch.setattr(time, "process_time", lambda: self.made[-1].now)
 
     def finish(self, inverse: Inverse) -> Inverse:
@@ -194,7 +191,7 @@ class Graphs:
         self,
         method: Literal["auto", "sequential", "jacobi"] = "auto",
         tolerance: float = 0.0,
-        verify: Callable[[Any], object] | None = None,
+        verify: Callable[[Any], Any] | None = None,
     ) -> Inverse:
         """What is chosen; the report says what was tried."""
         found = fastest(
@@ -270,7 +267,7 @@ def test_sweeps_that_stop_early_are_chosen_where_they_are_faster_and_pass(
         raise ExportError("x_relative")
 
     graphs = Graphs(monkeypatch, [100] * 5, costs, early)
-    assert graphs.fastest(verify=lambda _: None) == Inverse("jacobi", width, choice.RESIDUAL)
+    assert graphs.fastest(verify=lambda _: None) == Inverse("jacobi", width, RESIDUAL)
     assert Graphs(monkeypatch, [100] * 5, costs, early).fastest(verify=miss).width == 20
     asked = Graphs(monkeypatch, [100] * 5, {}, {20: 1e-5})
     assert asked.fastest("jacobi", 1e-3) == Inverse("jacobi", 20, 1e-3)
@@ -284,7 +281,7 @@ def test_transformers_go_token_by_token_or_sweep(monkeypatch: pytest.MonkeyPatch
     assert steps.fastest() == Inverse("sequential", 3)
     assert steps.tried_early == [48, 24, 96]  # of 16 tokens first
     swept = Graphs(monkeypatch, [], {0: 1e-4}, {48: 3e-5, 96: 2e-5, 192: 1e-5}, tokens)
-    assert swept.fastest() == Inverse("jacobi", 192, choice.RESIDUAL)
+    assert swept.fastest() == Inverse("jacobi", 192, RESIDUAL)
     few = Graphs(monkeypatch, [], {0: 1e-6}, tokens=[(8, 1)])
     assert few.fastest() == Inverse("sequential", 1)
     assert len(few.made) == 1
@@ -292,11 +289,9 @@ def test_transformers_go_token_by_token_or_sweep(monkeypatch: pytest.MonkeyPatch
     assert exact.fastest("jacobi") == Inverse("jacobi", 48)
 
 
-def test_the_nodes_of_steps_are_about_as_many_as_are_written(
-    drafts: Callable[[str], Draft],
-) -> None:
+def test_the_nodes_of_steps_are_about_as_many_as_are_written() -> None:
     for name in ("affine, residual", "spline, narrow", "mixture"):
-        made = drafts(name)
+        made = drafted(name)
         model = onnx.load_from_string(made.finish(Inverse("sequential", 9)))
         sizes = {function.name: len(function.node) for function in model.functions}
         bodies = [node.attribute[0].g for node in model.graph.node if node.op_type == "Loop"]
@@ -311,22 +306,20 @@ def test_graphs_run_with_as_many_rows_as_servers_meet_and_hopeless_ones_few_time
     assert graphs.chosen() == 40
     exact = [graph for graph in graphs.made if not graph.inverse.tolerance]
     runs = {graph.inverse.width: Counter(graph.runs) for graph in exact}
-    assert runs[20] == runs[40] == dict.fromkeys((1, 17, 512), choice.MAX_RUNS)
-    assert runs[10] == dict.fromkeys((1, 17, 512), choice.FIRST_RUNS)
+    assert runs[20] == runs[40] == dict.fromkeys((1, 17, 512), timing.MAX_RUNS)
+    assert runs[10] == dict.fromkeys((1, 17, 512), timing.FIRST_RUNS)
     # what 43 coordinates take in blocks of 14 and of 27
     narrow, wide = {"1": 2.11, "17": 3.46, "512": 26.9}, {"1": 1.47, "17": 3.73, "512": 37.5}
-    assert choice._cost(narrow) < 0.8 * choice._cost(wide)
+    assert timing.cost_of(narrow) < 0.8 * timing.cost_of(wide)
     # of heavy rows as many as fill all threads are fewer
-    assert choice._cost({"1": 3.0, "512": 512.0}) == choice._cost({"1": 3.0, "350": 350.0})
+    assert timing.cost_of({"1": 3.0, "512": 512.0}) == timing.cost_of({"1": 3.0, "350": 350.0})
     slow = Graphs(monkeypatch, [2], {0: 1.1e-1})
     slow.chosen()
     assert Counter(slow.made[0].runs) == {1: 3, 17: 1, 512: 1}
 
 
-def test_blocks_that_are_written_out_are_graphs_of_their_own(
-    drafts: Callable[[str], Draft],
-) -> None:
-    content = drafts("affine, residual").finish(Inverse("sequential", 3))
+def test_blocks_that_are_written_out_are_graphs_of_their_own() -> None:
+    content = drafted("affine, residual").finish(Inverse("sequential", 3))
     nodes = onnx.load_from_string(content).graph.node
     bodies = [node.attribute[0].g.node for node in nodes if node.op_type == "Loop"]
     assert len(bodies) == 2 * 3  # two layers, nine coordinates
@@ -337,7 +330,7 @@ def test_blocks_that_are_written_out_are_graphs_of_their_own(
 
 def test_a_flow_without_masked_layers_has_no_inverse_to_choose() -> None:
     flow = zoo.build("nice", (3,), options={"transforms": 2, "hidden": (4,)})
-    assert fastest(draft(flow, "z", "x"), {}, choice.FASTEST).report is None
+    assert fastest(draft(flow, "z", "x"), {}, FASTEST).report is None
 
 
 @pytest.mark.long
@@ -364,8 +357,15 @@ def test_the_manifest_says_how_and_export_takes_orders(
     assert "decode by jacobi blocks of 2" in said
     manifest = json.loads((tmp_path / "moons-maf" / "1" / "manifest.json").read_text())
     assert manifest["inverse"]["decode"]["tolerance"] == 1e-6
+    for same in (("--inverse", "jacobi", "--tolerance", "1e-6"), ()):
+        code, said = export(*same)
+        assert (code, "1 holds these weights already: " in said) == (0, True), said
+    for other in (("--inverse", "ordered"), ("--inverse", "jacobi", "--tolerance", "1e-5")):
+        code, said = export(*other)
+        assert code == 1
+        assert "1 holds these weights already, without --" in said
     # the former name of `sequential`; manifests of format 1 keep it
-    code, said = export("--inverse", "ordered")
+    code, said = export("--inverse", "ordered", "--next-version")
     assert code == 0, said
     assert "decode by sequential blocks of 2" in said
     manifest = json.loads((tmp_path / "moons-maf" / "2" / "manifest.json").read_text())
@@ -375,7 +375,7 @@ def test_the_manifest_says_how_and_export_takes_orders(
         (("--inverse", "jacobi", "--tolerance", "nan"), "at least 0, got nan"),
         (("--inverse", "newton"), "invalid choice: 'newton'"),
         # sweeps that stop so early miss the flow, and nothing is written
-        (("--inverse", "jacobi", "--tolerance", "10"), "x_relative"),
+        (("--inverse", "jacobi", "--tolerance", "10", "--next-version"), "x_relative"),
     ):
         code, said = export(*options)
         assert code != 0

@@ -19,7 +19,7 @@ from tests.laws.zoo_table import case
 from tests.stored.files import FORMAT_1
 from training.config import FlowSpec
 from training.errors import ExportError
-from training.export import check_layers, exported_already
+from training.export import Asked, check_layers, exported_already
 from training.export.graphs import draft
 from training.export.inverse_search import FASTEST, fastest
 from training.runs import Run
@@ -111,12 +111,12 @@ def _run(flow: FlowSpec) -> Run:
     return Run(Path("here"), RunFile.model_construct(flow=flow))
 
 
-def test_a_bundle_of_the_same_weights_without_layers_is_no_reason_not_to_export(
+def test_a_bundle_of_the_same_weights_without_layers_is_another_version(
     store: Path, runs: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(store / NAME / "1", tmp_path / NAME / "1")
     run = Run.open(runs / NAME)
-    assert exported_already(run, tmp_path, NAME, with_layers=True) == folder
+    assert exported_already(run, tmp_path, NAME, Asked(layers=True)) == folder
     additions = json.loads((folder / bundle.ADDITIONS).read_text())
     del additions["layers"]
     (folder / bundle.ADDITIONS).write_text(json.dumps(additions))
@@ -124,5 +124,6 @@ def test_a_bundle_of_the_same_weights_without_layers_is_no_reason_not_to_export(
     manifest["files"][bundle.ADDITIONS] = bundle.sha256(folder / bundle.ADDITIONS)
     manifest["checksum"] = bundle.checksum(manifest)
     (folder / bundle.MANIFEST).write_text(json.dumps(manifest))
-    assert exported_already(run, tmp_path, NAME, with_layers=True) is None
+    with pytest.raises(ExportError, match="already, without --layers: --next-version"):
+        exported_already(run, tmp_path, NAME, Asked(layers=True))
     assert exported_already(run, tmp_path, NAME) == folder

@@ -8,7 +8,8 @@ import pytest
 
 from service import bundle
 from tests.helpers.recipes import call_bijecta
-from training.export import exported_already
+from tests.stored.files import FORMAT_1
+from training.export import Asked, exported_already
 from training.runs import Run
 
 NAME = "moons-maf"
@@ -70,3 +71,12 @@ def test_a_run_that_has_trained_on_is_the_next_version(
     longer = (length + 8).to_bytes(8, "little") + header + other[8 + length :]
     (tmp_path / "moons-maf" / "weights.safetensors").write_bytes(longer)
     assert exported_already(Run.open(tmp_path / "moons-maf"), mine, NAME) is None
+
+
+def test_values_that_are_there_are_no_bundle_without_them() -> None:
+    manifest = bundle.read(FORMAT_1.parent / "format_2" / "store" / "mixed" / "1")
+    assert manifest.self_test is not None
+    assert list(Asked(values=False).lacking(manifest)) == ["--no-values"]
+    without = manifest.model_copy(update={"self_test": None})
+    assert list(Asked(values=False).lacking(without)) == []
+    assert list(Asked().lacking(manifest)) == []

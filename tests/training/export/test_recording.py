@@ -158,6 +158,89 @@ def test_a_scan_is_one_node_with_other_loops_inside(rows: int, dtype: torch.dtyp
     assert "Exp" not in inside  # no step changes it
 
 
+@BOTH
+@pytest.mark.parametrize("length", [0, 1])
+@pytest.mark.parametrize("rows", [1, 6])
+def test_loops_whose_states_grow_are_those_of_torch(
+    rows: int, length: int, dtype: torch.dtype
+) -> None:
+    def sums(x: Tensor) -> tuple[Tensor, ...]:
+        """Of runs of three columns, each column with the softmax of all before it."""
+
+        def run(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            long, total = states
+
+            def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+                short, total = states
+                longer = torch.cat([short, row[0][:, None]], 1)
+                shares = torch.cat([long, longer], 1).softmax(1)
+                count = long.shape[1]
+                earlier = (shares[:, :count] * long).sum(1)
+                read = earlier + (shares[:, count:] * longer).sum(1)
+                return [longer, total + read], [read]
+
+            none = x.new_zeros(len(x), 0)
+            (short, total), outputs = scan_loop(step, [none, total], row, {0: 1})
+            return [torch.cat([long, short], 1), total], outputs
+
+        states = [x[:, :length], x[:, 0]]
+        columns = x.T.reshape(4, 3, len(x))
+        (long, total), (read,) = scan_loop(run, states, [columns], {0: 1})
+        return long, total, read.flatten(0, 1).T
+
+    x = torch.linspace(-2, 3, 12 * rows, dtype=dtype).view(rows, 12)
+    graph = assert_equal(sums, {"x": ("batch", 12)}, x)
+    assert [node.op_type for node in graph.node].count("Loop") == 1
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim[1:]]
+        for value in (*graph.value_info, *graph.output)
+    }
+    (loop,) = [node for node in graph.node if node.op_type == "Loop"]
+    assert [12 + length] in [shapes[name] for name in loop.output if name in shapes]
+
+
+def test_what_grows_in_a_loop_is_read_by_no_other_shape() -> None:
+    def call(x: Tensor) -> Tensor:
+        def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            longer = torch.cat([states[0], row[0][:, None]], 1)
+            return [longer], [x.new_ones(longer.shape).sum(1)]
+
+        return scan_loop(step, [x[:, :0]], [x.T], {0: 1})[1][0]
+
+    with pytest.raises(RecordingError, match="length of no state"):
+        recorded(call, {"x": ("batch", 4)}, ("y",), torch.float32)
+
+
+def test_states_grow_in_two_loops_within_each_other_and_in_no_more() -> None:
+    def nested(depth: int, x: Tensor) -> Tensor:
+        def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            new = nested(depth - 1, x) if depth else row[0]
+            return [torch.cat([states[0], new[:, None]], 1)], []
+
+        return scan_loop(step, [x[:, :0]], [x.T], {0: 1})[0][0].sum(1)
+
+    recorded(lambda x: nested(1, x), {"x": ("batch", 4)}, ("y",), torch.float32)
+    with pytest.raises(RecordingError, match="at most 2 loops"):
+        recorded(lambda x: nested(2, x), {"x": ("batch", 4)}, ("y",), torch.float32)
+
+
+def test_a_scan_copies_no_state_that_a_step_has_made() -> None:
+    def total(x: Tensor) -> tuple[Tensor, Tensor]:
+        def step(states: Tensors, row: Tensors) -> tuple[Tensors, Tensors]:
+            return [states[0] + row[0], row[0]], []
+
+        (first, second), _ = scan_loop(step, [torch.zeros_like(x[0])] * 2, [x])
+        return first, second
+
+    def columns(x: Tensor) -> tuple[Tensor, Tensor]:
+        return total(x.T)
+
+    graph = assert_equal(columns, {"x": ("batch", 4)}, torch.linspace(-2, 3, 8).view(2, 4))
+    (scan,) = [node for node in graph.node if node.op_type == "Scan"]
+    (body,) = [a.g for a in scan.attribute if a.HasField("g")]
+    assert [node.op_type for node in body.node] == ["Add", "Identity"]  # of what it was given
+
+
 def test_a_scan_whose_steps_give_nothing_has_its_last_state() -> None:
     def product(x: Tensor) -> Tensor:
         factors = torch.linspace(0.5, 2, 3)

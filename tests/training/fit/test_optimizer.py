@@ -118,6 +118,7 @@ def test_shards_are_all_rows_once() -> None:
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+@pytest.mark.long
 def test_a_compiled_flow_makes_the_same_steps() -> None:
     plain, compiled = steps(), steps(compile=True)
     for done in range(3):
@@ -169,6 +170,7 @@ def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -
         torch.testing.assert_close(theirs[name], value, atol=1e-4, rtol=0)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_an_epoch_it_goes_on_from_there(tmp_path: Path) -> None:
     path = recipe(tmp_path, batch_size=20, warm_up=20, average=0.9, schedule="cosine")
     train(path, "whole")

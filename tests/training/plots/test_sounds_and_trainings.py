@@ -1,13 +1,15 @@
 """Plots of sounds, of trainings and of students show the model's own values."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.bundle import Sound
-from tests.helpers.plotted import Gaussian, stored
+from tests.helpers.plotted import STORE, Gaussian, stored
+from tests.helpers.stores import edit
 from tests.stored.files import unpack
 from training.errors import PlotError
 from training.plots import open_subject
@@ -100,6 +102,25 @@ def test_a_student_and_its_teacher_score_the_same_draws(tmp_path: Path, by: str)
     np.testing.assert_allclose(drawn, x, rtol=1e-6)
     expected = subject.teacher.decode(subject.teacher.latents(1000, 1), context)[0]
     np.testing.assert_allclose(taught, expected, rtol=1e-6)
+
+
+def test_the_teacher_of_a_bundle_is_known_by_its_weights_and_not_by_a_number(
+    tmp_path: Path,
+) -> None:
+    student = tmp_path / "student-layers" / "1"
+    shutil.copytree(STORE / "student-layers" / "1", student)
+    distilled = json.loads((student / "manifest.json").read_text())["distilled"]
+    edit(student, distilled=distilled | {"version": None})  # it was exported before its teacher
+    with pytest.raises(PlotError, match="which has no model of that name: `bijecta export`"):
+        _ = open_subject(student).teacher
+    teacher = distilled["teacher"]
+    theirs = tmp_path / teacher / "3"
+    shutil.copytree(STORE / teacher / "1", theirs)
+    edit(theirs, version=3)
+    assert open_subject(student).teacher.traits.name == teacher
+    edit(theirs, weights_sha256="0" * 64)
+    with pytest.raises(PlotError, match="which has only other weights of it"):
+        _ = open_subject(student).teacher
 
 
 def test_what_is_no_student_says_so() -> None:

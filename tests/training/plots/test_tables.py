@@ -1,7 +1,10 @@
 """Plots of tables show rows beside samples, and bands that a right model stays in."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from service.bundle import BASES
 from tests.helpers.plotted import Gaussian, drawn, stored
@@ -140,6 +143,26 @@ def test_coverage_ranks_rows_among_draws_and_marks_bars_outside_the_band() -> No
         assert sum(heights) == 600
         assert heights[0] < 30 < max(heights[8:12])
         assert len({bar.get_facecolor()[:3] for bar in axes.containers[0]}) == 2
+
+
+def test_coverage_of_many_columns_draws_those_that_leave_the_band_and_names_the_others() -> None:
+    rows = np.random.default_rng(0).normal(1, 2, (300, 30))
+    rows[:, 27] *= 5  # the model is too narrow there
+    names = [f"c{i}" for i in range(30)]
+    figure = draw_coverage(Gaussian(rows, event_shape=(30,), names=names), 0)
+    drawn_ = [axes.get_title(loc="left") for axes in figure.axes]
+    assert len(drawn_) == 24
+    assert drawn_[0] == "whole rows"
+    assert "c27" in drawn_
+    said = " ".join(figure.get_supxlabel().split())
+    assert said.endswith(f"without a panel: {', '.join(n for n in names if n not in drawn_)}")
+
+
+@pytest.mark.parametrize("draw", [draw_pit, draw_latents])
+def test_latents_without_a_panel_are_named(draw: Callable[[Subject, int], Figure]) -> None:
+    rows = np.random.default_rng(0).normal(1, 2, (300, 14))
+    said = " ".join(draw(Gaussian(rows, event_shape=(14,)), 0).get_supxlabel().split())
+    assert said.endswith("without a panel: z13, z14")
 
 
 def test_latents_of_whole_numbers_are_those_with_the_noise_of_training() -> None:

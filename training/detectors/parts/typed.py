@@ -170,8 +170,7 @@ def fit_typed(
         of_rows = None if context is None else context[chosen].float()
         fit_steps(density, x[chosen], of_rows, recipe, steps)
         # at zero each column has its marginal distribution
-        last = density.network.masked_linears()[-1]
         with torch.no_grad():
-            last.weight.mul_(part.dependence)
-            last.bias.mul_(part.dependence)
+            for parameter in density.network.last.parameters():
+                parameter.mul_(part.dependence)
     return Fitted(fitted, module.eval().requires_grad_(False), seen)

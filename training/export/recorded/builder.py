@@ -6,7 +6,6 @@ computed before it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -26,34 +25,7 @@ from training.export.recorded.recording import (
     Symbol,
     same,
 )
-
-KINDS = {
-    torch.float64: TensorProto.DOUBLE,
-    torch.float32: TensorProto.FLOAT,
-    torch.int64: TensorProto.INT64,
-    torch.bool: TensorProto.BOOL,
-}
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of the graph.
-
-    Args:
-        name: of the value; of a constant, the name that it gets when a node reads it, if any.
-        sizes: of its axes.
-        dtype: of its elements.
-        level: number of loops around its node.
-        constant: its elements, if they depend on no input: of its whole shape, or a single one for
-            all where the shape is dynamic.
-    """
-
-    name: str
-    sizes: tuple[Size, ...]
-    dtype: torch.dtype
-    level: int = 0
-    constant: Tensor | None = None
-
+from training.export.recorded.value import Value
 
 Translate = Callable[["GraphBuilder", Step, Step], list[Value]]
 Pair = tuple[Symbol, Symbol]
@@ -105,8 +77,11 @@ class GraphBuilder:
         return helper.make_graph(
             [*scalars, *nodes],
             "recorded",
-            [self._info(name, self._values[first.inputs[name]]) for name in inputs],
-            [self._info(*pair) for pair in zip(self._outputs, results, strict=True)],
+            [self._values[first.inputs[name]].info(self.recording.axes) for name in inputs],
+            [
+                value.info(self.recording.axes, name)
+                for name, value in zip(self._outputs, results, strict=True)
+            ],
             tables,
             value_info=self._declared(nodes),
         )
@@ -169,7 +144,15 @@ class GraphBuilder:
         return self.node("Concat", [self.length(size) for size in sizes], 0, axis=0)
 
     def length(self, size: Size) -> str:
-        """The name of a list of one length."""
+        """The name of a list of one length.
+
+        Raises:
+            RecordingError: it grows with the steps of a loop, and is that of no state.
+        """
+        if size.name:
+            if size.name not in self._lengths:
+                raise RecordingError(f"{size.name} is the length of no state of a loop")
+            return self._lengths[size.name]
         if size.is_static:
             return self.integers([size.factor])
         result = None if size.factor == 1 else self.integers([size.factor])
@@ -203,17 +186,6 @@ class GraphBuilder:
         """The sizes of a tensor's axes."""
         return tuple(map(self.recording.size, first.shape, second.shape))
 
-    def _info(self, name: str, value: Value) -> onnx.ValueInfoProto:
-        """The number type and shape of an input or an output."""
-        shape: list[int | str] = []
-        for size in value.sizes:
-            powers = zip(self.recording.axes, size.powers, strict=True)
-            factors = [axis for axis, power in powers for _ in range(power)]
-            if size.factor != 1:
-                factors.insert(0, str(size.factor))
-            shape.append(size.factor if size.is_static else "*".join(factors))
-        return helper.make_tensor_value_info(name, KINDS[value.dtype], shape)
-
     def _bind(self, pair: Pair, name: str, level: int = 0) -> Value:
         """Let the symbols of both runs stand for a value that a node has."""
         value = Value(name, self.sizes(*pair), pair[0].dtype, level)
@@ -244,53 +216,83 @@ class GraphBuilder:
         given = zip(one.arguments[0], other.arguments[0], strict=True)
         inputs = [self.materialised(self.value(*pair)).name for pair in given]
         level = len(self._scopes) - 1
-        attributes: dict[str, Any] = {}
-        if body.max_steps is None:
-            operator = "Scan"
-            graph = self._body(body, twin, *[[*b.next_states, *b.outputs] for b in (body, twin)])
+        attributes, count = dict[str, Any](), len(body.states)
+        is_scan = body.max_steps is None and not body.rows_of_growing
+        graph = self._body(body, twin, inputs[count:], is_scan)
+        if is_scan:
             attributes["num_scan_inputs"] = len(body.rows)
         else:
-            operator = "Loop"
-            graph = self._body(body, twin, *[[*b.outputs, *b.next_states] for b in (body, twin)])
-            info = helper.make_tensor_value_info
-            graph.input.insert(0, info(self.name("step"), TensorProto.INT64, []))
-            graph.input.insert(1, info(self.name("goes_on"), TensorProto.BOOL, []))
-            limits = [torch.tensor(body.max_steps), torch.tensor(True)]
-            inputs = [*map(self.tensor, limits), *inputs]
+            limits = [torch.tensor(body.max_steps or body.rows_of_growing), torch.tensor(True)]
+            inputs = [*map(self.tensor, limits), *inputs[:count]]
+        operator = "Scan" if is_scan else "Loop"
         names = [self.name(operator) for _ in one.outputs]
         node = helper.make_node(operator, inputs, names, body=graph, **attributes)
         self._scopes[level].append(node)
         for name, first, second in zip(names, one.outputs, other.outputs, strict=True):
-            self._bind((first, second), name, level)
+            self.declare(self._bind((first, second), name, level))
 
     def _body(
-        self, body: Body, twin: Body, results: Sequence[Symbol], others: Sequence[Symbol]
+        self, body: Body, twin: Body, tables: Sequence[str], is_scan: bool
     ) -> onnx.GraphProto:
-        """The graph of the body of a loop, with these results in each run."""
-        level = len(self._scopes)
+        """The graph of the body of a loop.
+
+        Args:
+            body, twin: in each run.
+            tables: names of what a Loop reads rows from; a Scan hands rows over.
+            is_scan: whether it is that of a Scan.
+        """
+        level, axes, info = len(self._scopes), self.recording.axes, helper.make_tensor_value_info
         self._scopes.append([])
-        given = zip([*body.states, *body.rows], [*twin.states, *twin.rows], strict=True)
-        inputs = [self._bind(pair, self.name("state"), level) for pair in given]
+        states = list(zip(body.states, twin.states, strict=True))
+        rows = list(zip(body.rows, twin.rows, strict=True))
+        inputs, step, goes_on = list[onnx.ValueInfoProto](), self.name("step"), self.name("goes_on")
+        if not is_scan:
+            inputs += [info(step, TensorProto.INT64, []), info(goes_on, TensorProto.BOOL, [])]
+            for pair, table in zip(rows, tables, strict=True):
+                self._bind(pair, self.node("Gather", [table, step], level, axis=0), level)
+        taken = [*states, *rows] if is_scan else states
+        inputs += [self._bind_state(pair, level).info(axes) for pair in taken]
         self._write(body.steps, twin.steps)
+        results, others = (
+            [*b.next_states, *b.outputs] if b.max_steps is None else [*b.outputs, *b.next_states]
+            for b in (body, twin)
+        )
         values = [
             self.materialised(self.value(*pair)) for pair in zip(results, others, strict=True)
         ]
-        names = [self.name("next") for _ in values]
-        nodes = self._scopes.pop()
-        nodes += [
-            helper.make_node("Identity", [v.name], [n]) for v, n in zip(values, names, strict=True)
-        ]
+        names = self._output_names(values)
+        outputs = [value.info(axes, name) for name, value in zip(names, values, strict=True)]
+        if body.rows_of_growing:
+            outputs.insert(0, info(self.node("Identity", [goes_on], level), TensorProto.BOOL, []))
+        nodes = needed(self._scopes.pop(), {output.name for output in outputs})
         self._written = {k: v for k, v in self._written.items() if v[1] < level}
-        nodes = needed(nodes, set(names))
-        return helper.make_graph(
-            nodes,
-            "body",
-            [self._info(value.name, value) for value in inputs],
-            [self._info(*pair) for pair in zip(names, values, strict=True)],
-            value_info=self._declared(nodes),
-        )
+        return helper.make_graph(nodes, "body", inputs, outputs, value_info=self._declared(nodes))
+
+    def _bind_state(self, pair: Pair, level: int) -> Value:
+        """Let the symbols of both runs stand for an input of the body of a loop."""
+        value = self._bind(pair, self.name("state"), level)
+        for axis, size in enumerate(value.sizes):
+            if size.name:
+                bounds = {"start": axis, "end": axis + 1}
+                self._lengths[size.name] = self.node("Shape", [value.name], level, **bounds)
+        return value
+
+    def _output_names(self, values: Sequence[Value]) -> list[str]:
+        """Names of the outputs of the innermost body: of copies where they are no nodes of it.
+
+        A copy of every state in each step took an eighth of the time of a decoding transformer.
+        """
+        made = {name for node in self._scopes[-1] for name in node.output}
+        names: list[str] = []
+        for value in values:
+            if value.name not in made or value.name in names:
+                names.append(self.name("next"))
+                self._scopes[-1].append(helper.make_node("Identity", [value.name], names[-1:]))
+            else:
+                names.append(value.name)
+        return names
 
     def _declared(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.ValueInfoProto]:
         """The shapes of the values of nodes, as far as they are declared."""
         names = [name for node in nodes for name in node.output if name in self._results]
-        return [self._info(name, self._results[name]) for name in names]
+        return [self._results[name].info(self.recording.axes) for name in names]

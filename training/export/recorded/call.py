@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.export.recorded.builder import KINDS, GraphBuilder, Value
+from training.export.recorded.builder import GraphBuilder
 from training.export.recorded.recording import CustomNode, RecordingError, Step, Symbol
+from training.export.recorded.value import KINDS, Value
 
 
 class Call:

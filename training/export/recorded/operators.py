@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from training.export.recorded.builder import GraphBuilder, Value
+from training.export.recorded.builder import GraphBuilder
 from training.export.recorded.call import Call
 from training.export.recorded.hyperbolic import HYPERBOLIC
 from training.export.recorded.products import PRODUCTS
 from training.export.recorded.recording import CustomNode, RecordingError, Step, Symbol
 from training.export.recorded.shapes import SHAPES, Translation
+from training.export.recorded.value import Value
 
 aten = torch.ops.aten
 

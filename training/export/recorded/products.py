@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from training.export.recorded.builder import Value
 from training.export.recorded.call import Call
 from training.export.recorded.recording import RecordingError
 from training.export.recorded.shapes import Translation
+from training.export.recorded.value import Value
 
 aten = torch.ops.aten
 

@@ -17,11 +17,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from models.numerics import LOOP_RECORDER, LoopStep, ScanStep, Tensors, logistic_from_normal
 from training.export.recorded.recording import (
-    LENGTHS,
-    Axes,
+    GROWN,
     Body,
     CustomNode,
-    Recording,
     RecordingError,
     Run,
     Step,
@@ -51,57 +49,6 @@ _INDEXED = {
 _MATMUL = {torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__}
 
 
-def record(
-    function: Callable[..., Any],
-    inputs: Mapping[str, Axes],
-    dtype: torch.dtype,
-    names: Mapping[str, Tensor],
-) -> Recording:
-    """Record a function of tensors.
-
-    Args:
-        function: of the inputs, in their order, → a tensor or a tuple of them. It makes no decision
-            by their elements, and its loops are those of `models.numerics`.
-        inputs: the shape of each by name.
-        dtype: number type of the inputs.
-        names: tensors that the function reads, by name; all on the CPU.
-
-    Raises:
-        RecordingError: the function does other steps at other lengths, reads elements, changes a
-            tensor in place, or has too many axes.
-    """
-    axes = tuple(dict.fromkeys(a for shape in inputs.values() for a in shape if isinstance(a, str)))
-    if len(axes) > len(LENGTHS):
-        raise RecordingError(f"at most {len(LENGTHS)} axes can have any length, got {axes}")
-    runs = []
-    for lengths in zip(*LENGTHS, strict=True):
-        known = dict(zip(axes, lengths, strict=False))
-        given = {
-            name: torch.full(
-                [known[a] if isinstance(a, str) else a for a in shape], 0.5, dtype=dtype
-            )
-            for name, shape in inputs.items()
-        }
-        runs.append(_run(function, given, names))
-    return Recording((runs[0], runs[1]), axes)
-
-
-def _run(
-    function: Callable[..., Any], given: Mapping[str, Tensor], names: Mapping[str, Tensor]
-) -> Run:
-    """Run a function and record its steps."""
-    recorder = Recorder(names)
-    inputs = {name: recorder.variable(tensor) for name, tensor in given.items()}
-    token = LOOP_RECORDER.set(recorder)
-    try:
-        with torch.no_grad(), _Products(recorder), recorder:
-            outputs = function(*given.values())
-    finally:
-        LOOP_RECORDER.reset(token)
-    several = outputs if isinstance(outputs, tuple) else (outputs,)
-    return Run(inputs, recorder.steps, [recorder.symbol(tensor) for tensor in several])
-
-
 def custom_node(
     node: CustomNode, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> Sequence[Tensor]:
@@ -125,15 +72,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         names: tensors that the function reads, by name.
+        grown: lengths of what grows in a loop, in a loop within one, ….
     """
 
-    def __init__(self, names: Mapping[str, Tensor]) -> None:
+    def __init__(self, names: Mapping[str, Tensor], grown: Sequence[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._grown = list(grown)
         self.steps: list[Step] = []
         self._records = True
         self._symbols = WeakTensorKeyDictionary()
         for name, tensor in names.items():
             self._symbols[tensor] = _symbol(tensor, tensor, name)
+
+    def run(self, function: Callable[..., Any], given: Mapping[str, Tensor]) -> Run:
+        """Run a function of these tensors and record its steps."""
+        inputs = {name: self.variable(tensor) for name, tensor in given.items()}
+        token = LOOP_RECORDER.set(self)
+        try:
+            with torch.no_grad(), _Products(self), self:
+                outputs = function(*given.values())
+        finally:
+            LOOP_RECORDER.reset(token)
+        several = outputs if isinstance(outputs, tuple) else (outputs,)
+        return Run(inputs, self.steps, [self.symbol(tensor) for tensor in several])
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -234,19 +195,32 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.result(None, states, after, body)
 
     def scan(
-        self, step: ScanStep, states: Tensors, rows: Tensors
+        self, step: ScanStep, states: Tensors, rows: Tensors, growing: Mapping[int, int]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Record the body of a scan once (`models.numerics.LoopRecorder`)."""
-        length = len(rows[0])
-        now, state_symbols = self._placeholders(states)
+        length, outside = len(rows[0]), self._grown
+        if growing and not outside:
+            raise RecordingError(f"states grow in at most {len(GROWN)} loops within each other")
+        here = outside[0] if growing else 0
+        like = [self.silently(_of_length, v, growing.get(i), here) for i, v in enumerate(states)]
+        now, state_symbols = self._placeholders(like)
         row, row_symbols = self._placeholders(self.silently(lambda: [r[0] for r in rows]))
-        body = Body(state_symbols, row_symbols)
+        body = Body(state_symbols, row_symbols, rows_of_growing=length if growing else 0)
         outer, self.steps = self.steps, body.steps
+        self._grown = outside[1:] if growing else outside
         after, outputs = step(now, row)
         body.next_states, body.outputs = list(map(self.symbol, after)), [*map(self.symbol, outputs)]
-        self.steps = outer
+        self.steps, self._grown = outer, outside
+
+        def last(i: int) -> Tensor:
+            if (axis := growing.get(i)) is None:
+                return after[i]
+            more = after[i].shape[axis] - here
+            return _of_length(after[i], axis, states[i].shape[axis] + length * more)
+
+        lasting = self.silently(lambda: [last(i) for i in range(len(after))])
         stacked = self.silently(lambda: [v.expand(length, *v.shape) for v in outputs])
-        results = self.result(None, (*states, *rows), [*after, *stacked], body)
+        results = self.result(None, (*states, *rows), [*lasting, *stacked], body)
         return results[: len(after)], results[len(after) :]
 
     def _placeholders(self, like: Sequence[Tensor]) -> tuple[list[Tensor], list[Symbol]]:
@@ -267,6 +241,15 @@ class _Products(TorchFunctionMode):
         if func not in _MATMUL:
             return func(*args, **kwargs)
         return self._recorder.step(aten.matmul.default, func, args, kwargs)
+
+
+def _of_length(tensor: Tensor, axis: int | None, length: int) -> Tensor:
+    """A tensor of the same shape, but of a length along an axis; the tensor if there is none."""
+    if axis is None:
+        return tensor
+    shape = list(tensor.shape)
+    shape[axis] = length
+    return tensor.new_full(shape, 0.5)
 
 
 def _at_zero(argument: Any) -> Any:

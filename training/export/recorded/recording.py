@@ -12,6 +12,11 @@ from torch import Tensor
 # each other: from two sizes follows which product of lengths they are.
 LENGTHS = ((5, 7), (3, 4), (11, 13))
 
+# The same of what grows in a loop, and in a loop within that. The two lengths are close to each
+# other, as those of sums with them are, so that none is a product of lengths of axes; and by their
+# difference, 1, 2 or 3, it is clear what was added up.
+GROWN = ((23, 24), (101, 103))
+
 _MOST = 2
 """The highest power of a length in a size."""
 
@@ -24,15 +29,22 @@ class RecordingError(ValueError):
 
 
 class Size(NamedTuple):
-    """A length: a factor times powers of the lengths of dynamic axes."""
+    """A length: a factor times powers of the lengths of dynamic axes, or one that differs by step.
+
+    Args:
+        factor: whole number.
+        powers: of each axis.
+        name: of a length that grows with the steps of a loop; else empty.
+    """
 
     factor: int
     powers: tuple[int, ...]
+    name: str = ""
 
     @property
     def is_static(self) -> bool:
-        """Whether it depends on no axis."""
-        return not any(self.powers)
+        """Whether it depends on nothing."""
+        return not (any(self.powers) or self.name)
 
 
 @dataclass(eq=False)
@@ -95,6 +107,7 @@ class Body:
         states: what stands for the states.
         rows: what stands for one row of each tensor that a scan reads row by row.
         max_steps: the largest number of steps of a loop that ends by itself; None of a scan.
+        rows_of_growing: how many rows a scan reads whose states grow; 0 of others.
         steps: of the body.
         next_states, outputs: its results. Of a loop that ends by itself the only output is whether
             to go on; those of a scan are stacked over all rows.
@@ -103,6 +116,7 @@ class Body:
     states: list[Symbol]
     rows: list[Symbol]
     max_steps: int | None = None
+    rows_of_growing: int = 0
     steps: list[Step] = field(default_factory=list)
     next_states: list[Symbol] = field(default_factory=list)
     outputs: list[Symbol] = field(default_factory=list)
@@ -134,11 +148,13 @@ class Recording:
         """The length that is `first` in one run and `second` in the other.
 
         Raises:
-            RecordingError: it is no product of lengths of axes.
+            RecordingError: it is no product of lengths of axes, and nothing that grows.
         """
         for powers, one, other in _products(len(self.axes)):
             if first % one == 0 and second == first // one * other:
                 return Size(first // one, powers)
+        if _has_grown(first, second):
+            return Size(1, (0,) * len(self.axes), f"length_{first}_{second}")
         raise RecordingError(f"sizes {first} and {second} are no products of {self.axes}")
 
 
@@ -154,6 +170,14 @@ def _same_with_nan(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.nan_to_num(nan=0.25), other.nan_to_num(nan=0.25)) and torch.equal(
         one.isnan(), other.isnan()
     )
+
+
+def _has_grown(first: int, second: int) -> bool:
+    """Whether a length is the sum of some of what grows and a number."""
+    sums = [(0, 0)]
+    for one, other in GROWN:
+        sums += [(one + a, other + b) for a, b in sums]
+    return any(first - one == second - other >= 0 for one, other in sums[1:])
 
 
 @functools.cache

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from training.export.recorded.builder import Value
 from training.export.recorded.call import Call
 from training.export.recorded.recording import RecordingError
+from training.export.recorded.value import Value
 
 _LARGEST = 2**63 - 1
 
@@ -76,7 +76,8 @@ def _unbind(call: Call) -> list[Value]:
 def _at(call: Call, value: Value, axis: int, place: int, output: int = 0) -> Value:
     """One place of an axis as a result of the call."""
     length = value.sizes[axis]
-    if not (_is_scattered(value, axis, 1) and length.is_static):
+    is_only = length.is_static and length.factor == 1
+    if not is_only and not (_is_scattered(value, axis, 1) and length.is_static):
         index = call.build.tensor(torch.tensor(place))
         return call.result("Gather", [value, index], output, axis=axis)
     if 1 < length.factor <= _FEW_PLACES:

@@ -2,20 +2,17 @@
 
 The algorithm is that of `models.columns.TypedColumns.decode`; each hidden unit of the network is
 computed once. The body of the Scan has the functions of each group once, however many columns there
-are, and computes those of the group that the step's column belongs to. What a column gives to the
-preactivations of each layer is added to them at once, so that all steps are alike.
+are, and computes those of the group that the step's column belongs to.
 """
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnx import GraphProto, TensorProto, helper
-from torch import Tensor
 
-from models.networks import Block
 from training.export.onnx_builder import Writer
 from training.export.typed.encoding import DensityWriter
 from training.export.typed.functions import to_logistic
@@ -51,47 +48,21 @@ class DecodeWriter(DensityWriter):
         All are in the order of decoding.
         """
         write, density = self.writer, self.density
-        (block,) = density.network.blocks(len(density.order))
-        states = self._initial(block, logits, context)
-        units = [
-            _padded([np.arange(a[i], b[i]) for a, b in pairwise(block.ends)])
-            for i in range(1, len(states) + 1)
-        ]
-        weights = [_rows(block, i) for i in range(len(states))]
+        rows = self.cast(write, logits, density.like.dtype)
+        states = self.network.first_states(rows, self.context_features(context))
         groups, members = self._groups_and_members()
-        steps = [
-            write.constant(groups),
-            write.constant(members[:, None]),
-            *map(write.constant, units),
-            *map(write.tensor, weights),
-            logits,
-        ]
-        body = self._body([len(bias) for bias in block.bias])
-        inputs = [*states, *steps]
+        read = [groups, members[:, None], *self.network.rows()]
+        inputs = [*states, *map(write.constant, read), logits]
         *_, x, theta = write.add(
             "Scan",
             *inputs,
             outputs=len(states) + 2,
-            body=body,
-            num_scan_inputs=len(steps),
-            scan_input_axes=[*[0] * (len(steps) - 1), 1],
+            body=self._body([array.dtype for array in read]),
+            num_scan_inputs=len(read) + 1,
+            scan_input_axes=[*[0] * len(read), 1],
             scan_output_axes=[1, 1],
         )
         return x, theta
-
-    def _initial(self, block: Block, rows: str, context: str | None) -> list[str]:
-        """The preactivations of each layer before any column is known: N × units."""
-        write = self.writer
-        batch = write.one("Shape", rows, start=0, end=1)
-        states = []
-        for bias in block.bias:
-            shape = write.one("Concat", batch, write.integers(len(bias)), axis=0)
-            states.append(write.one("Expand", write.tensor(bias), shape))
-        if context is not None:
-            features = self.context_features(context)
-            weight = write.tensor(block.before[0])
-            states[0] = write.one("Gemm", features, weight, states[0])
-        return states
 
     def _groups_and_members(self) -> tuple[Integers, Integers]:
         """Of each column, in the order of decoding, its group and its number in it."""
@@ -103,30 +74,29 @@ class DecodeWriter(DensityWriter):
         pairs = np.array([found[column] for column in self.density.order], np.int64)
         return pairs[:, 0], pairs[:, 1]
 
-    def _body(self, widths: list[int]) -> GraphProto:
-        """The body of the Scan, a column of a group; `widths` are those of the layers."""
-        layers = len(widths)
+    def _body(self, read: Sequence[np.dtype[Any]]) -> GraphProto:
+        """The body of the Scan, a column of a group.
+
+        Args:
+            read: number types of what a column reads: its group, its number in it, and the
+                network's rows.
+        """
+        network, shapes = self.network, self.network.shapes
         body = Writer(self.writer.prefix, self.writer)
-        states = [body.name() for _ in range(layers)]
-        group, member = body.name(), body.name()
-        units, weights = ([body.name() for _ in range(layers)] for _ in range(2))
+        states = [body.name() for _ in shapes]
+        group, member, *rows = (body.name() for _ in read)
         logit = body.name()
-        before: str | None = None
-        after = list(states)
-        for i in range(layers):
-            own = body.one("Gather", after[i], units[i], axis=1)
-            if i + 1 < layers:
-                before = self.network.units(body, own, before)
-                after[i + 1] = self._added(body, after[i + 1], before, weights[i + 1])
-        theta = self.cast(body, own, torch.float64)
+        theta, after = network.before_value(body, states, rows)
+        theta = self.cast(body, theta, torch.float64)
         x, features = self._choose(body, group, (logit, theta, member))
         features = self.cast(body, features, self.density.like.dtype)
-        after[0] = self._added(body, after[0], features, weights[0])
+        after = network.after_value(body, after, rows, features)
         # an output is no input of another node, and no output is another's
         outputs = [body.one("Identity", value) for value in (*after, x, theta)]
-        exact, whole, own_kind = (
-            helper.np_dtype_to_tensor_dtype(np.dtype(t))
-            for t in (np.float64, np.int64, self.network.dtype)
+        number = torch.empty(0, dtype=self.density.like.dtype).numpy().dtype
+        exact, own_kind, *kinds = (
+            helper.np_dtype_to_tensor_dtype(dtype)
+            for dtype in (np.dtype(np.float64), number, *read)
         )
         info = helper.make_tensor_value_info
         return helper.make_graph(
@@ -134,24 +104,22 @@ class DecodeWriter(DensityWriter):
             "column",
             [
                 *(info(name, own_kind, None) for name in states),
-                *(info(name, whole, None) for name in (group, member, *units)),
-                *(info(name, own_kind, None) for name in weights),
+                *(
+                    info(name, kind, None)
+                    for name, kind in zip((group, member, *rows), kinds, strict=True)
+                ),
                 info(logit, exact, None),
             ],
             [
                 # a Scan allocates its outputs beforehand
                 *(
-                    info(name, own_kind, ["rows", width])
-                    for name, width in zip(outputs, widths, strict=False)
+                    info(name, own_kind, ["rows", *shape])
+                    for name, shape in zip(outputs, shapes, strict=False)
                 ),
                 info(outputs[-2], exact, ["rows"]),
                 info(outputs[-1], exact, ["rows", max(group.size for group in self.groups)]),
             ],
         )
-
-    def _added(self, write: Writer, state: str, units: str, weight: str) -> str:
-        """Preactivations with what these units give to them."""
-        return write.one("Add", state, write.one("MatMul", units, weight))
 
     def _choose(
         self, write: Writer, group: str, inputs: tuple[str, str, str], first: int = 0
@@ -184,22 +152,3 @@ class DecodeWriter(DensityWriter):
         if more:
             features = write.one("Pad", features, write.integers(0, 0, 0, more))
         return [write.one("Squeeze", x, axis), features]
-
-
-def _padded(rows: list[Integers]) -> Integers:
-    """Rows of unequal lengths as a matrix, filled up with zeros."""
-    padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
-    for row, values in zip(padded, rows, strict=True):
-        row[: len(values)] = values
-    return padded
-
-
-def _rows(block: Block, layer: int) -> Tensor:
-    """The weights from each column's units of a level to the next one, filled up with zeros.
-
-    Columns × largest number of units × units of the next level.
-    """
-    weight = block.within[layer]
-    ends = [end[layer] for end in block.ends]
-    own = [weight[a:b] for a, b in pairwise(ends)]
-    return torch.nn.utils.rnn.pad_sequence(own, batch_first=True)

@@ -3,13 +3,14 @@
 import numpy as np
 import torch
 from onnx import helper
-from torch import Tensor
 
-from models.columns import ColumnGroup, TypedColumns
-from training.export.masked import NetworkWriter
+from models.columns import ColumnGroup, MaskedColumnNetwork, TypedColumns
 from training.export.onnx_builder import Writer
 from training.export.onnx_functions import OnnxFunction, OnnxFunctions
+from training.export.typed.attention_network import AttentionNetworkWriter
 from training.export.typed.functions import GroupFunctions, numbers_of, to_normal
+from training.export.typed.masked_network import MaskedNetworkWriter
+from training.export.typed.network import ColumnNetworkWriter
 
 
 class DensityWriter:
@@ -25,7 +26,9 @@ class DensityWriter:
         self.networks, self.exact = (
             OnnxFunctions(dtype) for dtype in (density.like.dtype, torch.float64)
         )
-        self.network = NetworkWriter(writer, density.network, self.networks)
+        is_masked = isinstance(density.network, MaskedColumnNetwork)
+        network_writer = MaskedNetworkWriter if is_masked else AttentionNetworkWriter
+        self.network: ColumnNetworkWriter = network_writer(writer, density, self.networks)
         self.groups = density.column_groups
         self.functions = [
             GroupFunctions(group, self.exact, density.tolerance) for group in self.groups
@@ -82,8 +85,10 @@ class DensityWriter:
         kind = helper.np_dtype_to_tensor_dtype(torch.empty(0, dtype=dtype).numpy().dtype)
         return write.one("Cast", value, to=kind)
 
-    def context_features(self, context: str) -> str:
+    def context_features(self, context: str | None) -> str | None:
         """The features of a context (`ContextFeatures`), in the network's number type."""
+        if context is None:
+            return None
         write, features = self.writer, self.density.features
         context = self.cast(write, context, self.density.like.dtype)
         if features is None:
@@ -111,26 +116,6 @@ class DensityWriter:
     def _network(self, features: str, context: str | None) -> str:
         """The network: features of the columns → theta, both in the order of the groups."""
         write = self.writer
-        weights, biases = self._weights()
-        units = self.cast(write, features, self.density.like.dtype)
-        if context is not None:
-            units = write.join([self.context_features(context), units])
-        before: str | None = None
-        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            units = write.one("Gemm", units, write.tensor(weight), write.tensor(bias), transB=1)
-            if i + 1 < len(weights):
-                units = before = self.network.units(write, units, before)
-        return self.cast(write, units, torch.float64)
-
-    def _weights(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The layers' weights, outputs × inputs, and biases, with columns in groups' order."""
-        density, network = self.density, self.density.network
-        linears = network.masked_linears()
-        weights = [linear.masked_weight() for linear in linears]
-        biases: list[Tensor] = [linear.bias for linear in linears]
-        context = torch.arange(network.context)
-        grouped = density.inputs_to_columns.argsort() + network.context
-        weights[0] = weights[0][:, torch.cat([context, grouped])]
-        weights[-1] = weights[-1][density.parameters_to_groups]
-        biases[-1] = biases[-1][density.parameters_to_groups]
-        return weights, biases
+        features = self.cast(write, features, self.density.like.dtype)
+        theta = self.network.parameters(features, self.context_features(context))
+        return self.cast(write, theta, torch.float64)

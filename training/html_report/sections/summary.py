@@ -1,5 +1,6 @@
 """What the model is and how it does, in a few lines."""
 
+from training.config import TYPED_FAMILIES
 from training.html_report.blocks import AbsentError, Block, Facts
 from training.html_report.reported import Reported
 from training.html_report.section import Section
@@ -36,8 +37,8 @@ def _what(reported: Reported) -> str:
         return "a detector of anomalies"
     if reported.family == "ensemble":
         return "an ensemble of flows"
-    if reported.family == "tabular":
-        return "a density over typed columns"
+    if reported.family in TYPED_FAMILIES:
+        return f"a density over typed columns of family {reported.family}"
     return f"a flow of family {reported.family}"
 
 

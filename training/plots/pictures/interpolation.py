@@ -19,6 +19,7 @@ def draw_interpolation(subject: Subject, seed: int) -> Figure:
 
     Of a base that is not spherical only linear paths have points that are likely at all.
     """
+    subject.check_latents()
     _ = subject.picture_shape
     ends, context, said = _ends(subject, seed)
     kinds = [

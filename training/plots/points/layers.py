@@ -117,6 +117,7 @@ def _passages(subject: Subject, seed: int) -> tuple[Passage, Passage]:
 
     Points are coloured by the quadrant of the prior that they come from or go to.
     """
+    subject.check_latents()
     check_plane(subject)
     z = subject.latents(POINTS, seed).astype(np.float64)
     grid = _grid(subject)

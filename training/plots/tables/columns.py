@@ -1,14 +1,21 @@
 """The columns of rows as plots of tables show them."""
 
+import textwrap
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from service.tables import OTHER, CategoricalColumn, Column, DatetimeColumn, texts_of
 from training.errors import PlotError
+from training.plots.style import short
 from training.plots.subject import Array, Rows, Subject
 
 MOST_ROWS = 2000
+
+# Columns without a panel that a note names, and characters of a line of it, which a figure is wide.
+MOST_NAMED, NOTE_CHARACTERS = 24, 110
 
 # Characters of a class, and classes of an axis.
 SHOWN_CHARACTERS, MOST_CLASSES = 10, 12
@@ -56,8 +63,10 @@ def latents_of(subject: Subject, rows: Rows, seed: int) -> tuple[Array, int]:
     rows from the model are distributed as the base.
 
     Raises:
-        PlotError: no row has latents, or log_prob of one is no number.
+        PlotError: no row has latents, log_prob of one is no number, or latents are of several
+            bases.
     """
+    subject.check_latents()
     u = None
     if subject.traits.columns is not None:
         u = np.random.default_rng(seed).uniform(1e-9, 1 - 1e-9, rows.values.shape)
@@ -79,14 +88,21 @@ def latent_names(subject: Subject) -> list[str]:
     return [f"z{i + 1}" for i in range(subject.traits.dimensions)]
 
 
-def note(outside: int, dimensions: int, shown: int, of: str = "latents") -> str:
-    """What a band is, and what a plot of latents, or of something else, leaves out."""
+def note(outside: int, left_out: Sequence[str]) -> str:
+    """What a band is, and what a plot leaves out.
+
+    Args:
+        outside: how many rows lie outside the support.
+        left_out: names of columns or latents that have no panel.
+    """
     said = ["grey: 95 plots in 100 of a right model lie in it from end to end"]
     if outside:
         said.append(f"{outside} rows outside the support are left out")
-    if dimensions > shown:
-        said.append(f"the first {shown} of {dimensions} {of}")
-    return "; ".join(said)
+    if left_out:
+        more = len(left_out) - MOST_NAMED
+        named = ", ".join(map(short, left_out[:MOST_NAMED])) + f" and {more} more" * (more > 0)
+        said.append(f"without a panel: {named}")
+    return "\n".join(textwrap.wrap("; ".join(said), NOTE_CHARACTERS))
 
 
 def label_axis(axis: Axis, column: Column | None, ticks: int = 3) -> None:

@@ -40,7 +40,7 @@ def draw_latents(subject: Subject, seed: int) -> Figure:
         each.set_title(short(latent_names(subject)[i]))
         few_ticks(each)
     below = f"quantile of the {subject.traits.base.name} base"
-    figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
+    figure.supxlabel(f"{below}\n{note(outside, latent_names(subject)[shown:])}", fontsize=8)
     figure.supylabel("quantile of the latents", fontsize=8.5)
     return figure
 

@@ -42,11 +42,14 @@ def draw_pit(subject: Subject, seed: int) -> Figure:
         counts, _ = np.histogram(base.places(z[:, i], i), edges)
         draw_in_band(each, counts, low, high, latent_names(subject)[i], "pit")
     below = f"place of the latent in the {subject.traits.base.name} base (probability)"
-    figure.supxlabel(f"{below}\n{note(outside, z.shape[1], shown)}", fontsize=8)
+    figure.supxlabel(f"{below}\n{note(outside, latent_names(subject)[shown:])}", fontsize=8)
     figure.supylabel(f"rows, of {n}", fontsize=8.5)
     return figure
 
 
 PIT = Kind(
-    "pit", "Places of the latents of rows in the base: flat where the model is right.", draw_pit
+    "pit",
+    "Places of the latents of rows in the base: flat where the model is right. It tests latents; "
+    "coverage tests what is drawn, and may find what this misses.",
+    draw_pit,
 )

@@ -1,6 +1,6 @@
 // What a conditional model is told beside a row: a control for each column of its context.
 
-import { choice, h, labelled } from "./dom.js";
+import { Entries, choice, h, labelled } from "./dom.js";
 import { shownNumber } from "./model.js";
 
 /**
@@ -8,10 +8,12 @@ import { shownNumber } from "./model.js";
  * @param {HTMLFormElement} form
  * @param {Model} model
  * @param {State} state keeps them as `context`
+ * @param {HTMLElement} result what is made of them
  * @param {(values: Array) => void} onchange is called with the values of all columns
  * @returns {Array | null} the values; null of a model that is conditional on nothing
  */
-export function fillConditions(form, model, state, onchange) {
+export function fillConditions(form, model, state, result, onchange) {
+  const entries = new Entries(result);
   form.replaceChildren();
   form.hidden = model.context === null;
   if (model.context === null) return null;
@@ -28,13 +30,10 @@ export function fillConditions(form, model, state, onchange) {
       form.append(labelled(column.name, choice(options, String(values[i]), (value) => set(i, Number(value)))));
       return;
     }
-    const input = h("input", { type: "number", step: "any", value: values[i] });
-    input.addEventListener("change", () => {
-      if (input.value.trim() !== "" && Number.isFinite(Number(input.value))) set(i, Number(input.value));
-      else input.value = values[i];
-    });
-    form.append(labelled(column.name, input, h("span", { class: "hint" }, `data: ${shownNumber(column.low)} to ${shownNumber(column.high)}`)));
+    const more = [h("span", { class: "hint" }, `data: ${shownNumber(column.low)} to ${shownNumber(column.high)}`)];
+    form.append(entries.number({ text: column.name, value: values[i], precision: model.precision, more, on: "change", onvalue: (value) => set(i, value) }).element);
   });
+  form.append(entries.note);
   return values;
 }
 

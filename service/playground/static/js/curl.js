@@ -6,16 +6,16 @@ export function quoted(text) {
 }
 
 /**
- * @param {object} request url, method, headers, body; `file` names a body of bytes, `output` the file
- *   for an answer of bytes, `hasKey` whether it is sent with a key, which is not shown
+ * @param {object} request url, method, headers, body; `file` names a file for the body, `hasKey` says whether it is
+ *   sent with a key, which is not shown
  */
-export function curlLine({ url, method, headers, body, file, output, hasKey }) {
+export function curlLine({ url, method, headers, body, file, hasKey }) {
   const parts = ["curl", "-s", quoted(url)];
-  if (method !== "GET" && body === undefined) parts.push("-X", method);
+  if (method !== "GET" && body === undefined && !file) parts.push("-X", method);
   for (const [name, value] of Object.entries(headers)) parts.push("-H", quoted(`${name}: ${value}`));
   if (hasKey) parts.push("-H", '"Authorization: Bearer $BIJECTA_API_KEY"');
-  if (file) parts.push("--data-binary", quoted(`@${file}`));
+  // by the shell, which names a file that is not there: curl would send nothing in its place, and not say so
+  if (file) parts.push("--data-binary", "@-", "<", quoted(file));
   else if (body !== undefined) parts.push("-d", quoted(body));
-  if (output) parts.push("-o", quoted(output));
   return parts.join(" ");
 }

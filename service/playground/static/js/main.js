@@ -3,7 +3,8 @@
 import { announce } from "./announcer.js";
 import { ask } from "./ask.js";
 import { fillConditions } from "./conditions.js";
-import { h } from "./dom.js";
+import { h, linkTo } from "./dom.js";
+import { Drawn } from "./drawn.js";
 import { mountPanel } from "./frame.js";
 import { keepKey, key } from "./key.js";
 import { Model } from "./model.js";
@@ -80,10 +81,19 @@ async function addModels() {
   }
 }
 
-/** Points in the plane are the easiest to understand. */
+// Which model is seen first, by the first of these on which two differ, else by name.
+const FIRST = [
+  ({ kind }) => kind !== "detector", // it draws samples
+  ({ kind, event_shape: shape }) => kind !== "table" && shape?.length === 1 && shape[0] === 2, // points in the plane are the easiest to understand
+  ({ context }) => !context, // there is nothing to choose before
+  ({ distilled }) => !distilled, // it has learned from data, and not from another model
+  ({ cost }) => cost?.encode === "parallel", // the page scores rows at every movement
+];
+
+/** The model for who has chosen none. */
 function firstToSee(models) {
-  const flat = models.find(({ event_shape: shape, kind }) => kind !== "detector" && shape?.length === 1 && shape[0] === 2);
-  return (flat ?? models.find(({ kind }) => kind !== "detector") ?? models[0])?.name;
+  const rank = (model) => FIRST.map((isBetter) => Number(!isBetter(model))).join("");
+  return [...models].sort((a, b) => rank(a).localeCompare(rank(b)) || a.name.localeCompare(b.name))[0]?.name;
 }
 
 /** Show the model that is chosen. */
@@ -98,18 +108,25 @@ async function show() {
   const model = new Model(json);
   document.title = `${model.name} – Bijecta playground`;
   element("about").textContent = model.about;
-  const conditions = fillConditions(element("context"), model, state, (values) => mountAll(model, values));
+  const conditions = fillConditions(element("context"), model, state, panels, (values) => mountAll(model, values));
   mountAll(model, conditions);
 }
 
 function mountAll(model, conditions) {
   shown.abort();
   shown = new AbortController();
-  const page = { model, state, conditions, signal: shown.signal, reference: referenceRows(model, conditions, shown.signal) };
-  const sections = PANELS.filter((panel) => panel.fits(model)).map((panel) => mountPanel(panel, page));
+  const { signal } = shown;
+  const fitting = PANELS.filter((panel) => panel.fits(model));
+  const uses = fitting.flatMap((panel) => (panel.takes ?? []).map(([key, text, said]) => ({ key, text, said, panel })));
+  const page = { model, state, conditions, signal, reference: referenceRows(model, conditions, signal), drawn: new Drawn(uses) };
+  const sections = fitting.map((panel) => mountPanel(panel, page));
+  // two columns of about one height: of an even number the last one, which is the widest, stands below both
+  const below = sections.length % 2 === 0 ? sections.splice(-1) : [];
   const half = Math.floor(sections.length / 2);
   const columns = [sections.slice(0, half), sections.slice(half)].filter((part) => part.length);
-  panels.replaceChildren(...columns.map((part) => h("div", { class: "column" }, ...part)));
+  panels.replaceChildren(...columns.map((part) => h("div", { class: "column" }, ...part)), ...below);
+  element("jump").replaceChildren(...fitting.map(({ id, title }) => linkTo(id, title)));
+  element("jump").hidden = false;
 }
 
 element("model").addEventListener("change", () => {
@@ -120,6 +137,9 @@ element("model").addEventListener("change", () => {
 
 // whoever is about to choose
 for (const name of ["pointerenter", "focus"]) element("model").addEventListener(name, addModels);
+
+// its fields are taken as they are changed
+element("context").addEventListener("submit", (event) => event.preventDefault());
 
 element("key").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -25,7 +25,7 @@ async function draw(model, conditions, signal, onRequest) {
   const n = model.look === "points" ? POINTS : FEW;
   const json = { model: model.name, version: model.version, n, seed: 0 };
   if (conditions) json.context = [conditions];
-  const { array } = await ask("sample", { json, accept: NPY_TYPE, signal, onRequest });
+  const { array } = await ask("sample", { json, shown: model.shownAs, accept: NPY_TYPE, signal, onRequest });
   return rowsOf(array, model.dimensions);
 }
 

@@ -1,6 +1,8 @@
 // What is seen, in the URL's hash, so that a view can be sent: `#model=moons-maf&samples.seed=3`.
 // This is the only place that reads or writes it. A key is `model`, `context`, or `PANEL.NAME`.
 
+import { readNumber } from "./numbers.js";
+
 // Browsers refuse to change the address more often.
 const WRITE_MS = 350;
 
@@ -33,10 +35,16 @@ export class State {
     return Number.isFinite(value) && value >= low && value <= high ? value : fallback;
   }
 
-  /** Numbers with commas between them; null where they are not `count` finite ones. */
-  numbers(key, count) {
-    const values = (this.values.get(key) ?? "").split(",").map((text) => (text.trim() === "" ? NaN : Number(text)));
-    return values.length === count && values.every(Number.isFinite) ? values : null;
+  /** Likewise a whole number. */
+  whole(key, fallback, low, high) {
+    const value = this.number(key, fallback, low, high);
+    return Number.isInteger(value) ? value : fallback;
+  }
+
+  /** Numbers with commas between them; null where they are not `count` numbers of a precision (numbers.js). */
+  numbers(key, count, precision) {
+    const values = (this.values.get(key) ?? "").split(",").map((text) => readNumber(text, precision).value);
+    return values.length === count && !values.includes(null) ? values : null;
   }
 
   /** Set values; null removes one. Arrays are written with commas. */
@@ -69,7 +77,8 @@ export class State {
     return {
       get: (key, fallback) => this.get(full(key), fallback),
       number: (key, ...rest) => this.number(full(key), ...rest),
-      numbers: (key, count) => this.numbers(full(key), count),
+      whole: (key, ...rest) => this.whole(full(key), ...rest),
+      numbers: (key, ...rest) => this.numbers(full(key), ...rest),
       set: (changes) => this.set(Object.fromEntries(Object.entries(changes).map(([key, value]) => [full(key), value]))),
     };
   }

@@ -8,6 +8,8 @@ import { themed, onScheme } from "./colours.js";
 const MARGIN = { left: 52, right: 12, top: 12, bottom: 44 };
 // An arrow key moves a point by so much of an axis; with Shift by ten times that.
 const STEP = 0.01;
+/** Keys of arrows → right, up. */
+export const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 
 export class Plane {
   /**
@@ -139,19 +141,26 @@ export class Plane {
     this.clipped(() => {
       this.pen.strokeStyle = themed(colour);
       this.pen.lineWidth = width;
+      this.pen.lineJoin = "round";
       this.pen.beginPath();
       for (let i = 0; i + 1 < data.length; i += 2) this.pen.lineTo(...this.toPixel([data[i], data[i + 1]]));
       this.pen.stroke();
     });
   }
 
-  /** A point that can be told from all others, with a letter or without. */
+  /** A point that can be told from all others, with a letter or without; at the edge, with an arrow, where it lies beyond it. */
   marker(point, { colour = "mark", text = "" } = {}) {
-    const [x, y] = this.toPixel(point);
+    const radius = text ? 11 : 7;
+    const [x, y, angle] = this.placed(point, radius);
     const { pen } = this;
     this.clipped(() => {
       pen.beginPath();
-      pen.arc(x, y, text ? 11 : 7, 0, 2 * Math.PI);
+      if (angle === null) pen.arc(x, y, radius, 0, 2 * Math.PI);
+      else {
+        pen.arc(x, y, radius, angle + 0.7, angle - 0.7);
+        pen.lineTo(x + 2 * radius * Math.cos(angle), y + 2 * radius * Math.sin(angle));
+        pen.closePath();
+      }
       pen.fillStyle = themed(colour);
       pen.fill();
       pen.lineWidth = 2;
@@ -167,6 +176,14 @@ export class Plane {
     });
   }
 
+  /** Where a marker stands on the canvas: at its point, or at the edge next to it; then also the angle to the point, else null. */
+  placed(point, radius) {
+    const [[x, y], [edgeX, edgeY]] = [this.toPixel(point), this.toPixel(this.inView(point))];
+    if (x === edgeX && y === edgeY) return [x, y, null];
+    const angle = Math.atan2(y - edgeY, x - edgeX);
+    return [edgeX - 2 * radius * Math.cos(angle), edgeY - 2 * radius * Math.sin(angle), angle];
+  }
+
   /** A picture that fills the axes, such as the map of a density. */
   picture(canvas) {
     this.pen.imageSmoothingEnabled = true;
@@ -180,9 +197,10 @@ export class Plane {
    *   - `get()`: the point now
    *   - `set(point)`: move it
    *   - `grab(point)`: is told where a press begins, before `set`
+   *   - `release()`: a press is over
    *   - `signal`: ends it
    */
-  movable({ get, set, grab = () => {}, signal }) {
+  movable({ get, set, grab = () => {}, release = () => {}, signal }) {
     const { canvas } = this;
     canvas.tabIndex = 0;
     canvas.classList.add("movable");
@@ -201,10 +219,11 @@ export class Plane {
       { signal },
     );
     canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && set(at(event)), { signal });
+    canvas.addEventListener("lostpointercapture", release, { signal });
     canvas.addEventListener(
       "keydown",
       (event) => {
-        const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
+        const direction = DIRECTIONS[event.key];
         if (!direction || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();
         const step = STEP * (event.shiftKey ? 10 : 1);
@@ -212,6 +231,11 @@ export class Plane {
       },
       { signal },
     );
+  }
+
+  /** Whether a point lies within the axes. */
+  isInView(point) {
+    return this.view.every(([low, high], axis) => point[axis] >= low && point[axis] <= high);
   }
 
   /** The nearest point of the view. */

@@ -42,11 +42,12 @@ export function paintWave(canvas, row) {
   return canvas;
 }
 
-/** A sound with a button that plays it. */
-export function soundOf(row, sound, label) {
+/** A sound with a button that plays it, and `head`, another one, before it. */
+export function soundOf(row, sound, label, head) {
   return h(
     "div",
     { class: "sound" },
+    head,
     paintWave(h("canvas", { class: "wave", role: "img", "aria-label": `Waveform of ${label}` }), row),
     h("button", { type: "button", "aria-label": `Play ${label}`, onclick: () => play(row, sound) }, "Play"),
   );

@@ -10,9 +10,10 @@ const MAX_COLUMNS = 64;
  * A table of rows.
  * @param {Model} model whose columns they have
  * @param {Array<ArrayLike<number>>} rows
- * @param {object} options `caption`, and `extra`: more columns, as [name, values] pairs
+ * @param {object} options `caption`; `extra`: more columns, as [name, values] pairs; `mark(column, value)`: whether a value is
+ *   marked, as one outside the data; `head(i)`: what stands before row i
  */
-export function tableOf(model, rows, { caption, extra = [] }) {
+export function tableOf(model, rows, { caption, extra = [], mark = () => false, head = (i) => String(i + 1) }) {
   const columns = model.columns.slice(0, MAX_COLUMNS);
   const more = model.columns.length - columns.length;
   const cell = (value) => h("td", {}, typeof value === "number" ? shownNumber(value) : String(value));
@@ -28,7 +29,7 @@ export function tableOf(model, rows, { caption, extra = [] }) {
         "tbody",
         {},
         ...rows.map((row, i) =>
-          h("tr", {}, h("th", { scope: "row" }, String(i + 1)), ...columns.map((_, k) => h("td", {}, model.shown(k, row[k]))), ...extra.map(([, values]) => cell(values[i]))),
+          h("tr", {}, h("th", { scope: "row" }, head(i)), ...columns.map((_, k) => h("td", { class: mark(k, row[k]) && "outside" }, model.shown(k, row[k]))), ...extra.map(([, values]) => cell(values[i]))),
         ),
       ),
     ),

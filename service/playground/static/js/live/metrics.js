@@ -6,7 +6,7 @@ const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
 
 // Requests that are questions to models; the page's own look at the metrics is none.
 const ENDPOINTS = new Set([
-  "log_prob", "encode", "decode", "sample", "interpolate", "score", "infer", "mcp", "grpc-infer", "grpc-stream",
+  "log_prob", "encode", "decode", "layers", "sample", "interpolate", "score", "infer", "mcp", "grpc-infer", "grpc-stream",
 ]);
 
 const REQUESTS = "bijecta_requests_total";

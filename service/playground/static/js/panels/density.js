@@ -1,7 +1,7 @@
 // The density of a model of two numbers as a map, and a point in it.
 
 import { NPY_TYPE } from "../ask.js";
-import { h, labelled } from "../dom.js";
+import { h } from "../dom.js";
 import { viridis } from "../draw/colours.js";
 import { Plane, viewOf } from "../draw/plane.js";
 import { shownNumber } from "../model.js";
@@ -16,11 +16,13 @@ const GRIDS = [
 const DEPTH = 8;
 
 /** See `editorOf` in point_editors.js. */
-export async function densityEditor({ model, ask, state, latest, reference, signal, onchange }) {
+export async function densityEditor({ model, ask, state, latest, reference, drawn, signal, entries, onchange }) {
   const rows = await reference();
+  await drawn.first;
   const view = viewOf(rows.data);
   const names = model.columns.map(({ name }) => name);
-  let here = state.numbers("x", 2) ?? Array.from(rows.row(0), (value) => Number(value.toPrecision(4)));
+  const { precision } = model;
+  let here = state.numbers("x", 2, precision) ?? Array.from(drawn.row(0), precision.shortest);
   let map = null;
 
   const plane = new Plane({
@@ -32,37 +34,49 @@ export async function densityEditor({ model, ask, state, latest, reference, sign
       if (map) self.picture(map);
       self.axes();
     },
-    paint: (self) => self.marker(here),
+    paint: (self) => self.marker(here, { colour: entries.isRefused ? "soft" : "mark" }),
   });
-  const inputs = names.map((name, axis) => {
-    const input = h("input", { type: "number", step: "any", value: here[axis] });
-    input.addEventListener("input", () => {
-      if (input.value === "" || !Number.isFinite(Number(input.value))) return;
-      here = here.map((value, k) => (k === axis ? Number(input.value) : value));
-      moved();
-    });
-    return input;
-  });
+  entries.onChange(() => plane.paint());
+  const fields = names.map((text, axis) =>
+    entries.number({
+      text,
+      value: here[axis],
+      precision,
+      onvalue: (number) => {
+        here = here.map((value, k) => (k === axis ? number : value));
+        moved();
+      },
+    }),
+  );
+  const keep = () => state.set({ x: here.join(",") });
   const moved = () => {
-    state.set({ x: here.join(",") });
+    entries.lift();
+    keep();
+    sayWhere();
     plane.paint();
     onchange();
   };
-  plane.movable({
-    get: () => here,
-    set: (point) => {
-      here = point.map((value) => Number(value.toPrecision(4)));
-      inputs.forEach((input, axis) => (input.value = here[axis]));
-      moved();
-    },
-    signal,
-  });
+  const show = (point) => {
+    here = Array.from(point, precision.shortest);
+    fields.forEach(({ set }, axis) => set(here[axis]));
+    moved();
+  };
+  // a pointer is no more exact
+  const place = (point) => show(point.map((value) => Number(value.toPrecision(4))));
+  plane.movable({ get: () => here, set: place, signal });
+
+  const where = h("p", { class: "hint", role: "status" });
+  const sayWhere = () => {
+    const sides = sidesOf(here, view);
+    where.textContent = sides ? `Your point lies outside the map (${sides}): the arrow at its edge points to it.` : "";
+  };
+  sayWhere();
 
   const legend = h("p", { class: "legend" });
   const draw = latest(async () => {
     for (const [width, height] of GRIDS) {
       const grid = gridOf(view, width, height);
-      const { array } = await ask("log_prob", { body: writeNpy(grid, [width * height, 2]), type: NPY_TYPE, file: "grid.npy", accept: NPY_TYPE });
+      const { array } = await ask("log_prob", { body: writeNpy(grid, [width * height, 2]), type: NPY_TYPE, accept: NPY_TYPE, quiet: true });
       const top = array.data.reduce((most, value) => (value > most ? value : most), -Infinity);
       map = mapOf(array.data, width, height, top);
       legend.replaceChildren(...legendOf(top));
@@ -70,11 +84,19 @@ export async function densityEditor({ model, ask, state, latest, reference, sign
     }
   });
   draw();
-  const fields = inputs.map((input, axis) => labelled(names[axis], input));
   return {
-    element: h("div", {}, plane.canvas, legend, h("div", { class: "row" }, ...fields)),
+    element: h("div", {}, plane.canvas, legend, h("div", { class: "row" }, ...fields.map(({ element }) => element)), where),
     rows: () => ({ x: [here] }),
+    show,
+    keep,
+    farAway: () => fields.map(({ input }) => input).filter((_, axis) => here[axis] < view[axis][0] || here[axis] > view[axis][1]),
   };
+}
+
+/** On which sides of a view a point lies, for people; empty where it lies in it. */
+function sidesOf([x, y], [[left, right], [bottom, top]]) {
+  const sides = [x < left && "to the left", x > right && "to the right", y < bottom && "below", y > top && "above"];
+  return sides.filter(Boolean).join(" and ");
 }
 
 /** The middles of the cells of a grid, from the top left: x, y, x, y, …. */

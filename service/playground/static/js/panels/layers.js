@@ -26,7 +26,7 @@ export const layers = {
     const rows = await reference();
     const count = Math.min(POINTS, rows.count);
     const x = Array.from({ length: count }, (_, i) => nested(rows.row(i), model.eventShape));
-    const { json } = await ask("encode", { json: { x } });
+    const { json } = await ask("encode", { json: { x }, quiet: true });
     const z = flat(json.z);
     const asked = Float64Array.from([...z, ...gridOf(viewOf(z))]);
     const body = writeNpy(Float32Array.from(asked), [asked.length / 2, ...model.latentShape]);

@@ -1,16 +1,16 @@
-// Samples, drawn as what they are, anew with every seed and temperature.
+// Samples, drawn as what they are, anew with every seed and temperature; one that is clicked on is taken by another panel.
 
-import { NPY_TYPE } from "../ask.js";
-import { h, labelled, slider } from "../dom.js";
-import { imageOf, valueRange } from "../draw/images.js";
-import { Plane, viewOf } from "../draw/plane.js";
-import { soundOf } from "../draw/sounds.js";
-import { tableOf } from "../draw/tables.js";
+import { CSV_TYPE, NPY_TYPE } from "../ask.js";
+import { Entries, choice, h, labelled, linkTo, saveFile, slider } from "../dom.js";
 import { rowsOf } from "../reference.js";
+import { drawerOf } from "./samples_drawing.js";
 
 // How many are drawn at first, and at most.
 const COUNTS = { points: [500, 10_000], images: [24, 200], sounds: [4, 24], table: [8, 200], numbers: [8, 200] };
-const MAX_SEED = 2 ** 32;
+// Seeds that the server draws itself are as small.
+const MAX_SEED = 2 ** 32 - 1;
+// The server writes no wider CSV (service/codecs/flat_columns.py).
+const MAX_CSV_COLUMNS = 2 ** 14;
 
 export const samples = {
   id: "samples",
@@ -18,45 +18,65 @@ export const samples = {
   hint: "Rows that the model makes up. The same seed gives the same rows; a low temperature keeps to what is usual.",
   fits: (model) => !model.isDetector,
 
-  async mount(root, { model, ask, state, announce, latest, reference, signal }) {
+  async mount(root, { model, ask, state, announce, latest, reference, drawn, signal }) {
     const [usual, most] = COUNTS[model.look];
-    let n = state.number("n", usual, 1, most);
-    let seed = state.number("seed", 1, 0, MAX_SEED);
-    let temperature = state.number("temperature", 1, 0.05, 2);
+    let n = state.whole("n", usual, 1, most);
+    let seed = state.whole("seed", 1, 0, MAX_SEED);
+    const hottest = model.hasBox ? 1 : 2;
+    let temperature = state.number("temperature", 1, 0.05, hottest);
 
     const drawing = h("div", { class: "drawing" });
-    const draw = await drawerOf(model, drawing, reference, signal);
+    const taking = drawn.uses.length ? takingOf(drawn, state, announce) : null;
+    const draw = await drawerOf({
+      model,
+      element: drawing,
+      reference,
+      signal,
+      look: (i, text) => announce(`Sample ${i + 1}: ${text}`),
+      take: taking?.take ?? null,
+    });
     const redraw = latest(async () => {
-      const { array } = await ask("sample", { json: { n, seed, temperature }, accept: NPY_TYPE });
-      draw(rowsOf(array, model.dimensions));
+      const { array } = await ask("sample", { json: { n, seed, temperature }, shown: model.shownAs, accept: NPY_TYPE });
+      const rows = rowsOf(array, model.dimensions);
+      draw(rows);
+      drawn.show(rows);
       state.set({ n, seed, temperature });
-      announce(`${array.shape[0]} samples with seed ${seed} at temperature ${temperature} are drawn.`);
+      announce(`${rows.count} samples with seed ${seed} at temperature ${temperature} are drawn.`);
     });
 
-    const seedInput = h("input", { type: "number", min: 0, max: MAX_SEED, step: 1, value: seed });
-    seedInput.addEventListener("input", () => {
-      const value = Number(seedInput.value);
-      if (seedInput.value === "" || !Number.isInteger(value) || value < 0 || value > MAX_SEED) return;
-      seed = value;
-      redraw();
+    const entries = new Entries(drawing);
+    const seedField = entries.number({
+      text: "Seed",
+      value: seed,
+      min: 0,
+      max: MAX_SEED,
+      isWhole: true,
+      onvalue: (value) => {
+        seed = value;
+        redraw();
+      },
     });
-    const countInput = h("input", { type: "number", min: 1, max: most, step: 1, value: n });
-    countInput.addEventListener("input", () => {
-      const value = Number(countInput.value);
-      if (!Number.isInteger(value) || value < 1 || value > most) return;
-      n = value;
-      redraw();
+    const countField = entries.number({
+      text: "How many",
+      value: n,
+      min: 1,
+      max: most,
+      isWhole: true,
+      onvalue: (value) => {
+        n = value;
+        redraw();
+      },
     });
     const again = h("button", { type: "button", class: "primary" }, "Draw new samples");
     again.addEventListener("click", () => {
       seed = Math.floor(Math.random() * 1e6);
-      seedInput.value = seed;
+      seedField.set(seed);
       redraw();
     });
     const heat = slider({
       text: "Temperature",
       min: 0.05,
-      max: 2,
+      max: hottest,
       step: 0.05,
       value: temperature,
       shown: (value) => value.toFixed(2),
@@ -65,47 +85,38 @@ export const samples = {
         redraw();
       },
     });
-    root.append(
-      h("div", { class: "row" }, again, labelled("Seed", seedInput), labelled("How many", countInput), heat.element),
-      drawing,
-    );
+    heat.input.classList.add("wide");
+    // of the same seed the same rows, with all of their digits and as the server reads them
+    const keep = latest(async () => {
+      const asked = { n, seed, temperature };
+      const { blob } = await ask("sample", { json: asked, query: { output: "x" }, accept: CSV_TYPE });
+      saveFile(blob, `${model.name}-samples-seed-${asked.seed}.csv`);
+    });
+    const save = h("button", { type: "button", hidden: model.dimensions > MAX_CSV_COLUMNS, onclick: keep }, "Download samples (CSV)");
+    root.append(h("div", { class: "row" }, again, seedField.element, countField.element, heat.element, save));
+    if (taking) root.append(taking.element);
+    root.append(entries.note, drawing);
     await redraw();
   },
 };
 
-/** A function that draws rows of a model into an element. */
-async function drawerOf(model, element, reference, signal) {
-  if (model.look === "points") {
-    let rows = null;
-    const view = viewOf((await reference()).data);
-    const names = model.columns.map(({ name }) => name);
-    const plane = new Plane({
-      label: `Samples of ${model.name} as points`,
-      names,
-      view,
-      signal,
-      backdrop: (self) => {
-        self.axes();
-        if (rows) self.points(rows.data);
-      },
-    });
-    element.append(plane.canvas);
-    return (drawn) => {
-      rows = drawn;
-      plane.paintAll();
-    };
-  }
-  const all = (drawn) => Array.from({ length: drawn.count }, (_, i) => drawn.row(i));
-  if (model.look === "images") {
-    element.classList.add("images");
-    return (drawn) => {
-      const range = valueRange(model.image, drawn.data);
-      element.replaceChildren(...all(drawn).map((row, i) => imageOf(row, model.image, range, `Sample ${i + 1}`)));
-    };
-  }
-  if (model.look === "sounds") {
-    element.classList.add("sounds");
-    return (drawn) => element.replaceChildren(...all(drawn).map((row, i) => soundOf(row, model.sound, `sample ${i + 1}`)));
-  }
-  return (drawn) => element.replaceChildren(tableOf(model, all(drawn), { caption: `Samples of ${model.name}` }));
+/** What a click on a sample does: a choice of that, and what the last click did. */
+function takingOf(drawn, state, announce) {
+  const uses = new Map(drawn.uses.map((use) => [use.key, use]));
+  let key = uses.has(state.get("use")) ? state.get("use") : drawn.uses[0].key;
+  const said = h("span");
+  const select = choice(drawn.uses.map((use) => [use.key, use.text]), key, (value) => {
+    key = value;
+    state.set({ use: key });
+  });
+  drawn.follow(() => said.replaceChildren()); // others have that number now
+  return {
+    element: h("p", { class: "row" }, labelled("Click a sample, or press Enter on it, to", select), said),
+    take(i) {
+      const use = uses.get(key);
+      const text = drawn.take(key, i) ? `Sample ${i + 1} is ${use.said}` : `Sample ${i + 1} is not taken: its panel is not ready yet`;
+      said.replaceChildren(`${text}: `, linkTo(use.panel.id, use.panel.title));
+      announce(`${text}.`);
+    },
+  };
 }

@@ -1,10 +1,10 @@
 // A file of rows: the histogram of its scores, the rows beyond a level, and the file with its scores.
 
 import { AskError } from "../ask.js";
-import { h, labelled } from "../dom.js";
+import { Entries, h, labelled, saveFile } from "../dom.js";
 import { Histogram } from "../draw/histogram.js";
 import { key } from "../key.js";
-import { expectation, rowsTable, summary } from "../upload/words.js";
+import { AS_NAMES, expectation, rowsTable, skipped, summary } from "../upload/words.js";
 
 const SERIES = {
   score: "scores",
@@ -25,7 +25,7 @@ export const upload = {
   id: "upload",
   title: "Score a file",
   hint: (model) =>
-    `Choose a CSV with a line of names, an .npy array or a Parquet file of rows like ${model.isDetector ? "those that the detector knows" : "the training data"}. It is sent to this server and to nobody else.`,
+    `Choose a CSV with a line of names, an .npy array or a Parquet file of rows like ${model.isDetector ? "those that the detector knows" : "the training data"}. It is sent to this server and to nobody else. Rows are counted from 1.`,
   fits: (model) => !model.isDetector || model.hasScores,
 
   mount(root, context) {
@@ -35,9 +35,9 @@ export const upload = {
     let alpha = state.number("alpha", 0.05, 0, 1);
     let series = state.get("show", "");
     let worker = null;
+    let fileName = "";
 
     const input = h("input", { type: "file", accept: ".csv,.npy,.parquet,.pq,text/csv" });
-    const level = h("input", { type: "number", min: 0, max: 1, step: "any", value: alpha });
     const show = h("select", { disabled: true }, h("option", {}, SERIES[model.isDetector ? "score" : "surprise"]));
     const showField = labelled("Histogram of", show);
     showField.hidden = true;
@@ -45,14 +45,28 @@ export const upload = {
     const download = h("button", { type: "button", hidden: true, onclick: () => tell({ do: "download" }) }, "Download the scored file");
     const progress = h("progress", { hidden: true, "aria-label": "rows that are scored" });
     const said = h("p", { role: "status" });
+    const warning = h("p", { class: "warning", hidden: true });
     const histogram = new Histogram(signal);
     const table = h("div");
+    const result = h("div", {}, said, warning, histogram.element, table);
+    const entries = new Entries(result);
+    const level = entries.number({
+      text: "Alarm level α",
+      value: alpha,
+      min: 0,
+      max: 1,
+      on: "change",
+      onvalue: (value) => {
+        alpha = value;
+        state.set({ alpha });
+        tell({ do: "view" });
+      },
+    });
     root.append(
-      h("div", { class: "row" }, labelled("File", input), labelled("Alarm level α", level), showField, stop, download),
+      h("div", { class: "row" }, labelled("File", input), level.element, showField, stop, download),
       progress,
-      said,
-      histogram.element,
-      table,
+      entries.note,
+      result,
     );
 
     const tell = (message) => worker?.postMessage({ job, alpha, series, ...message });
@@ -67,8 +81,9 @@ export const upload = {
     const score = (file) => {
       end("");
       context.fail(null);
+      context.hideRequest();
       table.replaceChildren();
-      histogram.element.hidden = showField.hidden = download.hidden = true;
+      histogram.element.hidden = showField.hidden = download.hidden = warning.hidden = true;
       show.disabled = true;
       worker = new Worker(new URL("../upload/worker.js", import.meta.url), { type: "module" });
       worker.onmessage = ({ data }) => data.job === job && on[data.is](data);
@@ -76,7 +91,8 @@ export const upload = {
       job++;
       stop.hidden = progress.hidden = false;
       progress.removeAttribute("value");
-      said.textContent = `Reading ${file.name} …`;
+      fileName = file.name;
+      said.textContent = `Reading ${fileName} …`;
       tell({ do: "score", file, request });
     };
 
@@ -94,7 +110,7 @@ export const upload = {
       show.value = picture.series;
     };
     const on = {
-      started: ({ type }) => context.showRequest(request.path, { query: { ...request.query, partial: true }, type, file: input.files[0]?.name ?? "FILE" }),
+      started: ({ type, query }) => context.showRequest(request.path, () => ({ about: false, query, type, file: fileName })),
       progress(data) {
         progress.max = data.rows;
         progress.value = data.scored + data.failed;
@@ -106,33 +122,22 @@ export const upload = {
         stop.hidden = progress.hidden = true;
         download.hidden = false;
         draw(data);
-        said.textContent = summary(data);
+        said.textContent = summary(data, model);
+        warning.textContent = skipped(data);
+        warning.hidden = !data.failed;
         table.replaceChildren(...rowsTable(data, model));
-        if (isFirst) context.announce(`${data.rows} rows are scored.`);
+        if (isFirst) context.announce(`${data.scored} rows are scored. ${warning.textContent}`);
       },
-      failed({ message, offersCommand, status }) {
+      failed({ message, offersCommand, status, hasRowAsNames }) {
         end("");
+        context.hideRequest();
         const command = offersCommand ? ` From a shell, bijecta score ${request.base} FILE --model ${model.name} --out scores.csv takes files of any size.` : "";
-        context.fail(new AskError(`${message.replace(/[.]$/, "")}.${[400, 422].includes(status) ? expectation(model, message) : ""}${command}`));
+        context.fail(new AskError(`${message.replace(/[.]$/, "")}.${hasRowAsNames ? ` ${AS_NAMES}` : ""}${[400, 422].includes(status) ? expectation(model, message) : ""}${command}`));
       },
-      download({ blob, name }) {
-        const address = URL.createObjectURL(blob);
-        h("a", { href: address, download: name }).click();
-        setTimeout(() => URL.revokeObjectURL(address), 60_000);
-      },
+      download: ({ blob, name }) => saveFile(blob, name),
     };
 
     input.addEventListener("change", () => input.files[0] && score(input.files[0]));
-    level.addEventListener("change", () => {
-      const value = level.value.trim() === "" ? NaN : Number(level.value);
-      if (!(value >= 0 && value <= 1)) {
-        level.value = alpha;
-        return;
-      }
-      alpha = value;
-      state.set({ alpha });
-      tell({ do: "view" });
-    });
     show.addEventListener("change", () => {
       series = show.value;
       state.set({ show: series });

@@ -145,6 +145,7 @@ export function quoted(text, delimiter) {
 /** A CSV file whose records have been found. */
 export class CsvFile {
   static mediaType = "text/csv";
+  static rowsAre = "a line of names, and rows below it";
 
   /** @param {File} file chosen by the user. */
   static async open(file) {
@@ -208,9 +209,9 @@ export class CsvFile {
     return new Blob([header, rows]);
   }
 
-  /** Where a row stands, in the words of `bijecta score`. */
+  /** Where a row stands, as people count. */
   place(row) {
-    return `row ${row}, line ${this.records.lines[this.firstRow + row]}`;
+    return `row ${row + 1}, line ${this.records.lines[this.firstRow + row]}`;
   }
 
   /** The cells of a row. */

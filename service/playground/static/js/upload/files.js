@@ -10,6 +10,7 @@ const MOST_BYTES = 256 * 2 ** 20;
 /** A Parquet file, which is sent whole: its rows are in no order that could be cut. */
 class ParquetFile {
   static mediaType = "application/vnd.apache.parquet";
+  static rowsAre = "a table of one row and more";
 
   constructor(file) {
     this.file = file;
@@ -23,7 +24,7 @@ class ParquetFile {
   }
 
   place(row) {
-    return `row ${row}`;
+    return `row ${row + 1}`;
   }
 
   async cells() {
@@ -32,8 +33,8 @@ class ParquetFile {
 }
 
 const KINDS = [
-  { begins: "\x93NUMPY", open: (file) => NpyFile.open(file) },
-  { begins: "PAR1", open: async (file) => new ParquetFile(file) },
+  { begins: "\x93NUMPY", ends: /[.]npy$/i, open: (file) => NpyFile.open(file), name: "npy array, as numpy.save writes it" },
+  { begins: "PAR1", ends: /[.](?:parquet|pq)$/i, open: async (file) => new ParquetFile(file), name: "Parquet file" },
   { begins: "PK\x03\x04", is: "a zip archive, as .npz and .xlsx are: take one array or table out of it" },
   { begins: "\x1f\x8b", is: "compressed by gzip: unpack it first" },
   { begins: "\x28\xb5\x2f\xfd", is: "compressed by zstd: unpack it first" },
@@ -66,6 +67,8 @@ export async function openFile(file, bodyBytes) {
       `${file.name} is ${kind.is}. Expected CSV with a line of names, .npy or Parquet`,
     );
   }
+  const named = KINDS.find(({ ends }) => ends?.test(file.name));
+  if (named && !kind) throw new UnreadableFile(`${file.name} is no ${named.name}: it does not begin as one, so that it may be damaged, or another file`);
   const opened = kind ? await kind.open(file) : await CsvFile.open(file);
   if (!opened.canBeCut) {
     const most = await bodyBytes();

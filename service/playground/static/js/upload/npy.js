@@ -17,6 +17,7 @@ const READERS = {
 /** An npy file whose header has been read. */
 export class NpyFile {
   static mediaType = "application/x-npy";
+  static rowsAre = "an array of one row and more along its first axis";
 
   /** @param {File} file chosen by the user, which begins as npy does. */
   static async open(file) {
@@ -68,9 +69,9 @@ export class NpyFile {
     return new Blob([npyHeader(this.type, [to - from, ...this.shape.slice(1)]), rows]);
   }
 
-  /** Where a row stands. */
+  /** Where a row stands, as people count. */
   place(row) {
-    return `row ${row}`;
+    return `row ${row + 1}`;
   }
 
   /** The first numbers of a row. */

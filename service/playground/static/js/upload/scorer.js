@@ -106,7 +106,7 @@ export class Scorer {
   async scoreFirst(count) {
     const { source } = this;
     // of a file with a remark the one line may be a row
-    if (source.canBeCut && count < 1 && !source.comment) throw noRows(source.file);
+    if (source.canBeCut && count < 1 && !source.comment) throw noRows(source);
     let answer;
     while (!answer) {
       try {
@@ -125,7 +125,7 @@ export class Scorer {
       count = Math.max(1, count);
       answer = await this.ask(0, count);
     }
-    if (source.rows < 1) throw noRows(source.file);
+    if (source.rows < 1) throw noRows(source);
     // whatever a name comes to mean, all rows are scored by one version
     this.query.version = String(answer.version);
     this.columns = new Columns(source.rows);
@@ -244,7 +244,7 @@ export class Scorer {
     }
     const detail = problem.detail ?? `${response.status} ${response.statusText}`;
     const error = new UnreadableFile(
-      `${this.source.file.name}: ${this.source.canBeCut ? this.inFile(detail, from) : detail}`,
+      `${this.source.file.name}: ${this.inFile(detail, from)}`,
       { offersCommand: response.status === TOO_LARGE },
     );
     error.status = response.status;
@@ -252,12 +252,14 @@ export class Scorer {
     return error;
   }
 
-  /** A text about rows of a piece as one about rows of the file. */
+  /** A text about rows of a piece, counted from 0, as one about rows of the file, counted from 1. */
   inFile(detail, from) {
+    const fromOne = (numbers, first) => numbers.match(/\d+/g).map((number) => first + Number(number) + 1).join(", ");
     return detail
       .replace(/\brow (\d+)(?: \(line \d+\))?/, (_, row) => this.source.place(from + Number(row)))
+      .replace(/( such rows: )(\d+(?:, \d+)*)/, (_, words, rows) => words + fromOne(rows, from))
       .replace(/\[(\d+)\]((?:\[\d+\])*) is/, (_, row, within) =>
-        `${this.source.place(from + Number(row))}${within && `, value ${within}`} is`);
+        `${this.source.place(from + Number(row))}${within && `, value ${fromOne(within, 0)}`} is`);
   }
 
   /** Wait, unless it is ended. */
@@ -272,11 +274,12 @@ export class Scorer {
   }
 }
 
-function noRows(file) {
-  return new UnreadableFile(`${file.name} has no rows: expected a line of names, and rows below it`);
+function noRows(source) {
+  return new UnreadableFile(`${source.file.name} has no rows: expected ${source.constructor.rowsAre}`);
 }
 
 // What is wrong with a row, without where it is.
 function withoutPlace(detail) {
-  return detail.replace(/^row \d+(?: \(line \d+\))?[:,]\s*/, "");
+  const said = detail.replace(/^(context: )?(?:x: )?row \d+(?: \(line \d+\))?[:,]?\s*/, "$1");
+  return said.replace(/^column (\d+) /, (_, column) => `value ${Number(column) + 1} `); // counted from 1, as rows are
 }

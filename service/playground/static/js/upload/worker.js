@@ -23,8 +23,8 @@ async function score({ job, file, request, alpha, series }) {
   const mine = current;
   try {
     mine.source = await openFile(file, () => bodyBytes(request));
-    postMessage({ job, is: "started", type: mine.source.constructor.mediaType });
     const scorer = new Scorer(mine.source, request, ended.signal);
+    postMessage({ job, is: "started", type: mine.source.constructor.mediaType, query: scorer.query });
     await scorer.run((columns) => {
       mine.columns = columns;
       if (mine === current && performance.now() - mine.shown > PICTURE_MS) show(mine, false);
@@ -80,12 +80,19 @@ async function show(mine, isWhole) {
     failures: columns.failures,
     unfamiliar: [...columns.unfamiliar.values()].slice(0, 5),
     seconds: mine.seconds ?? (performance.now() - mine.began) / 1000,
+    hasRowAsNames: hasRowAsNames(source.names),
   });
 }
 
 async function download({ job, alpha }) {
   if (current?.job !== job || current.seconds === undefined) return;
   postMessage({ job, is: "download", blob: await scoredFile(current.source, current.columns, alpha), name: `${current.source.file.name.replace(/\.\w+$/, "")}.scored.csv` });
+}
+
+// Whether numbers stand where the names of columns are: then that line is likely a row. Names that number the columns are none.
+function hasRowAsNames(names) {
+  const isNumbered = [...names].sort((a, b) => a - b).every((name, i) => name === String(i));
+  return !isNumbered && names.some((name) => name !== "" && Number.isFinite(Number(name)));
 }
 
 function fail(job, error) {
@@ -98,5 +105,6 @@ function fail(job, error) {
     message: isExpected ? error.message : `This page cannot go on: ${error.message}`,
     status: error.status,
     offersCommand: isExpected && error.offersCommand,
+    hasRowAsNames: hasRowAsNames(current?.source?.names ?? []),
   });
 }

@@ -1,75 +1,27 @@
-"""The fastest inverse of the autoregressive layers of a flow, by measurement."""
+"""Inverses are tried until the fastest is found."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from models.layers import ONE_BLOCK_COORDINATES, Inverse
-from service.bundle import METHOD_WORDS, METHODS, InverseMethod, InverseReport
+from service.bundle import METHOD_WORDS, InverseMethod, InverseReport
 from training.errors import ExportError
 from training.export.graphs import Draft
-from training.export.served_graph import MIDDLE_ROWS, ServedGraph
+from training.export.inverse_search.request import RESIDUAL, InverseRequest
+from training.export.inverse_search.timing import cost_of, run_times
+from training.export.served_graph import Feed, ServedGraph
+from training.export.verify import Errors
 from training.progress import say_where
 
-Feed = Mapping[str, NDArray[np.float32]]
-Check = Callable[[ServedGraph], object]
-"""Raises an ExportError where a graph does not pass."""
+Preview = Callable[[ServedGraph], None]
+Verify = Callable[[ServedGraph], Errors]
+"""Both raise an ExportError where a graph does not pass."""
 
-# Each graph runs MAX_RUNS times with each number of rows, or for MAX_SECONDS of each thread; one
-# that is HOPELESS times slower than the best after FIRST_RUNS runs no more.
-FIRST_RUNS, MAX_RUNS, MAX_SECONDS, HOPELESS = 2, 7, 0.3, 2.0
 # Nodes up to which a graph of one coordinate after another is tried: 4,500 (43 affine coordinates
 # in five layers) take a CPU-second to load, 16 and 43 coordinates with splines 7 and 31.
 MAX_SEQUENTIAL_NODES = 5000
-
-RESIDUAL = 1e-5
-"""The change up to which rows are swept over, relative to max(1, |x|), where no tolerance is asked
-for. Sweeps converge faster than any power, so that what is left is far below the last change."""
-
-
-@dataclass(frozen=True)
-class InverseRequest:
-    """Which inverses of autoregressive layers an export may choose from.
-
-    Args:
-        method: a method of `models.layers.Inverse`; `auto` for the faster one.
-        tolerance: of `jacobi`.
-
-    Raises:
-        ValueError: a tolerance below zero, or without `jacobi`.
-    """
-
-    method: Literal["auto", "sequential", "jacobi"] = "auto"
-    tolerance: float = 0.0
-
-    def __post_init__(self) -> None:
-        # checks the tolerance, which only jacobi has
-        Inverse("jacobi" if self.method == "jacobi" else "sequential", 1, self.tolerance)
-
-    @property
-    def residual(self) -> float:
-        """The tolerance of sweeps that need not be exact."""
-        return self.tolerance if self.method == "jacobi" else RESIDUAL
-
-
-FASTEST = InverseRequest()
-
-
-def inverse_request(method: str, tolerance: float) -> InverseRequest:
-    """Which inverses a user asks for: `auto`, or a method by its name or its former one.
-
-    Raises:
-        ExportError: a tolerance that does not go with the method.
-    """
-    try:
-        return InverseRequest(METHODS.get(method, method), tolerance)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ExportError(str(error)) from None
 
 
 class Fastest(NamedTuple):
@@ -83,6 +35,7 @@ class Fastest(NamedTuple):
         inverse: the same inverse.
         unguided: where its sweeps start from the guesses of a student, the fastest method without
             them; else None.
+        errors: of the graph at its batch sizes, where the search has verified it.
     """
 
     content: bytes
@@ -90,6 +43,7 @@ class Fastest(NamedTuple):
     report: InverseReport | None = None
     inverse: Inverse | None = None
     unguided: InverseMethod | None = None
+    errors: Errors | None = None
 
 
 def sweeps(n: int, tolerance: float = 0.0) -> list[Inverse]:
@@ -110,8 +64,8 @@ def fastest(
     draft: Draft,
     feed: Feed,
     request: InverseRequest,
-    check: Check | None = None,
-    verify: Check | None = None,
+    preview: Preview | None = None,
+    verify: Verify | None = None,
     guided: Draft | None = None,
 ) -> Fastest:
     """Finish a draft with the inverse that takes the least time.
@@ -120,7 +74,7 @@ def fastest(
         draft: one direction of a flow.
         feed: inputs of its graph; repeated where they are fewer than a server runs at once.
         request: which inverses to choose from.
-        check: of the first graph, before the others are made.
+        preview: of the first graph, before the others are made.
         verify: of graphs whose sweeps stop before they are exact: one that does not pass is not
             chosen.
         guided: the same direction, where sweeps start from the guesses of a student.
@@ -128,7 +82,7 @@ def fastest(
     Raises:
         ExportError: no graph passes.
     """
-    search = _Search(feed, check, verify)
+    search = _Search(feed, preview, verify)
     if draft.coordinates:
         _search_masked(search, draft, request)
     elif draft.tokens or (draft.stepwise and (guided is not None or request.method == "jacobi")):
@@ -188,13 +142,13 @@ class _Search:
     """Graphs of drafts that are made, timed and compared; the fastest so far stays loaded.
 
     Args:
-        feed, check, verify: of `fastest`.
+        feed, preview, verify: of `fastest`.
     """
 
-    def __init__(self, feed: Feed, check: Check | None, verify: Check | None) -> None:
-        self._feed, self._check, self._verify = feed, check, verify
+    def __init__(self, feed: Feed, preview: Preview | None, verify: Verify | None) -> None:
+        self._feed, self._preview, self._verify = feed, preview, verify
         self._tried: list[_Tried] = []
-        self._best: tuple[bytes, ServedGraph]
+        self._best: tuple[bytes, ServedGraph, Errors | None]
         self._missed: ExportError | None = None
 
     def sweep(self, draft: Draft, inverses: Sequence[Inverse]) -> int:
@@ -229,19 +183,21 @@ class _Search:
         say_where(f"{inverse.method}, {inverse.width} wide{', guided' * guided}")
         content = draft.finish(inverse)
         graph = ServedGraph(content)
-        if self._check is not None and not self._tried:
-            self._check(graph)  # what is exact has the same arithmetic in all
+        if self._preview is not None and not self._tried:
+            self._preview(graph)  # what is exact has the same arithmetic in all
         least = min((tried.cost for tried in self._tried), default=math.inf)
-        milliseconds = _milliseconds(graph, self._feed, least)
-        cost = _cost(milliseconds)
+        milliseconds = run_times(graph, self._feed, least)
+        cost = cost_of(milliseconds)
+        errors: Errors | None = None
         if cost < least:
             if inverse.tolerance and self._verify is not None:
                 try:
-                    self._verify(graph)
+                    errors = self._verify(graph)
                 except ExportError as error:
                     self._missed = self._missed or error
                     return math.inf
-            self._best = content, graph  # no other stays loaded: they would fill the memory
+            # no other stays loaded: they would fill the memory
+            self._best = content, graph, errors
         method = InverseMethod(
             method=METHOD_WORDS[inverse.method], width=inverse.width, milliseconds=milliseconds
         )
@@ -261,44 +217,7 @@ class _Search:
             others=[tried.method for tried in others],
         )
         unguided = next((tried.method for tried in others if not tried.guided), None)
-        return Fastest(*self._best, report, best.inverse, unguided if best.guided else None)
-
-
-def _cost(milliseconds: Mapping[str, float]) -> float:
-    """The product of times a row, in which the largest number of rows counts twice.
-
-    Counted once, 27 wide blocks of 43 coordinates passed for as fast as 14 wide ones: 1.5 ms for
-    one row where those take 2.1, but 37 for 256 rows where those take 27.
-    """
-    a_row = [taken / int(rows) for rows, taken in milliseconds.items()]
-    return math.prod([*a_row, a_row[-1]])
-
-
-def _milliseconds(graph: ServedGraph, feed: Feed, least: float) -> dict[str, float]:
-    """Least times with numbers of rows that servers meet, by these.
-
-    They are one row, a batch that is formed of single rows, and as many rows as keep all threads
-    busy: neighbours on a CPU share its caches and the way to its memory. What counts is CPU time,
-    in equal shares of the threads, which other processes do not lengthen: beside them one graph
-    took 34, 228 and 379 ms within a quarter of an hour.
-
-    Args:
-        graph: that is run.
-        feed: its inputs.
-        least: cost of the best graph so far.
-    """
-    sizes = sorted({1, min(MIDDLE_ROWS, graph.batch_rows), graph.full_load})
-    feeds = [{k: np.resize(v, (size, *v.shape[1:])) for k, v in feed.items()} for size in sizes]
-    times: dict[int, list[float]] = {size: [] for size in sizes}
-
-    def run(runs: int) -> dict[str, float]:
-        for size, rows in zip(sizes, feeds, strict=True):
-            taken, threads = times[size], graph.threads if size == graph.full_load else 1
-            while len(taken) < runs and sum(taken) < MAX_SECONDS:
-                start = time.process_time()
-                graph.run_in_batches(rows)
-                taken.append((time.process_time() - start) / threads)
-        return {str(size): round(1e3 * min(taken), 4) for size, taken in times.items()}
-
-    first = run(FIRST_RUNS)
-    return first if _cost(first) >= HOPELESS ** (len(sizes) + 1) * least else run(MAX_RUNS)
+        content, graph, errors = self._best
+        return Fastest(
+            content, graph, report, best.inverse, unguided if best.guided else None, errors
+        )
