@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,8 @@ def calibrate(arguments: Namespace) -> None:
             f"{arguments.rows} is the table that {manifest.name} was fitted to: its rows score as "
             "rows that were seen, and other rows would raise too many alarms"
         )
-    scorer = BundleScorer(folder, arguments.device, None)
-    whole = score_whole(arguments.rows, scorer)
+    with closing(BundleScorer(folder, arguments.device, None)) as scorer:
+        whole = score_whole(arguments.rows, scorer)
     label, classes = None, None
     for i, column in enumerate(manifest.context or ()):
         if column.classes and whole.context is not None:
@@ -165,10 +166,10 @@ def compare(arguments: Namespace) -> None:
     keep = () if arguments.labels is None else (arguments.labels,)
     names, manifests, wholes = [], [], []
     for given in (arguments.a, arguments.b):
-        scorer = BundleScorer(bundle_folder(given), arguments.device, None)
-        manifests.append(scorer.manifest)
-        names.append(f"{scorer.manifest.name}/{scorer.manifest.version}")
-        wholes.append(score_whole(arguments.data, scorer, keep))
+        with closing(BundleScorer(bundle_folder(given), arguments.device, None)) as scorer:
+            manifests.append(scorer.manifest)
+            names.append(f"{scorer.manifest.name}/{scorer.manifest.version}")
+            wholes.append(score_whole(arguments.data, scorer, keep))
     print(f"{names[0]} less {names[1]}, on the {len(wholes[0].x)} rows of {arguments.data.name}")
     if _columns(manifests[0]) == _columns(manifests[1]):
         _compare_log_prob(*(np.asarray(w.arrays["log_prob"], np.float64) for w in wholes))

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,14 +74,15 @@ def _run(arguments: Namespace, job: "Job", decision: "Decision") -> "Outcome":
 
         # the command says what the data had not when it has scored all
         warnings.simplefilter("ignore", UnfamiliarValuesWarning)
-        return run(job, server_scorer(arguments.model, arguments.name, decision))
+        with closing(server_scorer(arguments.model, arguments.name, decision)) as server:
+            return run(job, server)
     if arguments.name is not None:
         raise BulkError("--model is of a server: a bundle is named by its folder")
     folder = bundle_folder(arguments.model)
-    scorer = BundleScorer(folder, arguments.device, decision)
-    if arguments.engine == "ray":
-        return run(job, scorer, by_ray(folder, arguments.device, decision, arguments.workers))
-    return run(job, scorer)
+    with closing(BundleScorer(folder, arguments.device, decision)) as scorer:
+        if arguments.engine == "ray":
+            return run(job, scorer, by_ray(folder, arguments.device, decision, arguments.workers))
+        return run(job, scorer)
 
 
 def bundle_folder(text: str) -> Path:

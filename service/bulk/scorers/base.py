@@ -110,6 +110,10 @@ class Scorer(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what it runs; it gives no scores any more."""
+        ...
+
 
 def no_detector(manifest: AnyManifest, decision: Decision) -> Any:
     """What a row of a flow or a table gets, a `pyarrow.Schema`.

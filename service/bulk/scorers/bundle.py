@@ -80,14 +80,19 @@ class BundleScorer:
         self.threads = chosen.threads if is_cpu else granted_cpus()
         self._decision = decision or Decision()
         self.fdr = self._decision.fdr
-        self.schema = None if decision is None else self._schema()
+        try:
+            self.schema = None if decision is None else self._schema()
+        except BulkError:
+            self._model.engine.close()
+            raise
         self._graph = "encode" if self._model.detector is None else "score"
         graphs = [self._graph]
         if self._decision.reasons is not None:
             graphs.append("neighbours")
         # a row of one graph may take a hundred times the memory of a row of another
         self._batch_rows = {graph: self._model.engine.batch_rows(graph) for graph in graphs}
-        self._runs = CheckedRuns(2**62, metrics, WorkThreads(1))
+        self._threads = WorkThreads(1)
+        self._runs = CheckedRuns(2**62, metrics, self._threads)
         self._turns = BoundedSemaphore(chosen.runs(None))
         self.identity = {
             "bundle": self.manifest.checksum,
@@ -138,6 +143,11 @@ class BundleScorer:
         if skipped := finished(shown, piece, rows, arrays).skipped:
             raise BulkError(str(skipped[0]))
         return rows, arrays
+
+    def close(self) -> None:
+        """See `Scorer`."""
+        self._model.engine.close()
+        self._threads.close()
 
     def _log_prob(self, rows: ModelRows) -> Arrays:
         """Log-density of each row that is kept, in nats; −inf outside the support."""

@@ -92,6 +92,10 @@ class ServerScorer:
             raise BulkError(f"{shown}, rows from {piece.numbers[0]} on: {error.detail}") from None
         return finished(shown, piece, rows, arrays)
 
+    def close(self) -> None:
+        """See `Scorer`."""
+        self._client.close()
+
     def _answers(self, rows: ModelRows) -> Arrays:
         """What a server says of the rows that are kept."""
         context = rows.context

@@ -53,6 +53,7 @@ def test_names_move_at_the_next_look_and_requests_end_where_they_began(
         await store.refresh()
         assert (await meant(store, NAME), await meant(store, f"{NAME}@stable")) == (2, 1)
         assert lease.resource.manifest.version == 2
+        lease.release()
         write_tiny_bundle(folder, NAME, 4)
         await store.refresh()
         assert await meant(store, NAME) == 4

@@ -86,6 +86,7 @@ def test_a_new_version_is_the_newest_and_the_old_one_answers_who_holds_it(
         with pytest.raises(UnknownModelError, match="no version 1"):
             await got(store, NAME, 1)
         assert await log_prob(old) == expected
+        lease.release()
 
     run(work)
 
@@ -103,6 +104,7 @@ def test_files_replaced_in_place_are_loaded_anew(folder: Path, opened: Opened) -
         new = await got(store, NAME, 1)
         assert new.manifest.made_with == {"by": "hand"}
         assert await log_prob(new) == await log_prob(old)
+        lease.release()
 
     run(work)
 
