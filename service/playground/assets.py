@@ -1,5 +1,6 @@
 """Pages and their files, read once: what is not among them cannot be asked for."""
 
+import gzip
 import hashlib
 import html
 from functools import cache
@@ -35,13 +36,15 @@ class Asset(NamedTuple):
 
     Args:
         content: its bytes.
+        compressed: these by gzip.
         media_type: what they are.
-        etag: another one for other bytes (RFC 9110, 8.8.3).
+        sha256: of the bytes.
     """
 
     content: bytes
+    compressed: bytes
     media_type: str
-    etag: str
+    sha256: str
 
 
 class Page(NamedTuple):
@@ -82,8 +85,10 @@ def read_assets(page: Page, root_path: str) -> dict[str, Asset]:
             if name == INDEX and root_path and page.path == "/":
                 base = f'<head>\n    <base href="{html.escape(root_path)}/" />'
                 content = content.replace(b"<head>", base.encode(), 1)
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            assets[name] = Asset(content, media_type, etag)
+            # 280 kB of the page become 112, and 1,927 kB of the documentation 490, in 0.1 s
+            compressed = gzip.compress(content, 6, mtime=0)
+            sha256 = hashlib.sha256(content).hexdigest()
+            assets[name] = Asset(content, compressed, media_type, sha256)
     return assets
 
 

@@ -18,6 +18,19 @@ MIDDLES = """
 })
 """
 
+# Of texts between two places to break, those that go on in another line.
+BROKEN_WORDS = """
+(all) => all.flatMap((each) => [...each.childNodes]).flatMap((node) => {
+  const words = [...node.textContent.matchAll(/\\S+/g)];
+  return words.filter((word) => {
+    const range = document.createRange();
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1;
+  }).map(([word]) => word);
+})
+"""
+
 SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
 
 
@@ -53,6 +66,23 @@ def test_a_model_of_each_kind(
         tab.page.emulate_media(color_scheme=scheme)
         tab.picture(f"{kind}-{size}-{scheme}")
         assert tab.faults() == []
+
+
+def test_on_a_phone_names_break_between_their_words(
+    open_tab: Callable[..., Visit], address: str, models: Models
+) -> None:
+    tab = open_tab(address, viewport={"width": 360, "height": 740})
+    for model in (models.table, models.mixed):
+        tab.open(model)
+        assert tab.page.locator("#path .scroll").evaluate(
+            "(each) => each.scrollWidth <= each.clientWidth"
+        )
+        assert tab.page.locator("#path tbody th").evaluate_all(BROKEN_WORDS) == []
+    names = tab.page.locator("#path tbody th")
+    names.last.evaluate(
+        "(each) => { each.textContent = 'x'.repeat(99); each.style.overflowWrap = 'anywhere'; }"
+    )
+    assert names.evaluate_all(BROKEN_WORDS) == ["x" * 99]
 
 
 def test_on_a_phone_what_is_said_has_the_width_of_the_page(

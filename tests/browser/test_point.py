@@ -169,7 +169,7 @@ def test_a_point_outside_the_map_is_pointed_at(
 
 
 def test_the_place_of_a_row_among_others_is_said_plainly(tab: Visit, models: Models) -> None:
-    held_out = r"less likely than (all|[\d.]+ % of the) [\d,]+ held-out rows"
+    held_out = r"less likely than (all|about [\d.]+ % of the) [\d,]+ held-out rows"
     tab.open(models.points)
     assert re.search(held_out, tab.page.inner_text("#point dl"))
     manifest = server.get(f"{tab.base}/models/{models.points}").json()

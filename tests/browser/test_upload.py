@@ -319,11 +319,15 @@ def test_samples_that_are_downloaded_are_scored_as_they_were_drawn(
     asked: dict[str, Any] = {"model": model, "n": 20, "seed": 7, "temperature": 0.8}
     context = server.get(f"{address}/models/{model}").json()["context"]
     if context is not None:  # what the page begins with
-        values = [
-            each["classes"][0] if each.get("classes") else float(f"{each['mean']:.6g}")
-            for each in context
+        entry = tab.page.locator("#context").get_by_label
+        asked["context"] = [
+            [
+                each["classes"][0]
+                if each.get("classes")
+                else float(entry(each["name"], exact=True).input_value())
+                for each in context
+            ]
         ]
-        asked["context"] = [values]
     drawn = server.post(f"{address}/sample", json=asked).json()
     choose(tab, "samples.csv", content)
     assert tab.problems == []

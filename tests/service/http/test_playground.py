@@ -37,6 +37,7 @@ def assert_page(answer: httpx.Response, name: str) -> None:
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
     assert "unsafe" not in policy
+    assert "accept-encoding" in answer.headers["vary"].lower()
 
 
 def test_every_file_is_answered_as_what_it_is(http: TestClient) -> None:
@@ -57,9 +58,39 @@ def test_a_file_that_a_browser_has_is_not_sent_again(http: TestClient) -> None:
 
 
 def test_head_answers_without_the_page(http: TestClient) -> None:
-    answer = http.head("/")
-    assert (answer.status_code, answer.content) == (200, b"")
+    for accepted in ("gzip", ""):
+        headers = {"accept-encoding": accepted, "x-request-id": "one"}
+        answer = http.head("/", headers=headers)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers == http.get("/", headers=headers).headers
     assert int(answer.headers["content-length"]) == (FOLDER / "index.html").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br, GZIP;q=0.5", True),
+        ("*", True),
+        ("*;q=0, gzip;q=1.0", True),
+        ("", False),
+        ("br", False),
+        ("identity, gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+    ],
+)
+def test_files_are_compressed_for_who_takes_it(
+    http: TestClient, accepted: str, is_compressed: bool
+) -> None:
+    for path in ("/", "/docs", "/playground/js/main.js"):
+        answer = http.get(path, headers={"accept-encoding": accepted})
+        plain = http.get(path, headers={"accept-encoding": "identity"})
+        assert answer.content == plain.content  # after httpx has decompressed it
+        assert (answer.headers.get("content-encoding") == "gzip") is is_compressed
+        assert (answer.headers["etag"] == plain.headers["etag"]) is not is_compressed
+        if is_compressed:
+            sizes = [int(each.headers["content-length"]) for each in (answer, plain)]
+            assert sizes[0] < 0.6 * sizes[1]
 
 
 @pytest.mark.parametrize(

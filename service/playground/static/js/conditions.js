@@ -48,11 +48,19 @@ export function conditionLine(columns, values) {
   return texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",");
 }
 
-/** The values of a URL where they are some, else the first class and the mean. */
+/** The values of a URL where they are some, else the first class and about the mean. */
 function startingValues(columns, text) {
   const given = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
   const isGiven =
     given.length === columns.length &&
     columns.every((column, i) => (column.classes ? column.classes.includes(given[i]) : Number.isFinite(given[i])));
-  return isGiven ? given : columns.map((column) => (column.classes ? column.classes[0] : Number(column.mean.toPrecision(6))));
+  return isGiven ? given : columns.map((column) => (column.classes ? column.classes[0] : shortMean(column)));
+}
+
+/** The mean, to a hundredth of the range, in few digits. */
+function shortMean({ low, high, mean }) {
+  if (!(high > low)) return mean;
+  const digits = Math.min(Math.max(Math.ceil(2 - Math.log10(high - low)), 0), 100);
+  const short = Number(mean.toFixed(digits)) + 0; // not -0
+  return Math.min(Math.max(short, low), high);
 }

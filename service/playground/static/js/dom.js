@@ -6,6 +6,9 @@ import { DOUBLE, readNumber } from "./numbers.js";
 // Digits of numbers that a narrow field holds.
 const SHORT = 5;
 
+// Letters of a word that a narrow column holds.
+const LONG = 16;
+
 let made = 0;
 
 /** An id that no other element has. */
@@ -31,6 +34,16 @@ export function h(tag, attributes = {}, ...children) {
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return element;
+}
+
+/**
+ * A name that may go on in the next line, between its words where they are short enough.
+ * @param {string} name
+ */
+export function breakable(name) {
+  const words = name.match(/[^_/.:-]*[_/.:-]+|[^_/.:-]+/g) ?? [];
+  const parts = words.flatMap((word) => word.match(new RegExp(`.{1,${LONG}}`, "gu")));
+  return parts.flatMap((part) => [part, h("wbr")]);
 }
 
 /**

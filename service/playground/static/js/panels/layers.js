@@ -58,7 +58,7 @@ export const layers = {
         quarters.forEach((members, q) => self.points(members.flatMap((i) => [points[2 * i], points[2 * i + 1]]), { colour: QUARTERS[q], radius: 2 }));
       },
     });
-    const where = (k) => (k === 0 ? "latents" : k === steps ? "data" : `layer ${Math.round(10 * k) / 10} of ${steps}`);
+    const where = (k) => `${Math.round(10 * k) / 10} of ${steps}`;
     const said = h("p", { class: "readout" });
     const go = (k) => {
       place = k;
@@ -72,9 +72,9 @@ export const layers = {
       stop(); // who takes the slider has it
       go(k);
     };
-    const way = slider({ text: "From latents to data", min: 0, max: steps, step: 0.02, value: place, shown: where, oninput: chosen });
+    const way = slider({ text: "Layers passed", min: 0, max: steps, step: 0.02, value: place, shown: where, oninput: chosen });
     way.input.classList.add("wide");
-    way.input.addEventListener("change", () => announce(`${where(place)}. ${said.textContent}`));
+    way.input.addEventListener("change", () => announce(`Layers passed: ${where(place)}. ${said.textContent}`));
     const set = (k) => {
       way.input.value = k;
       way.say();

@@ -1,6 +1,6 @@
 // Where the ends of a path are chosen, and what lies between is shown: by what rows are.
 
-import { choice, h, labelled } from "../dom.js";
+import { breakable, choice, h, labelled } from "../dom.js";
 import { imageOf, paintImage, valueRange } from "../draw/images.js";
 import { Plane, viewOf } from "../draw/plane.js";
 import { paintWave, play } from "../draw/sounds.js";
@@ -242,7 +242,7 @@ function columns(options) {
     note.hidden = !lines.some((cells) => cells.some((cell) => cell.classList.contains("outside")));
   };
   const heads = ["column", "A", "between", "B"].map((name) => h("th", { scope: "col" }, name));
-  const body = shown.map(({ name }, k) => h("tr", {}, h("th", { scope: "row" }, name), ...lines[k]));
+  const body = shown.map(({ name }, k) => h("tr", {}, h("th", { scope: "row" }, ...breakable(name)), ...lines[k]));
   const table = h("table", { class: "rotated result" }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...body));
   return {
     element: h("div", {}, element, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The rows A, B, and between" }, table), note),

@@ -95,7 +95,9 @@ function placeAmongHeldOut(quantile, rows) {
   const all = `${rows.toLocaleString("en")} held-out rows`;
   if (quantile <= 0) return `less likely than all ${all}`;
   if (quantile >= 1) return `likelier than all ${all}`;
-  return `${shownNumber(quantile)}: less likely than ${percent(1 - quantile, 4)} of the ${all}`;
+  // between two of the rows it is interpolated: service/conformal/calibration.py
+  const digits = rows < 100 ? 2 : rows < 10_000 ? 3 : 4;
+  return `${shownNumber(quantile)}: less likely than about ${percent(1 - quantile, digits)} of the ${all}`;
 }
 
 // The row itself counts as one that is as anomalous: service/conformal/calibration.py.
