@@ -17,11 +17,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.cli import main
-from tests.helpers.contexts import CONTEXT, X
 from tests.helpers.http import ARROW, NPY, to_npy
 from tests.helpers.tables import CSV, JSON, PARQUET, WRITERS
 from tests.helpers.tiny import write_tiny_bundle
-from tests.helpers.typed import write_typed_bundle
 from tests.stored.files import app
 
 SOUND = [[1.0, 2.0], [3.0, 4.5]]
@@ -65,7 +63,7 @@ def ask(
     **query: Any,
 ) -> httpx.Response:
     """The answer in JSON to rows in some body."""
-    field = "z" if endpoint == "decode" else "x"
+    field = "z" if endpoint in ("decode", "layers") else "x"
     url, headers = f"/{endpoint}", {"content-type": body, "accept": JSON}
     if body == JSON:
         content: Any = json.dumps({"model": model, field: rows, **query})
@@ -139,6 +137,30 @@ def test_a_hole_costs_its_own_row_alone(
         # one of which all are of many digits is not looked for
         place = ("row 0", "[0][1] is", "row 3", "hundreds of digits")
         assert any(each in refused.text for each in place), refused.text
+
+
+@pytest.mark.parametrize("endpoint", ["layers", "decode"])
+@pytest.mark.parametrize("body", [JSON, NPY, LISTS, CSV, ARROW, PARQUET])
+@pytest.mark.parametrize("hole", ["nothing", "nan", "inf", "too large"])
+def test_a_hole_in_latents_of_layers_and_of_typed_columns_costs_its_own_row(
+    client: httpx.Client, tables: TestClient, hole: str, body: str, endpoint: str
+) -> None:
+    model, width = ("moons-maf", 2) if endpoint == "layers" else ("typed", 4)
+    http = client if endpoint == "layers" else tables
+    # of typed columns latents are float64, which holds 1e300
+    value = math.inf if (endpoint, hole) == ("decode", "too large") else HOLES[hole]
+    sound = [[0.1 * i, *(0.2,) * (width - 1)] for i in range(2)]
+    rows = [[*sound[0][:-1], value], *sound, [value] * width]
+    name = "states" if endpoint == "layers" else "x"
+    alone = ask(http, endpoint, sound, body, model).json()[name]
+    answer = ask(http, endpoint, rows, body, model, partial=True)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert [(e["row"], e["column"]) for e in said["errors"]] == [(0, width - 1), (3, 0)]
+    np.testing.assert_allclose(said[name][1:3], alone, rtol=1e-5, atol=1e-6)
+    for row in (0, 3):
+        assert np.isnan(np.array(said[name][row], float)).all()
+    assert ask(http, endpoint, rows, body, model).status_code in (400, 422)
 
 
 def test_a_list_that_is_null_is_a_row_of_holes(flows: TestClient, tables: TestClient) -> None:
@@ -216,89 +238,6 @@ def by_name(
     headers = {"content-type": body, "accept": JSON}
     content = WRITERS[body](columns)
     return http.post(f"/{endpoint}", params=query, content=content, headers=headers)
-
-
-CONTEXT_HOLES: dict[str, Any] = {"nothing": None, "nan": math.nan, "inf": math.inf, "text": "many"}
-
-
-def fits(body: str, hole: str, column: int) -> bool:
-    """Whether a column of the context can hold it beside its other values."""
-    if body in (JSON, CSV) or CONTEXT_HOLES[hole] is None:
-        return True
-    return isinstance(CONTEXT_HOLES[hole], str) == isinstance(CONTEXT[0][column], str)
-
-
-@pytest.mark.parametrize("endpoint", ["log_prob", "encode", "decode"])
-@pytest.mark.parametrize(
-    ("body", "hole", "column"),
-    [
-        (body, hole, column)
-        for body in (JSON, CSV, ARROW, PARQUET)
-        for hole in CONTEXT_HOLES
-        for column in (0, 1)
-        if fits(body, hole, column)
-    ],
-)
-def test_a_hole_in_a_context_costs_its_own_row_alone(
-    client: httpx.Client, hole: str, body: str, endpoint: str, column: int
-) -> None:
-    context = [list(each) for each in CONTEXT]
-    context[1][column] = CONTEXT_HOLES[hole]
-    field = "z" if endpoint == "decode" else "x"
-    answer = asked_with_context(client, endpoint, field, X, context, body)
-    alone = asked_with_context(client, endpoint, field, X[::2], context[::2], body)
-    assert answer.status_code == 200, answer.text
-    said = answer.json()
-    assert [(e["row"], e["column"]) for e in said["errors"]] == [(1, column)]
-    expected = alone.json()["log_prob"]
-    assert said["log_prob"][1] is None
-    np.testing.assert_allclose(said["log_prob"][::2], expected, rtol=1e-5, atol=1e-6)
-
-
-def asked_with_context(
-    client: httpx.Client,
-    endpoint: str,
-    field: str,
-    rows: list[list[float]],
-    context: list[list[Any]],
-    body: str,
-) -> httpx.Response:
-    """The answer to rows and their context."""
-    if body == JSON:
-        content: Any = json.dumps(
-            {"model": "moons-context", field: rows, "context": context, "partial": True}
-        )
-        return client.post(f"/{endpoint}", content=content)
-    table: dict[str, Any] = {
-        **{f"{field}{i}": list(each) for i, each in enumerate(zip(*rows, strict=True))},
-        "lift": [row[0] for row in context],
-        "half": [row[1] for row in context],
-    }
-    return client.post(
-        f"/{endpoint}",
-        params={"model": "moons-context", "partial": "true"},
-        content=WRITERS[body](table),
-        headers={"content-type": body, "accept": JSON},
-    )
-
-
-def test_files_lose_the_rows_whose_context_has_a_hole(tmp_path: Path) -> None:
-    write_typed_bundle(tmp_path, "conditional", context=True)
-    head = "amount,count,country,seen,mean\n"
-    lines = [f"0.1,0.3,FR,2024-02-29,{mean}\n" for mean in ("1", "", "inf", "many", "2")]
-    (tmp_path / "rows.csv").write_text(head + "".join(lines))
-    out = tmp_path / "out.ndjson"
-    command = ["score", str(tmp_path / "conditional"), str(tmp_path / "rows.csv")]
-    assert main([*command, "--out", str(out), "--on-error", "skip", "--device", "cpu"]) == 3
-    assert len(out.read_text().splitlines()) == 2
-    with app(tmp_path) as http:
-        answer = http.post(
-            "/log_prob",
-            params={"partial": "true"},
-            content=(tmp_path / "rows.csv").read_bytes(),
-            headers={"content-type": CSV, "accept": JSON},
-        ).json()
-    assert [error["row"] for error in answer["errors"]] == [1, 2, 3]
 
 
 def test_what_is_no_row_of_numbers_is_a_fault_of_the_request(flows: TestClient) -> None:
