@@ -39,6 +39,7 @@ from training.fit import (
     fit_to,
     gaussianize,
     tensorboard_writer,
+    why_float32,
 )
 from training.gaussian import gaussian_score
 from training.progress import phase
@@ -119,6 +120,8 @@ def _fit_and_score(
             say(f"{name}: {note}")
         if processes.is_main_process and isinstance(dataset, Dataset):
             _say_what_one_column_is(run, dataset)
+        if processes.is_main_process and (why := why_float32(device, recipe.fit.precision)):
+            say(f"{name}: networks are trained in float32: {why}")
         progress = fit_run(run, dataset, device, processes)
     processes.leave()
     if not processes.is_main_process:

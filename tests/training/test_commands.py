@@ -15,6 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from service.cli import main
 from tests.helpers.recipes import call_bijecta, recipe_text
 from training.data import load_dataset
 from training.errors import TrainingError
@@ -72,6 +73,31 @@ def test_one_column_by_affine_maps_is_said_to_be_a_gaussian(tmp_path: Path) -> N
         done = call_bijecta("train", f"{family}.toml", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert ("is exactly a Gaussian" in done.stdout) == said
+
+
+def test_a_cpu_without_instructions_for_a_narrow_type_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "waits.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(100)))
+    (tmp_path / "one.toml").write_text(
+        """
+        [data]
+        source = "waits.csv"
+        integers = "dequantize"
+        [flow]
+        family = "maf"
+        hidden = [8]
+        [fit]
+        epochs = 1
+        precision = "bfloat16"
+        """
+    )
+    for slowdown in (1.0, 27.0):
+        monkeypatch.setattr("training.fit.precision._slowdown", lambda _, s=slowdown: s)
+        out = tmp_path / f"run-{slowdown:.0f}"
+        assert main(["train", str(tmp_path / "one.toml"), "--out", str(out)]) in (None, 0)
+        said = f"{out.name}: networks are trained in float32: this CPU takes 27 times as long"
+        assert (said in capsys.readouterr().out) is (slowdown > 2)
 
 
 def test_a_run_is_named_by_its_folder_and_a_name_that_no_model_has_is_refused_at_once(

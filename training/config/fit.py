@@ -26,7 +26,8 @@ class FitRecipe(Section):
         weight_decay: of AdamW, at most 1000.
         clip_norm: largest norm of the gradient; a very large one for no limit.
         precision: number type of the conditioner networks in training; `bfloat16` and `float16`
-            are faster on GPUs. Maps, log-densities, parameters and all scores are float32.
+            are faster on GPUs, and on CPUs that have instructions for them; on other CPUs they are
+            trained in float32. Maps, log-densities, parameters and all scores are float32.
         compile: compile the layers for training with torch, which needs a C++ compiler. Every
             other batch size is compiled again.
         cuda_graph: on a GPU, capture the kernels of a step as a CUDA graph and replay it for

@@ -12,6 +12,7 @@ from training.fit.iterative import gaussianize
 from training.fit.likelihood import initialize_from_data
 from training.fit.loop import Bar
 from training.fit.objective import Loss
+from training.fit.precision import why_float32
 from training.fit.tensorboard import tensorboard_writer
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "gaussianize_rows",
     "initialize_from_data",
     "tensorboard_writer",
+    "why_float32",
 ]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from training.errors import NonFiniteError
 from training.fit.distributed import SINGLE_PROCESS, Processes
+from training.fit.precision import why_float32
 from training.progress import progress_bar
 from training.runs import Progress, Run, Stateful
 
@@ -123,7 +124,8 @@ class TrainingLoop:
         self.progress = run.load_state(**trainer.state())
         trainer.begin(self.progress)
         together = f", {processes.size} processes" if processes.size > 1 else ""
-        self.progress.device = _device_name(trainer.device) + together
+        instead = ", in float32" if why_float32(trainer.device, self.recipe.precision) else ""
+        self.progress.device = _device_name(trainer.device) + together + instead
         self.unsaved_best: dict[str, Tensor] = {}  # weights better than those on disk
         self.seconds_at_save = self.progress.seconds
         self.started = time.monotonic() - self.progress.seconds

@@ -16,8 +16,7 @@ from training.fit.compile import compile_layers
 from training.fit.cuda_graph import CudaGraph
 from training.fit.distributed import Processes
 from training.fit.objective import Loss
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from training.fit.precision import precision_on
 
 
 class NonFiniteStepError(Exception):
@@ -47,9 +46,10 @@ class FlowOptimizer:
     def __init__(
         self, flow: Density, loss: Loss, recipe: FitRecipe, count: int, processes: Processes
     ) -> None:
-        set_precision(flow, PRECISIONS[recipe.precision])
         self.flow, self.recipe, self.count, self.processes = flow, recipe, count, processes
         self.device = flow.like.device
+        precision = precision_on(self.device, recipe.precision)
+        set_precision(flow, precision)
         self.parameters = list(flow.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -58,7 +58,7 @@ class FlowOptimizer:
             fused=True,
         )
         # float16 has nothing below 6e-8: gradients are computed scaled up, and unscaled afterwards
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
         self.average: list[Tensor] = []
         self.restart_average()
         if recipe.compile and isinstance(flow, Flow):

@@ -14,10 +14,46 @@ from models.networks.conditioner import set_precision
 from tests.helpers.runs import recipe_and_data, start_run
 from training import scoring
 from training.fit import gradient as fit
+from training.fit import precision as number_types
 
 CPU = torch.device("cpu")
 
 
+@pytest.fixture
+def _has_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's CPU computes fast in narrow types, as far as training knows."""
+    monkeypatch.setattr(number_types, "_slowdown", lambda _: 1.0)
+
+
+def test_a_cpu_that_is_slower_in_a_narrow_type_trains_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so; one that is not slower, and a GPU, take the recipe's type."""
+    weights = {}
+    for slowdown, name in ((27.0, "float32"), (27.0, "bfloat16"), (0.3, "bfloat16")):
+        monkeypatch.setattr(number_types, "_slowdown", lambda _, slowdown=slowdown: slowdown)
+        folder = tmp_path / f"{name}-{slowdown}"
+        chosen, dataset = recipe_and_data(tmp_path, "digits-image", epochs=2, precision=name)
+        run = start_run(folder, chosen, dataset)
+        progress = fit.fit(run, dataset, CPU)
+        weights[name, slowdown] = load_file(folder / "weights.safetensors")
+        widened = (name, slowdown) == ("bfloat16", 27.0)
+        assert progress.device.endswith(", in float32") is widened
+    whole, widened, narrow = (list(each.values()) for each in weights.values())
+    assert all(map(torch.equal, whole, widened))
+    assert not all(map(torch.equal, whole, narrow))
+    monkeypatch.setattr(number_types, "_slowdown", lambda _: 27.0)
+    assert number_types.precision_on(torch.device("cuda"), "float16") == torch.float16
+    why = number_types.why_float32(CPU, "bfloat16")
+    assert why == "this CPU takes 27 times as long in bfloat16"
+    assert number_types.why_float32(CPU, "float32") is None
+
+
+def test_a_slowdown_is_measured() -> None:
+    assert 0.01 < number_types._slowdown(torch.bfloat16) < 1000
+
+
+@pytest.mark.usefixtures("_has_instructions")
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_narrow_networks_train_and_nothing_else_is_narrow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
@@ -73,6 +109,7 @@ def test_scores_do_not_depend_on_the_precision_of_training(tmp_path: Path) -> No
         assert np.array_equal(scoring.log_prob(flow, rows), expected)
 
 
+@pytest.mark.usefixtures("_has_instructions")
 def test_a_scale_that_is_too_large_costs_a_step_and_no_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
