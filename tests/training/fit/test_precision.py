@@ -37,8 +37,8 @@ def test_a_cpu_that_is_slower_in_a_narrow_type_trains_in_float32(
         run = start_run(folder, chosen, dataset)
         progress = fit.fit(run, dataset, CPU)
         weights[name, slowdown] = load_file(folder / "weights.safetensors")
-        widened = (name, slowdown) == ("bfloat16", 27.0)
-        assert progress.device.endswith(", in float32") is widened
+        is_widened = (name, slowdown) == ("bfloat16", 27.0)
+        assert progress.device.endswith(", in float32") is is_widened
     whole, widened, narrow = (list(each.values()) for each in weights.values())
     assert all(map(torch.equal, whole, widened))
     assert not all(map(torch.equal, whole, narrow))
