@@ -138,7 +138,9 @@ def test_what_its_files_name_is_there() -> None:
     index = (FOLDER / "index.html").read_text()
     named = re.findall(r'(?:href|src)="([^"]+)"', index)
     assert {name.removeprefix("playground/") for name in named} - {"docs"} <= {*NAMES}
-    seen = [name.removeprefix("playground/") for name in named if name.endswith(".js")]
+    scripts = re.findall(r'<script[^>]* src="playground/([^"]+)"', index)
+    preloaded = re.findall(r'rel="modulepreload" href="playground/([^"]+)"', index)
+    seen, of_page = [*scripts], {"js/main.js"}
     for name in seen:
         folder = (FOLDER / name).parent
         text = (FOLDER / name).read_text()
@@ -149,10 +151,15 @@ def test_what_its_files_name_is_there() -> None:
             assert target.startswith("."), (name, target)
             assert path.is_file(), (name, target)
             module = path.relative_to(FOLDER).as_posix()
+            if name in of_page and target in imported:
+                of_page.add(module)
             if module not in seen:
                 seen.append(module)
     assert {*seen} == {name for name in NAMES if name.endswith(".js")}, (
         "a module that nobody imports"
+    )
+    assert sorted(preloaded) == sorted(of_page - {"js/main.js"}), (
+        "see index.html's preloaded modules"
     )
 
 

@@ -31,8 +31,7 @@ function fail(error) {
 async function start() {
   panels.setAttribute("aria-busy", "true");
   try {
-    await ask("health/ready");
-    const { json } = await ask("models");
+    const [, { json }] = await Promise.all([ask("health/ready"), ask("models")]);
     fail(null);
     element("key").hidden = !key();
     fillChoice(json);
