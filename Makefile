@@ -99,7 +99,7 @@ test-schema: $(INSTALLED) ## Ask the server what /openapi.json allows, and what 
 	build/schema/bin/pip install --quiet 'schemathesis>=4.32,<5'
 	$(BIN)/python -m tests.release.schema_check "$(CURDIR)/build/schema/bin/schemathesis"
 
-test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (5 minutes)
+test-browser: $(INSTALLED) ## Drive the pages by Chromium against a server of STORE (7 minutes)
 	STORE="$(STORE)" $(BIN)/pytest tests/browser --numprocesses 2 --dist worksteal
 
 gpu-check-bundles: $(INSTALLED) ## Make the bundles of gpu-check, on any machine (minutes)
