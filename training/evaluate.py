@@ -30,6 +30,10 @@ OF_SAMPLE = "{} of a sample"
 # Floating-point operations that an export spends on the score of held-out rows where it was not
 # measured before, about a minute of two cores, and rows that it takes at least.
 MAX_SAMPLE_FLOPS, MIN_SAMPLE_ROWS = 2**42, 1000
+# The same where rows are scored value by value: in small products, which take longer, and in passes
+# that take long for any number of rows. One of a student of sounds takes 20 s of a core, and 0.2 s
+# for each row.
+MAX_STEPWISE_FLOPS, MIN_STEPWISE_ROWS = 2**39, 256
 
 
 class IndependentColumns(BaseModel):
@@ -91,20 +95,27 @@ def _sample(run: Run, dataset: Dataset) -> Dataset | None:
     """The data with some of its test rows, drawn at random; None where all take about a minute."""
     fit = run.file.recipe.fit
     copies = fit.noise_copies if dataset.is_noisy else 1
-    flops = (row_flops(run.best_flow()) or 0) * copies
-    drawn = drawn_rows(dataset.test, flops, fit.seed + 2)
+    flow = run.best_flow()
+    flops, stepwise = (row_flops(flow) or 0) * copies, flow.encode_cost == "sequential"
+    drawn = drawn_rows(dataset.test, flops, fit.seed + 2, stepwise)
     return None if drawn is None else replace(dataset, test=drawn)
 
 
-def drawn_rows(split: Split[np.float32], flops: int, seed: int) -> Split[np.float32] | None:
+def drawn_rows(
+    split: Split[np.float32], flops: int, seed: int, stepwise: bool = False
+) -> Split[np.float32] | None:
     """Some rows of a split, drawn at random; None where scores of all take about a minute.
 
     Args:
         split: of a data set.
         flops: floating-point operations of the score of a row.
         seed: of the draw.
+        stepwise: whether rows are scored value by value.
     """
-    rows = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_FLOPS // max(1, flops))
+    most, least = MAX_SAMPLE_FLOPS, MIN_SAMPLE_ROWS
+    if stepwise:
+        most, least = MAX_STEPWISE_FLOPS, MIN_STEPWISE_ROWS
+    rows = max(least, most // max(1, flops))
     if rows >= len(split):
         return None
     drawn = np.sort(np.random.default_rng(seed).choice(len(split), rows, replace=False))

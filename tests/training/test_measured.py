@@ -104,14 +104,15 @@ def test_an_export_states_what_is_kept(store: Path, runs: Path) -> None:
 def test_where_all_rows_take_long_an_export_scores_a_sample(
     copied: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("moons-maf", "digits-maf"):  # without noise, and with
+    for name in ("moons-maf", "digits-maf", "moons-iaf"):  # without noise, with, and value by value
+        which = "STEPWISE" if name == "moons-iaf" else "SAMPLE"
         run = copied(name)
         dataset = dataset_of(run, None)
         whole = evaluate.evaluated(run, dataset), evaluate.held_out_calibration(run, dataset)
         evaluation_file = (run.folder / "evaluation.json").read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr(evaluate, "MAX_SAMPLE_FLOPS", 0)
-            patch.setattr(evaluate, "MIN_SAMPLE_ROWS", 100)
+            patch.setattr(evaluate, f"MAX_{which}_FLOPS", 0)
+            patch.setattr(evaluate, f"MIN_{which}_ROWS", 100)
             # what is kept of all rows comes first
             assert whole == figures_for_export(run, dataset)
             (run.folder / MEASURED).unlink()

@@ -16,12 +16,13 @@ from training.distill.two_sample import accuracy
 from training.evaluate import EVALUATION, evaluation_options
 from training.files import write_atomically
 from training.runs import Run, keep, kept
-from training.scoring import log_prob, rows_at_once, threads_for
+from training.scoring import log_prob, row_flops, rows_at_once, threads_for
 
 # Draws of the student and of the teacher. Long rows, which take a teacher long, are limited to
-# MAX_VALUES in all, but MIN_ROWS are needed for standard errors and for both halves of the
-# classifiers' rows.
-ROWS, MIN_ROWS, MAX_VALUES = 5000, 100, 2_000_000
+# MAX_VALUES in all, and those of much arithmetic to MAX_FLOPS in a pass of both: a WaveNet of sounds
+# takes 0.2 s of a core for each row, in each of three directions that go value by value. But
+# MIN_ROWS are needed for standard errors and for both halves of the classifiers' rows.
+ROWS, MIN_ROWS, MAX_VALUES, MAX_FLOPS = 5000, 100, 2_000_000, 2**40
 
 # The name of what is kept.
 FIDELITY = "fidelity"
@@ -49,7 +50,8 @@ def measure_fidelity(run: Run, dataset: Dataset) -> Fidelity:
     generator = torch.Generator().manual_seed(seed + 3)
     contexts = None if dataset.test.context is None else torch.from_numpy(dataset.test.context)
     n = math.prod(dataset.event_shape)
-    rows = min(ROWS, max(MIN_ROWS, MAX_VALUES // n))
+    flops = sum(row_flops(flow) or 0 for flow in (student, teacher))
+    rows = min(ROWS, max(MIN_ROWS, min(MAX_VALUES // n, MAX_FLOPS // max(1, flops))))
     of_student = _draw(rows, student, teacher, contexts, generator)
     of_teacher = _draw(rows, teacher, student, contexts, generator)
     of_teacher_again = _draw(rows, teacher, None, contexts, generator)

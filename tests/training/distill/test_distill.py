@@ -18,8 +18,10 @@ from training.data import load as data
 from training.distill import fidelity, two_sample
 from training.distill.objective import Distillation
 from training.fit import loop
+from training.runs import dataset_of
 from training.runs.lifecycle import open_or_create
 from training.runs.run import Run
+from training.scoring import row_flops
 
 CPU = torch.device("cpu")
 
@@ -234,6 +236,21 @@ def test_hotter_latents_are_learned_by_and_not_scored_by(
         with torch.no_grad():
             expected = hot.teacher.decode(inputs[1][:, 0])[0]
         torch.testing.assert_close(inputs[1][:, 1], expected)
+
+
+def test_students_of_much_arithmetic_are_compared_on_fewer_draws(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out = write(tmp_path, STUDENT.replace("epochs = 4", "epochs = 1")), tmp_path / "student"
+    monkeypatch.setattr(fidelity, "ROWS", 300)
+    teacher = runs / "digits-image"
+    assert call_bijecta("distill", teacher, recipe, "--out", out, cwd=runs).returncode == 0
+    run = Run.open(out)
+    dataset = dataset_of(run, None)
+    flops = sum(row_flops(each.best_flow()) or 0 for each in (run, run.teacher()))
+    for most, rows in ((flops * 10**6, 300), (flops * 200, 200), (flops, fidelity.MIN_ROWS)):
+        monkeypatch.setattr(fidelity, "MAX_FLOPS", most)
+        assert fidelity.measure_fidelity(run, dataset).rows == rows
 
 
 class KilledError(Exception):

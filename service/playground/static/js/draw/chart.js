@@ -15,6 +15,9 @@ const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((fact
 // Keys of a slider, and by how many values they move.
 const MOVES = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity };
 
+// Around what is seen of the page: who scrolls finds a chart drawn.
+const NEAR = "400px";
+
 const UNREAD = "The arrow keys read the values.";
 
 /** Pixels of the drawing for a pixel of the page. */
@@ -78,15 +81,28 @@ export class Chart {
 
   listen(signal) {
     const { element } = this;
-    const observer = new ResizeObserver(() => {
+    const fit = () => {
       const { clientWidth: width, clientHeight: height } = element;
       if (!width) return;
       if (this.plot) this.plot.setSize({ width, height });
-      else this.plot = new uPlot({ ...this.options, width, height }, this.data, element);
-    });
-    observer.observe(element);
+      else if (isNear) this.plot = new uPlot({ ...this.options, width, height }, this.data, element);
+    };
+    // those that nobody sees yet, as of the live panel at the end, would delay the other panels
+    let isNear = false;
+    const sight = new IntersectionObserver(
+      (entries) => {
+        if (isNear || !entries.at(-1).isIntersecting) return;
+        isNear = true;
+        fit();
+      },
+      { rootMargin: NEAR },
+    );
+    const size = new ResizeObserver(fit);
+    sight.observe(element);
+    size.observe(element);
     signal.addEventListener("abort", () => {
-      observer.disconnect();
+      sight.disconnect();
+      size.disconnect();
       this.plot?.destroy();
     });
     onScheme(() => this.plot?.redraw(), signal);
