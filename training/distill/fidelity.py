@@ -19,9 +19,9 @@ from training.runs import Run, keep, kept
 from training.scoring import log_prob, row_flops, rows_at_once, threads_for
 
 # Draws of the student and of the teacher. Long rows, which take a teacher long, are limited to
-# MAX_VALUES in all, and those of much arithmetic to MAX_FLOPS in a pass of both: a WaveNet of sounds
-# takes 0.2 s of a core for each row, in each of three directions that go value by value. But
-# MIN_ROWS are needed for standard errors and for both halves of the classifiers' rows.
+# MAX_VALUES in all, and those of much arithmetic to MAX_FLOPS in a pass of both: a WaveNet of
+# sounds takes 0.2 s of a core for each row, in each of three directions that go value by value.
+# But MIN_ROWS are needed for standard errors and for both halves of the classifiers' rows.
 ROWS, MIN_ROWS, MAX_VALUES, MAX_FLOPS = 5000, 100, 2_000_000, 2**40
 
 # The name of what is kept.
