@@ -23,7 +23,7 @@ MEASURED_ROWS = 16
 # take above 2 ms (`service.engine.policy`); so many take that long in any graph that is worth it.
 MIN_DIVIDED_ROWS = 32
 # Rows that are run one by one.
-MAX_SINGLE_ROWS, MIN_SINGLE_ROWS, MAX_SINGLE_VALUES = 64, 8, 2**14
+MAX_SINGLE_ROWS, MIN_SINGLE_ROWS, MAX_SINGLE_VALUES = 64, 16, 2**14
 # Rows that are run in batches of the middle size, where memory limits the largest: 17 and 18 rows
 # of a WaveNet are nearly the same batch, and each row takes a tenth of a second.
 MAX_MIDDLE_ROWS = 4 * MIDDLE_ROWS
